@@ -1,0 +1,221 @@
+//! Topics and filters, and which of them match.
+
+use bytestring::ByteString;
+
+/// A topic name: not empty, at most 65,535 bytes, no wildcard, no U+0000. [MQTT-4.7.1-1] [MQTT-4.7.3-1]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Topic(ByteString);
+
+/// A topic filter, perhaps with `$share/group/` in front.
+///
+/// Wildcards stand only where they may: `+` alone in its level, `#` alone in the last. [MQTT-4.7.1-1] [MQTT-4.7.1-2]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Filter {
+    text: ByteString,
+    /// Bytes of the group's name; 0: not shared.
+    group: u16,
+}
+
+/// Why a text is no topic or no filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TopicError {
+    /// [MQTT-4.7.3-1]
+    #[error("it is empty")]
+    Empty,
+    /// [MQTT-4.7.3-3]
+    #[error("it is longer than 65,535 bytes")]
+    TooLong,
+    /// [MQTT-4.7.3-2]
+    #[error("it has the character U+0000")]
+    Null,
+    /// [MQTT-3.3.2-2] [MQTT-4.7.1-1] [MQTT-4.7.1-2]
+    #[error("`+` or `#` stands where no wildcard may")]
+    Wildcard,
+    /// [MQTT-4.8.2-1] [MQTT-4.8.2-2]
+    #[error("`$share/` needs a group name without wildcards, `/` and a filter")]
+    Share,
+}
+
+const SHARE: &str = "$share/";
+
+impl Topic {
+    /// Checks `text`.
+    pub fn new(text: impl Into<ByteString>) -> Result<Self, TopicError> {
+        let text = text.into();
+        check_text(&text)?;
+        if text.as_bytes().iter().any(|&byte| byte == b'+' || byte == b'#') {
+            return Err(TopicError::Wildcard);
+        }
+        Ok(Self(text))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The text, sharing its memory.
+    pub const fn as_byte_string(&self) -> &ByteString {
+        &self.0
+    }
+
+    /// The levels, which may be empty.
+    pub fn levels(&self) -> std::str::Split<'_, char> {
+        self.0.split('/')
+    }
+}
+
+impl Filter {
+    /// Checks `text`. `$share/group/filter` is a shared filter in every protocol version.
+    pub fn new(text: impl Into<ByteString>) -> Result<Self, TopicError> {
+        let text = text.into();
+        check_text(&text)?;
+        let mut group = 0;
+        let mut levels = &*text;
+        if let Some(rest) = text.strip_prefix(SHARE) {
+            let (name, filter) = rest.split_once('/').ok_or(TopicError::Share)?;
+            if name.is_empty() || filter.is_empty() || name.contains(['+', '#']) {
+                return Err(TopicError::Share);
+            }
+            group = name.len() as u16;
+            levels = filter;
+        }
+        check_wildcards(levels)?;
+        Ok(Self { text, group })
+    }
+
+    /// The whole text, `$share/group/` included.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The name of the group, if this filter is shared.
+    pub fn group(&self) -> Option<&str> {
+        (self.group > 0).then(|| &self.text[SHARE.len()..SHARE.len() + usize::from(self.group)])
+    }
+
+    /// What topics are matched with: the text without `$share/group/`.
+    pub fn pattern(&self) -> &str {
+        match self.group {
+            0 => &self.text,
+            group => &self.text[SHARE.len() + usize::from(group) + 1..],
+        }
+    }
+
+    /// True if a `+` or `#` is in the pattern.
+    pub fn has_wildcard(&self) -> bool {
+        self.pattern().bytes().any(|byte| byte == b'+' || byte == b'#')
+    }
+
+    /// The rule itself, without any index: slow, plain, right.
+    pub fn matches(&self, topic: &Topic) -> bool {
+        let pattern = self.pattern();
+        // [MQTT-4.7.2-1]: a leading wildcard does not reach `$` topics.
+        if topic.as_str().starts_with('$') && pattern.starts_with(['+', '#']) {
+            return false;
+        }
+        let mut topic_levels = topic.levels();
+        for level in pattern.split('/') {
+            match (level, topic_levels.next()) {
+                ("#", _) => return true,
+                ("+", Some(_)) => {}
+                (level, Some(topic_level)) if level == topic_level => {}
+                _ => return false,
+            }
+        }
+        topic_levels.next().is_none()
+    }
+}
+
+fn check_text(text: &str) -> Result<(), TopicError> {
+    match text.len() {
+        0 => Err(TopicError::Empty),
+        65_536.. => Err(TopicError::TooLong),
+        _ if text.as_bytes().contains(&0) => Err(TopicError::Null),
+        _ => Ok(()),
+    }
+}
+
+fn check_wildcards(pattern: &str) -> Result<(), TopicError> {
+    let mut levels = pattern.split('/').peekable();
+    while let Some(level) = levels.next() {
+        let fine = match level {
+            "+" => true,
+            "#" => levels.peek().is_none(),
+            _ => !level.contains(['+', '#']),
+        };
+        if !fine {
+            return Err(TopicError::Wildcard);
+        }
+    }
+    Ok(())
+}
+
+impl std::fmt::Display for Topic {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::fmt::Display for Filter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(filter: &str, matching: &[&'static str], other: &[&'static str]) {
+        let filter = Filter::new(filter.to_owned()).unwrap();
+        for &topic in matching {
+            assert!(filter.matches(&Topic::new(topic).unwrap()), "{filter} should match {topic}");
+        }
+        for &topic in other {
+            assert!(!filter.matches(&Topic::new(topic).unwrap()), "{filter} should not match {topic}");
+        }
+    }
+
+    #[test]
+    fn hash_matches_its_parent() {
+        check("sport/#", &["sport", "sport/", "sport/a/b"], &["sports", "$SYS/sport"]);
+    }
+
+    #[test]
+    fn plus_matches_one_level_even_an_empty_one() {
+        check("+/b", &["a/b", "/b"], &["b", "a/b/c", "$a/b"]);
+        check("a/+", &["a/", "a/b"], &["a", "a/b/c"]);
+    }
+
+    #[test]
+    fn leading_wildcards_do_not_reach_dollar_topics() {
+        check("#", &["a", "/"], &["$SYS", "$SYS/a"]);
+        check("$SYS/#", &["$SYS", "$SYS/a"], &["a"]);
+    }
+
+    #[test]
+    fn shared_filters_match_by_their_pattern() {
+        check("$share/g/a/+", &["a/b"], &["$share/g/a/b"]);
+        let filter = Filter::new("$share/g/a/+").unwrap();
+        assert_eq!((filter.group(), filter.pattern()), (Some("g"), "a/+"));
+    }
+
+    #[test]
+    fn what_is_no_filter_is_refused() {
+        for text in ["", "a#", "#/a", "a/#/b", "a+", "+a/b", "a\0", "$share/g", "$share//a", "$share/g+/a", "$share/g/"]
+        {
+            assert!(Filter::new(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_topic_is_refused() {
+        for text in ["", "a/+", "#", "a\0b"] {
+            assert!(Topic::new(text).is_err(), "{text:?}");
+        }
+        assert!(Topic::new("a".repeat(65_535)).is_ok());
+        assert!(Topic::new("a".repeat(65_536)).is_err());
+    }
+}

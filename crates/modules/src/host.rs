@@ -1,0 +1,18 @@
+//! The broker as modules see it.
+
+use mqtt_codec::{Message, Topic};
+
+/// The broker as modules see it.
+pub trait Host: Send + Sync + 'static {
+    /// The node's name, as it stands in `$SYS/brokers/${node}/...`.
+    fn node(&self) -> &str;
+
+    /// Milliseconds since the Unix epoch.
+    fn now_ms(&self) -> u64;
+
+    /// Publishes a message in the broker's own name: no access rule applies.
+    fn publish(&self, message: Message);
+
+    /// Publishes to `topic` if anyone subscribes to it; only then is `build` called. Says whether it was.
+    fn publish_if_wanted(&self, topic: &Topic, build: &mut dyn FnMut() -> Message) -> bool;
+}
