@@ -1,0 +1,198 @@
+//! What the broker is told: defaults, a TOML file, the environment, flags and `--set`, each over the one before.
+//!
+//! [`Layers`] collects what was said and where; [`Layers::resolve`] turns it into the checked [`Config`], or into one line that
+//! names the key, its place and what is wanted. Nobody else reads the environment.
+
+use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroUsize, time::Duration};
+
+/// All settings, checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Who this broker is.
+    pub node: Node,
+    /// MQTT over TCP.
+    pub mqtt: Mqtt,
+    /// Who may come in.
+    pub auth: Auth,
+    /// Bounds.
+    pub limits: Limits,
+    /// Bounds of one session's queue.
+    pub session: SessionLimits,
+    /// What the broker publishes about itself.
+    pub sys: Sys,
+    /// The log.
+    pub log: Log,
+    /// What modules are told, by their names; every known module is in it.
+    pub modules: BTreeMap<String, ModuleConfig>,
+    /// Threads.
+    pub runtime: Runtime,
+}
+
+/// Who this broker is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    /// A topic level: not empty, without `/`, `+` and `#`.
+    pub name: String,
+}
+
+/// MQTT over TCP.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mqtt {
+    /// Where to listen; port 0 lets the system choose.
+    pub bind: SocketAddr,
+    /// From accept to a whole CONNECT.
+    pub connect_timeout: Duration,
+    /// Connections at once.
+    pub max_connections: usize,
+    /// How long a 3.x session with clean session 0 is kept without a connection.
+    pub session_expiry: Duration,
+    /// The longest session expiry a v5 client gets, in seconds; [`u32::MAX`] is no cap.
+    pub max_session_expiry: u32,
+    /// The keep alive forced on v5 clients, in seconds; `None` lets each choose.
+    pub server_keep_alive: Option<u16>,
+    /// Connections the kernel holds before they are accepted.
+    pub backlog: u32,
+}
+
+/// Who may come in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Auth {
+    /// Clients that no authenticator knows may come in.
+    pub anonymous: bool,
+}
+
+/// Bounds; sizes in bytes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limits {
+    /// The largest packet taken, fixed header included.
+    pub max_packet_size: u32,
+    /// Unacknowledged QoS 1 and 2 publishes taken from one client; never 0.
+    pub receive_maximum: u16,
+    /// Topic aliases a client may set.
+    pub topic_alias_maximum: u16,
+    /// Topic aliases set towards a client that allows as many.
+    pub outgoing_aliases: u16,
+    /// Unacknowledged deliveries to a client that allows as many; never 0.
+    pub max_inflight: u16,
+    /// Bytes waiting for one client's socket.
+    pub outbox: usize,
+    /// After this long without taking a byte of a full outbox, a client is disconnected.
+    pub slow_consumer_timeout: Duration,
+    /// Queued and outbox bytes of the whole broker.
+    pub memory: usize,
+    /// Retained messages.
+    pub retained_messages: usize,
+    /// Bytes of a client id.
+    pub max_client_id: usize,
+    /// Subscriptions of one session.
+    pub subscriptions_per_client: usize,
+    /// Wildcard filters with more levels than this are refused.
+    pub shape_levels: usize,
+}
+
+/// Bounds of one session's queue.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SessionLimits {
+    /// Messages.
+    pub max_queued: usize,
+    /// Bytes of topics and payloads.
+    pub max_queued_bytes: usize,
+}
+
+/// What the broker publishes about itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sys {
+    /// Between two rounds of `stats`, `metrics`, `version` and `sysdescr`.
+    pub interval: Duration,
+    /// Between two of `uptime` and `datetime`.
+    pub heartbeat: Duration,
+    /// Who may subscribe below `$SYS/`.
+    pub subscribe: SysSubscribe,
+}
+
+/// Who may subscribe below `$SYS/`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SysSubscribe {
+    /// Peers on this machine.
+    Loopback,
+    /// Everyone.
+    All,
+    /// No one.
+    None,
+}
+
+/// The log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Log {
+    /// Directives of `tracing_subscriber::EnvFilter`.
+    pub level: String,
+    /// How a line looks.
+    pub format: LogFormat,
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines: an object a line.
+    Json,
+}
+
+/// What a module is told.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModuleConfig {
+    /// Whether it runs; `None` when nobody said.
+    pub enabled: Option<bool>,
+    /// Its own settings, an object.
+    pub settings: serde_json::Value,
+}
+
+/// Threads.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Runtime {
+    /// Worker threads; `None` is one for each core.
+    pub workers: Option<NonZeroUsize>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let presence = serde_json::json!({ "qos": 1, "missing_username": "undefined", "extended": false });
+        Self {
+            node: Node { name: "rollcall@127.0.0.1".to_owned() },
+            mqtt: Mqtt {
+                bind: SocketAddr::from(([127, 0, 0, 1], 1883)),
+                connect_timeout: Duration::from_secs(10),
+                max_connections: 1_000_000,
+                session_expiry: Duration::from_secs(2 * 60 * 60),
+                max_session_expiry: u32::MAX,
+                server_keep_alive: None,
+                backlog: 1024,
+            },
+            auth: Auth { anonymous: true },
+            limits: Limits {
+                max_packet_size: 1 << 20,
+                receive_maximum: 100,
+                topic_alias_maximum: 32,
+                outgoing_aliases: 32,
+                max_inflight: 100,
+                outbox: 1 << 20,
+                slow_consumer_timeout: Duration::from_secs(30),
+                memory: 1 << 30,
+                retained_messages: 1_000_000,
+                max_client_id: 65_535,
+                subscriptions_per_client: 100_000,
+                shape_levels: 65_536,
+            },
+            session: SessionLimits { max_queued: 10_000, max_queued_bytes: 64 << 20 },
+            sys: Sys {
+                interval: Duration::from_secs(60),
+                heartbeat: Duration::from_secs(30),
+                subscribe: SysSubscribe::Loopback,
+            },
+            log: Log { level: "info".to_owned(), format: LogFormat::Text },
+            modules: BTreeMap::from([("presence".to_owned(), ModuleConfig { enabled: None, settings: presence })]),
+            runtime: Runtime { workers: None },
+        }
+    }
+}
