@@ -1,2 +1,31 @@
-//! Tasks.
-fn main() {}
+//! The project's chores: `cargo xtask ci` and `cargo xtask bench`.
+#![expect(clippy::print_stdout, reason = "a command line program talks to its terminal")]
+
+mod bench;
+mod broker;
+mod ci;
+mod shell;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "The project's chores")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Everything a change must pass
+    Ci(ci::Args),
+    /// Measures rollcall beside Debian's mosquitto
+    Bench(bench::Args),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().command {
+        Command::Ci(args) => ci::run(&args),
+        Command::Bench(args) => bench::run(&args),
+    }
+}

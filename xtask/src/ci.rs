@@ -1,0 +1,108 @@
+//! `cargo xtask ci`: everything a change must pass, step by step; the first failure ends it.
+
+mod clients;
+mod deny;
+mod edges;
+mod fuzz;
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::shell::{cargo, run as run_command};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Run only this step (may be repeated)
+    #[arg(long, value_name = "STEP")]
+    only: Vec<String>,
+    /// Leave this step out (may be repeated)
+    #[arg(long, value_name = "STEP")]
+    skip: Vec<String>,
+    /// List the steps and end
+    #[arg(long)]
+    list: bool,
+    /// How long each fuzz target runs
+    #[arg(long, value_name = "N", default_value_t = 60)]
+    fuzz_seconds: u32,
+}
+
+struct Step {
+    name: &'static str,
+    about: &'static str,
+    run: fn(&Args) -> Result<Outcome>,
+}
+
+enum Outcome {
+    Passed,
+    Skipped(String),
+}
+
+const STEPS: &[Step] = &[
+    Step { name: "fmt", about: "rustfmt leaves every file as it is", run: fmt },
+    Step { name: "clippy", about: "no warning in any target", run: clippy },
+    Step { name: "doc", about: "the documentation builds without warnings", run: doc },
+    Step { name: "deny", about: "licences, bans and sources of all dependencies", run: deny::run },
+    Step { name: "edges", about: "crates depend only on what the architecture allows", run: edges::run },
+    Step { name: "test", about: "unit, property, documentation and integration tests", run: test },
+    Step { name: "clients", about: "mosquitto, paho and MQTT.js against the release binary", run: clients::run },
+    Step { name: "fuzz", about: "each fuzz target for a while, where nightly is at hand", run: fuzz::run },
+];
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    if args.list {
+        for step in STEPS {
+            println!("{:8} {}", step.name, step.about);
+        }
+        return Ok(());
+    }
+    if let Some(unknown) = args.only.iter().chain(&args.skip).find(|name| STEPS.iter().all(|step| step.name != **name))
+    {
+        bail!("no step is called {unknown}; `cargo xtask ci --list` names them");
+    }
+    let start = Instant::now();
+    let mut table = Vec::new();
+    for step in STEPS {
+        let wanted = args.only.is_empty() || args.only.iter().any(|name| name == step.name);
+        if !wanted || args.skip.iter().any(|name| name == step.name) {
+            continue;
+        }
+        println!("\n=== {}: {}", step.name, step.about);
+        let began = Instant::now();
+        let outcome = (step.run)(args).with_context(|| format!("step {} failed", step.name))?;
+        let line = match outcome {
+            Outcome::Passed => format!("{:8} ok       {}", step.name, seconds(began.elapsed())),
+            Outcome::Skipped(why) => format!("{:8} skipped  {} ({why})", step.name, seconds(began.elapsed())),
+        };
+        println!("=== {line}");
+        table.push(line);
+    }
+    println!("\n{}\nall in {}", table.join("\n"), seconds(start.elapsed()));
+    Ok(())
+}
+
+fn fmt(_: &Args) -> Result<Outcome> {
+    run_command(cargo().args(["fmt", "--all", "--check"]))?;
+    Ok(Outcome::Passed)
+}
+
+fn clippy(_: &Args) -> Result<Outcome> {
+    run_command(cargo().args(["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"]))?;
+    Ok(Outcome::Passed)
+}
+
+fn doc(_: &Args) -> Result<Outcome> {
+    run_command(
+        cargo().args(["doc", "--no-deps", "--workspace", "--all-features"]).env("RUSTDOCFLAGS", "-D warnings"),
+    )?;
+    Ok(Outcome::Passed)
+}
+
+fn test(_: &Args) -> Result<Outcome> {
+    run_command(cargo().args(["test", "--workspace", "--all-features"]))?;
+    Ok(Outcome::Passed)
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{:.1} s", time.as_secs_f64())
+}
