@@ -120,14 +120,135 @@ pub enum Reason {
     InternalError,
 }
 
+impl Initiator {
+    /// As presence events show it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Server => "server",
+            Self::Admin => "admin",
+        }
+    }
+}
+
 impl Reason {
     /// As presence events show it: `normal`, `tcp_closed`, `keepalive_timeout`, ...
-    pub fn name(self) -> &'static str {
-        todo!()
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Client(ReasonCode::Success) => "normal",
+            Self::Client(ReasonCode::DisconnectWithWill) => "disconnect_with_will_message",
+            Self::Closed(name) | Self::Socket(name) => name,
+            // One cause has one name, whichever way the broker put it.
+            Self::KeepAliveTimeout | Self::Refused(ReasonCode::KeepAliveTimeout) => "keepalive_timeout",
+            Self::Kicked | Self::Refused(ReasonCode::AdministrativeAction) => "kicked",
+            Self::TakenOver | Self::Refused(ReasonCode::SessionTakenOver) => "takeovered",
+            Self::InternalError | Self::Refused(ReasonCode::UnspecifiedError) => "internal_error",
+            Self::ServerShuttingDown | Self::Refused(ReasonCode::ServerShuttingDown) => "server_shutting_down",
+            Self::Client(code) | Self::Refused(code) => code.name(),
+            Self::Discarded => "discarded",
+            Self::SlowConsumer => "slow_consumer",
+            Self::NodeDown => "node_down",
+            Self::ListenerStopped => "listener_stopped",
+        }
     }
 
     /// Who ended the connection.
-    pub fn initiator(self) -> Initiator {
-        todo!()
+    pub const fn initiator(self) -> Initiator {
+        match self {
+            Self::Client(_) | Self::Closed(_) | Self::Socket(_) => Initiator::Client,
+            Self::Kicked | Self::Refused(ReasonCode::AdministrativeAction) | Self::ListenerStopped => Initiator::Admin,
+            Self::KeepAliveTimeout
+            | Self::TakenOver
+            | Self::Discarded
+            | Self::Refused(_)
+            | Self::SlowConsumer
+            | Self::ServerShuttingDown
+            | Self::NodeDown
+            | Self::InternalError => Initiator::Server,
+        }
+    }
+
+    /// The code of the DISCONNECT that says so, whichever side sends it; `None` where none can have been sent.
+    pub const fn code(self) -> Option<ReasonCode> {
+        match self {
+            Self::Client(code) | Self::Refused(code) => Some(code),
+            Self::Closed(_) | Self::Socket(_) | Self::NodeDown => None,
+            Self::SlowConsumer => Some(ReasonCode::QuotaExceeded),
+            Self::KeepAliveTimeout => Some(ReasonCode::KeepAliveTimeout),
+            Self::Kicked | Self::ListenerStopped => Some(ReasonCode::AdministrativeAction),
+            Self::TakenOver | Self::Discarded => Some(ReasonCode::SessionTakenOver),
+            Self::ServerShuttingDown => Some(ReasonCode::ServerShuttingDown),
+            Self::InternalError => Some(ReasonCode::UnspecifiedError),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(reason: Reason, name: &str, initiator: &str, code: Option<u8>) {
+        assert_eq!(reason.name(), name);
+        assert_eq!(reason.initiator().name(), initiator, "{name}");
+        assert_eq!(reason.code().map(ReasonCode::as_u8), code, "{name}");
+    }
+
+    #[test]
+    fn what_the_client_says_keeps_its_name() {
+        check(Reason::Client(ReasonCode::Success), "normal", "client", Some(0x00));
+        check(Reason::Client(ReasonCode::DisconnectWithWill), "disconnect_with_will_message", "client", Some(0x04));
+        check(Reason::Client(ReasonCode::UnspecifiedError), "unspecified_error", "client", Some(0x80));
+        check(Reason::Client(ReasonCode::QuotaExceeded), "quota_exceeded", "client", Some(0x97));
+    }
+
+    #[test]
+    fn a_cut_names_its_transport_or_the_error() {
+        for name in ["tcp_closed", "ssl_closed", "ws_closed", "quic_closed"] {
+            check(Reason::Closed(name), name, "client", None);
+        }
+        for name in ["econnreset", "etimedout", "epipe"] {
+            check(Reason::Socket(name), name, "client", None);
+        }
+    }
+
+    #[test]
+    fn what_the_broker_ends_is_named_by_cause() {
+        check(Reason::KeepAliveTimeout, "keepalive_timeout", "server", Some(0x8D));
+        check(Reason::Kicked, "kicked", "admin", Some(0x98));
+        check(Reason::TakenOver, "takeovered", "server", Some(0x8E));
+        check(Reason::Discarded, "discarded", "server", Some(0x8E));
+        check(Reason::SlowConsumer, "slow_consumer", "server", Some(0x97));
+        check(Reason::ServerShuttingDown, "server_shutting_down", "server", Some(0x8B));
+        check(Reason::NodeDown, "node_down", "server", None);
+        check(Reason::ListenerStopped, "listener_stopped", "admin", Some(0x98));
+        check(Reason::InternalError, "internal_error", "server", Some(0x80));
+    }
+
+    #[test]
+    fn a_refusal_is_named_by_its_code() {
+        for (code, name) in [
+            (ReasonCode::NotAuthorized, "not_authorized"),
+            (ReasonCode::Banned, "banned"),
+            (ReasonCode::ProtocolError, "protocol_error"),
+            (ReasonCode::MalformedPacket, "malformed_packet"),
+            (ReasonCode::PacketTooLarge, "packet_too_large"),
+            (ReasonCode::ReceiveMaximumExceeded, "receive_maximum_exceeded"),
+            (ReasonCode::TopicAliasInvalid, "topic_alias_invalid"),
+            (ReasonCode::TopicNameInvalid, "topic_name_invalid"),
+            (ReasonCode::TopicFilterInvalid, "topic_filter_invalid"),
+            (ReasonCode::QuotaExceeded, "quota_exceeded"),
+        ] {
+            check(Reason::Refused(code), name, "server", Some(code.as_u8()));
+        }
+    }
+
+    #[test]
+    fn a_refusal_with_the_code_of_a_cause_has_that_cause_s_name() {
+        check(Reason::Refused(ReasonCode::KeepAliveTimeout), "keepalive_timeout", "server", Some(0x8D));
+        check(Reason::Refused(ReasonCode::SessionTakenOver), "takeovered", "server", Some(0x8E));
+        check(Reason::Refused(ReasonCode::AdministrativeAction), "kicked", "admin", Some(0x98));
+        check(Reason::Refused(ReasonCode::ServerShuttingDown), "server_shutting_down", "server", Some(0x8B));
+        check(Reason::Refused(ReasonCode::UnspecifiedError), "internal_error", "server", Some(0x80));
     }
 }

@@ -2,6 +2,11 @@
 
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::table::Staged;
 use crate::{Authenticate, Authorize, Host, Intercept, Observe};
 
 /// Something that can be started and stopped while clients are connected.
@@ -10,10 +15,11 @@ pub trait Module: Send + Sync + 'static {
     /// What it is.
     fn info(&self) -> Info;
 
-    /// Registers hooks through `ctx`. What was registered vanishes if this fails or panics.
+    /// Registers hooks through `ctx`. They are called from when this has returned `Ok` until the module is stopped;
+    /// if this fails, panics or is dropped half way, they never are.
     async fn start(&self, ctx: &Ctx) -> Result<(), StartError>;
 
-    /// Its hooks are gone when this is called.
+    /// Called after a start that went well, never after one that failed. Its hooks are gone by then.
     async fn stop(&self) {}
 }
 
@@ -44,41 +50,112 @@ pub enum StartError {
 
 /// What a module gets at its start: the broker, its settings, and where to register hooks.
 pub struct Ctx {
-    _host: Arc<dyn Host>,
+    host: Arc<dyn Host>,
+    config: Arc<Value>,
+    staged: Mutex<Staged>,
 }
 
 impl Ctx {
-    /// The broker.
-    pub fn host(&self) -> Arc<dyn Host> {
-        todo!()
+    pub(crate) fn new(host: Arc<dyn Host>, config: Arc<Value>) -> Self {
+        Self { host, config, staged: Mutex::default() }
     }
 
-    /// The module's settings; unknown keys are errors if `T` says so. Missing settings are those of `T::default()`.
-    pub fn config<T: serde::de::DeserializeOwned + Default>(&self) -> Result<T, StartError> {
-        todo!()
+    /// The broker.
+    pub fn host(&self) -> Arc<dyn Host> {
+        self.host.clone()
+    }
+
+    /// The module's settings. Without any, `T::default()`; for single ones that are missing to be those of
+    /// `T::default()`, and unknown ones to be errors, mark `T` with `#[serde(default, deny_unknown_fields)]`.
+    pub fn config<T: DeserializeOwned + Default>(&self) -> Result<T, StartError> {
+        if self.config.is_null() {
+            return Ok(T::default());
+        }
+        T::deserialize(&*self.config).map_err(|error| StartError::Config(self.explain::<T>(&error)))
     }
 
     /// Registers an observer.
     pub fn observe(&self, hook: Arc<dyn Observe>) {
-        let _ = hook;
-        todo!()
+        self.staged.lock().observe.push(hook);
     }
 
     /// Registers an authenticator.
     pub fn authenticate(&self, hook: Arc<dyn Authenticate>) {
-        let _ = hook;
-        todo!()
+        self.staged.lock().authenticate.push(hook);
     }
 
     /// Registers an authorizer.
     pub fn authorize(&self, hook: Arc<dyn Authorize>) {
-        let _ = hook;
-        todo!()
+        self.staged.lock().authorize.push(hook);
     }
 
     /// Registers an interceptor.
     pub fn intercept(&self, hook: Arc<dyn Intercept>) {
-        let _ = hook;
-        todo!()
+        self.staged.lock().intercept.push(hook);
+    }
+
+    pub(crate) fn into_staged(self) -> Staged {
+        self.staged.into_inner()
+    }
+
+    /// The error with the setting it is about, which serde leaves out where a value is of the wrong type.
+    fn explain<T: DeserializeOwned>(&self, error: &serde_json::Error) -> String {
+        let why = error.to_string();
+        let settings = self.config.as_object().into_iter().flatten();
+        let blamed = settings.map(|(key, value)| (key, serde_json::Map::from_iter([(key.clone(), value.clone())])));
+        for (key, alone) in blamed {
+            let same = T::deserialize(Value::Object(alone)).is_err_and(|error| error.to_string() == why);
+            if same && !why.contains(&format!("`{key}`")) {
+                return format!("{key}: {why}");
+            }
+        }
+        why
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::Recorder;
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    #[serde(default, deny_unknown_fields)]
+    struct Settings {
+        limit: u8,
+        name: String,
+    }
+
+    impl Default for Settings {
+        fn default() -> Self {
+            Self { limit: 7, name: "seven".to_owned() }
+        }
+    }
+
+    fn config(value: Value) -> Result<Settings, String> {
+        let ctx = Ctx::new(Recorder::new(), Arc::new(value));
+        ctx.config().map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn missing_settings_are_the_default_ones() {
+        assert_eq!(config(Value::Null).unwrap(), Settings::default());
+        assert_eq!(config(json!({})).unwrap(), Settings::default());
+        assert_eq!(config(json!({"limit": 3})).unwrap(), Settings { limit: 3, ..Settings::default() });
+    }
+
+    #[test]
+    fn a_wrong_setting_is_named() {
+        for (value, start) in [
+            (json!({"limti": 3}), "unknown field `limti`, expected `limit` or `name`"),
+            (json!({"limit": 3, "name": 4}), "name: invalid type: integer `4`"),
+            (json!({"limit": 256, "name": "x"}), "limit: invalid value: integer `256`"),
+            (json!([true]), "invalid type: boolean `true`"),
+        ] {
+            let why = config(value).unwrap_err();
+            assert!(why.starts_with(start), "{why}");
+        }
     }
 }

@@ -2,32 +2,16 @@
 
 use std::sync::Arc;
 
-use crate::{Hooks, Host, Info, Module};
+use parking_lot::{Mutex, RwLock};
+use serde_json::Value;
 
-/// Where the wanted state of modules is kept.
-pub trait States: Send + Sync + 'static {
-    /// `None`: never told.
-    fn wanted(&self, name: &str) -> Option<bool>;
+use crate::panics::caught_async;
+use crate::table::{Entered, Origin};
+use crate::{Ctx, Hooks, Host, Info, Module};
 
-    /// Returns once it is kept.
-    fn keep(&self, name: &str, on: bool) -> std::io::Result<()>;
-}
+mod states;
 
-/// Keeps the wanted states in memory only.
-#[derive(Debug, Default)]
-pub struct MemoryStates {}
-
-impl States for MemoryStates {
-    fn wanted(&self, name: &str) -> Option<bool> {
-        let _ = name;
-        todo!()
-    }
-
-    fn keep(&self, name: &str, on: bool) -> std::io::Result<()> {
-        let _ = (name, on);
-        todo!()
-    }
-}
+pub use states::{MemoryStates, States};
 
 /// A module and how it is.
 #[derive(Clone, Debug)]
@@ -38,6 +22,10 @@ pub struct Status {
     pub running: bool,
     /// Why the last start failed.
     pub error: Option<String>,
+    /// Milliseconds since the Unix epoch; `None` while it does not run.
+    pub started_at: Option<u64>,
+    /// How often its hooks have panicked since its start.
+    pub panics: u64,
 }
 
 /// Why a change was not made.
@@ -72,57 +60,267 @@ pub enum ChangeError {
 }
 
 /// All modules of a broker. Changes go one at a time.
-pub struct Registry {}
+///
+/// A module is wanted or not, and runs or not. [`Self::start`] and [`Self::stop`] change both; a start that fails
+/// changes neither: a module that was wanted is tried again at the broker's next start, one that was not is left alone.
+///
+/// Names are those of [`Info::name`]; those of EMQ X (`emqx_mod_presence`, `emqx_mod_delayed`) are understood too.
+///
+/// A change whose future is dropped half way leaves the module stopped, without hooks.
+pub struct Registry {
+    host: Arc<dyn Host>,
+    hooks: Arc<Hooks>,
+    states: Arc<dyn States>,
+    slots: RwLock<Vec<Arc<Slot>>>,
+    changing: tokio::sync::Mutex<()>,
+}
 
 impl Registry {
     /// A registry without modules.
     pub fn new(host: Arc<dyn Host>, hooks: Arc<Hooks>, states: Arc<dyn States>) -> Self {
-        let _ = (host, hooks, states);
-        todo!()
+        Self { host, hooks, states, slots: RwLock::default(), changing: tokio::sync::Mutex::default() }
     }
 
     /// Adds a module with its settings; it is not started.
-    pub fn register(&self, module: Arc<dyn Module>, config: serde_json::Value) {
-        let _ = (module, config);
-        todo!()
+    ///
+    /// # Panics
+    /// If a module of this name was added before.
+    pub fn register(&self, module: Arc<dyn Module>, config: Value) {
+        let info = module.info();
+        let mut slots = self.slots.write();
+        assert!(slots.iter().all(|slot| slot.info.name != info.name), "two modules are called {}", info.name);
+        let place = slots.len();
+        let state = Mutex::new(State { config: Arc::new(config), running: None, error: None });
+        slots.push(Arc::new(Slot { info, module, place, state }));
     }
 
     /// Starts all that are wanted (or on by default and never told otherwise); returns what failed.
     pub async fn start_wanted(&self) -> Vec<ChangeError> {
-        todo!()
+        let _changing = self.changing.lock().await;
+        let mut failed = Vec::new();
+        for slot in self.slots() {
+            if slot.is_running() || !self.wants(&slot) {
+                continue;
+            }
+            match self.prepare(&slot, slot.config()).await {
+                Ok(ctx) => self.enter(&slot, ctx),
+                Err(why) => {
+                    tracing::error!(module = slot.info.name, why, "a module did not start");
+                    failed.push(slot.fail(why));
+                }
+            }
+        }
+        failed
     }
 
-    /// Starts a module; the wish is kept before this returns.
+    /// Starts a module; the wish is kept before this returns, and before any of its hooks is called.
     pub async fn start(&self, name: &str) -> Result<(), ChangeError> {
-        let _ = name;
-        todo!()
+        let _changing = self.changing.lock().await;
+        let slot = self.find(name)?;
+        if slot.is_running() {
+            return Err(ChangeError::AlreadyStarted(slot.name()));
+        }
+        let ctx = self.prepare(&slot, slot.config()).await.map_err(|why| slot.fail(why))?;
+        if let Err(error) = self.keep(&slot, true) {
+            drop(ctx);
+            slot.stop().await;
+            slot.state.lock().error = Some(error.to_string());
+            return Err(error);
+        }
+        self.enter(&slot, ctx);
+        Ok(())
     }
 
     /// Stops a module; the wish is kept before this returns.
+    ///
+    /// One that is wanted and does not run, for its start failed, is from now on not wanted: that is a change too, and
+    /// no [`ChangeError::NotStarted`].
     pub async fn stop(&self, name: &str) -> Result<(), ChangeError> {
-        let _ = name;
-        todo!()
+        let _changing = self.changing.lock().await;
+        let slot = self.find(name)?;
+        if !slot.is_running() && !self.wants(&slot) {
+            return Err(ChangeError::NotStarted(slot.name()));
+        }
+        self.keep(&slot, false)?;
+        if slot.leave() {
+            slot.stop().await;
+        }
+        Ok(())
     }
 
-    /// Stops and starts.
+    /// Stops and starts. If it does not start again it stays wanted.
     pub async fn restart(&self, name: &str) -> Result<(), ChangeError> {
-        let _ = name;
-        todo!()
+        let _changing = self.changing.lock().await;
+        let slot = self.find(name)?;
+        if !slot.leave() {
+            return Err(ChangeError::NotStarted(slot.name()));
+        }
+        slot.stop().await;
+        let ctx = self.prepare(&slot, slot.config()).await.map_err(|why| slot.fail(why))?;
+        self.enter(&slot, ctx);
+        Ok(())
     }
 
     /// Replaces the settings; a running module is restarted with them, and with the old ones if that fails.
-    pub async fn configure(&self, name: &str, config: serde_json::Value) -> Result<(), ChangeError> {
-        let _ = (name, config);
-        todo!()
+    ///
+    /// One that does not run looks at its settings when it is started.
+    pub async fn configure(&self, name: &str, config: Value) -> Result<(), ChangeError> {
+        let _changing = self.changing.lock().await;
+        let slot = self.find(name)?;
+        let config = Arc::new(config);
+        if !slot.leave() {
+            slot.state.lock().config = config;
+            return Ok(());
+        }
+        slot.stop().await;
+        let why = match self.prepare(&slot, config.clone()).await {
+            Ok(ctx) => {
+                slot.state.lock().config = config;
+                self.enter(&slot, ctx);
+                return Ok(());
+            }
+            Err(why) => why,
+        };
+        match self.prepare(&slot, slot.config()).await {
+            Ok(ctx) => {
+                self.enter(&slot, ctx);
+                Err(ChangeError::Start { name: slot.name(), why })
+            }
+            Err(old) => Err(slot.fail(format!("{why}; nor with the settings before: {old}"))),
+        }
     }
 
     /// All modules in order of registration.
     pub fn list(&self) -> Vec<Status> {
-        todo!()
+        self.slots.read().iter().map(|slot| slot.status()).collect()
     }
 
-    /// Stops all, without changing what is wanted: the broker ends.
+    /// One module.
+    pub fn status(&self, name: &str) -> Result<Status, ChangeError> {
+        self.find(name).map(|slot| slot.status())
+    }
+
+    /// Stops all, the last registered first, without changing what is wanted: the broker ends.
     pub async fn stop_all(&self) {
-        todo!()
+        let _changing = self.changing.lock().await;
+        for slot in self.slots().into_iter().rev() {
+            if slot.leave() {
+                slot.stop().await;
+            }
+        }
+    }
+
+    fn slots(&self) -> Vec<Arc<Slot>> {
+        self.slots.read().clone()
+    }
+
+    fn find(&self, name: &str) -> Result<Arc<Slot>, ChangeError> {
+        let slots = self.slots.read();
+        let called = |name: &str| slots.iter().find(|slot| slot.info.name == name);
+        called(name).or_else(|| called(house_name(name))).cloned().ok_or_else(|| ChangeError::NotFound(name.to_owned()))
+    }
+
+    fn wants(&self, slot: &Slot) -> bool {
+        self.states.wanted(slot.info.name).unwrap_or(slot.info.default_on)
+    }
+
+    fn keep(&self, slot: &Slot, on: bool) -> Result<(), ChangeError> {
+        self.states.keep(slot.info.name, on).map_err(|source| ChangeError::Keep { name: slot.name(), source })
+    }
+
+    /// Starts a module whose hooks wait in what this returns.
+    async fn prepare(&self, slot: &Slot, config: Arc<Value>) -> Result<Ctx, String> {
+        let ctx = Ctx::new(self.host.clone(), config);
+        match caught_async(async { slot.module.start(&ctx).await }).await {
+            Ok(Ok(())) => Ok(ctx),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(panic) => Err(panic),
+        }
+    }
+
+    fn enter(&self, slot: &Slot, ctx: Ctx) {
+        let hooks = self.hooks.enter(Origin::new(slot.info.name, slot.place), ctx.into_staged());
+        let mut state = slot.state.lock();
+        state.running = Some(Running { since: self.host.now_ms(), hooks });
+        state.error = None;
+        tracing::info!(module = slot.info.name, "module started");
     }
 }
+
+/// EMQ X's name for a module in ours.
+fn house_name(name: &str) -> &str {
+    match name.strip_prefix("emqx_mod_").unwrap_or(name) {
+        "delayed" => "delayed_publish",
+        "rewrite" => "topic_rewrite",
+        "internal_acl" => "acl_internal",
+        name => name,
+    }
+}
+
+struct Slot {
+    info: Info,
+    module: Arc<dyn Module>,
+    /// In order of registration.
+    place: usize,
+    state: Mutex<State>,
+}
+
+struct State {
+    config: Arc<Value>,
+    running: Option<Running>,
+    error: Option<String>,
+}
+
+struct Running {
+    since: u64,
+    hooks: Entered,
+}
+
+impl Slot {
+    fn name(&self) -> String {
+        self.info.name.to_owned()
+    }
+
+    fn config(&self) -> Arc<Value> {
+        self.state.lock().config.clone()
+    }
+
+    fn is_running(&self) -> bool {
+        self.state.lock().running.is_some()
+    }
+
+    /// Takes the hooks out; says whether it ran.
+    fn leave(&self) -> bool {
+        let mut state = self.state.lock();
+        state.error = None;
+        let running = state.running.take();
+        drop(state);
+        running.is_some()
+    }
+
+    async fn stop(&self) {
+        match caught_async(async { self.module.stop().await }).await {
+            Ok(()) => tracing::info!(module = self.info.name, "module stopped"),
+            Err(why) => tracing::error!(module = self.info.name, why, "a module's stop panicked"),
+        }
+    }
+
+    fn fail(&self, why: String) -> ChangeError {
+        self.state.lock().error = Some(why.clone());
+        ChangeError::Start { name: self.name(), why }
+    }
+
+    fn status(&self) -> Status {
+        let state = self.state.lock();
+        Status {
+            info: self.info,
+            running: state.running.is_some(),
+            error: state.error.clone(),
+            started_at: state.running.as_ref().map(|running| running.since),
+            panics: state.running.as_ref().map_or(0, |running| running.hooks.panics()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,163 @@
+//! The events' JSON: its keys stand in the order in which EMQ X writes them.
+
+use std::net::IpAddr;
+
+use serde::Serialize;
+
+use crate::{ConnectionInfo, Initiator, Reason};
+
+/// What an event is about; the two facts of presence.
+#[derive(Clone, Copy)]
+pub(super) enum Event<'a> {
+    Connected { client: &'a ConnectionInfo, seq: u64 },
+    Disconnected { client: &'a ConnectionInfo, reason: Reason, at: u64, seq: u64 },
+}
+
+/// How events are written.
+#[derive(Clone, Copy)]
+pub(super) struct Style<'a> {
+    /// `None`: null.
+    pub(super) missing_username: Option<&'a str>,
+    /// The node's name, if more keys are wanted than EMQ X has.
+    pub(super) extended: Option<&'a str>,
+}
+
+impl Event<'_> {
+    pub(super) fn write(&self, style: Style<'_>, now_ms: u64) -> Vec<u8> {
+        match *self {
+            Self::Connected { client, seq } => json(client, style, &Connected::new(client, seq, style, now_ms)),
+            Self::Disconnected { client, reason, at, seq } => {
+                json(client, style, &Disconnected::new(client, reason, at, seq, style, now_ms))
+            }
+        }
+    }
+}
+
+fn json(client: &ConnectionInfo, style: Style<'_>, event: &impl Serialize) -> Vec<u8> {
+    // The keys, the punctuation and every number at its longest; only escapes can make it grow.
+    let fixed = if style.extended.is_some() { 640 } else { 320 };
+    let texts = client.client_id.len()
+        + client.username.as_ref().map_or(0, |name| name.len())
+        + style.extended.map_or(0, |node| node.len() + client.listener.len());
+    let mut out = Vec::with_capacity(fixed + texts);
+    serde_json::to_writer(&mut out, event).expect("a Vec takes all bytes and the events have no map with odd keys");
+    out
+}
+
+#[derive(Serialize)]
+struct Connected<'a> {
+    username: Option<&'a str>,
+    ts: u64,
+    sockport: u16,
+    proto_ver: u8,
+    proto_name: &'static str,
+    keepalive: u16,
+    ipaddress: IpAddr,
+    expiry_interval: u32,
+    connected_at: u64,
+    connack: u8,
+    clientid: &'a str,
+    clean_start: bool,
+    #[serde(flatten)]
+    extended: Option<Extended<'a>>,
+}
+
+impl<'a> Connected<'a> {
+    fn new(client: &'a ConnectionInfo, seq: u64, style: Style<'a>, now_ms: u64) -> Self {
+        Self {
+            username: client.username.as_deref().or(style.missing_username),
+            // The clock may have been set back since.
+            ts: now_ms.max(client.connected_at),
+            sockport: client.port,
+            proto_ver: client.version.level(),
+            proto_name: client.version.protocol_name(),
+            keepalive: client.keep_alive,
+            ipaddress: client.peer.ip().to_canonical(),
+            expiry_interval: client.expiry_interval,
+            connected_at: client.connected_at,
+            connack: 0,
+            clientid: &client.client_id,
+            clean_start: client.clean_start,
+            extended: style.extended.map(|node| Extended::connected(client, seq, node)),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Disconnected<'a> {
+    username: Option<&'a str>,
+    ts: u64,
+    sockport: u16,
+    reason: &'static str,
+    proto_ver: u8,
+    proto_name: &'static str,
+    ipaddress: IpAddr,
+    disconnected_at: u64,
+    clientid: &'a str,
+    #[serde(flatten)]
+    extended: Option<Extended<'a>>,
+}
+
+impl<'a> Disconnected<'a> {
+    fn new(client: &'a ConnectionInfo, reason: Reason, at: u64, seq: u64, style: Style<'a>, now_ms: u64) -> Self {
+        Self {
+            username: client.username.as_deref().or(style.missing_username),
+            ts: now_ms.max(at),
+            sockport: client.port,
+            reason: reason.name(),
+            proto_ver: client.version.level(),
+            proto_name: client.version.protocol_name(),
+            ipaddress: client.peer.ip().to_canonical(),
+            disconnected_at: at,
+            clientid: &client.client_id,
+            extended: style.extended.map(|node| Extended::disconnected(client, reason, seq, node)),
+        }
+    }
+}
+
+/// What EMQ X does not tell.
+#[derive(Serialize)]
+struct Extended<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connected_at: Option<u64>,
+    node: &'a str,
+    peerport: u16,
+    listener: &'a str,
+    epoch: u64,
+    conn_id: u64,
+    seq: u64,
+    session_present: bool,
+    initiator: &'static str,
+    reason_code: Option<u8>,
+    /// `disconnected_at` is the last time the broker is known to have lived.
+    estimated: bool,
+}
+
+impl<'a> Extended<'a> {
+    /// The client began it, and CONNACK says 0.
+    fn connected(client: &'a ConnectionInfo, seq: u64, node: &'a str) -> Self {
+        Self {
+            connected_at: None,
+            node,
+            peerport: client.peer.port(),
+            listener: &client.listener,
+            epoch: client.epoch,
+            conn_id: client.conn_id,
+            seq,
+            session_present: client.session_present,
+            initiator: Initiator::Client.name(),
+            reason_code: Some(0),
+            estimated: false,
+        }
+    }
+
+    fn disconnected(client: &'a ConnectionInfo, reason: Reason, seq: u64, node: &'a str) -> Self {
+        Self {
+            connected_at: Some(client.connected_at),
+            initiator: reason.initiator().name(),
+            reason_code: reason.code().map(mqtt_codec::ReasonCode::as_u8),
+            estimated: matches!(reason, Reason::NodeDown),
+            ..Self::connected(client, seq, node)
+        }
+    }
+}

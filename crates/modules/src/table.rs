@@ -1,0 +1,256 @@
+//! The hooks of the running modules.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use mqtt_codec::{Filter, Message, ReasonCode, SubscribeOptions};
+use parking_lot::Mutex;
+
+use crate::panics::{caught, caught_async};
+use crate::{Access, Authenticate, Authorize, ConnectionInfo, Fact, Intercept, Observe, Verdict};
+
+/// All hooks of the running modules; an empty list costs a load.
+///
+/// They are called in the order in which the modules were registered, whatever was stopped and started since. A call
+/// under way on another thread may still end after its module was stopped.
+#[derive(Default)]
+pub struct Hooks {
+    observe: Table<dyn Observe>,
+    authenticate: Table<dyn Authenticate>,
+    authorize: Table<dyn Authorize>,
+    intercept: Table<dyn Intercept>,
+    /// Held while tables are replaced; readers never take it.
+    changing: Mutex<()>,
+}
+
+impl Hooks {
+    /// No hooks.
+    pub fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// True if [`Self::observe`] reaches anyone.
+    pub fn has_observers(&self) -> bool {
+        self.observe.any()
+    }
+
+    /// Shows a fact to all observers. One that panics is logged and passed over.
+    pub fn observe(&self, fact: &Fact<'_>) {
+        if !self.observe.any() {
+            return;
+        }
+        for entry in self.observe.list.load().iter() {
+            if let Err(why) = caught(|| entry.hook.observe(fact)) {
+                entry.origin.complain("observe", &why);
+            }
+        }
+    }
+
+    /// True if [`Self::authenticate`] asks anyone.
+    pub fn has_authenticators(&self) -> bool {
+        self.authenticate.any()
+    }
+
+    /// Asks the authenticators in order of registration. One that panics is logged and denies.
+    pub async fn authenticate(&self, client: &ConnectionInfo, password: Option<&[u8]>) -> Verdict {
+        if !self.authenticate.any() {
+            return Verdict::Ignore;
+        }
+        for entry in self.authenticate.list.load_full().iter() {
+            // The block has the call itself inside too, for a hook whose future panics while it is made.
+            match caught_async(async { entry.hook.authenticate(client, password).await }).await {
+                Ok(Verdict::Ignore) => {}
+                Ok(verdict) => return verdict,
+                Err(why) => {
+                    entry.origin.complain("authenticate", &why);
+                    // Nothing is known against the client: it is told to come again.
+                    return Verdict::Deny(ReasonCode::ServerUnavailable);
+                }
+            }
+        }
+        Verdict::Ignore
+    }
+
+    /// True if [`Self::authorize`] asks anyone.
+    pub fn has_authorizers(&self) -> bool {
+        self.authorize.any()
+    }
+
+    /// Asks the authorizers in order of registration. One that panics is logged and denies.
+    pub fn authorize(&self, client: &ConnectionInfo, access: Access<'_>) -> Verdict {
+        if !self.authorize.any() {
+            return Verdict::Ignore;
+        }
+        for entry in self.authorize.list.load().iter() {
+            match caught(|| entry.hook.authorize(client, access)) {
+                Ok(Verdict::Ignore) => {}
+                Ok(verdict) => return verdict,
+                Err(why) => {
+                    entry.origin.complain("authorize", &why);
+                    return Verdict::Deny(ReasonCode::NotAuthorized);
+                }
+            }
+        }
+        Verdict::Ignore
+    }
+
+    /// True if [`Self::intercept_publish`] or [`Self::intercept_subscribe`] reaches anyone.
+    pub fn has_interceptors(&self) -> bool {
+        self.intercept.any()
+    }
+
+    /// Lets all interceptors at a message; `false`: dropped. One that panics is logged and passed over.
+    pub fn intercept_publish(&self, client: &ConnectionInfo, message: &mut Message) -> bool {
+        if !self.intercept.any() {
+            return true;
+        }
+        for entry in self.intercept.list.load().iter() {
+            let before = message.clone();
+            match caught(|| entry.hook.publish(client, message)) {
+                Ok(true) => {}
+                Ok(false) => return false,
+                Err(why) => {
+                    *message = before;
+                    entry.origin.complain("publish", &why);
+                }
+            }
+        }
+        true
+    }
+
+    /// Lets all interceptors at a filter. One that panics is logged and passed over.
+    pub fn intercept_subscribe(&self, client: &ConnectionInfo, filter: &mut Filter, options: &mut SubscribeOptions) {
+        if !self.intercept.any() {
+            return;
+        }
+        for entry in self.intercept.list.load().iter() {
+            let before = (filter.clone(), *options);
+            if let Err(why) = caught(|| entry.hook.subscribe(client, filter, options)) {
+                (*filter, *options) = before;
+                entry.origin.complain("subscribe", &why);
+            }
+        }
+    }
+
+    /// Puts the hooks of one start in; they stay until what this returns is dropped.
+    pub(crate) fn enter(self: &Arc<Self>, origin: Origin, staged: Staged) -> Entered {
+        let origin = Arc::new(origin);
+        let _changing = self.changing.lock();
+        self.observe.add(&origin, staged.observe);
+        self.authenticate.add(&origin, staged.authenticate);
+        self.authorize.add(&origin, staged.authorize);
+        self.intercept.add(&origin, staged.intercept);
+        Entered { hooks: self.clone(), origin }
+    }
+
+    fn leave(&self, origin: &Arc<Origin>) {
+        let _changing = self.changing.lock();
+        self.observe.remove(origin);
+        self.authenticate.remove(origin);
+        self.authorize.remove(origin);
+        self.intercept.remove(origin);
+    }
+}
+
+/// Hooks that no one calls yet: those of a start under way.
+#[derive(Default)]
+pub(crate) struct Staged {
+    pub(crate) observe: Vec<Arc<dyn Observe>>,
+    pub(crate) authenticate: Vec<Arc<dyn Authenticate>>,
+    pub(crate) authorize: Vec<Arc<dyn Authorize>>,
+    pub(crate) intercept: Vec<Arc<dyn Intercept>>,
+}
+
+/// The start that hooks belong to.
+pub(crate) struct Origin {
+    module: &'static str,
+    /// The module's place in order of registration.
+    place: usize,
+    panics: AtomicU64,
+}
+
+impl Origin {
+    pub(crate) const fn new(module: &'static str, place: usize) -> Self {
+        Self { module, place, panics: AtomicU64::new(0) }
+    }
+
+    fn complain(&self, hook: &'static str, why: &str) {
+        let panics = self.panics.fetch_add(1, Ordering::Relaxed) + 1;
+        tracing::error!(module = self.module, hook, why, panics, "a hook panicked");
+    }
+}
+
+/// Takes the hooks of one start out again when it is dropped.
+pub(crate) struct Entered {
+    hooks: Arc<Hooks>,
+    origin: Arc<Origin>,
+}
+
+impl Entered {
+    /// How often hooks of this start have panicked.
+    pub(crate) fn panics(&self) -> u64 {
+        self.origin.panics.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.hooks.leave(&self.origin);
+    }
+}
+
+struct Table<H: ?Sized> {
+    /// Spares an empty table the swap's book-keeping.
+    any: AtomicBool,
+    list: ArcSwap<Vec<Entry<H>>>,
+}
+
+impl<H: ?Sized> Table<H> {
+    fn any(&self) -> bool {
+        self.any.load(Ordering::Acquire)
+    }
+
+    fn add(&self, origin: &Arc<Origin>, hooks: Vec<Arc<H>>) {
+        if hooks.is_empty() {
+            return;
+        }
+        let mut list = Vec::clone(&self.list.load());
+        list.extend(hooks.into_iter().map(|hook| Entry { origin: origin.clone(), hook }));
+        // Stable: the hooks of one module stay in the order in which it registered them.
+        list.sort_by_key(|entry| entry.origin.place);
+        self.list.store(Arc::new(list));
+        self.any.store(true, Ordering::Release);
+    }
+
+    fn remove(&self, origin: &Arc<Origin>) {
+        let mut list = Vec::clone(&self.list.load());
+        let before = list.len();
+        list.retain(|entry| !Arc::ptr_eq(&entry.origin, origin));
+        if list.len() < before {
+            self.any.store(!list.is_empty(), Ordering::Release);
+            self.list.store(Arc::new(list));
+        }
+    }
+}
+
+impl<H: ?Sized> Default for Table<H> {
+    fn default() -> Self {
+        Self { any: AtomicBool::new(false), list: ArcSwap::from_pointee(Vec::new()) }
+    }
+}
+
+struct Entry<H: ?Sized> {
+    origin: Arc<Origin>,
+    hook: Arc<H>,
+}
+
+// Derived, it would ask for `H: Clone`.
+impl<H: ?Sized> Clone for Entry<H> {
+    fn clone(&self) -> Self {
+        Self { origin: self.origin.clone(), hook: self.hook.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,80 @@
+//! A host that remembers, for tests.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use mqtt_codec::{Message, Topic, Version};
+use parking_lot::Mutex;
+
+use crate::{ConnectionInfo, Host};
+
+pub(crate) const NOW: u64 = 1_625_572_213_873;
+
+pub(crate) struct Recorder {
+    node: String,
+    pub(crate) now: AtomicU64,
+    /// Someone subscribes.
+    pub(crate) wanted: AtomicBool,
+    published: Mutex<Vec<Message>>,
+}
+
+impl Recorder {
+    pub(crate) fn new() -> Arc<Self> {
+        Self::with_node("rollcall@127.0.0.1")
+    }
+
+    pub(crate) fn with_node(node: &str) -> Arc<Self> {
+        Arc::new(Self {
+            node: node.to_owned(),
+            now: AtomicU64::new(NOW),
+            wanted: AtomicBool::new(true),
+            published: Mutex::default(),
+        })
+    }
+
+    pub(crate) fn take(&self) -> Vec<Message> {
+        std::mem::take(&mut *self.published.lock())
+    }
+}
+
+impl Host for Recorder {
+    fn node(&self) -> &str {
+        &self.node
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.now.load(Ordering::Relaxed)
+    }
+
+    fn publish(&self, message: Message) {
+        self.published.lock().push(message);
+    }
+
+    fn publish_if_wanted(&self, _topic: &Topic, build: &mut dyn FnMut() -> Message) -> bool {
+        let wanted = self.wanted.load(Ordering::Relaxed);
+        if wanted {
+            self.publish(build());
+        }
+        wanted
+    }
+}
+
+/// The client of the seed's example.
+pub(crate) fn foo() -> ConnectionInfo {
+    ConnectionInfo {
+        client_id: "emqtt-8348fe27a87976ad4db3".into(),
+        username: Some("foo".into()),
+        version: Version::V3_1_1,
+        peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 50_123)),
+        port: 1883,
+        listener: "tcp".into(),
+        keep_alive: 60,
+        clean_start: true,
+        expiry_interval: 0,
+        connected_at: NOW,
+        session_present: false,
+        epoch: 3,
+        conn_id: 41,
+    }
+}
