@@ -1,8 +1,14 @@
 //! Bytes to packets.
 
-use bytes::BytesMut;
+mod ack;
+mod connect;
+mod publish;
+mod subscribe;
 
-use crate::{DecodeError, Packet, Version};
+use bytes::{Buf, Bytes, BytesMut};
+
+use crate::read::{self, Frame};
+use crate::{DecodeError, Packet, PacketType, Version};
 
 /// Which end of the connection reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,8 +33,14 @@ pub struct FixedHeader {
 impl FixedHeader {
     /// `None`: more bytes are needed.
     pub fn read(input: &[u8]) -> Result<Option<Self>, DecodeError> {
-        let _ = input;
-        todo!()
+        let Some((&first, rest)) = input.split_first() else { return Ok(None) };
+        let length = read::peek_var_int(rest)?;
+        Ok(length.map(|(remaining, len)| Self { first, len: 1 + len, remaining: remaining as usize }))
+    }
+
+    /// Bytes of the whole packet.
+    pub const fn packet_size(&self) -> usize {
+        self.len + self.remaining
     }
 }
 
@@ -57,9 +69,66 @@ impl Decoder {
 
     /// Takes one packet off the front of `input`; `None` leaves `input` as it is: more bytes are needed.
     ///
-    /// Payloads and strings are slices of `input`'s memory.
+    /// Payloads and strings are slices of `input`'s memory. A packet that is refused by its first byte or by its
+    /// size is refused before the rest of it has come.
     pub fn decode(&mut self, input: &mut BytesMut) -> Result<Option<Packet>, DecodeError> {
-        let _ = (self.role, self.max_packet_size, input);
-        todo!()
+        let Some(header) = FixedHeader::read(input)? else { return Ok(None) };
+        let packet_type = PacketType::admit(header.first, self.role, self.version)?;
+        let size = header.packet_size();
+        if size > self.max_packet_size as usize {
+            return Err(DecodeError::TooLarge { size: size as u32, max: self.max_packet_size });
+        }
+        if input.len() < size {
+            return Ok(None);
+        }
+        let mut frame = input.split_to(size).freeze();
+        frame.advance(header.len);
+        self.packet(packet_type, header.first & 0x0F, frame).map(Some)
+    }
+
+    fn packet(&mut self, packet_type: PacketType, flags: u8, frame: Bytes) -> Result<Packet, DecodeError> {
+        let Some(version) = self.version.filter(|_| packet_type != PacketType::Connect) else {
+            let connect = read::finish(connect::connect(Frame(&frame), flags))?;
+            self.version.get_or_insert(connect.version);
+            return Ok(Packet::Connect(Box::new(connect)));
+        };
+        if packet_type == PacketType::Publish {
+            return publish::publish(flags, frame, version, self.role).map(Packet::Publish);
+        }
+        let body = Body { packet_type, version, role: self.role, frame: Frame(&frame) };
+        Ok(match packet_type {
+            PacketType::ConnAck => Packet::ConnAck(body.parse(ack::conn_ack)?),
+            PacketType::PubAck => Packet::PubAck(body.parse(ack::ack)?),
+            PacketType::PubRec => Packet::PubRec(body.parse(ack::ack)?),
+            PacketType::PubRel => Packet::PubRel(body.parse(ack::ack)?),
+            PacketType::PubComp => Packet::PubComp(body.parse(ack::ack)?),
+            PacketType::Subscribe => Packet::Subscribe(body.parse(subscribe::subscribe)?),
+            PacketType::SubAck => Packet::SubAck(body.parse(subscribe::sub_ack)?),
+            PacketType::Unsubscribe => Packet::Unsubscribe(body.parse(subscribe::unsubscribe)?),
+            PacketType::UnsubAck => Packet::UnsubAck(body.parse(subscribe::unsub_ack)?),
+            PacketType::Disconnect => Packet::Disconnect(body.parse(ack::disconnect)?),
+            PacketType::Auth => Packet::Auth(body.parse(ack::auth)?),
+            PacketType::PingReq => body.parse(|_, input| Ok((input, Packet::PingReq)))?,
+            PacketType::PingResp => body.parse(|_, input| Ok((input, Packet::PingResp)))?,
+            PacketType::Connect | PacketType::Publish => unreachable!("decoded above"),
+        })
     }
 }
+
+/// What follows the fixed header, and all that its parser needs to know.
+#[derive(Clone, Copy)]
+struct Body<'a> {
+    packet_type: PacketType,
+    version: Version,
+    role: Role,
+    frame: Frame<'a>,
+}
+
+impl<'a> Body<'a> {
+    fn parse<T>(self, parser: impl FnOnce(Self, &'a [u8]) -> read::Parsed<'a, T>) -> Result<T, DecodeError> {
+        read::finish(parser(self, self.frame.0))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -6,17 +6,20 @@ mod decode;
 mod encode;
 mod error;
 mod packet;
+mod packet_type;
 mod property;
+mod read;
 mod reason;
 pub mod topic;
 
 pub use decode::{Decoder, FixedHeader, Role};
-pub use encode::TooLarge;
-pub use error::DecodeError;
+pub use encode::{PublishHead, TooLarge};
+pub use error::{DecodeError, TextError};
 pub use packet::{
     Ack, Auth, ConnAck, Connect, Disconnect, Message, Packet, PacketId, Publish, Qos, RetainHandling, SubAck,
     Subscribe, SubscribeFilter, SubscribeOptions, UnsubAck, Unsubscribe, Version, Will,
 };
+pub use packet_type::PacketType;
 pub use property::{Properties, Property};
 pub use reason::ReasonCode;
 pub use topic::{Filter, Topic};

@@ -5,7 +5,7 @@ use std::num::NonZeroU16;
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use crate::{Filter, Properties, ReasonCode, Topic};
+use crate::{Filter, PacketType, Properties, ReasonCode, Topic};
 
 /// A protocol version this crate speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -120,6 +120,29 @@ pub enum Packet {
     Auth(Auth),
 }
 
+impl Packet {
+    /// Which of the fifteen this is.
+    pub const fn packet_type(&self) -> PacketType {
+        match self {
+            Self::Connect(_) => PacketType::Connect,
+            Self::ConnAck(_) => PacketType::ConnAck,
+            Self::Publish(_) => PacketType::Publish,
+            Self::PubAck(_) => PacketType::PubAck,
+            Self::PubRec(_) => PacketType::PubRec,
+            Self::PubRel(_) => PacketType::PubRel,
+            Self::PubComp(_) => PacketType::PubComp,
+            Self::Subscribe(_) => PacketType::Subscribe,
+            Self::SubAck(_) => PacketType::SubAck,
+            Self::Unsubscribe(_) => PacketType::Unsubscribe,
+            Self::UnsubAck(_) => PacketType::UnsubAck,
+            Self::PingReq => PacketType::PingReq,
+            Self::PingResp => PacketType::PingResp,
+            Self::Disconnect(_) => PacketType::Disconnect,
+            Self::Auth(_) => PacketType::Auth,
+        }
+    }
+}
+
 /// CONNECT.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Connect {
@@ -139,6 +162,22 @@ pub struct Connect {
     pub will: Option<Will>,
     /// Session expiry, receive maximum, maximum packet size, topic alias maximum, ...
     pub properties: Properties,
+}
+
+impl Connect {
+    /// A clean start without keep alive, user name, will and properties.
+    pub fn new(version: Version, client_id: impl Into<ByteString>) -> Self {
+        Self {
+            version,
+            client_id: client_id.into(),
+            clean_start: true,
+            keep_alive: 0,
+            username: None,
+            password: None,
+            will: None,
+            properties: Properties::EMPTY,
+        }
+    }
 }
 
 /// The will of a CONNECT.

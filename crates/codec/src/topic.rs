@@ -2,7 +2,7 @@
 
 use bytestring::ByteString;
 
-/// A topic name: not empty, at most 65,535 bytes, no wildcard, no U+0000. [MQTT-4.7.1-1] [MQTT-4.7.3-1]
+/// A topic name: not empty, at most 65,535 bytes, no wildcard, no U+0000, no control character. [MQTT-4.7.1-1] [MQTT-4.7.3-1]
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Topic(ByteString);
 
@@ -28,6 +28,9 @@ pub enum TopicError {
     /// [MQTT-4.7.3-2]
     #[error("it has the character U+0000")]
     Null,
+    /// U+0001 to U+001F or U+007F to U+009F, which a receiver may refuse (section 1.5.4).
+    #[error("it has a control character")]
+    Control,
     /// [MQTT-3.3.2-2] [MQTT-4.7.1-1] [MQTT-4.7.1-2]
     #[error("`+` or `#` stands where no wildcard may")]
     Wildcard,
@@ -42,10 +45,7 @@ impl Topic {
     /// Checks `text`.
     pub fn new(text: impl Into<ByteString>) -> Result<Self, TopicError> {
         let text = text.into();
-        check_text(&text)?;
-        if text.as_bytes().iter().any(|&byte| byte == b'+' || byte == b'#') {
-            return Err(TopicError::Wildcard);
-        }
+        check_topic(&text)?;
         Ok(Self(text))
     }
 
@@ -69,18 +69,18 @@ impl Filter {
     /// Checks `text`. `$share/group/filter` is a shared filter in every protocol version.
     pub fn new(text: impl Into<ByteString>) -> Result<Self, TopicError> {
         let text = text.into();
-        check_text(&text)?;
+        let marks = check_text(&text)?;
+        if marks.wildcard {
+            check_wildcards(&text)?;
+        }
         let mut group = 0;
-        let mut levels = &*text;
         if let Some(rest) = text.strip_prefix(SHARE) {
             let (name, filter) = rest.split_once('/').ok_or(TopicError::Share)?;
             if name.is_empty() || filter.is_empty() || name.contains(['+', '#']) {
                 return Err(TopicError::Share);
             }
             group = name.len() as u16;
-            levels = filter;
         }
-        check_wildcards(levels)?;
         Ok(Self { text, group })
     }
 
@@ -127,13 +127,37 @@ impl Filter {
     }
 }
 
-fn check_text(text: &str) -> Result<(), TopicError> {
+pub(crate) fn check_topic(text: &str) -> Result<(), TopicError> {
+    // [MQTT-3.3.2-2]
+    if check_text(text)?.wildcard { Err(TopicError::Wildcard) } else { Ok(()) }
+}
+
+/// What one look at all bytes of a text finds.
+struct Marks {
+    wildcard: bool,
+}
+
+fn check_text(text: &str) -> Result<Marks, TopicError> {
     match text.len() {
-        0 => Err(TopicError::Empty),
-        65_536.. => Err(TopicError::TooLong),
-        _ if text.as_bytes().contains(&0) => Err(TopicError::Null),
-        _ => Ok(()),
+        0 => return Err(TopicError::Empty),
+        65_536.. => return Err(TopicError::TooLong),
+        _ => {}
     }
+    // No early exit: so the compiler can look at many bytes at once.
+    let (mut null, mut control, mut wildcard, mut all) = (false, false, false, 0);
+    for &byte in text.as_bytes() {
+        null |= byte == 0;
+        control |= (byte < 0x20) | (byte == 0x7F);
+        wildcard |= (byte == b'+') | (byte == b'#');
+        all |= byte;
+    }
+    if null {
+        return Err(TopicError::Null);
+    }
+    if control || all >= 0x80 && text.chars().any(char::is_control) {
+        return Err(TopicError::Control);
+    }
+    Ok(Marks { wildcard })
 }
 
 fn check_wildcards(pattern: &str) -> Result<(), TopicError> {

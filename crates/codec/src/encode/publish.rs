@@ -1,0 +1,120 @@
+//! PUBLISH.
+
+use bytes::{BufMut, BytesMut};
+
+use super::{MAX_VAR_INT, TooLarge, section_len, var_int, var_int_len};
+use crate::property::id;
+use crate::{PacketId, PacketType, Properties, Publish, Qos, Version};
+
+/// A PUBLISH without its payload, borrowed: what a server writes for each receiver.
+///
+/// The properties go out in the order of the fields here.
+#[derive(Clone, Copy, Debug)]
+pub struct PublishHead<'a> {
+    /// Sent before, perhaps.
+    pub dup: bool,
+    /// Quality of service.
+    pub qos: Qos,
+    /// Retain flag.
+    pub retain: bool,
+    /// Empty where the alias says it (MQTT 5).
+    pub topic: &'a str,
+    /// Must be there at QoS 1 and 2; not written at QoS 0.
+    pub packet_id: Option<PacketId>,
+    /// Stands for the topic.
+    pub topic_alias: Option<u16>,
+    /// Seconds that are left.
+    pub message_expiry: Option<u32>,
+    /// Of the subscriptions this goes to; none is 0 or over 268,435,455.
+    pub subscription_ids: &'a [u32],
+    /// Written after the others, unaltered.
+    pub properties: &'a Properties,
+    /// Bytes of the payload.
+    pub payload_len: usize,
+}
+
+impl PublishHead<'_> {
+    /// Bytes of the whole packet, payload included.
+    pub fn encoded_len(&self, version: Version) -> usize {
+        let remaining = self.remaining_len(version);
+        1 + var_int_len(remaining) + remaining
+    }
+
+    /// Appends all but the payload, which the caller appends or sends from where it is; on error `out` is as it was.
+    pub fn encode(&self, version: Version, out: &mut BytesMut) -> Result<(), TooLarge> {
+        let remaining = self.remaining_len(version);
+        if remaining > MAX_VAR_INT as usize {
+            return Err(TooLarge(remaining));
+        }
+        if self.topic.len() > usize::from(u16::MAX) {
+            return Err(TooLarge(self.topic.len()));
+        }
+        out.reserve(1 + var_int_len(remaining) + remaining - self.payload_len);
+        out.put_u8(self.first_byte());
+        var_int(out, remaining as u32);
+        self.body(version, out);
+        Ok(())
+    }
+
+    pub(super) fn remaining_len(&self, version: Version) -> usize {
+        let packet_id = if self.qos == Qos::AtMostOnce { 0 } else { 2 };
+        let properties = if version == Version::V5 { section_len(self.properties_len()) } else { 0 };
+        2 + self.topic.len() + packet_id + properties + self.payload_len
+    }
+
+    pub(super) fn body(&self, version: Version, out: &mut BytesMut) {
+        super::put_binary(self.topic.as_bytes(), out);
+        if self.qos != Qos::AtMostOnce {
+            // A caller's mistake reaches the peer as packet id 0, which it refuses.
+            out.put_u16(self.packet_id.map_or(0, PacketId::as_u16));
+        }
+        if version == Version::V5 {
+            self.put_properties(out);
+        }
+    }
+
+    const fn first_byte(&self) -> u8 {
+        (PacketType::Publish as u8) << 4 | (self.dup as u8) << 3 | (self.qos as u8) << 1 | self.retain as u8
+    }
+
+    fn properties_len(&self) -> usize {
+        let alias = if self.topic_alias.is_some() { 3 } else { 0 };
+        let expiry = if self.message_expiry.is_some() { 5 } else { 0 };
+        let ids: usize = self.subscription_ids.iter().map(|&id| 1 + var_int_len(id as usize)).sum();
+        alias + expiry + ids + self.properties.encoded_len()
+    }
+
+    fn put_properties(&self, out: &mut BytesMut) {
+        var_int(out, self.properties_len() as u32);
+        if let Some(alias) = self.topic_alias {
+            out.put_u8(id::TOPIC_ALIAS);
+            out.put_u16(alias);
+        }
+        if let Some(expiry) = self.message_expiry {
+            out.put_u8(id::MESSAGE_EXPIRY);
+            out.put_u32(expiry);
+        }
+        for &subscription_id in self.subscription_ids {
+            out.put_u8(id::SUBSCRIPTION_ID);
+            var_int(out, subscription_id);
+        }
+        out.extend_from_slice(self.properties.as_bytes());
+    }
+}
+
+impl Publish {
+    pub(super) fn head(&self) -> PublishHead<'_> {
+        PublishHead {
+            dup: self.dup,
+            qos: self.qos,
+            retain: self.retain,
+            topic: self.topic.as_ref().map_or("", |topic| topic.as_str()),
+            packet_id: self.packet_id,
+            topic_alias: None,
+            message_expiry: None,
+            subscription_ids: &[],
+            properties: &self.properties,
+            payload_len: self.payload.len(),
+        }
+    }
+}
