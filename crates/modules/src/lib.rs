@@ -77,3 +77,8 @@ pub use table::Hooks;
 pub fn shipped() -> Vec<Arc<dyn Module>> {
     vec![Arc::new(presence::Presence::new())]
 }
+
+/// The README's code compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,1 +1,320 @@
+use proptest::prelude::*;
+use serde_json::{Value, json};
 
+use super::*;
+use crate::testing::{NOW, Recorder, foo};
+use crate::{ChangeError, Hooks, MemoryStates, Reason, Registry};
+
+/// Presence, started, with a host that remembers.
+struct Rig {
+    host: Arc<Recorder>,
+    hooks: Arc<Hooks>,
+    registry: Registry,
+    presence: Arc<Presence>,
+}
+
+impl Rig {
+    async fn try_new(host: Arc<Recorder>, config: Value) -> Result<Self, ChangeError> {
+        let hooks = Hooks::new();
+        let registry = Registry::new(host.clone(), hooks.clone(), Arc::new(MemoryStates::default()));
+        let presence = Arc::new(Presence::new());
+        registry.register(presence.clone(), config);
+        registry.start("presence").await?;
+        Ok(Self { host, hooks, registry, presence })
+    }
+
+    fn new(config: Value) -> Self {
+        block_on(Self::try_new(Recorder::new(), config)).unwrap()
+    }
+
+    fn connected(&self, client: &ConnectionInfo) -> Option<Message> {
+        self.hooks.observe(&Fact::Connected { client, seq: 1 });
+        self.only()
+    }
+
+    fn disconnected(&self, client: &ConnectionInfo, reason: Reason) -> Option<Message> {
+        self.hooks.observe(&Fact::Disconnected { client, reason, at: NOW, seq: 2 });
+        self.only()
+    }
+
+    fn only(&self) -> Option<Message> {
+        let mut published = self.host.take();
+        assert!(published.len() <= 1);
+        published.pop()
+    }
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
+
+fn text(message: &Message) -> &str {
+    std::str::from_utf8(&message.payload).unwrap()
+}
+
+fn parse(message: &Message) -> Value {
+    serde_json::from_slice(&message.payload).unwrap()
+}
+
+#[test]
+fn events_are_those_of_the_manual() {
+    let rig = Rig::new(Value::Null);
+    let connected = rig.connected(&foo()).unwrap();
+    assert_eq!(
+        text(&connected),
+        r#"{"username":"foo","ts":1625572213873,"sockport":1883,"proto_ver":4,"proto_name":"MQTT","keepalive":60,"ipaddress":"127.0.0.1","expiry_interval":0,"connected_at":1625572213873,"connack":0,"clientid":"emqtt-8348fe27a87976ad4db3","clean_start":true}"#
+    );
+    let disconnected = rig.disconnected(&foo(), Reason::Closed("tcp_closed")).unwrap();
+    assert_eq!(
+        text(&disconnected),
+        r#"{"username":"foo","ts":1625572213873,"sockport":1883,"reason":"tcp_closed","proto_ver":4,"proto_name":"MQTT","ipaddress":"127.0.0.1","disconnected_at":1625572213873,"clientid":"emqtt-8348fe27a87976ad4db3"}"#
+    );
+    for (message, what) in [(connected, "connected"), (disconnected, "disconnected")] {
+        let topic = format!("$SYS/brokers/rollcall@127.0.0.1/clients/emqtt-8348fe27a87976ad4db3/{what}");
+        assert_eq!(message.topic.as_str(), topic);
+        assert_eq!(message.qos, Qos::AtLeastOnce);
+        assert!(!message.retain);
+        let properties: Vec<_> = message.properties.iter().collect();
+        assert_eq!(properties, [Property::ContentType("application/json".into())]);
+    }
+}
+
+#[test]
+fn extended_events_have_more_keys_after_those() {
+    let plain = Rig::new(Value::Null);
+    let rig = Rig::new(json!({"extended": true}));
+    let own = r#","node":"rollcall@127.0.0.1","peerport":50123,"listener":"tcp","epoch":3,"conn_id":41,"#;
+
+    let all = rig.connected(&foo()).unwrap();
+    let few = plain.connected(&foo()).unwrap();
+    let (more, end) = (text(&all).strip_prefix(text(&few).trim_end_matches('}')).unwrap(), "}");
+    let rest = r#""seq":1,"session_present":false,"initiator":"client","reason_code":0,"estimated":false"#;
+    assert_eq!(more, format!("{own}{rest}{end}"));
+
+    let all = rig.disconnected(&foo(), Reason::TakenOver).unwrap();
+    let few = plain.disconnected(&foo(), Reason::TakenOver).unwrap();
+    let more = text(&all).strip_prefix(text(&few).trim_end_matches('}')).unwrap();
+    let rest = r#""seq":2,"session_present":false,"initiator":"server","reason_code":142,"estimated":false"#;
+    assert_eq!(more, format!(r#","connected_at":1625572213873{own}{rest}{end}"#));
+
+    let dead = parse(&rig.disconnected(&foo(), Reason::NodeDown).unwrap());
+    assert_eq!((&dead["reason_code"], &dead["estimated"]), (&Value::Null, &Value::Bool(true)));
+}
+
+#[test]
+fn versions_are_shown_by_level_and_name() {
+    use mqtt_codec::Version;
+    let rig = Rig::new(Value::Null);
+    for (version, level, name) in [(Version::V3_1, 3, "MQIsdp"), (Version::V3_1_1, 4, "MQTT"), (Version::V5, 5, "MQTT")]
+    {
+        let client = ConnectionInfo { version, ..foo() };
+        for event in
+            [rig.connected(&client), rig.disconnected(&client, Reason::Client(mqtt_codec::ReasonCode::Success))]
+        {
+            let event = parse(&event.unwrap());
+            assert_eq!((&event["proto_ver"], &event["proto_name"]), (&json!(level), &json!(name)));
+        }
+    }
+}
+
+#[test]
+fn addresses_are_plain() {
+    let rig = Rig::new(Value::Null);
+    for (peer, shown) in [
+        ("192.0.2.7:1", "192.0.2.7"),
+        ("[::ffff:192.0.2.7]:1", "192.0.2.7"),
+        ("[2001:db8:0:0:0:0:0:1]:1", "2001:db8::1"),
+        ("[fe80::1%3]:1", "fe80::1"),
+        ("[::1]:1", "::1"),
+    ] {
+        let client = ConnectionInfo { peer: peer.parse().unwrap(), ..foo() };
+        assert_eq!(parse(&rig.connected(&client).unwrap())["ipaddress"], shown);
+        assert_eq!(parse(&rig.disconnected(&client, Reason::Kicked).unwrap())["ipaddress"], shown);
+    }
+}
+
+#[test]
+fn a_missing_user_name_is_undefined_or_null() {
+    let nobody = ConnectionInfo { username: None, ..foo() };
+    let empty = ConnectionInfo { username: Some("".into()), ..foo() };
+    for (config, shown) in [
+        (json!({}), json!("undefined")),
+        (json!({"missing_username": "undefined"}), json!("undefined")),
+        (json!({"missing_username": "null"}), Value::Null),
+    ] {
+        let rig = Rig::new(config);
+        assert_eq!(parse(&rig.connected(&nobody).unwrap())["username"], shown);
+        assert_eq!(parse(&rig.disconnected(&nobody, Reason::Kicked).unwrap())["username"], shown);
+        assert_eq!(parse(&rig.connected(&empty).unwrap())["username"], "");
+    }
+}
+
+#[test]
+fn ts_is_never_before_what_it_tells() {
+    let rig = Rig::new(Value::Null);
+    for (now, ts) in [(NOW - 5_000, NOW), (NOW + 3, NOW + 3)] {
+        rig.host.now.store(now, Ordering::Relaxed);
+        assert_eq!(parse(&rig.connected(&foo()).unwrap())["ts"], ts);
+        assert_eq!(parse(&rig.disconnected(&foo(), Reason::Kicked).unwrap())["ts"], ts);
+    }
+}
+
+#[test]
+fn numbers_are_shown_up_to_their_ends() {
+    let rig = Rig::new(Value::Null);
+    let client = ConnectionInfo { keep_alive: u16::MAX, expiry_interval: u32::MAX, port: u16::MAX, ..foo() };
+    let event = parse(&rig.connected(&client).unwrap());
+    assert_eq!(event["keepalive"], 65_535);
+    assert_eq!(event["expiry_interval"], 4_294_967_295_u32);
+    assert_eq!(event["sockport"], 65_535);
+}
+
+#[test]
+fn quality_of_service_is_a_setting() {
+    for (level, qos) in [(0, Qos::AtMostOnce), (1, Qos::AtLeastOnce), (2, Qos::ExactlyOnce)] {
+        let rig = Rig::new(json!({ "qos": level }));
+        assert_eq!(rig.connected(&foo()).unwrap().qos, qos);
+    }
+}
+
+#[test]
+fn wrong_settings_are_named() {
+    for (config, why) in [
+        (json!({"qos": 3}), "module presence did not start: qos: 3 is none of 0, 1 and 2"),
+        (json!({"qos": "1"}), "module presence did not start: qos: invalid type: string \"1\", expected u8"),
+        (json!({"qso": 1}), "module presence did not start: unknown field `qso`, expected one of"),
+        (
+            json!({"missing_username": "none"}),
+            "module presence did not start: missing_username: unknown variant `none`",
+        ),
+        (json!({"extended": 1}), "module presence did not start: extended: invalid type"),
+    ] {
+        let error = block_on(Rig::try_new(Recorder::new(), config)).err().unwrap().to_string();
+        assert!(error.starts_with(why), "{error}");
+    }
+}
+
+#[test]
+fn a_node_whose_name_is_no_part_of_a_topic_is_refused() {
+    let error = block_on(Rig::try_new(Recorder::with_node("a+b"), Value::Null)).err().unwrap().to_string();
+    assert!(error.contains("node"), "{error}");
+}
+
+#[track_caller]
+fn check_topic(client_id: &str, level: &str) {
+    let rig = Rig::new(Value::Null);
+    let client = ConnectionInfo { client_id: client_id.to_owned().into(), ..foo() };
+    for (message, what) in
+        [(rig.connected(&client), "connected"), (rig.disconnected(&client, Reason::Discarded), "disconnected")]
+    {
+        let message = message.unwrap();
+        assert_eq!(message.topic.as_str(), format!("$SYS/brokers/rollcall@127.0.0.1/clients/{level}/{what}"));
+        assert_eq!(parse(&message)["clientid"], client_id);
+    }
+}
+
+#[test]
+fn client_ids_stand_in_topics_as_they_are() {
+    check_topic("a/b", "a/b");
+    check_topic("/", "/");
+    check_topic("", "");
+    check_topic("日本 é\u{1F600}", "日本 é\u{1F600}");
+    check_topic("a\"b\\c\u{1}\u{7f}\t", "a\"b\\c\u{1}\u{7f}\t");
+    check_topic("%2B", "%2B");
+}
+
+#[test]
+fn wildcards_in_client_ids_are_escaped_in_the_topic_only() {
+    check_topic("+", "%2B");
+    check_topic("#", "%23");
+    check_topic("a+é#/+", "a%2Bé%23/%2B");
+}
+
+#[test]
+fn a_client_id_too_long_for_either_topic_has_neither_event() {
+    let rig = Rig::new(Value::Null);
+    let longest = 65_535 - "$SYS/brokers/rollcall@127.0.0.1/clients//disconnected".len();
+    let fits = ConnectionInfo { client_id: "x".repeat(longest).into(), ..foo() };
+    assert!(rig.connected(&fits).is_some());
+    assert_eq!(rig.disconnected(&fits, Reason::Kicked).unwrap().topic.as_str().len(), 65_535);
+    assert_eq!(rig.presence.skipped(), 0);
+
+    for client_id in ["x".repeat(longest + 1), format!("+{}", "x".repeat(longest - 1)), "#".repeat(65_535)] {
+        let before = rig.presence.skipped();
+        let long = ConnectionInfo { client_id: client_id.into(), ..foo() };
+        assert!(rig.connected(&long).is_none());
+        assert!(rig.disconnected(&long, Reason::Kicked).is_none());
+        assert_eq!(rig.presence.skipped(), before + 2);
+    }
+}
+
+#[test]
+fn nothing_is_written_while_nobody_listens() {
+    let rig = Rig::new(Value::Null);
+    rig.host.wanted.store(false, Ordering::Relaxed);
+    assert!(rig.connected(&foo()).is_none());
+    assert!(rig.disconnected(&foo(), Reason::Kicked).is_none());
+}
+
+#[test]
+fn stop_and_start_hold_from_the_next_fact_on() {
+    let rig = Rig::new(Value::Null);
+    block_on(rig.registry.stop("presence")).unwrap();
+    assert!(!rig.hooks.has_observers());
+    assert!(rig.connected(&foo()).is_none());
+    block_on(rig.registry.start("emqx_mod_presence")).unwrap();
+    assert!(rig.host.take().is_empty(), "nothing is replayed");
+    assert!(rig.disconnected(&foo(), Reason::Kicked).is_some());
+}
+
+#[test]
+fn events_alternate_as_the_facts_do() {
+    const CLIENTS: usize = 20;
+    const ROUNDS: u64 = 50;
+    let rig = Rig::new(json!({"extended": true}));
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let hooks = rig.hooks.clone();
+            scope.spawn(move || {
+                for round in 0..ROUNDS {
+                    for n in 0..CLIENTS {
+                        let client_id = format!("{thread}-{n}").into();
+                        let client = &ConnectionInfo { client_id, conn_id: round, ..foo() };
+                        let seq = 2 * round;
+                        hooks.observe(&Fact::Connected { client, seq });
+                        hooks.observe(&Fact::Disconnected { client, reason: Reason::TakenOver, at: NOW, seq: seq + 1 });
+                    }
+                }
+            });
+        }
+    });
+    let mut told = std::collections::HashMap::<String, u64>::new();
+    for message in rig.host.take() {
+        let event = parse(&message);
+        let next = told.entry(event["clientid"].as_str().unwrap().to_owned()).or_default();
+        let what = if *next % 2 == 0 { "/connected" } else { "/disconnected" };
+        assert!(message.topic.as_str().ends_with(what), "{}", message.topic);
+        assert_eq!(event["seq"], *next);
+        *next += 1;
+    }
+    assert_eq!(told.len(), 4 * CLIENTS);
+    assert!(told.values().all(|count| *count == 2 * ROUNDS));
+}
+
+proptest! {
+    #[test]
+    fn any_text_comes_out_of_the_json_as_it_went_in(client_id in "[^\0]{0,40}", username in "[^\0]{0,40}") {
+        let client = ConnectionInfo { client_id: client_id.clone().into(), username: Some(username.clone().into()), ..foo() };
+        for extended in [false, true] {
+            let rig = Rig::new(json!({ "extended": extended }));
+            for message in [rig.connected(&client), rig.disconnected(&client, Reason::Kicked)] {
+                let message = message.unwrap();
+                let event = parse(&message);
+                prop_assert_eq!(event["clientid"].as_str(), Some(client_id.as_str()));
+                prop_assert_eq!(event["username"].as_str(), Some(username.as_str()));
+                prop_assert!(!message.topic.as_str().contains(['+', '#']));
+                prop_assert!(text(&message).bytes().all(|byte| byte >= b' '));
+            }
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! A module as an outsider writes one: it greets each client that connects on `greetings/${clientid}`.
+//!
+//! `cargo run -p mqtt-modules --example greeter` runs it on a broker made of `println!`.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use mqtt_codec::{Message, Properties, Qos, ReasonCode, Topic, Version};
+use mqtt_modules::{
+    ChangeError, ConnectionInfo, Ctx, Fact, Hooks, Host, Info, MemoryStates, Module, Observe, Reason, Registry,
+    StartError,
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// The module. It keeps nothing: what a start needs lives in the hook.
+struct Greeter;
+
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Settings {
+    words: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { words: "Hello".to_owned() }
+    }
+}
+
+#[async_trait]
+impl Module for Greeter {
+    fn info(&self) -> Info {
+        Info { name: "greeter", title: "Greeter", description: "Greets clients as they connect.", default_on: false }
+    }
+
+    async fn start(&self, ctx: &Ctx) -> Result<(), StartError> {
+        let Settings { words } = ctx.config()?;
+        if words.is_empty() {
+            return Err(StartError::Config("words: a greeting needs some".to_owned()));
+        }
+        ctx.observe(Arc::new(Greet { host: ctx.host(), words }));
+        Ok(())
+    }
+}
+
+/// Its hook.
+struct Greet {
+    host: Arc<dyn Host>,
+    words: String,
+}
+
+impl Observe for Greet {
+    fn observe(&self, fact: &Fact<'_>) {
+        let Fact::Connected { client, .. } = fact else { return };
+        // A client id may hold what no topic can, such as `#`.
+        let Ok(topic) = Topic::new(format!("greetings/{}", client.client_id)) else { return };
+        self.host.publish_if_wanted(&topic, &mut || Message {
+            topic: topic.clone(),
+            payload: format!("{}, {}!", self.words, client.client_id).into(),
+            qos: Qos::AtMostOnce,
+            retain: false,
+            properties: Properties::EMPTY,
+        });
+    }
+}
+
+/// A broker that prints what modules publish.
+struct Printer;
+
+impl Host for Printer {
+    fn node(&self) -> &str {
+        "printer@127.0.0.1"
+    }
+
+    fn now_ms(&self) -> u64 {
+        1_625_572_213_873
+    }
+
+    #[expect(clippy::print_stdout, reason = "an example's output")]
+    fn publish(&self, message: Message) {
+        println!("{}  {}", message.topic, String::from_utf8_lossy(&message.payload));
+    }
+
+    fn publish_if_wanted(&self, _topic: &Topic, build: &mut dyn FnMut() -> Message) -> bool {
+        self.publish(build());
+        true
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), ChangeError> {
+    let hooks = Hooks::new();
+    let registry = Registry::new(Arc::new(Printer), hooks.clone(), Arc::new(MemoryStates::default()));
+    for module in mqtt_modules::shipped() {
+        registry.register(module, Value::Null);
+    }
+    registry.register(Arc::new(Greeter), json!({ "words": "Welcome" }));
+    registry.start_wanted().await;
+
+    registry.start("greeter").await?;
+    visit(&hooks, "thermometer");
+    registry.configure("greeter", json!({ "words": "Good evening" })).await?;
+    visit(&hooks, "barometer");
+    registry.stop("greeter").await?;
+    visit(&hooks, "hygrometer");
+    registry.stop_all().await;
+    Ok(())
+}
+
+/// What a broker tells of a client that comes and goes.
+fn visit(hooks: &Hooks, client_id: &'static str) {
+    let client = &ConnectionInfo {
+        client_id: client_id.into(),
+        username: None,
+        version: Version::V5,
+        peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 50_000)),
+        port: 1883,
+        listener: "tcp".into(),
+        keep_alive: 60,
+        clean_start: true,
+        expiry_interval: 0,
+        connected_at: 1_625_572_213_873,
+        session_present: false,
+        epoch: 1,
+        conn_id: 1,
+    };
+    hooks.observe(&Fact::Connected { client, seq: 0 });
+    let reason = Reason::Client(ReasonCode::Success);
+    hooks.observe(&Fact::Disconnected { client, reason, at: client.connected_at + 5, seq: 1 });
+}
