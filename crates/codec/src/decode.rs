@@ -72,8 +72,9 @@ impl Decoder {
     /// Payloads and strings are slices of `input`'s memory. A packet that is refused by its first byte or by its
     /// size is refused before the rest of it has come.
     pub fn decode(&mut self, input: &mut BytesMut) -> Result<Option<Packet>, DecodeError> {
+        let Some(&first) = input.first() else { return Ok(None) };
+        let packet_type = PacketType::admit(first, self.role, self.version)?;
         let Some(header) = FixedHeader::read(input)? else { return Ok(None) };
-        let packet_type = PacketType::admit(header.first, self.role, self.version)?;
         let size = header.packet_size();
         if size > self.max_packet_size as usize {
             return Err(DecodeError::TooLarge { size: size as u32, max: self.max_packet_size });
@@ -83,7 +84,7 @@ impl Decoder {
         }
         let mut frame = input.split_to(size).freeze();
         frame.advance(header.len);
-        self.packet(packet_type, header.first & 0x0F, frame).map(Some)
+        self.packet(packet_type, first & 0x0F, frame).map(Some)
     }
 
     fn packet(&mut self, packet_type: PacketType, flags: u8, frame: Bytes) -> Result<Packet, DecodeError> {

@@ -154,15 +154,20 @@ pub enum TextError {
 
 impl DecodeError {
     /// The code to close the connection with.
+    ///
+    /// Where the specification names one it is that; else 0x81 for what can't be parsed and 0x82 for what can.
     pub const fn reason_code(&self) -> ReasonCode {
         match self {
             Self::TooLarge { .. } => ReasonCode::PacketTooLarge,
             Self::UnsupportedVersion(_) => ReasonCode::UnsupportedProtocolVersion,
             Self::ClientId(_) => ReasonCode::ClientIdNotValid,
             Self::TopicAliasZero => ReasonCode::TopicAliasInvalid,
-            Self::WrongWay(_)
+            // A SUBSCRIBE or UNSUBSCRIBE without an id can't be answered at all.
+            Self::PacketIdZero(PacketType::Subscribe | PacketType::Unsubscribe) => ReasonCode::MalformedPacket,
+            Self::ReservedType(_)
+            | Self::WrongWay(_)
             | Self::NotConnected(_)
-            | Self::PacketIdZero(PacketType::Publish)
+            | Self::PacketIdZero(_)
             | Self::NoTopic
             | Self::Filter(TopicError::Share)
             | Self::ResponseTopic(_)
@@ -175,6 +180,8 @@ impl DecodeError {
             | Self::PropertyValue(_)
             | Self::SubscriptionIdFromClient
             | Self::AuthenticationDataAlone => ReasonCode::ProtocolError,
+            // Also a topic or filter with a wildcard out of place: 0x8F and 0x90 are for correctly formed ones that
+            // a server does not accept.
             _ => ReasonCode::MalformedPacket,
         }
     }

@@ -81,13 +81,10 @@ impl PacketType {
         if packet == Self::Auth && version < Version::V5 {
             return Err(DecodeError::ReservedType(first >> 4));
         }
-        if !packet.may_reach(role) {
-            return Err(DecodeError::WrongWay(packet));
-        }
         if packet != Self::Connect {
             packet.check_flags(first & 0x0F, version)?;
         }
-        Ok(packet)
+        if packet.may_reach(role) { Ok(packet) } else { Err(DecodeError::WrongWay(packet)) }
     }
 
     /// [MQTT-2.1.3-1]

@@ -128,8 +128,10 @@ impl Ids {
     pub(crate) const ACK: Self = Self::of(&[REASON_STRING, USER_PROPERTY]);
     pub(crate) const SUBSCRIBE: Self = Self::of(&[SUBSCRIPTION_ID, USER_PROPERTY]);
     pub(crate) const UNSUBSCRIBE: Self = Self::of(&[USER_PROPERTY]);
-    pub(crate) const DISCONNECT_FROM_CLIENT: Self = Self::of(&[SESSION_EXPIRY, REASON_STRING, USER_PROPERTY]);
+    // [MQTT-3.14.2-2]: no session expiry from a server. A server reference from a client makes no sense, but no rule
+    // forbids it.
     pub(crate) const DISCONNECT_FROM_SERVER: Self = Self::of(&[REASON_STRING, USER_PROPERTY, SERVER_REFERENCE]);
+    pub(crate) const DISCONNECT_FROM_CLIENT: Self = Self::DISCONNECT_FROM_SERVER.with(SESSION_EXPIRY);
     pub(crate) const AUTH: Self = Self::of(&[AUTHENTICATION_METHOD, AUTHENTICATION_DATA, REASON_STRING, USER_PROPERTY]);
 
     pub(crate) const fn of(ids: &[u8]) -> Self {
