@@ -5,6 +5,18 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroUsize, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
+mod check;
+mod error;
+mod file;
+mod layers;
+mod print;
+mod value;
+
+pub use error::{Error, Place};
+pub use layers::Layers;
+
 /// All settings, checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -86,7 +98,7 @@ pub struct Limits {
     pub max_client_id: usize,
     /// Subscriptions of one session.
     pub subscriptions_per_client: usize,
-    /// Wildcard filters with more levels than this are refused.
+    /// Levels of all different wildcard shapes together.
     pub shape_levels: usize,
 }
 
@@ -111,7 +123,8 @@ pub struct Sys {
 }
 
 /// Who may subscribe below `$SYS/`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum SysSubscribe {
     /// Peers on this machine.
     Loopback,
@@ -131,7 +144,8 @@ pub struct Log {
 }
 
 /// How a log line looks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// For people.
     Text,
@@ -157,42 +171,9 @@ pub struct Runtime {
 
 impl Default for Config {
     fn default() -> Self {
-        let presence = serde_json::json!({ "qos": 1, "missing_username": "undefined", "extended": false });
-        Self {
-            node: Node { name: "rollcall@127.0.0.1".to_owned() },
-            mqtt: Mqtt {
-                bind: SocketAddr::from(([127, 0, 0, 1], 1883)),
-                connect_timeout: Duration::from_secs(10),
-                max_connections: 1_000_000,
-                session_expiry: Duration::from_secs(2 * 60 * 60),
-                max_session_expiry: u32::MAX,
-                server_keep_alive: None,
-                backlog: 1024,
-            },
-            auth: Auth { anonymous: true },
-            limits: Limits {
-                max_packet_size: 1 << 20,
-                receive_maximum: 100,
-                topic_alias_maximum: 32,
-                outgoing_aliases: 32,
-                max_inflight: 100,
-                outbox: 1 << 20,
-                slow_consumer_timeout: Duration::from_secs(30),
-                memory: 1 << 30,
-                retained_messages: 1_000_000,
-                max_client_id: 65_535,
-                subscriptions_per_client: 100_000,
-                shape_levels: 65_536,
-            },
-            session: SessionLimits { max_queued: 10_000, max_queued_bytes: 64 << 20 },
-            sys: Sys {
-                interval: Duration::from_secs(60),
-                heartbeat: Duration::from_secs(30),
-                subscribe: SysSubscribe::Loopback,
-            },
-            log: Log { level: "info".to_owned(), format: LogFormat::Text },
-            modules: BTreeMap::from([("presence".to_owned(), ModuleConfig { enabled: None, settings: presence })]),
-            runtime: Runtime { workers: None },
-        }
+        file::File::default().check().expect("the defaults are right")
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,94 @@
-fn main() {}
+//! `rollcall`: reads the settings, starts the broker, says that it is ready, and ends it on SIGTERM or Ctrl-C.
+
+use std::{
+    env,
+    io::{self, Write},
+    process::{self, ExitCode},
+};
+
+use mimalloc::MiMalloc;
+use rollcall::{
+    Addresses,
+    cli::{Cli, Command},
+    config::Config,
+    log,
+};
+use tokio::{
+    runtime::{Builder, Runtime},
+    signal::unix::{Signal, SignalKind, signal},
+};
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // One line whatever stands in a file name or a value.
+            let line = error.to_string().replace(['\n', '\r'], " ");
+            // There is nobody left to tell if stderr is gone.
+            let _ = writeln!(io::stderr(), "error: {line}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run() -> anyhow::Result<()> {
+    let cli = Cli::parse(env::args_os(), env::vars_os())?;
+    match cli.command {
+        Command::Print(text) => print(&text),
+        Command::CheckConfig => {
+            cli.layers.resolve()?;
+            print("the configuration is right\n");
+        }
+        Command::PrintConfig => print(&cli.layers.print()?),
+        Command::Run => {
+            let config = cli.layers.resolve()?;
+            log::init(&config.log);
+            runtime(&config)?.block_on(serve(config))?;
+        }
+    }
+    Ok(())
+}
+
+fn runtime(config: &Config) -> io::Result<Runtime> {
+    let mut builder = Builder::new_multi_thread();
+    if let Some(workers) = config.runtime.workers {
+        builder.worker_threads(workers.get());
+    }
+    builder.thread_name("rollcall").enable_all().build()
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
+    // Before the ready line, so that whoever waits for it may end us at once.
+    let terminate = signal(SignalKind::terminate())?;
+    let interrupt = signal(SignalKind::interrupt())?;
+    let node = config.node.name.clone();
+    let server = rollcall::start(config).await?;
+    tracing::info!("sessions and retained messages are kept in memory only");
+    print(&ready(&server.addresses(), &node));
+    let name = first(terminate, interrupt).await;
+    tracing::info!(signal = name, "ending");
+    server.shutdown().await;
+    Ok(())
+}
+
+/// What scripts wait for.
+fn ready(addresses: &Addresses, node: &str) -> String {
+    let mqtt = addresses.mqtt.map_or_else(|| "off".to_owned(), |address| address.to_string());
+    format!("rollcall ready mqtt={mqtt} ws=off admin=off node={node} pid={}\n", process::id())
+}
+
+async fn first(mut terminate: Signal, mut interrupt: Signal) -> &'static str {
+    tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    }
+}
+
+fn print(text: &str) {
+    let mut stdout = io::stdout().lock();
+    // A reader that went away is no reason to stop: `rollcall print-config | head`, or a script that has seen the ready line.
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+}

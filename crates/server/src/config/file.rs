@@ -1,0 +1,264 @@
+//! The file form: what may stand in a configuration, with its defaults and what each key means.
+//!
+//! A doc comment here is also what `rollcall print-config` writes above the key.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    LogFormat, SysSubscribe,
+    value::{Bind, Expiry, Int, MaybeBind, Size, Span},
+};
+
+/// What a section is called, what it is for, and its keys.
+pub(super) struct Section {
+    pub(super) name: &'static str,
+    pub(super) about: &'static [&'static str],
+    pub(super) keys: &'static [Key],
+}
+
+/// A key and what it means.
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    pub(super) about: &'static [&'static str],
+}
+
+/// A struct of the file form, its defaults, and its docs as data.
+macro_rules! section {
+    ($(#[doc = $about:literal])* $struct:ident = $section:literal {
+        $($(#[doc = $doc:literal])* $key:ident: $type:ty = $default:expr,)*
+    }) => {
+        $(#[doc = $about])*
+        #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+        #[serde(deny_unknown_fields, default)]
+        pub(super) struct $struct {
+            $($(#[doc = $doc])* pub(super) $key: $type,)*
+        }
+
+        impl Default for $struct {
+            fn default() -> Self {
+                Self { $($key: $default,)* }
+            }
+        }
+
+        impl $struct {
+            const SECTION: Section = Section {
+                name: $section,
+                about: &[$($about),*],
+                keys: &[$(Key { name: stringify!($key), about: &[$($doc),*] }),*],
+            };
+        }
+    };
+}
+
+/// The whole file.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct File {
+    pub(super) data_dir: String,
+    pub(super) node: Node,
+    pub(super) mqtt: Mqtt,
+    pub(super) ws: Ws,
+    pub(super) admin: Admin,
+    pub(super) auth: Auth,
+    pub(super) limits: Limits,
+    pub(super) session: Session,
+    pub(super) sys: Sys,
+    pub(super) log: Log,
+    pub(super) modules: Modules,
+    pub(super) runtime: Runtime,
+}
+
+/// Every key there is, section by section.
+pub(super) const SECTIONS: [Section; 12] = [
+    Section { name: "", about: &[], keys: &[Key { name: "data_dir", about: DATA_DIR }] },
+    Node::SECTION,
+    Mqtt::SECTION,
+    Ws::SECTION,
+    Admin::SECTION,
+    Auth::SECTION,
+    Limits::SECTION,
+    Session::SECTION,
+    Sys::SECTION,
+    Log::SECTION,
+    Presence::SECTION,
+    Runtime::SECTION,
+];
+
+const DATA_DIR: &[&str] = &[
+    " Where sessions, queues and retained messages are kept. \"memory\" forgets them when the broker ends;",
+    " it is the only choice in this build.",
+];
+
+impl Default for File {
+    fn default() -> Self {
+        Self {
+            data_dir: "memory".to_owned(),
+            node: Node::default(),
+            mqtt: Mqtt::default(),
+            ws: Ws::default(),
+            admin: Admin::default(),
+            auth: Auth::default(),
+            limits: Limits::default(),
+            session: Session::default(),
+            sys: Sys::default(),
+            log: Log::default(),
+            modules: Modules::default(),
+            runtime: Runtime::default(),
+        }
+    }
+}
+
+section! {
+    /// Who this broker is.
+    Node = "node" {
+        /// Stands in the topics below $SYS/brokers: one topic level, no spaces, at most 255 bytes.
+        name: String = "rollcall@127.0.0.1".to_owned(),
+    }
+}
+
+section! {
+    /// MQTT over TCP.
+    Mqtt = "mqtt" {
+        /// IP address and port; port 0 lets the system choose. Other than loopback only with auth.anonymous = true.
+        bind: Bind = Bind::loopback(1883),
+        /// Time from accept to a whole CONNECT; a connection that takes longer is closed.
+        connect_timeout: Span<1> = Span(Duration::from_secs(10)),
+        /// Connections at once; each takes a file descriptor and some KiB of memory. Further ones are closed.
+        max_connections: Int<1, 100_000_000> = Int(1_000_000),
+        /// How long the session of an MQTT 3 client with clean session 0 is kept while it is away.
+        session_expiry: Span<0> = Span(Duration::from_secs(2 * 60 * 60)),
+        /// The longest session expiry an MQTT 5 client gets, in whole seconds; "never" grants what it asks for.
+        max_session_expiry: Expiry = Expiry::Never,
+        /// Keep alive in seconds that every MQTT 5 client is told to use; 0 lets each choose its own.
+        server_keep_alive: Int<0, 65_535> = Int(0),
+        /// Connections that the kernel holds until they are accepted; its own limit applies too (net.core.somaxconn).
+        backlog: Int<1, 0x7fff_ffff> = Int(1024),
+    }
+}
+
+section! {
+    /// MQTT over WebSocket.
+    Ws = "ws" {
+        /// "off" is the only choice in this build.
+        bind: MaybeBind = MaybeBind::Off,
+    }
+}
+
+section! {
+    /// The admin port.
+    Admin = "admin" {
+        /// "off" is the only choice in this build.
+        bind: MaybeBind = MaybeBind::Off,
+    }
+}
+
+section! {
+    /// Who may come in.
+    Auth = "auth" {
+        /// Lets in clients that no authenticator knows. When not set: true while mqtt.bind is a loopback address,
+        /// and any other address is refused at the start.
+        anonymous: Option<bool> = None,
+    }
+}
+
+section! {
+    /// Bounds. Clients are told those that MQTT has a word for.
+    Limits = "limits" {
+        /// Largest packet taken, in bytes with its fixed header. Costs at most this much for each half-received packet.
+        max_packet_size: Size<128, 268_435_460> = Size(1 << 20),
+        /// QoS 1 and 2 publishes a client may have unacknowledged.
+        receive_maximum: Int<1, 65_535> = Int(100),
+        /// Topic aliases a client may set; each keeps one topic per connection.
+        topic_alias_maximum: Int<0, 65_535> = Int(32),
+        /// Topic aliases the broker sets towards a client that allows as many; each keeps one topic per connection.
+        outgoing_aliases: Int<0, 65_535> = Int(32),
+        /// QoS 1 and 2 messages sent to a client and not yet acknowledged; fewer if the client says so.
+        max_inflight: Int<1, 65_535> = Int(100),
+        /// Bytes that may wait for one client's socket. When full, QoS 0 messages to it are dropped and counted.
+        outbox: Size<1_024, 0x7fff_ffff_ffff> = Size(1 << 20),
+        /// A client that takes nothing for this long while its outbox is full is disconnected.
+        slow_consumer_timeout: Span<1> = Span(Duration::from_secs(30)),
+        /// Bytes in all queues and outboxes together.
+        memory: Size<1_048_576, 0x7fff_ffff_ffff> = Size(1 << 30),
+        /// Retained messages; a new topic beyond this is not retained.
+        retained_messages: Int<0, 0xffff_ffff> = Int(1_000_000),
+        /// Bytes of a client id.
+        max_client_id: Int<23, 65_535> = Int(65_535),
+        /// Subscriptions of one session; further ones are refused.
+        subscriptions_per_client: Int<1, 0xffff_ffff> = Int(100_000),
+        /// Levels of all different wildcard shapes together ("a/+" and "b/+" are one shape of two); bounds what
+        /// looking up one topic costs. A filter beyond this is refused.
+        shape_levels: Int<1, 0xffff_ffff> = Int(65_536),
+    }
+}
+
+section! {
+    /// What one session keeps for its client while that is away or busy.
+    Session = "session" {
+        /// QoS 1 and 2 messages; what comes when the queue is full is dropped and counted.
+        max_queued: Int<0, 0xffff_ffff> = Int(10_000),
+        /// Bytes of them.
+        max_queued_bytes: Size<0, 0x7fff_ffff_ffff> = Size(64 << 20),
+    }
+}
+
+section! {
+    /// What the broker publishes about itself below $SYS/brokers.
+    Sys = "sys" {
+        /// Time between two rounds of version, sysdescr, stats and metrics.
+        interval: Span<100> = Span(Duration::from_secs(60)),
+        /// Time between two rounds of uptime and datetime.
+        heartbeat: Span<100> = Span(Duration::from_secs(30)),
+        /// Who may subscribe below $SYS/: "loopback" (clients on this machine), "all" or "none".
+        subscribe: SysSubscribe = SysSubscribe::Loopback,
+    }
+}
+
+section! {
+    /// The log, on stderr.
+    Log = "log" {
+        /// "error", "warn", "info", "debug", "trace" or "off", for single targets too: "info,mqtt_session=debug".
+        level: String = "info".to_owned(),
+        /// "text", or "json" for an object a line.
+        format: LogFormat = LogFormat::Text,
+    }
+}
+
+/// The modules there are, a section for each.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Modules {
+    pub(super) presence: Presence,
+}
+
+section! {
+    /// The online/offline notification.
+    Presence = "modules.presence" {
+        /// Runs it. When not set: yes, unless it was stopped while the broker ran.
+        enabled: Option<bool> = None,
+        /// Quality of service of the events.
+        qos: Int<0, 2> = Int(1),
+        /// What stands for the user name of a client without one: "undefined", or "null" for JSON's null.
+        missing_username: MissingUsername = MissingUsername::Undefined,
+        /// Adds more keys to the events after those of EMQ X; some 200 bytes for each event.
+        extended: bool = false,
+    }
+}
+
+/// What stands for the user name of a client without one.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum MissingUsername {
+    Undefined,
+    Null,
+}
+
+section! {
+    /// Threads.
+    Runtime = "runtime" {
+        /// Worker threads; 0 is one for each core.
+        workers: Int<0, 1_024> = Int(0),
+    }
+}

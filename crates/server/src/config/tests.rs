@@ -1,0 +1,275 @@
+use std::{ffi::OsString, path::Path};
+
+use super::*;
+
+fn toml(text: &str) -> Result<Layers, Error> {
+    let mut layers = Layers::new();
+    layers.add_toml(Path::new("r.toml"), text)?;
+    Ok(layers)
+}
+
+fn env(layers: &mut Layers, name: &str, value: &str) -> Result<(), Error> {
+    layers.add_env([(OsString::from(name), OsString::from(value))])
+}
+
+#[track_caller]
+fn reads(text: &str) -> Config {
+    toml(text).and_then(|layers| layers.resolve()).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The text is refused with exactly this line.
+#[track_caller]
+fn fails(text: &str, line: &str) {
+    let error = toml(text).and_then(|layers| layers.resolve()).expect_err(text);
+    assert_eq!(error.to_string(), line);
+}
+
+#[track_caller]
+fn set_fails(assignment: &str, line: &str) {
+    assert_eq!(Layers::new().add_assignment(assignment).expect_err(assignment).to_string(), line);
+}
+
+#[test]
+fn the_defaults_are_those_of_an_empty_file() {
+    assert_eq!(reads(""), Config::default());
+    assert_eq!(Layers::new().resolve().unwrap(), Config::default());
+}
+
+#[test]
+fn the_contract_names_the_defaults() {
+    let config = Config::default();
+    assert_eq!(config.mqtt.bind.to_string(), "127.0.0.1:1883");
+    assert_eq!(config.node.name, "rollcall@127.0.0.1");
+    assert_eq!(config.mqtt.session_expiry, Duration::from_secs(7200));
+    assert_eq!(config.mqtt.max_session_expiry, u32::MAX);
+    assert_eq!(config.mqtt.server_keep_alive, None);
+    assert_eq!(config.limits.max_packet_size, 1 << 20);
+    assert_eq!(config.session.max_queued, 10_000);
+    assert_eq!(config.modules["presence"].enabled, None);
+    assert!(config.auth.anonymous);
+}
+
+#[test]
+fn presence_has_the_defaults_of_its_module() {
+    let settings = Config::default().modules["presence"].settings.clone();
+    let settings: mqtt_modules::presence::Settings = serde_json::from_value(settings).unwrap();
+    assert_eq!(settings, mqtt_modules::presence::Settings::default());
+}
+
+#[test]
+fn values_are_read_in_every_form() {
+    let config = reads(
+        r#"
+        [mqtt]
+        bind = "[::1]:0"
+        max_session_expiry = "90s"
+        server_keep_alive = 60
+        [limits]
+        max_packet_size = "2 MiB"
+        outbox = 4096
+        memory = "3gib"
+        [sys]
+        subscribe = "all"
+        [log]
+        format = "json"
+        level = "INFO,mqtt_session=debug"
+        [modules.presence]
+        enabled = false
+        missing_username = "null"
+        [runtime]
+        workers = 3
+        "#,
+    );
+    assert_eq!(config.mqtt.bind.to_string(), "[::1]:0");
+    assert_eq!(config.mqtt.max_session_expiry, 90);
+    assert_eq!(config.mqtt.server_keep_alive, Some(60));
+    assert_eq!(config.limits.max_packet_size, 2 << 20);
+    assert_eq!(config.limits.outbox, 4096);
+    assert_eq!(config.limits.memory, 3 << 30);
+    assert_eq!(config.sys.subscribe, SysSubscribe::All);
+    assert_eq!(config.log.format, LogFormat::Json);
+    assert_eq!(config.modules["presence"].enabled, Some(false));
+    assert_eq!(config.modules["presence"].settings["missing_username"], "null");
+    assert_eq!(config.modules["presence"].settings.get("enabled"), None);
+    assert_eq!(config.runtime.workers.map(NonZeroUsize::get), Some(3));
+}
+
+#[test]
+fn later_layers_win_key_by_key() {
+    let mut layers = toml("[limits]\nmax_inflight = 1\nreceive_maximum = 2\ntopic_alias_maximum = 3").unwrap();
+    env(&mut layers, "ROLLCALL_LIMITS__RECEIVE_MAXIMUM", "20").unwrap();
+    env(&mut layers, "ROLLCALL_LIMITS__TOPIC_ALIAS_MAXIMUM", "30").unwrap();
+    layers.add_assignment("limits.topic_alias_maximum=300").unwrap();
+    let limits = layers.resolve().unwrap().limits;
+    assert_eq!((limits.max_inflight, limits.receive_maximum, limits.topic_alias_maximum), (1, 20, 300));
+}
+
+#[test]
+fn text_is_taken_as_toml_or_as_it_is() {
+    for (assignment, name) in [("a@b", "a@b"), ("\"a@b\"", "a@b"), ("7", "7"), ("true", "true"), ("x=y", "x=y")] {
+        let mut layers = Layers::new();
+        layers.add_assignment(&format!("node.name={assignment}")).unwrap();
+        assert_eq!(layers.resolve().unwrap().node.name, name);
+    }
+    let mut layers = Layers::new();
+    env(&mut layers, "ROLLCALL_LIMITS__MAX_PACKET_SIZE", "64KiB").unwrap();
+    env(&mut layers, "ROLLCALL_AUTH__ANONYMOUS", "false").unwrap();
+    env(&mut layers, "ROLLCALL_DATA_DIR", "memory").unwrap();
+    let config = layers.resolve().unwrap();
+    assert_eq!(config.limits.max_packet_size, 65_536);
+    assert!(!config.auth.anonymous);
+}
+
+#[test]
+fn an_unknown_key_is_named_with_its_place_and_the_nearest() {
+    fails("\n[mqtt]\nbnid = 1", "r.toml:3: unknown key mqtt.bnid; the nearest is mqtt.bind");
+    fails("[mqt]\nbind = 1", "r.toml:2: unknown key mqt.bind; the nearest is mqtt.bind");
+    fails("[mqt]", "r.toml:1: unknown key mqt; the nearest is mqtt");
+    fails("max_packet_size = 9", "r.toml:1: unknown key max_packet_size; the nearest is limits.max_packet_size");
+    fails(
+        "[modules.presense]\nqos = 1",
+        "r.toml:2: unknown key modules.presense.qos; the nearest is modules.presence.qos",
+    );
+    fails(
+        "[modules.presence]\nqso = 1",
+        "r.toml:2: unknown key modules.presence.qso; the nearest is modules.presence.qos",
+    );
+    fails("[mqtt]\n\"bi\\nd\" = 1", "r.toml:2: unknown key mqtt.bi\\nd; the nearest is mqtt.bind");
+    set_fails("mqtt.bnid=1", "--set: unknown key mqtt.bnid; the nearest is mqtt.bind");
+    let error = env(&mut Layers::new(), "ROLLCALL_LIMITS__OUTBOXES", "1").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "ROLLCALL_LIMITS__OUTBOXES: unknown key limits.outboxes; the nearest is limits.outbox"
+    );
+}
+
+#[test]
+fn a_wrong_value_says_what_is_wanted() {
+    fails(
+        "[limits]\n\nreceive_maximum = 0",
+        "r.toml:3: limits.receive_maximum: invalid value: integer `0`, expected a whole number from 1 to 65535",
+    );
+    fails(
+        "[limits]\nmax_packet_size = \"1 MB\"",
+        "r.toml:2: limits.max_packet_size: invalid value: string \"1 MB\", \
+         expected a size from 128B to 268435460B, as bytes or like \"64KiB\" or \"1MiB\"",
+    );
+    fails(
+        "[mqtt]\nconnect_timeout = 10",
+        "r.toml:2: mqtt.connect_timeout: invalid type: integer `10`, \
+         expected a time like \"500ms\", \"30s\" or \"2h\", at least 1ms and at most 136 years",
+    );
+    fails(
+        "[mqtt]\nbind = \"localhost\"",
+        "r.toml:2: mqtt.bind: invalid value: string \"localhost\", \
+         expected an IP address and a port like \"127.0.0.1:1883\"",
+    );
+    fails(
+        "[sys]\nsubscribe = \"some\"",
+        "r.toml:2: sys.subscribe: unknown variant `some`, expected one of `loopback`, `all`, `none`",
+    );
+    set_fails(
+        "modules.presence.qos=3",
+        "--set: modules.presence.qos: invalid value: integer `3`, expected a whole number from 0 to 2",
+    );
+    set_fails(
+        "mqtt.backlog=many",
+        "--set: mqtt.backlog: invalid type: string \"many\", expected a whole number from 1 to 2147483647",
+    );
+    fails("mqtt = 5", "r.toml:1: mqtt: is a section, wants keys of its own");
+    fails("[modules]\npresence = true", "r.toml:2: modules.presence: is a section, wants keys of its own");
+    fails("[node.name]", "r.toml:1: node.name: invalid type: map, expected a string");
+    for name in ["", "a/b", "a+", "#", "a b", "a\\n"] {
+        let error = reads_error(&format!("[node]\nname = \"{name}\""));
+        assert!(error.starts_with("r.toml:2: node.name: \""), "{error}");
+        assert!(error.ends_with(": wants 1 to 255 bytes without '/', '+', '#' and spaces"), "{error}");
+    }
+}
+
+#[track_caller]
+fn reads_error(text: &str) -> String {
+    toml(text).and_then(|layers| layers.resolve()).expect_err(text).to_string()
+}
+
+#[test]
+fn a_level_that_is_none_is_no_target() {
+    let error = reads_error("[log]\nlevel = \"inof\"");
+    assert!(error.starts_with("r.toml:2: log.level: \"inof\" is no level; wants"), "{error}");
+    assert!(reads_error("[log]\nlevel = \"a=b=c\"").starts_with("r.toml:2: log.level: \"a=b=c\": "));
+}
+
+#[test]
+fn broken_toml_names_its_line() {
+    let error = reads_error("[mqtt]\nbind = \n");
+    assert!(error.starts_with("r.toml:2: ") && !error.contains('\n'), "{error}");
+    let error = reads_error("[limits]\nmax_inflight = 99999999999999999999");
+    assert!(error.starts_with("r.toml:2: ") && !error.contains('\n'), "{error}");
+}
+
+#[test]
+fn an_unreadable_file_is_named() {
+    let error = Layers::new().add_file(Path::new("no/such.toml")).unwrap_err().to_string();
+    assert!(error.starts_with("no/such.toml: "), "{error}");
+}
+
+#[test]
+fn what_is_not_built_is_refused_and_off_is_fine() {
+    fails("data_dir = \"data\"", "r.toml:1: data_dir: \"data\": this build has no durable storage; use \"memory\"");
+    fails(
+        "[ws]\nbind = \"127.0.0.1:8083\"",
+        "r.toml:2: ws.bind: \"127.0.0.1:8083\": this build has no WebSocket; use \"off\"",
+    );
+    fails(
+        "[admin]\nbind = \"127.0.0.1:18083\"",
+        "r.toml:2: admin.bind: \"127.0.0.1:18083\": this build has no admin port; use \"off\"",
+    );
+    reads("data_dir = \"memory\"\n[ws]\nbind = \"off\"\n[admin]\nbind = \"off\"");
+}
+
+#[test]
+fn a_wide_address_needs_anonymous_said() {
+    for bind in ["0.0.0.0:1883", "[::]:1883", "192.0.2.1:1883"] {
+        let error = reads_error(&format!("[mqtt]\nbind = \"{bind}\""));
+        assert!(error.starts_with("r.toml:2: mqtt.bind: ") && error.contains("auth.anonymous = true"), "{error}");
+        reads_error(&format!("[mqtt]\nbind = \"{bind}\"\n[auth]\nanonymous = false"));
+        assert!(reads(&format!("[mqtt]\nbind = \"{bind}\"\n[auth]\nanonymous = true")).auth.anonymous);
+    }
+    for bind in ["127.0.0.2:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
+        assert!(reads(&format!("[mqtt]\nbind = \"{bind}\"")).auth.anonymous);
+        assert!(!reads(&format!("[mqtt]\nbind = \"{bind}\"\n[auth]\nanonymous = false")).auth.anonymous);
+    }
+}
+
+#[test]
+fn what_is_printed_reads_the_same() {
+    for text in [
+        "",
+        "[mqtt]\nbind = \"0.0.0.0:7\"\nconnect_timeout = \"1500ms\"\nmax_session_expiry = \"1day 1s\"\n\
+         [auth]\nanonymous = true\n[limits]\nmemory = \"1025KiB\"\nmax_packet_size = 12345\n\
+         [node]\nname = \"\\\"'\"\n[modules.presence]\nenabled = true\nqos = 2",
+    ] {
+        let first = toml(text).unwrap();
+        let printed = first.print().unwrap();
+        let second = toml(&printed).unwrap_or_else(|error| panic!("{error}\n{printed}"));
+        assert_eq!(first.resolve().unwrap(), second.resolve().unwrap(), "{printed}");
+    }
+}
+
+#[test]
+fn printing_tells_what_keys_mean_and_who_set_them() {
+    let mut layers = toml("[log]\n\nlevel = \"warn\"").unwrap();
+    layers.add_flag("--bind", "mqtt.bind", "127.0.0.1:0").unwrap();
+    let printed = layers.print().unwrap();
+    for line in [
+        "# MQTT over TCP.\n[mqtt]\n# IP address and port; ",
+        "\nbind = \"127.0.0.1:0\" # --bind\n",
+        "\nlevel = \"warn\" # r.toml:3\n",
+        "\n# anonymous is not set\n",
+        "\nmax_packet_size = \"1MiB\"\n",
+        "\ndata_dir = \"memory\"\n",
+        "\n[modules.presence]\n",
+    ] {
+        assert!(format!("\n{printed}").contains(line), "{line} in\n{printed}");
+    }
+    assert!(printed.lines().all(|line| line.len() <= 130), "{printed}");
+}
