@@ -1,10 +1,39 @@
 //! Who wants a topic: exact, wildcard and shared subscriptions in sharded maps, and retained messages.
 //!
 //! It knows neither sessions nor sockets: a subscriber is any key. No lock is held while the caller sends.
+//!
+//! An exact filter costs a match one look-up. Wildcard filters cost it one look-up for each *shape* among them that
+//! fits the topic (`a/+/b` and `x/+/y` have one shape), however many filters there are. A subscriber list is lent to
+//! the caller as it is: a fan-out to a thousand clones no thousand keys.
+//!
+//! ```
+//! use mqtt_codec::{Filter, Qos, Topic};
+//! use mqtt_router::{Limits, Matches, Options, Router};
+//!
+//! let router = Router::new(Limits::default());
+//! router.subscribe(&Filter::new("stairs/+/light")?, "anna", Options::default())?;
+//! router.subscribe(&Filter::new("stairs/#")?, "anna", Options { qos: Qos::AtLeastOnce, ..Options::default() })?;
+//! router.subscribe(&Filter::new("$share/lamps/stairs/#")?, "ben", Options::default())?;
+//!
+//! let mut found = Matches::default();
+//! router.matches(&Topic::new("stairs/2/light")?, None, &mut found);
+//! for subscriber in found.iter() {
+//!     assert_eq!((*subscriber.key, subscriber.qos), ("anna", Qos::AtLeastOnce));
+//! }
+//! for group in found.groups() {
+//!     // The caller takes the first candidate that is able to receive.
+//!     assert_eq!(group.candidates().next().map(|member| *member.key), Some("ben"));
+//! }
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! ```
 
+mod leaf;
 mod matches;
+mod merge;
 mod retained;
 mod router;
+mod seek;
+mod shapes;
 
 pub use matches::{Group, Match, Matches};
 pub use retained::Retained;

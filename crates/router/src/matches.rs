@@ -1,17 +1,39 @@
 //! What a look-up found.
 
+use std::hash::Hash;
+
 use mqtt_codec::Qos;
 
+use crate::leaf::{Entry, Leaf, Snapshot};
+use crate::merge::Merge;
+use crate::shapes::Scratch;
+
 /// Everyone a look-up found; kept by the caller and used again, so that a warm one allocates nothing.
+///
+/// It holds on to the subscriber lists it found until it is cleared or used again, and a list that is held must be
+/// copied by whoever subscribes or unsubscribes meanwhile: clear it when the messages are sent.
 #[derive(Debug)]
 pub struct Matches<K> {
-    _keys: Vec<K>,
+    pub(crate) scratch: Scratch,
+    pub(crate) found: Found<K>,
 }
 
-impl<K> Default for Matches<K> {
-    fn default() -> Self {
-        Self { _keys: Vec::new() }
-    }
+/// The lists found, and what came of merging them.
+#[derive(Debug)]
+pub(crate) struct Found<K> {
+    lists: Vec<Snapshot<K>>,
+    groups: Vec<FoundGroup<K>>,
+    /// Set only if one of the lists has someone who does not want what it published itself.
+    publisher: Option<K>,
+    /// The list that is walked as it is; all others are in `merge`.
+    direct: usize,
+    merge: Merge,
+}
+
+#[derive(Debug)]
+struct FoundGroup<K> {
+    members: Snapshot<K>,
+    turn: usize,
 }
 
 /// One subscriber, with all its overlapping subscriptions as one.
@@ -30,34 +52,103 @@ pub struct Match<'a, K> {
 /// The members of one shared subscription; one of them gets the message.
 #[derive(Debug)]
 pub struct Group<'a, K> {
-    _members: &'a [K],
+    members: &'a [Entry<K>],
+    first: usize,
 }
 
-impl<K: Clone + Eq + std::hash::Hash> Matches<K> {
+impl<K> Default for Matches<K> {
+    fn default() -> Self {
+        let found =
+            Found { lists: Vec::new(), groups: Vec::new(), publisher: None, direct: 0, merge: Merge::default() };
+        Self { scratch: Scratch::default(), found }
+    }
+}
+
+impl<K: Clone + Eq + Hash> Matches<K> {
     /// True if nobody was found.
     pub fn is_empty(&self) -> bool {
-        todo!()
+        self.found.groups.is_empty() && self.iter().next().is_none()
     }
 
     /// Everyone but members of shared subscriptions, each once.
     pub fn iter(&self) -> impl Iterator<Item = Match<'_, K>> {
-        std::iter::empty()
+        let Found { lists, publisher, direct, merge, .. } = &self.found;
+        let entries = lists.get(*direct).map_or(&[][..], Snapshot::entries);
+        let mut covered = merge.covered().iter().copied().peekable();
+        let rest = (0..).zip(entries).filter_map(move |(at, entry)| {
+            if covered.next_if_eq(&at).is_some() || entry.is_hidden_from(publisher.as_ref()) {
+                return None;
+            }
+            Some(Match::from(entry))
+        });
+        merge.iter(lists).chain(rest)
     }
 
     /// The shared subscriptions found.
     pub fn groups(&self) -> impl Iterator<Item = Group<'_, K>> {
-        std::iter::empty()
+        self.found.groups.iter().map(|group| {
+            let members = group.members.entries();
+            Group { members, first: group.turn % members.len() }
+        })
     }
 
     /// Forgets everyone, keeping the memory.
     pub fn clear(&mut self) {
-        todo!()
+        self.found.clear();
     }
 }
 
 impl<'a, K> Group<'a, K> {
     /// All members, the one whose turn it is first.
-    pub fn candidates(&self) -> impl Iterator<Item = Match<'a, K>> {
-        std::iter::empty()
+    pub fn candidates(&self) -> impl Iterator<Item = Match<'a, K>> + use<'a, K> {
+        let (later, first) = self.members.split_at(self.first);
+        first.iter().chain(later).map(Match::from)
+    }
+}
+
+impl<'a, K> From<&'a Entry<K>> for Match<'a, K> {
+    fn from(entry: &'a Entry<K>) -> Self {
+        Self {
+            key: &entry.key,
+            qos: entry.qos,
+            retain_as_published: entry.retain_as_published,
+            subscription_ids: entry.ids(),
+        }
+    }
+}
+
+impl<K: Clone + Eq + Hash> Found<K> {
+    pub(crate) fn clear(&mut self) {
+        self.lists.clear();
+        self.groups.clear();
+        self.publisher = None;
+        self.direct = 0;
+        self.merge.clear();
+    }
+
+    /// Takes what a matching pattern leads to.
+    pub(crate) fn add(&mut self, leaf: &Leaf<K>, publisher: Option<&K>) {
+        if let Some(list) = leaf.plain.snapshot() {
+            if self.publisher.is_none() && list.has_no_local() {
+                self.publisher = publisher.cloned();
+            }
+            self.lists.push(list);
+        }
+        for group in leaf.groups.iter().flat_map(|groups| groups.values()) {
+            let members = group.members.snapshot();
+            self.groups.extend(members.map(|members| FoundGroup { members, turn: group.next_turn() }));
+        }
+    }
+
+    /// Makes one of all subscriptions that a subscriber has among the lists.
+    pub(crate) fn finish(&mut self) {
+        if self.lists.len() < 2 {
+            return;
+        }
+        // The longest list stays as it is: merging the short ones into a few entries and looking those up from it
+        // costs less than the other way round.
+        let longest = self.lists.iter().enumerate().max_by_key(|(_, list)| list.entries().len());
+        self.direct = longest.map_or(0, |(at, _)| at);
+        self.merge.run(&self.lists, self.direct, self.publisher.as_ref());
     }
 }

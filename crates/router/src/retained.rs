@@ -1,59 +1,151 @@
 //! Retained messages.
 
+use std::collections::BTreeSet;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use dashmap::{DashMap, Entry};
+use foldhash::fast::RandomState;
 use mqtt_codec::{Filter, Topic};
+use parking_lot::RwLock;
 
 use crate::Full;
+use crate::seek::{Seeker, Step};
+
+const SHARDS: usize = 64;
+
+/// Topics looked at before the index is unlocked for a moment, so that a long search does not keep publishers waiting.
+const LOOKED_AT_ONCE: usize = 256;
 
 /// The retained messages, found by filter without walking them all.
 #[derive(Debug)]
 pub struct Retained<V> {
-    _values: std::marker::PhantomData<V>,
+    values: DashMap<Arc<str>, V, RandomState>,
+    /// The topics in `values`, in order; changed under the topic's shard lock, so nobody may want a shard's lock while
+    /// holding this one.
+    ///
+    /// Topics are kept with U+0000, which no topic has and which is the lowest of all, for `/`: then they are ordered
+    /// level by level, and a topic is followed by all below it.
+    index: RwLock<BTreeSet<Arc<str>>>,
+    max: usize,
 }
 
 impl<V: Clone> Retained<V> {
     /// Holds at most `max` messages.
     pub fn new(max: usize) -> Self {
-        let _ = max;
-        todo!()
+        let values = DashMap::with_hasher_and_shard_amount(RandomState::default(), SHARDS);
+        Self { values, index: RwLock::default(), max }
     }
 
     /// Keeps `value`; returns the one it replaces.
     pub fn insert(&self, topic: &Topic, value: V) -> Result<Option<V>, Full> {
-        let _ = (topic, value);
-        todo!()
+        let key = key(topic.as_str());
+        if let Some(mut old) = self.values.get_mut(&*key) {
+            return Ok(Some(std::mem::replace(&mut *old, value)));
+        }
+        let key = Arc::<str>::from(key);
+        match self.values.entry(key.clone()) {
+            Entry::Occupied(mut old) => Ok(Some(old.insert(value))),
+            Entry::Vacant(vacant) => {
+                let mut index = self.index.write();
+                if index.len() >= self.max {
+                    return Err(Full);
+                }
+                index.insert(key);
+                vacant.insert(value);
+                Ok(None)
+            }
+        }
     }
 
     /// Forgets the message of a topic.
     pub fn remove(&self, topic: &Topic) -> Option<V> {
-        let _ = topic;
-        todo!()
+        let removed = self.values.remove_if(&*key(topic.as_str()), |key, _| self.index.write().remove(key));
+        removed.map(|(_, value)| value)
     }
 
     /// The message of a topic.
     pub fn get(&self, topic: &Topic) -> Option<V> {
-        let _ = topic;
-        todo!()
+        self.values.get(&*key(topic.as_str())).map(|value| value.clone())
     }
 
-    /// Appends to `out` the messages of all topics that `filter` matches.
+    /// Appends to `out` the messages of all topics that `filter` matches, ordered by topic.
+    ///
+    /// A shared filter gets what its pattern matches; that shared subscriptions get no retained messages is for the
+    /// caller to know. What comes or goes meanwhile may be in or not.
     pub fn matching(&self, filter: &Filter, out: &mut Vec<V>) {
-        let _ = (filter, out);
-        todo!()
+        let pattern = filter.pattern();
+        if !filter.has_wildcard() {
+            out.extend(self.values.get(&*key(pattern)).map(|value| value.clone()));
+            return;
+        }
+        let mut seeker = Seeker::new(pattern);
+        let mut found = Vec::new();
+        loop {
+            let more = self.seek(&mut seeker, &mut found);
+            // Not under the index's lock: see there.
+            out.extend(found.drain(..).filter_map(|key| self.values.get(&key).map(|value| value.clone())));
+            if !more {
+                return;
+            }
+        }
     }
 
     /// Drops all for which `keep` says no; returns how many.
-    pub fn retain(&self, keep: impl FnMut(&V) -> bool) -> usize {
-        let _ = keep;
-        todo!()
+    ///
+    /// Walks them all, shard by shard, so `keep` must not use these messages.
+    pub fn retain(&self, mut keep: impl FnMut(&V) -> bool) -> usize {
+        let mut dropped = 0;
+        self.values.retain(|key, value| {
+            let keeps = keep(value);
+            if !keeps {
+                self.index.write().remove(key);
+                dropped += 1;
+            }
+            keeps
+        });
+        dropped
+    }
+
+    /// Calls `visit` with each topic and its message. For listings: it walks them all, shard by shard, so `visit` must
+    /// not use these messages.
+    pub fn for_each(&self, mut visit: impl FnMut(&str, &V)) {
+        for value in &self.values {
+            visit(&value.key().replace('\0', "/"), &value);
+        }
     }
 
     /// Messages held.
     pub fn len(&self) -> usize {
-        todo!()
+        self.index.read().len()
     }
 
     /// True if none is held.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    /// Looks for matching topics for a while; false if there are no more.
+    fn seek(&self, seeker: &mut Seeker<'_>, found: &mut Vec<Arc<str>>) -> bool {
+        let index = self.index.read();
+        let from = |bound: Bound<&str>| index.range::<str, _>((bound, Bound::Unbounded));
+        let mut keys = from(seeker.bound());
+        for _ in 0..LOOKED_AT_ONCE {
+            let Some(key) = keys.next() else { return false };
+            match seeker.look_at(key) {
+                Step::Found => found.push(key.clone()),
+                Step::Seek => keys = from(seeker.bound()),
+                Step::End => return false,
+            }
+        }
+        true
+    }
 }
+
+/// The text by which a topic is kept.
+fn key(topic: &str) -> String {
+    topic.replace('/', "\0")
+}
+
+#[cfg(test)]
+mod tests;

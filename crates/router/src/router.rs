@@ -1,18 +1,28 @@
 //! Subscriptions.
 
+use std::fmt::Write;
 use std::hash::Hash;
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use dashmap::{DashMap, Entry as MapEntry};
+use foldhash::fast::RandomState;
 use mqtt_codec::{Filter, Qos, Topic};
 
 use crate::Matches;
+use crate::leaf::{Entry, Leaf};
+use crate::shapes::{Scratch, Shape, Shapes};
+
+/// More than there are workers on any machine, so that two seldom want the same lock.
+const SHARDS: usize = 64;
 
 /// What a subscriber asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     /// The highest QoS of a delivery.
     pub qos: Qos,
-    /// Not what the subscriber published itself.
+    /// Not what the subscriber published itself. Means nothing in a shared subscription, where it is a protocol error
+    /// that the caller refuses. [MQTT-3.8.3-4]
     pub no_local: bool,
     /// Keep the retain flag.
     pub retain_as_published: bool,
@@ -24,6 +34,8 @@ pub struct Options {
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Levels of all different wildcard shapes together; bounds what one match costs.
+    ///
+    /// `a/+/b` and `x/+/y` are one shape of three levels, `+/a/b` and `a/+/b/#` are others.
     pub shape_levels: usize,
 }
 
@@ -33,34 +45,70 @@ impl Default for Limits {
     }
 }
 
-/// A limit is reached; the subscription was not made.
+/// A limit is reached; nothing was added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("too many different wildcard shapes")]
+#[error("the limit is reached")]
 pub struct Full;
 
 /// All subscriptions of a broker.
+///
+/// `K` is cloned into each subscription, so it should be small and cheap to clone: an id or an `Arc`.
 #[derive(Debug)]
 pub struct Router<K> {
-    _keys: std::marker::PhantomData<K>,
+    /// By pattern. No leaf is empty.
+    leaves: DashMap<Box<str>, Leaf<K>, RandomState>,
+    /// Of all patterns in `leaves`; changed under the pattern's shard lock.
+    shapes: Shapes,
+    filters: AtomicUsize,
+    subscriptions: AtomicUsize,
+    shared: AtomicUsize,
 }
 
 impl<K: Clone + Eq + Hash> Router<K> {
     /// An empty router.
     pub fn new(limits: Limits) -> Self {
-        let _ = limits;
-        todo!()
+        Self {
+            leaves: DashMap::with_hasher_and_shard_amount(RandomState::default(), SHARDS),
+            shapes: Shapes::new(limits.shape_levels),
+            filters: AtomicUsize::new(0),
+            subscriptions: AtomicUsize::new(0),
+            shared: AtomicUsize::new(0),
+        }
     }
 
     /// Subscribes, or replaces the options; true if `key` had subscribed with this filter before.
     pub fn subscribe(&self, filter: &Filter, key: K, options: Options) -> Result<bool, Full> {
-        let _ = (filter, key, options);
-        todo!()
+        let entry = Entry::new(key, options);
+        let pattern = filter.pattern();
+        if let Some(mut leaf) = self.leaves.get_mut(pattern) {
+            return Ok(self.insert(&mut leaf, filter.group(), entry));
+        }
+        match self.leaves.entry(pattern.into()) {
+            MapEntry::Occupied(mut leaf) => Ok(self.insert(leaf.get_mut(), filter.group(), entry)),
+            MapEntry::Vacant(vacant) => {
+                if let Some(shape) = Shape::of(pattern) {
+                    self.shapes.add(shape)?;
+                }
+                let mut leaf = Leaf::default();
+                self.insert(&mut leaf, filter.group(), entry);
+                vacant.insert(leaf);
+                Ok(false)
+            }
+        }
     }
 
     /// False if there was no such subscription.
     pub fn unsubscribe(&self, filter: &Filter, key: &K) -> bool {
-        let _ = (filter, key);
-        todo!()
+        let mut found = false;
+        self.leaves.remove_if_mut(filter.pattern(), |pattern, leaf| {
+            found = self.remove(leaf, filter.group(), key);
+            let empty = leaf.is_empty();
+            if empty && let Some(shape) = Shape::of(pattern) {
+                self.shapes.remove(&shape);
+            }
+            empty
+        });
+        found
     }
 
     /// Puts into `found` (emptied first) everyone whose filter matches; `publisher` does not get what its no-local
@@ -68,28 +116,114 @@ impl<K: Clone + Eq + Hash> Router<K> {
     ///
     /// No lock is held once this returns.
     pub fn matches(&self, topic: &Topic, publisher: Option<&K>, found: &mut Matches<K>) {
-        let _ = (topic, publisher, found);
-        todo!()
+        let Matches { scratch, found } = found;
+        found.clear();
+        self.look_up(topic, scratch, |leaf| {
+            found.add(leaf, publisher);
+            true
+        });
+        found.finish();
+    }
+
+    /// True if any filter matches. Costs less than finding out whose it is.
+    pub fn is_wanted(&self, topic: &Topic) -> bool {
+        let mut wanted = false;
+        self.look_up(topic, &mut Scratch::default(), |_| {
+            wanted = true;
+            false
+        });
+        wanted
     }
 
     /// Different filters, shared ones counted once per group.
     pub fn filters_len(&self) -> usize {
-        todo!()
+        self.filters.load(Ordering::Relaxed)
     }
 
     /// Subscriptions, shared ones included.
     pub fn subscriptions_len(&self) -> usize {
-        todo!()
+        self.subscriptions.load(Ordering::Relaxed)
     }
 
     /// Shared subscriptions.
     pub fn shared_len(&self) -> usize {
-        todo!()
+        self.shared.load(Ordering::Relaxed)
     }
 
     /// Calls `visit` with each different filter's text. For listings: it walks all of them, shard by shard.
-    pub fn for_each_filter(&self, visit: impl FnMut(&str)) {
-        let _ = visit;
-        todo!()
+    ///
+    /// A shard is locked meanwhile, so `visit` must not use this router.
+    pub fn for_each_filter(&self, mut visit: impl FnMut(&str)) {
+        self.for_each_list(|filter, _| visit(filter));
+    }
+
+    /// Calls `visit` with each subscription: the filter's text, who, and what for. Locks like
+    /// [`for_each_filter`](Self::for_each_filter).
+    pub fn for_each_subscription(&self, mut visit: impl FnMut(&str, &K, Options)) {
+        self.for_each_list(|filter, entries| {
+            for entry in entries {
+                visit(filter, &entry.key, entry.options());
+            }
+        });
+    }
+
+    fn for_each_list(&self, mut visit: impl FnMut(&str, &[Entry<K>])) {
+        let mut text = String::new();
+        for leaf in &self.leaves {
+            if !leaf.plain.is_empty() {
+                visit(leaf.key(), leaf.plain.entries());
+            }
+            for (name, group) in leaf.groups.iter().flat_map(|groups| groups.iter()) {
+                text.clear();
+                write!(text, "$share/{name}/{}", leaf.key()).expect("a String takes any text");
+                visit(&text, group.members.entries());
+            }
+        }
+    }
+
+    /// Calls `hit` with each leaf whose pattern matches, until it says false. The leaf's shard is locked meanwhile.
+    fn look_up(&self, topic: &Topic, scratch: &mut Scratch, mut hit: impl FnMut(&Leaf<K>) -> bool) {
+        let topic = topic.as_str();
+        let mut look = |pattern: &str| self.leaves.get(pattern).is_none_or(|leaf| hit(&leaf));
+        if !look(topic) {
+            return;
+        }
+        let shapes = self.shapes.load();
+        if !shapes.is_empty() {
+            shapes.patterns(topic, scratch, look);
+        }
+    }
+
+    fn insert(&self, leaf: &mut Leaf<K>, group: Option<&str>, entry: Entry<K>) -> bool {
+        let subscribers = leaf.make_subscribers(group);
+        let new_filter = subscribers.is_empty();
+        let replaced = subscribers.insert(entry);
+        if new_filter {
+            self.filters.fetch_add(1, Ordering::Relaxed);
+        }
+        if !replaced {
+            self.subscriptions.fetch_add(1, Ordering::Relaxed);
+            self.shared.fetch_add(usize::from(group.is_some()), Ordering::Relaxed);
+        }
+        replaced
+    }
+
+    fn remove(&self, leaf: &mut Leaf<K>, group: Option<&str>, key: &K) -> bool {
+        let Some(subscribers) = leaf.subscribers_mut(group) else { return false };
+        if !subscribers.remove(key) {
+            return false;
+        }
+        if subscribers.is_empty() {
+            self.filters.fetch_sub(1, Ordering::Relaxed);
+            if let Some(name) = group {
+                leaf.drop_group(name);
+            }
+        }
+        self.subscriptions.fetch_sub(1, Ordering::Relaxed);
+        self.shared.fetch_sub(usize::from(group.is_some()), Ordering::Relaxed);
+        true
     }
 }
+
+#[cfg(test)]
+mod tests;

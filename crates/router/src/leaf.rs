@@ -1,0 +1,295 @@
+//! What one pattern leads to: its subscribers, and its groups of shared subscribers.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::mem;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use foldhash::fast::RandomState;
+use mqtt_codec::Qos;
+
+use crate::Options;
+
+/// A list longer than this is indexed by key, so that leaving it costs the same however long it is.
+const INDEXED_ABOVE: usize = 32;
+/// An index is dropped below this; the gap keeps a list that hovers from building it again and again.
+const PLAIN_BELOW: usize = 16;
+
+/// One subscription.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry<K> {
+    pub(crate) key: K,
+    /// 0: none. Kept as a number so that a list of one id can be lent from here.
+    id: u32,
+    pub(crate) qos: Qos,
+    pub(crate) no_local: bool,
+    pub(crate) retain_as_published: bool,
+}
+
+impl<K> Entry<K> {
+    pub(crate) fn new(key: K, options: Options) -> Self {
+        let Options { qos, no_local, retain_as_published, subscription_id } = options;
+        Self { key, id: subscription_id.map_or(0, u32::from), qos, no_local, retain_as_published }
+    }
+
+    /// The subscription id, as a list of none or one.
+    pub(crate) fn ids(&self) -> &[u32] {
+        if self.id == 0 { &[] } else { std::slice::from_ref(&self.id) }
+    }
+
+    /// [MQTT-3.8.3-3]
+    pub(crate) fn is_hidden_from(&self, publisher: Option<&K>) -> bool
+    where
+        K: PartialEq,
+    {
+        self.no_local && publisher == Some(&self.key)
+    }
+
+    pub(crate) fn options(&self) -> Options {
+        Options {
+            qos: self.qos,
+            no_local: self.no_local,
+            retain_as_published: self.retain_as_published,
+            subscription_id: self.id.try_into().ok(),
+        }
+    }
+}
+
+/// The subscribers of one pattern or the members of one group, as a publisher may hold them.
+#[derive(Clone, Debug)]
+pub(crate) struct List<K> {
+    pub(crate) entries: Vec<Entry<K>>,
+    no_local: usize,
+}
+
+/// A look at subscribers that stays as it is, whatever is subscribed or unsubscribed meanwhile.
+#[derive(Debug)]
+pub(crate) enum Snapshot<K> {
+    One(Entry<K>),
+    List(Arc<List<K>>),
+}
+
+impl<K> Snapshot<K> {
+    pub(crate) fn entries(&self) -> &[Entry<K>] {
+        match self {
+            Self::One(entry) => std::slice::from_ref(entry),
+            Self::List(list) => &list.entries,
+        }
+    }
+
+    /// True if any of them does not want what it published itself.
+    pub(crate) fn has_no_local(&self) -> bool {
+        match self {
+            Self::One(entry) => entry.no_local,
+            Self::List(list) => list.no_local > 0,
+        }
+    }
+}
+
+/// Subscribers, each key once. One is kept in place: most filters have no more.
+#[derive(Debug, Default)]
+pub(crate) enum Subscribers<K> {
+    #[default]
+    None,
+    One(Entry<K>),
+    Many(Box<Many<K>>),
+}
+
+#[derive(Debug)]
+pub(crate) struct Many<K> {
+    /// Copied on a change only while a publisher holds a snapshot.
+    list: Arc<List<K>>,
+    /// Where each key is in a long list.
+    index: Option<HashMap<K, u32, RandomState>>,
+}
+
+impl<K: Clone + Eq + Hash> Subscribers<K> {
+    pub(crate) fn is_empty(&self) -> bool {
+        matches!(self, Self::None)
+    }
+
+    pub(crate) fn entries(&self) -> &[Entry<K>] {
+        match self {
+            Self::None => &[],
+            Self::One(entry) => std::slice::from_ref(entry),
+            Self::Many(many) => &many.list.entries,
+        }
+    }
+
+    pub(crate) fn snapshot(&self) -> Option<Snapshot<K>> {
+        match self {
+            Self::None => None,
+            Self::One(entry) => Some(Snapshot::One(entry.clone())),
+            Self::Many(many) => Some(Snapshot::List(many.list.clone())),
+        }
+    }
+
+    /// Adds or replaces; true if it replaced.
+    pub(crate) fn insert(&mut self, entry: Entry<K>) -> bool {
+        match self {
+            Self::None => *self = Self::One(entry),
+            Self::One(old) if old.key == entry.key => {
+                *old = entry;
+                return true;
+            }
+            Self::One(_) => {
+                let Self::One(first) = mem::take(self) else { return false };
+                *self = Self::Many(Box::new(Many::of_two(first, entry)));
+            }
+            Self::Many(many) => return many.insert(entry),
+        }
+        false
+    }
+
+    /// True if `key` was among them.
+    pub(crate) fn remove(&mut self, key: &K) -> bool {
+        match self {
+            Self::None => false,
+            Self::One(entry) => {
+                let found = entry.key == *key;
+                if found {
+                    *self = Self::None;
+                }
+                found
+            }
+            Self::Many(many) => {
+                let found = many.remove(key);
+                if let [last] = &*many.list.entries {
+                    *self = Self::One(last.clone());
+                }
+                found
+            }
+        }
+    }
+}
+
+impl<K: Clone + Eq + Hash> Many<K> {
+    fn of_two(first: Entry<K>, second: Entry<K>) -> Self {
+        let no_local = usize::from(first.no_local) + usize::from(second.no_local);
+        Self { list: Arc::new(List { entries: vec![first, second], no_local }), index: None }
+    }
+
+    fn position(&self, key: &K) -> Option<usize> {
+        match &self.index {
+            Some(index) => index.get(key).map(|&at| at as usize),
+            None => self.list.entries.iter().position(|entry| entry.key == *key),
+        }
+    }
+
+    fn insert(&mut self, entry: Entry<K>) -> bool {
+        let position = self.position(&entry.key);
+        let list = Arc::make_mut(&mut self.list);
+        list.no_local += usize::from(entry.no_local);
+        if let Some(at) = position {
+            list.no_local -= usize::from(list.entries[at].no_local);
+            list.entries[at] = entry;
+            return true;
+        }
+        if let Some(index) = &mut self.index {
+            index.insert(entry.key.clone(), list.entries.len() as u32);
+        }
+        list.entries.push(entry);
+        if self.index.is_none() && list.entries.len() > INDEXED_ABOVE {
+            self.index = Some((0..).zip(&list.entries).map(|(at, entry)| (entry.key.clone(), at)).collect());
+        }
+        false
+    }
+
+    fn remove(&mut self, key: &K) -> bool {
+        let Some(at) = self.position(key) else { return false };
+        let list = Arc::make_mut(&mut self.list);
+        let removed = list.entries.swap_remove(at);
+        list.no_local -= usize::from(removed.no_local);
+        // Once most have left, the memory they needed is given back.
+        let shrink = list.entries.len() < list.entries.capacity() / 4;
+        if shrink {
+            list.entries.shrink_to(list.entries.len() * 2);
+        }
+        if list.entries.len() < PLAIN_BELOW {
+            self.index = None;
+        }
+        if let Some(index) = &mut self.index {
+            index.remove(key);
+            if let Some(moved) = list.entries.get(at) {
+                index.insert(moved.key.clone(), at as u32);
+            }
+            if shrink {
+                index.shrink_to(list.entries.len() * 2);
+            }
+        }
+        true
+    }
+}
+
+/// One shared subscription.
+#[derive(Debug)]
+pub(crate) struct Shared<K> {
+    pub(crate) members: Subscribers<K>,
+    turn: AtomicUsize,
+}
+
+impl<K> Default for Shared<K> {
+    fn default() -> Self {
+        Self { members: Subscribers::None, turn: AtomicUsize::new(0) }
+    }
+}
+
+impl<K> Shared<K> {
+    /// A number that is one higher each time.
+    pub(crate) fn next_turn(&self) -> usize {
+        self.turn.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+pub(crate) type Groups<K> = HashMap<Box<str>, Shared<K>, RandomState>;
+
+/// What one pattern leads to.
+#[derive(Debug)]
+pub(crate) struct Leaf<K> {
+    pub(crate) plain: Subscribers<K>,
+    /// Boxed because few patterns have any.
+    pub(crate) groups: Option<Box<Groups<K>>>,
+}
+
+impl<K> Default for Leaf<K> {
+    fn default() -> Self {
+        Self { plain: Subscribers::None, groups: None }
+    }
+}
+
+impl<K: Clone + Eq + Hash> Leaf<K> {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.plain.is_empty() && self.groups.is_none()
+    }
+
+    /// The plain subscribers or those of a group, which is made if it is new.
+    pub(crate) fn make_subscribers(&mut self, group: Option<&str>) -> &mut Subscribers<K> {
+        match group {
+            None => &mut self.plain,
+            Some(name) => &mut self.groups.get_or_insert_default().entry(name.into()).or_default().members,
+        }
+    }
+
+    /// The plain subscribers or those of a group, if there is such a group.
+    pub(crate) fn subscribers_mut(&mut self, group: Option<&str>) -> Option<&mut Subscribers<K>> {
+        match group {
+            None => Some(&mut self.plain),
+            Some(name) => Some(&mut self.groups.as_mut()?.get_mut(name)?.members),
+        }
+    }
+
+    pub(crate) fn drop_group(&mut self, name: &str) {
+        let Some(groups) = &mut self.groups else { return };
+        groups.remove(name);
+        if groups.is_empty() {
+            self.groups = None;
+        } else if groups.len() < groups.capacity() / 4 {
+            // A match walks the table, holes and all.
+            groups.shrink_to(groups.len() * 2);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,174 @@
+//! Several lists of subscribers as one: a subscriber that is in more than one gets one copy of a message.
+
+use std::hash::{BuildHasher, Hash};
+use std::ops::Range;
+
+use foldhash::fast::RandomState;
+use mqtt_codec::Qos;
+
+use crate::Match;
+use crate::leaf::{Entry, Snapshot};
+
+/// Up to so many entries comparing each with each costs less than hashing.
+const COMPARED: usize = 8;
+
+/// The entries of all lists but one, merged by key; and where that one list repeats any of them.
+///
+/// Entries are known by their place in the lists, so that merging clones no key.
+#[derive(Debug, Default)]
+pub(crate) struct Merge {
+    merged: Vec<Merged>,
+    /// Entries of the list left as it is that are merged all the same, ascending.
+    covered: Vec<u32>,
+    /// Ids of all merged entries, those of one entry together.
+    ids: Vec<u32>,
+    /// Ids as they were met.
+    met: Vec<MetId>,
+    /// A hash table of `merged`; empty while there are few.
+    slots: Vec<Slot>,
+    hasher: RandomState,
+}
+
+#[derive(Debug)]
+struct Merged {
+    list: usize,
+    entry: usize,
+    qos: Qos,
+    retain_as_published: bool,
+    ids: Range<u32>,
+}
+
+#[derive(Debug)]
+struct MetId {
+    merged: usize,
+    id: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    hash: u32,
+    merged: u32,
+}
+
+/// Where an entry may be added that was not found.
+struct Vacancy {
+    slot: usize,
+    hash: u32,
+}
+
+impl Slot {
+    const FREE: Self = Self { hash: 0, merged: u32::MAX };
+}
+
+impl Merge {
+    pub(crate) fn clear(&mut self) {
+        self.merged.clear();
+        self.covered.clear();
+        self.ids.clear();
+        self.met.clear();
+        self.slots.clear();
+    }
+
+    pub(crate) fn covered(&self) -> &[u32] {
+        &self.covered
+    }
+
+    pub(crate) fn iter<'a, K>(&'a self, lists: &'a [Snapshot<K>]) -> impl Iterator<Item = Match<'a, K>> {
+        self.merged.iter().map(|merged| Match {
+            key: &lists[merged.list].entries()[merged.entry].key,
+            qos: merged.qos,
+            retain_as_published: merged.retain_as_published,
+            subscription_ids: &self.ids[merged.ids.start as usize..merged.ids.end as usize],
+        })
+    }
+
+    /// Merges all `lists`, leaving in the one at `direct` what is nowhere else.
+    pub(crate) fn run<K: Eq + Hash>(&mut self, lists: &[Snapshot<K>], direct: usize, publisher: Option<&K>) {
+        let others = || lists.iter().enumerate().filter(|&(at, _)| at != direct);
+        let most = others().map(|(_, list)| list.entries().len()).sum::<usize>();
+        if most > COMPARED {
+            self.slots.resize((most * 2).next_power_of_two(), Slot::FREE);
+        }
+        for (list, snapshot) in others() {
+            for (at, entry) in snapshot.entries().iter().enumerate() {
+                if entry.is_hidden_from(publisher) {
+                    continue;
+                }
+                let merged = match self.find(lists, &entry.key) {
+                    Ok(merged) => merged,
+                    Err(vacancy) => self.add(list, at, vacancy),
+                };
+                self.absorb(merged, entry);
+            }
+        }
+        for (at, entry) in (0..).zip(lists[direct].entries()) {
+            if entry.is_hidden_from(publisher) {
+                continue;
+            }
+            if let Ok(merged) = self.find(lists, &entry.key) {
+                self.absorb(merged, entry);
+                self.covered.push(at);
+            }
+        }
+        self.collect_ids();
+    }
+
+    fn find<K: Eq + Hash>(&self, lists: &[Snapshot<K>], key: &K) -> Result<usize, Vacancy> {
+        let same = |merged: &Merged| lists[merged.list].entries()[merged.entry].key == *key;
+        if self.slots.is_empty() {
+            return self.merged.iter().position(same).ok_or(Vacancy { slot: 0, hash: 0 });
+        }
+        let full = self.hasher.hash_one(key);
+        let hash = (full >> 32) as u32;
+        let mask = self.slots.len() - 1;
+        let mut slot = full as usize & mask;
+        loop {
+            let Slot { hash: other, merged } = self.slots[slot];
+            if merged == Slot::FREE.merged {
+                return Err(Vacancy { slot, hash });
+            }
+            if other == hash && same(&self.merged[merged as usize]) {
+                return Ok(merged as usize);
+            }
+            slot = (slot + 1) & mask;
+        }
+    }
+
+    fn add(&mut self, list: usize, entry: usize, vacancy: Vacancy) -> usize {
+        let merged = self.merged.len();
+        if let Some(slot) = self.slots.get_mut(vacancy.slot) {
+            *slot = Slot { hash: vacancy.hash, merged: merged as u32 };
+        }
+        self.merged.push(Merged { list, entry, qos: Qos::AtMostOnce, retain_as_published: false, ids: 0..0 });
+        merged
+    }
+
+    fn absorb<K>(&mut self, merged: usize, entry: &Entry<K>) {
+        self.met.extend(entry.ids().iter().map(|&id| MetId { merged, id }));
+        let merged = &mut self.merged[merged];
+        merged.qos = merged.qos.max(entry.qos);
+        merged.retain_as_published |= entry.retain_as_published;
+    }
+
+    /// Sorts the ids by whom they belong to, by counting.
+    fn collect_ids(&mut self) {
+        if self.met.is_empty() {
+            return;
+        }
+        for met in &self.met {
+            self.merged[met.merged].ids.end += 1;
+        }
+        let mut start = 0;
+        for merged in &mut self.merged {
+            let count = merged.ids.end;
+            merged.ids = start..start;
+            start += count;
+        }
+        self.ids.resize(self.met.len(), 0);
+        for met in &self.met {
+            let ids = &mut self.merged[met.merged].ids;
+            self.ids[ids.end as usize] = met.id;
+            ids.end += 1;
+        }
+    }
+}

@@ -1,0 +1,405 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn filter(text: &str) -> Filter {
+    Filter::new(text.to_owned()).unwrap()
+}
+
+fn topic(text: &str) -> Topic {
+    Topic::new(text.to_owned()).unwrap()
+}
+
+fn router<'a>(subscriptions: &[(&str, &'a str, Options)]) -> Router<&'a str> {
+    let router = Router::new(Limits::default());
+    for &(text, key, options) in subscriptions {
+        router.subscribe(&filter(text), key, options).unwrap();
+    }
+    router
+}
+
+fn qos(qos: Qos) -> Options {
+    Options { qos, ..Options::default() }
+}
+
+fn id(id: u32) -> Options {
+    Options { subscription_id: NonZeroU32::new(id), ..Options::default() }
+}
+
+/// What one subscriber gets.
+#[derive(Debug, PartialEq, Eq, Default)]
+struct Copy {
+    qos: Qos,
+    retain_as_published: bool,
+    ids: Vec<u32>,
+}
+
+fn copies<K: Clone + Eq + Hash + Ord + std::fmt::Debug>(found: &Matches<K>) -> BTreeMap<K, Copy> {
+    let mut copies = BTreeMap::new();
+    for one in found.iter() {
+        let mut ids = one.subscription_ids.to_vec();
+        ids.sort_unstable();
+        let copy = Copy { qos: one.qos, retain_as_published: one.retain_as_published, ids };
+        assert_eq!(copies.insert(one.key.clone(), copy), None, "{:?} is there twice", one.key);
+    }
+    copies
+}
+
+#[track_caller]
+fn check(filters: &[&str], name: &str, expected: &[&str]) {
+    let subscriptions: Vec<_> = filters.iter().map(|&text| (text, text, Options::default())).collect();
+    let router = router(&subscriptions);
+    let mut found = Matches::default();
+    router.matches(&topic(name), None, &mut found);
+    let keys: Vec<_> = copies(&found).into_keys().collect();
+    let expected: BTreeSet<_> = expected.iter().copied().collect();
+    assert_eq!(keys, expected.into_iter().collect::<Vec<_>>(), "{name}");
+    assert_eq!(router.is_wanted(&topic(name)), !keys.is_empty());
+    assert_eq!(found.is_empty(), keys.is_empty());
+}
+
+#[test]
+fn filters_match_as_the_spec_says() {
+    let filters = ["#", "+", "a", "a/#", "a/+", "+/b", "/+", "+/+", "a/b/#", "/", "+/#", "$SYS/#", "$SYS/+", "a//b"];
+    check(&filters, "a", &["#", "+", "a", "a/#", "+/#"]);
+    check(&filters, "a/b", &["#", "a/#", "a/+", "+/b", "+/+", "a/b/#", "+/#"]);
+    check(&filters, "a/", &["#", "a/#", "a/+", "+/+", "+/#"]);
+    check(&filters, "/b", &["#", "+/b", "/+", "+/+", "+/#"]);
+    check(&filters, "/", &["#", "/", "/+", "+/+", "+/#"]);
+    check(&filters, "a//b", &["#", "a/#", "+/#", "a//b"]);
+    check(&filters, "$SYS/b", &["$SYS/#", "$SYS/+"]);
+    check(&filters, "$SYS", &["$SYS/#"]);
+    check(&filters, "$other", &[]);
+    check(&["b", "b/+"], "a/b", &[]);
+}
+
+#[test]
+fn overlapping_subscriptions_are_one_copy() {
+    let kept = Options { retain_as_published: true, ..id(3) };
+    let router = router(&[
+        ("a/b", "ann", Options { qos: Qos::AtLeastOnce, ..id(1) }),
+        ("a/+", "ann", Options { qos: Qos::ExactlyOnce, ..id(2) }),
+        ("a/+", "bob", kept),
+        ("a/#", "ann", qos(Qos::AtMostOnce)),
+        ("#", "cid", qos(Qos::AtLeastOnce)),
+    ]);
+    let mut found = Matches::default();
+    router.matches(&topic("a/b"), None, &mut found);
+    let copy = |qos, retain_as_published, ids: &[u32]| Copy { qos, retain_as_published, ids: ids.to_vec() };
+    let expected = BTreeMap::from([
+        ("ann", copy(Qos::ExactlyOnce, false, &[1, 2])),
+        ("bob", copy(Qos::AtMostOnce, true, &[3])),
+        ("cid", copy(Qos::AtLeastOnce, false, &[])),
+    ]);
+    assert_eq!(copies(&found), expected);
+    found.clear();
+    assert!(found.is_empty());
+}
+
+#[test]
+fn no_local_hides_only_what_it_would_bring() {
+    let no_local = Options { no_local: true, qos: Qos::ExactlyOnce, ..id(1) };
+    let router = router(&[("a", "ann", no_local), ("b", "ann", no_local), ("b", "bob", no_local), ("+", "cid", id(2))]);
+    router.subscribe(&filter("b/#"), "ann", id(3)).unwrap();
+    let mut found = Matches::default();
+    let mut check = |name: &str, publisher: Option<&&'static str>, expected: &[(&str, &[u32])]| {
+        router.matches(&topic(name), publisher, &mut found);
+        let copies = copies(&found);
+        let copies: Vec<(&str, &[u32])> = copies.iter().map(|(key, copy)| (*key, &*copy.ids)).collect();
+        assert_eq!(copies, expected, "{name} by {publisher:?}");
+    };
+    check("a", Some(&"ann"), &[("cid", &[2])]);
+    check("a", Some(&"bob"), &[("ann", &[1]), ("cid", &[2])]);
+    check("b", Some(&"ann"), &[("ann", &[3]), ("bob", &[1]), ("cid", &[2])]);
+    check("b", None, &[("ann", &[1, 3]), ("bob", &[1]), ("cid", &[2])]);
+}
+
+#[test]
+fn who_hears_only_itself_is_nobody() {
+    let router = router(&[("a", "ann", Options { no_local: true, ..Options::default() })]);
+    let mut found = Matches::default();
+    router.matches(&topic("a"), Some(&"ann"), &mut found);
+    assert!(found.is_empty());
+}
+
+#[test]
+fn subscribing_again_replaces_the_options() {
+    let router = Router::new(Limits::default());
+    for text in ["a", "+", "$share/g/a"] {
+        assert_eq!(router.subscribe(&filter(text), 1, id(1)), Ok(false));
+        assert_eq!(router.subscribe(&filter(text), 1, id(2)), Ok(true));
+    }
+    let mut found = Matches::default();
+    router.matches(&topic("a"), None, &mut found);
+    assert_eq!(copies(&found)[&1].ids, [2, 2]);
+    assert_eq!((router.filters_len(), router.subscriptions_len(), router.shared_len()), (3, 3, 1));
+}
+
+#[test]
+fn members_of_a_group_take_turns() {
+    let router = router(&[
+        ("$share/g/a/+", "ann", qos(Qos::AtLeastOnce)),
+        ("$share/g/a/+", "bob", id(7)),
+        ("$share/g/a/+", "cid", Options::default()),
+    ]);
+    let mut found = Matches::default();
+    let mut firsts = Vec::new();
+    for _ in 0..6 {
+        router.matches(&topic("a/b"), None, &mut found);
+        assert_eq!(found.iter().count(), 0);
+        let groups: Vec<_> = found.groups().collect();
+        assert_eq!(groups.len(), 1);
+        let candidates: Vec<_> = groups[0].candidates().map(|member| *member.key).collect();
+        let all: BTreeSet<_> = candidates.iter().copied().collect();
+        assert_eq!((candidates.len(), all.len()), (3, 3));
+        firsts.push(candidates[0]);
+    }
+    assert_eq!(firsts[..3], firsts[3..]);
+    assert_eq!(firsts[..3].iter().collect::<BTreeSet<_>>().len(), 3);
+}
+
+#[test]
+fn one_pattern_has_plain_subscribers_and_several_groups() {
+    let router = router(&[
+        ("a/b", "ann", Options::default()),
+        ("$share/g/a/b", "ann", Options::default()),
+        ("$share/h/a/b", "ann", Options::default()),
+        ("$share/h/a/#", "bob", Options::default()),
+    ]);
+    let mut found = Matches::default();
+    router.matches(&topic("a/b"), None, &mut found);
+    assert_eq!((found.iter().count(), found.groups().count()), (1, 3));
+    assert!(!router.unsubscribe(&filter("$share/i/a/b"), &"ann"));
+    assert!(router.unsubscribe(&filter("a/b"), &"ann"));
+    assert!(!router.unsubscribe(&filter("a/b"), &"ann"));
+    assert!(router.unsubscribe(&filter("$share/g/a/b"), &"ann"));
+    router.matches(&topic("a/b"), None, &mut found);
+    assert_eq!((found.iter().count(), found.groups().count()), (0, 2));
+    assert!(!found.is_empty());
+    assert_eq!((router.filters_len(), router.subscriptions_len(), router.shared_len()), (2, 2, 2));
+}
+
+#[test]
+fn listings_name_every_filter_and_subscription() {
+    let router = router(&[("a/+", "ann", id(1)), ("$share/g/a/+", "ann", id(2)), ("$share/g/a/+", "bob", id(3))]);
+    let mut filters = BTreeSet::new();
+    router.for_each_filter(|text| assert!(filters.insert(text.to_owned())));
+    assert_eq!(Vec::from_iter(filters), ["$share/g/a/+", "a/+"]);
+    let mut subscriptions = BTreeSet::new();
+    router.for_each_subscription(|text, key, options| {
+        subscriptions.insert((text.to_owned(), *key, options.subscription_id.map(u32::from)));
+    });
+    let expected = [("$share/g/a/+", "ann", 2), ("$share/g/a/+", "bob", 3), ("a/+", "ann", 1)];
+    let expected = expected.map(|(text, key, id)| (text.to_owned(), key, Some(id)));
+    assert_eq!(Vec::from_iter(subscriptions), expected);
+}
+
+#[test]
+fn too_many_shapes_are_refused_and_leave_nothing() {
+    let router = Router::new(Limits { shape_levels: 4 });
+    router.subscribe(&filter("a/+/c"), 1, Options::default()).unwrap();
+    router.subscribe(&filter("b/+/d"), 1, Options::default()).unwrap();
+    assert_eq!(router.subscribe(&filter("a/+"), 1, Options::default()), Err(Full));
+    assert_eq!(router.subscribe(&filter("$share/g/a/+"), 1, Options::default()), Err(Full));
+    router.subscribe(&filter("+"), 1, Options::default()).unwrap();
+    router.subscribe(&filter("a/b/c/d/e/f"), 1, Options::default()).unwrap();
+    assert_eq!(router.filters_len(), 4);
+    assert!(router.unsubscribe(&filter("+"), &1));
+    assert_eq!(router.subscribe(&filter("#"), 1, Options::default()), Ok(false));
+}
+
+#[test]
+fn deep_and_long_topics_are_found() {
+    let router = Router::new(Limits::default());
+    let levels = vec!["a"; 30_000];
+    let deep = levels.join("/");
+    let pluses = vec!["+"; 30_000].join("/");
+    let slashes = "/".repeat(65_535);
+    let long = "x".repeat(65_535);
+    let filters = [&deep, &pluses, &format!("{deep}/#"), &slashes, &long].map(|text| filter(text));
+    for (key, filter) in filters.iter().enumerate() {
+        router.subscribe(filter, key, Options::default()).unwrap();
+    }
+    let mut found = Matches::default();
+    let mut check = |name: &str, expected: &[usize]| {
+        router.matches(&topic(name), None, &mut found);
+        assert_eq!(copies(&found).into_keys().collect::<Vec<_>>(), expected);
+    };
+    check(&deep, &[0, 1, 2]);
+    check(&format!("{deep}/a"), &[2]);
+    check(&slashes, &[3]);
+    check(&long, &[4]);
+    for (key, filter) in filters.iter().enumerate() {
+        assert!(router.unsubscribe(filter, &key));
+    }
+    check_empty(&router);
+}
+
+#[track_caller]
+fn check_empty<K: Clone + Eq + Hash>(router: &Router<K>) {
+    assert!(router.leaves.is_empty());
+    assert!(router.shapes.load().is_empty());
+    assert_eq!((router.filters_len(), router.subscriptions_len(), router.shared_len()), (0, 0, 0));
+}
+
+#[test]
+fn threads_that_come_and_go_leave_nothing_but_those_who_stay() {
+    let router = Router::new(Limits::default());
+    let filters = ["a/b", "a/+", "+/b", "a/#", "$share/g/a/b", "$share/g/a/+", "$share/h/a/b"].map(filter);
+    std::thread::scope(|scope| {
+        for thread in 0..4_u32 {
+            let (router, filters) = (&router, &filters);
+            scope.spawn(move || {
+                let stays = 1000 + thread;
+                router.subscribe(&filters[thread as usize], stays, Options::default()).unwrap();
+                let mut found = Matches::default();
+                for round in 0..2000 {
+                    let filter = &filters[round % filters.len()];
+                    assert_eq!(router.subscribe(filter, thread, Options::default()), Ok(false));
+                    router.matches(&topic("a/b"), None, &mut found);
+                    // What a thread did itself it sees, whatever the others do.
+                    assert!(found.iter().any(|one| *one.key == stays));
+                    let plain = found.iter().any(|one| *one.key == thread);
+                    let shared = found.groups().any(|group| group.candidates().any(|one| *one.key == thread));
+                    assert_eq!((plain, shared), (filter.group().is_none(), filter.group().is_some()));
+                    assert!(router.unsubscribe(filter, &thread));
+                }
+            });
+        }
+    });
+    let mut found = Matches::default();
+    router.matches(&topic("a/b"), None, &mut found);
+    assert_eq!(copies(&found).into_keys().collect::<Vec<_>>(), [1000, 1001, 1002, 1003]);
+    assert_eq!(found.groups().count(), 0);
+    for (thread, filter) in (0..4).zip(&filters) {
+        assert!(router.unsubscribe(filter, &(1000 + thread)));
+    }
+    check_empty(&router);
+}
+
+/// Subscribes, or unsubscribes if there are no options.
+type Change = (Filter, u8, Option<Options>);
+
+/// The same by asking every filter in turn.
+#[derive(Default)]
+struct Oracle(BTreeMap<(Filter, u8), Options>);
+
+impl Oracle {
+    fn copies(&self, topic: &Topic, publisher: Option<u8>) -> BTreeMap<u8, Copy> {
+        let mut copies = BTreeMap::<u8, Copy>::new();
+        for ((filter, key), options) in &self.0 {
+            let hidden = options.no_local && publisher == Some(*key);
+            if filter.group().is_none() && filter.matches(topic) && !hidden {
+                let copy = copies.entry(*key).or_default();
+                copy.qos = copy.qos.max(options.qos);
+                copy.retain_as_published |= options.retain_as_published;
+                copy.ids.extend(options.subscription_id.map(u32::from));
+                copy.ids.sort_unstable();
+            }
+        }
+        copies
+    }
+
+    fn groups(&self, topic: &Topic) -> Vec<Vec<u8>> {
+        let mut groups = BTreeMap::<&Filter, Vec<u8>>::new();
+        for (filter, key) in self.0.keys().filter(|(filter, _)| filter.group().is_some() && filter.matches(topic)) {
+            groups.entry(filter).or_default().push(*key);
+        }
+        let mut groups: Vec<_> = groups.into_values().collect();
+        groups.sort();
+        groups
+    }
+}
+
+fn check_against_oracle(keys: u8, changes: Vec<Change>, topics: &[Topic]) {
+    let (router, mut oracle, mut found) = (Router::new(Limits::default()), Oracle::default(), Matches::default());
+    let last = changes.len() - 1;
+    for (at, (filter, key, options)) in changes.into_iter().enumerate() {
+        let key = key % keys;
+        match options {
+            Some(options) => {
+                let replaced = oracle.0.insert((filter.clone(), key), options).is_some();
+                assert_eq!(router.subscribe(&filter, key, options), Ok(replaced));
+            }
+            None => {
+                assert_eq!(router.unsubscribe(&filter, &key), oracle.0.remove(&(filter, key)).is_some());
+            }
+        }
+        if at % 16 != 0 && at != last {
+            continue;
+        }
+        for topic in topics {
+            for publisher in [None, Some(key)] {
+                router.matches(topic, publisher.as_ref(), &mut found);
+                let expected = oracle.copies(topic, publisher);
+                let mut groups: Vec<Vec<u8>> = Vec::new();
+                for group in found.groups() {
+                    groups.push(group.candidates().map(|one| *one.key).collect());
+                }
+                groups.iter_mut().for_each(|group| group.sort_unstable());
+                groups.sort();
+                assert_eq!(copies(&found), expected, "{topic}");
+                assert_eq!(groups, oracle.groups(topic), "{topic}");
+                assert_eq!(found.is_empty(), expected.is_empty() && groups.is_empty());
+            }
+            let wanted = oracle.0.keys().any(|(filter, _)| filter.matches(topic));
+            assert_eq!(router.is_wanted(topic), wanted);
+        }
+    }
+    let filters: BTreeSet<_> = oracle.0.keys().map(|(filter, _)| filter.as_str().to_owned()).collect();
+    let mut listed = BTreeSet::new();
+    router.for_each_filter(|text| assert!(listed.insert(text.to_owned())));
+    assert_eq!((router.filters_len(), router.subscriptions_len()), (filters.len(), oracle.0.len()));
+    assert_eq!(listed, filters);
+    for (filter, key) in oracle.0.keys() {
+        assert!(router.unsubscribe(filter, key));
+    }
+    check_empty(&router);
+}
+
+fn options() -> impl Strategy<Value = Options> {
+    (0..3_u8, any::<bool>(), any::<bool>(), 0..4_u32).prop_map(|(qos, no_local, retain_as_published, id)| Options {
+        qos: Qos::from_u8(qos).unwrap(),
+        no_local,
+        retain_as_published,
+        subscription_id: NonZeroU32::new(id),
+    })
+}
+
+fn topics() -> impl Strategy<Value = Topic> {
+    proptest::collection::vec(proptest::sample::select(vec!["a", "b", "", "$x", "ä"]), 1..5)
+        .prop_filter_map("empty", |levels| Topic::new(levels.join("/")).ok())
+}
+
+fn filters() -> impl Strategy<Value = Filter> {
+    let levels = proptest::collection::vec(proptest::sample::select(vec!["a", "b", "", "$x", "ä", "+", "+"]), 0..4);
+    let share = proptest::sample::select(vec!["", "", "", "$share/g/", "$share/h/"]);
+    (share, levels, any::<bool>()).prop_filter_map("empty", |(share, mut levels, hash)| {
+        levels.extend(hash.then_some("#"));
+        Filter::new(format!("{share}{}", levels.join("/"))).ok()
+    })
+}
+
+fn changes(filters: impl Strategy<Value = Filter>, most: usize) -> impl Strategy<Value = Vec<Change>> {
+    let options = proptest::option::weighted(0.8, options());
+    proptest::collection::vec((filters, any::<u8>(), options), 1..most)
+}
+
+proptest! {
+    #[test]
+    fn agrees_with_the_plain_rule(
+        changes in changes(filters(), 80),
+        topics in proptest::collection::vec(topics(), 1..12),
+    ) {
+        check_against_oracle(6, changes, &topics);
+    }
+
+    #[test]
+    fn long_lists_agree_with_the_plain_rule(
+        changes in changes(proptest::sample::select(vec!["a", "+", "#", "a/#", "$share/g/a"]).prop_map(filter), 400),
+    ) {
+        check_against_oracle(100, changes, &[topic("a")]);
+    }
+}

@@ -1,0 +1,137 @@
+//! How a wildcard filter goes through ordered topics: from match to match, skipping what lies between.
+
+use std::cmp::Ordering;
+use std::ops::Bound;
+
+/// What to do after looking at a topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// It matches; go on with the next.
+    Found,
+    /// It does not; go on at [`Seeker::bound`].
+    Seek,
+    /// Neither it nor any after it matches.
+    End,
+}
+
+/// A filter's way through topics that are ordered and have U+0000 for `/`.
+#[derive(Debug)]
+pub(crate) struct Seeker<'a> {
+    /// The pattern without `#`; `None` if it is nothing else.
+    levels: Option<&'a str>,
+    hash: bool,
+    /// Begins with a wildcard, so it does not reach `$` topics. [MQTT-4.7.2-1]
+    leads: bool,
+    cursor: String,
+    /// The topic at the cursor has been seen.
+    seen: bool,
+}
+
+impl<'a> Seeker<'a> {
+    pub(crate) fn new(pattern: &'a str) -> Self {
+        let (levels, hash) = match pattern.strip_suffix('#') {
+            Some(levels) => (levels.strip_suffix('/'), true),
+            None => (Some(pattern), false),
+        };
+        Self { levels, hash, leads: pattern.starts_with(['+', '#']), cursor: String::new(), seen: false }
+    }
+
+    /// Where the topics begin that have not been looked at and may match.
+    pub(crate) fn bound(&self) -> Bound<&str> {
+        if self.seen { Bound::Excluded(&self.cursor) } else { Bound::Included(&self.cursor) }
+    }
+
+    /// Looks at the first topic within the bound, and moves the bound past it.
+    pub(crate) fn look_at(&mut self, topic: &str) -> Step {
+        if self.leads && topic.starts_with('$') {
+            return self.seek("%", "");
+        }
+        // Where the topic's next level begins: past its end once all are used up.
+        let mut start = 0;
+        // Where the last level ends that a `+` took.
+        let mut plus = None;
+        for level in self.levels.iter().flat_map(|levels| levels.split('/')) {
+            let Some(rest) = topic.get(start..) else {
+                // The first that may match is below this topic.
+                self.seek(topic, "\0");
+                if level != "+" {
+                    self.cursor.push_str(level);
+                }
+                return Step::Seek;
+            };
+            let end = start + rest.find('\0').unwrap_or(rest.len());
+            if level == "+" {
+                plus = Some(end);
+            } else {
+                match topic[start..end].cmp(level) {
+                    Ordering::Equal => {}
+                    Ordering::Less => return self.seek(&topic[..start], level),
+                    Ordering::Greater => return self.seek_past(topic, plus),
+                }
+            }
+            start = end + 1;
+        }
+        if !self.hash && start <= topic.len() {
+            return self.seek_past(topic, plus);
+        }
+        self.seek(topic, "");
+        self.seen = true;
+        Step::Found
+    }
+
+    /// Skips the rest of what has the same text up to the end of the last `+`. Without `+` nothing is left.
+    fn seek_past(&mut self, topic: &str, plus: Option<usize>) -> Step {
+        match plus {
+            // The lowest text that is neither this level nor below it.
+            Some(end) => self.seek(&topic[..end], "\x01"),
+            None => Step::End,
+        }
+    }
+
+    fn seek(&mut self, start: &str, rest: &str) -> Step {
+        self.cursor.clear();
+        self.cursor.push_str(start);
+        self.cursor.push_str(rest);
+        self.seen = false;
+        Step::Seek
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// The topics looked at on the way, those that match in capitals.
+    fn way(pattern: &str, topics: &[&str]) -> String {
+        let topics: BTreeSet<String> = topics.iter().map(|topic| topic.replace('/', "\0")).collect();
+        let mut seeker = Seeker::new(pattern);
+        let mut way = Vec::new();
+        loop {
+            let bound = (seeker.bound().map(str::to_owned), Bound::Unbounded);
+            let Some(topic) = topics.range::<String, _>(bound).next() else { break };
+            let text = topic.replace('\0', "/");
+            match seeker.look_at(topic) {
+                Step::Found => way.push(text.to_uppercase()),
+                Step::Seek => way.push(text),
+                Step::End => break,
+            }
+        }
+        way.join(" ")
+    }
+
+    #[test]
+    fn a_subtree_is_walked_without_what_is_outside() {
+        assert_eq!(way("b/#", &["a", "a/x", "b", "b/", "b/x/y", "b-", "c"]), "a B B/ B/X/Y");
+        assert_eq!(way("#", &["$a", "$b/c", "%", "/", "a"]), "/ $a % A");
+    }
+
+    #[test]
+    fn plus_skips_from_one_level_to_the_next() {
+        let topics = ["a/1", "a/2", "a/s", "a/t", "a/u", "b/1", "b/s/x", "c/t", "d"];
+        assert_eq!(way("+/s", &topics), "a/1 A/S a/t b/1 b/s/x c/t d");
+        assert_eq!(way("+", &["a", "a/b", "a/c", "d"]), "A a/b D");
+        assert_eq!(way("a/+/x", &["a", "a/", "a//x", "b"]), "a a/ A//X");
+    }
+}
