@@ -29,7 +29,11 @@ pub(super) fn print<'a>(file: &File, place: impl Fn(&str) -> Option<&'a Place>) 
                     let dotted = [section.name, key.name].join(".");
                     match place(dotted.trim_start_matches('.')) {
                         None => line(&mut out, format_args!("{} = {value}", key.name)),
-                        Some(place) => line(&mut out, format_args!("{} = {value} # {place}", key.name)),
+                        Some(place) => {
+                            // A file name may hold what would end the comment.
+                            let place = place.to_string().replace(char::is_control, " ");
+                            line(&mut out, format_args!("{} = {value} # {place}", key.name));
+                        }
                     }
                 }
             }

@@ -256,6 +256,13 @@ fn what_is_printed_reads_the_same() {
 }
 
 #[test]
+fn a_file_name_stays_in_its_comment() {
+    let mut layers = Layers::new();
+    layers.add_toml(Path::new("a\nb"), "data_dir = \"memory\"").unwrap();
+    assert!(layers.print().unwrap().contains("data_dir = \"memory\" # a b:1\n"));
+}
+
+#[test]
 fn printing_tells_what_keys_mean_and_who_set_them() {
     let mut layers = toml("[log]\n\nlevel = \"warn\"").unwrap();
     layers.add_flag("--bind", "mqtt.bind", "127.0.0.1:0").unwrap();
