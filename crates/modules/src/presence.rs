@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use mqtt_codec::topic::TopicError;
 use mqtt_codec::{Message, Properties, Property, Qos, Topic};
 use serde::Deserialize;
 
@@ -55,7 +56,7 @@ impl Presence {
         Self::default()
     }
 
-    /// Events that could not be told, for their topic would be longer than MQTT allows.
+    /// Events that could not be told, for MQTT does not allow the topic they would have: it is too long.
     pub fn skipped(&self) -> u64 {
         self.skipped.load(Ordering::Relaxed)
     }
@@ -114,11 +115,14 @@ impl Announcer {
     }
 
     fn announce(&self, client: &ConnectionInfo, suffix: &str, event: &Event<'_>) {
-        let Some(topic) = self.topic(&client.client_id, suffix) else {
-            let skipped = self.skipped.fetch_add(1, Ordering::Relaxed) + 1;
-            let (client_id_bytes, event) = (client.client_id.len(), &suffix[1..]);
-            tracing::warn!(client_id_bytes, event, skipped, "a client id is too long for a presence event");
-            return;
+        let topic = match self.topic(&client.client_id, suffix) {
+            Ok(topic) => topic,
+            Err(why) => {
+                let skipped = self.skipped.fetch_add(1, Ordering::Relaxed) + 1;
+                let (client_id_bytes, event) = (client.client_id.len(), &suffix[1..]);
+                tracing::warn!(client_id_bytes, event, %why, skipped, "no topic can be made for a presence event");
+                return;
+            }
         };
         let style =
             Style { missing_username: self.missing_username, extended: self.extended.then(|| self.host.node()) };
@@ -131,13 +135,12 @@ impl Announcer {
         });
     }
 
-    /// `None` if the topic of either event of this client would be longer than MQTT allows: one of them alone would
-    /// break their alternation.
-    fn topic(&self, client_id: &str, suffix: &str) -> Option<Topic> {
+    /// Too long if the topic of either event of this client is: one of them alone would break their alternation.
+    fn topic(&self, client_id: &str, suffix: &str) -> Result<Topic, TopicError> {
         let wildcards = client_id.bytes().filter(|byte| is_wildcard(*byte)).count();
         let stem = self.prefix.len() + client_id.len() + 2 * wildcards;
         if stem + DISCONNECTED.len() > usize::from(u16::MAX) {
-            return None;
+            return Err(TopicError::TooLong);
         }
         let mut text = String::with_capacity(stem + suffix.len());
         text.push_str(&self.prefix);
@@ -150,7 +153,7 @@ impl Announcer {
         }
         text.push_str(rest);
         text.push_str(suffix);
-        Topic::new(text).ok()
+        Topic::new(text)
     }
 }
 

@@ -35,12 +35,12 @@ impl Event<'_> {
 
 fn json(client: &ConnectionInfo, style: Style<'_>, event: &impl Serialize) -> Vec<u8> {
     // The keys, the punctuation and every number at its longest; only escapes can make it grow.
-    let fixed = if style.extended.is_some() { 640 } else { 320 };
+    let fixed = if style.extended.is_some() { 504 } else { 264 };
     let texts = client.client_id.len()
         + client.username.as_ref().map_or(0, |name| name.len())
         + style.extended.map_or(0, |node| node.len() + client.listener.len());
     let mut out = Vec::with_capacity(fixed + texts);
-    serde_json::to_writer(&mut out, event).expect("a Vec takes all bytes and the events have no map with odd keys");
+    serde_json::to_writer(&mut out, event).expect("a Vec takes all bytes and the events have no odd keys");
     out
 }
 

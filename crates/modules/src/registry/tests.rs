@@ -412,3 +412,33 @@ async fn a_stop_that_panics_is_a_stop() {
     assert!(!rig.status().running);
     rig.registry.start("sore").await.unwrap();
 }
+
+#[test]
+fn modules_come_and_go_while_facts_are_shown() {
+    let rig = Rig::new().with("a", false, "start").with("b", false, "start");
+    let block_on = |future: std::pin::Pin<Box<dyn Future<Output = Result<(), ChangeError>> + '_>>| {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(future).unwrap();
+    };
+    block_on(Box::pin(rig.registry.start("b")));
+    let done = AtomicBool::new(false);
+    let shown = std::thread::scope(|scope| {
+        let shower = scope.spawn(|| {
+            let mut shown = 0;
+            while !done.load(Ordering::Relaxed) {
+                rig.hooks.observe(&Fact::Connected { client: &foo(), seq: 0 });
+                shown += 1;
+            }
+            shown
+        });
+        for _ in 0..100 {
+            block_on(Box::pin(rig.registry.start("a")));
+            block_on(Box::pin(rig.registry.stop("a")));
+        }
+        done.store(true, Ordering::Relaxed);
+        shower.join().unwrap()
+    });
+    let seen = rig.log.take();
+    assert_eq!(seen.iter().filter(|name| *name == "b").count(), shown, "who stays sees every fact once");
+    assert_eq!(rig.observed(), ["b"]);
+}
