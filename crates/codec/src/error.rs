@@ -107,6 +107,9 @@ pub enum DecodeError {
     /// The flags byte of CONNACK has more than session present.
     #[error("reserved CONNACK flags are set: {0:#010b}")]
     ConnAckFlags(u8),
+    /// [MQTT-3.2.2-6]
+    #[error("session present in a refusal")]
+    SessionPresent,
     /// Not a reason code that this packet may have.
     #[error("reason code {code:#04x} in a {packet}")]
     ReasonCode {
@@ -175,6 +178,7 @@ impl DecodeError {
             | Self::SubscribeQos
             | Self::RetainHandling
             | Self::SharedNoLocal
+            | Self::SessionPresent
             | Self::ReasonCode { .. }
             | Self::RepeatedProperty(_)
             | Self::PropertyValue(_)

@@ -23,6 +23,10 @@ pub(super) fn conn_ack<'a>(body: Body<'a>, input: &'a [u8]) -> Parsed<'a, ConnAc
         return Err(DecodeError::ConnAckFlags(flags).into());
     }
     let reason = if body.version == Version::V5 { body.reason(code)? } else { return_code(code)? };
+    // [MQTT-3.2.2-6]
+    if flags == 1 && reason.is_error() {
+        return Err(DecodeError::SessionPresent.into());
+    }
     let (input, properties) = properties(body.frame, body.version, Ids::CONNACK)(input)?;
     Ok((input, ConnAck { session_present: flags == 1, reason, properties }))
 }
