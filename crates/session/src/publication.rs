@@ -1,12 +1,20 @@
 //! Messages the broker accepted.
 
-use std::sync::Arc;
-
-use mqtt_codec::{Message, Publish};
+use bytes::Bytes;
+use bytestring::ByteString;
+use mqtt_codec::{Message, Properties, Property, Publish, Topic};
 
 /// Milliseconds since the Unix epoch, as the driver's clock has it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(pub u64);
+
+impl Timestamp {
+    /// The moment `seconds` from here.
+    #[must_use]
+    pub const fn plus_seconds(self, seconds: u32) -> Self {
+        Self(self.0.saturating_add(seconds as u64 * 1000))
+    }
+}
 
 /// A message the broker accepted.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,50 +27,70 @@ pub struct Publication {
 
 impl Publication {
     /// Takes the message expiry out of the properties.
-    pub fn new(message: Message, now: Timestamp) -> Self {
-        let _ = (message, now);
-        todo!()
+    pub fn new(mut message: Message, now: Timestamp) -> Self {
+        let mut expires_at = None;
+        if !message.properties.is_empty() {
+            expires_at = message.properties.message_expiry().map(|seconds| now.plus_seconds(seconds));
+            // [MQTT-3.3.2-15] [MQTT-3.3.2-16] [MQTT-3.3.2-17] [MQTT-3.3.2-18] [MQTT-3.3.2-20]: all else is forwarded
+            // as it is, and an alias holds for the publisher's connection only.
+            if expires_at.is_some() || message.properties.topic_alias().is_some() {
+                message.properties = message
+                    .properties
+                    .retain(|property| !matches!(property, Property::MessageExpiry(_) | Property::TopicAlias(_)));
+            }
+        }
+        Self { message, expires_at }
     }
 
     /// For a PUBLISH whose topic is spelled out; `None` if it has only an alias.
     pub fn from_publish(publish: Publish, now: Timestamp) -> Option<Self> {
-        let _ = (publish, now);
-        todo!()
+        let Publish { qos, retain, topic, properties, payload, .. } = publish;
+        Some(Self::new(Message { topic: topic?, payload, qos, retain, properties }, now))
     }
 
     /// A copy that shares no memory with the read buffer, for what is kept long (retained, queued).
     #[must_use]
     pub fn detached(&self) -> Self {
-        todo!()
+        Self { message: detached(&self.message), expires_at: self.expires_at }
+    }
+
+    /// True if it must not be sent any more. [MQTT-3.3.2-5]
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        self.expires_at.is_some_and(|moment| moment <= now)
+    }
+
+    /// Bytes of topic, payload and properties.
+    pub fn size(&self) -> usize {
+        let Message { topic, payload, properties, .. } = &self.message;
+        topic.as_str().len() + payload.len() + properties.encoded_len()
+    }
+
+    /// What is left of the message expiry in seconds, a started one counted whole: what was alive when it was sent
+    /// never arrives with 0. [MQTT-3.3.2-6]
+    pub(crate) fn expiry_left(&self, now: Timestamp) -> Option<u32> {
+        let left = self.expires_at?.0.saturating_sub(now.0).div_ceil(1000).max(1);
+        Some(u32::try_from(left).unwrap_or(u32::MAX))
     }
 }
 
-/// One publication on its way to many sessions: its QoS 0 frame is encoded once per protocol version, and a copy
-/// that sessions may queue is made once, when the first needs it.
-#[derive(Debug)]
-pub struct Fanout<'a> {
-    publication: &'a Publication,
-    shared: Option<Arc<Publication>>,
+/// Copies a message out of the buffer it was read from; topic and payload share one allocation.
+pub(crate) fn detached(message: &Message) -> Message {
+    let Message { topic, payload, qos, retain, properties } = message;
+    let mut memory = Vec::with_capacity(topic.as_str().len() + payload.len());
+    memory.extend_from_slice(topic.as_str().as_bytes());
+    memory.extend_from_slice(payload);
+    let memory = Bytes::from(memory);
+    let (text, payload) = (memory.slice(..topic.as_str().len()), memory.slice(topic.as_str().len()..));
+    let properties = if properties.is_empty() { Properties::EMPTY } else { properties.iter().collect() };
+    Message { topic: topic_in(text), payload, qos: *qos, retain: *retain, properties }
 }
 
-impl<'a> Fanout<'a> {
-    /// Nothing is encoded or copied yet.
-    pub const fn new(publication: &'a Publication) -> Self {
-        Self { publication, shared: None }
-    }
+/// Copies a topic out of the buffer it was read from.
+pub(crate) fn detached_topic(topic: &Topic) -> Topic {
+    topic_in(Bytes::copy_from_slice(topic.as_str().as_bytes()))
+}
 
-    /// For a publication that is shared already: queueing it costs no copy.
-    pub fn with_shared(publication: &'a Arc<Publication>) -> Self {
-        Self { publication, shared: Some(Arc::clone(publication)) }
-    }
-
-    /// What is on its way.
-    pub const fn publication(&self) -> &'a Publication {
-        self.publication
-    }
-
-    /// The copy that may be kept.
-    pub fn shared(&mut self) -> &Arc<Publication> {
-        self.shared.get_or_insert_with(|| Arc::new(self.publication.detached()))
-    }
+fn topic_in(memory: Bytes) -> Topic {
+    let text = ByteString::try_from(memory).expect("copied from a topic, which is UTF-8");
+    Topic::new(text).expect("copied from a topic")
 }

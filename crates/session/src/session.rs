@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
-use mqtt_codec::{
-    Auth, Connect, Filter, Packet, PacketId, Qos, ReasonCode, Subscribe, SubscribeOptions, Unsubscribe, Version,
-};
+use mqtt_codec::{Auth, Disconnect, Filter, Packet, ReasonCode, Subscribe, SubscribeOptions, Unsubscribe, Version};
 
-use crate::{Fanout, Outbox, Publication, Timestamp, Violation};
+use crate::connection::{Connection, Phase};
+use crate::incoming::Incoming;
+use crate::inflight::{Inflight, PacketIds};
+use crate::queue::Queue;
+use crate::subscriptions::{Subscriptions, Terms};
+use crate::will::SessionWill;
+use crate::{Attach, Drops, Outbox, Publication, Receipt, Timestamp, Violation};
 
 /// Limits of every session of a broker.
 #[derive(Clone, Debug)]
@@ -17,7 +21,7 @@ pub struct Config {
     pub topic_alias_maximum: u16,
     /// The most aliases used towards a client, whatever it allows.
     pub outgoing_aliases: u16,
-    /// Unacknowledged messages towards a client, whatever more it allows.
+    /// Unacknowledged messages towards a client, whatever more it allows; 0 counts as 1.
     pub max_inflight: u16,
     /// Messages waiting in one session.
     pub max_queued: usize,
@@ -25,17 +29,6 @@ pub struct Config {
     pub max_queued_bytes: usize,
     /// Bytes in the outbox from which on QoS 0 is dropped and QoS 1 and 2 are queued.
     pub max_outbox: usize,
-}
-
-/// What CONNECT says, resolved by the driver, for [`Session::attach`].
-#[derive(Clone, Debug)]
-pub struct Attach<'a> {
-    /// The packet.
-    pub connect: &'a Connect,
-    /// Seconds the session outlives the connection; `u32::MAX` is for ever.
-    pub session_expiry: u32,
-    /// Seconds; 0: none. The server's where it has its own.
-    pub keep_alive: u16,
 }
 
 /// What the driver must do about a packet.
@@ -55,55 +48,6 @@ pub enum Event {
     Auth(Auth),
 }
 
-/// Owed to a publisher; spent by [`Session::acknowledge`].
-#[must_use]
-#[derive(Debug)]
-pub struct Receipt(Option<(Qos, PacketId)>);
-
-impl Receipt {
-    /// For a QoS 0 publish: nothing is owed.
-    pub const NONE: Self = Self(None);
-}
-
-/// How a publication is to be delivered to one session.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct DeliveryOptions<'a> {
-    /// Of the subscription; the delivery has the lower of this and the message's.
-    pub qos: Qos,
-    /// The retain flag on the wire.
-    pub retain: bool,
-    /// A retained message that answers a SUBSCRIBE: waits in the queue where a live QoS 0 message would be dropped.
-    pub stored: bool,
-    /// Of all subscriptions that matched.
-    pub subscription_ids: &'a [u32],
-}
-
-/// What became of a delivery.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Delivered {
-    /// It is in the outbox.
-    Sent,
-    /// It waits in the session.
-    Queued,
-    /// It is lost.
-    Dropped(DropReason),
-}
-
-/// Why a delivery was dropped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DropReason {
-    /// The session has as many messages waiting as it may.
-    QueueFull,
-    /// QoS 0 and the client is away.
-    Offline,
-    /// QoS 0 and the outbox is full.
-    OutboxFull,
-    /// Over the client's maximum packet size. [MQTT-3.1.2-24]
-    TooLarge,
-    /// Past its message expiry.
-    Expired,
-}
-
 /// What the end of a connection leaves behind.
 #[derive(Debug)]
 pub struct Detached {
@@ -116,127 +60,229 @@ pub struct Detached {
 }
 
 /// One client's protocol state.
+///
+/// What a client does not use owns no memory: most have never more than a subscription or two.
 #[derive(Debug)]
 pub struct Session {
-    config: Arc<Config>,
+    pub(crate) config: Arc<Config>,
+    pub(crate) connection: Connection,
+    pub(crate) ids: PacketIds,
+    pub(crate) inflight: Option<Box<Inflight>>,
+    pub(crate) queue: Option<Box<Queue>>,
+    pub(crate) incoming: Option<Box<Incoming>>,
+    pub(crate) drops: Option<Box<Drops>>,
+    subscriptions: Subscriptions,
+    will: Option<Box<SessionWill>>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            receive_maximum: 100,
+            topic_alias_maximum: 10,
+            outgoing_aliases: 10,
+            max_inflight: 100,
+            max_queued: 10_000,
+            max_queued_bytes: 16 << 20,
+            max_outbox: 1 << 20,
+        }
+    }
 }
 
 impl Session {
     /// A session without a connection and without subscriptions.
     pub fn new(config: Arc<Config>) -> Self {
-        Self { config }
+        Self {
+            config,
+            connection: Connection::default(),
+            ids: PacketIds::default(),
+            inflight: None,
+            queue: None,
+            incoming: None,
+            drops: None,
+            subscriptions: Subscriptions::default(),
+            will: None,
+        }
     }
 
     /// A connection takes this session on: a waiting will is cancelled, limits and aliases of the old connection are
     /// forgotten. A clean start needs a new session instead; that is the driver's part.
     pub fn attach(&mut self, attach: &Attach<'_>) {
-        let _ = (attach, &self.config);
-        todo!()
+        self.forget_connection();
+        let serial = self.connection.serial.wrapping_add(1);
+        self.connection = Connection::new(attach, serial, &self.config);
+        // [MQTT-3.1.3-9]: coming back in time cancels the old will.
+        self.will = attach.connect.will.as_ref().map(|will| Box::new(SessionWill::new(will)));
     }
 
-    /// After CONNACK: sends again what was not acknowledged, with the same ids in the same order, DUP set
-    /// [MQTT-4.4.0-1] [MQTT-4.6.0-1], then what waits.
-    pub fn resume(&mut self, now: Timestamp, out: &mut Outbox) {
-        let _ = (now, out);
-        todo!()
-    }
-
-    /// The connection is gone. Calling it without a connection does nothing.
+    /// The connection is gone. Calling it without a connection does nothing, and tells nothing.
     pub fn detach(&mut self, now: Timestamp) -> Detached {
-        let _ = now;
-        todo!()
+        let mut detached = Detached { will: None, will_at: None, expires_at: None };
+        if !self.is_attached() {
+            return detached;
+        }
+        self.forget_connection();
+        let session_expiry = self.connection.session_expiry;
+        detached.expires_at = (session_expiry < u32::MAX).then(|| now.plus_seconds(session_expiry));
+        if let Some(will) = &mut self.will {
+            let due = will.wait(now, session_expiry);
+            detached.will = self.take_will(now, false);
+            detached.will_at = detached.will.is_none().then_some(due);
+        }
+        detached
     }
 
     /// The delayed will, if it is due: `now` is past its moment, or `ended` says the session ends.
     pub fn take_will(&mut self, now: Timestamp, ended: bool) -> Option<Publication> {
-        let _ = (now, ended);
-        todo!()
-    }
-
-    /// True between attach and detach.
-    pub const fn is_attached(&self) -> bool {
-        todo!()
-    }
-
-    /// The version of the current or last connection.
-    pub const fn version(&self) -> Version {
-        todo!()
-    }
-
-    /// Milliseconds of silence after which the connection ends: one and a half keep alives. [MQTT-3.1.2-22]
-    pub const fn silence_limit(&self) -> Option<u64> {
-        todo!()
-    }
-
-    /// Seconds the session outlives its connection; may change at DISCONNECT.
-    pub const fn session_expiry(&self) -> u32 {
-        todo!()
+        let will = self.will.take_if(|will| will.is_due(now) || ended && will.is_waiting())?;
+        Some(will.publish(now))
     }
 
     /// A packet from the client. Answers that need no decision go to `out`.
+    ///
+    /// After a violation the driver ends the connection: DISCONNECT with the violation's code for MQTT 5, nothing
+    /// before, then [`Self::detach`].
     pub fn handle_packet(&mut self, packet: Packet, now: Timestamp, out: &mut Outbox) -> Result<Event, Violation> {
-        let _ = (packet, now, out);
-        todo!()
-    }
-
-    /// Answers a publish: PUBACK or PUBREC with `reason`; nothing at QoS 0.
-    pub fn acknowledge(&mut self, receipt: Receipt, reason: ReasonCode, out: &mut Outbox) {
-        let _ = (receipt, reason, out);
-        todo!()
-    }
-
-    /// Delivers: into `out`, into the queue, or nowhere.
-    pub fn deliver(
-        &mut self,
-        fanout: &mut Fanout<'_>,
-        options: DeliveryOptions<'_>,
-        now: Timestamp,
-        out: &mut Outbox,
-    ) -> Delivered {
-        let _ = (fanout, options, now, out);
-        todo!()
-    }
-
-    /// True if [`Self::pump`] would send something, were there room in the outbox.
-    pub fn has_backlog(&self) -> bool {
-        todo!()
-    }
-
-    /// Sends what waits while the window and the outbox have room. Call it when the outbox has drained.
-    pub fn pump(&mut self, now: Timestamp, out: &mut Outbox) {
-        let _ = (now, out);
-        todo!()
+        if !self.is_attached() {
+            return Ok(Event::Nothing);
+        }
+        match packet {
+            Packet::Publish(publish) => return self.handle_publish(publish, now, out),
+            Packet::PubAck(ack) => self.handle_puback(&ack, now, out)?,
+            Packet::PubRec(ack) => self.handle_pubrec(&ack, now, out)?,
+            Packet::PubRel(ack) => self.handle_pubrel(&ack, out),
+            Packet::PubComp(ack) => self.handle_pubcomp(&ack, now, out)?,
+            // [MQTT-3.12.4-1]
+            Packet::PingReq => out.push(&Packet::PingResp, self.connection.version),
+            Packet::Subscribe(subscribe) => return handle_subscribe(subscribe),
+            Packet::Unsubscribe(unsubscribe) => return Ok(Event::Unsubscribe(unsubscribe)),
+            Packet::Disconnect(disconnect) => return self.handle_disconnect(&disconnect),
+            Packet::Auth(auth) => return Ok(Event::Auth(auth)),
+            Packet::Connect(_) => return Err(Violation::SecondConnect),
+            Packet::ConnAck(_) | Packet::SubAck(_) | Packet::UnsubAck(_) | Packet::PingResp => {
+                return Err(Violation::ServerPacket);
+            }
+        }
+        Ok(Event::Nothing)
     }
 
     /// Notes a subscription; true if the filter was subscribed before.
     pub fn subscribe(&mut self, filter: &Filter, options: SubscribeOptions, id: Option<u32>) -> bool {
-        let _ = (filter, options, id);
-        todo!()
+        self.subscriptions.insert(filter, Terms { options, id })
     }
 
     /// Forgets a subscription; false if there was none.
     pub fn unsubscribe(&mut self, filter: &Filter) -> bool {
-        let _ = filter;
-        todo!()
+        self.subscriptions.remove(filter)
     }
 
-    /// The filters subscribed with.
+    /// The filters subscribed with, in no order that means anything.
     pub fn subscriptions(&self) -> impl Iterator<Item = (&Filter, SubscribeOptions, Option<u32>)> {
-        std::iter::empty()
+        self.subscriptions.iter().map(|(filter, terms)| (filter, terms.options, terms.id))
+    }
+
+    /// How many filters are subscribed with.
+    pub fn subscriptions_len(&self) -> usize {
+        self.subscriptions.len()
+    }
+
+    /// True if exactly this filter is subscribed with.
+    pub fn is_subscribed(&self, filter: &Filter) -> bool {
+        self.subscriptions.find(filter).is_some()
+    }
+
+    /// True between attach and detach.
+    pub const fn is_attached(&self) -> bool {
+        !matches!(self.connection.phase, Phase::Gone)
+    }
+
+    /// The version of the current or last connection.
+    pub const fn version(&self) -> Version {
+        self.connection.version
+    }
+
+    /// Bytes of the largest packet the client takes. [`Self::deliver`] sees to it; the driver's own packets must too.
+    pub const fn max_packet_size(&self) -> u32 {
+        self.connection.max_packet_size
+    }
+
+    /// Milliseconds of silence after which the connection ends: one and a half keep alives. [MQTT-3.1.2-22]
+    pub const fn silence_limit(&self) -> Option<u64> {
+        match self.connection.keep_alive {
+            0 => None,
+            seconds => Some(seconds as u64 * 1500),
+        }
+    }
+
+    /// Seconds the session outlives its connection; may change at DISCONNECT.
+    pub const fn session_expiry(&self) -> u32 {
+        self.connection.session_expiry
     }
 
     /// Messages sent and not yet acknowledged.
     pub fn inflight_len(&self) -> usize {
-        todo!()
+        self.inflight.as_ref().map_or(0, |inflight| inflight.len())
     }
 
     /// Messages waiting.
     pub fn queue_len(&self) -> usize {
-        todo!()
+        self.queue.as_ref().map_or(0, |queue| queue.len())
+    }
+
+    /// QoS 2 messages received and not released by the client.
+    pub fn unreleased_len(&self) -> usize {
+        self.incoming.as_ref().map_or(0, |incoming| incoming.len())
     }
 
     /// Messages dropped so far, for any reason.
     pub const fn dropped(&self) -> u64 {
-        todo!()
+        self.drops().total()
     }
+
+    /// Messages dropped so far, by reason.
+    pub const fn drops(&self) -> Drops {
+        match &self.drops {
+            Some(drops) => **drops,
+            None => Drops::NONE,
+        }
+    }
+
+    fn handle_disconnect(&mut self, disconnect: &Disconnect) -> Result<Event, Violation> {
+        if let Some(seconds) = disconnect.properties.session_expiry() {
+            if self.connection.is_brief && seconds > 0 {
+                return Err(Violation::SessionExpiry);
+            }
+            self.connection.session_expiry = seconds;
+        }
+        // [MQTT-3.14.4-3]: every other code leaves the will to be published.
+        if disconnect.reason == ReasonCode::Success {
+            self.will = None;
+        }
+        Ok(Event::Disconnect(disconnect.reason))
+    }
+
+    /// What does not outlive a connection goes; what was sent on it may have to be sent again.
+    fn forget_connection(&mut self) {
+        self.connection.close();
+        if let Some(inflight) = &mut self.inflight {
+            inflight.rewind();
+        }
+        if let Some(incoming) = &mut self.incoming {
+            incoming.rewind();
+        }
+        if let Some(queue) = &mut self.queue {
+            queue.remove_at_most_once();
+        }
+        self.inflight.take_if(|inflight| inflight.len() == 0);
+        self.incoming.take_if(|incoming| incoming.len() == 0);
+        self.queue.take_if(|queue| queue.is_empty());
+    }
+}
+
+fn handle_subscribe(subscribe: Subscribe) -> Result<Event, Violation> {
+    // [MQTT-3.8.3-4]
+    if subscribe.filters.iter().any(|wish| wish.options.no_local && wish.filter.group().is_some()) {
+        return Err(Violation::NoLocalShared);
+    }
+    Ok(Event::Subscribe(subscribe))
 }

@@ -1,0 +1,102 @@
+//! Topic aliases, one direction each. Both end with the connection. [MQTT-3.3.2-7]
+
+use foldhash::{HashMap, HashMapExt};
+use mqtt_codec::Topic;
+
+use crate::Violation;
+use crate::publication::detached_topic;
+
+/// What a client's aliases stand for.
+#[derive(Debug)]
+pub(crate) struct IncomingAliases(HashMap<u16, Topic>);
+
+impl Default for IncomingAliases {
+    fn default() -> Self {
+        Self(HashMap::new())
+    }
+}
+
+impl IncomingAliases {
+    /// The topic of a PUBLISH that has an alias and perhaps a topic; a topic gives the alias its meaning.
+    pub(crate) fn resolve(&mut self, alias: u16, topic: Option<Topic>) -> Result<Topic, Violation> {
+        match topic {
+            Some(topic) => {
+                // The client says it again with every message while it does not know it is understood.
+                if self.0.get(&alias) != Some(&topic) {
+                    self.0.insert(alias, detached_topic(&topic));
+                }
+                Ok(topic)
+            }
+            None => self.0.get(&alias).cloned().ok_or(Violation::UnknownTopicAlias(alias)),
+        }
+    }
+}
+
+/// The aliases used towards a client: the first topics sent get them and keep them.
+#[derive(Debug)]
+pub(crate) struct OutgoingAliases(HashMap<Topic, u16>);
+
+impl Default for OutgoingAliases {
+    fn default() -> Self {
+        Self(HashMap::new())
+    }
+}
+
+/// How a topic is to be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Alias {
+    /// The client knows it.
+    Known(u16),
+    /// To be sent with the topic, then [`OutgoingAliases::learn`]ed.
+    New(u16),
+    /// All are taken.
+    None,
+}
+
+impl OutgoingAliases {
+    pub(crate) fn of(&self, topic: &Topic, maximum: u16) -> Alias {
+        match self.0.get(topic) {
+            Some(&alias) => Alias::Known(alias),
+            None if self.0.len() < usize::from(maximum) => Alias::New(self.0.len() as u16 + 1),
+            None => Alias::None,
+        }
+    }
+
+    /// The client was sent `topic` with `alias`.
+    pub(crate) fn learn(&mut self, topic: &Topic, alias: u16) {
+        self.0.insert(detached_topic(topic), alias);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn topic(text: &'static str) -> Topic {
+        Topic::new(text).unwrap()
+    }
+
+    #[test]
+    fn an_incoming_alias_is_set_used_and_changed() {
+        let mut aliases = IncomingAliases::default();
+        assert_eq!(aliases.resolve(7, None), Err(Violation::UnknownTopicAlias(7)));
+        assert_eq!(aliases.resolve(7, Some(topic("a"))), Ok(topic("a")));
+        assert_eq!(aliases.resolve(7, None), Ok(topic("a")));
+        assert_eq!(aliases.resolve(7, Some(topic("b"))), Ok(topic("b")));
+        assert_eq!(aliases.resolve(7, None), Ok(topic("b")));
+        assert_eq!(aliases.resolve(8, None), Err(Violation::UnknownTopicAlias(8)));
+    }
+
+    #[test]
+    fn outgoing_aliases_go_to_the_first_topics() {
+        let mut aliases = OutgoingAliases::default();
+        assert_eq!(aliases.of(&topic("a"), 0), Alias::None);
+        assert_eq!(aliases.of(&topic("a"), 2), Alias::New(1));
+        // Not learned (the packet was too large): the number is still free.
+        assert_eq!(aliases.of(&topic("b"), 2), Alias::New(1));
+        aliases.learn(&topic("b"), 1);
+        aliases.learn(&topic("a"), 2);
+        assert_eq!(aliases.of(&topic("b"), 2), Alias::Known(1));
+        assert_eq!(aliases.of(&topic("c"), 2), Alias::None);
+    }
+}

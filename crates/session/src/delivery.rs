@@ -1,0 +1,349 @@
+//! Messages towards the client.
+
+use std::sync::Arc;
+
+use mqtt_codec::{Ack, Packet, PacketId, Qos, ReasonCode};
+
+use crate::connection::{Outgoing, Phase};
+use crate::frame::Receiver;
+use crate::inflight::Received;
+use crate::queue::{Delivery, SubscriptionIds};
+use crate::{Fanout, Outbox, Session, Timestamp, Violation};
+
+/// How a publication is to be delivered to one session.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DeliveryOptions<'a> {
+    /// Of the subscription; the delivery has the lower of this and the message's.
+    pub qos: Qos,
+    /// The retain flag on the wire.
+    pub retain: bool,
+    /// A retained message that answers a SUBSCRIBE: waits in the queue where a live QoS 0 message would be dropped.
+    pub stored: bool,
+    /// Of all subscriptions that matched.
+    pub subscription_ids: &'a [u32],
+}
+
+/// What became of a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivered {
+    /// It is in the outbox.
+    Sent,
+    /// It waits in the session.
+    Queued,
+    /// It is lost.
+    Dropped(DropReason),
+}
+
+/// Why a delivery was dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DropReason {
+    /// The session has as many messages waiting as it may.
+    QueueFull,
+    /// QoS 0 and the client is away.
+    Offline,
+    /// QoS 0 and the outbox is full.
+    OutboxFull,
+    /// Over the client's maximum packet size. [MQTT-3.1.2-24]
+    TooLarge,
+    /// Past its message expiry.
+    Expired,
+}
+
+/// Deliveries dropped by one session so far. One that waited first counts when it is given up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Drops {
+    /// [`DropReason::QueueFull`]
+    pub queue_full: u64,
+    /// [`DropReason::Offline`]
+    pub offline: u64,
+    /// [`DropReason::OutboxFull`]
+    pub outbox_full: u64,
+    /// [`DropReason::TooLarge`]
+    pub too_large: u64,
+    /// [`DropReason::Expired`]
+    pub expired: u64,
+}
+
+impl Drops {
+    /// None so far.
+    pub const NONE: Self = Self { queue_full: 0, offline: 0, outbox_full: 0, too_large: 0, expired: 0 };
+
+    /// For any reason.
+    pub const fn total(&self) -> u64 {
+        self.queue_full + self.offline + self.outbox_full + self.too_large + self.expired
+    }
+
+    const fn add(&mut self, reason: DropReason, n: u64) {
+        match reason {
+            DropReason::QueueFull => self.queue_full += n,
+            DropReason::Offline => self.offline += n,
+            DropReason::OutboxFull => self.outbox_full += n,
+            DropReason::TooLarge => self.too_large += n,
+            DropReason::Expired => self.expired += n,
+        }
+    }
+}
+
+impl Session {
+    /// Delivers: into `out`, into the queue, or nowhere.
+    ///
+    /// Between [`Self::attach`] and [`Self::resume`] nothing goes into `out`, for CONNACK is to be the first packet.
+    pub fn deliver(
+        &mut self,
+        fanout: &mut Fanout<'_>,
+        options: DeliveryOptions<'_>,
+        now: Timestamp,
+        out: &mut Outbox,
+    ) -> Delivered {
+        // [MQTT-3.8.4-8]
+        let qos = options.qos.min(fanout.publication().message.qos);
+        let options = DeliveryOptions { qos, ..options };
+        if fanout.publication().is_expired(now) {
+            return self.drop_one(DropReason::Expired);
+        }
+        if qos == Qos::AtMostOnce {
+            return self.deliver_at_most_once(fanout, options, now, out);
+        }
+        if self.connection.phase == Phase::Open && self.has_waiting() {
+            self.pump(now, out);
+        }
+        if self.is_ready() && out.len() < self.config.max_outbox {
+            return self.send(fanout, options, now, out);
+        }
+        self.enqueue(fanout, options, now)
+    }
+
+    /// True if [`Self::pump`] would send something, were there room in the outbox.
+    pub fn has_backlog(&self) -> bool {
+        if self.connection.phase != Phase::Open {
+            return false;
+        }
+        let is_resent = self.inflight.as_ref().is_none_or(|inflight| inflight.is_resent());
+        if !is_resent {
+            return self.has_window();
+        }
+        match self.queue.as_ref().and_then(|queue| queue.front()) {
+            Some(front) => front.qos == Qos::AtMostOnce || self.has_window(),
+            None => false,
+        }
+    }
+
+    /// True if a message above QoS 0 would be sent at once, were there room in the outbox.
+    pub fn is_ready(&self) -> bool {
+        self.connection.phase == Phase::Open && self.has_window() && !self.has_waiting()
+    }
+
+    /// Sends what waits while the window and the outbox have room. Call it when the outbox has drained.
+    pub fn pump(&mut self, now: Timestamp, out: &mut Outbox) {
+        if self.connection.phase == Phase::Open && self.send_again(now, out) {
+            self.send_queued(now, out);
+        }
+    }
+
+    /// After CONNACK: sends again what was not acknowledged, with the same ids in the same order, DUP set
+    /// [MQTT-4.4.0-1] [MQTT-4.6.0-1], then what waits.
+    ///
+    /// What does not fit the client's window or the outbox follows as they have room.
+    pub fn resume(&mut self, now: Timestamp, out: &mut Outbox) {
+        if self.connection.phase != Phase::Opening {
+            return;
+        }
+        self.connection.phase = Phase::Open;
+        if let Some(inflight) = &self.inflight {
+            // [MQTT-4.6.0-4]
+            for packet_id in inflight.released() {
+                out.push(&Packet::PubRel(Ack::new(packet_id, ReasonCode::Success)), self.connection.version);
+            }
+        }
+        self.pump(now, out);
+    }
+
+    pub(crate) fn handle_puback(&mut self, ack: &Ack, now: Timestamp, out: &mut Outbox) -> Result<(), Violation> {
+        if let Some(inflight) = &mut self.inflight
+            && inflight.acknowledge(ack.packet_id)?
+        {
+            self.pump(now, out);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn handle_pubrec(&mut self, ack: &Ack, now: Timestamp, out: &mut Outbox) -> Result<(), Violation> {
+        let refused = ack.reason.is_error();
+        let received = match &mut self.inflight {
+            Some(inflight) => inflight.receive(ack.packet_id, refused)?,
+            None => Received::Unknown,
+        };
+        let reason = match received {
+            Received::Release => ReasonCode::Success,
+            // [MQTT-4.3.3-4]: the message is finished, its id free.
+            Received::Refused => {
+                self.pump(now, out);
+                return Ok(());
+            }
+            Received::Unknown if refused => return Ok(()),
+            Received::Unknown => ReasonCode::PacketIdNotFound,
+        };
+        out.push(&Packet::PubRel(Ack::new(ack.packet_id, reason)), self.connection.version);
+        Ok(())
+    }
+
+    pub(crate) fn handle_pubcomp(&mut self, ack: &Ack, now: Timestamp, out: &mut Outbox) -> Result<(), Violation> {
+        if let Some(inflight) = &mut self.inflight
+            && inflight.complete(ack.packet_id)?
+        {
+            self.pump(now, out);
+        }
+        Ok(())
+    }
+
+    fn deliver_at_most_once(
+        &mut self,
+        fanout: &mut Fanout<'_>,
+        options: DeliveryOptions<'_>,
+        now: Timestamp,
+        out: &mut Outbox,
+    ) -> Delivered {
+        // A live message does not overtake the retained ones: the client would end up with the older value.
+        let waits = self.queue.as_ref().is_some_and(|queue| queue.has_at_most_once());
+        let is_full = out.len() >= self.config.max_outbox;
+        match self.connection.phase {
+            Phase::Gone => self.drop_one(DropReason::Offline),
+            Phase::Open if !waits && !is_full => self.send(fanout, options, now, out),
+            _ if waits || options.stored => self.enqueue(fanout, options, now),
+            Phase::Open => self.drop_one(DropReason::OutboxFull),
+            Phase::Opening => self.drop_one(DropReason::Offline),
+        }
+    }
+
+    /// Into the outbox for the first time, not by way of the queue.
+    fn send(
+        &mut self,
+        fanout: &mut Fanout<'_>,
+        options: DeliveryOptions<'_>,
+        now: Timestamp,
+        out: &mut Outbox,
+    ) -> Delivered {
+        let packet_id = (options.qos > Qos::AtMostOnce).then(|| self.next_id()).flatten();
+        let written = if self.connection.is_plain(options.subscription_ids) {
+            let receiver = Receiver {
+                version: self.connection.version,
+                qos: options.qos,
+                retain: options.retain,
+                packet_id,
+                max_packet_size: self.connection.packet_limit(),
+            };
+            fanout.write(&receiver, now, out)
+        } else {
+            let outgoing = Outgoing { publication: fanout.publication(), options, dup: false, packet_id };
+            self.connection.write(&outgoing, now, out)
+        };
+        // [MQTT-3.1.2-25]: as if it had been sent and acknowledged.
+        if written.is_err() {
+            return self.drop_one(DropReason::TooLarge);
+        }
+        if packet_id.is_some() {
+            self.ids.spend();
+            let delivery = self.keep(fanout, options, packet_id);
+            self.inflight.get_or_insert_default().push(delivery);
+        }
+        Delivered::Sent
+    }
+
+    fn enqueue(&mut self, fanout: &mut Fanout<'_>, options: DeliveryOptions<'_>, now: Timestamp) -> Delivered {
+        let size = fanout.publication().size();
+        let queue = self.queue.get_or_insert_default();
+        if !queue.has_room(size, &self.config) {
+            let expired = queue.remove_expired(now);
+            let has_room = queue.has_room(size, &self.config);
+            self.note_drops(DropReason::Expired, expired);
+            if !has_room {
+                return self.drop_one(DropReason::QueueFull);
+            }
+        }
+        let delivery = self.keep(fanout, options, None);
+        self.queue.get_or_insert_default().push(delivery);
+        Delivered::Queued
+    }
+
+    fn keep(&self, fanout: &mut Fanout<'_>, options: DeliveryOptions<'_>, packet_id: Option<PacketId>) -> Delivery {
+        // The version of the next connection is not known yet, so a session away keeps the ids whatever it spoke.
+        let DeliveryOptions { qos, retain, subscription_ids, .. } = options;
+        let publication = Arc::clone(fanout.shared());
+        Delivery { publication, subscription_ids: SubscriptionIds::new(subscription_ids), qos, retain, packet_id }
+    }
+
+    /// What earlier connections had sent; true once that is done.
+    fn send_again(&mut self, now: Timestamp, out: &mut Outbox) -> bool {
+        while let Some(inflight) = &mut self.inflight {
+            let Some(delivery) = inflight.unsent() else {
+                break;
+            };
+            if inflight.in_window() >= usize::from(self.connection.window) || out.len() >= self.config.max_outbox {
+                return false;
+            }
+            // [MQTT-3.3.1-1]: it keeps its id and is marked as sent before. It has been on its way once, so it does
+            // not expire.
+            if self.connection.write(&Outgoing::kept(delivery, true), now, out).is_ok() {
+                inflight.mark_sent();
+            } else {
+                inflight.drop_unsent();
+                self.note_drops(DropReason::TooLarge, 1);
+            }
+        }
+        true
+    }
+
+    fn send_queued(&mut self, now: Timestamp, out: &mut Outbox) {
+        while out.len() < self.config.max_outbox {
+            let has_window = self.has_window();
+            let Some(queue) = &mut self.queue else {
+                return;
+            };
+            if queue.front().is_some_and(|front| front.qos > Qos::AtMostOnce) && !has_window {
+                return;
+            }
+            let Some(mut delivery) = queue.pop() else {
+                return;
+            };
+            if delivery.publication.is_expired(now) {
+                self.note_drops(DropReason::Expired, 1);
+                continue;
+            }
+            if delivery.qos > Qos::AtMostOnce {
+                delivery.packet_id = self.next_id();
+            }
+            if self.connection.write(&Outgoing::kept(&delivery, false), now, out).is_err() {
+                self.note_drops(DropReason::TooLarge, 1);
+            } else if delivery.packet_id.is_some() {
+                self.ids.spend();
+                self.inflight.get_or_insert_default().push(delivery);
+            }
+        }
+    }
+
+    /// Only where the window has room, so that there is one.
+    fn next_id(&mut self) -> Option<PacketId> {
+        self.ids.peek(self.inflight.get_or_insert_default())
+    }
+
+    fn has_window(&self) -> bool {
+        let in_window = self.inflight.as_ref().map_or(0, |inflight| inflight.in_window());
+        in_window < usize::from(self.connection.window)
+    }
+
+    fn has_waiting(&self) -> bool {
+        self.queue.as_ref().is_some_and(|queue| !queue.is_empty())
+            || self.inflight.as_ref().is_some_and(|inflight| !inflight.is_resent())
+    }
+
+    fn drop_one(&mut self, reason: DropReason) -> Delivered {
+        self.note_drops(reason, 1);
+        Delivered::Dropped(reason)
+    }
+
+    fn note_drops(&mut self, reason: DropReason, n: usize) {
+        if n > 0 {
+            self.drops.get_or_insert_default().add(reason, n as u64);
+        }
+    }
+}

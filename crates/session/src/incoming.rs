@@ -1,0 +1,152 @@
+//! Messages from the client.
+
+use mqtt_codec::{Ack, Message, Packet, PacketId, Publish, Qos, ReasonCode, Version};
+
+use crate::connection::Phase;
+use crate::id_set::IdSet;
+use crate::{Event, Outbox, Publication, Session, Timestamp, Violation};
+
+/// Owed to a publisher; spent by [`Session::acknowledge`].
+#[must_use]
+#[derive(Debug)]
+pub struct Receipt(Option<Owed>);
+
+#[derive(Debug)]
+struct Owed {
+    qos: Qos,
+    packet_id: PacketId,
+    /// Of the connection that the message came by.
+    serial: u32,
+}
+
+impl Receipt {
+    /// For a QoS 0 publish: nothing is owed.
+    pub const NONE: Self = Self(None);
+}
+
+/// QoS 2 messages received and not released: their ids may come again, the messages are not routed again.
+#[derive(Debug, Default)]
+pub(crate) struct Incoming {
+    /// Seen on this connection: these count against our receive maximum.
+    current: IdSet,
+    /// Seen on earlier ones only. The client's send quota starts anew with each connection.
+    carried: IdSet,
+}
+
+impl Incoming {
+    pub(crate) const fn len(&self) -> usize {
+        self.current.len() + self.carried.len()
+    }
+
+    pub(crate) fn rewind(&mut self) {
+        let current = std::mem::take(&mut self.current);
+        if self.carried.is_empty() {
+            self.carried = current;
+        } else {
+            for id in current.iter() {
+                self.carried.insert(id);
+            }
+        }
+    }
+
+    fn remove(&mut self, id: PacketId) -> bool {
+        self.current.remove(id) || self.carried.remove(id)
+    }
+}
+
+impl Session {
+    /// Answers a publish: PUBACK or PUBREC with `reason`; nothing at QoS 0.
+    ///
+    /// If another connection has taken over since, the answer is not sent: there the id may stand for another message.
+    pub fn acknowledge(&mut self, receipt: Receipt, reason: ReasonCode, out: &mut Outbox) {
+        let Some(Owed { qos, packet_id, serial }) = receipt.0 else {
+            return;
+        };
+        let is_current = self.connection.phase != Phase::Gone && self.connection.serial == serial;
+        if qos == Qos::ExactlyOnce
+            && reason.is_error()
+            && self.connection.version == Version::V5
+            && let Some(incoming) = &mut self.incoming
+        {
+            // [MQTT-4.3.3-9]: refused, and the id is free. Before MQTT 5 the client is told nothing and goes on to PUBREL.
+            incoming.remove(packet_id);
+        }
+        if !is_current {
+            return;
+        }
+        let ack = Ack::new(packet_id, reason);
+        let packet = if qos == Qos::ExactlyOnce {
+            Packet::PubRec(ack)
+        } else {
+            self.connection.owed = self.connection.owed.saturating_sub(1);
+            Packet::PubAck(ack)
+        };
+        out.push(&packet, self.connection.version);
+    }
+
+    pub(crate) fn handle_publish(
+        &mut self,
+        publish: Publish,
+        now: Timestamp,
+        out: &mut Outbox,
+    ) -> Result<Event, Violation> {
+        let Publish { qos, retain, topic, packet_id, properties, payload, .. } = publish;
+        let mut alias = None;
+        if !properties.is_empty() {
+            alias = properties.topic_alias();
+            if properties.subscription_id().is_some() {
+                return Err(Violation::SubscriptionId);
+            }
+        }
+        let topic = self.connection.resolve(topic, alias, &self.config)?;
+        let receipt = match (qos, packet_id) {
+            (Qos::AtMostOnce, _) => Receipt::NONE,
+            (_, None) => return Err(Violation::NoPacketId),
+            (Qos::AtLeastOnce, Some(packet_id)) => {
+                self.check_receive_maximum()?;
+                self.connection.owed = self.connection.owed.saturating_add(1);
+                Receipt(Some(Owed { qos, packet_id, serial: self.connection.serial }))
+            }
+            (Qos::ExactlyOnce, Some(packet_id)) => {
+                if !self.receive(packet_id)? {
+                    // [MQTT-4.3.3-10]: a repeated id is acknowledged, never routed again.
+                    out.push(&Packet::PubRec(Ack::new(packet_id, ReasonCode::Success)), self.connection.version);
+                    return Ok(Event::Nothing);
+                }
+                Receipt(Some(Owed { qos, packet_id, serial: self.connection.serial }))
+            }
+        };
+        let message = Message { topic, payload, qos, retain, properties };
+        Ok(Event::Publish(Publication::new(message, now), receipt))
+    }
+
+    pub(crate) fn handle_pubrel(&mut self, ack: &Ack, out: &mut Outbox) {
+        let known = self.incoming.as_mut().is_some_and(|incoming| incoming.remove(ack.packet_id));
+        // [MQTT-4.3.3-11]; a PUBREL may come again after its PUBCOMP was lost.
+        let reason = if known { ReasonCode::Success } else { ReasonCode::PacketIdNotFound };
+        out.push(&Packet::PubComp(Ack::new(ack.packet_id, reason)), self.connection.version);
+    }
+
+    /// Notes a QoS 2 id; false if it is known.
+    fn receive(&mut self, packet_id: PacketId) -> Result<bool, Violation> {
+        if self.incoming.as_ref().is_some_and(|incoming| incoming.current.contains(packet_id)) {
+            return Ok(false);
+        }
+        self.check_receive_maximum()?;
+        let incoming = self.incoming.get_or_insert_default();
+        incoming.current.insert(packet_id);
+        Ok(!incoming.carried.remove(packet_id))
+    }
+
+    /// One more message above QoS 0 came. [MQTT-3.3.4-7]
+    ///
+    /// Before MQTT 5 nobody was told a limit; there the ids are one.
+    fn check_receive_maximum(&self) -> Result<(), Violation> {
+        let open = self.incoming.as_ref().map_or(0, |incoming| incoming.current.len());
+        let maximum = self.config.receive_maximum;
+        if self.connection.version == Version::V5 && open + usize::from(self.connection.owed) >= usize::from(maximum) {
+            return Err(Violation::ReceiveMaximum(maximum));
+        }
+        Ok(())
+    }
+}

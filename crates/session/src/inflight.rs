@@ -1,0 +1,298 @@
+//! What was sent to the client and is not finished.
+
+use std::collections::VecDeque;
+
+use mqtt_codec::{PacketId, Qos};
+
+use crate::Violation;
+use crate::queue::{Delivery, shrink};
+
+/// How many packet ids there are.
+const IDS: u32 = u16::MAX as u32;
+
+/// The packet ids towards one client: 1, 2, 3 and so on, passing over those in use.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PacketIds {
+    next: PacketId,
+    /// At least so many from `next` on are free, so that they are looked for once in a round and not for every id.
+    free: u16,
+}
+
+impl Default for PacketIds {
+    fn default() -> Self {
+        Self { next: PacketId::new(1).expect("1 is not 0"), free: u16::MAX }
+    }
+}
+
+impl PacketIds {
+    /// An id that is not in use, if there is one; it is given again until [`Self::spend`].
+    pub(crate) fn peek(&mut self, inflight: &Inflight) -> Option<PacketId> {
+        if self.free == 0 {
+            self.look(inflight);
+        }
+        (self.free > 0).then_some(self.next)
+    }
+
+    /// Goes to the next free id, and sees how many follow it.
+    fn look(&mut self, inflight: &Inflight) {
+        let next = u32::from(self.next.as_u16());
+        let mut distances: Vec<_> = inflight.ids().map(|id| (u32::from(id.as_u16()) + IDS - next) % IDS).collect();
+        distances.sort_unstable();
+        let used = (0..).zip(&distances).take_while(|(place, distance)| place == *distance).count();
+        for _ in 0..used {
+            self.next = self.next.next();
+        }
+        let end = distances.get(used).copied().unwrap_or(IDS);
+        self.free = (end - used as u32) as u16;
+    }
+
+    pub(crate) const fn spend(&mut self) {
+        self.next = self.next.next();
+        self.free -= 1;
+    }
+}
+
+/// Messages sent above QoS 0 and not finished.
+#[derive(Debug, Default)]
+pub(crate) struct Inflight {
+    /// Without PUBACK or PUBREC, in the order in which they were sent first.
+    publishes: VecDeque<Delivery>,
+    /// So many of them, from the front, were sent on this connection; the others will be sent again.
+    sent: usize,
+    /// PUBREC came and PUBREL was sent, in this order. [MQTT-4.6.0-4]
+    released: VecDeque<PacketId>,
+}
+
+/// What becomes of a message at PUBREC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Received {
+    /// PUBREL is to be sent.
+    Release,
+    /// The client refused it; it is finished.
+    Refused,
+    /// No such message.
+    Unknown,
+}
+
+impl Inflight {
+    pub(crate) fn len(&self) -> usize {
+        self.publishes.len() + self.released.len()
+    }
+
+    /// Messages that count against the client's receive maximum.
+    pub(crate) fn in_window(&self) -> usize {
+        self.sent + self.released.len()
+    }
+
+    /// Everything sent on earlier connections has been sent again.
+    pub(crate) fn is_resent(&self) -> bool {
+        self.sent == self.publishes.len()
+    }
+
+    pub(crate) fn ids(&self) -> impl Iterator<Item = PacketId> + '_ {
+        self.publishes.iter().filter_map(|delivery| delivery.packet_id).chain(self.released.iter().copied())
+    }
+
+    pub(crate) fn released(&self) -> impl Iterator<Item = PacketId> + '_ {
+        self.released.iter().copied()
+    }
+
+    /// A message was sent for the first time.
+    pub(crate) fn push(&mut self, delivery: Delivery) {
+        self.publishes.push_back(delivery);
+        self.sent += 1;
+    }
+
+    /// A new connection: everything is to be sent again.
+    pub(crate) const fn rewind(&mut self) {
+        self.sent = 0;
+    }
+
+    /// The next to be sent again.
+    pub(crate) fn unsent(&self) -> Option<&Delivery> {
+        self.publishes.get(self.sent)
+    }
+
+    /// What [`Self::unsent`] gave was sent.
+    pub(crate) const fn mark_sent(&mut self) {
+        self.sent += 1;
+    }
+
+    /// What [`Self::unsent`] gave can't be sent to this client.
+    pub(crate) fn drop_unsent(&mut self) {
+        self.publishes.remove(self.sent);
+    }
+
+    /// PUBACK: true if it finished a message.
+    pub(crate) fn acknowledge(&mut self, id: PacketId) -> Result<bool, Violation> {
+        match self.find(id) {
+            Some((index, Qos::AtLeastOnce)) => {
+                self.remove(index);
+                Ok(true)
+            }
+            Some(_) => Err(Violation::Acknowledgement(id)),
+            None if self.released.contains(&id) => Err(Violation::Acknowledgement(id)),
+            None => Ok(false),
+        }
+    }
+
+    /// PUBREC.
+    pub(crate) fn receive(&mut self, id: PacketId, refused: bool) -> Result<Received, Violation> {
+        match self.find(id) {
+            Some((index, Qos::ExactlyOnce)) => {
+                self.remove(index);
+                if refused {
+                    return Ok(Received::Refused);
+                }
+                self.released.push_back(id);
+                Ok(Received::Release)
+            }
+            Some(_) => Err(Violation::Acknowledgement(id)),
+            None => match self.released.iter().position(|&released| released == id) {
+                Some(index) if refused => {
+                    self.released.remove(index);
+                    Ok(Received::Refused)
+                }
+                Some(_) => Ok(Received::Release),
+                None => Ok(Received::Unknown),
+            },
+        }
+    }
+
+    /// PUBCOMP: true if it finished a message.
+    pub(crate) fn complete(&mut self, id: PacketId) -> Result<bool, Violation> {
+        if let Some(index) = self.released.iter().position(|&released| released == id) {
+            self.released.remove(index);
+            if self.released.is_empty() {
+                shrink(&mut self.released);
+            }
+            return Ok(true);
+        }
+        match self.find(id) {
+            Some(_) => Err(Violation::Acknowledgement(id)),
+            None => Ok(false),
+        }
+    }
+
+    /// Clients acknowledge in order, so what is looked for is mostly the first.
+    fn find(&self, id: PacketId) -> Option<(usize, Qos)> {
+        let index = self.publishes.iter().position(|delivery| delivery.packet_id == Some(id))?;
+        Some((index, self.publishes[index].qos))
+    }
+
+    fn remove(&mut self, index: usize) {
+        self.publishes.remove(index);
+        if index < self.sent {
+            self.sent -= 1;
+        }
+        if self.publishes.is_empty() {
+            shrink(&mut self.publishes);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use mqtt_codec::{Message, Properties, Topic};
+
+    use super::*;
+    use crate::Publication;
+    use crate::queue::SubscriptionIds;
+
+    fn id(n: u16) -> PacketId {
+        PacketId::new(n).unwrap()
+    }
+
+    fn delivery(n: u16, qos: Qos) -> Delivery {
+        let topic = Topic::new("t").unwrap();
+        let message = Message { topic, payload: Default::default(), qos, retain: false, properties: Properties::EMPTY };
+        let publication = Arc::new(Publication { message, expires_at: None });
+        let subscription_ids = SubscriptionIds::new(&[]);
+        Delivery { publication, subscription_ids, qos, retain: false, packet_id: Some(id(n)) }
+    }
+
+    fn give(ids: &mut PacketIds, inflight: &mut Inflight) -> u16 {
+        let given = ids.peek(inflight).unwrap().as_u16();
+        assert!(!inflight.ids().any(|used| used == id(given)));
+        ids.spend();
+        inflight.push(delivery(given, Qos::AtLeastOnce));
+        given
+    }
+
+    #[test]
+    fn ids_in_use_are_passed_over_after_65535() {
+        let (mut ids, mut inflight) = (PacketIds::default(), Inflight::default());
+        for n in 1..=u16::MAX {
+            assert_eq!(give(&mut ids, &mut inflight), n);
+            if ![1, 2, 5, 60_000].contains(&n) {
+                inflight.acknowledge(id(n)).unwrap();
+            }
+        }
+        let mut given = Vec::new();
+        while given.len() < 65_000 {
+            given.push(give(&mut ids, &mut inflight));
+            inflight.acknowledge(id(*given.last().unwrap())).unwrap();
+        }
+        let expected: Vec<u16> = (1..=u16::MAX).filter(|n| ![1, 2, 5, 60_000].contains(n)).take(65_000).collect();
+        assert_eq!(given, expected);
+    }
+
+    #[test]
+    fn when_all_ids_are_in_use_there_is_none() {
+        let (mut ids, mut inflight) = (PacketIds::default(), Inflight::default());
+        for n in 1..=u16::MAX {
+            assert_eq!(ids.peek(&inflight), Some(id(n)));
+            ids.spend();
+            inflight.push(delivery(n, Qos::AtLeastOnce));
+        }
+        assert_eq!(ids.peek(&inflight), None);
+        inflight.acknowledge(id(40_000)).unwrap();
+        assert_eq!(ids.peek(&inflight), Some(id(40_000)));
+    }
+
+    #[test]
+    fn acknowledgements_must_fit() {
+        let mut inflight = Inflight::default();
+        inflight.push(delivery(1, Qos::AtLeastOnce));
+        inflight.push(delivery(2, Qos::ExactlyOnce));
+        let wrong = |n| Violation::Acknowledgement(id(n));
+
+        assert_eq!(inflight.receive(id(1), false), Err(wrong(1)));
+        assert_eq!(inflight.complete(id(1)), Err(wrong(1)));
+        assert_eq!(inflight.acknowledge(id(2)), Err(wrong(2)));
+        assert_eq!(inflight.complete(id(2)), Err(wrong(2)));
+
+        assert_eq!(inflight.receive(id(2), false), Ok(Received::Release));
+        assert_eq!(inflight.receive(id(2), false), Ok(Received::Release));
+        assert_eq!(inflight.acknowledge(id(2)), Err(wrong(2)));
+        assert_eq!((inflight.len(), inflight.in_window()), (2, 2));
+        assert_eq!(inflight.complete(id(2)), Ok(true));
+        assert_eq!(inflight.complete(id(2)), Ok(false));
+        assert_eq!(inflight.acknowledge(id(1)), Ok(true));
+        assert_eq!(inflight.acknowledge(id(1)), Ok(false));
+        assert_eq!(inflight.receive(id(1), false), Ok(Received::Unknown));
+        assert_eq!((inflight.len(), inflight.in_window()), (0, 0));
+    }
+
+    #[test]
+    fn an_early_acknowledgement_leaves_the_order_of_what_is_sent_again() {
+        let mut inflight = Inflight::default();
+        for n in 1..=4 {
+            inflight.push(delivery(n, Qos::AtLeastOnce));
+        }
+        inflight.rewind();
+        inflight.mark_sent();
+        assert_eq!((inflight.in_window(), inflight.is_resent()), (1, false));
+        // Of one that was sent again, and of one that was sent on the old connection only.
+        inflight.acknowledge(id(1)).unwrap();
+        inflight.acknowledge(id(3)).unwrap();
+        assert_eq!(inflight.in_window(), 0);
+        assert_eq!(inflight.unsent().and_then(|delivery| delivery.packet_id), Some(id(2)));
+        inflight.drop_unsent();
+        assert_eq!(inflight.unsent().and_then(|delivery| delivery.packet_id), Some(id(4)));
+        inflight.mark_sent();
+        assert!(inflight.is_resent() && inflight.unsent().is_none());
+    }
+}

@@ -1,0 +1,191 @@
+//! Deliveries that wait: for the client to come back, for room in its window, or for room in the outbox.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use mqtt_codec::{PacketId, Qos};
+
+use crate::{Config, Publication, Timestamp};
+
+/// Capacity that an emptied list may keep.
+const KEEP: usize = 64;
+
+/// A publication that is kept for one session.
+#[derive(Clone, Debug)]
+pub(crate) struct Delivery {
+    pub(crate) publication: Arc<Publication>,
+    pub(crate) subscription_ids: SubscriptionIds,
+    pub(crate) qos: Qos,
+    pub(crate) retain: bool,
+    /// Once it has been sent above QoS 0.
+    pub(crate) packet_id: Option<PacketId>,
+}
+
+/// The ids of the subscriptions that matched; mostly none or one.
+#[derive(Clone, Debug)]
+pub(crate) enum SubscriptionIds {
+    /// 0, which is no subscription id: none.
+    One(u32),
+    /// By a thin pointer, which keeps [`Delivery`] at 32 bytes.
+    Many(Box<Box<[u32]>>),
+}
+
+impl SubscriptionIds {
+    pub(crate) fn new(ids: &[u32]) -> Self {
+        match ids {
+            [] => Self::One(0),
+            [id] => Self::One(*id),
+            ids => Self::Many(Box::new(ids.into())),
+        }
+    }
+
+    pub(crate) fn as_slice(&self) -> &[u32] {
+        match self {
+            Self::One(0) => &[],
+            Self::One(id) => std::slice::from_ref(id),
+            Self::Many(ids) => ids,
+        }
+    }
+}
+
+/// Waiting deliveries in the order in which they came.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    deliveries: VecDeque<Delivery>,
+    bytes: usize,
+    /// Those at QoS 0.
+    at_most_once: usize,
+    /// Nothing expires before this; `None`: nothing does.
+    first_expiry: Option<Timestamp>,
+}
+
+impl Queue {
+    pub(crate) fn len(&self) -> usize {
+        self.deliveries.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.deliveries.is_empty()
+    }
+
+    pub(crate) const fn has_at_most_once(&self) -> bool {
+        self.at_most_once > 0
+    }
+
+    pub(crate) fn front(&self) -> Option<&Delivery> {
+        self.deliveries.front()
+    }
+
+    /// True if one more of `size` bytes is within the limits.
+    pub(crate) fn has_room(&self, size: usize, config: &Config) -> bool {
+        self.deliveries.len() < config.max_queued && self.bytes.saturating_add(size) <= config.max_queued_bytes
+    }
+
+    pub(crate) fn push(&mut self, delivery: Delivery) {
+        self.note_expiry(delivery.publication.expires_at);
+        self.bytes += delivery.publication.size();
+        self.at_most_once += usize::from(delivery.qos == Qos::AtMostOnce);
+        self.deliveries.push_back(delivery);
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Delivery> {
+        let delivery = self.deliveries.pop_front()?;
+        self.bytes -= delivery.publication.size();
+        self.at_most_once -= usize::from(delivery.qos == Qos::AtMostOnce);
+        if self.deliveries.is_empty() {
+            self.first_expiry = None;
+            shrink(&mut self.deliveries);
+        }
+        Some(delivery)
+    }
+
+    /// Removes what has expired and says how many that were. It walks the queue only if one of them can have.
+    pub(crate) fn remove_expired(&mut self, now: Timestamp) -> usize {
+        if self.first_expiry.is_none_or(|first| first > now) {
+            return 0;
+        }
+        self.retain(|delivery| !delivery.publication.is_expired(now))
+    }
+
+    /// Removes what does not outlive the connection.
+    pub(crate) fn remove_at_most_once(&mut self) {
+        if self.has_at_most_once() {
+            self.retain(|delivery| delivery.qos > Qos::AtMostOnce);
+        }
+    }
+
+    fn retain(&mut self, keep: impl Fn(&Delivery) -> bool) -> usize {
+        let before = self.deliveries.len();
+        let kept = std::mem::take(self).deliveries;
+        for delivery in kept {
+            if keep(&delivery) {
+                self.push(delivery);
+            }
+        }
+        before - self.deliveries.len()
+    }
+
+    fn note_expiry(&mut self, expires_at: Option<Timestamp>) {
+        self.first_expiry = match (self.first_expiry, expires_at) {
+            (Some(first), Some(moment)) => Some(first.min(moment)),
+            (first, moment) => first.or(moment),
+        };
+    }
+}
+
+/// Gives memory back if a burst left much of it behind.
+pub(crate) fn shrink<T>(list: &mut VecDeque<T>) {
+    if list.capacity() > KEEP {
+        *list = VecDeque::new();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use mqtt_codec::{Message, Properties, Topic};
+
+    use super::*;
+
+    fn delivery(qos: Qos, expires_at: Option<u64>) -> Delivery {
+        let message = Message {
+            topic: Topic::new("t").unwrap(),
+            payload: Bytes::from_static(b"12"),
+            qos,
+            retain: false,
+            properties: Properties::EMPTY,
+        };
+        let publication = Arc::new(Publication { message, expires_at: expires_at.map(Timestamp) });
+        Delivery { publication, subscription_ids: SubscriptionIds::new(&[]), qos, retain: false, packet_id: None }
+    }
+
+    #[test]
+    fn a_delivery_takes_32_bytes() {
+        assert_eq!(size_of::<Delivery>(), 32);
+    }
+
+    #[test]
+    fn bytes_and_counts_follow_what_goes() {
+        let mut queue = Queue::default();
+        for (qos, expiry) in
+            [(Qos::AtMostOnce, Some(5)), (Qos::AtLeastOnce, Some(9)), (Qos::AtMostOnce, None), (Qos::ExactlyOnce, None)]
+        {
+            queue.push(delivery(qos, expiry));
+        }
+        assert_eq!((queue.len(), queue.bytes, queue.at_most_once, queue.first_expiry), (4, 12, 2, Some(Timestamp(5))));
+        assert_eq!(queue.remove_expired(Timestamp(4)), 0);
+        assert_eq!(queue.remove_expired(Timestamp(5)), 1);
+        assert_eq!((queue.len(), queue.bytes, queue.at_most_once, queue.first_expiry), (3, 9, 1, Some(Timestamp(9))));
+        queue.remove_at_most_once();
+        assert_eq!((queue.len(), queue.bytes, queue.has_at_most_once()), (2, 6, false));
+        assert!(queue.pop().is_some() && queue.pop().is_some() && queue.pop().is_none());
+        assert_eq!((queue.bytes, queue.first_expiry), (0, None));
+    }
+
+    #[test]
+    fn subscription_ids_come_back() {
+        for ids in [&[][..], &[7], &[1, 2, 3]] {
+            assert_eq!(SubscriptionIds::new(ids).as_slice(), ids);
+        }
+    }
+}

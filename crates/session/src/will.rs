@@ -1,0 +1,44 @@
+//! The will of a connection, before and after the connection ends.
+
+use mqtt_codec::{Message, Will};
+
+use crate::publication::detached;
+use crate::{Publication, Timestamp};
+
+/// Told in CONNECT; published if the connection does not end well.
+#[derive(Debug)]
+pub(crate) struct SessionWill {
+    message: Message,
+    /// Seconds.
+    delay: u32,
+    /// Set while it waits, after the end of the connection.
+    due: Option<Timestamp>,
+}
+
+impl SessionWill {
+    pub(crate) fn new(will: &Will) -> Self {
+        Self { message: detached(&will.message), delay: will.delay, due: None }
+    }
+
+    /// The connection is gone: when this is to be published if the client does not come back before.
+    ///
+    /// [MQTT-3.1.3-9]: the earlier of the delay and the end of the session.
+    pub(crate) fn wait(&mut self, now: Timestamp, session_expiry: u32) -> Timestamp {
+        let due = now.plus_seconds(self.delay.min(session_expiry));
+        self.due = Some(due);
+        due
+    }
+
+    pub(crate) fn is_due(&self, now: Timestamp) -> bool {
+        self.due.is_some_and(|due| due <= now)
+    }
+
+    pub(crate) const fn is_waiting(&self) -> bool {
+        self.due.is_some()
+    }
+
+    /// Its message expiry, if any, starts now.
+    pub(crate) fn publish(self, now: Timestamp) -> Publication {
+        Publication::new(self.message, now)
+    }
+}
