@@ -30,6 +30,8 @@ mod packet_type;
 mod property;
 mod read;
 mod reason;
+#[cfg(test)]
+mod round_trip;
 #[cfg(feature = "tokio-util")]
 mod tokio_codec;
 pub mod topic;

@@ -1,19 +1,19 @@
 //! Any packet that a version has and an end of the connection may send.
 
-use bytes::Bytes;
-use bytestring::ByteString;
-use mqtt_codec::{
+use crate::{
     Ack, Auth, ConnAck, Connect, Disconnect, Filter, Message, Packet, PacketId, Properties, Property, Publish, Qos,
     ReasonCode, RetainHandling, Role, SubAck, Subscribe, SubscribeFilter, SubscribeOptions, Topic, UnsubAck,
     Unsubscribe, Version, Will,
 };
+use bytes::Bytes;
+use bytestring::ByteString;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
 /// A packet that reaches a reader in `role`.
-pub(crate) fn packet(role: Role, version: Version) -> BoxedStrategy<Packet> {
+pub(super) fn packet(role: Role, version: Version) -> BoxedStrategy<Packet> {
     let mut all = vec![
         publish(role, version).boxed(),
         ack(version, &[0x00, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99]).prop_map(Packet::PubAck).boxed(),

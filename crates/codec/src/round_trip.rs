@@ -2,8 +2,8 @@
 
 mod packets;
 
+use crate::{Decoder, Packet, Role, Version};
 use bytes::BytesMut;
-use mqtt_codec::{Decoder, Packet, Role, Version};
 use packets::packet;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -24,7 +24,7 @@ fn decoder(role: Role, version: Version) -> Decoder {
     let mut decoder = Decoder::new(role, u32::MAX);
     if role == Role::Server {
         let mut connect = BytesMut::new();
-        Packet::Connect(Box::new(mqtt_codec::Connect::new(version, "c"))).encode(version, &mut connect).unwrap();
+        Packet::Connect(Box::new(crate::Connect::new(version, "c"))).encode(version, &mut connect).unwrap();
         decoder.decode(&mut connect).unwrap().unwrap();
     }
     decoder
@@ -41,7 +41,7 @@ fn encoded(packets: &[Packet], version: Version) -> BytesMut {
 }
 
 /// Decodes until nothing more comes out.
-fn drain(decoder: &mut Decoder, input: &mut BytesMut) -> Result<Vec<Packet>, mqtt_codec::DecodeError> {
+fn drain(decoder: &mut Decoder, input: &mut BytesMut) -> Result<Vec<Packet>, crate::DecodeError> {
     std::iter::from_fn(|| decoder.decode(input).transpose()).take(10_000).collect()
 }
 
