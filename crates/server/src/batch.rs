@@ -1,0 +1,137 @@
+//! What a worker thread gathers while it handles the packets of one read: clients whose outboxes are to be flushed and
+//! counts to be added up. All of it happens without an `.await`, so it can live in the thread.
+
+use std::cell::{Cell, RefCell};
+
+use mqtt_router::Matches;
+use mqtt_session::Outbox;
+
+use crate::broker::Broker;
+use crate::client::ClientRef;
+use crate::metrics::{Metric, Tally};
+
+/// So many clients are touched at the most before they are flushed; bounds the bytes that wait in their outboxes.
+const MAX_TOUCHED: usize = 4096;
+
+/// Spare output buffers of a thread; the session bounds the size of each.
+const MAX_BUFFERS: usize = 256;
+
+thread_local! {
+    static SCRATCH: Scratch = const { Scratch {
+        depth: Cell::new(0),
+        touched: RefCell::new(Vec::new()),
+        tally: Tally::new(),
+        matches: Cell::new(None),
+        traffic: Cell::new(0),
+        buffers: RefCell::new(Vec::new()),
+    } };
+}
+
+struct Scratch {
+    depth: Cell<u32>,
+    touched: RefCell<Vec<ClientRef>>,
+    tally: Tally,
+    matches: Cell<Option<Box<Matches<ClientRef>>>>,
+    /// Bytes not yet told to [`Memory`](crate::memory::Memory).
+    traffic: Cell<usize>,
+    /// Empty outboxes with memory, so that a client needs some only while bytes wait.
+    buffers: RefCell<Vec<Outbox>>,
+}
+
+/// While one lives on a thread, what is delivered there waits in the outboxes; the outermost flushes them when dropped.
+///
+/// No lock may be held when the outermost is dropped.
+pub(crate) struct Batch<'a> {
+    broker: &'a Broker,
+    /// It stays on its thread.
+    _not_send: std::marker::PhantomData<*const ()>,
+}
+
+impl<'a> Batch<'a> {
+    pub(crate) fn begin(broker: &'a Broker) -> Self {
+        SCRATCH.with(|scratch| scratch.depth.set(scratch.depth.get() + 1));
+        Self { broker, _not_send: std::marker::PhantomData }
+    }
+
+    /// Flushes if very many are touched. Call it where no lock is held.
+    pub(crate) fn relieve(&self) {
+        if SCRATCH.with(|scratch| scratch.depth.get() == 1 && scratch.touched.borrow().len() >= MAX_TOUCHED) {
+            flush_touched();
+        }
+    }
+}
+
+impl Drop for Batch<'_> {
+    fn drop(&mut self) {
+        let outermost = SCRATCH.with(|scratch| scratch.depth.get() == 1);
+        if outermost {
+            flush_touched();
+            SCRATCH.with(|scratch| {
+                scratch.tally.add_to(&self.broker.metrics);
+                self.broker.memory.note(scratch.traffic.take());
+            });
+        }
+        SCRATCH.with(|scratch| scratch.depth.set(scratch.depth.get() - 1));
+    }
+}
+
+/// Notes that `client` has something in its outbox.
+pub(crate) fn touch(client: &ClientRef) {
+    SCRATCH.with(|scratch| scratch.touched.borrow_mut().push(client.clone()));
+}
+
+/// Adds to a metric; it is seen by others when the batch ends.
+pub(crate) fn count(metric: Metric, n: u64) {
+    SCRATCH.with(|scratch| scratch.tally.count(metric, n));
+}
+
+/// Notes bytes taken in or handed to receivers, which may have made the process grow.
+pub(crate) fn note_traffic(bytes: usize) {
+    SCRATCH.with(|scratch| scratch.traffic.set(scratch.traffic.get() + bytes));
+}
+
+/// Gives an outbox without memory some that was used before, if there is any.
+pub(crate) fn lend_buffer(outbox: &mut Outbox) {
+    if let Some(spare) = SCRATCH.with(|scratch| scratch.buffers.borrow_mut().pop()) {
+        outbox.recycle(spare);
+    }
+}
+
+/// Takes an outbox that is written out; its memory is for the next who needs some.
+pub(crate) fn return_buffer(outbox: Outbox) {
+    SCRATCH.with(|scratch| {
+        let mut buffers = scratch.buffers.borrow_mut();
+        if buffers.len() < MAX_BUFFERS && outbox.has_buffer() {
+            buffers.push(outbox);
+        }
+    });
+}
+
+/// Lends the thread's look-up buffer. A nested call gets a fresh one.
+pub(crate) fn with_matches<R>(use_it: impl FnOnce(&mut Matches<ClientRef>) -> R) -> R {
+    let mut matches = SCRATCH.with(|scratch| scratch.matches.take()).unwrap_or_default();
+    let result = use_it(&mut matches);
+    // What stays in it would keep subscriber lists from being changed in place.
+    matches.clear();
+    SCRATCH.with(|scratch| scratch.matches.set(Some(matches)));
+    result
+}
+
+fn flush_touched() {
+    loop {
+        let mut touched = SCRATCH.with(|scratch| scratch.touched.take());
+        if touched.is_empty() {
+            return;
+        }
+        for client in touched.drain(..) {
+            client.flush();
+        }
+        // Flushing touches nobody, so the list that is there now is empty: keep the memory of this one.
+        SCRATCH.with(|scratch| {
+            let mut now = scratch.touched.borrow_mut();
+            if now.is_empty() {
+                *now = touched;
+            }
+        });
+    }
+}

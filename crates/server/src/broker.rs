@@ -1,0 +1,219 @@
+//! What all connections share, and how a message finds its receivers.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use bytestring::ByteString;
+use dashmap::DashMap;
+use mqtt_codec::{Message, Qos, Topic};
+use mqtt_modules::{Hooks, Host};
+use mqtt_router::{Limits, Match, Matches, Retained, Router};
+use mqtt_session::{Delivered, DeliveryOptions, DropReason, Fanout, Publication, Timestamp};
+
+use crate::batch::{self, Batch, count};
+use crate::client::ClientRef;
+use crate::clock::{Clock, wall_ms};
+use crate::config::Config;
+use crate::memory::Memory;
+use crate::metrics::{Metric, Metrics};
+use crate::timers::Timers;
+
+/// Lock-sharded by client id.
+pub(crate) type Clients = DashMap<ByteString, ClientRef, foldhash::fast::RandomState>;
+
+/// The broker: clients, subscriptions, retained messages, hooks.
+pub(crate) struct Broker {
+    pub(crate) config: Config,
+    pub(crate) session_config: Arc<mqtt_session::Config>,
+    pub(crate) clock: Clock,
+    pub(crate) clients: Clients,
+    pub(crate) router: Router<ClientRef>,
+    pub(crate) retained: Retained<Arc<Publication>>,
+    pub(crate) hooks: Arc<Hooks>,
+    pub(crate) timers: Timers,
+    pub(crate) metrics: Metrics,
+    pub(crate) memory: Memory,
+    /// Sockets accepted and not yet closed.
+    pub(crate) sockets: AtomicUsize,
+    /// Sockets of clients, those that are about to be closed included.
+    pub(crate) served: AtomicUsize,
+    /// Clients with a connection.
+    pub(crate) online: AtomicUsize,
+    /// Grows with every start.
+    pub(crate) epoch: u64,
+}
+
+impl Broker {
+    pub(crate) fn new(config: Config) -> Self {
+        let limits = &config.limits;
+        let session_config = Arc::new(mqtt_session::Config {
+            receive_maximum: limits.receive_maximum,
+            topic_alias_maximum: limits.topic_alias_maximum,
+            outgoing_aliases: limits.outgoing_aliases,
+            max_inflight: limits.max_inflight,
+            max_queued: config.session.max_queued,
+            max_queued_bytes: config.session.max_queued_bytes,
+            max_outbox: limits.outbox,
+        });
+        Self {
+            session_config,
+            clock: Clock::new(),
+            clients: DashMap::default(),
+            router: Router::new(Limits { shape_levels: limits.shape_levels }),
+            retained: Retained::new(limits.retained_messages),
+            hooks: Hooks::new(),
+            timers: Timers::default(),
+            metrics: Metrics::default(),
+            memory: Memory::new(limits.memory),
+            sockets: AtomicUsize::new(0),
+            served: AtomicUsize::new(0),
+            online: AtomicUsize::new(0),
+            // Nothing is stored yet that could count starts; the time of the start grows as well.
+            epoch: wall_ms(),
+            config,
+        }
+    }
+
+    /// Keeps the message if it is to be retained, and routes it. Returns how many sessions took it.
+    pub(crate) fn publish(&self, publication: &Publication, publisher: Option<&ClientRef>, now: Timestamp) -> usize {
+        if publication.message.retain {
+            self.retain(publication);
+        }
+        self.route(publication, publisher, now)
+    }
+
+    fn retain(&self, publication: &Publication) {
+        let topic = &publication.message.topic;
+        // [MQTT-3.3.1-6]: an empty payload removes what is retained, and is not kept itself.
+        if publication.message.payload.is_empty() {
+            self.retained.remove(topic);
+            return;
+        }
+        count(Metric::Retained, 1);
+        let kept = publication.detached();
+        let topic = kept.message.topic.clone();
+        if self.memory.is_full() || self.retained.insert(&topic, Arc::new(kept)).is_err() {
+            tracing::warn!(%topic, "not retained: limits.retained_messages or limits.memory is reached");
+        }
+    }
+
+    fn route(&self, publication: &Publication, publisher: Option<&ClientRef>, now: Timestamp) -> usize {
+        let receivers = batch::with_matches(|matches| {
+            self.router.matches(&publication.message.topic, publisher, matches);
+            self.deliver_all(publication, matches, now)
+        });
+        if receivers == 0 {
+            count(Metric::NoSubscribers, 1);
+        }
+        receivers
+    }
+
+    fn deliver_all(&self, publication: &Publication, matches: &Matches<ClientRef>, now: Timestamp) -> usize {
+        let mut fanout = Fanout::new(publication);
+        let mut receivers = 0;
+        for found in matches.iter() {
+            self.deliver(&found, &mut fanout, now);
+            receivers += 1;
+        }
+        for group in matches.groups() {
+            receivers += usize::from(self.deliver_to_one(|| group.candidates(), &mut fanout, now));
+        }
+        batch::note_traffic(receivers * publication.size());
+        receivers
+    }
+
+    fn deliver(&self, found: &Match<'_, ClientRef>, fanout: &mut Fanout<'_>, now: Timestamp) -> Delivered {
+        let message = &fanout.publication().message;
+        let options = DeliveryOptions {
+            qos: found.qos,
+            // [MQTT-3.3.1-12] [MQTT-3.3.1-13]
+            retain: found.retain_as_published && message.retain,
+            stored: false,
+            subscription_ids: found.subscription_ids,
+        };
+        let qos = found.qos.min(message.qos);
+        let delivered = found.key.deliver(fanout, options, now, self.memory.is_full());
+        self.count_delivered(delivered, qos);
+        delivered
+    }
+
+    /// One member of a group gets the message: the first in turn that is online and has room; else the first that is
+    /// online; else the first that keeps it for later.
+    fn deliver_to_one<'a, I: Iterator<Item = Match<'a, ClientRef>>>(
+        &self,
+        candidates: impl Fn() -> I,
+        fanout: &mut Fanout<'_>,
+        now: Timestamp,
+    ) -> bool {
+        let is_online = |found: &Match<'_, ClientRef>| found.key.state.lock().session.is_attached();
+        let is_ready = |found: &Match<'_, ClientRef>| {
+            let state = found.key.state.lock();
+            state.session.is_attached() && !state.session.has_backlog()
+        };
+        let chosen = candidates().find(is_ready).or_else(|| candidates().find(is_online));
+        if let Some(chosen) = &chosen
+            && !matches!(self.deliver(chosen, fanout, now), Delivered::Dropped(_))
+        {
+            return true;
+        }
+        candidates()
+            .filter(|found| chosen.as_ref().is_none_or(|chosen| chosen.key != found.key))
+            .any(|found| !matches!(self.deliver(&found, fanout, now), Delivered::Dropped(_)))
+    }
+
+    pub(crate) fn count_delivered(&self, delivered: Delivered, qos: Qos) {
+        let metric = match delivered {
+            Delivered::Sent => match qos {
+                Qos::AtMostOnce => Metric::Qos0Sent,
+                Qos::AtLeastOnce => Metric::Qos1Sent,
+                Qos::ExactlyOnce => Metric::Qos2Sent,
+            },
+            Delivered::Queued => return,
+            Delivered::Dropped(DropReason::QueueFull) => Metric::DroppedQueueFull,
+            Delivered::Dropped(DropReason::Offline | DropReason::OutboxFull) => Metric::DroppedQos0,
+            Delivered::Dropped(DropReason::TooLarge) => Metric::DroppedTooLarge,
+            Delivered::Dropped(DropReason::Expired) => Metric::DroppedExpired,
+        };
+        count(metric, 1);
+    }
+
+    pub(crate) fn online(&self) -> usize {
+        self.online.load(Relaxed)
+    }
+}
+
+impl std::fmt::Debug for Broker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Broker").field("node", &self.config.node.name).finish_non_exhaustive()
+    }
+}
+
+/// The broker as modules see it.
+impl Host for Broker {
+    fn node(&self) -> &str {
+        &self.config.node.name
+    }
+
+    fn now_ms(&self) -> u64 {
+        wall_ms()
+    }
+
+    fn publish(&self, message: Message) {
+        let _batch = Batch::begin(self);
+        let now = self.clock.now();
+        Self::publish(self, &Publication::new(message, now), None, now);
+    }
+
+    fn publish_if_wanted(&self, topic: &Topic, build: &mut dyn FnMut() -> Message) -> bool {
+        let _batch = Batch::begin(self);
+        batch::with_matches(|matches| {
+            self.router.matches(topic, None, matches);
+            if matches.is_empty() {
+                return false;
+            }
+            let now = self.clock.now();
+            self.deliver_all(&Publication::new(build(), now), matches, now);
+            true
+        })
+    }
+}

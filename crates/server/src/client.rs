@@ -1,0 +1,213 @@
+//! A client: what the broker keeps for one client id.
+
+use std::hash::{Hash, Hasher};
+use std::ops::Deref;
+use std::sync::Arc;
+
+use bytestring::ByteString;
+use mqtt_codec::Packet;
+use mqtt_session::{Config, Delivered, DeliveryOptions, DropReason, Fanout, Outbox, Session, Timestamp};
+use parking_lot::Mutex;
+
+use crate::batch;
+use crate::connection::{Connection, Written};
+use crate::timers::TimerKey;
+
+/// One client id. It lives as long as its session; an offline one is only memory.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) id: ByteString,
+    /// Held while this client comes or goes and the facts of it are emitted. Taken before any session's lock.
+    pub(crate) transition: Mutex<Transition>,
+    /// Never held together with another client's.
+    pub(crate) state: Mutex<State>,
+}
+
+/// What coming and going leave behind.
+#[derive(Debug, Default)]
+pub(crate) struct Transition {
+    /// The session ended and the client is out of the table: look it up again.
+    pub(crate) dead: bool,
+    /// There is a session to go on with.
+    pub(crate) has_session: bool,
+    /// Of the last fact of coming or going.
+    pub(crate) seq: u64,
+    /// When that was, by the system's clock; later facts are never earlier.
+    pub(crate) last_fact_ms: u64,
+    /// While offline: when the session ends, and the entry that sees to it and to a delayed will.
+    pub(crate) expires_at: Option<Timestamp>,
+    pub(crate) timer: Option<TimerKey>,
+}
+
+/// The session, the bytes ready to leave, and the connection they leave by.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) session: Session,
+    pub(crate) outbox: Outbox,
+    pub(crate) connection: Option<Arc<Connection>>,
+    /// A flush is in the list of some batch.
+    touched: bool,
+    /// Someone writes what was in the outbox, and will look again.
+    writing: bool,
+    /// The socket would block; the connection's own task goes on when it takes more.
+    blocked: bool,
+}
+
+impl State {
+    /// True if `connection` is the current one: not taken over since.
+    pub(crate) fn is_current(&self, connection: &Arc<Connection>) -> bool {
+        self.connection.as_ref().is_some_and(|current| Arc::ptr_eq(current, connection))
+    }
+
+    /// Puts a packet into the outbox.
+    pub(crate) fn push(&mut self, packet: &Packet) {
+        let version = self.session.version();
+        self.outbox.push(packet, version);
+    }
+
+    /// Makes sure what is in the outbox will be flushed.
+    pub(crate) fn touch(&mut self, client: &ClientRef) {
+        if !self.touched && !self.writing && !self.blocked && !self.outbox.is_empty() {
+            self.touched = true;
+            batch::touch(client);
+        }
+    }
+
+    /// Takes the connection away, and gives it what still waits for its socket.
+    pub(crate) fn take_connection(&mut self) -> Option<Arc<Connection>> {
+        let connection = self.connection.take()?;
+        connection.leave_tail(self.outbox.take(), self.writing);
+        self.reset_output();
+        Some(connection)
+    }
+
+    /// For a new connection.
+    pub(crate) fn reset_output(&mut self) {
+        self.outbox.clear();
+        self.touched = false;
+        self.writing = false;
+        self.blocked = false;
+    }
+}
+
+/// A client as subscribers are known to the router: one is equal to itself only.
+#[derive(Clone, Debug)]
+pub(crate) struct ClientRef(pub(crate) Arc<Client>);
+
+impl ClientRef {
+    pub(crate) fn new(id: ByteString, config: Arc<Config>) -> Self {
+        let state = State {
+            session: Session::new(config),
+            outbox: Outbox::new(),
+            connection: None,
+            touched: false,
+            writing: false,
+            blocked: false,
+        };
+        Self(Arc::new(Client { id, transition: Mutex::default(), state: Mutex::new(state) }))
+    }
+
+    /// Delivers to the session; what reaches the outbox leaves with the batch.
+    ///
+    /// While the broker's memory is full, nothing is added to what a receiver has not taken yet.
+    pub(crate) fn deliver(
+        &self,
+        fanout: &mut Fanout<'_>,
+        options: DeliveryOptions<'_>,
+        now: Timestamp,
+        memory_is_full: bool,
+    ) -> Delivered {
+        let mut state = self.state.lock();
+        let State { session, outbox, blocked, .. } = &mut *state;
+        if memory_is_full && (*blocked || !session.is_attached() || session.has_backlog()) {
+            return Delivered::Dropped(DropReason::QueueFull);
+        }
+        if !outbox.has_buffer() {
+            batch::lend_buffer(outbox);
+        }
+        let delivered = session.deliver(fanout, options, now, outbox);
+        if delivered == Delivered::Sent {
+            state.touch(self);
+        }
+        delivered
+    }
+
+    /// Writes the outbox to the socket, there and then. Whoever finds someone writing leaves it to them.
+    pub(crate) fn flush(&self) {
+        let mut state = self.state.lock();
+        state.touched = false;
+        if state.writing || state.blocked {
+            return;
+        }
+        let Some(connection) = state.connection.clone() else {
+            return;
+        };
+        while !state.outbox.is_empty() {
+            let mut leaving = state.outbox.take();
+            state.writing = true;
+            drop(state);
+            // No lock is held while the socket is written to.
+            let written = connection.write(&mut leaving);
+            state = self.state.lock();
+            if !state.is_current(&connection) {
+                connection.return_tail(leaving);
+                return;
+            }
+            state.writing = false;
+            match written {
+                Written::All => batch::return_buffer(leaving),
+                Written::Blocked => {
+                    state.outbox.put_back(leaving);
+                    state.blocked = true;
+                    drop(state);
+                    connection.wait_writable();
+                    return;
+                }
+                Written::Failed => {
+                    // Nothing leaves any more; the connection's task finds out why and ends it.
+                    state.outbox.clear();
+                    state.blocked = true;
+                    drop(state);
+                    connection.wake();
+                    return;
+                }
+            }
+            let State { session, outbox, .. } = &mut *state;
+            if outbox.is_empty() && session.has_backlog() {
+                session.pump(connection.now(), outbox);
+            }
+        }
+    }
+
+    /// The socket takes bytes again.
+    pub(crate) fn unblock(&self, connection: &Arc<Connection>) {
+        let mut state = self.state.lock();
+        if state.is_current(connection) {
+            state.blocked = false;
+            drop(state);
+            self.flush();
+        }
+    }
+}
+
+impl Deref for ClientRef {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.0
+    }
+}
+
+impl PartialEq for ClientRef {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for ClientRef {}
+
+impl Hash for ClientRef {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.0).hash(state);
+    }
+}

@@ -1,0 +1,291 @@
+//! A connection: the socket's writing half, shared by all who deliver, and the facts about it.
+
+use std::io::{ErrorKind, IoSlice};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, Waker};
+
+use mqtt_codec::ReasonCode;
+use mqtt_modules::{ConnectionInfo, Reason};
+use mqtt_session::{Outbox, Timestamp};
+use parking_lot::Mutex;
+use tokio::net::tcp::OwnedWriteHalf;
+
+use crate::broker::Broker;
+use crate::client::ClientRef;
+use crate::metrics::Metric;
+use crate::timers::{Timer, TimerKey};
+use crate::{batch, socket};
+
+/// Slices handed to the system in one write.
+const SLICES: usize = 32;
+
+/// Why a connection ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ending {
+    pub(crate) reason: Reason,
+    /// What a version 5 client is told in DISCONNECT; `None`: nothing, the client said so itself or is gone.
+    pub(crate) code: Option<ReasonCode>,
+}
+
+impl Ending {
+    /// The client did what it may not.
+    pub(crate) const fn refused(code: ReasonCode) -> Self {
+        Self { reason: Reason::Refused(code), code: Some(code) }
+    }
+
+    /// The client is gone.
+    pub(crate) const fn gone(reason: Reason) -> Self {
+        Self { reason, code: None }
+    }
+}
+
+/// What became of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Written {
+    All,
+    Blocked,
+    Failed,
+}
+
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) info: ConnectionInfo,
+    socket: OwnedWriteHalf,
+    broker: Arc<Broker>,
+    /// Wakes the connection's own task.
+    waker: Mutex<Option<Waker>>,
+    /// The task is to wait until the socket takes bytes again.
+    wants_write: AtomicBool,
+    /// Set by the first who ends this connection from outside its task.
+    ending: OnceLock<Ending>,
+    /// The first error of a write. The reader may still find a DISCONNECT that came before.
+    write_error: OnceLock<&'static str>,
+    tail: Mutex<Tail>,
+    /// When bytes last came, in ms of the broker's clock.
+    heard_at: AtomicU64,
+    /// When the socket last took bytes; meant while it is blocked.
+    took_at: AtomicU64,
+    silence_limit: Option<u64>,
+    timer: Mutex<Option<TimerKey>>,
+}
+
+/// What is still to be written once the client has no part in the connection any more.
+#[derive(Debug, Default)]
+struct Tail {
+    outbox: Option<Box<Outbox>>,
+    /// A flush that began before has the bytes that come first.
+    busy: bool,
+}
+
+impl Connection {
+    pub(crate) fn new(
+        info: ConnectionInfo,
+        socket: OwnedWriteHalf,
+        broker: Arc<Broker>,
+        keep_alive: u16,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            info,
+            socket,
+            broker,
+            waker: Mutex::default(),
+            wants_write: AtomicBool::new(false),
+            ending: OnceLock::new(),
+            write_error: OnceLock::new(),
+            tail: Mutex::default(),
+            heard_at: AtomicU64::new(now.0),
+            took_at: AtomicU64::new(now.0),
+            // [MQTT-3.1.2-22]
+            silence_limit: (keep_alive > 0).then(|| u64::from(keep_alive) * 1500),
+            timer: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.broker.clock.now()
+    }
+
+    /// Ends the connection: its task will do it. The first reason given holds.
+    pub(crate) fn end(&self, ending: Ending) {
+        if self.ending.set(ending).is_ok() {
+            self.wake();
+        }
+    }
+
+    pub(crate) fn ending(&self) -> Option<Ending> {
+        self.ending.get().copied()
+    }
+
+    pub(crate) fn wake(&self) {
+        let waker = self.waker.lock().take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// For the connection's task: where to find it.
+    pub(crate) fn register(&self, context: &Context<'_>) {
+        let mut waker = self.waker.lock();
+        if !waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+            *waker = Some(context.waker().clone());
+        }
+    }
+
+    /// Writes until all is written or the socket would block.
+    pub(crate) fn write(&self, outbox: &mut Outbox) -> Written {
+        let mut total = 0;
+        let written = loop {
+            if outbox.is_empty() {
+                break Written::All;
+            }
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let filled = outbox.io_slices(&mut slices);
+            let result = match &slices[..filled] {
+                [one] => self.socket.try_write(one),
+                many => self.socket.try_write_vectored(many),
+            };
+            match result {
+                Ok(written) => {
+                    outbox.advance(written);
+                    total += written;
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break Written::Blocked,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.write_error.get_or_init(|| socket::error_name(&error));
+                    break Written::Failed;
+                }
+            }
+        };
+        batch::count(Metric::BytesSent, total as u64);
+        if written == Written::Blocked && total > 0 {
+            self.took_at.store(self.now().0, Relaxed);
+        }
+        written
+    }
+
+    /// The socket is full: the task goes on when it takes more, and the broker looks after some time whether it did.
+    pub(crate) fn wait_writable(self: &Arc<Self>) {
+        if !self.wants_write.swap(true, Relaxed) {
+            let now = self.now();
+            self.took_at.store(now.0, Relaxed);
+            let mut timer = self.timer.lock();
+            if let Some(timer) = timer.take() {
+                self.broker.timers.cancel(timer);
+            }
+            let at = self.next_look(now);
+            *timer = at.map(|at| self.broker.timers.insert(at, Timer::Connection(Arc::downgrade(self))));
+        }
+        self.wake();
+    }
+
+    /// For the connection's task: goes on writing if the socket has become writable.
+    pub(crate) fn poll_write(self: &Arc<Self>, client: &ClientRef, context: &mut Context<'_>) {
+        while self.wants_write.load(Relaxed) {
+            match self.socket.as_ref().poll_write_ready(context) {
+                Poll::Pending => return,
+                Poll::Ready(_) => {
+                    self.wants_write.store(false, Relaxed);
+                    self.took_at.store(self.now().0, Relaxed);
+                    client.unblock(self);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn write_error(&self) -> Option<&'static str> {
+        self.write_error.get().copied()
+    }
+
+    pub(crate) fn heard(&self, now: Timestamp) {
+        self.heard_at.store(now.0, Relaxed);
+    }
+
+    /// Starts the clock of keep alive.
+    pub(crate) fn start_timer(self: &Arc<Self>, now: Timestamp) {
+        if let Some(at) = self.next_look(now) {
+            *self.timer.lock() = Some(self.broker.timers.insert(at, Timer::Connection(Arc::downgrade(self))));
+        }
+    }
+
+    pub(crate) fn stop_timer(&self) {
+        if let Some(timer) = self.timer.lock().take() {
+            self.broker.timers.cancel(timer);
+        }
+    }
+
+    /// The timer's time has come: too silent, too slow, or look again later.
+    pub(crate) fn look(self: &Arc<Self>, now: Timestamp) {
+        if self.silent_until().is_some_and(|at| at <= now) {
+            let code = Some(ReasonCode::KeepAliveTimeout);
+            self.end(Ending { reason: Reason::KeepAliveTimeout, code });
+        } else if self.slow_until().is_some_and(|at| at <= now) {
+            let code = Some(ReasonCode::QuotaExceeded);
+            self.end(Ending { reason: Reason::SlowConsumer, code });
+        } else if self.ending().is_none() {
+            self.start_timer(now);
+        }
+    }
+
+    fn next_look(&self, now: Timestamp) -> Option<Timestamp> {
+        let at = self.silent_until().into_iter().chain(self.slow_until()).min()?;
+        Some(at.max(Timestamp(now.0 + 1)))
+    }
+
+    fn silent_until(&self) -> Option<Timestamp> {
+        self.silence_limit.map(|limit| Timestamp(self.heard_at.load(Relaxed) + limit))
+    }
+
+    fn slow_until(&self) -> Option<Timestamp> {
+        let limit = self.broker.config.limits.slow_consumer_timeout.as_millis() as u64;
+        self.wants_write.load(Relaxed).then(|| Timestamp(self.took_at.load(Relaxed) + limit))
+    }
+
+    /// What is left in the outbox when the client gives this connection up; `busy`: a flush is under way.
+    pub(crate) fn leave_tail(&self, outbox: Outbox, busy: bool) {
+        let mut tail = self.tail.lock();
+        tail.busy = busy;
+        tail.outbox = (!outbox.is_empty()).then(|| Box::new(outbox));
+    }
+
+    /// The flush that was under way is over; `rest` is what it could not write.
+    pub(crate) fn return_tail(&self, rest: Outbox) {
+        let mut tail = self.tail.lock();
+        tail.busy = false;
+        if !rest.is_empty() {
+            tail.outbox.get_or_insert_default().put_back(rest);
+        }
+        drop(tail);
+        self.wake();
+    }
+
+    /// For the connection's task, once the client has given it up: writes the tail. Ready when there is nothing left to
+    /// do.
+    pub(crate) fn poll_tail(&self, context: &mut Context<'_>) -> Poll<()> {
+        self.register(context);
+        loop {
+            let mut tail = self.tail.lock();
+            if tail.busy {
+                return Poll::Pending;
+            }
+            let Some(outbox) = tail.outbox.as_mut() else {
+                return Poll::Ready(());
+            };
+            match self.write(outbox) {
+                Written::All | Written::Failed => return Poll::Ready(()),
+                Written::Blocked => {}
+            }
+            drop(tail);
+            if self.socket.as_ref().poll_write_ready(context).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Tells the peer that nothing more comes.
+    pub(crate) fn shut_down(&self) {
+        socket::shut_down(self.socket.as_ref());
+    }
+}

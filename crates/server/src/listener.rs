@@ -1,0 +1,88 @@
+//! Accepts connections.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::watch;
+
+use crate::broker::Broker;
+use crate::handshake::{self, Origin};
+use crate::serve;
+
+/// How long to wait before accepting again when the system has nothing left to give, file descriptors above all.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+
+/// Binds `address`.
+pub(crate) fn bind(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(backlog)
+}
+
+/// Accepts until told to stop.
+pub(crate) async fn accept(broker: Arc<Broker>, listener: TcpListener, name: Arc<str>, mut stop: watch::Receiver<bool>) {
+    let port = listener.local_addr().map_or(0, |address| address.port());
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stop.wait_for(|&stop| stop) => return,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let origin = Origin { peer, port, listener: Arc::clone(&name) };
+                take(&broker, stream, origin);
+            }
+            Err(error) if is_exhausted(&error) => {
+                tracing::error!(%error, "cannot accept connections; trying again");
+                tokio::time::sleep(EXHAUSTED_PAUSE).await;
+            }
+            // The peer was gone before it was accepted.
+            Err(error) => tracing::debug!(%error, "accept"),
+        }
+    }
+}
+
+/// Counts a socket for as long as its task lives.
+struct Counted(Arc<Broker>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.sockets.fetch_sub(1, Relaxed);
+    }
+}
+
+fn take(broker: &Arc<Broker>, stream: TcpStream, origin: Origin) {
+    // Sockets that have not sent CONNECT yet are bounded as well: they may be as many as clients.
+    let limit = broker.config.mqtt.max_connections.saturating_mul(2);
+    if broker.sockets.fetch_add(1, Relaxed) >= limit {
+        broker.sockets.fetch_sub(1, Relaxed);
+        tracing::warn!(peer = %origin.peer, "not accepted: twice mqtt.max_connections sockets are open");
+        return;
+    }
+    let counted = Counted(Arc::clone(broker));
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "set_nodelay");
+    }
+    tokio::spawn(async move {
+        let broker = &counted.0;
+        // In a box, so that a connection that has come through does not carry the handshake's memory.
+        let handshake = Box::pin(handshake::shake(broker, stream, origin));
+        let admitted = Box::pin(tokio::time::timeout(broker.config.mqtt.connect_timeout, handshake)).await;
+        if let Ok(Some((seat, reader))) = admitted {
+            serve::serve(seat, reader).await;
+        }
+    });
+}
+
+fn is_exhausted(error: &io::Error) -> bool {
+    const EMFILE: i32 = 24;
+    const ENFILE: i32 = 23;
+    const ENOBUFS: i32 = 105;
+    const ENOMEM: i32 = 12;
+    matches!(error.raw_os_error(), Some(EMFILE | ENFILE | ENOBUFS | ENOMEM))
+}

@@ -1,0 +1,251 @@
+//! What the broker does about each packet of a client.
+
+use mqtt_codec::{Packet, Qos, ReasonCode, SubAck, Subscribe, SubscribeFilter, UnsubAck, Unsubscribe, Version};
+use mqtt_modules::{Fact, Reason};
+use mqtt_router::Options;
+use mqtt_session::{DeliveryOptions, Event, Fanout, Publication, Receipt, Timestamp};
+
+use crate::access;
+use crate::batch::count;
+use crate::connection::Ending;
+use crate::metrics::Metric;
+use crate::serve::Seat;
+
+/// Handles one packet. An error ends the connection.
+pub(crate) fn handle(seat: &Seat, packet: Packet, now: Timestamp) -> Result<(), Ending> {
+    count_received(&packet);
+    let event = match packet {
+        // Nothing of the session has a part in this one.
+        Packet::Publish(publish) if publish.qos == Qos::AtMostOnce && seat.connection.info.version < Version::V5 => {
+            match Publication::from_publish(publish, now) {
+                Some(publication) => Event::Publish(publication, Receipt::NONE),
+                None => return Err(Ending::refused(ReasonCode::TopicNameInvalid)),
+            }
+        }
+        packet => {
+            let mut state = seat.client.state.lock();
+            if !state.is_current(&seat.connection) {
+                return Err(superseded(seat));
+            }
+            let state = &mut *state;
+            let event = state.session.handle_packet(packet, now, &mut state.outbox);
+            state.touch(&seat.client);
+            event.map_err(|violation| {
+                tracing::debug!(client_id = %seat.client.id, %violation, "protocol violation");
+                Ending::refused(violation.reason_code())
+            })?
+        }
+    };
+    match event {
+        Event::Nothing => Ok(()),
+        Event::Publish(publication, receipt) => publish(seat, publication, receipt, now),
+        Event::Subscribe(subscribe) => self::subscribe(seat, subscribe, now),
+        Event::Unsubscribe(unsubscribe) => self::unsubscribe(seat, &unsubscribe),
+        Event::Disconnect(code) => Err(Ending::gone(Reason::Client(code))),
+        // [MQTT-4.12.1-1]: no method was agreed on at CONNECT, so none can be used again.
+        Event::Auth(_) => Err(Ending::refused(ReasonCode::ProtocolError)),
+    }
+}
+
+/// The client has another connection by now.
+fn superseded(seat: &Seat) -> Ending {
+    seat.connection.ending().unwrap_or(Ending::gone(Reason::TakenOver))
+}
+
+fn publish(seat: &Seat, mut publication: Publication, receipt: Receipt, now: Timestamp) -> Result<(), Ending> {
+    let owes_answer = publication.message.qos > Qos::AtMostOnce;
+    let reason = accept(seat, &mut publication, now);
+    if owes_answer {
+        let mut state = seat.client.state.lock();
+        if !state.is_current(&seat.connection) {
+            return Err(superseded(seat));
+        }
+        let state = &mut *state;
+        state.session.acknowledge(receipt, reason, &mut state.outbox);
+        state.touch(&seat.client);
+    }
+    Ok(())
+}
+
+/// Decides about a message and routes it.
+fn accept(seat: &Seat, publication: &mut Publication, now: Timestamp) -> ReasonCode {
+    let Seat { broker, client, connection, .. } = seat;
+    let info = &connection.info;
+    if let Err(refusal) = access::publish(&broker.hooks, info, &publication.message.topic) {
+        count(Metric::PublishAuthError, 1);
+        tracing::debug!(client_id = %client.id, topic = %publication.message.topic, rule = refusal.rule, "publish refused");
+        return refusal.code;
+    }
+    if broker.hooks.has_interceptors() && !broker.hooks.intercept_publish(info, &mut publication.message) {
+        return ReasonCode::Success;
+    }
+    if broker.publish(publication, Some(client), now) == 0 {
+        ReasonCode::NoMatchingSubscribers
+    } else {
+        ReasonCode::Success
+    }
+}
+
+fn subscribe(seat: &Seat, subscribe: Subscribe, now: Timestamp) -> Result<(), Ending> {
+    let id = subscribe.properties.subscription_id();
+    let mut reasons = Vec::with_capacity(subscribe.filters.len());
+    let mut granted = Vec::new();
+    for mut wish in subscribe.filters {
+        let reason = match subscribe_one(seat, &mut wish, id)? {
+            Ok(existed) => {
+                let reason = ReasonCode::granted(wish.options.qos);
+                granted.push((wish, existed));
+                reason
+            }
+            Err(code) => code,
+        };
+        reasons.push(reason);
+    }
+    let answer =
+        Packet::SubAck(SubAck { packet_id: subscribe.packet_id, reasons, properties: mqtt_codec::Properties::EMPTY });
+    push(seat, &answer)?;
+    for (wish, existed) in granted {
+        seat.broker.hooks.observe(&Fact::Subscribed {
+            client: &seat.connection.info,
+            filter: &wish.filter,
+            options: wish.options,
+        });
+        send_retained(seat, &wish, existed, id, now);
+    }
+    Ok(())
+}
+
+/// Subscribes with one filter; says whether it had been subscribed with before, or why not.
+fn subscribe_one(
+    seat: &Seat,
+    wish: &mut SubscribeFilter,
+    id: Option<u32>,
+) -> Result<Result<bool, ReasonCode>, Ending> {
+    let Seat { broker, client, connection, .. } = seat;
+    let info = &connection.info;
+    if broker.hooks.has_interceptors() {
+        broker.hooks.intercept_subscribe(info, &mut wish.filter, &mut wish.options);
+    }
+    if let Err(refusal) = access::subscribe(&broker.hooks, &broker.config.sys, info, &wish.filter) {
+        count(Metric::SubscribeAuthError, 1);
+        tracing::warn!(client_id = %client.id, peer = %info.peer, filter = %wish.filter, rule = refusal.rule, "subscribe refused");
+        return Ok(Err(refusal.code));
+    }
+    let options = Options {
+        qos: wish.options.qos,
+        no_local: wish.options.no_local,
+        retain_as_published: wish.options.retain_as_published,
+        subscription_id: id.and_then(std::num::NonZeroU32::new),
+    };
+    // Under the session's lock, so that a takeover finds either both the router's and the session's entry or none.
+    let mut state = client.state.lock();
+    if !state.is_current(connection) {
+        return Err(superseded(seat));
+    }
+    if broker.memory.is_full() {
+        tracing::warn!(client_id = %client.id, "subscribe refused: limits.memory is reached");
+        return Ok(Err(ReasonCode::QuotaExceeded));
+    }
+    let limit = broker.config.limits.subscriptions_per_client;
+    if state.session.subscriptions_len() >= limit && !state.session.is_subscribed(&wish.filter) {
+        tracing::warn!(client_id = %client.id, limit, "limits.subscriptions_per_client is reached");
+        return Ok(Err(ReasonCode::QuotaExceeded));
+    }
+    if let Err(full) = broker.router.subscribe(&wish.filter, client.clone(), options) {
+        tracing::warn!(client_id = %client.id, filter = %wish.filter, %full, "limits.shape_levels is reached");
+        return Ok(Err(ReasonCode::QuotaExceeded));
+    }
+    Ok(Ok(state.session.subscribe(&wish.filter, wish.options, id)))
+}
+
+fn send_retained(seat: &Seat, wish: &SubscribeFilter, existed: bool, id: Option<u32>, now: Timestamp) {
+    use mqtt_codec::RetainHandling::{DoNotSend, Send, SendIfNew};
+    // [MQTT-3.3.1-9] to [MQTT-3.3.1-11]; a shared subscription gets none.
+    let wanted = match wish.options.retain_handling {
+        Send => true,
+        SendIfNew => !existed,
+        DoNotSend => false,
+    };
+    if !wanted || wish.filter.group().is_some() {
+        return;
+    }
+    let mut found = Vec::new();
+    let Seat { broker, client, .. } = seat;
+    broker.retained.matching(&wish.filter, &mut found);
+    let options = DeliveryOptions {
+        qos: wish.options.qos,
+        retain: true,
+        stored: true,
+        subscription_ids: id.as_slice(),
+    };
+    for publication in found {
+        if publication.is_expired(now) {
+            continue;
+        }
+        let delivered = client.deliver(&mut Fanout::with_shared(&publication), options, now, broker.memory.is_full());
+        broker.count_delivered(delivered, publication.message.qos.min(options.qos));
+    }
+}
+
+fn unsubscribe(seat: &Seat, unsubscribe: &Unsubscribe) -> Result<(), Ending> {
+    let Seat { broker, client, connection, .. } = seat;
+    let mut reasons = Vec::with_capacity(unsubscribe.filters.len());
+    for filter in &unsubscribe.filters {
+        let mut state = client.state.lock();
+        if !state.is_current(connection) {
+            return Err(superseded(seat));
+        }
+        let existed = state.session.unsubscribe(filter);
+        broker.router.unsubscribe(filter, client);
+        drop(state);
+        if existed {
+            broker.hooks.observe(&Fact::Unsubscribed { client: &connection.info, filter });
+        }
+        reasons.push(if existed { ReasonCode::Success } else { ReasonCode::NoSubscriptionExisted });
+    }
+    let properties = mqtt_codec::Properties::EMPTY;
+    push(seat, &Packet::UnsubAck(UnsubAck { packet_id: unsubscribe.packet_id, reasons, properties }))
+}
+
+fn push(seat: &Seat, packet: &Packet) -> Result<(), Ending> {
+    let mut state = seat.client.state.lock();
+    if !state.is_current(&seat.connection) {
+        return Err(superseded(seat));
+    }
+    state.push(packet);
+    state.touch(&seat.client);
+    count_sent(packet);
+    Ok(())
+}
+
+fn count_received(packet: &Packet) {
+    let metric = match packet {
+        Packet::Publish(publish) => match publish.qos {
+            Qos::AtMostOnce => Metric::Qos0Received,
+            Qos::AtLeastOnce => Metric::Qos1Received,
+            Qos::ExactlyOnce => Metric::Qos2Received,
+        },
+        Packet::PubAck(_) => Metric::PubAckReceived,
+        Packet::PubRec(_) => Metric::PubRecReceived,
+        Packet::PubRel(_) => Metric::PubRelReceived,
+        Packet::PubComp(_) => Metric::PubCompReceived,
+        Packet::Subscribe(_) => Metric::SubscribeReceived,
+        Packet::Unsubscribe(_) => Metric::UnsubscribeReceived,
+        Packet::PingReq => Metric::PingReqReceived,
+        Packet::Disconnect(_) => Metric::DisconnectReceived,
+        Packet::Auth(_) => Metric::AuthReceived,
+        _ => return,
+    };
+    count(metric, 1);
+}
+
+pub(crate) fn count_sent(packet: &Packet) {
+    let metric = match packet {
+        Packet::ConnAck(_) => Metric::ConnAckSent,
+        Packet::SubAck(_) => Metric::SubAckSent,
+        Packet::UnsubAck(_) => Metric::UnsubAckSent,
+        Packet::Disconnect(_) => Metric::DisconnectSent,
+        _ => return,
+    };
+    count(metric, 1);
+}

@@ -1,0 +1,194 @@
+//! Wiring: starts everything, stops everything.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use mqtt_codec::ReasonCode;
+use mqtt_modules::{ChangeError, MemoryStates, Reason, Registry, States};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+
+use crate::broker::Broker;
+use crate::client::ClientRef;
+use crate::config::Config;
+use crate::connection::Ending;
+use crate::timers::Timer;
+use crate::{listener, sys};
+
+/// How long a stop may take at the most, in its two steps.
+const DRAIN: Duration = Duration::from_secs(4);
+
+/// How often a stop looks whether all have gone.
+const DRAIN_LOOK: Duration = Duration::from_millis(5);
+
+/// Why the broker did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The address can't be listened on.
+    #[error("cannot listen on {address} for MQTT: {source}; give another with --bind")]
+    Bind {
+        /// As configured.
+        address: SocketAddr,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A module that is wanted does not start.
+    #[error(transparent)]
+    Module(ChangeError),
+}
+
+/// Where the broker listens.
+#[derive(Clone, Copy, Debug)]
+pub struct Addresses {
+    /// MQTT over TCP, with the port the system chose if it was to choose; `None`: off.
+    pub mqtt: Option<SocketAddr>,
+}
+
+/// A running broker. Dropping it leaves it running until the runtime ends; [`Self::shutdown`] ends it in order.
+pub struct Server {
+    broker: Arc<Broker>,
+    registry: Arc<Registry>,
+    addresses: Addresses,
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// Binds, starts the wanted modules and serves. Once this returns, clients can connect.
+pub async fn start(config: Config) -> Result<Server, StartError> {
+    let address = config.mqtt.bind;
+    let bound = listener::bind(address, config.mqtt.backlog);
+    let bound = bound.and_then(|listener| Ok((listener.local_addr()?, listener)));
+    let (mqtt, listener) = bound.map_err(|source| StartError::Bind { address, source })?;
+    let broker = Arc::new(Broker::new(config));
+    let registry = Arc::new(registry(&broker));
+    if let Some(error) = registry.start_wanted().await.into_iter().next() {
+        return Err(StartError::Module(error));
+    }
+    let (stop, stopping) = watch::channel(false);
+    let tasks = vec![
+        tokio::spawn(listener::accept(Arc::clone(&broker), listener, "tcp".into(), stopping)),
+        tokio::spawn(run_timers(Arc::clone(&broker))),
+        tokio::spawn(sys::publish(Arc::clone(&broker))),
+    ];
+    Ok(Server { broker, registry, addresses: Addresses { mqtt: Some(mqtt) }, stop, tasks })
+}
+
+/// The modules that ship, wanted as the configuration says.
+fn registry(broker: &Arc<Broker>) -> Registry {
+    let states = MemoryStates::default();
+    let host: Arc<dyn mqtt_modules::Host> = Arc::clone(broker) as _;
+    let configured = &broker.config.modules;
+    for (name, module) in configured {
+        if let Some(on) = module.enabled {
+            states.keep(name, on).expect("memory takes everything");
+        }
+    }
+    let registry = Registry::new(host, Arc::clone(&broker.hooks), Arc::new(states));
+    for module in mqtt_modules::shipped() {
+        let settings = configured.get(module.info().name).map(|module| module.settings.clone());
+        registry.register(module, settings.unwrap_or_default());
+    }
+    registry
+}
+
+async fn run_timers(broker: Arc<Broker>) {
+    loop {
+        while let Some(timer) = broker.timers.pop_due(broker.clock.now()) {
+            match timer {
+                Timer::Connection(connection) => {
+                    if let Some(connection) = connection.upgrade() {
+                        connection.look(broker.clock.now());
+                    }
+                }
+                Timer::Client(client) => {
+                    if let Some(client) = client.upgrade() {
+                        broker.client_is_due(client);
+                    }
+                }
+            }
+        }
+        match broker.timers.next() {
+            None => broker.timers.earlier().await,
+            Some(at) => {
+                let at = broker.clock.instant(at);
+                tokio::select! {
+                    () = tokio::time::sleep_until(at) => {}
+                    () = broker.timers.earlier() => {}
+                }
+            }
+        }
+    }
+}
+
+impl Server {
+    /// Where it listens.
+    pub const fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// Its modules.
+    pub const fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    /// Ends a client's connection as an operator does; false if it has none.
+    pub fn kick(&self, client_id: &str) -> bool {
+        let Some(client) = self.broker.clients.get(client_id).map(|entry| entry.value().clone()) else {
+            return false;
+        };
+        let connection = client.state.lock().connection.clone();
+        let code = Some(ReasonCode::AdministrativeAction);
+        connection.inspect(|connection| connection.end(Ending { reason: Reason::Kicked, code })).is_some()
+    }
+
+    /// Stops accepting, tells every client, publishes what is left to publish, and returns when all are gone.
+    ///
+    /// Those who watch `$SYS` go last, so that they see the others go.
+    pub async fn shutdown(self) {
+        // Nobody receiving means that the listener has stopped already.
+        let _ = self.stop.send(true);
+        let deadline = Instant::now() + DRAIN;
+        for last in [false, true] {
+            let chosen: Vec<ClientRef> = self.online_clients().filter(|client| last || !watches_sys(client)).collect();
+            for client in &chosen {
+                let connection = client.state.lock().connection.clone();
+                if let Some(connection) = connection {
+                    let code = Some(ReasonCode::ServerShuttingDown);
+                    connection.end(Ending { reason: Reason::ServerShuttingDown, code });
+                }
+            }
+            let is_done = || chosen.iter().all(|client| client.state.lock().connection.is_none());
+            wait(is_done, deadline).await;
+            if !last {
+                self.broker.end_all_sessions();
+                wait(|| self.online_clients().all(|client| client.state.lock().outbox.is_empty()), deadline).await;
+            }
+        }
+        self.broker.end_all_sessions();
+        wait(|| self.broker.served.load(Relaxed) == 0, deadline).await;
+        self.registry.stop_all().await;
+        for task in self.tasks {
+            task.abort();
+        }
+    }
+
+    fn online_clients(&self) -> impl Iterator<Item = ClientRef> {
+        let all: Vec<ClientRef> = self.broker.clients.iter().map(|entry| entry.value().clone()).collect();
+        all.into_iter().filter(|client| client.state.lock().connection.is_some())
+    }
+}
+
+fn watches_sys(client: &ClientRef) -> bool {
+    let state = client.state.lock();
+    state.session.subscriptions().any(|(filter, _, _)| filter.pattern().starts_with("$SYS"))
+}
+
+async fn wait(is_done: impl Fn() -> bool, deadline: Instant) {
+    while !is_done() && Instant::now() < deadline {
+        sleep(DRAIN_LOOK).await;
+    }
+}

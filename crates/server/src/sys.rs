@@ -1,0 +1,126 @@
+//! What the broker publishes about itself under `$SYS/brokers`, by EMQ X 4.3's names and intervals.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use mqtt_codec::{Message, Properties, Qos, Topic};
+use mqtt_modules::Host;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+
+use crate::broker::Broker;
+
+/// The broker's version.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The highest values seen, in the order of [`stats`].
+#[derive(Debug, Default)]
+struct Highest([AtomicUsize; STATS.len()]);
+
+const STATS: [&str; 9] = [
+    "connections",
+    "channels",
+    "sessions",
+    "topics",
+    "suboptions",
+    "subscribers",
+    "subscriptions",
+    "subscriptions.shared",
+    "retained",
+];
+
+/// Publishes until the runtime ends.
+pub(crate) async fn publish(broker: Arc<Broker>) {
+    let sys = &broker.config.sys;
+    let every = |period| {
+        let mut interval = interval_at(Instant::now() + period, period);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        interval
+    };
+    let (mut slow, mut fast) = (every(sys.interval), every(sys.heartbeat));
+    let highest = Highest::default();
+    loop {
+        tokio::select! {
+            _ = slow.tick() => slow_round(&broker, &highest),
+            _ = fast.tick() => fast_round(&broker),
+        }
+    }
+}
+
+fn slow_round(broker: &Broker, highest: &Highest) {
+    let node = &broker.config.node.name;
+    tell(broker, "$SYS/brokers".to_owned(), node.clone(), true);
+    tell(broker, format!("$SYS/brokers/{node}/version"), VERSION.to_owned(), true);
+    tell(broker, format!("$SYS/brokers/{node}/sysdescr"), "Rollcall".to_owned(), true);
+    for ((name, value), highest) in STATS.iter().zip(stats(broker)).zip(&highest.0) {
+        let max = highest.fetch_max(value, Relaxed).max(value);
+        tell(broker, format!("$SYS/brokers/{node}/stats/{name}.count"), value.to_string(), false);
+        tell(broker, format!("$SYS/brokers/{node}/stats/{name}.max"), max.to_string(), false);
+    }
+    for (name, value) in broker.metrics.list() {
+        let name = name.replace('.', "/");
+        tell(broker, format!("$SYS/brokers/{node}/metrics/{name}"), value.to_string(), false);
+    }
+}
+
+fn fast_round(broker: &Broker) {
+    let node = &broker.config.node.name;
+    let now = jiff::Zoned::now().strftime("%Y-%m-%d %H:%M:%S").to_string();
+    tell(broker, format!("$SYS/brokers/{node}/uptime"), uptime(broker.clock.uptime_ms() / 1000), false);
+    tell(broker, format!("$SYS/brokers/{node}/datetime"), now, false);
+}
+
+fn stats(broker: &Broker) -> [usize; STATS.len()] {
+    let online = broker.online();
+    let sessions = broker.clients.len();
+    let (filters, subscriptions) = (broker.router.filters_len(), broker.router.subscriptions_len());
+    [
+        online,
+        online,
+        sessions,
+        filters,
+        subscriptions,
+        subscriptions,
+        subscriptions,
+        broker.router.shared_len(),
+        broker.retained.len(),
+    ]
+}
+
+fn tell(broker: &Broker, topic: String, payload: String, retain: bool) {
+    // The node's name is checked to be a topic level.
+    let Ok(topic) = Topic::new(topic) else { return };
+    let message =
+        Message { topic, payload: payload.into(), qos: Qos::AtMostOnce, retain, properties: Properties::EMPTY };
+    Host::publish(broker, message);
+}
+
+/// `1 days, 2 hours, 3 minutes, 4 seconds`, without leading zero units.
+fn uptime(seconds: u64) -> String {
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    let mut text = String::new();
+    for (value, total, unit) in [(days, days, "days"), (hours % 24, hours, "hours"), (minutes % 60, minutes, "minutes")]
+    {
+        if total > 0 {
+            text.push_str(&format!("{value} {unit}, "));
+        }
+    }
+    text.push_str(&format!("{} seconds", seconds % 60));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::uptime;
+
+    #[test]
+    fn uptime_leaves_out_leading_zero_units() {
+        for (seconds, text) in [
+            (5, "5 seconds"),
+            (60, "1 minutes, 0 seconds"),
+            (3661, "1 hours, 1 minutes, 1 seconds"),
+            (86_400, "1 days, 0 hours, 0 minutes, 0 seconds"),
+        ] {
+            assert_eq!(uptime(seconds), text);
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! Coming and going. Each change of one client is made and told under its transition lock: the table first, then the
+//! facts, then the bytes.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use mqtt_codec::{ConnAck, Connect, Disconnect, Packet, Properties, ReasonCode, Version};
+use mqtt_modules::{ConnectionInfo, Fact, Reason};
+use mqtt_session::{Attach, Detached, Publication, Session, Timestamp};
+use tokio::net::tcp::OwnedWriteHalf;
+
+use crate::batch::{Batch, count};
+use crate::broker::Broker;
+use crate::client::{Client, ClientRef, State, Transition};
+use crate::clock::wall_ms;
+use crate::connection::{Connection, Ending};
+use crate::metrics::Metric;
+use crate::timers::Timer;
+use crate::packets;
+
+/// A client that may come in: everything CONNECT says, decided on.
+pub(crate) struct Admission<'a> {
+    pub(crate) connect: &'a Connect,
+    pub(crate) info: ConnectionInfo,
+    /// Seconds; 0: none.
+    pub(crate) keep_alive: u16,
+    /// The limits told in CONNACK; empty before version 5.
+    pub(crate) properties: Properties,
+    pub(crate) socket: OwnedWriteHalf,
+}
+
+impl Broker {
+    /// Lets a client in, ending the connection it had. CONNACK is on its way when this returns.
+    pub(crate) fn enter(self: &Arc<Self>, mut admission: Admission<'_>) -> (ClientRef, Arc<Connection>) {
+        let batch = Batch::begin(self);
+        let client = self.client_of(&admission);
+        let mut transition = client.transition.lock();
+        while transition.dead {
+            // Its session ended between the look-up and the lock.
+            drop(transition);
+            drop(batch);
+            return self.enter(admission);
+        }
+        if let Some(timer) = transition.timer.take() {
+            self.timers.cancel(timer);
+        }
+        let now = self.clock.now();
+        let clean = admission.info.clean_start;
+        self.take_over(&client, &mut transition, clean, now);
+        let is_over = transition.expires_at.take().is_some_and(|at| at <= now);
+        let present = transition.has_session && !clean && !is_over;
+        if transition.has_session && !present {
+            self.end_session(&client, now);
+        }
+        count(if present { Metric::SessionResumed } else { Metric::SessionCreated }, 1);
+        transition.has_session = true;
+        admission.info.connected_at = wall_ms().max(transition.last_fact_ms);
+        admission.info.session_present = present;
+        let connection = self.seat(&client, &mut transition, admission, present, now);
+        drop(transition);
+        connection.start_timer(now);
+        drop(batch);
+        (client, connection)
+    }
+
+    fn client_of(&self, admission: &Admission<'_>) -> ClientRef {
+        let id = &admission.info.client_id;
+        if let Some(client) = self.clients.get(id) {
+            return client.clone();
+        }
+        // The id is kept long: it must not pin the buffer it was read into.
+        let id = bytestring::ByteString::from(&**id);
+        let new = || ClientRef::new(id.clone(), Arc::clone(&self.session_config));
+        self.clients.entry(id.clone()).or_insert_with(new).clone()
+    }
+
+    /// Ends the connection the client has, if any.
+    fn take_over(&self, client: &ClientRef, transition: &mut Transition, clean: bool, now: Timestamp) {
+        // [MQTT-3.1.4-3]
+        let code = Some(ReasonCode::SessionTakenOver);
+        let reason = if clean { Reason::Discarded } else { Reason::TakenOver };
+        let ending = Ending { reason, code };
+        if let Some((old, detached)) = self.detach(client, transition, None, ending, now) {
+            count(if clean { Metric::SessionDiscarded } else { Metric::SessionTakenOver }, 1);
+            transition.expires_at = detached.expires_at;
+            old.end(ending);
+        }
+    }
+
+    /// Gives the client its new connection: the table, then the fact, then CONNACK and what waits.
+    fn seat(
+        self: &Arc<Self>,
+        client: &ClientRef,
+        transition: &mut Transition,
+        admission: Admission<'_>,
+        session_present: bool,
+        now: Timestamp,
+    ) -> Arc<Connection> {
+        let Admission { connect, info, keep_alive, properties, socket } = admission;
+        let session_expiry = info.expiry_interval;
+        let connection = Arc::new(Connection::new(info, socket, Arc::clone(self), keep_alive, now));
+        {
+            let mut state = client.state.lock();
+            state.reset_output();
+            state.connection = Some(Arc::clone(&connection));
+        }
+        self.online.fetch_add(1, Relaxed);
+        count(Metric::Connected, 1);
+        transition.seq += 1;
+        transition.last_fact_ms = connection.info.connected_at;
+        self.hooks.observe(&Fact::Connected { client: &connection.info, seq: transition.seq });
+        let mut state = client.state.lock();
+        let State { session, outbox, .. } = &mut *state;
+        session.attach(&Attach { connect, session_expiry, keep_alive });
+        // [MQTT-3.2.0-1]: until here the session was not attached, so nothing else can be in the outbox.
+        let answer = Packet::ConnAck(ConnAck { session_present, reason: ReasonCode::Success, properties });
+        outbox.push(&answer, connection.info.version);
+        packets::count_sent(&answer);
+        session.resume(now, outbox);
+        state.touch(client);
+        drop(state);
+        connection
+    }
+
+    /// The connection's task ends: the client is gone, unless it has another connection by now.
+    pub(crate) fn leave(&self, client: &ClientRef, connection: &Arc<Connection>, ending: Ending) {
+        let _batch = Batch::begin(self);
+        let mut transition = client.transition.lock();
+        let now = self.clock.now();
+        if let Some((_, detached)) = self.detach(client, &mut transition, Some(connection), ending, now) {
+            transition.expires_at = detached.expires_at;
+            let next = detached.will_at.into_iter().chain(detached.expires_at).min();
+            self.look_after(client, &mut transition, next, now);
+        }
+    }
+
+    /// Takes the connection away and tells why. `None` if there is none, or not this one.
+    fn detach(
+        &self,
+        client: &ClientRef,
+        transition: &mut Transition,
+        only: Option<&Arc<Connection>>,
+        ending: Ending,
+        now: Timestamp,
+    ) -> Option<(Arc<Connection>, Detached)> {
+        let (connection, detached) = {
+            let mut state = client.state.lock();
+            if only.is_some_and(|only| !state.is_current(only)) {
+                return None;
+            }
+            if let Some(reason) = ending.code
+                && state.connection.as_ref()?.info.version == Version::V5
+            {
+                let farewell = Packet::Disconnect(Disconnect { reason, properties: Properties::EMPTY });
+                state.push(&farewell);
+                packets::count_sent(&farewell);
+            }
+            (state.take_connection()?, state.session.detach(now))
+        };
+        self.online.fetch_sub(1, Relaxed);
+        count(Metric::Disconnected, 1);
+        // An undelayed will comes before the fact.
+        if let Some(will) = &detached.will {
+            self.publish_will(will, now);
+        }
+        let at = wall_ms().max(transition.last_fact_ms);
+        transition.seq += 1;
+        transition.last_fact_ms = at;
+        let fact =
+            Fact::Disconnected { client: &connection.info, reason: ending.reason, at, seq: transition.seq };
+        self.hooks.observe(&fact);
+        tracing::debug!(client_id = %client.id, reason = ending.reason.name(), "disconnected");
+        Some((connection, detached))
+    }
+
+    fn publish_will(&self, will: &Publication, now: Timestamp) {
+        // A will's message expiry begins when it is published.
+        let will = Publication::new(will.message.clone(), now);
+        self.publish(&will, None, now);
+    }
+
+    /// An offline client: ends its session if that is due, and otherwise comes back at `next`.
+    fn look_after(
+        &self,
+        client: &ClientRef,
+        transition: &mut Transition,
+        next: Option<Timestamp>,
+        now: Timestamp,
+    ) {
+        if transition.expires_at.is_some_and(|at| at <= now) {
+            self.end_session(client, now);
+            count(Metric::SessionTerminated, 1);
+            transition.has_session = false;
+            transition.dead = true;
+            self.clients.remove_if(&client.id, |_, current| current == client);
+        } else if let Some(at) = next {
+            transition.timer = Some(self.timers.insert(at, Timer::Client(Arc::downgrade(&client.0))));
+        }
+    }
+
+    /// The session is over: a will that waited is published, subscriptions are given up, the rest is forgotten.
+    fn end_session(&self, client: &ClientRef, now: Timestamp) {
+        let (old, will) = {
+            let mut state = client.state.lock();
+            // [MQTT-3.1.3-9]: a delayed will is published when the session ends, if not before.
+            let will = state.session.take_will(now, true);
+            for (filter, _, _) in state.session.subscriptions() {
+                self.router.unsubscribe(filter, client);
+            }
+            (std::mem::replace(&mut state.session, Session::new(Arc::clone(&self.session_config))), will)
+        };
+        // Queued messages are dropped without the lock: there may be many.
+        drop(old);
+        if let Some(will) = will {
+            self.publish_will(&will, now);
+        }
+    }
+
+    /// A client's timer: a delayed will, or the end of its session.
+    pub(crate) fn client_is_due(&self, client: Arc<Client>) {
+        let client = ClientRef(client);
+        let _batch = Batch::begin(self);
+        let mut transition = client.transition.lock();
+        let now = self.clock.now();
+        let will = {
+            let mut state = client.state.lock();
+            if transition.dead || state.connection.is_some() {
+                return;
+            }
+            state.session.take_will(now, false)
+        };
+        if let Some(will) = will {
+            self.publish_will(&will, now);
+        }
+        transition.timer = None;
+        let next = transition.expires_at;
+        self.look_after(&client, &mut transition, next, now);
+    }
+
+    /// The broker stops and keeps nothing: every session ends, wills that wait are published.
+    pub(crate) fn end_all_sessions(&self) {
+        let clients: Vec<ClientRef> = self.clients.iter().map(|entry| entry.value().clone()).collect();
+        for client in clients {
+            let _batch = Batch::begin(self);
+            let mut transition = client.transition.lock();
+            let now = self.clock.now();
+            if !transition.dead && client.state.lock().connection.is_none() {
+                transition.expires_at = Some(now);
+                self.look_after(&client, &mut transition, None, now);
+            }
+        }
+    }
+}
