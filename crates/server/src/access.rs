@@ -59,9 +59,14 @@ mod tests {
 
     #[test]
     fn sys_is_its_first_level_only() {
-        for (text, expected) in
-            [("$SYS", true), ("$SYS/", true), ("$SYS/#", true), ("$SYST/a", false), ("a/$SYS", false), ("$sys/a", false)]
-        {
+        for (text, expected) in [
+            ("$SYS", true),
+            ("$SYS/", true),
+            ("$SYS/#", true),
+            ("$SYST/a", false),
+            ("a/$SYS", false),
+            ("$sys/a", false),
+        ] {
             assert_eq!(is_sys(text), expected, "{text}");
         }
     }

@@ -7,9 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use bytes::BytesMut;
 use bytestring::ByteString;
-use mqtt_codec::{
-    ConnAck, Connect, DecodeError, Decoder, Packet, Properties, Property, ReasonCode, Role, Version,
-};
+use mqtt_codec::{ConnAck, Connect, DecodeError, Decoder, Packet, Properties, Property, ReasonCode, Role, Version};
 use mqtt_modules::{ConnectionInfo, Verdict};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;

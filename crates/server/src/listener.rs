@@ -25,7 +25,12 @@ pub(crate) fn bind(address: SocketAddr, backlog: u32) -> io::Result<TcpListener>
 }
 
 /// Accepts until told to stop.
-pub(crate) async fn accept(broker: Arc<Broker>, listener: TcpListener, name: Arc<str>, mut stop: watch::Receiver<bool>) {
+pub(crate) async fn accept(
+    broker: Arc<Broker>,
+    listener: TcpListener,
+    name: Arc<str>,
+    mut stop: watch::Receiver<bool>,
+) {
     let port = listener.local_addr().map_or(0, |address| address.port());
     loop {
         let accepted = tokio::select! {

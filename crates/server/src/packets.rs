@@ -116,11 +116,7 @@ fn subscribe(seat: &Seat, subscribe: Subscribe, now: Timestamp) -> Result<(), En
 }
 
 /// Subscribes with one filter; says whether it had been subscribed with before, or why not.
-fn subscribe_one(
-    seat: &Seat,
-    wish: &mut SubscribeFilter,
-    id: Option<u32>,
-) -> Result<Result<bool, ReasonCode>, Ending> {
+fn subscribe_one(seat: &Seat, wish: &mut SubscribeFilter, id: Option<u32>) -> Result<Result<bool, ReasonCode>, Ending> {
     let Seat { broker, client, connection, .. } = seat;
     let info = &connection.info;
     if broker.hooks.has_interceptors() {
@@ -172,12 +168,8 @@ fn send_retained(seat: &Seat, wish: &SubscribeFilter, existed: bool, id: Option<
     let mut found = Vec::new();
     let Seat { broker, client, .. } = seat;
     broker.retained.matching(&wish.filter, &mut found);
-    let options = DeliveryOptions {
-        qos: wish.options.qos,
-        retain: true,
-        stored: true,
-        subscription_ids: id.as_slice(),
-    };
+    let options =
+        DeliveryOptions { qos: wish.options.qos, retain: true, stored: true, subscription_ids: id.as_slice() };
     for publication in found {
         if publication.is_expired(now) {
             continue;

@@ -15,8 +15,8 @@ use crate::client::{Client, ClientRef, State, Transition};
 use crate::clock::wall_ms;
 use crate::connection::{Connection, Ending};
 use crate::metrics::Metric;
-use crate::timers::Timer;
 use crate::packets;
+use crate::timers::Timer;
 
 /// A client that may come in: everything CONNECT says, decided on.
 pub(crate) struct Admission<'a> {
@@ -35,7 +35,7 @@ impl Broker {
         let batch = Batch::begin(self);
         let client = self.client_of(&admission);
         let mut transition = client.transition.lock();
-        while transition.dead {
+        if transition.dead {
             // Its session ended between the look-up and the lock.
             drop(transition);
             drop(batch);
@@ -166,8 +166,7 @@ impl Broker {
         let at = wall_ms().max(transition.last_fact_ms);
         transition.seq += 1;
         transition.last_fact_ms = at;
-        let fact =
-            Fact::Disconnected { client: &connection.info, reason: ending.reason, at, seq: transition.seq };
+        let fact = Fact::Disconnected { client: &connection.info, reason: ending.reason, at, seq: transition.seq };
         self.hooks.observe(&fact);
         tracing::debug!(client_id = %client.id, reason = ending.reason.name(), "disconnected");
         Some((connection, detached))
@@ -180,13 +179,7 @@ impl Broker {
     }
 
     /// An offline client: ends its session if that is due, and otherwise comes back at `next`.
-    fn look_after(
-        &self,
-        client: &ClientRef,
-        transition: &mut Transition,
-        next: Option<Timestamp>,
-        now: Timestamp,
-    ) {
+    fn look_after(&self, client: &ClientRef, transition: &mut Transition, next: Option<Timestamp>, now: Timestamp) {
         if transition.expires_at.is_some_and(|at| at <= now) {
             self.end_session(client, now);
             count(Metric::SessionTerminated, 1);
