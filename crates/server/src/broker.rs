@@ -146,10 +146,7 @@ impl Broker {
         now: Timestamp,
     ) -> bool {
         let is_online = |found: &Match<'_, ClientRef>| found.key.state.lock().session.is_attached();
-        let is_ready = |found: &Match<'_, ClientRef>| {
-            let state = found.key.state.lock();
-            state.session.is_attached() && !state.session.has_backlog()
-        };
+        let is_ready = |found: &Match<'_, ClientRef>| found.key.state.lock().session.is_ready();
         let chosen = candidates().find(is_ready).or_else(|| candidates().find(is_online));
         if let Some(chosen) = &chosen
             && !matches!(self.deliver(chosen, fanout, now), Delivered::Dropped(_))

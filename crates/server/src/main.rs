@@ -46,10 +46,19 @@ fn run() -> anyhow::Result<()> {
         Command::Run => {
             let config = cli.layers.resolve()?;
             log::init(&config.log);
+            raise_open_files();
             runtime(&config)?.block_on(serve(config))?;
         }
     }
     Ok(())
+}
+
+/// Each connection is an open file, and the usual soft limit is far below the hard one.
+fn raise_open_files() {
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(limit) => tracing::debug!(limit, "open files"),
+        Err(error) => tracing::warn!(%error, "the limit of open files stays as it is"),
+    }
 }
 
 fn runtime(config: &Config) -> io::Result<Runtime> {
