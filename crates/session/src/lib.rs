@@ -70,3 +70,6 @@ pub use outbox::Outbox;
 pub use publication::{Publication, Timestamp};
 pub use session::{Config, Detached, Event, Session};
 pub use violation::Violation;
+
+#[cfg(test)]
+mod tests;
