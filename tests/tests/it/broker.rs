@@ -1,0 +1,101 @@
+//! The broker under test.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    process::Stdio,
+};
+
+use rollcall::config::Config;
+use tokio::{net::TcpStream, process::Command};
+
+/// Names another broker's command line, `{port}` in it standing for the port.
+const COMMAND: &str = "ROLLCALL_TEST_COMMAND";
+
+/// True under another broker, which is not held to what only Rollcall promises.
+pub(crate) fn outside() -> bool {
+    std::env::var(COMMAND).is_ok()
+}
+
+/// A broker of the test's own.
+pub(crate) struct Broker {
+    pub(crate) addr: SocketAddr,
+    running: Running,
+}
+
+enum Running {
+    Here(rollcall::Server),
+    Outside { _process: tokio::process::Child },
+}
+
+impl Broker {
+    /// On defaults; another broker if the environment asks for one.
+    pub(crate) async fn start() -> Self {
+        match std::env::var(COMMAND) {
+            Ok(command) => Self::outside(&command).await,
+            Err(_) => Self::here(Config::default()).await,
+        }
+    }
+
+    /// Rollcall with other settings; `None` under another broker, where the test has nothing to say.
+    pub(crate) async fn with(change: impl FnOnce(&mut Config)) -> Option<Self> {
+        if outside() {
+            return None;
+        }
+        let mut config = Config::default();
+        change(&mut config);
+        Some(Self::here(config).await)
+    }
+
+    async fn here(mut config: Config) -> Self {
+        config.mqtt.bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let server = rollcall::start(config).await.expect("a free port and good settings");
+        let addr = server.addresses().mqtt.expect("MQTT over TCP is on");
+        Self { addr, running: Running::Here(server) }
+    }
+
+    async fn outside(command: &str) -> Self {
+        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let addr = free.local_addr().unwrap();
+        drop(free);
+        let command = command.replace("{port}", &addr.port().to_string());
+        let mut words = command.split_whitespace();
+        let process = Command::new(words.next().expect("a program"))
+            .args(words)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the program starts");
+        while TcpStream::connect(addr).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+        Self { addr, running: Running::Outside { _process: process } }
+    }
+
+    /// Rollcall's handle.
+    #[track_caller]
+    pub(crate) fn server(&self) -> &rollcall::Server {
+        match &self.running {
+            Running::Here(server) => server,
+            Running::Outside { .. } => panic!("another broker has no handle"),
+        }
+    }
+
+    /// As SIGTERM does.
+    pub(crate) async fn shutdown(self) {
+        if let Running::Here(server) = self.running {
+            server.shutdown().await;
+        }
+    }
+
+    /// Another client comes in and gets its answer.
+    #[track_caller]
+    pub(crate) fn lives(&self) -> impl Future<Output = ()> {
+        let addr = self.addr;
+        async move {
+            let mut client = crate::client::Client::connect(addr, mqtt_codec::Version::V3_1_1, "lives").await;
+            client.ping().await;
+            client.leave().await;
+        }
+    }
+}

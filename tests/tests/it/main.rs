@@ -1,0 +1,29 @@
+//! Real packets, a real broker, real sockets on port 0.
+//!
+//! Nothing here sleeps or measures time. What must come is waited for; what must not come is shown by a marker that comes
+//! first (mostly a PINGRESP); where time itself must pass, [`clock`] waits for a delayed will.
+
+mod broker;
+mod client;
+mod clock;
+
+mod cli;
+mod connect;
+mod half_packets;
+mod keep_alive;
+mod malformed;
+mod malformed_connect;
+mod presence;
+mod presence_reasons;
+mod publish;
+mod publish_v5;
+mod retained;
+mod session;
+mod session_queue;
+mod shared;
+mod slow;
+mod storm;
+mod subscribe;
+mod sys;
+mod takeover;
+mod will;
