@@ -175,7 +175,7 @@ impl Session {
         };
         let reason = match received {
             Received::Release => ReasonCode::Success,
-            // [MQTT-4.3.3-4]: the message is finished, its id free.
+            // Section 4.3.3: no PUBREL; the message is finished, its id free.
             Received::Refused => {
                 self.pump(now, out);
                 return Ok(());
@@ -281,8 +281,8 @@ impl Session {
             if inflight.in_window() >= usize::from(self.connection.window) || out.len() >= self.config.max_outbox {
                 return false;
             }
-            // [MQTT-3.3.1-1]: it keeps its id and is marked as sent before. It has been on its way once, so it does
-            // not expire.
+            // [MQTT-3.3.1-1] [MQTT-4.3.3-7]: it is marked as sent before, and as it was on its way once, it does not
+            // expire.
             if self.connection.write(&Outgoing::kept(delivery, true), now, out).is_ok() {
                 inflight.mark_sent();
             } else {

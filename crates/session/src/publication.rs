@@ -31,7 +31,7 @@ impl Publication {
         let mut expires_at = None;
         if !message.properties.is_empty() {
             expires_at = message.properties.message_expiry().map(|seconds| now.plus_seconds(seconds));
-            // [MQTT-3.3.2-15] [MQTT-3.3.2-16] [MQTT-3.3.2-17] [MQTT-3.3.2-18] [MQTT-3.3.2-20]: all else is forwarded
+            // [MQTT-3.3.2-4] [MQTT-3.3.2-15] [MQTT-3.3.2-16] [MQTT-3.3.2-17] [MQTT-3.3.2-18] [MQTT-3.3.2-20]: all else is forwarded
             // as it is, and an alias holds for the publisher's connection only.
             if expires_at.is_some() || message.properties.topic_alias().is_some() {
                 message.properties = message

@@ -62,6 +62,8 @@ pub struct Detached {
 /// One client's protocol state.
 ///
 /// What a client does not use owns no memory: most have never more than a subscription or two.
+///
+/// All but the connection is what a store would have to keep.
 #[derive(Debug)]
 pub struct Session {
     pub(crate) config: Arc<Config>,

@@ -2,6 +2,7 @@
 
 mod bounds;
 mod connection;
+mod hostile;
 mod incoming;
 mod outgoing;
 mod pair;

@@ -12,19 +12,19 @@ pub enum Violation {
     /// CONNACK, SUBACK, UNSUBACK and PINGRESP are a server's.
     #[error("a packet that only a server sends")]
     ServerPacket,
-    /// [MQTT-3.3.4-9]
+    /// [MQTT-3.3.4-7]
     #[error("more than {0} unacknowledged messages")]
     ReceiveMaximum(u16),
     /// [MQTT-3.3.2-8] [MQTT-3.3.2-9]
     #[error("topic alias {0} is not between 1 and {1}")]
     TopicAlias(u16, u16),
-    /// [MQTT-3.3.2-12]
+    /// Section 3.3.2.3.4.
     #[error("topic alias {0} stands for no topic yet")]
     UnknownTopicAlias(u16),
     /// Section 3.3.2.1.
     #[error("a PUBLISH with neither topic nor topic alias")]
     NoTopic,
-    /// [MQTT-2.2.1-2]
+    /// [MQTT-2.2.1-3]
     #[error("a PUBLISH above QoS 0 without a packet id")]
     NoPacketId,
     /// [MQTT-3.3.4-6]
@@ -36,7 +36,7 @@ pub enum Violation {
     /// Section 3.14.2.2.2.
     #[error("a session that was to end with its connection is given an expiry at DISCONNECT")]
     SessionExpiry,
-    /// [MQTT-4.3.2-2] [MQTT-4.3.3-4]
+    /// Sections 4.3.2 and 4.3.3.
     #[error("an acknowledgement that does not fit the state of message {}", .0.as_u16())]
     Acknowledgement(PacketId),
 }

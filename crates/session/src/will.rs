@@ -22,7 +22,7 @@ impl SessionWill {
 
     /// The connection is gone: when this is to be published if the client does not come back before.
     ///
-    /// [MQTT-3.1.3-9]: the earlier of the delay and the end of the session.
+    /// Section 3.1.3.2.2: at the end of the delay or of the session, whichever is first.
     pub(crate) fn wait(&mut self, now: Timestamp, session_expiry: u32) -> Timestamp {
         let due = now.plus_seconds(self.delay.min(session_expiry));
         self.due = Some(due);
