@@ -1,1 +1,258 @@
-//! To come.
+//! The binary: its ready line, its errors, its end.
+
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+    process::{Output, Stdio},
+    sync::OnceLock,
+};
+
+use mqtt_codec::{Connect, Packet, ReasonCode, Version};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, ChildStdout, Command},
+};
+
+use crate::{
+    broker::outside,
+    client::{Client, connect, will},
+    events::{Event, Watcher},
+};
+
+/// `rollcall` of the same profile, built if it is not up to date.
+fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        let test = std::env::current_exe().unwrap();
+        let folder = test.parent().and_then(Path::parent).expect("target/debug/deps/it");
+        let profile = match folder.file_name().and_then(OsStr::to_str) {
+            Some("debug") => "dev",
+            Some(other) => other,
+            None => panic!("{folder:?} names no profile"),
+        };
+        let status = std::process::Command::new(env!("CARGO"))
+            .args([
+                "build",
+                "--quiet",
+                "--package",
+                "server",
+                "--bin",
+                "rollcall",
+                "--profile",
+                profile,
+                "--target-dir",
+            ])
+            .arg(folder.parent().expect("target"))
+            .status()
+            .unwrap();
+        assert!(status.success());
+        folder.join("rollcall")
+    })
+}
+
+fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(binary());
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("ROLLCALL_") {
+            command.env_remove(name);
+        }
+    }
+    command.args(args).stdin(Stdio::null()).kill_on_drop(true);
+    command
+}
+
+async fn output(command: &mut Command) -> Output {
+    command.output().await.unwrap()
+}
+
+/// A running broker.
+struct Running {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    ready: String,
+}
+
+impl Running {
+    async fn start(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut ready = String::new();
+        stdout.read_line(&mut ready).await.unwrap();
+        Self { child, stdout, ready }
+    }
+
+    /// A word of the ready line.
+    #[track_caller]
+    fn word(&self, name: &str) -> &str {
+        let words = self.ready.trim().split(' ');
+        words.filter_map(|word| word.split_once('=')).find(|(key, _)| *key == name).expect(name).1
+    }
+
+    #[track_caller]
+    fn addr(&self) -> std::net::SocketAddr {
+        self.word("mqtt").parse().unwrap()
+    }
+
+    async fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.child.id().expect("it runs"));
+        assert!(Command::new("sh").args(["-c", &kill]).status().await.unwrap().success());
+    }
+}
+
+async fn check_error(args: &[&str], needles: &[&str]) {
+    let output = output(&mut command(args)).await;
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{args:?}: {text}");
+    assert_eq!(text.lines().count(), 1, "{args:?}: {text}");
+    assert!(output.stdout.is_empty(), "{args:?}");
+    for needle in needles {
+        assert!(text.contains(needle), "{args:?}: no {needle} in {text}");
+    }
+}
+
+#[tokio::test]
+async fn the_ready_line_tells_where_it_listens() {
+    if outside() {
+        return;
+    }
+    let one = Running::start(&mut command(&["--bind", "127.0.0.1:0"])).await;
+    assert!(one.ready.starts_with("rollcall ready mqtt=127.0.0.1:"), "{}", one.ready);
+    for (name, value) in [("ws", "off"), ("admin", "off"), ("node", "rollcall@127.0.0.1")] {
+        assert_eq!(one.word(name), value);
+    }
+    assert_eq!(one.word("pid"), one.child.id().unwrap().to_string());
+    // A second one beside it.
+    let args =
+        ["--bind", "127.0.0.1:0", "--node", "second", "--data-dir", "memory", "--ws-bind", "off", "--admin", "off"];
+    let two = Running::start(&mut command(&args)).await;
+    assert_eq!(two.word("node"), "second");
+    assert_ne!(one.addr(), two.addr());
+    for running in [&one, &two] {
+        Client::connect(running.addr(), Version::V5, "a").await.leave().await;
+    }
+}
+
+#[tokio::test]
+async fn a_mistake_is_one_line_and_code_2() {
+    if outside() {
+        return;
+    }
+    check_error(&["--set", "mqtt.bnd=127.0.0.1:0"], &["mqtt.bnd", "mqtt.bind"]).await;
+    check_error(&["--set", "limits.max_packet_size=lots"], &["limits.max_packet_size"]).await;
+    check_error(&["--set", "nonsense"], &["nonsense"]).await;
+    check_error(&["--bnd", "127.0.0.1:0"], &["--bnd"]).await;
+    check_error(&["--bind", "somewhere"], &["somewhere"]).await;
+    check_error(&["--config", "/nowhere/rollcall.toml"], &["/nowhere/rollcall.toml"]).await;
+    check_error(&["--config", "/"], &["/"]).await;
+    check_error(&["chek-config"], &["chek-config"]).await;
+    check_error(&["--bind", "0.0.0.0:0"], &["auth.anonymous"]).await;
+}
+
+#[tokio::test]
+async fn what_is_not_built_yet_is_a_clear_error() {
+    if outside() {
+        return;
+    }
+    check_error(&["--bind", "127.0.0.1:0", "--ws-bind", "127.0.0.1:0"], &["ws"]).await;
+    check_error(&["--bind", "127.0.0.1:0", "--admin", "127.0.0.1:0"], &["admin"]).await;
+    check_error(&["--bind", "127.0.0.1:0", "--data-dir", "./data"], &["data_dir"]).await;
+    check_error(&["modules", "list"], &["modules"]).await;
+    check_error(&["clients", "list"], &["clients"]).await;
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_named() {
+    if outside() {
+        return;
+    }
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = taken.local_addr().unwrap().to_string();
+    check_error(&["--bind", &addr], &[&addr]).await;
+}
+
+#[tokio::test]
+async fn files_and_the_environment_are_read() {
+    if outside() {
+        return;
+    }
+    let folder = std::env::temp_dir().join(format!("rollcall-cli-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("rollcall.toml");
+    let path = file.to_str().unwrap();
+
+    let printed = output(&mut command(&["print-config"])).await;
+    assert!(printed.status.success());
+    std::fs::write(&file, &printed.stdout).unwrap();
+    assert!(
+        output(&mut command(&["check-config", "--config", path])).await.status.success(),
+        "its own output is right"
+    );
+
+    std::fs::write(&file, "[mqtt]\nbind = \"127.0.0.1:0\"\n\n[node]\nname = \"from-file\"\n").unwrap();
+    let running = Running::start(&mut command(&["--config", path])).await;
+    assert_eq!(running.word("node"), "from-file");
+    let running = Running::start(command(&["--config", path]).env("ROLLCALL_NODE__NAME", "from-env")).await;
+    assert_eq!(running.word("node"), "from-env");
+    let args = ["--config", path, "--set", "node.name=from-set"];
+    let running = Running::start(command(&args).env("ROLLCALL_NODE__NAME", "from-env")).await;
+    assert_eq!(running.word("node"), "from-set");
+
+    std::fs::write(&file, "[mqtt]\nbnd = \"127.0.0.1:0\"\n").unwrap();
+    check_error(&["--config", path], &["mqtt.bnd", "mqtt.bind", path]).await;
+    check_error(&["check-config", "--config", path], &["mqtt.bnd"]).await;
+    std::fs::write(&file, "[mqtt\n").unwrap();
+    check_error(&["--config", path], &[path]).await;
+    let wrong = output(command(&["--bind", "127.0.0.1:0"]).env("ROLLCALL_MQTT__BND", "x")).await;
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(String::from_utf8(wrong.stderr).unwrap().contains("ROLLCALL_MQTT__BND"));
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[tokio::test]
+async fn help_and_version_end_well() {
+    if outside() {
+        return;
+    }
+    for flag in ["--help", "--version"] {
+        let output = output(&mut command(&[flag])).await;
+        assert!(output.status.success() && !output.stdout.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_signal_ends_it_in_order() {
+    if outside() {
+        return;
+    }
+    for signal in ["TERM", "INT"] {
+        let mut running = Running::start(&mut command(&["--bind", "127.0.0.1:0"])).await;
+        let mut watcher = Watcher::start(running.addr()).await;
+        let mut clients = Vec::new();
+        for version in crate::client::VERSIONS {
+            let asked = Connect { will: Some(will("will/it", "left")), ..connect(version, &format!("{version:?}")) };
+            clients.push(Client::connect_with(running.addr(), asked).await.0);
+            watcher.connected(&format!("{version:?}")).await;
+        }
+        running.signal(signal).await;
+        let packets = watcher.to_end().await;
+        for mut client in clients {
+            client.expect_disconnect(ReasonCode::ServerShuttingDown).await;
+        }
+        let (mut wills, mut gone) = (0, 0);
+        for packet in packets {
+            let Packet::Publish(publish) = packet else { continue };
+            if publish.payload == "left" {
+                wills += 1;
+            } else {
+                let event = Event::read(publish).unwrap();
+                assert_eq!(event.object.text("reason"), "server_shutting_down");
+                gone += usize::from(event.client_id != "watcher");
+            }
+        }
+        assert_eq!((wills, gone), (3, 3));
+        assert_eq!(running.child.wait().await.unwrap().code(), Some(0));
+        let mut rest = String::new();
+        while running.stdout.read_line(&mut rest).await.unwrap() > 0 {}
+        assert_eq!(rest, "", "nothing but the ready line on stdout");
+    }
+}

@@ -1,6 +1,10 @@
 //! A client: packets and bytes over a socket, nothing done behind the test's back.
 
-use std::{collections::VecDeque, net::SocketAddr, time::Duration};
+use std::{
+    collections::VecDeque,
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
 use bytes::{Bytes, BytesMut};
 use mqtt_codec::{
@@ -9,7 +13,7 @@ use mqtt_codec::{
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
 };
 
 pub(crate) const VERSIONS: [Version; 3] = [Version::V3_1, Version::V3_1_1, Version::V5];
@@ -83,7 +87,16 @@ pub(crate) struct Client {
 impl Client {
     /// A socket, no packet yet.
     pub(crate) async fn open(addr: SocketAddr, version: Version) -> Self {
-        let stream = TcpStream::connect(addr).await.unwrap();
+        Self::open_from(addr, version, Ipv4Addr::LOCALHOST).await
+    }
+
+    /// From another address of this machine.
+    pub(crate) async fn open_from(addr: SocketAddr, version: Version, source: Ipv4Addr) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        if source != Ipv4Addr::LOCALHOST {
+            socket.bind(SocketAddr::from((source, 0))).unwrap();
+        }
+        let stream = socket.connect(addr).await.unwrap();
         stream.set_nodelay(true).unwrap();
         Self {
             stream,
@@ -296,17 +309,20 @@ impl Client {
     /// The next packet, a PUBLISH, acknowledged as its QoS wants.
     pub(crate) async fn take(&mut self) -> Publish {
         let publish = self.receive_publish().await;
-        if let Some(packet_id) = publish.packet_id {
-            let ack = Ack::new(packet_id, ReasonCode::Success);
-            if publish.qos == Qos::AtLeastOnce {
-                self.send(Packet::PubAck(ack)).await;
-            } else {
-                self.send(Packet::PubRec(ack.clone())).await;
-                self.await_pubrel(packet_id).await;
-                self.send(Packet::PubComp(ack)).await;
-            }
-        }
+        self.acknowledge(&publish).await;
         publish
+    }
+
+    pub(crate) async fn acknowledge(&mut self, publish: &Publish) {
+        let Some(packet_id) = publish.packet_id else { return };
+        let ack = Ack::new(packet_id, ReasonCode::Success);
+        if publish.qos == Qos::AtLeastOnce {
+            self.send(Packet::PubAck(ack)).await;
+        } else {
+            self.send(Packet::PubRec(ack.clone())).await;
+            self.await_pubrel(packet_id).await;
+            self.send(Packet::PubComp(ack)).await;
+        }
     }
 
     /// Keeps for later what comes before.
@@ -343,7 +359,7 @@ impl Client {
     /// Closes without DISCONNECT; back once the broker has closed too.
     pub(crate) async fn cut(mut self) {
         let _ = self.stream.shutdown().await;
-        while self.receive_or_end().await.is_some() {}
+        self.bytes_to_end().await;
     }
 
     /// RST instead of FIN.

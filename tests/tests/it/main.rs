@@ -6,6 +6,7 @@
 mod broker;
 mod client;
 mod clock;
+mod events;
 
 mod cli;
 mod connect;

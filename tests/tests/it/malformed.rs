@@ -71,7 +71,7 @@ const OLD: &[Case] = &[
     Case("PUBREL with a byte too many", &[0x62, 3, 0, 1, 0], &[]),
     Case("DISCONNECT with a byte", &[0xe0, 1, 0], &[]),
     Case("SUBSCRIBE without its flag", &[0x80, 6, 0, 1, 0, 1, b'a', 0], &[]),
-    Case("SUBSCRIBE with other flags", &[0x8a, 6, 0, 1, 0, 1, b'a', 0], &[]),
+    Case("SUBSCRIBE with other flags", &[0x84, 6, 0, 1, 0, 1, b'a', 0], &[]),
     Case("SUBSCRIBE with packet id 0", &[0x82, 6, 0, 0, 0, 1, b'a', 0], &[]),
     Case("SUBSCRIBE without a filter", &[0x82, 2, 0, 1], &[]),
     Case("SUBSCRIBE with QoS 3", &[0x82, 6, 0, 1, 0, 1, b'a', 3], &[]),

@@ -80,7 +80,7 @@ async fn an_offence_publishes_the_will() {
         for offence in [&[0xc1, 0][..], &[0x36, 5, 0, 1, b'a', 0, 1], &[0x00, 0]] {
             let (mut client, _) = Client::connect_with(broker.addr, willing(version, will("will/a", "bad"))).await;
             client.send_bytes(offence).await;
-            client.expect_disconnect(ReasonCode::MalformedPacket).await;
+            while client.receive_or_end().await.is_some() {}
             assert_eq!(watcher.take_text().await, "bad");
         }
     }
