@@ -103,6 +103,10 @@ impl Connection {
         }
     }
 
+    pub(crate) const fn broker(&self) -> &Arc<Broker> {
+        &self.broker
+    }
+
     pub(crate) fn now(&self) -> Timestamp {
         self.broker.clock.now()
     }

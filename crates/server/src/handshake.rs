@@ -34,7 +34,8 @@ pub(crate) struct Origin {
 const FIRST_READ: usize = 1024;
 
 /// Reads CONNECT and lets the client in; `None`: it was refused or went away, and nothing is known of it.
-pub(crate) async fn shake(broker: &Arc<Broker>, mut stream: TcpStream, origin: Origin) -> Option<(Seat, Reader)> {
+pub(crate) async fn shake(broker: Arc<Broker>, mut stream: TcpStream, origin: Origin) -> Option<(Seat, Reader)> {
+    let broker = &broker;
     let mut decoder = Decoder::new(Role::Server, broker.config.limits.max_packet_size);
     let mut input = BytesMut::with_capacity(FIRST_READ);
     let connect = match read_connect(&mut stream, &mut decoder, &mut input).await {
@@ -58,8 +59,7 @@ pub(crate) async fn shake(broker: &Arc<Broker>, mut stream: TcpStream, origin: O
             let (reading, socket) = stream.into_split();
             let admission = Admission { connect: &connect, info, keep_alive, properties, socket };
             let (client, connection) = broker.enter(admission);
-            let seat = Seat::new(Arc::clone(broker), client, connection);
-            Some((seat, Reader { socket: reading, decoder, partial: input, fresh: true }))
+            Some((Seat { client, connection }, Reader::new(reading, decoder, input)))
         }
         Err(code) => {
             tracing::info!(client_id = %connect.client_id, reason = code.name(), "connect refused");

@@ -10,8 +10,8 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 
 use crate::broker::Broker;
-use crate::handshake::{self, Origin};
-use crate::serve;
+use crate::handshake::Origin;
+use crate::serve::Task;
 
 /// How long to wait before accepting again when the system has nothing left to give, file descriptors above all.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
@@ -52,36 +52,17 @@ pub(crate) async fn accept(
     }
 }
 
-/// Counts a socket for as long as its task lives.
-struct Counted(Arc<Broker>);
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.sockets.fetch_sub(1, Relaxed);
-    }
-}
-
 fn take(broker: &Arc<Broker>, stream: TcpStream, origin: Origin) {
     // Sockets that have not sent CONNECT yet are bounded as well: they may be as many as clients.
     let limit = broker.config.mqtt.max_connections.saturating_mul(2);
-    if broker.sockets.fetch_add(1, Relaxed) >= limit {
-        broker.sockets.fetch_sub(1, Relaxed);
+    if broker.sockets.load(Relaxed) >= limit {
         tracing::warn!(peer = %origin.peer, "not accepted: twice mqtt.max_connections sockets are open");
         return;
     }
-    let counted = Counted(Arc::clone(broker));
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "set_nodelay");
     }
-    tokio::spawn(async move {
-        let broker = &counted.0;
-        // In a box, so that a connection that has come through does not carry the handshake's memory.
-        let handshake = Box::pin(handshake::shake(broker, stream, origin));
-        let admitted = Box::pin(tokio::time::timeout(broker.config.mqtt.connect_timeout, handshake)).await;
-        if let Ok(Some((seat, reader))) = admitted {
-            serve::serve(seat, reader).await;
-        }
-    });
+    tokio::spawn(Task::new(Arc::clone(broker), stream, origin));
 }
 
 fn is_exhausted(error: &io::Error) -> bool {

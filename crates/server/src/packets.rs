@@ -69,7 +69,7 @@ fn publish(seat: &Seat, mut publication: Publication, receipt: Receipt, now: Tim
 
 /// Decides about a message and routes it.
 fn accept(seat: &Seat, publication: &mut Publication, now: Timestamp) -> ReasonCode {
-    let Seat { broker, client, connection, .. } = seat;
+    let (Seat { client, connection }, broker) = (seat, seat.broker());
     let info = &connection.info;
     if let Err(refusal) = access::publish(&broker.hooks, info, &publication.message.topic) {
         count(Metric::PublishAuthError, 1);
@@ -105,7 +105,7 @@ fn subscribe(seat: &Seat, subscribe: Subscribe, now: Timestamp) -> Result<(), En
         Packet::SubAck(SubAck { packet_id: subscribe.packet_id, reasons, properties: mqtt_codec::Properties::EMPTY });
     push(seat, &answer)?;
     for (wish, existed) in granted {
-        seat.broker.hooks.observe(&Fact::Subscribed {
+        seat.broker().hooks.observe(&Fact::Subscribed {
             client: &seat.connection.info,
             filter: &wish.filter,
             options: wish.options,
@@ -117,7 +117,7 @@ fn subscribe(seat: &Seat, subscribe: Subscribe, now: Timestamp) -> Result<(), En
 
 /// Subscribes with one filter; says whether it had been subscribed with before, or why not.
 fn subscribe_one(seat: &Seat, wish: &mut SubscribeFilter, id: Option<u32>) -> Result<Result<bool, ReasonCode>, Ending> {
-    let Seat { broker, client, connection, .. } = seat;
+    let (Seat { client, connection }, broker) = (seat, seat.broker());
     let info = &connection.info;
     if broker.hooks.has_interceptors() {
         broker.hooks.intercept_subscribe(info, &mut wish.filter, &mut wish.options);
@@ -166,7 +166,7 @@ fn send_retained(seat: &Seat, wish: &SubscribeFilter, existed: bool, id: Option<
         return;
     }
     let mut found = Vec::new();
-    let Seat { broker, client, .. } = seat;
+    let (client, broker) = (&seat.client, seat.broker());
     broker.retained.matching(&wish.filter, &mut found);
     let options =
         DeliveryOptions { qos: wish.options.qos, retain: true, stored: true, subscription_ids: id.as_slice() };
@@ -180,7 +180,7 @@ fn send_retained(seat: &Seat, wish: &SubscribeFilter, existed: bool, id: Option<
 }
 
 fn unsubscribe(seat: &Seat, unsubscribe: &Unsubscribe) -> Result<(), Ending> {
-    let Seat { broker, client, connection, .. } = seat;
+    let (Seat { client, connection }, broker) = (seat, seat.broker());
     let mut reasons = Vec::with_capacity(unsubscribe.filters.len());
     for filter in &unsubscribe.filters {
         let mut state = client.state.lock();

@@ -1,4 +1,4 @@
-//! A connection's task once a client is in: reading and handling packets until the end.
+//! A connection's task: the handshake, then reading and handling packets until the end.
 
 use std::cell::Cell;
 use std::pin::Pin;
@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use mqtt_codec::Decoder;
 use mqtt_modules::Reason;
+use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
 use tokio_util::io::poll_read_buf;
 
@@ -17,6 +18,7 @@ use crate::batch::{self, Batch};
 use crate::broker::Broker;
 use crate::client::ClientRef;
 use crate::connection::{Connection, Ending};
+use crate::handshake::{self, Origin};
 use crate::metrics::Metric;
 use crate::{packets, socket};
 
@@ -37,78 +39,144 @@ thread_local! {
     static READ_BUFFER: Cell<BytesMut> = Cell::new(BytesMut::new());
 }
 
+/// The task of a socket, from accept to close.
+///
+/// A future written by hand: an async block would keep room for all its stages at once, and an idle connection is to
+/// cost no more than it needs.
+pub(crate) struct Task {
+    broker: Arc<Broker>,
+    stage: Stage,
+}
+
+enum Stage {
+    /// CONNECT has not come yet.
+    Handshake(Pin<Box<dyn Future<Output = Option<(Seat, Reader)>> + Send>>),
+    Serving(Seat, Reader),
+    /// The client is reported gone; what is left is written.
+    Lingering(Pin<Box<dyn Future<Output = ()> + Send>>),
+    Closed,
+}
+
+impl Task {
+    pub(crate) fn new(broker: Arc<Broker>, stream: TcpStream, origin: Origin) -> Self {
+        let handshake = handshake::shake(Arc::clone(&broker), stream, origin);
+        let handshake = tokio::time::timeout(broker.config.mqtt.connect_timeout, handshake);
+        broker.sockets.fetch_add(1, Relaxed);
+        Self { broker, stage: Stage::Handshake(Box::pin(async { handshake.await.ok().flatten() })) }
+    }
+}
+
+impl Future for Task {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let next = match &mut self.stage {
+                Stage::Handshake(handshake) => match ready!(handshake.as_mut().poll(context)) {
+                    Some((seat, reader)) => {
+                        self.broker.served.fetch_add(1, Relaxed);
+                        Stage::Serving(seat, reader)
+                    }
+                    None => Stage::Closed,
+                },
+                Stage::Serving(seat, reader) => {
+                    let ending = ready!(reader.poll(seat, context));
+                    seat.leave(ending);
+                    self.after(ending)
+                }
+                Stage::Lingering(lingering) => {
+                    ready!(lingering.as_mut().poll(context));
+                    self.broker.served.fetch_sub(1, Relaxed);
+                    Stage::Closed
+                }
+                Stage::Closed => return Poll::Ready(()),
+            };
+            self.stage = next;
+        }
+    }
+}
+
+impl Task {
+    /// A client that left needs no more; one that was told to go is given time to read that.
+    fn after(&mut self, ending: Ending) -> Stage {
+        let Stage::Serving(seat, reader) = std::mem::replace(&mut self.stage, Stage::Closed) else {
+            return Stage::Closed;
+        };
+        let client_left = matches!(ending.reason, Reason::Client(_) | Reason::Closed(_) | Reason::Socket(_));
+        if client_left {
+            self.broker.served.fetch_sub(1, Relaxed);
+            return Stage::Closed;
+        }
+        let lingering = tokio::time::timeout(LINGER, linger(Arc::clone(&seat.connection), reader.socket));
+        Stage::Lingering(Box::pin(async {
+            // Whoever has not closed by now is closed on.
+            let _ = lingering.await;
+        }))
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.broker.sockets.fetch_sub(1, Relaxed);
+        if !matches!(self.stage, Stage::Handshake(_) | Stage::Closed) {
+            self.broker.served.fetch_sub(1, Relaxed);
+        }
+    }
+}
+
 /// A client's place at the broker. When it is dropped the client is reported gone, whatever ended the task, a panic
 /// included.
 pub(crate) struct Seat {
-    pub(crate) broker: Arc<Broker>,
     pub(crate) client: ClientRef,
     pub(crate) connection: Arc<Connection>,
-    ending: Ending,
 }
 
 impl Seat {
-    pub(crate) const fn new(broker: Arc<Broker>, client: ClientRef, connection: Arc<Connection>) -> Self {
-        Self { broker, client, connection, ending: Ending::gone(Reason::InternalError) }
+    pub(crate) fn broker(&self) -> &Arc<Broker> {
+        self.connection.broker()
+    }
+
+    fn leave(&self, ending: Ending) {
+        self.connection.stop_timer();
+        self.broker().leave(&self.client, &self.connection, ending);
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.connection.stop_timer();
-        self.broker.leave(&self.client, &self.connection, self.ending);
-    }
-}
-
-/// Counts a client's socket until it is closed.
-struct Served(Arc<Broker>);
-
-impl Served {
-    fn new(broker: &Arc<Broker>) -> Self {
-        broker.served.fetch_add(1, Relaxed);
-        Self(Arc::clone(broker))
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        self.0.served.fetch_sub(1, Relaxed);
+        // Finds nothing to do if the client has left in order.
+        self.leave(Ending::gone(Reason::InternalError));
     }
 }
 
 /// The reading half, and what of a packet has come.
 pub(crate) struct Reader {
-    pub(crate) socket: OwnedReadHalf,
-    pub(crate) decoder: Decoder,
-    /// Bytes read and not yet decoded: a half packet, or what came with CONNECT.
-    pub(crate) partial: BytesMut,
-    /// What came with CONNECT is still to be handled.
-    pub(crate) fresh: bool,
+    socket: OwnedReadHalf,
+    decoder: Decoder,
+    /// Bytes read and not yet decoded. Seldom there, so in a box.
+    partial: Option<Box<BytesMut>>,
+    /// `partial` came with CONNECT and is still to be looked at.
+    fresh: bool,
 }
 
-/// Serves a client until its connection ends.
-pub(crate) async fn serve(mut seat: Seat, mut reader: Reader) {
-    let _served = Served::new(&seat.broker);
-    seat.ending = std::future::poll_fn(|context| reader.poll(&seat, context)).await;
-    let (connection, ending) = (Arc::clone(&seat.connection), seat.ending);
-    drop(seat);
-    let client_left = matches!(ending.reason, Reason::Client(_) | Reason::Closed(_) | Reason::Socket(_));
-    if !client_left {
-        // In a box, so that its timer is no part of every connection's memory.
-        let lingering = Box::pin(linger(connection, reader.socket));
-        // Whoever has not closed by now is closed on.
-        let _ = tokio::time::timeout(LINGER, lingering).await;
+impl Reader {
+    /// `rest` is what came with CONNECT.
+    pub(crate) fn new(socket: OwnedReadHalf, decoder: Decoder, rest: BytesMut) -> Self {
+        let fresh = !rest.is_empty();
+        Self { socket, decoder, partial: fresh.then(|| Box::new(rest)), fresh }
     }
 }
 
 impl Reader {
     fn poll(&mut self, seat: &Seat, context: &mut Context<'_>) -> Poll<Ending> {
         seat.connection.register(context);
-        if std::mem::take(&mut self.fresh) && !self.partial.is_empty() {
-            let mut input = std::mem::take(&mut self.partial);
+        if std::mem::take(&mut self.fresh)
+            && let Some(mut input) = self.partial.take()
+        {
             if let Err(ending) = self.handle(seat, &mut input) {
                 return Poll::Ready(ending);
             }
-            self.partial = input;
+            self.keep(&input);
         }
         for _ in 0..READS_IN_A_ROW {
             if let Some(ending) = seat.connection.ending() {
@@ -125,10 +193,13 @@ impl Reader {
 
     /// One read, and all whole packets that are there then.
     fn poll_read(&mut self, seat: &Seat, context: &mut Context<'_>) -> Poll<Result<(), Ending>> {
-        let own = self.partial.len() > SMALL_PARTIAL;
-        let mut input = if own { std::mem::take(&mut self.partial) } else { READ_BUFFER.take() };
-        input.reserve(READ_SIZE + self.partial.len());
-        input.extend_from_slice(&self.partial);
+        let own = self.partial.take_if(|partial| partial.len() > SMALL_PARTIAL);
+        let is_own = own.is_some();
+        let mut input = own.map_or_else(|| READ_BUFFER.take(), |own| *own);
+        let kept = self.partial.as_ref().map_or(&[][..], |partial| partial);
+        input.reserve(READ_SIZE + kept.len());
+        input.extend_from_slice(kept);
+        let before = input.len();
         let result = match poll_read_buf(Pin::new(&mut self.socket), context, &mut input) {
             Poll::Ready(Ok(0)) => {
                 let reason = seat.connection.write_error().map_or(Reason::Closed("tcp_closed"), Reason::Socket);
@@ -145,26 +216,29 @@ impl Reader {
                 None => Poll::Pending,
             },
         };
-        if own {
-            self.partial = input;
+        if is_own {
+            self.partial = (!input.is_empty()).then(|| Box::new(input));
         } else {
-            if input[..] != self.partial[..] {
-                self.partial = BytesMut::from(&input[..]);
+            // Nothing came: what is kept stays as it is.
+            if input.len() != before || result.is_ready() {
+                self.keep(&input);
             }
             input.clear();
             READ_BUFFER.set(input);
         }
-        if self.partial.is_empty() {
-            self.partial = BytesMut::new();
-        }
         result
+    }
+
+    /// Keeps the beginning of a packet, in memory of its own.
+    fn keep(&mut self, rest: &[u8]) {
+        self.partial = (!rest.is_empty()).then(|| Box::new(BytesMut::from(rest)));
     }
 
     /// Handles every whole packet in `input`; what they bring about leaves when all are handled.
     fn handle(&mut self, seat: &Seat, input: &mut BytesMut) -> Result<(), Ending> {
-        let now = seat.broker.clock.now();
+        let now = seat.broker().clock.now();
         seat.connection.heard(now);
-        let batch = Batch::begin(&seat.broker);
+        let batch = Batch::begin(seat.broker());
         loop {
             match self.decoder.decode(input) {
                 Ok(Some(packet)) => packets::handle(seat, packet, now)?,
@@ -192,5 +266,15 @@ async fn linger(connection: Arc<Connection>, mut socket: OwnedReadHalf) {
             Ok(0) | Err(_) => return,
             Ok(_) => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Task;
+
+    #[test]
+    fn an_idle_connection_costs_a_small_task() {
+        assert!(size_of::<Task>() <= 64, "{}", size_of::<Task>());
     }
 }
