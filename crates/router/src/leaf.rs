@@ -244,46 +244,73 @@ impl<K> Shared<K> {
 
 pub(crate) type Groups<K> = HashMap<Box<str>, Shared<K>, RandomState>;
 
-/// What one pattern leads to.
+/// What one pattern leads to. As small as one subscriber, because that is what most are.
 #[derive(Debug)]
-pub(crate) struct Leaf<K> {
-    pub(crate) plain: Subscribers<K>,
-    /// Boxed because few patterns have any.
-    pub(crate) groups: Option<Box<Groups<K>>>,
+pub(crate) enum Leaf<K> {
+    Plain(Subscribers<K>),
+    Shared(Box<PlainAndShared<K>>),
+}
+
+#[derive(Debug)]
+pub(crate) struct PlainAndShared<K> {
+    plain: Subscribers<K>,
+    groups: Groups<K>,
 }
 
 impl<K> Default for Leaf<K> {
     fn default() -> Self {
-        Self { plain: Subscribers::None, groups: None }
+        Self::Plain(Subscribers::None)
     }
 }
 
 impl<K: Clone + Eq + Hash> Leaf<K> {
     pub(crate) fn is_empty(&self) -> bool {
-        self.plain.is_empty() && self.groups.is_none()
+        matches!(self, Self::Plain(Subscribers::None))
+    }
+
+    pub(crate) fn plain(&self) -> &Subscribers<K> {
+        match self {
+            Self::Plain(plain) => plain,
+            Self::Shared(both) => &both.plain,
+        }
+    }
+
+    pub(crate) fn groups(&self) -> Option<&Groups<K>> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Shared(both) => Some(&both.groups),
+        }
     }
 
     /// The plain subscribers or those of a group, which is made if it is new.
     pub(crate) fn make_subscribers(&mut self, group: Option<&str>) -> &mut Subscribers<K> {
-        match group {
-            None => &mut self.plain,
-            Some(name) => &mut self.groups.get_or_insert_default().entry(name.into()).or_default().members,
+        if let (Self::Plain(plain), Some(_)) = (&mut *self, group) {
+            let plain = mem::take(plain);
+            *self = Self::Shared(Box::new(PlainAndShared { plain, groups: Groups::default() }));
+        }
+        match (self, group) {
+            (Self::Shared(both), Some(name)) => &mut both.groups.entry(name.into()).or_default().members,
+            (Self::Shared(both), None) => &mut both.plain,
+            (Self::Plain(plain), _) => plain,
         }
     }
 
     /// The plain subscribers or those of a group, if there is such a group.
     pub(crate) fn subscribers_mut(&mut self, group: Option<&str>) -> Option<&mut Subscribers<K>> {
-        match group {
-            None => Some(&mut self.plain),
-            Some(name) => Some(&mut self.groups.as_mut()?.get_mut(name)?.members),
+        match (self, group) {
+            (Self::Plain(plain), None) => Some(plain),
+            (Self::Plain(_), Some(_)) => None,
+            (Self::Shared(both), None) => Some(&mut both.plain),
+            (Self::Shared(both), Some(name)) => Some(&mut both.groups.get_mut(name)?.members),
         }
     }
 
     pub(crate) fn drop_group(&mut self, name: &str) {
-        let Some(groups) = &mut self.groups else { return };
+        let Self::Shared(both) = self else { return };
+        let PlainAndShared { plain, groups } = &mut **both;
         groups.remove(name);
         if groups.is_empty() {
-            self.groups = None;
+            *self = Self::Plain(mem::take(plain));
         } else if groups.len() < groups.capacity() / 4 {
             // A match walks the table, holes and all.
             groups.shrink_to(groups.len() * 2);

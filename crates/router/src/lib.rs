@@ -34,6 +34,7 @@ mod retained;
 mod router;
 mod seek;
 mod shapes;
+mod text;
 
 pub use matches::{Group, Match, Matches};
 pub use retained::Retained;

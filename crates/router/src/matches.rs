@@ -4,7 +4,7 @@ use std::hash::Hash;
 
 use mqtt_codec::Qos;
 
-use crate::leaf::{Entry, Leaf, Snapshot};
+use crate::leaf::{Entry, Groups, Leaf, Snapshot};
 use crate::merge::Merge;
 use crate::shapes::Scratch;
 
@@ -128,13 +128,13 @@ impl<K: Clone + Eq + Hash> Found<K> {
 
     /// Takes what a matching pattern leads to.
     pub(crate) fn add(&mut self, leaf: &Leaf<K>, publisher: Option<&K>) {
-        if let Some(list) = leaf.plain.snapshot() {
+        if let Some(list) = leaf.plain().snapshot() {
             if self.publisher.is_none() && list.has_no_local() {
                 self.publisher = publisher.cloned();
             }
             self.lists.push(list);
         }
-        for group in leaf.groups.iter().flat_map(|groups| groups.values()) {
+        for group in leaf.groups().into_iter().flat_map(Groups::values) {
             let members = group.members.snapshot();
             self.groups.extend(members.map(|members| FoundGroup { members, turn: group.next_turn() }));
         }

@@ -12,6 +12,7 @@ use mqtt_codec::{Filter, Qos, Topic};
 use crate::Matches;
 use crate::leaf::{Entry, Leaf};
 use crate::shapes::{Scratch, Shape, Shapes};
+use crate::text::Text;
 
 /// More than there are workers on any machine, so that two seldom want the same lock.
 const SHARDS: usize = 64;
@@ -56,7 +57,7 @@ pub struct Full;
 #[derive(Debug)]
 pub struct Router<K> {
     /// By pattern. No leaf is empty.
-    leaves: DashMap<Box<str>, Leaf<K>, RandomState>,
+    leaves: DashMap<Text, Leaf<K>, RandomState>,
     /// Of all patterns in `leaves`; changed under the pattern's shard lock.
     shapes: Shapes,
     filters: AtomicUsize,
@@ -80,7 +81,7 @@ impl<K: Clone + Eq + Hash> Router<K> {
     pub fn subscribe(&self, filter: &Filter, key: K, options: Options) -> Result<bool, Full> {
         let entry = Entry::new(key, options);
         let pattern = filter.pattern();
-        if let Some(mut leaf) = self.leaves.get_mut(pattern) {
+        if let Some(mut leaf) = self.leaves.get_mut(pattern.as_bytes()) {
             return Ok(self.insert(&mut leaf, filter.group(), entry));
         }
         match self.leaves.entry(pattern.into()) {
@@ -100,7 +101,8 @@ impl<K: Clone + Eq + Hash> Router<K> {
     /// False if there was no such subscription.
     pub fn unsubscribe(&self, filter: &Filter, key: &K) -> bool {
         let mut found = false;
-        self.leaves.remove_if_mut(filter.pattern(), |pattern, leaf| {
+        let pattern = filter.pattern();
+        self.leaves.remove_if_mut(pattern.as_bytes(), |_, leaf| {
             found = self.remove(leaf, filter.group(), key);
             let empty = leaf.is_empty();
             if empty && let Some(shape) = Shape::of(pattern) {
@@ -170,12 +172,13 @@ impl<K: Clone + Eq + Hash> Router<K> {
     fn for_each_list(&self, mut visit: impl FnMut(&str, &[Entry<K>])) {
         let mut text = String::new();
         for leaf in &self.leaves {
-            if !leaf.plain.is_empty() {
-                visit(leaf.key(), leaf.plain.entries());
+            let pattern = leaf.key().as_str();
+            if !leaf.plain().is_empty() {
+                visit(pattern, leaf.plain().entries());
             }
-            for (name, group) in leaf.groups.iter().flat_map(|groups| groups.iter()) {
+            for (name, group) in leaf.groups().into_iter().flatten() {
                 text.clear();
-                write!(text, "$share/{name}/{}", leaf.key()).expect("a String takes any text");
+                write!(text, "$share/{name}/{pattern}").expect("a String takes any text");
                 visit(&text, group.members.entries());
             }
         }
@@ -184,7 +187,7 @@ impl<K: Clone + Eq + Hash> Router<K> {
     /// Calls `hit` with each leaf whose pattern matches, until it says false. The leaf's shard is locked meanwhile.
     fn look_up(&self, topic: &Topic, scratch: &mut Scratch, mut hit: impl FnMut(&Leaf<K>) -> bool) {
         let topic = topic.as_str();
-        let mut look = |pattern: &str| self.leaves.get(pattern).is_none_or(|leaf| hit(&leaf));
+        let mut look = |pattern: &str| self.leaves.get(pattern.as_bytes()).is_none_or(|leaf| hit(&leaf));
         if !look(topic) {
             return;
         }

@@ -83,6 +83,27 @@ pub(crate) struct Scratch {
     pattern: String,
 }
 
+/// Appends where the slashes are.
+///
+/// Eight bytes at a time: byte by byte this was a sixth of a match.
+fn push_slashes(text: &[u8], at: &mut Vec<u32>) {
+    const LOW: u64 = u64::from_ne_bytes([0x7f; 8]);
+    const SLASHES: u64 = u64::from_ne_bytes([b'/'; 8]);
+    let (words, rest) = text.as_chunks::<8>();
+    let mut start = 0;
+    for word in words {
+        let differs = u64::from_le_bytes(*word) ^ SLASHES;
+        // The high bit of each byte that does not differ; adding to the low ones carries into no neighbour.
+        let mut found = !(((differs & LOW) + LOW) | differs | LOW);
+        while found != 0 {
+            at.push(start + found.trailing_zeros() / 8);
+            found &= found - 1;
+        }
+        start += 8;
+    }
+    at.extend((start..).zip(rest).filter(|&(_, &byte)| byte == b'/').map(|(slash, _)| slash));
+}
+
 /// All shapes at one moment, in an order that brings those together which fit a topic.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
@@ -101,7 +122,7 @@ impl Table {
     pub(crate) fn patterns(&self, topic: &str, scratch: &mut Scratch, mut visit: impl FnMut(&str) -> bool) {
         let Scratch { ends, pattern } = scratch;
         ends.clear();
-        ends.extend(topic.bytes().enumerate().filter(|&(_, byte)| byte == b'/').map(|(at, _)| at as u32));
+        push_slashes(topic.as_bytes(), ends);
         ends.push(topic.len() as u32);
         let levels = ends.len() as u32;
         let dollar = topic.starts_with('$');
@@ -207,6 +228,16 @@ mod tests {
         assert_eq!(patterns(&["+/#", "#", "x/#"], "a/b"), ["#", "a/#", "+/#"]);
         assert_eq!(patterns(&["x/y/#"], "ä/ö"), ["ä/ö/#"]);
         assert_eq!(patterns(&["/#"], "/"), ["/#"]);
+    }
+
+    #[test]
+    fn all_slashes_are_found() {
+        for text in ["/", "a/b", "////////", "0.12/.0/", "ö/¯/\u{12f}/0./", "/0123456/0123456/", "abcdefgh/abcdefgh/0"]
+        {
+            let mut found = Vec::new();
+            push_slashes(text.as_bytes(), &mut found);
+            assert_eq!(found, Vec::from_iter(text.match_indices('/').map(|(at, _)| at as u32)), "{text}");
+        }
     }
 
     #[test]

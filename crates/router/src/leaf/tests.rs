@@ -21,7 +21,7 @@ fn check(subscribers: &Subscribers<u32>, expected: impl IntoIterator<Item = u32>
 
 #[test]
 fn a_leaf_is_small() {
-    assert_eq!(size_of::<Leaf<u64>>(), 24);
+    assert_eq!(size_of::<Leaf<u64>>(), 16);
 }
 
 #[test]

@@ -1,0 +1,180 @@
+//! What a match, a fan-out, coming and going, and a search for retained messages cost.
+
+use std::hint::black_box;
+
+use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
+use mqtt_codec::{Filter, Topic};
+use mqtt_router::{Limits, Matches, Options, Retained, Router};
+
+/// Topics published to in turn: enough that a big router's memory is not all in the cache.
+const TOPICS: usize = 65_536;
+
+/// A fleet: vehicles in depots of regions, each with some readings.
+struct Vehicle(usize);
+
+impl Vehicle {
+    fn path(&self) -> String {
+        let Self(number) = self;
+        format!("fleet/region-{:02}/depot-{:03}/vehicle-{number:07}", number % 16, number / 16 % 200)
+    }
+
+    fn topic(&self, reading: usize) -> Topic {
+        let reading = ["position", "engine/temperature", "battery/charge", "door"][reading % 4];
+        topic(format!("{}/{reading}", self.path()))
+    }
+}
+
+fn topic(text: String) -> Topic {
+    Topic::new(text).expect("a topic")
+}
+
+fn filter(text: String) -> Filter {
+    Filter::new(text).expect("a filter")
+}
+
+/// Four of five filters are exact, the fifth is one of five wildcard shapes.
+fn fleet_filter(number: usize) -> Filter {
+    let vehicle = Vehicle(number / 5);
+    let path = vehicle.path();
+    match number % 5 {
+        0..4 => filter(vehicle.topic(number % 5).to_string()),
+        _ => {
+            let Vehicle(number) = vehicle;
+            filter(match number % 5 {
+                0 => format!("{path}/#"),
+                1 => format!("{path}/+"),
+                2 => format!("{path}/+/temperature"),
+                3 => format!("fleet/+/+/vehicle-{number:07}/position"),
+                _ => format!("fleet/+/+/vehicle-{number:07}/#"),
+            })
+        }
+    }
+}
+
+fn fleet(filters: usize) -> Router<u64> {
+    let router = Router::new(Limits::default());
+    for number in 0..filters {
+        let subscribed = router.subscribe(&fleet_filter(number), number as u64, Options::default());
+        subscribed.expect("five shapes are allowed");
+    }
+    router
+}
+
+/// In an order that has nothing to do with the order of subscribing.
+fn shuffled(below: usize) -> impl Iterator<Item = usize> {
+    let mut state = 1_usize;
+    std::iter::repeat_with(move || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    })
+}
+
+fn matching(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("router/match");
+    for filters in [1_000, 100_000, 1_000_000] {
+        let router = fleet(filters);
+        let known: Vec<Topic> =
+            shuffled(filters).map(|number| Vehicle(number / 5).topic(number)).take(TOPICS).collect();
+        let unknown: Vec<Topic> =
+            shuffled(filters).map(|number| Vehicle(number + filters).topic(number)).take(TOPICS).collect();
+        for (name, topics) in [("subscribed", known), ("unsubscribed", unknown)] {
+            let mut topics = topics.iter().cycle();
+            let mut found = Matches::default();
+            group.bench_function(BenchmarkId::new(name, filters), |bencher| {
+                bencher.iter(|| {
+                    router.matches(topics.next().expect("a cycle"), None, &mut found);
+                    found.iter().map(|one| *one.key).sum::<u64>()
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+fn fan_out(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("router/fan-out");
+    let all = filter("all".to_owned());
+    let published = topic("all".to_owned());
+    let mut found = Matches::default();
+    for overlapping in [0, 1, 1000] {
+        let router = Router::new(Limits::default());
+        for key in 0..1000_u64 {
+            router.subscribe(&all, key, Options::default()).expect("no wildcard");
+        }
+        for key in 0..overlapping {
+            router.subscribe(&filter("+".to_owned()), key, Options::default()).expect("one shape");
+        }
+        group.bench_function(BenchmarkId::new("1000, overlapping", overlapping), |bencher| {
+            bencher.iter(|| {
+                router.matches(&published, None, &mut found);
+                found.iter().map(|one| *one.key).sum::<u64>()
+            });
+        });
+    }
+    group.finish();
+}
+
+fn coming_and_going(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("router/subscribe+unsubscribe");
+    let router = fleet(100_000);
+    let big = filter("big/#".to_owned());
+    for key in 0..100_000 {
+        router.subscribe(&big, key, Options::default()).expect("one shape");
+    }
+    let filters = [
+        ("exact", filter("fleet/new".to_owned())),
+        ("wildcard", filter("fleet/+/+/vehicle-x/#".to_owned())),
+        ("new shape", filter("+/+/fleet/+/x".to_owned())),
+        ("among 100,000", big),
+        ("shared", filter("$share/group/fleet/new".to_owned())),
+    ];
+    for (name, filter) in filters {
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                router.subscribe(&filter, u64::MAX, Options::default()).expect("few shapes");
+                router.unsubscribe(&filter, &u64::MAX)
+            });
+        });
+    }
+    group.finish();
+}
+
+fn retained(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("router/retained");
+    let retained = Retained::new(1_000_000);
+    for number in 0..400_000 {
+        retained.insert(&Vehicle(number / 4).topic(number), number as u64).expect("room for it");
+    }
+    let path = Vehicle(4711).path();
+    let filters = [
+        ("exact", format!("{path}/door")),
+        ("one vehicle", format!("{path}/#")),
+        ("one reading of a depot", "fleet/region-03/depot-007/+/battery/charge".to_owned()),
+        ("one vehicle of any depot", "fleet/+/+/vehicle-0004711/position".to_owned()),
+        ("nothing", "fleet/region-03/+/+/nothing".to_owned()),
+        ("all 400,000", "#".to_owned()),
+    ];
+    for (name, text) in filters {
+        let filter = filter(text);
+        group.bench_function(name, |bencher| {
+            bencher.iter_batched_ref(
+                Vec::new,
+                |found| retained.matching(black_box(&filter), found),
+                BatchSize::SmallInput,
+            );
+        });
+    }
+    let replaced = Vehicle(4711).topic(0);
+    group.bench_function("replace", |bencher| bencher.iter(|| retained.insert(&replaced, 1)));
+    let new = topic("fleet/new".to_owned());
+    group.bench_function("insert+remove", |bencher| {
+        bencher.iter(|| {
+            retained.insert(&new, 1).expect("room for it");
+            retained.remove(&new)
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, matching, fan_out, coming_and_going, retained);
+criterion_main!(benches);
