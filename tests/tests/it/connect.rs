@@ -203,6 +203,17 @@ async fn connack_tells_the_limits() {
     assert_eq!(told.session_expiry(), Some(50), "another than the client asked for [MQTT-3.2.2.3.2]");
 }
 
+/// [MQTT-3.1.2-24]: not even CONNACK may be larger than the client takes.
+#[tokio::test]
+async fn a_client_that_takes_no_connack_gets_none() {
+    let Some(broker) = Broker::with(|_| {}).await else { return };
+    let asked = Connect { properties: [Property::MaximumPacketSize(2)].into(), ..connect(Version::V5, "tiny") };
+    let mut client = Client::open(broker.addr, Version::V5).await;
+    client.send(Packet::Connect(Box::new(asked))).await;
+    client.expect_end().await;
+    broker.lives().await;
+}
+
 #[tokio::test]
 async fn a_silent_connection_is_closed_after_the_connect_timeout() {
     let Some(broker) = Broker::with(|config| config.mqtt.connect_timeout = Duration::from_millis(100)).await else {

@@ -1,6 +1,8 @@
 //! What outlives a connection.
 
-use mqtt_codec::{Ack, Connect, Message, Packet, Properties, Property, Publish, Qos, ReasonCode, Version, Will};
+use mqtt_codec::{
+    Ack, Connect, Disconnect, Message, Packet, Properties, Property, Publish, Qos, ReasonCode, Version, Will,
+};
 
 use crate::{
     broker::Broker,
@@ -240,6 +242,36 @@ async fn a_session_is_gone_when_its_time_is_up() {
     let mut publisher = Client::connect(broker.addr, Version::V5, "publisher").await;
     let reason = publisher.publish(message("a", "x", Qos::AtLeastOnce)).await;
     assert_eq!(reason, ReasonCode::NoMatchingSubscribers, "subscriptions end with the session");
+}
+
+/// What the first connection said last comes before what the second says first, however fast it follows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_disconnect_right_before_a_reconnect_counts() {
+    let Some(broker) = Broker::with(|_| {}).await else { return };
+    for round in 0..300 {
+        let (mut first, _) = Client::connect_with(broker.addr, keeping(Version::V5, "quick")).await;
+        let bye = Disconnect { reason: ReasonCode::Success, properties: [Property::SessionExpiry(0)].into() };
+        first.send(Packet::Disconnect(bye)).await;
+        drop(first);
+        let (second, connack) = Client::connect_with(broker.addr, keeping(Version::V5, "quick")).await;
+        assert!(!connack.session_present, "in round {round}");
+        second.leave_with(ReasonCode::Success, [Property::SessionExpiry(0)].into()).await;
+    }
+}
+
+/// So does a message.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_publish_right_before_a_reconnect_is_routed() {
+    let Some(broker) = Broker::with(|_| {}).await else { return };
+    let mut watcher = Client::connect(broker.addr, Version::V5, "watcher").await;
+    watcher.subscribe("last", Qos::AtLeastOnce).await;
+    for round in 0..300 {
+        let mut first = Client::connect(broker.addr, Version::V3_1_1, "quick").await;
+        first.send_publish(message("last", round.to_string(), Qos::AtMostOnce)).await;
+        let second = Client::connect(broker.addr, Version::V3_1_1, "quick").await;
+        assert_eq!(watcher.take_text().await, round.to_string());
+        second.leave().await;
+    }
 }
 
 #[tokio::test]
