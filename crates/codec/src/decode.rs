@@ -82,6 +82,11 @@ impl Decoder {
         if input.len() < size {
             return Ok(None);
         }
+        if packet_type == PacketType::Publish
+            && let Some(version) = self.version
+        {
+            return publish::publish(header, input, version, self.role);
+        }
         let mut frame = input.split_to(size).freeze();
         frame.advance(header.len);
         self.packet(packet_type, first & 0x0F, frame).map(Some)
@@ -93,9 +98,6 @@ impl Decoder {
             self.version.get_or_insert(connect.version);
             return Ok(Packet::Connect(Box::new(connect)));
         };
-        if packet_type == PacketType::Publish {
-            return publish::publish(flags, frame, version, self.role).map(Packet::Publish);
-        }
         let body = Body { packet_type, version, role: self.role, frame: Frame(&frame) };
         Ok(match packet_type {
             PacketType::ConnAck => Packet::ConnAck(body.parse(ack::conn_ack)?),

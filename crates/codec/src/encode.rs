@@ -23,14 +23,15 @@ impl Packet {
     /// Appends this packet to `out`; on error `out` is as it was.
     ///
     /// What a version has no place for is left out: properties and reasons before MQTT 5, and the whole of an AUTH.
+    #[inline]
     pub fn encode(&self, version: Version, out: &mut BytesMut) -> Result<(), TooLarge> {
-        if let Self::Publish(publish) = self {
-            let head = publish.head();
-            out.reserve(head.encoded_len(version));
-            head.encode(version, out)?;
-            out.extend_from_slice(&publish.payload);
-            return Ok(());
+        match self {
+            Self::Publish(publish) => publish.encode(version, out),
+            _ => self.encode_other(version, out),
         }
+    }
+
+    fn encode_other(&self, version: Version, out: &mut BytesMut) -> Result<(), TooLarge> {
         if self.is_unknown_to(version) {
             return Ok(());
         }
@@ -79,7 +80,7 @@ impl Packet {
         match self {
             Self::Connect(connect) => connect_len(connect),
             Self::ConnAck(ack) => 2 + properties_len(&ack.properties, version),
-            Self::Publish(publish) => publish.head().remaining_len(version),
+            Self::Publish(_) => unreachable!("written by its head"),
             Self::PubAck(ack) | Self::PubRec(ack) | Self::PubRel(ack) | Self::PubComp(ack) => {
                 2 + reason_len(ack.reason, &ack.properties, version)
             }
@@ -111,7 +112,7 @@ impl Packet {
                 out.put_u8(if v5 { ack.reason.as_u8() } else { ack.reason.as_return_code() });
                 put_properties(&ack.properties, version, out);
             }
-            Self::Publish(publish) => publish.head().body(version, out),
+            Self::Publish(_) => unreachable!("written by its head"),
             Self::PubAck(ack) | Self::PubRec(ack) | Self::PubRel(ack) | Self::PubComp(ack) => {
                 put_id(ack.packet_id, out);
                 put_reason(ack.reason, &ack.properties, version, out);

@@ -77,7 +77,7 @@ pub enum DecodeError {
     /// [MQTT-3.3.1-2]
     #[error("DUP in a PUBLISH with QoS 0")]
     Dup,
-    /// A PUBLISH with neither a topic nor an alias.
+    /// A PUBLISH with neither a topic nor (in MQTT 5) an alias.
     #[error("neither a topic nor a topic alias")]
     NoTopic,
     /// [MQTT-4.7.3-1] [MQTT-3.3.2-2]

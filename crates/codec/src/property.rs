@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 
 pub(crate) mod id;
-mod wire;
+pub(crate) mod wire;
 
 use wire::{Raw, RawValue};
 
@@ -61,10 +61,6 @@ impl Properties {
         })
     }
 
-    pub(crate) fn has(&self, id: u8) -> bool {
-        self.find(id).is_some()
-    }
-
     fn find(&self, id: u8) -> Option<RawValue<'_>> {
         self.raw().find(|raw| raw.id == id).map(|raw| raw.value)
     }
@@ -113,6 +109,8 @@ impl std::fmt::Debug for Properties {
     }
 }
 
+/// Strings and data are cut to the 65,535 bytes that fit, subscription ids to the 268,435,455 that can be written;
+/// whether a packet may have these properties is for the caller to know.
 impl FromIterator<Property> for Properties {
     fn from_iter<I: IntoIterator<Item = Property>>(iter: I) -> Self {
         let mut out = BytesMut::new();
@@ -276,3 +274,6 @@ first! {
     /// [`Will::delay`]: crate::Will::delay
     will_delay: WILL_DELAY, find_u32 -> u32;
 }
+
+#[cfg(test)]
+mod tests;

@@ -34,12 +34,18 @@ impl From<DecodeError> for nom::Err<Failure> {
 
 /// Ends a parser's run: all of the input must be used up.
 pub(crate) fn finish<T>(parsed: Parsed<'_, T>) -> Result<T, DecodeError> {
-    match parsed {
-        Ok(([], value)) => Ok(value),
-        Ok((rest, _)) => Err(DecodeError::TrailingBytes(rest.len() as u32)),
-        Err(nom::Err::Error(Failure(error)) | nom::Err::Failure(Failure(error))) => Err(error),
-        Err(nom::Err::Incomplete(_)) => Err(DecodeError::Truncated),
+    match unwrap(parsed)? {
+        ([], value) => Ok(value),
+        (rest, _) => Err(DecodeError::TrailingBytes(rest.len() as u32)),
     }
+}
+
+/// What a parser read and what it left.
+pub(crate) fn unwrap<T>(parsed: Parsed<'_, T>) -> Result<(&[u8], T), DecodeError> {
+    parsed.map_err(|error| match error {
+        nom::Err::Error(Failure(error)) | nom::Err::Failure(Failure(error)) => error,
+        nom::Err::Incomplete(_) => DecodeError::Truncated,
+    })
 }
 
 /// A variable byte integer's value and length; `None`: more bytes are needed. [MQTT-1.5.5-1]

@@ -1,54 +1,89 @@
 //! PUBLISH.
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, BytesMut};
+use bytestring::ByteString;
 
+use super::FixedHeader;
 use crate::property::id::{self, Ids};
-use crate::property::properties;
-use crate::read::{self, Failure, Frame, Parsed};
-use crate::{DecodeError, PacketId, PacketType, Properties, Publish, Qos, Role, Topic, Version};
+use crate::property::wire;
+use crate::read::{self, Parsed};
+use crate::topic::check_topic;
+use crate::{DecodeError, Packet, PacketId, PacketType, Properties, Publish, Qos, Role, TextError, Topic, Version};
 
-/// What stands before the payload.
-struct Head {
-    topic: Option<Topic>,
+/// What stands before the payload, still as bytes.
+struct Head<'a> {
+    topic: &'a [u8],
     packet_id: Option<PacketId>,
-    properties: Properties,
+    properties: &'a [u8],
 }
 
-pub(super) fn publish(flags: u8, mut frame: Bytes, version: Version, role: Role) -> Result<Publish, DecodeError> {
+/// Takes a PUBLISH that is all there off `input`.
+///
+/// This is where a broker's reading time goes, so it is written for that: all is checked in place, and only what is
+/// right is split off, once.
+pub(super) fn publish(
+    header: FixedHeader,
+    input: &mut BytesMut,
+    version: Version,
+    role: Role,
+) -> Result<Option<Packet>, DecodeError> {
     // [MQTT-3.3.1-4]
-    let qos = Qos::from_u8(flags >> 1 & 0b11).ok_or(DecodeError::PublishQos)?;
-    let dup = flags & 0b1000 != 0;
-    let retain = flags & 0b0001 != 0;
+    let qos = Qos::from_u8(header.first >> 1 & 0b11).ok_or(DecodeError::PublishQos)?;
+    let dup = header.first & 0b1000 != 0;
     // [MQTT-3.3.1-2]
     if dup && qos == Qos::AtMostOnce {
         return Err(DecodeError::Dup);
     }
-    let (payload, head) = match head(Frame(&frame), qos, version, role) {
-        Ok((rest, head)) => (rest.len(), head),
-        Err(nom::Err::Error(Failure(error)) | nom::Err::Failure(Failure(error))) => return Err(error),
-        Err(nom::Err::Incomplete(_)) => return Err(DecodeError::Truncated),
+    let body = &input[header.len..header.packet_size()];
+    let (payload, head) = read::unwrap(head(body, qos, version, role))?;
+    let (topic_len, packet_id, properties_len) = (head.topic.len(), head.packet_id, head.properties.len());
+    let payload_len = payload.len();
+
+    let mut frame = input.split_to(header.packet_size()).freeze();
+    let topic = match topic_len {
+        0 => None,
+        len => Some(frame.slice(header.len + 2..header.len + 2 + len)),
     };
-    frame.advance(frame.len() - payload);
-    let Head { topic, packet_id, properties } = head;
-    Ok(Publish { dup, qos, retain, topic, packet_id, properties, payload: frame })
+    let before_payload = frame.len() - payload_len;
+    let properties = match properties_len {
+        0 => Properties::EMPTY,
+        len => Properties(frame.slice(before_payload - len..before_payload)),
+    };
+    frame.advance(before_payload);
+    let topic = match topic {
+        None => None,
+        Some(bytes) => {
+            let Ok(text) = ByteString::try_from(bytes) else { return Err(DecodeError::Text(TextError::Utf8)) };
+            check_topic(&text).map_err(DecodeError::Topic)?;
+            Some(Topic::trusted(text))
+        }
+    };
+    let retain = header.first & 0b0001 != 0;
+    Ok(Some(Packet::Publish(Publish { dup, qos, retain, topic, packet_id, properties, payload: frame })))
 }
 
-fn head(frame: Frame<'_>, qos: Qos, version: Version, role: Role) -> Parsed<'_, Head> {
-    let (input, topic) = read::binary(frame.0)?;
+fn head(input: &[u8], qos: Qos, version: Version, role: Role) -> Parsed<'_, Head<'_>> {
+    let (input, topic) = read::binary(input)?;
     let (input, packet_id) = match qos {
         Qos::AtMostOnce => (input, None),
         _ => read::packet_id(PacketType::Publish)(input).map(|(rest, id)| (rest, Some(id)))?,
     };
-    let (input, properties) = properties(frame, version, Ids::PUBLISH)(input)?;
-    if !properties.is_empty() && role == Role::Server && properties.has(id::SUBSCRIPTION_ID) {
-        // [MQTT-3.3.4-6]
-        return Err(DecodeError::SubscriptionIdFromClient.into());
-    }
-    let topic = match topic {
-        [] if properties.has(id::TOPIC_ALIAS) => None,
-        // Section 3.3.2.1 makes it a protocol error in MQTT 5; before, an empty topic is simply not a topic.
-        [] if version == Version::V5 => return Err(DecodeError::NoTopic.into()),
-        _ => Some(frame.topic(topic)?),
+    let (input, properties) = match input {
+        _ if version < Version::V5 => (input, &[][..]),
+        [0, rest @ ..] => (rest, &[][..]),
+        _ => read::section(input)?,
     };
+    let mut alias = false;
+    if !properties.is_empty() {
+        let ids = wire::check(properties, Ids::PUBLISH)?;
+        if role == Role::Server && ids.has(id::SUBSCRIPTION_ID) {
+            // [MQTT-3.3.4-6]
+            return Err(DecodeError::SubscriptionIdFromClient.into());
+        }
+        alias = ids.has(id::TOPIC_ALIAS);
+    }
+    if topic.is_empty() && !alias {
+        return Err(DecodeError::NoTopic.into());
+    }
     Ok((input, Head { topic, packet_id, properties }))
 }

@@ -250,7 +250,7 @@ fn publish_flags_and_id() {
 #[test]
 fn publish_goes_to_a_topic() {
     refused(0x30, b"\0\0\0payload", DecodeError::NoTopic, 0x82);
-    refused_311(0x30, b"\0\0payload", DecodeError::Topic(TopicError::Empty), 0x81);
+    refused_311(0x30, b"\0\0payload", DecodeError::NoTopic, 0x82);
     for (topic, error) in [
         (&b"+opic"[..], DecodeError::Topic(TopicError::Wildcard)),
         (b"topi#", DecodeError::Topic(TopicError::Wildcard)),

@@ -36,40 +36,64 @@ pub struct PublishHead<'a> {
 impl PublishHead<'_> {
     /// Bytes of the whole packet, payload included.
     pub fn encoded_len(&self, version: Version) -> usize {
-        let remaining = self.remaining_len(version);
+        let remaining = self.remaining_len(version, self.properties_len());
         1 + var_int_len(remaining) + remaining
     }
 
     /// Appends all but the payload, which the caller appends or sends from where it is; on error `out` is as it was.
     pub fn encode(&self, version: Version, out: &mut BytesMut) -> Result<(), TooLarge> {
-        let remaining = self.remaining_len(version);
+        self.put(version, 0, out)
+    }
+
+    /// [`Self::encode`], with room for `more` bytes behind.
+    // Inlined, because else all fields of `self` go through memory: a third of the time of a small message.
+    #[inline(always)]
+    fn put(&self, version: Version, more: usize, out: &mut BytesMut) -> Result<(), TooLarge> {
+        let properties_len = self.properties_len();
+        let remaining = self.remaining_len(version, properties_len);
         if remaining > MAX_VAR_INT as usize {
             return Err(TooLarge(remaining));
         }
         if self.topic.len() > usize::from(u16::MAX) {
             return Err(TooLarge(self.topic.len()));
         }
-        out.reserve(1 + var_int_len(remaining) + remaining - self.payload_len);
-        out.put_u8(self.first_byte());
-        var_int(out, remaining as u32);
-        self.body(version, out);
-        Ok(())
-    }
-
-    pub(super) fn remaining_len(&self, version: Version) -> usize {
-        let packet_id = if self.qos == Qos::AtMostOnce { 0 } else { 2 };
-        let properties = if version == Version::V5 { section_len(self.properties_len()) } else { 0 };
-        2 + self.topic.len() + packet_id + properties + self.payload_len
-    }
-
-    pub(super) fn body(&self, version: Version, out: &mut BytesMut) {
-        super::put_binary(self.topic.as_bytes(), out);
+        out.reserve(1 + 4 + remaining - self.payload_len + more);
+        self.put_fixed_header(remaining, out);
+        out.extend_from_slice(self.topic.as_bytes());
         if self.qos != Qos::AtMostOnce {
             // A caller's mistake reaches the peer as packet id 0, which it refuses.
             out.put_u16(self.packet_id.map_or(0, PacketId::as_u16));
         }
-        if version == Version::V5 {
-            self.put_properties(out);
+        match (version, properties_len) {
+            (Version::V3_1 | Version::V3_1_1, _) => {}
+            (Version::V5, 0) => out.put_u8(0),
+            (Version::V5, len) => self.put_properties(len, out),
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn remaining_len(&self, version: Version, properties_len: usize) -> usize {
+        let packet_id = if self.qos == Qos::AtMostOnce { 0 } else { 2 };
+        let properties = if version == Version::V5 { section_len(properties_len) } else { 0 };
+        2 + self.topic.len() + packet_id + properties + self.payload_len
+    }
+
+    /// The fixed header and the length of the topic: in one go, as this is written for every message.
+    #[inline]
+    fn put_fixed_header(&self, remaining: usize, out: &mut BytesMut) {
+        let first = self.first_byte();
+        let [high, low] = (self.topic.len() as u16).to_be_bytes();
+        match remaining {
+            0..=0x7F => out.extend_from_slice(&[first, remaining as u8, high, low]),
+            0x80..=0x3FFF => {
+                out.extend_from_slice(&[first, remaining as u8 | 0x80, (remaining >> 7) as u8, high, low]);
+            }
+            _ => {
+                out.put_u8(first);
+                var_int(out, remaining as u32);
+                out.extend_from_slice(&[high, low]);
+            }
         }
     }
 
@@ -77,6 +101,7 @@ impl PublishHead<'_> {
         (PacketType::Publish as u8) << 4 | (self.dup as u8) << 3 | (self.qos as u8) << 1 | self.retain as u8
     }
 
+    #[inline]
     fn properties_len(&self) -> usize {
         let alias = if self.topic_alias.is_some() { 3 } else { 0 };
         let expiry = if self.message_expiry.is_some() { 5 } else { 0 };
@@ -84,8 +109,8 @@ impl PublishHead<'_> {
         alias + expiry + ids + self.properties.encoded_len()
     }
 
-    fn put_properties(&self, out: &mut BytesMut) {
-        var_int(out, self.properties_len() as u32);
+    fn put_properties(&self, len: usize, out: &mut BytesMut) {
+        var_int(out, len as u32);
         if let Some(alias) = self.topic_alias {
             out.put_u8(id::TOPIC_ALIAS);
             out.put_u16(alias);
@@ -103,6 +128,15 @@ impl PublishHead<'_> {
 }
 
 impl Publish {
+    /// Appends this packet to `out`; on error `out` is as it was.
+    #[inline]
+    pub fn encode(&self, version: Version, out: &mut BytesMut) -> Result<(), TooLarge> {
+        self.head().put(version, self.payload.len(), out)?;
+        out.extend_from_slice(&self.payload);
+        Ok(())
+    }
+
+    #[inline]
     pub(super) fn head(&self) -> PublishHead<'_> {
         PublishHead {
             dup: self.dup,

@@ -63,17 +63,12 @@ pub(crate) fn properties<'a>(
     }
 }
 
-/// Checks a whole section: afterwards all of it can be read without a mistake.
-pub(crate) fn check(mut section: &[u8], allowed: Ids) -> Result<(), DecodeError> {
+/// Checks a whole section and tells what is in it: afterwards all of it can be read without a mistake.
+pub(crate) fn check(mut section: &[u8], allowed: Ids) -> Result<Ids, DecodeError> {
     let mut seen = Ids::NONE;
     while !section.is_empty() {
-        let raw = match raw(section) {
-            Ok((rest, raw)) => {
-                section = rest;
-                raw
-            }
-            failed => return read::finish(failed).map(|_| ()),
-        };
+        let (rest, raw) = read::unwrap(raw(section))?;
+        section = rest;
         if !allowed.has(raw.id) {
             return Err(DecodeError::MisplacedProperty(raw.id));
         }
@@ -86,7 +81,7 @@ pub(crate) fn check(mut section: &[u8], allowed: Ids) -> Result<(), DecodeError>
     if seen.has(id::AUTHENTICATION_DATA) && !seen.has(id::AUTHENTICATION_METHOD) {
         return Err(DecodeError::AuthenticationDataAlone);
     }
-    Ok(())
+    Ok(seen)
 }
 
 fn may_repeat(id: u8, allowed: Ids) -> bool {
