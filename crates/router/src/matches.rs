@@ -70,6 +70,12 @@ impl<K: Clone + Eq + Hash> Matches<K> {
         self.found.groups.is_empty() && self.iter().next().is_none()
     }
 
+    /// True if no filter matched. One that brings nothing, because its subscriber does not want what it published
+    /// itself, did match.
+    pub fn is_unmatched(&self) -> bool {
+        self.found.groups.is_empty() && self.found.lists.is_empty()
+    }
+
     /// Everyone but members of shared subscriptions, each once.
     pub fn iter(&self) -> impl Iterator<Item = Match<'_, K>> {
         let Found { lists, publisher, direct, merge, .. } = &self.found;

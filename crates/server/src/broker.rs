@@ -74,12 +74,23 @@ impl Broker {
         }
     }
 
-    /// Keeps the message if it is to be retained, and routes it. Returns how many sessions took it.
-    pub(crate) fn publish(&self, publication: &Publication, publisher: Option<&ClientRef>, now: Timestamp) -> usize {
+    /// Keeps the message if it is to be retained, and routes it. As soon as it is known whether any filter matches,
+    /// and before anyone gets the message, `answer` is told.
+    pub(crate) fn publish(
+        &self,
+        publication: &Publication,
+        publisher: Option<&ClientRef>,
+        now: Timestamp,
+        answer: impl FnOnce(bool),
+    ) {
         if publication.message.retain {
             self.retain(publication);
         }
-        self.route(publication, publisher, now)
+        batch::with_matches(|matches| {
+            self.router.matches(&publication.message.topic, publisher, matches);
+            answer(!matches.is_unmatched());
+            self.deliver_all(publication, matches, now);
+        });
     }
 
     fn retain(&self, publication: &Publication) {
@@ -97,18 +108,7 @@ impl Broker {
         }
     }
 
-    fn route(&self, publication: &Publication, publisher: Option<&ClientRef>, now: Timestamp) -> usize {
-        let receivers = batch::with_matches(|matches| {
-            self.router.matches(&publication.message.topic, publisher, matches);
-            self.deliver_all(publication, matches, now)
-        });
-        if receivers == 0 {
-            count(Metric::NoSubscribers, 1);
-        }
-        receivers
-    }
-
-    fn deliver_all(&self, publication: &Publication, matches: &Matches<ClientRef>, now: Timestamp) -> usize {
+    fn deliver_all(&self, publication: &Publication, matches: &Matches<ClientRef>, now: Timestamp) {
         let mut fanout = Fanout::new(publication);
         let mut receivers = 0;
         for found in matches.iter() {
@@ -119,7 +119,9 @@ impl Broker {
             receivers += usize::from(self.deliver_to_one(|| group.candidates(), &mut fanout, now));
         }
         batch::note_traffic(receivers * publication.size());
-        receivers
+        if receivers == 0 {
+            count(Metric::NoSubscribers, 1);
+        }
     }
 
     fn deliver(&self, found: &Match<'_, ClientRef>, fanout: &mut Fanout<'_>, now: Timestamp) -> Delivered {
@@ -198,7 +200,7 @@ impl Host for Broker {
     fn publish(&self, message: Message) {
         let _batch = Batch::begin(self);
         let now = self.clock.now();
-        Self::publish(self, &Publication::new(message, now), None, now);
+        Self::publish(self, &Publication::new(message, now), None, now, |_| {});
     }
 
     fn publish_if_wanted(&self, topic: &Topic, build: &mut dyn FnMut() -> Message) -> bool {

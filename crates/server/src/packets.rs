@@ -52,38 +52,40 @@ fn superseded(seat: &Seat) -> Ending {
     seat.connection.ending().unwrap_or(Ending::gone(Reason::TakenOver))
 }
 
+/// Decides about a message, answers its publisher and routes it, in this order.
 fn publish(seat: &Seat, mut publication: Publication, receipt: Receipt, now: Timestamp) -> Result<(), Ending> {
-    let owes_answer = publication.message.qos > Qos::AtMostOnce;
-    let reason = accept(seat, &mut publication, now);
-    if owes_answer {
-        let mut state = seat.client.state.lock();
-        if !state.is_current(&seat.connection) {
-            return Err(superseded(seat));
-        }
-        let state = &mut *state;
-        state.session.acknowledge(receipt, reason, &mut state.outbox);
-        state.touch(&seat.client);
-    }
-    Ok(())
-}
-
-/// Decides about a message and routes it.
-fn accept(seat: &Seat, publication: &mut Publication, now: Timestamp) -> ReasonCode {
     let (Seat { client, connection }, broker) = (seat, seat.broker());
     let info = &connection.info;
     if let Err(refusal) = access::publish(&broker.hooks, info, &publication.message.topic) {
         count(Metric::PublishAuthError, 1);
         tracing::debug!(client_id = %client.id, topic = %publication.message.topic, rule = refusal.rule, "publish refused");
-        return refusal.code;
+        return acknowledge(seat, receipt, refusal.code);
     }
     if broker.hooks.has_interceptors() && !broker.hooks.intercept_publish(info, &mut publication.message) {
-        return ReasonCode::Success;
+        return acknowledge(seat, receipt, ReasonCode::Success);
     }
-    if broker.publish(publication, Some(client), now) == 0 {
-        ReasonCode::NoMatchingSubscribers
-    } else {
-        ReasonCode::Success
+    let mut answered = Ok(());
+    let qos = publication.message.qos;
+    broker.publish(&publication, Some(client), now, |is_matched| {
+        let reason = match qos {
+            Qos::AtMostOnce => return,
+            Qos::AtLeastOnce if !is_matched => ReasonCode::NoMatchingSubscribers,
+            Qos::AtLeastOnce | Qos::ExactlyOnce => ReasonCode::Success,
+        };
+        answered = acknowledge(seat, receipt, reason);
+    });
+    answered
+}
+
+fn acknowledge(seat: &Seat, receipt: Receipt, reason: ReasonCode) -> Result<(), Ending> {
+    let mut state = seat.client.state.lock();
+    if !state.is_current(&seat.connection) {
+        return Err(superseded(seat));
     }
+    let state = &mut *state;
+    state.session.acknowledge(receipt, reason, &mut state.outbox);
+    state.touch(&seat.client);
+    Ok(())
 }
 
 fn subscribe(seat: &Seat, subscribe: Subscribe, now: Timestamp) -> Result<(), Ending> {

@@ -175,7 +175,7 @@ impl Broker {
     fn publish_will(&self, will: &Publication, now: Timestamp) {
         // A will's message expiry begins when it is published.
         let will = Publication::new(will.message.clone(), now);
-        self.publish(&will, None, now);
+        self.publish(&will, None, now, |_| {});
     }
 
     /// An offline client: ends its session if that is due, and otherwise comes back at `next`.
