@@ -1,0 +1,126 @@
+//! The cases, by name.
+
+use std::net::SocketAddr;
+
+use anyhow::{Result, bail};
+use mqtt_codec::Qos;
+use serde::Serialize;
+
+use crate::flow::{Flow, Receivers};
+use crate::{churn, flow, state};
+
+/// What one run of a case gave.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Outcome {
+    /// In the case's unit; less is better.
+    pub value: f64,
+    /// Of what the case counts; 0 where it counts nothing.
+    pub per_second: f64,
+    /// Microseconds of CPU that the driver itself spent on each.
+    pub driver_us: f64,
+    /// Where `value` is the 99th of 100, the median.
+    pub median: Option<f64>,
+    /// Presence events missing, doubled or swapped.
+    pub faults: Option<usize>,
+}
+
+/// A case and what its value means.
+#[derive(Clone, Copy, Debug)]
+pub struct Case {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// What it does.
+    pub what: &'static str,
+    /// Of its value.
+    pub unit: &'static str,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Flow(Flow),
+    Among(usize),
+    FilterMemory(usize),
+    Idle,
+    Connects,
+    Presence,
+    Latency,
+}
+
+const DELIVERY: &str = "µs CPU/delivery";
+const PUBLISH: &str = "µs CPU/publish";
+
+const fn flow(name: &'static str, what: &'static str, flow: Flow) -> Case {
+    let unit = if matches!(flow.to, Receivers::Nobody) { PUBLISH } else { DELIVERY };
+    Case { name, what, unit, kind: Kind::Flow(flow) }
+}
+
+const fn pairs(qos: Qos, outstanding: usize) -> Flow {
+    Flow { publishers: 100, to: Receivers::Each(1), qos, payload: 64, outstanding }
+}
+
+const fn fan(receivers: usize, qos: Qos, outstanding: usize) -> Flow {
+    Flow { publishers: 1, to: Receivers::Each(receivers), qos, payload: 64, outstanding }
+}
+
+use Qos::{AtLeastOnce, AtMostOnce, ExactlyOnce};
+
+/// All of them, in the order of the table.
+pub const CASES: &[Case] = &[
+    flow("fan1000", "QoS 0, 1 → 1000, one outstanding", fan(1000, AtMostOnce, 1)),
+    flow("fan1000x20", "QoS 0, 1 → 1000, 20 outstanding", fan(1000, AtMostOnce, 20)),
+    flow("qos1-fan50", "QoS 1, 1 → 50, 100 outstanding", fan(50, AtLeastOnce, 100)),
+    flow("qos2-fan50", "QoS 2, 1 → 50, 100 outstanding", fan(50, ExactlyOnce, 100)),
+    flow("pairs-100", "QoS 0, 100 pairs, 100 outstanding", pairs(AtMostOnce, 100)),
+    flow("pairs-1", "QoS 0, 100 pairs, one outstanding", pairs(AtMostOnce, 1)),
+    flow("pairs-qos1", "QoS 1, 100 pairs, 100 outstanding", pairs(AtLeastOnce, 100)),
+    flow("pairs-qos2", "QoS 2, 100 pairs, 100 outstanding", pairs(ExactlyOnce, 100)),
+    flow(
+        "in200",
+        "QoS 0, 200 → 1 by a wildcard, 20 outstanding",
+        Flow { publishers: 200, to: Receivers::One, qos: AtMostOnce, payload: 64, outstanding: 20 },
+    ),
+    flow(
+        "large",
+        "QoS 0, 16 KiB, 1 → 20, 10 outstanding",
+        Flow { publishers: 1, to: Receivers::Each(20), qos: AtMostOnce, payload: 16 * 1024, outstanding: 10 },
+    ),
+    flow(
+        "ingest",
+        "QoS 0, 1 KiB, nobody subscribes",
+        Flow { publishers: 4, to: Receivers::Nobody, qos: AtMostOnce, payload: 1024, outstanding: 200 },
+    ),
+    Case { name: "filters-1k", what: "publish among 1,000 filters", unit: PUBLISH, kind: Kind::Among(1000) },
+    Case { name: "filters", what: "publish among 300,000 filters", unit: PUBLISH, kind: Kind::Among(300_000) },
+    Case { name: "filter-rss", what: "memory of a filter", unit: "bytes", kind: Kind::FilterMemory(300_000) },
+    Case { name: "idle-rss", what: "memory of an idle connection", unit: "bytes", kind: Kind::Idle },
+    Case { name: "connect", what: "connect, CONNACK, DISCONNECT", unit: "µs CPU/cycle", kind: Kind::Connects },
+    Case { name: "presence", what: "the same, a watcher at QoS 1", unit: "µs CPU/cycle", kind: Kind::Presence },
+    Case { name: "latency", what: "QoS 1 at 2,000/s, 99th of 100", unit: "µs", kind: Kind::Latency },
+];
+
+impl Case {
+    /// The case of this name.
+    pub fn named(name: &str) -> Result<&'static Self> {
+        match CASES.iter().find(|case| case.name == name) {
+            Some(case) => Ok(case),
+            None => {
+                let names: Vec<_> = CASES.iter().map(|case| case.name).collect();
+                bail!("no case is called {name}; there are {}", names.join(", "))
+            }
+        }
+    }
+
+    /// Runs it against the broker with this process id at this address.
+    pub fn run(&self, addr: SocketAddr, pid: u32) -> Result<Outcome> {
+        match self.kind {
+            Kind::Flow(flow) => flow::run(addr, pid, flow),
+            Kind::Among(filters) => state::among_filters(addr, pid, filters),
+            Kind::FilterMemory(filters) => state::filter_memory(addr, pid, filters),
+            Kind::Idle => state::idle(addr, pid),
+            Kind::Connects => churn::connects(addr, pid),
+            Kind::Presence => churn::presence(addr, pid),
+            Kind::Latency => state::latency(addr),
+        }
+    }
+}
