@@ -59,14 +59,17 @@ impl Broker {
         drop(free);
         let command = command.replace("{port}", &addr.port().to_string());
         let mut words = command.split_whitespace();
-        let process = Command::new(words.next().expect("a program"))
+        let mut process = Command::new(words.next().expect("a program"))
             .args(words)
+            // Rollcall itself would take it for a setting.
+            .env_remove(COMMAND)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .kill_on_drop(true)
             .spawn()
             .expect("the program starts");
         while TcpStream::connect(addr).await.is_err() {
+            assert!(process.try_wait().unwrap().is_none(), "{command} ended at once");
             tokio::task::yield_now().await;
         }
         Self { addr, running: Running::Outside { _process: process } }

@@ -234,7 +234,7 @@ async fn a_signal_ends_it_in_order() {
             watcher.connected(&format!("{version:?}")).await;
         }
         running.signal(signal).await;
-        let packets = watcher.to_end().await;
+        let packets = watcher.read_to_end().await;
         for mut client in clients {
             client.expect_disconnect(ReasonCode::ServerShuttingDown).await;
         }

@@ -124,7 +124,7 @@ impl Watcher {
     }
 
     /// Everything up to the end of the connection.
-    pub(crate) async fn to_end(&mut self) -> Vec<Packet> {
+    pub(crate) async fn read_to_end(&mut self) -> Vec<Packet> {
         let mut packets = Vec::new();
         while let Some(packet) = self.client.receive_or_end().await {
             if let Packet::Publish(publish) = &packet {

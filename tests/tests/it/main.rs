@@ -3,6 +3,11 @@
 //! Nothing here sleeps or measures time. What must come is waited for; what must not come is shown by a marker that comes
 //! first (mostly a PINGRESP); where time itself must pass, [`clock`] waits for a delayed will.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "it is allowed in tests, and all of this is tests; clippy sees only the functions marked so"
+)]
+
 mod broker;
 mod client;
 mod clock;

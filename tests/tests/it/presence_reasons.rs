@@ -183,7 +183,7 @@ async fn a_shutdown_tells_everyone() {
         clients.push(Client::connect_with(broker.addr, asked).await.0);
         watcher.connected(&client_id).await;
     }
-    let ((), packets) = tokio::join!(broker.shutdown(), watcher.to_end());
+    let ((), packets) = tokio::join!(broker.shutdown(), watcher.read_to_end());
     for mut client in clients {
         client.expect_disconnect(ReasonCode::ServerShuttingDown).await;
     }

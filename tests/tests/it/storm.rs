@@ -210,7 +210,7 @@ async fn every_clients_events_alternate_through_a_storm() {
     let tallies = rage(addr, clients).await;
     let _marker = Client::connect(addr, Version::V5, "after-the-storm").await;
     let (mut watcher, mut seen, mut faults) = watching.await.unwrap();
-    let ((), rest) = tokio::join!(broker.shutdown(), watcher.to_end());
+    let ((), rest) = tokio::join!(broker.shutdown(), watcher.read_to_end());
     for packet in rest {
         let Packet::Publish(publish) = packet else { continue };
         let event = Event::read(publish).unwrap();

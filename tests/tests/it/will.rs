@@ -151,6 +151,38 @@ async fn properties_of_the_will_are_forwarded_without_its_delay() {
     }
 }
 
+/// 3.1.3.2.4: the lifetime begins when the will is published.
+#[tokio::test]
+async fn a_will_has_its_expiry_from_the_moment_it_is_published() {
+    let broker = Broker::start().await;
+    let mut watcher = watcher(&broker).await;
+    for delay in [0, 2] {
+        let message = Message {
+            properties: [Property::MessageExpiry(1000)].into(),
+            ..message("will/a", "expiring", Qos::AtLeastOnce)
+        };
+        let asked = Connect {
+            properties: [Property::SessionExpiry(60)].into(),
+            ..willing(Version::V5, Will { message, delay })
+        };
+        let (client, _) = Client::connect_with(broker.addr, asked).await;
+        client.cut().await;
+        let left = watcher.take().await.properties.message_expiry();
+        assert!(left.is_some_and(|left| (998..=1000).contains(&left)), "{left:?} after a delay of {delay}");
+    }
+    // One that nobody takes in time is gone.
+    let (mut away, _) = Client::connect_with(broker.addr, keeping(Version::V5, "away")).await;
+    away.subscribe("will/#", Qos::AtLeastOnce).await;
+    away.leave().await;
+    let message =
+        Message { properties: [Property::MessageExpiry(1)].into(), ..message("will/a", "gone", Qos::AtLeastOnce) };
+    let (client, _) = Client::connect_with(broker.addr, willing(Version::V5, Will { message, delay: 0 })).await;
+    client.cut().await;
+    clock::wait(broker.addr, 3).await;
+    let (mut away, _) = Client::connect_with(broker.addr, keeping(Version::V5, "away")).await;
+    away.ping().await;
+}
+
 /// [MQTT-3.1.3-9]
 #[tokio::test]
 async fn a_delayed_will_waits_and_is_cancelled_by_the_clients_return() {
