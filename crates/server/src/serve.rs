@@ -48,12 +48,15 @@ pub(crate) struct Task {
     stage: Stage,
 }
 
+/// A stage that seldom lasts, so its memory is its own.
+type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
 enum Stage {
     /// CONNECT has not come yet.
-    Handshake(Pin<Box<dyn Future<Output = Option<(Seat, Reader)>> + Send>>),
+    Handshake(Boxed<Option<(Seat, Reader)>>),
     Serving(Seat, Reader),
     /// The client is reported gone; what is left is written.
-    Lingering(Pin<Box<dyn Future<Output = ()> + Send>>),
+    Lingering(Boxed<()>),
     Closed,
 }
 
