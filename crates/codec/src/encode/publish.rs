@@ -57,7 +57,10 @@ impl PublishHead<'_> {
         if self.topic.len() > usize::from(u16::MAX) {
             return Err(TooLarge(self.topic.len()));
         }
-        out.reserve(1 + 4 + remaining - self.payload_len + more);
+        // What is small finds room, or makes it once; what is large should not make it twice.
+        if more > 256 {
+            out.reserve(1 + 4 + remaining - self.payload_len + more);
+        }
         self.put_fixed_header(remaining, out);
         out.extend_from_slice(self.topic.as_bytes());
         if self.qos != Qos::AtMostOnce {
