@@ -10,6 +10,7 @@ use mqtt_modules::{ConnectionInfo, Reason};
 use mqtt_session::{Outbox, Timestamp};
 use parking_lot::Mutex;
 use tokio::net::tcp::OwnedWriteHalf;
+use tokio::sync::oneshot;
 
 use crate::broker::Broker;
 use crate::client::ClientRef;
@@ -68,6 +69,8 @@ pub(crate) struct Connection {
     took_at: AtomicU64,
     silence_limit: Option<u64>,
     timer: Mutex<Option<TimerKey>>,
+    /// Told when all that has come has been handled; `None` once the task ends.
+    listeners: Mutex<Option<Vec<oneshot::Sender<()>>>>,
 }
 
 /// What is still to be written once the client has no part in the connection any more.
@@ -100,6 +103,7 @@ impl Connection {
             // [MQTT-3.1.2-22]
             silence_limit: (keep_alive > 0).then(|| u64::from(keep_alive) * 1500),
             timer: Mutex::default(),
+            listeners: Mutex::new(Some(Vec::new())),
         }
     }
 
@@ -120,6 +124,31 @@ impl Connection {
 
     pub(crate) fn ending(&self) -> Option<Ending> {
         self.ending.get().copied()
+    }
+
+    /// Returns when the connection's task has handled all that has come by now, or has ended.
+    pub(crate) async fn hear_out(&self) {
+        let (told, heard_out) = oneshot::channel();
+        match self.listeners.lock().as_mut() {
+            Some(listeners) => listeners.push(told),
+            None => return,
+        }
+        self.wake();
+        // An error says that the task has ended.
+        let _ = heard_out.await;
+    }
+
+    /// For the connection's task: nothing more has come.
+    pub(crate) fn tell_heard_out(&self) {
+        for listener in self.listeners.lock().iter_mut().flat_map(std::mem::take) {
+            // It may have given up waiting.
+            let _ = listener.send(());
+        }
+    }
+
+    /// For the connection's task: it ends. Whoever waits for it is told by the loss of the channel.
+    pub(crate) fn stop_listening(&self) {
+        *self.listeners.lock() = None;
     }
 
     pub(crate) fn wake(&self) {

@@ -56,8 +56,16 @@ pub(crate) async fn shake(broker: Arc<Broker>, mut stream: TcpStream, origin: Or
     count_now(broker, Metric::Connect);
     match admit(broker, &connect, origin).await {
         Ok((info, keep_alive, properties)) => {
+            // [MQTT-3.1.2-24]: a client that takes no packet as large as CONNACK gets none, and so can't come in.
+            let answer = ConnAck { session_present: false, reason: ReasonCode::Success, properties };
+            let limit = connect.properties.maximum_packet_size().map_or(usize::MAX, |limit| limit as usize);
+            if Packet::ConnAck(answer.clone()).encoded_len(connect.version) > limit {
+                tracing::info!(client_id = %connect.client_id, limit, "connect refused: CONNACK is too large for it");
+                return None;
+            }
+            broker.hear_out(&info.client_id).await;
             let (reading, socket) = stream.into_split();
-            let admission = Admission { connect: &connect, info, keep_alive, properties, socket };
+            let admission = Admission { connect: &connect, info, keep_alive, answer, socket };
             let (client, connection) = broker.enter(admission);
             Some((Seat { client, connection }, Reader::new(reading, decoder, input)))
         }

@@ -206,6 +206,10 @@ fn push(seat: &Seat, packet: &Packet) -> Result<(), Ending> {
     if !state.is_current(&seat.connection) {
         return Err(superseded(seat));
     }
+    // [MQTT-3.1.2-24]: the client waits for this answer and could never get it.
+    if packet.encoded_len(state.session.version()) > state.session.max_packet_size() as usize {
+        return Err(Ending::refused(ReasonCode::PacketTooLarge));
+    }
     state.push(packet);
     state.touch(&seat.client);
     count_sent(packet);

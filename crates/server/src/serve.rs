@@ -142,6 +142,7 @@ impl Seat {
     fn leave(&self, ending: Ending) {
         self.connection.stop_timer();
         self.broker().leave(&self.client, &self.connection, ending);
+        self.connection.stop_listening();
     }
 }
 
@@ -186,8 +187,13 @@ impl Reader {
                 return Poll::Ready(ending);
             }
             seat.connection.poll_write(&seat.client, context);
-            if let Err(ending) = ready!(self.poll_read(seat, context)) {
-                return Poll::Ready(ending);
+            match self.poll_read(seat, context) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(ending)) => return Poll::Ready(ending),
+                Poll::Pending => {
+                    seat.connection.tell_heard_out();
+                    return Poll::Pending;
+                }
             }
         }
         context.waker().wake_by_ref();

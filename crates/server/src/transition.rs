@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
+use bytestring::ByteString;
 use mqtt_codec::{ConnAck, Connect, Disconnect, Packet, Properties, ReasonCode, Version};
 use mqtt_modules::{ConnectionInfo, Fact, Reason};
 use mqtt_session::{Attach, Detached, Publication, Session, Timestamp};
@@ -18,14 +20,17 @@ use crate::metrics::Metric;
 use crate::packets;
 use crate::timers::Timer;
 
+/// How long a client that comes back may have to wait for the task of its old connection.
+const HEAR_OUT: Duration = Duration::from_secs(1);
+
 /// A client that may come in: everything CONNECT says, decided on.
 pub(crate) struct Admission<'a> {
     pub(crate) connect: &'a Connect,
     pub(crate) info: ConnectionInfo,
     /// Seconds; 0: none.
     pub(crate) keep_alive: u16,
-    /// The limits told in CONNACK; empty before version 5.
-    pub(crate) properties: Properties,
+    /// CONNACK, with the limits told; whether there is a session is yet to be seen.
+    pub(crate) answer: ConnAck,
     pub(crate) socket: OwnedWriteHalf,
 }
 
@@ -63,13 +68,25 @@ impl Broker {
         (client, connection)
     }
 
+    /// Lets the task of the connection that this client has, if any, handle what has come already: what a client said
+    /// before it came back counts, a DISCONNECT above all.
+    pub(crate) async fn hear_out(&self, client_id: &ByteString) {
+        let Some(client) = self.clients.get(client_id).map(|entry| entry.value().clone()) else { return };
+        let connection = client.state.lock().connection.clone();
+        if let Some(connection) = connection {
+            let heard_out = Box::pin(tokio::time::timeout(HEAR_OUT, connection.hear_out()));
+            // Whether it has said all, ended or takes too long: it is taken over now, if it is still there.
+            let _ = heard_out.await;
+        }
+    }
+
     fn client_of(&self, admission: &Admission<'_>) -> ClientRef {
         let id = &admission.info.client_id;
         if let Some(client) = self.clients.get(id) {
             return client.clone();
         }
         // The id is kept long: it must not pin the buffer it was read into.
-        let id = bytestring::ByteString::from(&**id);
+        let id = ByteString::from(&**id);
         let new = || ClientRef::new(id.clone(), Arc::clone(&self.session_config));
         self.clients.entry(id.clone()).or_insert_with(new).clone()
     }
@@ -96,7 +113,7 @@ impl Broker {
         session_present: bool,
         now: Timestamp,
     ) -> Arc<Connection> {
-        let Admission { connect, info, keep_alive, properties, socket } = admission;
+        let Admission { connect, info, keep_alive, answer, socket } = admission;
         let session_expiry = info.expiry_interval;
         let connection = Arc::new(Connection::new(info, socket, Arc::clone(self), keep_alive, now));
         {
@@ -113,7 +130,7 @@ impl Broker {
         let State { session, outbox, .. } = &mut *state;
         session.attach(&Attach { connect, session_expiry, keep_alive });
         // [MQTT-3.2.0-1]: until here the session was not attached, so nothing else can be in the outbox.
-        let answer = Packet::ConnAck(ConnAck { session_present, reason: ReasonCode::Success, properties });
+        let answer = Packet::ConnAck(ConnAck { session_present, ..answer });
         outbox.push(&answer, connection.info.version);
         packets::count_sent(&answer);
         session.resume(now, outbox);
@@ -173,9 +190,7 @@ impl Broker {
     }
 
     fn publish_will(&self, will: &Publication, now: Timestamp) {
-        // A will's message expiry begins when it is published.
-        let will = Publication::new(will.message.clone(), now);
-        self.publish(&will, None, now, |_| {});
+        self.publish(will, None, now, |_| {});
     }
 
     /// An offline client: ends its session if that is due, and otherwise comes back at `next`.
