@@ -30,6 +30,8 @@ impl Packet {
         }
     }
 
+    // Apart, so that a PUBLISH does not pay for the registers it needs.
+    #[inline(never)]
     fn encode_other(&self, version: Version, out: &mut BytesMut) -> Result<(), TooLarge> {
         if self.is_unknown_to(version) {
             return Ok(());
