@@ -9,6 +9,7 @@ use mqtt_codec::ReasonCode;
 use mqtt_modules::{ConnectionInfo, Reason};
 use mqtt_session::{Outbox, Timestamp};
 use parking_lot::Mutex;
+use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::oneshot;
 
@@ -52,7 +53,8 @@ pub(crate) enum Written {
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) info: ConnectionInfo,
-    socket: OwnedWriteHalf,
+    /// There until the connection is dropped.
+    socket: Option<OwnedWriteHalf>,
     broker: Arc<Broker>,
     /// Wakes the connection's own task.
     waker: Mutex<Option<Waker>>,
@@ -91,7 +93,7 @@ impl Connection {
     ) -> Self {
         Self {
             info,
-            socket,
+            socket: Some(socket),
             broker,
             waker: Mutex::default(),
             wants_write: AtomicBool::new(false),
@@ -109,6 +111,10 @@ impl Connection {
 
     pub(crate) const fn broker(&self) -> &Arc<Broker> {
         &self.broker
+    }
+
+    fn socket(&self) -> &TcpStream {
+        self.socket.as_ref().expect("taken by drop only").as_ref()
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -168,6 +174,7 @@ impl Connection {
 
     /// Writes until all is written or the socket would block.
     pub(crate) fn write(&self, outbox: &mut Outbox) -> Written {
+        let socket = self.socket();
         let mut total = 0;
         let written = loop {
             if outbox.is_empty() {
@@ -176,8 +183,8 @@ impl Connection {
             let mut slices = [IoSlice::new(&[]); SLICES];
             let filled = outbox.io_slices(&mut slices);
             let result = match &slices[..filled] {
-                [one] => self.socket.try_write(one),
-                many => self.socket.try_write_vectored(many),
+                [one] => socket.try_write(one),
+                many => socket.try_write_vectored(many),
             };
             match result {
                 Ok(written) => {
@@ -217,7 +224,7 @@ impl Connection {
     /// For the connection's task: goes on writing if the socket has become writable.
     pub(crate) fn poll_write(self: &Arc<Self>, client: &ClientRef, context: &mut Context<'_>) {
         while self.wants_write.load(Relaxed) {
-            match self.socket.as_ref().poll_write_ready(context) {
+            match self.socket().poll_write_ready(context) {
                 Poll::Pending => return,
                 Poll::Ready(_) => {
                     self.wants_write.store(false, Relaxed);
@@ -311,7 +318,7 @@ impl Connection {
                 Written::Blocked => {}
             }
             drop(tail);
-            if self.socket.as_ref().poll_write_ready(context).is_pending() {
+            if self.socket().poll_write_ready(context).is_pending() {
                 return Poll::Pending;
             }
         }
@@ -319,6 +326,15 @@ impl Connection {
 
     /// Tells the peer that nothing more comes.
     pub(crate) fn shut_down(&self) {
-        socket::shut_down(self.socket.as_ref());
+        socket::shut_down(self.socket());
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // Closing says all there is to say; a shutdown before it would be one system call more.
+        if let Some(socket) = self.socket.take() {
+            socket.forget();
+        }
     }
 }

@@ -20,6 +20,8 @@ const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) fn bind(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.set_reuseaddr(true)?;
+    // Accepted sockets inherit it.
+    socket.set_nodelay(true)?;
     socket.bind(address)?;
     socket.listen(backlog)
 }
@@ -58,9 +60,6 @@ fn take(broker: &Arc<Broker>, stream: TcpStream, origin: Origin) {
     if broker.sockets.load(Relaxed) >= limit {
         tracing::warn!(peer = %origin.peer, "not accepted: twice mqtt.max_connections sockets are open");
         return;
-    }
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "set_nodelay");
     }
     tokio::spawn(Task::new(Arc::clone(broker), stream, origin));
 }
