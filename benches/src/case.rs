@@ -20,8 +20,19 @@ pub struct Outcome {
     pub driver_us: f64,
     /// Where `value` is the 99th of 100, the median.
     pub median: Option<f64>,
-    /// Presence events missing, doubled or swapped.
-    pub faults: Option<usize>,
+    /// What was wrong with presence events.
+    pub faults: Option<Faults>,
+}
+
+/// What was wrong with presence events.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Faults {
+    /// Never came.
+    pub missing: usize,
+    /// Came more often than what they tell happened.
+    pub doubled: usize,
+    /// Came out of turn.
+    pub swapped: usize,
 }
 
 /// A case and what its value means.
@@ -94,8 +105,18 @@ pub const CASES: &[Case] = &[
     Case { name: "filters", what: "publish among 300,000 filters", unit: PUBLISH, kind: Kind::Among(300_000) },
     Case { name: "filter-rss", what: "memory of a filter", unit: "bytes", kind: Kind::FilterMemory(300_000) },
     Case { name: "idle-rss", what: "memory of an idle connection", unit: "bytes", kind: Kind::Idle },
-    Case { name: "connect", what: "connect, CONNACK, DISCONNECT", unit: "µs CPU/cycle", kind: Kind::Connects },
-    Case { name: "presence", what: "the same, a watcher at QoS 1", unit: "µs CPU/cycle", kind: Kind::Presence },
+    Case {
+        name: "connect",
+        what: "connect, CONNACK, DISCONNECT, 100 at once",
+        unit: "µs CPU/cycle",
+        kind: Kind::Connects,
+    },
+    Case {
+        name: "presence",
+        what: "the same, a watcher at QoS 1 gets every event",
+        unit: "µs CPU/cycle",
+        kind: Kind::Presence,
+    },
     Case { name: "latency", what: "QoS 1 at 2,000/s, 99th of 100", unit: "µs", kind: Kind::Latency },
 ];
 

@@ -1,29 +1,40 @@
-//! Clients that come and go: what it costs, and whether presence tells it right.
+//! Clients that come and go, many at once: what it costs, and whether presence tells it right.
 
-use std::collections::HashMap;
-use std::io::Write;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use mio::{Events, Interest, Poll, Token};
 use mqtt_codec::Qos;
 
-use crate::case::Outcome;
-use crate::peer::{Peer, answer, open};
+use crate::case::{Faults, Outcome};
+use crate::peer::Peer;
 use crate::process::Meter;
 use crate::wire::{Seen, connect, subscribe};
 
+/// Connections open at once.
+const AT_ONCE: usize = 100;
+/// Client ids that take turns; each place has two, so that no client takes over from itself.
+const IDS: usize = 2 * AT_ONCE;
 /// Connections made, answered and closed while it is measured.
-const CYCLES: usize = 4000;
-/// Client ids that take turns.
-const IDS: usize = 200;
+const CYCLES: usize = 10_000;
+/// The same with a watcher.
+const WATCHED_CYCLES: usize = 20_000;
+/// Events that may be on their way to the watcher before clients wait: well below the broker's bound for a queue.
+const OUTSTANDING: usize = 4000;
+/// Comings after which the watcher is read, that it is not slower than its acknowledgements allow.
+const WATCH_EVERY: usize = 8;
+/// How long nothing may happen.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The watcher's token; those of the places are below.
+const WATCHER: Token = Token(AT_ONCE);
 
 /// CPU of one connect, CONNACK, DISCONNECT.
 pub fn connects(addr: SocketAddr, pid: u32) -> Result<Outcome> {
-    cycles(addr, 500)?;
+    let mut crowd = Crowd::new(addr)?;
+    crowd.cycle(1000)?;
     let meter = Meter::start(pid)?;
-    cycles(addr, CYCLES)?;
+    crowd.cycle(CYCLES)?;
     let spent = meter.spent()?;
     let count = CYCLES as f64;
     Ok(Outcome {
@@ -36,64 +47,170 @@ pub fn connects(addr: SocketAddr, pid: u32) -> Result<Outcome> {
 
 /// The same with a QoS 1 subscriber to all presence events, which are checked: each client id's must alternate.
 pub fn presence(addr: SocketAddr, pid: u32) -> Result<Outcome> {
+    let mut crowd = Crowd::new(addr)?;
     let filter = "$SYS/brokers/+/clients/#".to_owned();
-    let mut watcher = Peer::connect(addr, &[connect("bench-watcher"), subscribe(&[filter], Qos::AtLeastOnce)])?;
-    let mut poll = Poll::new()?;
-    poll.registry().register(&mut watcher.socket, Token(0), Interest::READABLE)?;
+    let mut peer = Peer::connect(addr, &[connect("bench-watcher"), subscribe(&[filter], Qos::AtLeastOnce)])?;
+    crowd.poll.registry().register(&mut peer.socket, WATCHER, Interest::READABLE | Interest::WRITABLE)?;
+    crowd.watcher = Some(Watcher { peer, streams: vec![Stream::default(); IDS], events: 0, out_of_turn: 0 });
     let meter = Meter::start(pid)?;
-    let load = std::thread::spawn(move || cycles(addr, CYCLES));
-    let mut events = Events::with_capacity(16);
-    let (mut seen, mut faults) = (0, 0);
-    let mut online: HashMap<Vec<u8>, bool> = HashMap::new();
-    while seen < 2 * CYCLES {
-        poll.poll(&mut events, Some(Duration::from_secs(10)))?;
-        if events.is_empty() {
-            // What is missing is a fault.
-            faults += 2 * CYCLES - seen;
-            break;
-        }
-        watcher.read(|what| {
-            let Seen::Message { topic, .. } = what else { return };
-            let Some((client, comes)) = event(topic) else { return };
-            if client == b"bench-watcher" {
-                return;
-            }
-            seen += 1;
-            let was = online.insert(client.to_vec(), comes).unwrap_or(false);
-            if was == comes {
-                faults += 1;
-            }
-        })?;
-        watcher.flush()?;
-    }
-    let Ok(done) = load.join() else { bail!("the load broke off") };
-    done?;
-    faults += online.values().filter(|online| **online).count();
+    crowd.cycle(WATCHED_CYCLES)?;
+    crowd.settle()?;
     let spent = meter.spent()?;
+    let count = WATCHED_CYCLES as f64;
+    let watcher = crowd.watcher.as_ref().expect("put there above");
     Ok(Outcome {
-        value: spent.broker_us / CYCLES as f64,
-        per_second: seen as f64 / spent.seconds,
-        driver_us: spent.own_us / CYCLES as f64,
-        faults: Some(faults),
+        value: spent.broker_us / count,
+        per_second: watcher.events as f64 / spent.seconds,
+        driver_us: spent.own_us / count,
+        faults: Some(watcher.faults(&crowd.cycles)),
         ..Outcome::default()
     })
 }
 
-fn event(topic: &[u8]) -> Option<(&[u8], bool)> {
-    let at = topic.iter().rposition(|&byte| byte == b'/')?;
-    let (rest, what) = (&topic[..at], &topic[at + 1..]);
-    let id = rest.iter().rposition(|&byte| byte == b'/')?;
-    Some((&rest[id + 1..], what == b"connected"))
+/// Places for clients, each with one of its two ids in turn.
+struct Crowd {
+    addr: SocketAddr,
+    poll: Poll,
+    frames: Vec<Vec<u8>>,
+    places: Vec<Option<Peer>>,
+    /// How often each id came and went.
+    cycles: Vec<usize>,
+    watcher: Option<Watcher>,
 }
 
-/// Connects and disconnects, one after the other.
-fn cycles(addr: SocketAddr, count: usize) -> Result<()> {
-    let frames: Vec<_> = (0..IDS).map(|id| connect(&format!("bench-cycle-{id}"))).collect();
-    for frame in frames.iter().cycle().take(count) {
-        let mut socket = open(addr)?;
-        socket.write_all(frame)?;
-        answer(&mut socket).context("no CONNACK")?;
-        socket.write_all(&[0xE0, 0])?;
+impl Crowd {
+    fn new(addr: SocketAddr) -> Result<Self> {
+        let frames = (0..IDS).map(|id| connect(&format!("bench-cycle-{id}"))).collect();
+        let places = (0..AT_ONCE).map(|_| None).collect();
+        Ok(Self { addr, poll: Poll::new()?, frames, places, cycles: vec![0; IDS], watcher: None })
     }
-    Ok(())
+
+    /// Lets `count` clients come and go.
+    fn cycle(&mut self, count: usize) -> Result<()> {
+        let mut events = Events::with_capacity(2 * AT_ONCE);
+        let (mut begun, mut done, mut turn) = (0, 0, 0);
+        while done < count {
+            for place in 0..AT_ONCE {
+                if self.places[place].is_none() && begun < count && self.keeps_up() {
+                    let id = place + AT_ONCE * (turn / AT_ONCE % 2);
+                    self.come(place, id)?;
+                    begun += 1;
+                    if let Some(watcher) = self.watcher.as_mut().filter(|_| begun.is_multiple_of(WATCH_EVERY)) {
+                        watcher.read()?;
+                    }
+                }
+                turn += 1;
+            }
+            self.poll.poll(&mut events, Some(PATIENCE))?;
+            if events.is_empty() {
+                bail!("{} clients wait for CONNACK in vain", begun - done);
+            }
+            for event in &events {
+                match (event.token(), &mut self.watcher) {
+                    (WATCHER, Some(watcher)) => watcher.read()?,
+                    (Token(place), _) => done += usize::from(self.go(place)?),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// True unless too many events are on their way to the watcher.
+    fn keeps_up(&self) -> bool {
+        self.watcher.as_ref().is_none_or(|watcher| 2 * self.begun() < watcher.events + OUTSTANDING)
+    }
+
+    fn begun(&self) -> usize {
+        self.cycles.iter().sum()
+    }
+
+    fn come(&mut self, place: usize, id: usize) -> Result<()> {
+        let mut peer = Peer::open(self.addr)?;
+        self.poll.registry().register(&mut peer.socket, Token(place), Interest::READABLE)?;
+        peer.out.extend_from_slice(&self.frames[id]);
+        peer.flush()?;
+        self.places[place] = Some(peer);
+        self.cycles[id] += 1;
+        Ok(())
+    }
+
+    /// Leaves, if CONNACK is there.
+    fn go(&mut self, place: usize) -> Result<bool> {
+        let Some(peer) = &mut self.places[place] else { return Ok(false) };
+        let mut accepted = false;
+        peer.read(|seen| accepted |= seen == Seen::Answer)?;
+        if accepted {
+            peer.out.extend_from_slice(&[0xE0, 0]);
+            peer.flush()?;
+            self.places[place] = None;
+        }
+        Ok(accepted)
+    }
+
+    /// Waits for the events that are still on their way.
+    fn settle(&mut self) -> Result<()> {
+        let wanted = 2 * self.begun();
+        let mut events = Events::with_capacity(8);
+        while let Some(watcher) = self.watcher.as_mut().filter(|watcher| watcher.events < wanted) {
+            self.poll.poll(&mut events, Some(PATIENCE))?;
+            if events.is_empty() {
+                // What is missing is counted as a fault.
+                break;
+            }
+            watcher.read()?;
+        }
+        Ok(())
+    }
+}
+
+/// What the events say about one client id.
+#[derive(Clone, Default)]
+struct Stream {
+    online: bool,
+    came: usize,
+    gone: usize,
+}
+
+struct Watcher {
+    peer: Peer,
+    streams: Vec<Stream>,
+    events: usize,
+    out_of_turn: usize,
+}
+
+impl Watcher {
+    fn read(&mut self) -> Result<()> {
+        let Self { peer, streams, events, out_of_turn } = self;
+        peer.read(|seen| {
+            let Seen::Message { topic, .. } = seen else { return };
+            let Some((id, comes)) = event(topic) else { return };
+            *events += 1;
+            let stream = &mut streams[id];
+            *out_of_turn += usize::from(stream.online == comes);
+            stream.online = comes;
+            *(if comes { &mut stream.came } else { &mut stream.gone }) += 1;
+        })?;
+        peer.flush()
+    }
+
+    fn faults(&self, cycles: &[usize]) -> Faults {
+        let mut faults = Faults::default();
+        for (stream, &wanted) in self.streams.iter().zip(cycles) {
+            for got in [stream.came, stream.gone] {
+                faults.missing += wanted.saturating_sub(got);
+                faults.doubled += got.saturating_sub(wanted);
+            }
+        }
+        // One that is missing or doubled puts one other out of turn.
+        faults.swapped = self.out_of_turn.saturating_sub(faults.missing + faults.doubled);
+        faults
+    }
+}
+
+/// The number of the client and whether it came; `None` for clients that are not of the crowd.
+fn event(topic: &[u8]) -> Option<(usize, bool)> {
+    let mut levels = topic.rsplit(|&byte| byte == b'/');
+    let comes = levels.next()? == b"connected";
+    let id = std::str::from_utf8(levels.next()?).ok()?.strip_prefix("bench-cycle-")?;
+    Some((id.parse().ok()?, comes))
 }

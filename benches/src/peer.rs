@@ -16,7 +16,7 @@ use crate::wire::{Seen, skim};
 const READ: usize = 256 * 1024;
 
 /// Ports that one source address may use before the next is taken.
-const PORTS_PER_ADDRESS: u32 = 20_000;
+const PORTS_PER_ADDRESS: u32 = 2_000;
 
 /// How long an answer may take before the driver gives up.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -36,12 +36,12 @@ pub struct Peer {
 }
 
 /// Opens a socket. Source addresses change within 127.0.0.0/8, so that closed ones in TIME_WAIT leave ports.
-pub fn open(addr: SocketAddr) -> Result<std::net::TcpStream> {
+fn open(addr: SocketAddr) -> Result<std::net::TcpStream> {
     static OPENED: AtomicU32 = AtomicU32::new(0);
-    let source = 2 + OPENED.fetch_add(1, Relaxed) / PORTS_PER_ADDRESS + (std::process::id() % 60) * 4;
+    let number = 2 + (OPENED.fetch_add(1, Relaxed) / PORTS_PER_ADDRESS % 250) as u8;
+    let [.., high, low] = std::process::id().to_be_bytes();
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-    let [_, _, high, low] = source.to_be_bytes();
-    socket.bind(&SocketAddr::from((Ipv4Addr::new(127, 0, high, low), 0)).into())?;
+    socket.bind(&SocketAddr::from((Ipv4Addr::new(127, 1 + high % 250, low, number), 0)).into())?;
     socket.connect(&addr.into()).with_context(|| format!("no connection to {addr}"))?;
     socket.set_tcp_nodelay(true)?;
     Ok(socket.into())
@@ -59,8 +59,12 @@ impl Peer {
         Self::new(socket)
     }
 
-    /// A socket that is in already.
-    pub fn new(socket: std::net::TcpStream) -> Result<Self> {
+    /// A connection on which nothing was said.
+    pub fn open(addr: SocketAddr) -> Result<Self> {
+        Self::new(open(addr)?)
+    }
+
+    fn new(socket: std::net::TcpStream) -> Result<Self> {
         socket.set_nonblocking(true)?;
         Ok(Self { socket: TcpStream::from_std(socket), out: Vec::new(), half: Vec::new() })
     }
@@ -107,7 +111,7 @@ impl Peer {
 }
 
 /// Waits for one small packet.
-pub fn answer(socket: &mut std::net::TcpStream) -> Result<[u8; 2]> {
+fn answer(socket: &mut std::net::TcpStream) -> Result<()> {
     let mut header = [0; 2];
     socket.read_exact(&mut header).context("no answer")?;
     let mut length = usize::from(header[1] & 0x7F);
@@ -118,5 +122,5 @@ pub fn answer(socket: &mut std::net::TcpStream) -> Result<[u8; 2]> {
     }
     let mut body = vec![0; length];
     socket.read_exact(&mut body)?;
-    Ok(header)
+    Ok(())
 }

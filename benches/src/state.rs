@@ -1,25 +1,28 @@
 //! What a broker holds: idle connections, filters.
 
-use std::io::Write;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use mio::{Events, Interest, Poll, Token};
 use mqtt_codec::Qos;
 
 use crate::case::Outcome;
-use crate::peer::{Peer, answer, open};
+use crate::peer::Peer;
 use crate::process::{Meter, resident};
-use crate::wire::{Template, connect, subscribe};
+use crate::wire::{Seen, Template, connect, subscribe};
 
 /// Idle connections opened.
 const IDLE: usize = 5000;
+/// Clients that hold filters.
+const HOLDERS: usize = 100;
 /// Filters in one SUBSCRIBE.
 const FILTERS_AT_ONCE: usize = 500;
-/// Publishes measured, and how many are sent between two looks at whether they were taken.
+/// Publishes measured, and how many of them are on their way at once.
 const PUBLISHES: usize = 60_000;
 const ROUND: usize = 500;
+/// How long nothing may happen.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Bytes of memory of one idle connection with one subscription.
 pub fn idle(addr: SocketAddr, pid: u32) -> Result<Outcome> {
@@ -41,51 +44,24 @@ pub fn idle(addr: SocketAddr, pid: u32) -> Result<Outcome> {
 
 /// Bytes of memory of one filter, held by 100 clients; a fifth of them have a wildcard.
 pub fn filter_memory(addr: SocketAddr, pid: u32, filters: usize) -> Result<Outcome> {
-    let clients = holders(addr)?;
-    settle();
-    let before = resident(pid)?;
-    let clients = fill(clients, filters)?;
+    let before = {
+        // The connections' own memory is not the filters'.
+        let _same = holders(addr, 0)?;
+        settle();
+        resident(pid)?
+    };
+    let _holders = holders(addr, filters)?;
     settle();
     let after = resident(pid)?;
-    drop(clients);
     Ok(Outcome { value: after.saturating_sub(before) as f64 / filters as f64, ..Outcome::default() })
 }
 
 /// CPU of a publish that matches one exact filter among so many.
 pub fn among_filters(addr: SocketAddr, pid: u32, filters: usize) -> Result<Outcome> {
-    let _clients = fill(holders(addr)?, filters)?;
-    let mut templates: Vec<_> = (0..filters)
-        .step_by(1 + filters / 4096)
-        // The exact ones, and each but once: what is measured is finding them.
-        .filter(|number| number % 5 != 0)
-        .map(|number| Template::new(&topic(number), Qos::AtMostOnce, 64, 0))
-        .collect();
-    let mut publisher = Peer::connect(addr, &[connect("bench-pub")])?;
-    let mut poll = Poll::new()?;
-    poll.registry().register(&mut publisher.socket, Token(0), Interest::READABLE | Interest::WRITABLE)?;
-    let mut next = 0;
-    let mut run = |publishes: usize| -> Result<()> {
-        let mut events = Events::with_capacity(4);
-        for _ in 0..publishes / ROUND {
-            for _ in 0..ROUND {
-                let at = next % templates.len();
-                templates[at].write(0, &mut publisher.out);
-                next += 7;
-            }
-            publisher.out.extend_from_slice(&[0xC0, 0]);
-            let mut answered = false;
-            publisher.flush()?;
-            while !answered {
-                poll.poll(&mut events, Some(Duration::from_secs(5)))?;
-                publisher.read(|_| answered = true)?;
-                publisher.flush()?;
-            }
-        }
-        Ok(())
-    };
-    run(ROUND * 10)?;
+    let mut among = Among::start(addr, filters)?;
+    among.run(ROUND * 10)?;
     let meter = Meter::start(pid)?;
-    run(PUBLISHES)?;
+    among.run(PUBLISHES)?;
     let spent = meter.spent()?;
     let count = PUBLISHES as f64;
     Ok(Outcome {
@@ -94,6 +70,61 @@ pub fn among_filters(addr: SocketAddr, pid: u32, filters: usize) -> Result<Outco
         driver_us: spent.own_us / count,
         ..Outcome::default()
     })
+}
+
+/// One publisher among many filters.
+struct Among {
+    poll: Poll,
+    /// The holders of filters, then the publisher.
+    peers: Vec<Peer>,
+    templates: Vec<Template>,
+    next: usize,
+}
+
+impl Among {
+    fn start(addr: SocketAddr, filters: usize) -> Result<Self> {
+        let mut peers = holders(addr, filters)?;
+        peers.push(Peer::connect(addr, &[connect("bench-pub")])?);
+        let poll = Poll::new()?;
+        for (index, peer) in peers.iter_mut().enumerate() {
+            poll.registry().register(&mut peer.socket, Token(index), Interest::READABLE | Interest::WRITABLE)?;
+        }
+        let templates = (0..filters.min(4096))
+            // Spread over all of them by a prime.
+            .map(|number| number * 7919 % filters)
+            // The exact ones: what is measured is finding them.
+            .filter(|number| number % 5 != 0)
+            .map(|number| Template::new(&topic(number), Qos::AtMostOnce, 64, 0))
+            .collect();
+        Ok(Self { poll, peers, templates, next: 0 })
+    }
+
+    /// Publishes so many, a round at a time: the next begins when all of one have arrived.
+    fn run(&mut self, publishes: usize) -> Result<()> {
+        let mut events = Events::with_capacity(2 * HOLDERS);
+        for _ in 0..publishes / ROUND {
+            let publisher = self.peers.last_mut().expect("put there at the start");
+            for _ in 0..ROUND {
+                let at = self.next % self.templates.len();
+                self.templates[at].write(0, &mut publisher.out);
+                self.next += 1;
+            }
+            publisher.flush()?;
+            let mut arrived = 0;
+            while arrived < ROUND {
+                self.poll.poll(&mut events, Some(PATIENCE))?;
+                if events.is_empty() {
+                    bail!("{} of {ROUND} messages did not arrive", ROUND - arrived);
+                }
+                for event in &events {
+                    let peer = &mut self.peers[event.token().0];
+                    peer.read(|_| arrived += 1)?;
+                    peer.flush()?;
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Delay of QoS 1 messages at a steady 2,000 a second: the median and the 99th of 100, in microseconds.
@@ -128,7 +159,7 @@ pub fn latency(addr: SocketAddr) -> Result<Outcome> {
         for event in &events {
             let peer = &mut peers[event.token().0];
             peer.read(|seen| {
-                if let crate::wire::Seen::Message { payload, .. } = seen {
+                if let Seen::Message { payload, .. } = seen {
                     let mut stamp = [0; 8];
                     stamp.copy_from_slice(&payload[4..12]);
                     delays.push(start.elapsed().as_nanos() as u64 - u64::from_be_bytes(stamp));
@@ -142,25 +173,15 @@ pub fn latency(addr: SocketAddr) -> Result<Outcome> {
     Ok(Outcome { value: at(0.99), median: Some(at(0.5)), ..Outcome::default() })
 }
 
-fn holders(addr: SocketAddr) -> Result<Vec<std::net::TcpStream>> {
-    (0..100)
-        .map(|number| {
-            let mut socket = open(addr)?;
-            socket.write_all(&connect(&format!("bench-holder-{number}")))?;
-            answer(&mut socket)?;
-            Ok(socket)
-        })
-        .collect()
-}
-
-fn fill(mut clients: Vec<std::net::TcpStream>, filters: usize) -> Result<Vec<std::net::TcpStream>> {
-    let names: Vec<_> = (0..filters).map(filter).collect();
-    for (chunk, number) in names.chunks(FILTERS_AT_ONCE).zip(0..) {
-        let at = number % clients.len();
-        clients[at].write_all(&subscribe(chunk, Qos::AtMostOnce))?;
-        answer(&mut clients[at])?;
-    }
-    Ok(clients)
+/// Clients that share so many filters evenly.
+fn holders(addr: SocketAddr, filters: usize) -> Result<Vec<Peer>> {
+    let holder = |number: usize| {
+        let mut frames = vec![connect(&format!("bench-holder-{number}"))];
+        let mine: Vec<_> = (number..filters).step_by(HOLDERS).map(filter).collect();
+        frames.extend(mine.chunks(FILTERS_AT_ONCE).map(|chunk| subscribe(chunk, Qos::AtMostOnce)));
+        Peer::connect(addr, &frames)
+    };
+    (0..HOLDERS).map(holder).collect()
 }
 
 fn filter(number: usize) -> String {

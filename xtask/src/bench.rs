@@ -11,6 +11,9 @@ use crate::shell::{cargo, command, output, run as run_command, target};
 /// Rollcall only: others announce nobody.
 const ALONE: &str = "presence";
 
+/// Enough to see a change of a tenth, and the whole in a minute or two.
+const CRITERION: &[&str] = &["--warm-up-time", "0.5", "--measurement-time", "1", "--sample-size", "20"];
+
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Only this case; may be given again
@@ -34,7 +37,15 @@ struct Outcome {
     per_second: f64,
     driver_us: f64,
     median: Option<f64>,
-    faults: Option<usize>,
+    faults: Option<Faults>,
+}
+
+/// What was wrong with presence events.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+struct Faults {
+    missing: usize,
+    doubled: usize,
+    swapped: usize,
 }
 
 /// A case of `load --list`, and what its runs gave.
@@ -56,7 +67,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let load = target().join("release/load");
     let mut cases = chosen(&load, &args.cases)?;
     if !args.no_criterion && args.cases.is_empty() {
-        run_command(cargo().args(["bench", "--package", "benches"]))?;
+        run_command(cargo().args(["bench", "--package", "benches", "--"]).args(CRITERION))?;
     }
     for number in 1..=args.runs {
         for case in &mut cases {
@@ -73,7 +84,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         std::fs::write(file, serde_json::to_vec_pretty(&cases)?)
             .with_context(|| format!("cannot write {}", file.display()))?;
     }
-    let faults: usize = cases.iter().flat_map(|case| &case.rollcall).filter_map(|outcome| outcome.faults).sum();
+    let faults = cases.iter().map(|case| all_faults(&case.rollcall)).sum::<usize>();
     if faults > 0 {
         bail!("{faults} presence events were missing, doubled or swapped");
     }
@@ -104,36 +115,57 @@ fn measure(load: &Path, case: &str, broker: Broker) -> Result<Outcome> {
     let mut driver = command(load);
     driver.args(["--addr", &addr, "--pid", &pid, "--case", case]);
     let printed = output(&mut driver).with_context(|| format!("the broker said:\n{}", broker.said()))?;
-    broker.stop()?;
+    let said = broker.said();
+    let status = broker.stop()?;
+    if !status.success() {
+        bail!("after {case} the broker ended with {status}; it said:\n{said}");
+    }
     serde_json::from_str(&printed).with_context(|| format!("the load driver printed {printed:?}"))
 }
 
 /// A table for people, which is also Markdown.
 fn print(cases: &[Case]) {
-    println!();
-    println!("| case | unit | rollcall | mosquitto | ratio | rollcall/s | driver's own |");
-    println!("| --- | --- | ---: | ---: | ---: | ---: | ---: |");
-    for Case { what, unit, rollcall, mosquitto, .. } in cases {
-        let value = |outcomes: &[Outcome]| median(outcomes, |outcome| outcome.value);
-        let (ours, theirs) = (value(rollcall), value(mosquitto));
-        let ratio = ours.zip(theirs).map(|(ours, theirs)| format!("{:.2}", ours / theirs));
-        let rate = median(rollcall, |outcome| outcome.per_second).filter(|rate| *rate > 0.0);
-        let driver = median(rollcall, |outcome| outcome.driver_us).filter(|own| *own > 0.0);
-        let unit = match median(rollcall, |outcome| outcome.median.unwrap_or(f64::NAN)) {
-            Some(median) if median.is_finite() => format!("{unit} (median {median:.0})"),
-            _ => unit.clone(),
-        };
-        let faults: Option<usize> = rollcall.iter().map(|outcome| outcome.faults).sum();
-        let what = faults.map_or_else(|| what.clone(), |faults| format!("{what}; events faulty: {faults}"));
-        println!(
-            "| {what} | {unit} | {} | {} | {} | {} | {} |",
-            number(ours),
-            number(theirs),
-            ratio.unwrap_or_default(),
-            rate.map(|rate| format!("{rate:.0}")).unwrap_or_default(),
-            number(driver),
-        );
+    println!("\n{}\n", machine());
+    println!("| case | | unit | rollcall | mosquitto | ratio | rollcall/s | mosquitto/s |");
+    println!("| --- | --- | --- | ---: | ---: | ---: | ---: | ---: |");
+    for Case { name, what, unit, rollcall, mosquitto } in cases {
+        let mut what = what.clone();
+        if rollcall.iter().any(|outcome| outcome.faults.is_some()) {
+            what += &format!("; faults: {}", all_faults(rollcall));
+        }
+        row(name, &what, unit, [rollcall, mosquitto].map(|outcomes| median(outcomes, |outcome| Some(outcome.value))));
+        let rates = [rollcall, mosquitto].map(|outcomes| median(outcomes, |outcome| Some(outcome.per_second)));
+        println!(" {} | {} |", number(rates[0]), number(rates[1]));
+        let medians = [rollcall, mosquitto].map(|outcomes| median(outcomes, |outcome| outcome.median));
+        if medians[0].is_some() {
+            row(name, "the median of the same", unit, medians);
+            println!(" | |");
+        }
     }
+    let own: Vec<_> =
+        cases.iter().filter_map(|case| median(&case.rollcall, |outcome| Some(outcome.driver_us))).collect();
+    let most = own.iter().copied().fold(0.0, f64::max);
+    println!("\nOn the same cores the load driver used up to {most:.1} µs a message or cycle of its own.");
+}
+
+/// Half a row: what is compared.
+fn row(name: &str, what: &str, unit: &str, values: [Option<f64>; 2]) {
+    let [ours, theirs] = values;
+    let ratio = ours.zip(theirs).map(|(ours, theirs)| format!("{:.2}", ours / theirs)).unwrap_or_default();
+    print!("| `{name}` | {what} | {unit} | {} | {} | {ratio} |", number(ours), number(theirs));
+}
+
+/// Cores and memory: what else a machine is called says nothing.
+fn machine() -> String {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let kib = memory.split_whitespace().nth(1).and_then(|number| number.parse::<f64>().ok()).unwrap_or_default();
+    format!("Medians on {cores} cores and {:.0} GiB of memory, the load driver on the same cores.", kib / 1048576.0)
+}
+
+fn all_faults(outcomes: &[Outcome]) -> usize {
+    let faults = outcomes.iter().filter_map(|outcome| outcome.faults);
+    faults.map(|faults| faults.missing + faults.doubled + faults.swapped).sum()
 }
 
 fn number(value: Option<f64>) -> String {
@@ -144,8 +176,9 @@ fn number(value: Option<f64>) -> String {
     }
 }
 
-fn median(outcomes: &[Outcome], of: impl Fn(&Outcome) -> f64) -> Option<f64> {
-    let mut values: Vec<f64> = outcomes.iter().map(of).collect();
+/// The median of what there is; nothing counts nothing.
+fn median(outcomes: &[Outcome], of: impl Fn(&Outcome) -> Option<f64>) -> Option<f64> {
+    let mut values: Vec<f64> = outcomes.iter().filter_map(of).filter(|value| *value != 0.0).collect();
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied()
 }

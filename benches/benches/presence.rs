@@ -1,0 +1,89 @@
+//! What telling that a client came or went costs, with and without anyone who wants to know.
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use mqtt_codec::{Message, ReasonCode, Topic, Version};
+use mqtt_modules::{ConnectionInfo, Fact, Hooks, Host, MemoryStates, Reason, Registry, presence::Presence};
+
+/// A broker that throws away what is published.
+struct Silent {
+    subscribed: bool,
+}
+
+impl Host for Silent {
+    fn node(&self) -> &str {
+        "rollcall@127.0.0.1"
+    }
+
+    fn now_ms(&self) -> u64 {
+        1_625_572_213_873
+    }
+
+    fn publish(&self, message: Message) {
+        black_box(message);
+    }
+
+    fn publish_if_wanted(&self, topic: &Topic, build: &mut dyn FnMut() -> Message) -> bool {
+        black_box(topic);
+        if self.subscribed {
+            black_box(build());
+        }
+        self.subscribed
+    }
+}
+
+fn client() -> ConnectionInfo {
+    ConnectionInfo {
+        client_id: "emqtt-8348fe27a87976ad4db3".into(),
+        username: Some("foo".into()),
+        version: Version::V3_1_1,
+        peer: ([127, 0, 0, 1], 50_000).into(),
+        port: 1883,
+        listener: "tcp".into(),
+        keep_alive: 60,
+        clean_start: true,
+        expiry_interval: 0,
+        connected_at: 1_625_572_213_873,
+        session_present: false,
+        epoch: 1,
+        conn_id: 1,
+    }
+}
+
+fn hooks(subscribed: bool) -> (Arc<Hooks>, Registry) {
+    let hooks = Hooks::new();
+    let registry = Registry::new(Arc::new(Silent { subscribed }), hooks.clone(), Arc::new(MemoryStates::default()));
+    registry.register(Arc::new(Presence::new()), serde_json::Value::Null);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    assert!(runtime.block_on(registry.start_wanted()).is_empty(), "presence starts");
+    (hooks, registry)
+}
+
+fn observe(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("presence");
+    group.throughput(Throughput::Elements(1));
+    let client = client();
+    for (name, subscribed) in [("subscribed", true), ("nobody subscribed", false)] {
+        let (hooks, _registry) = hooks(subscribed);
+        group.bench_function(format!("connected/{name}"), |bencher| {
+            bencher.iter(|| hooks.observe(black_box(&Fact::Connected { client: &client, seq: 1 })));
+        });
+        let reason = Reason::Client(ReasonCode::Success);
+        group.bench_function(format!("disconnected/{name}"), |bencher| {
+            bencher.iter(|| {
+                hooks.observe(black_box(&Fact::Disconnected {
+                    client: &client,
+                    reason,
+                    at: 1_625_572_213_873,
+                    seq: 2,
+                }));
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, observe);
+criterion_main!(benches);
