@@ -162,11 +162,7 @@ impl Broker {
 
     pub(crate) fn count_delivered(&self, delivered: Delivered, qos: Qos) {
         let metric = match delivered {
-            Delivered::Sent => match qos {
-                Qos::AtMostOnce => Metric::Qos0Sent,
-                Qos::AtLeastOnce => Metric::Qos1Sent,
-                Qos::ExactlyOnce => Metric::Qos2Sent,
-            },
+            Delivered::Sent => Metric::SENT[qos as usize],
             Delivered::Queued => return,
             Delivered::Dropped(DropReason::QueueFull) => Metric::DroppedQueueFull,
             Delivered::Dropped(DropReason::Offline | DropReason::OutboxFull) => Metric::DroppedQos0,

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 
 use crate::batch;
 use crate::connection::{Connection, Written};
+use crate::metrics::Metric;
 use crate::timers::TimerKey;
 
 /// One client id. It lives as long as its session; an offline one is only memory.
@@ -70,6 +71,15 @@ impl State {
         if !self.touched && !self.writing && !self.blocked && !self.outbox.is_empty() {
             self.touched = true;
             batch::touch(client);
+        }
+    }
+
+    /// Counts what had waited, or was sent again.
+    pub(crate) fn count_sent_late(&mut self) {
+        for (metric, sent) in Metric::SENT.into_iter().zip(self.session.take_sent_late()) {
+            if sent > 0 {
+                batch::count(metric, sent.into());
+            }
         }
     }
 
@@ -175,6 +185,7 @@ impl ClientRef {
             let State { session, outbox, .. } = &mut *state;
             if outbox.is_empty() && session.has_backlog() {
                 session.pump(connection.now(), outbox);
+                state.count_sent_late();
             }
         }
     }

@@ -52,6 +52,11 @@ pub(crate) enum Metric {
     SessionTerminated,
 }
 
+impl Metric {
+    /// Messages sent, by QoS.
+    pub(crate) const SENT: [Self; 3] = [Self::Qos0Sent, Self::Qos1Sent, Self::Qos2Sent];
+}
+
 const METRICS: usize = Metric::SessionTerminated as usize + 1;
 
 /// A thread's counts, until its batch ends.
@@ -101,7 +106,7 @@ impl Metrics {
         use Metric::*;
         let sum = |metrics: &[Metric]| self.sum(metrics);
         let received = [Qos0Received, Qos1Received, Qos2Received];
-        let sent = [Qos0Sent, Qos1Sent, Qos2Sent];
+        let sent = Metric::SENT;
         let other_received = [
             Connect,
             PubAckReceived,

@@ -29,6 +29,7 @@ pub(crate) fn handle(seat: &Seat, packet: Packet, now: Timestamp) -> Result<(), 
             }
             let state = &mut *state;
             let event = state.session.handle_packet(packet, now, &mut state.outbox);
+            state.count_sent_late();
             state.touch(&seat.client);
             event.map_err(|violation| {
                 tracing::debug!(client_id = %seat.client.id, %violation, "protocol violation");

@@ -134,6 +134,7 @@ impl Broker {
         outbox.push(&answer, connection.info.version);
         packets::count_sent(&answer);
         session.resume(now, outbox);
+        state.count_sent_late();
         state.touch(client);
         drop(state);
         connection

@@ -283,7 +283,9 @@ impl Session {
             }
             // [MQTT-3.3.1-1] [MQTT-4.3.3-7]: it is marked as sent before, and as it was on its way once, it does not
             // expire.
+            let qos = delivery.qos;
             if self.connection.write(&Outgoing::kept(delivery, true), now, out).is_ok() {
+                self.sent_late[qos as usize] += 1;
                 inflight.mark_sent();
             } else {
                 inflight.drop_unsent();
@@ -314,7 +316,10 @@ impl Session {
             }
             if self.connection.write(&Outgoing::kept(&delivery, false), now, out).is_err() {
                 self.note_drops(DropReason::TooLarge, 1);
-            } else if delivery.packet_id.is_some() {
+                continue;
+            }
+            self.sent_late[delivery.qos as usize] += 1;
+            if delivery.packet_id.is_some() {
                 self.ids.spend();
                 self.inflight.get_or_insert_default().push(delivery);
             }

@@ -73,6 +73,8 @@ pub struct Session {
     pub(crate) queue: Option<Box<Queue>>,
     pub(crate) incoming: Option<Box<Incoming>>,
     pub(crate) drops: Option<Box<Drops>>,
+    /// By QoS.
+    pub(crate) sent_late: [u32; 3],
     subscriptions: Subscriptions,
     will: Option<Box<SessionWill>>,
 }
@@ -102,6 +104,7 @@ impl Session {
             queue: None,
             incoming: None,
             drops: None,
+            sent_late: [0; 3],
             subscriptions: Subscriptions::default(),
             will: None,
         }
@@ -234,6 +237,12 @@ impl Session {
     /// QoS 2 messages received and not released by the client.
     pub fn unreleased_len(&self) -> usize {
         self.incoming.as_ref().map_or(0, |incoming| incoming.len())
+    }
+
+    /// Messages by QoS that were sent since this was last asked, but not by [`Self::deliver`]: they had waited, or were
+    /// sent again. For counting.
+    pub fn take_sent_late(&mut self) -> [u32; 3] {
+        std::mem::take(&mut self.sent_late)
     }
 
     /// Messages dropped so far, for any reason.
