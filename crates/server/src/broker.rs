@@ -1,7 +1,7 @@
 //! What all connections share, and how a message finds its receivers.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use bytestring::ByteString;
 use dashmap::DashMap;
@@ -29,6 +29,8 @@ pub(crate) struct Broker {
     pub(crate) clients: Clients,
     pub(crate) router: Router<ClientRef>,
     pub(crate) retained: Retained<Arc<Publication>>,
+    /// A retained message with a message expiry has come since expired ones were last dropped.
+    retained_expire: AtomicBool,
     pub(crate) hooks: Arc<Hooks>,
     pub(crate) timers: Timers,
     pub(crate) metrics: Metrics,
@@ -61,6 +63,7 @@ impl Broker {
             clients: DashMap::default(),
             router: Router::new(Limits { shape_levels: limits.shape_levels }),
             retained: Retained::new(limits.retained_messages),
+            retained_expire: AtomicBool::new(false),
             hooks: Hooks::new(),
             timers: Timers::default(),
             metrics: Metrics::default(),
@@ -101,10 +104,26 @@ impl Broker {
             return;
         }
         count(Metric::Retained, 1);
+        if publication.expires_at.is_some() {
+            self.retained_expire.store(true, Relaxed);
+        }
         let kept = publication.detached();
         let topic = kept.message.topic.clone();
         if self.memory.is_full() || self.retained.insert(&topic, Arc::new(kept)).is_err() {
             tracing::warn!(%topic, "not retained: limits.retained_messages or limits.memory is reached");
+        }
+    }
+
+    /// Drops retained messages past their message expiry. Nobody is sent one; this is for the memory.
+    pub(crate) fn drop_expired_retained(&self) {
+        if self.retained_expire.swap(false, Relaxed) {
+            let now = self.clock.now();
+            let mut more = false;
+            self.retained.retain(|publication| {
+                more |= publication.expires_at.is_some();
+                !publication.is_expired(now)
+            });
+            self.retained_expire.fetch_or(more, Relaxed);
         }
     }
 
@@ -210,5 +229,30 @@ impl Host for Broker {
             self.deliver_all(&Publication::new(build(), now), matches, now);
             true
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mqtt_codec::{Properties, Property};
+
+    use super::*;
+
+    #[test]
+    fn expired_retained_messages_are_dropped() {
+        let broker = Broker::new(Config::default());
+        let now = broker.clock.now();
+        for (topic, expiry) in [("gone", Some(0)), ("stays", Some(1000)), ("for/ever", None)] {
+            let message = Message {
+                topic: Topic::new(topic).unwrap(),
+                payload: "x".into(),
+                qos: Qos::AtMostOnce,
+                retain: true,
+                properties: expiry.map(Property::MessageExpiry).into_iter().collect::<Properties>(),
+            };
+            broker.publish(&Publication::new(message, now), None, now, |_| {});
+        }
+        broker.drop_expired_retained();
+        assert_eq!(broker.retained.len(), 2);
     }
 }

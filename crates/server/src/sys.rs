@@ -40,7 +40,10 @@ pub(crate) async fn publish(broker: Arc<Broker>) {
     let highest = Highest::default();
     loop {
         tokio::select! {
-            _ = slow.tick() => slow_round(&broker, &highest),
+            _ = slow.tick() => {
+                broker.drop_expired_retained();
+                slow_round(&broker, &highest);
+            }
             _ = fast.tick() => fast_round(&broker),
         }
     }

@@ -113,7 +113,9 @@ impl Broker {
         session_present: bool,
         now: Timestamp,
     ) -> Arc<Connection> {
-        let Admission { connect, info, keep_alive, answer, socket } = admission;
+        let Admission { connect, mut info, keep_alive, answer, socket } = admission;
+        // The same text, but one memory for both.
+        info.client_id = client.id.clone();
         let session_expiry = info.expiry_interval;
         let connection = Arc::new(Connection::new(info, socket, Arc::clone(self), keep_alive, now));
         {
@@ -161,7 +163,7 @@ impl Broker {
         ending: Ending,
         now: Timestamp,
     ) -> Option<(Arc<Connection>, Detached)> {
-        let (connection, detached) = {
+        let (connection, mut detached) = {
             let mut state = client.state.lock();
             if only.is_some_and(|only| !state.is_current(only)) {
                 return None;
@@ -175,6 +177,7 @@ impl Broker {
             }
             (state.take_connection()?, state.session.detach(now))
         };
+        detached.expires_at = self.cap_expiry(detached.expires_at, now);
         self.online.fetch_sub(1, Relaxed);
         count(Metric::Disconnected, 1);
         // An undelayed will comes before the fact.
@@ -188,6 +191,14 @@ impl Broker {
         self.hooks.observe(&fact);
         tracing::debug!(client_id = %client.id, reason = ending.reason.name(), "disconnected");
         Some((connection, detached))
+    }
+
+    /// What a client asked for in DISCONNECT is held to the same limit as what it asked for in CONNECT.
+    fn cap_expiry(&self, expires_at: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
+        match self.config.mqtt.max_session_expiry {
+            u32::MAX => expires_at,
+            cap => Some(expires_at.map_or(now.plus_seconds(cap), |at| at.min(now.plus_seconds(cap)))),
+        }
     }
 
     fn publish_will(&self, will: &Publication, now: Timestamp) {
