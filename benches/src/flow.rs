@@ -13,9 +13,9 @@ use crate::process::Meter;
 use crate::wire::{Seen, Template, connect, subscribe};
 
 /// Before measuring.
-const WARM_UP: Duration = Duration::from_millis(400);
+const WARM_UP: Duration = Duration::from_millis(300);
 /// Measuring.
-const MEASURE: Duration = Duration::from_millis(2000);
+const MEASURE: Duration = Duration::from_millis(1500);
 
 /// Who sends what to whom.
 #[derive(Clone, Copy, Debug)]
