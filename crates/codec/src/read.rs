@@ -124,7 +124,7 @@ impl Frame<'_> {
 
     pub(crate) fn filter(self, part: &[u8]) -> Result<Filter, DecodeError> {
         let text = ByteString::try_from(self.share(part)).map_err(|_| DecodeError::Text(TextError::Utf8))?;
-        Filter::new(text).map_err(DecodeError::Filter)
+        Filter::received(text).map_err(DecodeError::Filter)
     }
 }
 

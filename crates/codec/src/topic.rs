@@ -12,7 +12,7 @@ pub struct Topic(ByteString);
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Filter {
     text: ByteString,
-    /// Bytes of the group's name; 0: not shared.
+    /// Bytes of the group's name; 0: not shared, [`BAD_SHARE`]: badly so.
     group: u16,
 }
 
@@ -40,6 +40,9 @@ pub enum TopicError {
 }
 
 const SHARE: &str = "$share/";
+
+/// Longer than any group's name can be.
+const BAD_SHARE: u16 = u16::MAX;
 
 impl Topic {
     /// Checks `text`.
@@ -73,20 +76,36 @@ impl Topic {
 impl Filter {
     /// Checks `text`. `$share/group/filter` is a shared filter in every protocol version.
     pub fn new(text: impl Into<ByteString>) -> Result<Self, TopicError> {
-        let text = text.into();
+        let filter = Self::received(text.into())?;
+        if filter.is_bad_share() { Err(TopicError::Share) } else { Ok(filter) }
+    }
+
+    /// Like [`Self::new`], but takes a `$share/` without a group or a filter, which is to be answered: see
+    /// [`Self::is_bad_share`].
+    pub(crate) fn received(text: ByteString) -> Result<Self, TopicError> {
         let marks = check_text(&text)?;
-        if marks.wildcard {
-            check_wildcards(&text)?;
-        }
-        let mut group = 0;
-        if let Some(rest) = text.strip_prefix(SHARE) {
-            let (name, filter) = rest.split_once('/').ok_or(TopicError::Share)?;
-            if name.is_empty() || filter.is_empty() || name.contains(['+', '#']) {
-                return Err(TopicError::Share);
+        let Some(rest) = text.strip_prefix(SHARE) else {
+            if marks.wildcard {
+                check_wildcards(&text)?;
             }
-            group = name.len() as u16;
-        }
+            return Ok(Self { text, group: 0 });
+        };
+        let group = match rest.split_once('/') {
+            Some((name, filter)) if !name.is_empty() && !filter.is_empty() && !name.contains(['+', '#']) => {
+                check_wildcards(filter)?;
+                name.len() as u16
+            }
+            _ => BAD_SHARE,
+        };
         Ok(Self { text, group })
+    }
+
+    /// True for a filter from a SUBSCRIBE or UNSUBSCRIBE that begins with `$share/` but names no group or no filter.
+    ///
+    /// It can't be subscribed with [MQTT-4.8.2-1] [MQTT-4.8.2-2], which a server tells by
+    /// [`TopicFilterInvalid`](crate::ReasonCode::TopicFilterInvalid).
+    pub const fn is_bad_share(&self) -> bool {
+        self.group == BAD_SHARE
     }
 
     /// The whole text, `$share/group/` included.
@@ -96,13 +115,13 @@ impl Filter {
 
     /// The name of the group, if this filter is shared.
     pub fn group(&self) -> Option<&str> {
-        (self.group > 0).then(|| &self.text[SHARE.len()..SHARE.len() + usize::from(self.group)])
+        (self.group > 0 && !self.is_bad_share()).then(|| &self.text[SHARE.len()..SHARE.len() + usize::from(self.group)])
     }
 
     /// What topics are matched with: the text without `$share/group/`.
     pub fn pattern(&self) -> &str {
         match self.group {
-            0 => &self.text,
+            0 | BAD_SHARE => &self.text,
             group => &self.text[SHARE.len() + usize::from(group) + 1..],
         }
     }

@@ -122,6 +122,10 @@ fn subscribe(seat: &Seat, subscribe: Subscribe, now: Timestamp) -> Result<(), En
 fn subscribe_one(seat: &Seat, wish: &mut SubscribeFilter, id: Option<u32>) -> Result<Result<bool, ReasonCode>, Ending> {
     let (Seat { client, connection }, broker) = (seat, seat.broker());
     let info = &connection.info;
+    if wish.filter.is_bad_share() {
+        tracing::debug!(client_id = %client.id, filter = %wish.filter, "subscribe refused: no group or no filter");
+        return Ok(Err(ReasonCode::TopicFilterInvalid));
+    }
     if broker.hooks.has_interceptors() {
         broker.hooks.intercept_subscribe(info, &mut wish.filter, &mut wish.options);
     }

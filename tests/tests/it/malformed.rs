@@ -148,16 +148,6 @@ const NEW: &[Case] = &[
         &[0x82, 16, 0, 1, 0, 0, 10, b'$', b's', b'h', b'a', b'r', b'e', b'/', b'g', b'/', b'a', 4],
         &[PROTOCOL],
     ),
-    Case(
-        "SUBSCRIBE shared in a wildcard group",
-        &[0x82, 16, 0, 1, 0, 0, 10, b'$', b's', b'h', b'a', b'r', b'e', b'/', b'+', b'/', b'a', 0],
-        &[MALFORMED, PROTOCOL, FILTER],
-    ),
-    Case(
-        "SUBSCRIBE shared in a group without a name",
-        &[0x82, 15, 0, 1, 0, 0, 9, b'$', b's', b'h', b'a', b'r', b'e', b'/', b'/', b'a', 0],
-        &[MALFORMED, PROTOCOL, FILTER],
-    ),
     Case("UNSUBSCRIBE without its flag", &[0xa0, 6, 0, 1, 0, 0, 1, b'a'], &[MALFORMED]),
     Case("UNSUBSCRIBE without a filter", &[0xa2, 3, 0, 1, 0], &[MALFORMED, PROTOCOL]),
     Case("UNSUBSCRIBE with packet id 0", &[0xa2, 6, 0, 0, 0, 0, 1, b'a'], &[MALFORMED, PROTOCOL]),

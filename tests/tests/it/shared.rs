@@ -122,6 +122,27 @@ async fn a_full_member_is_passed_over() {
     assert!(got.len() >= 9, "{got:?}");
 }
 
+/// A group without a name or with a wildcard is refused, and the client stays.
+#[tokio::test]
+async fn a_bad_group_is_refused() {
+    let broker = Broker::start().await;
+    for (version, code) in
+        [(Version::V3_1_1, ReasonCode::UnspecifiedError), (Version::V5, ReasonCode::TopicFilterInvalid)]
+    {
+        let mut client = Client::connect(broker.addr, version, "client").await;
+        for filter in ["$share//a", "$share/+/a", "$share/g#/a", "$share/g", "$share/g/"] {
+            let packet = match version {
+                Version::V5 => [&[0, 1, 0, 0, filter.len() as u8], filter.as_bytes(), &[0]].concat(),
+                _ => [&[0, 1, 0, filter.len() as u8], filter.as_bytes(), &[0]].concat(),
+            };
+            client.send_bytes(&[&[0x82, packet.len() as u8], &packet[..]].concat()).await;
+            let Packet::SubAck(answer) = client.receive().await else { panic!("no SUBACK to {filter}") };
+            assert_eq!(answer.reasons, [code], "{filter}");
+        }
+        client.ping().await;
+    }
+}
+
 #[tokio::test]
 async fn a_member_that_leaves_makes_room_for_the_rest() {
     let broker = Broker::start().await;
