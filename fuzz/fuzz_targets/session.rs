@@ -23,6 +23,7 @@ fuzz_target!(|data: &[u8]| {
         max_inflight: u16::from(limits >> 6),
         max_queued: 8,
         max_queued_bytes: 4096,
+        max_stored: 16,
         max_outbox: 512,
     };
     let mut world = World::new(Arc::new(config));
@@ -31,7 +32,7 @@ fuzz_target!(|data: &[u8]| {
         let (own, after) = after.split_at(after.len().min(usize::from(*much)));
         world.step(*what, *much, own);
         steps = after;
-        assert!(world.session.queue_len() <= 8);
+        assert!(world.session.queue_len() <= 8 + 16);
     }
     world.detach();
 });

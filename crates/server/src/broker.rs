@@ -41,6 +41,8 @@ pub(crate) struct Broker {
     pub(crate) served: AtomicUsize,
     /// Clients with a connection.
     pub(crate) online: AtomicUsize,
+    /// Nobody comes in any more.
+    pub(crate) stopping: AtomicBool,
     /// Grows with every start.
     pub(crate) epoch: u64,
 }
@@ -55,6 +57,7 @@ impl Broker {
             max_inflight: limits.max_inflight,
             max_queued: config.session.max_queued,
             max_queued_bytes: config.session.max_queued_bytes,
+            max_stored: limits.retained_messages,
             max_outbox: limits.outbox,
         });
         Self {
@@ -71,6 +74,7 @@ impl Broker {
             sockets: AtomicUsize::new(0),
             served: AtomicUsize::new(0),
             online: AtomicUsize::new(0),
+            stopping: AtomicBool::new(false),
             // Nothing is stored yet that could count starts; the time of the start grows as well.
             epoch: wall_ms(),
             config,

@@ -252,9 +252,9 @@ impl Session {
     fn enqueue(&mut self, fanout: &mut Fanout<'_>, options: DeliveryOptions<'_>, now: Timestamp) -> Delivered {
         let size = fanout.publication().size();
         let queue = self.queue.get_or_insert_default();
-        if !queue.has_room(size, &self.config) {
+        if !queue.has_room(size, options.stored, &self.config) {
             let expired = queue.remove_expired(now);
-            let has_room = queue.has_room(size, &self.config);
+            let has_room = queue.has_room(size, options.stored, &self.config);
             self.note_drops(DropReason::Expired, expired);
             if !has_room {
                 return self.drop_one(DropReason::QueueFull);
@@ -267,9 +267,10 @@ impl Session {
 
     fn keep(&self, fanout: &mut Fanout<'_>, options: DeliveryOptions<'_>, packet_id: Option<PacketId>) -> Delivery {
         // The version of the next connection is not known yet, so a session away keeps the ids whatever it spoke.
-        let DeliveryOptions { qos, retain, subscription_ids, .. } = options;
+        let DeliveryOptions { qos, retain, stored, subscription_ids } = options;
         let publication = Arc::clone(fanout.shared());
-        Delivery { publication, subscription_ids: SubscriptionIds::new(subscription_ids), qos, retain, packet_id }
+        let subscription_ids = SubscriptionIds::new(subscription_ids);
+        Delivery { publication, subscription_ids, qos, retain, stored, packet_id }
     }
 
     /// What earlier connections had sent; true once that is done.

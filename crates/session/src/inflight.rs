@@ -210,7 +210,7 @@ mod tests {
         let message = Message { topic, payload: Default::default(), qos, retain: false, properties: Properties::EMPTY };
         let publication = Arc::new(Publication { message, expires_at: None });
         let subscription_ids = SubscriptionIds::new(&[]);
-        Delivery { publication, subscription_ids, qos, retain: false, packet_id: Some(id(n)) }
+        Delivery { publication, subscription_ids, qos, retain: false, stored: false, packet_id: Some(id(n)) }
     }
 
     fn give(ids: &mut PacketIds, inflight: &mut Inflight) -> u16 {

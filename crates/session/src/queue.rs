@@ -17,6 +17,8 @@ pub(crate) struct Delivery {
     pub(crate) subscription_ids: SubscriptionIds,
     pub(crate) qos: Qos,
     pub(crate) retain: bool,
+    /// A retained message that answers a SUBSCRIBE.
+    pub(crate) stored: bool,
     /// Once it has been sent above QoS 0.
     pub(crate) packet_id: Option<PacketId>,
 }
@@ -52,7 +54,10 @@ impl SubscriptionIds {
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     deliveries: VecDeque<Delivery>,
+    /// Of those that are not stored ones.
     bytes: usize,
+    /// Retained messages that answer a SUBSCRIBE; the broker keeps these anyway.
+    stored: usize,
     /// Those at QoS 0.
     at_most_once: usize,
     /// Nothing expires before this; `None`: nothing does.
@@ -76,21 +81,33 @@ impl Queue {
         self.deliveries.front()
     }
 
-    /// True if one more of `size` bytes is within the limits.
-    pub(crate) fn has_room(&self, size: usize, config: &Config) -> bool {
-        self.deliveries.len() < config.max_queued && self.bytes.saturating_add(size) <= config.max_queued_bytes
+    /// True if one more of `size` bytes is within the limits, which stored messages have of their own.
+    pub(crate) fn has_room(&self, size: usize, stored: bool, config: &Config) -> bool {
+        if stored {
+            return self.stored < config.max_stored;
+        }
+        let live = self.deliveries.len() - self.stored;
+        live < config.max_queued && self.bytes.saturating_add(size) <= config.max_queued_bytes
     }
 
     pub(crate) fn push(&mut self, delivery: Delivery) {
         self.note_expiry(delivery.publication.expires_at);
-        self.bytes += delivery.publication.size();
+        if delivery.stored {
+            self.stored += 1;
+        } else {
+            self.bytes += delivery.publication.size();
+        }
         self.at_most_once += usize::from(delivery.qos == Qos::AtMostOnce);
         self.deliveries.push_back(delivery);
     }
 
     pub(crate) fn pop(&mut self) -> Option<Delivery> {
         let delivery = self.deliveries.pop_front()?;
-        self.bytes -= delivery.publication.size();
+        if delivery.stored {
+            self.stored -= 1;
+        } else {
+            self.bytes -= delivery.publication.size();
+        }
         self.at_most_once -= usize::from(delivery.qos == Qos::AtMostOnce);
         if self.deliveries.is_empty() {
             self.first_expiry = None;
@@ -156,7 +173,14 @@ mod tests {
             properties: Properties::EMPTY,
         };
         let publication = Arc::new(Publication { message, expires_at: expires_at.map(Timestamp) });
-        Delivery { publication, subscription_ids: SubscriptionIds::new(&[]), qos, retain: false, packet_id: None }
+        Delivery {
+            publication,
+            subscription_ids: SubscriptionIds::new(&[]),
+            qos,
+            retain: false,
+            stored: false,
+            packet_id: None,
+        }
     }
 
     #[test]

@@ -27,6 +27,9 @@ pub struct Config {
     pub max_queued: usize,
     /// Bytes of topic, payload and properties waiting in one session.
     pub max_queued_bytes: usize,
+    /// Retained messages that answer a SUBSCRIBE and wait in one session. They share the broker's copy, so one costs
+    /// some 32 bytes; `max_queued` and `max_queued_bytes` do not count them.
+    pub max_stored: usize,
     /// Bytes in the outbox from which on QoS 0 is dropped and QoS 1 and 2 are queued.
     pub max_outbox: usize,
 }
@@ -88,6 +91,7 @@ impl Default for Config {
             max_inflight: 100,
             max_queued: 10_000,
             max_queued_bytes: 16 << 20,
+            max_stored: 1_000_000,
             max_outbox: 1 << 20,
         }
     }
@@ -194,6 +198,11 @@ impl Session {
     /// True if exactly this filter is subscribed with.
     pub fn is_subscribed(&self, filter: &Filter) -> bool {
         self.subscriptions.find(filter).is_some()
+    }
+
+    /// True if a will is to be published should the connection be lost, or waits for its delay.
+    pub const fn has_will(&self) -> bool {
+        self.will.is_some()
     }
 
     /// True between attach and detach.

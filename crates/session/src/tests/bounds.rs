@@ -21,6 +21,21 @@ fn a_full_queue_takes_nothing_more() {
 }
 
 #[test]
+fn stored_messages_have_a_limit_of_their_own() {
+    let mut driver = Driver::new(Config { max_queued: 1, max_stored: 3, max_inflight: 1, ..Config::default() });
+    driver.connect(&Terms::v5([]));
+    let stored = DeliveryOptions { qos: Qos::AtLeastOnce, retain: true, stored: true, ..Default::default() };
+    let publication = Publication::new(message("t", "kept", Qos::AtLeastOnce), driver.now);
+    let expected = [Delivered::Sent, Delivered::Queued, Delivered::Queued, Delivered::Queued];
+    for expected in expected {
+        assert_eq!(driver.deliver(&publication, stored), expected);
+    }
+    assert_eq!(driver.deliver(&publication, stored), Delivered::Dropped(DropReason::QueueFull));
+    assert_eq!(driver.deliver_text("live", Qos::AtLeastOnce), Delivered::Queued);
+    assert_eq!(driver.deliver_text("more", Qos::AtLeastOnce), Delivered::Dropped(DropReason::QueueFull));
+}
+
+#[test]
 fn what_expired_makes_room_in_a_full_queue() {
     let mut driver = Driver::new(Config { max_queued: 2, ..Config::default() });
     driver.connect(&Terms::v5([]));
@@ -85,7 +100,7 @@ fn a_full_outbox_bounds_what_is_sent_again_too() {
 
 #[test]
 fn stored_qos_0_messages_wait_for_the_outbox_and_live_ones_behind_them() {
-    let mut driver = Driver::new(Config { max_outbox: 6, max_queued: 3, ..Config::default() });
+    let mut driver = Driver::new(Config { max_outbox: 6, max_queued: 1, ..Config::default() });
     driver.connect(&Terms::v5([]));
     let stored = DeliveryOptions { retain: true, stored: true, ..Default::default() };
     for (payload, expected) in [("a", Delivered::Sent), ("b", Delivered::Queued), ("c", Delivered::Queued)] {

@@ -70,6 +70,7 @@ proptest! {
             max_inflight: 3,
             max_queued: 4,
             max_queued_bytes: 50,
+            max_stored: 5,
             max_outbox: 40,
         };
         let mut driver = Driver::new(config);
@@ -122,7 +123,7 @@ proptest! {
                 Step::Wait(milliseconds) => driver.pass(milliseconds),
             }
             let session = &driver.session;
-            prop_assert!(session.inflight_len() <= 3 && session.queue_len() <= 4);
+            prop_assert!(session.inflight_len() <= 3 && session.queue_len() <= 4 + 5);
             prop_assert!(!session.has_backlog() || session.is_attached());
             let ids: Vec<_> = session.inflight.iter().flat_map(|inflight| inflight.ids()).collect();
             prop_assert!(ids.iter().collect::<std::collections::BTreeSet<_>>().len() == ids.len());
