@@ -136,10 +136,23 @@ impl ClientRef {
             batch::lend_buffer(outbox);
         }
         let delivered = session.deliver(fanout, options, now, outbox);
-        if delivered == Delivered::Sent {
-            state.touch(self);
+        match delivered {
+            Delivered::Sent => state.touch(self),
+            Delivered::Dropped(DropReason::QueueFull) => self.warn_of_full_queue(session),
+            Delivered::Queued | Delivered::Dropped(_) => {}
         }
         delivered
+    }
+
+    /// At the first message that is dropped, the second, the fourth, ...: never silent, and never a flood.
+    fn warn_of_full_queue(&self, session: &Session) {
+        let dropped = session.drops().queue_full;
+        if dropped.is_power_of_two() {
+            tracing::warn!(
+                client_id = %self.id, dropped, waiting = session.queue_len(),
+                "messages dropped: session.max_queued or session.max_queued_bytes is reached",
+            );
+        }
     }
 
     /// Writes the outbox to the socket, there and then. Whoever finds someone writing leaves it to them.

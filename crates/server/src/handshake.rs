@@ -104,6 +104,9 @@ async fn admit(
     origin: Origin,
 ) -> Result<(ConnectionInfo, u16, Properties), ReasonCode> {
     let limits = &broker.config.limits;
+    if broker.stopping.load(Relaxed) {
+        return Err(ReasonCode::ServerShuttingDown);
+    }
     if broker.online() >= broker.config.mqtt.max_connections || broker.memory.is_full() {
         return Err(ReasonCode::ServerBusy);
     }

@@ -31,6 +31,7 @@ mod metrics;
 mod packets;
 mod serve;
 mod server;
+mod shutdown;
 mod socket;
 mod sys;
 mod timers;

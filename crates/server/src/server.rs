@@ -2,27 +2,17 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
 
 use mqtt_codec::ReasonCode;
 use mqtt_modules::{ChangeError, MemoryStates, Reason, Registry, States};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep};
 
 use crate::broker::Broker;
-use crate::client::ClientRef;
 use crate::config::Config;
 use crate::connection::Ending;
 use crate::timers::Timer;
-use crate::{listener, sys};
-
-/// How long a stop may take at the most, in its two steps.
-const DRAIN: Duration = Duration::from_secs(4);
-
-/// How often a stop looks whether all have gone.
-const DRAIN_LOOK: Duration = Duration::from_millis(5);
+use crate::{listener, shutdown, sys};
 
 /// Why the broker did not start.
 #[derive(Debug, thiserror::Error)]
@@ -145,50 +135,15 @@ impl Server {
         connection.inspect(|connection| connection.end(Ending { reason: Reason::Kicked, code })).is_some()
     }
 
-    /// Stops accepting, tells every client, publishes what is left to publish, and returns when all are gone.
-    ///
-    /// Those who watch `$SYS` go last, so that they see the others go.
+    /// Stops accepting, tells every client, publishes what is left to publish, and returns when all are gone or some
+    /// seconds have passed.
     pub async fn shutdown(self) {
         // Nobody receiving means that the listener has stopped already.
         let _ = self.stop.send(true);
-        let deadline = Instant::now() + DRAIN;
-        for last in [false, true] {
-            let chosen: Vec<ClientRef> = self.online_clients().filter(|client| last || !watches_sys(client)).collect();
-            for client in &chosen {
-                let connection = client.state.lock().connection.clone();
-                if let Some(connection) = connection {
-                    let code = Some(ReasonCode::ServerShuttingDown);
-                    connection.end(Ending { reason: Reason::ServerShuttingDown, code });
-                }
-            }
-            let is_done = || chosen.iter().all(|client| client.state.lock().connection.is_none());
-            wait(is_done, deadline).await;
-            if !last {
-                self.broker.end_all_sessions();
-                wait(|| self.online_clients().all(|client| client.state.lock().outbox.is_empty()), deadline).await;
-            }
-        }
-        self.broker.end_all_sessions();
-        wait(|| self.broker.served.load(Relaxed) == 0, deadline).await;
+        shutdown::drain(&self.broker).await;
         self.registry.stop_all().await;
         for task in self.tasks {
             task.abort();
         }
-    }
-
-    fn online_clients(&self) -> impl Iterator<Item = ClientRef> {
-        let all: Vec<ClientRef> = self.broker.clients.iter().map(|entry| entry.value().clone()).collect();
-        all.into_iter().filter(|client| client.state.lock().connection.is_some())
-    }
-}
-
-fn watches_sys(client: &ClientRef) -> bool {
-    let state = client.state.lock();
-    state.session.subscriptions().any(|(filter, _, _)| filter.pattern().starts_with("$SYS"))
-}
-
-async fn wait(is_done: impl Fn() -> bool, deadline: Instant) {
-    while !is_done() && Instant::now() < deadline {
-        sleep(DRAIN_LOOK).await;
     }
 }
