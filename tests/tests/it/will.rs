@@ -1,6 +1,6 @@
 //! Wills.
 
-use mqtt_codec::{Connect, Message, Properties, Property, Qos, ReasonCode, Version, Will};
+use mqtt_codec::{Connect, Message, Packet, Properties, Property, Qos, ReasonCode, Version, Will};
 
 use crate::{
     broker::{Broker, outside},
@@ -268,4 +268,36 @@ async fn a_will_below_sys_is_not_published() {
         client.cut().await;
         assert_eq!(watcher.take_text().await, "marker");
     }
+}
+
+/// Who subscribes to wills stays until the others have gone, however few messages it takes at once.
+#[tokio::test]
+async fn a_shutdown_publishes_every_will() {
+    let Some(broker) = Broker::with(|_| {}).await else { return };
+    let few = Connect { properties: [Property::ReceiveMaximum(3)].into(), ..connect(Version::V5, "watcher") };
+    let (mut watcher, _) = Client::connect_with(broker.addr, few).await;
+    watcher.subscribe("will/#", Qos::AtLeastOnce).await;
+    let away = Connect { client_id: "away".into(), ..delayed(500, 1000) };
+    Client::connect_with(broker.addr, away).await.0.cut().await;
+    let mut clients = Vec::new();
+    for number in 0..100 {
+        let left = Will { message: message("will/now", number.to_string(), Qos::AtLeastOnce), delay: number % 2 * 500 };
+        let properties = [Property::SessionExpiry(1000)].into();
+        let asked = Connect { will: Some(left), properties, ..connect(Version::V5, &format!("c{number}")) };
+        clients.push(Client::connect_with(broker.addr, asked).await.0);
+    }
+    let read = async {
+        let mut wills = Vec::new();
+        while let Some(packet) = watcher.receive_or_end().await {
+            if let Packet::Publish(publish) = packet {
+                watcher.acknowledge(&publish).await;
+                wills.push(publish.payload);
+            }
+        }
+        wills
+    };
+    let ((), mut wills) = tokio::join!(broker.shutdown(), read);
+    wills.sort();
+    wills.dedup();
+    assert_eq!(wills.len(), 101);
 }

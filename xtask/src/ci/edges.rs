@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 use super::{Args, Outcome};
-use crate::shell::{cargo, output};
+use crate::shell::{cargo, output, root};
 
 /// What each crate may use of this workspace. A crate that is not listed is refused: it needs a line here.
 const EDGES: &[(&str, &[&str])] = &[
@@ -53,8 +53,9 @@ struct Dependency {
 pub(super) fn run(_: &Args) -> Result<Outcome> {
     let metadata = output(cargo().args(["metadata", "--format-version", "1", "--no-deps"]))?;
     let metadata: Metadata = serde_json::from_str(&metadata)?;
+    let crates = root().join("crates").to_string_lossy().into_owned();
     let mut faults = Vec::new();
-    for package in metadata.packages.iter().filter(|package| package.manifest_path.contains("/crates/")) {
+    for package in metadata.packages.iter().filter(|package| package.manifest_path.starts_with(&crates)) {
         check_edges(package, &mut faults);
     }
     for name in SANS_IO {
