@@ -10,8 +10,11 @@ use crate::broker::Broker;
 use crate::client::ClientRef;
 use crate::metrics::{Metric, Tally};
 
-/// So many clients are touched at the most before they are flushed; bounds the bytes that wait in their outboxes.
+/// So many clients are touched before they are flushed.
 const MAX_TOUCHED: usize = 4096;
+
+/// So many bytes are taken in and delivered before those who are touched are flushed.
+const MAX_TRAFFIC: usize = 8 << 20;
 
 /// Spare output buffers of a thread; the session bounds the size of each.
 const MAX_BUFFERS: usize = 256;
@@ -53,10 +56,15 @@ impl<'a> Batch<'a> {
         Self { broker, _not_send: std::marker::PhantomData }
     }
 
-    /// Flushes if very many are touched. Call it where no lock is held.
+    /// Flushes if much is waiting. Call it where no lock is held.
     pub(crate) fn relieve(&self) {
-        if SCRATCH.with(|scratch| scratch.depth.get() == 1 && scratch.touched.borrow().len() >= MAX_TOUCHED) {
+        let is_much = SCRATCH.with(|scratch| {
+            let touched = scratch.touched.borrow().len();
+            scratch.depth.get() == 1 && (touched >= MAX_TOUCHED || scratch.traffic.get() >= MAX_TRAFFIC)
+        });
+        if is_much {
             flush_touched();
+            self.broker.memory.note(SCRATCH.with(|scratch| scratch.traffic.take()));
         }
     }
 }
