@@ -49,7 +49,7 @@ impl PublishHead<'_> {
     // Inlined, because else all fields of `self` go through memory: a third of the time of a small message.
     #[inline(always)]
     fn put(&self, version: Version, more: usize, out: &mut BytesMut) -> Result<(), TooLarge> {
-        let properties_len = self.properties_len();
+        let properties_len = if version == Version::V5 { self.properties_len() } else { 0 };
         let remaining = self.remaining_len(version, properties_len);
         if remaining > MAX_VAR_INT as usize {
             return Err(TooLarge(remaining));
