@@ -25,6 +25,7 @@ fuzz_target!(|data: &[u8]| {
         max_queued_bytes: 4096,
         max_stored: 16,
         max_outbox: 512,
+        is_stored: true,
     };
     let mut world = World::new(Arc::new(config));
     let mut steps = rest;
@@ -33,6 +34,7 @@ fuzz_target!(|data: &[u8]| {
         world.step(*what, *much, own);
         steps = after;
         assert!(world.session.queue_len() <= 8 + 16);
+        world.session.take_changes();
     }
     world.detach();
 });

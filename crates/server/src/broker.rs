@@ -59,6 +59,7 @@ impl Broker {
             max_queued_bytes: config.session.max_queued_bytes,
             max_stored: limits.retained_messages,
             max_outbox: limits.outbox,
+            is_stored: false,
         });
         Self {
             session_config,

@@ -8,7 +8,7 @@ use crate::connection::{Outgoing, Phase};
 use crate::frame::Receiver;
 use crate::inflight::Received;
 use crate::queue::{Delivery, SubscriptionIds};
-use crate::{Fanout, Outbox, Session, Timestamp, Violation};
+use crate::{Change, Fanout, Outbox, Session, Timestamp, Violation};
 
 /// How a publication is to be delivered to one session.
 #[derive(Clone, Copy, Debug, Default)]
@@ -160,8 +160,9 @@ impl Session {
 
     pub(crate) fn handle_puback(&mut self, ack: &Ack, now: Timestamp, out: &mut Outbox) -> Result<(), Violation> {
         if let Some(inflight) = &mut self.inflight
-            && inflight.acknowledge(ack.packet_id)?
+            && let Some(delivery) = inflight.acknowledge(ack.packet_id)?
         {
+            self.note_finished(delivery);
             self.pump(now, out);
         }
         Ok(())
@@ -174,9 +175,21 @@ impl Session {
             None => Received::Unknown,
         };
         let reason = match received {
-            Received::Release => ReasonCode::Success,
+            Received::Release(delivery) => {
+                if delivery.number > 0 {
+                    self.note(Change::Released(delivery));
+                }
+                ReasonCode::Success
+            }
+            Received::ReleaseAgain => ReasonCode::Success,
             // Section 4.3.3: no PUBREL; the message is finished, its id free.
-            Received::Refused => {
+            Received::Refused(delivery) => {
+                self.note_finished(delivery);
+                self.pump(now, out);
+                return Ok(());
+            }
+            Received::Withdrawn(released) => {
+                self.note(Change::Completed(released));
                 self.pump(now, out);
                 return Ok(());
             }
@@ -189,8 +202,9 @@ impl Session {
 
     pub(crate) fn handle_pubcomp(&mut self, ack: &Ack, now: Timestamp, out: &mut Outbox) -> Result<(), Violation> {
         if let Some(inflight) = &mut self.inflight
-            && inflight.complete(ack.packet_id)?
+            && let Some(released) = inflight.complete(ack.packet_id)?
         {
+            self.note(Change::Completed(released));
             self.pump(now, out);
         }
         Ok(())
@@ -243,7 +257,8 @@ impl Session {
         }
         if packet_id.is_some() {
             self.ids.spend();
-            let delivery = self.keep(fanout, options, packet_id);
+            let mut delivery = keep(fanout, options, packet_id);
+            self.note_kept(&mut delivery);
             self.inflight.get_or_insert_default().push(delivery);
         }
         Delivered::Sent
@@ -255,22 +270,18 @@ impl Session {
         if !queue.has_room(size, options.stored, &self.config) {
             let expired = queue.remove_expired(now);
             let has_room = queue.has_room(size, options.stored, &self.config);
-            self.note_drops(DropReason::Expired, expired);
+            self.note_drops(DropReason::Expired, expired.len());
+            for delivery in expired {
+                self.note_finished(delivery);
+            }
             if !has_room {
                 return self.drop_one(DropReason::QueueFull);
             }
         }
-        let delivery = self.keep(fanout, options, None);
+        let mut delivery = keep(fanout, options, None);
+        self.note_kept(&mut delivery);
         self.queue.get_or_insert_default().push(delivery);
         Delivered::Queued
-    }
-
-    fn keep(&self, fanout: &mut Fanout<'_>, options: DeliveryOptions<'_>, packet_id: Option<PacketId>) -> Delivery {
-        // The version of the next connection is not known yet, so a session away keeps the ids whatever it spoke.
-        let DeliveryOptions { qos, retain, stored, subscription_ids } = options;
-        let publication = Arc::clone(fanout.shared());
-        let subscription_ids = SubscriptionIds::new(subscription_ids);
-        Delivery { publication, subscription_ids, qos, retain, stored, packet_id }
     }
 
     /// What earlier connections had sent; true once that is done.
@@ -289,8 +300,11 @@ impl Session {
                 self.sent_late[qos as usize] += 1;
                 inflight.mark_sent();
             } else {
-                inflight.drop_unsent();
+                let dropped = inflight.drop_unsent();
                 self.note_drops(DropReason::TooLarge, 1);
+                if let Some(delivery) = dropped {
+                    self.note_finished(delivery);
+                }
             }
         }
         true
@@ -310,6 +324,7 @@ impl Session {
             };
             if delivery.publication.is_expired(now) {
                 self.note_drops(DropReason::Expired, 1);
+                self.note_finished(delivery);
                 continue;
             }
             if delivery.qos > Qos::AtMostOnce {
@@ -317,11 +332,16 @@ impl Session {
             }
             if self.connection.write(&Outgoing::kept(&delivery, false), now, out).is_err() {
                 self.note_drops(DropReason::TooLarge, 1);
+                self.note_finished(delivery);
                 continue;
             }
             self.sent_late[delivery.qos as usize] += 1;
-            if delivery.packet_id.is_some() {
+            if let Some(packet_id) = delivery.packet_id {
                 self.ids.spend();
+                delivery.was_queued = true;
+                if delivery.number > 0 {
+                    self.note(Change::Sent { number: delivery.number, packet_id });
+                }
                 self.inflight.get_or_insert_default().push(delivery);
             }
         }
@@ -351,5 +371,21 @@ impl Session {
         if n > 0 {
             self.drops.get_or_insert_default().add(reason, n as u64);
         }
+    }
+}
+
+/// What a session keeps of a publication.
+fn keep(fanout: &mut Fanout<'_>, options: DeliveryOptions<'_>, packet_id: Option<PacketId>) -> Delivery {
+    // The version of the next connection is not known yet, so a session away keeps the ids whatever it spoke.
+    let DeliveryOptions { qos, retain, stored, subscription_ids } = options;
+    Delivery {
+        number: 0,
+        publication: Arc::clone(fanout.shared()),
+        subscription_ids: SubscriptionIds::new(subscription_ids),
+        qos,
+        retain,
+        stored,
+        packet_id,
+        was_queued: false,
     }
 }

@@ -4,7 +4,7 @@ use mqtt_codec::{Ack, Message, Packet, PacketId, Publish, Qos, ReasonCode, Versi
 
 use crate::connection::Phase;
 use crate::id_set::IdSet;
-use crate::{Event, Outbox, Publication, Session, Timestamp, Violation};
+use crate::{Change, Event, Outbox, Publication, Session, Timestamp, Violation};
 
 /// Owed to a publisher; spent by [`Session::acknowledge`].
 #[must_use]
@@ -49,6 +49,15 @@ impl Incoming {
         }
     }
 
+    pub(crate) fn ids(&self) -> impl Iterator<Item = PacketId> + '_ {
+        self.current.iter().chain(self.carried.iter())
+    }
+
+    /// Seen before this process.
+    pub(crate) fn restore(&mut self, id: PacketId) {
+        self.carried.insert(id);
+    }
+
     fn remove(&mut self, id: PacketId) -> bool {
         self.current.remove(id) || self.carried.remove(id)
     }
@@ -67,9 +76,10 @@ impl Session {
             && reason.is_error()
             && self.connection.version == Version::V5
             && let Some(incoming) = &mut self.incoming
-        {
             // [MQTT-4.3.3-9]: refused, and the id is free. Before MQTT 5 the client is told nothing and goes on to PUBREL.
-            incoming.remove(packet_id);
+            && incoming.remove(packet_id)
+        {
+            self.note(Change::Freed(packet_id));
         }
         if !is_current {
             return;
@@ -122,6 +132,9 @@ impl Session {
 
     pub(crate) fn handle_pubrel(&mut self, ack: &Ack, out: &mut Outbox) {
         let known = self.incoming.as_mut().is_some_and(|incoming| incoming.remove(ack.packet_id));
+        if known {
+            self.note(Change::Freed(ack.packet_id));
+        }
         // [MQTT-4.3.3-11]; a PUBREL may come again after its PUBCOMP was lost.
         let reason = if known { ReasonCode::Success } else { ReasonCode::PacketIdNotFound };
         out.push(&Packet::PubComp(Ack::new(ack.packet_id, reason)), self.connection.version);
@@ -135,7 +148,11 @@ impl Session {
         self.check_receive_maximum()?;
         let incoming = self.incoming.get_or_insert_default();
         incoming.current.insert(packet_id);
-        Ok(!incoming.carried.remove(packet_id))
+        let is_new = !incoming.carried.remove(packet_id);
+        if is_new {
+            self.note(Change::Received(packet_id));
+        }
+        Ok(is_new)
     }
 
     /// One more message above QoS 0 came. [MQTT-3.3.4-7]

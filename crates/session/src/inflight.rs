@@ -46,6 +46,12 @@ impl PacketIds {
         self.free = (end - used as u32) as u16;
     }
 
+    /// The last id that was given before this process.
+    pub(crate) const fn continue_after(&mut self, last: PacketId) {
+        self.next = last.next();
+        self.free = 0;
+    }
+
     pub(crate) const fn spend(&mut self) {
         self.next = self.next.next();
         self.free -= 1;
@@ -60,16 +66,29 @@ pub(crate) struct Inflight {
     /// So many of them, from the front, were sent on this connection; the others will be sent again.
     sent: usize,
     /// PUBREC came and PUBREL was sent, in this order. [MQTT-4.6.0-4]
-    released: VecDeque<PacketId>,
+    released: VecDeque<Released>,
+}
+
+/// The client has the message and has not yet said that it has forgotten the packet id.
+#[derive(Clone, Copy, Debug)]
+pub struct Released {
+    /// Of the [`Delivery`] it was.
+    pub number: u64,
+    /// Still in use.
+    pub packet_id: PacketId,
 }
 
 /// What becomes of a message at PUBREC.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Received {
     /// PUBREL is to be sent.
-    Release,
+    Release(Delivery),
+    /// PUBREL is to be sent again.
+    ReleaseAgain,
     /// The client refused it; it is finished.
-    Refused,
+    Refused(Delivery),
+    /// The client had taken it and refuses it now; it is finished.
+    Withdrawn(Released),
     /// No such message.
     Unknown,
 }
@@ -90,11 +109,21 @@ impl Inflight {
     }
 
     pub(crate) fn ids(&self) -> impl Iterator<Item = PacketId> + '_ {
-        self.publishes.iter().filter_map(|delivery| delivery.packet_id).chain(self.released.iter().copied())
+        self.publishes.iter().filter_map(|delivery| delivery.packet_id).chain(self.released())
     }
 
     pub(crate) fn released(&self) -> impl Iterator<Item = PacketId> + '_ {
-        self.released.iter().copied()
+        self.released.iter().map(|released| released.packet_id)
+    }
+
+    /// What was sent on connections before.
+    pub(crate) fn restored(publishes: VecDeque<Delivery>, released: VecDeque<Released>) -> Self {
+        Self { publishes, sent: 0, released }
+    }
+
+    /// Gives up all.
+    pub(crate) fn into_parts(self) -> (VecDeque<Delivery>, VecDeque<Released>) {
+        (self.publishes, self.released)
     }
 
     /// A message was sent for the first time.
@@ -119,58 +148,52 @@ impl Inflight {
     }
 
     /// What [`Self::unsent`] gave can't be sent to this client.
-    pub(crate) fn drop_unsent(&mut self) {
-        self.publishes.remove(self.sent);
+    pub(crate) fn drop_unsent(&mut self) -> Option<Delivery> {
+        self.publishes.remove(self.sent)
     }
 
-    /// PUBACK: true if it finished a message.
-    pub(crate) fn acknowledge(&mut self, id: PacketId) -> Result<bool, Violation> {
+    /// PUBACK: the message it finished.
+    pub(crate) fn acknowledge(&mut self, id: PacketId) -> Result<Option<Delivery>, Violation> {
         match self.find(id) {
-            Some((index, Qos::AtLeastOnce)) => {
-                self.remove(index);
-                Ok(true)
-            }
+            Some((index, Qos::AtLeastOnce)) => Ok(self.remove(index)),
             Some(_) => Err(Violation::Acknowledgement(id)),
-            None if self.released.contains(&id) => Err(Violation::Acknowledgement(id)),
-            None => Ok(false),
+            None if self.find_released(id).is_some() => Err(Violation::Acknowledgement(id)),
+            None => Ok(None),
         }
     }
 
     /// PUBREC.
     pub(crate) fn receive(&mut self, id: PacketId, refused: bool) -> Result<Received, Violation> {
-        match self.find(id) {
-            Some((index, Qos::ExactlyOnce)) => {
-                self.remove(index);
-                if refused {
-                    return Ok(Received::Refused);
-                }
-                self.released.push_back(id);
-                Ok(Received::Release)
+        if let Some((index, qos)) = self.find(id) {
+            if qos != Qos::ExactlyOnce {
+                return Err(Violation::Acknowledgement(id));
             }
-            Some(_) => Err(Violation::Acknowledgement(id)),
-            None => match self.released.iter().position(|&released| released == id) {
-                Some(index) if refused => {
-                    self.released.remove(index);
-                    Ok(Received::Refused)
-                }
-                Some(_) => Ok(Received::Release),
-                None => Ok(Received::Unknown),
-            },
+            let Some(delivery) = self.remove(index) else { return Ok(Received::Unknown) };
+            if refused {
+                return Ok(Received::Refused(delivery));
+            }
+            self.released.push_back(Released { number: delivery.number, packet_id: id });
+            return Ok(Received::Release(delivery));
         }
+        Ok(match self.find_released(id) {
+            Some(index) if refused => self.released.remove(index).map_or(Received::Unknown, Received::Withdrawn),
+            Some(_) => Received::ReleaseAgain,
+            None => Received::Unknown,
+        })
     }
 
-    /// PUBCOMP: true if it finished a message.
-    pub(crate) fn complete(&mut self, id: PacketId) -> Result<bool, Violation> {
-        if let Some(index) = self.released.iter().position(|&released| released == id) {
-            self.released.remove(index);
+    /// PUBCOMP: what it finished.
+    pub(crate) fn complete(&mut self, id: PacketId) -> Result<Option<Released>, Violation> {
+        if let Some(index) = self.find_released(id) {
+            let released = self.released.remove(index);
             if self.released.is_empty() {
                 shrink(&mut self.released);
             }
-            return Ok(true);
+            return Ok(released);
         }
         match self.find(id) {
             Some(_) => Err(Violation::Acknowledgement(id)),
-            None => Ok(false),
+            None => Ok(None),
         }
     }
 
@@ -180,14 +203,19 @@ impl Inflight {
         Some((index, self.publishes[index].qos))
     }
 
-    fn remove(&mut self, index: usize) {
-        self.publishes.remove(index);
+    fn find_released(&self, id: PacketId) -> Option<usize> {
+        self.released.iter().position(|released| released.packet_id == id)
+    }
+
+    fn remove(&mut self, index: usize) -> Option<Delivery> {
+        let removed = self.publishes.remove(index);
         if index < self.sent {
             self.sent -= 1;
         }
         if self.publishes.is_empty() {
             shrink(&mut self.publishes);
         }
+        removed
     }
 }
 
@@ -210,7 +238,16 @@ mod tests {
         let message = Message { topic, payload: Default::default(), qos, retain: false, properties: Properties::EMPTY };
         let publication = Arc::new(Publication { message, expires_at: None });
         let subscription_ids = SubscriptionIds::new(&[]);
-        Delivery { publication, subscription_ids, qos, retain: false, stored: false, packet_id: Some(id(n)) }
+        Delivery {
+            number: 0,
+            publication,
+            subscription_ids,
+            qos,
+            retain: false,
+            stored: false,
+            packet_id: Some(id(n)),
+            was_queued: false,
+        }
     }
 
     fn give(ids: &mut PacketIds, inflight: &mut Inflight) -> u16 {
@@ -257,22 +294,30 @@ mod tests {
         let mut inflight = Inflight::default();
         inflight.push(delivery(1, Qos::AtLeastOnce));
         inflight.push(delivery(2, Qos::ExactlyOnce));
-        let wrong = |n| Violation::Acknowledgement(id(n));
+        let is_wrong = |result: Result<Option<PacketId>, Violation>, n| {
+            assert_eq!(result, Err(Violation::Acknowledgement(id(n))));
+        };
+        let acknowledge = |inflight: &mut Inflight, n| {
+            inflight.acknowledge(id(n)).map(|delivery| delivery.and_then(|delivery| delivery.packet_id))
+        };
+        let complete = |inflight: &mut Inflight, n| {
+            inflight.complete(id(n)).map(|released| released.map(|released| released.packet_id))
+        };
 
-        assert_eq!(inflight.receive(id(1), false), Err(wrong(1)));
-        assert_eq!(inflight.complete(id(1)), Err(wrong(1)));
-        assert_eq!(inflight.acknowledge(id(2)), Err(wrong(2)));
-        assert_eq!(inflight.complete(id(2)), Err(wrong(2)));
+        is_wrong(inflight.receive(id(1), false).map(|_| None), 1);
+        is_wrong(complete(&mut inflight, 1), 1);
+        is_wrong(acknowledge(&mut inflight, 2), 2);
+        is_wrong(complete(&mut inflight, 2), 2);
 
-        assert_eq!(inflight.receive(id(2), false), Ok(Received::Release));
-        assert_eq!(inflight.receive(id(2), false), Ok(Received::Release));
-        assert_eq!(inflight.acknowledge(id(2)), Err(wrong(2)));
+        assert!(matches!(inflight.receive(id(2), false), Ok(Received::Release(_))));
+        assert!(matches!(inflight.receive(id(2), false), Ok(Received::ReleaseAgain)));
+        is_wrong(acknowledge(&mut inflight, 2), 2);
         assert_eq!((inflight.len(), inflight.in_window()), (2, 2));
-        assert_eq!(inflight.complete(id(2)), Ok(true));
-        assert_eq!(inflight.complete(id(2)), Ok(false));
-        assert_eq!(inflight.acknowledge(id(1)), Ok(true));
-        assert_eq!(inflight.acknowledge(id(1)), Ok(false));
-        assert_eq!(inflight.receive(id(1), false), Ok(Received::Unknown));
+        assert_eq!(complete(&mut inflight, 2), Ok(Some(id(2))));
+        assert_eq!(complete(&mut inflight, 2), Ok(None));
+        assert_eq!(acknowledge(&mut inflight, 1), Ok(Some(id(1))));
+        assert_eq!(acknowledge(&mut inflight, 1), Ok(None));
+        assert!(matches!(inflight.receive(id(1), false), Ok(Received::Unknown)));
         assert_eq!((inflight.len(), inflight.in_window()), (0, 0));
     }
 

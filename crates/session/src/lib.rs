@@ -48,6 +48,7 @@
 //! ```
 
 mod alias;
+mod change;
 mod connection;
 mod delivery;
 mod frame;
@@ -62,12 +63,15 @@ mod subscriptions;
 mod violation;
 mod will;
 
+pub use change::{Change, Kept};
 pub use connection::Attach;
 pub use delivery::{Delivered, DeliveryOptions, DropReason, Drops};
 pub use frame::Fanout;
 pub use incoming::Receipt;
+pub use inflight::Released;
 pub use outbox::Outbox;
 pub use publication::{Publication, Timestamp};
+pub use queue::{Delivery, SubscriptionIds};
 pub use session::{Config, Detached, Event, Session};
 pub use violation::Violation;
 

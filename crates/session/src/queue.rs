@@ -12,40 +12,53 @@ const KEEP: usize = 64;
 
 /// A publication that is kept for one session.
 #[derive(Clone, Debug)]
-pub(crate) struct Delivery {
-    pub(crate) publication: Arc<Publication>,
-    pub(crate) subscription_ids: SubscriptionIds,
-    pub(crate) qos: Qos,
-    pub(crate) retain: bool,
+pub struct Delivery {
+    /// Grows with each that a session keeps for its store; 0: no store knows of it.
+    pub number: u64,
+    /// Shared by all sessions that keep it.
+    pub publication: Arc<Publication>,
+    /// Of the subscriptions that matched.
+    pub subscription_ids: SubscriptionIds,
+    /// On the wire.
+    pub qos: Qos,
+    /// On the wire.
+    pub retain: bool,
     /// A retained message that answers a SUBSCRIBE.
-    pub(crate) stored: bool,
+    pub stored: bool,
     /// Once it has been sent above QoS 0.
-    pub(crate) packet_id: Option<PacketId>,
+    pub packet_id: Option<PacketId>,
+    /// It waited before it was sent: a store was told its packet id by a [`Change::Sent`](crate::Change::Sent).
+    pub was_queued: bool,
 }
 
 /// The ids of the subscriptions that matched; mostly none or one.
 #[derive(Clone, Debug)]
-pub(crate) enum SubscriptionIds {
+pub struct SubscriptionIds(Ids);
+
+#[derive(Clone, Debug)]
+enum Ids {
     /// 0, which is no subscription id: none.
     One(u32),
-    /// By a thin pointer, which keeps [`Delivery`] at 32 bytes.
+    /// By a thin pointer, which keeps [`Delivery`] small.
     Many(Box<Box<[u32]>>),
 }
 
 impl SubscriptionIds {
-    pub(crate) fn new(ids: &[u32]) -> Self {
-        match ids {
-            [] => Self::One(0),
-            [id] => Self::One(*id),
-            ids => Self::Many(Box::new(ids.into())),
-        }
+    /// A copy of `ids`, none of which is 0.
+    pub fn new(ids: &[u32]) -> Self {
+        Self(match ids {
+            [] => Ids::One(0),
+            [id] => Ids::One(*id),
+            ids => Ids::Many(Box::new(ids.into())),
+        })
     }
 
-    pub(crate) fn as_slice(&self) -> &[u32] {
-        match self {
-            Self::One(0) => &[],
-            Self::One(id) => std::slice::from_ref(id),
-            Self::Many(ids) => ids,
+    /// In the order given.
+    pub fn as_slice(&self) -> &[u32] {
+        match &self.0 {
+            Ids::One(0) => &[],
+            Ids::One(id) => std::slice::from_ref(id),
+            Ids::Many(ids) => ids,
         }
     }
 }
@@ -116,12 +129,17 @@ impl Queue {
         Some(delivery)
     }
 
-    /// Removes what has expired and says how many that were. It walks the queue only if one of them can have.
-    pub(crate) fn remove_expired(&mut self, now: Timestamp) -> usize {
+    /// Removes what has expired. It walks the queue only if one of them can have.
+    pub(crate) fn remove_expired(&mut self, now: Timestamp) -> Vec<Delivery> {
         if self.first_expiry.is_none_or(|first| first > now) {
-            return 0;
+            return Vec::new();
         }
         self.retain(|delivery| !delivery.publication.is_expired(now))
+    }
+
+    /// Gives up all that waits, in order.
+    pub(crate) fn into_deliveries(self) -> impl Iterator<Item = Delivery> {
+        self.deliveries.into_iter()
     }
 
     /// Removes what does not outlive the connection.
@@ -131,15 +149,17 @@ impl Queue {
         }
     }
 
-    fn retain(&mut self, keep: impl Fn(&Delivery) -> bool) -> usize {
-        let before = self.deliveries.len();
-        let kept = std::mem::take(self).deliveries;
-        for delivery in kept {
+    /// What `keep` says no to is taken out.
+    fn retain(&mut self, keep: impl Fn(&Delivery) -> bool) -> Vec<Delivery> {
+        let mut removed = Vec::new();
+        for delivery in std::mem::take(self).deliveries {
             if keep(&delivery) {
                 self.push(delivery);
+            } else {
+                removed.push(delivery);
             }
         }
-        before - self.deliveries.len()
+        removed
     }
 
     fn note_expiry(&mut self, expires_at: Option<Timestamp>) {
@@ -174,18 +194,20 @@ mod tests {
         };
         let publication = Arc::new(Publication { message, expires_at: expires_at.map(Timestamp) });
         Delivery {
+            number: 0,
             publication,
             subscription_ids: SubscriptionIds::new(&[]),
             qos,
             retain: false,
             stored: false,
             packet_id: None,
+            was_queued: false,
         }
     }
 
     #[test]
-    fn a_delivery_takes_32_bytes() {
-        assert_eq!(size_of::<Delivery>(), 32);
+    fn a_delivery_takes_40_bytes() {
+        assert_eq!(size_of::<Delivery>(), 40);
     }
 
     #[test]
@@ -197,8 +219,8 @@ mod tests {
             queue.push(delivery(qos, expiry));
         }
         assert_eq!((queue.len(), queue.bytes, queue.at_most_once, queue.first_expiry), (4, 12, 2, Some(Timestamp(5))));
-        assert_eq!(queue.remove_expired(Timestamp(4)), 0);
-        assert_eq!(queue.remove_expired(Timestamp(5)), 1);
+        assert_eq!(queue.remove_expired(Timestamp(4)).len(), 0);
+        assert_eq!(queue.remove_expired(Timestamp(5)).len(), 1);
         assert_eq!((queue.len(), queue.bytes, queue.at_most_once, queue.first_expiry), (3, 9, 1, Some(Timestamp(9))));
         queue.remove_at_most_once();
         assert_eq!((queue.len(), queue.bytes, queue.has_at_most_once()), (2, 6, false));

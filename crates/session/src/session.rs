@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use mqtt_codec::{Auth, Disconnect, Filter, Packet, ReasonCode, Subscribe, SubscribeOptions, Unsubscribe, Version};
+use mqtt_codec::{
+    Auth, Disconnect, Filter, Packet, ReasonCode, Subscribe, SubscribeOptions, Unsubscribe, Version, Will,
+};
 
+use crate::change::Log;
 use crate::connection::{Connection, Phase};
 use crate::incoming::Incoming;
 use crate::inflight::{Inflight, PacketIds};
@@ -32,6 +35,8 @@ pub struct Config {
     pub max_stored: usize,
     /// Bytes in the outbox from which on QoS 0 is dropped and QoS 1 and 2 are queued.
     pub max_outbox: usize,
+    /// There is a store: sessions that outlive their connection tell what it has to do.
+    pub is_stored: bool,
 }
 
 /// What the driver must do about a packet.
@@ -79,7 +84,8 @@ pub struct Session {
     /// By QoS.
     pub(crate) sent_late: [u32; 3],
     subscriptions: Subscriptions,
-    will: Option<Box<SessionWill>>,
+    pub(crate) will: Option<Box<SessionWill>>,
+    pub(crate) log: Option<Box<Log>>,
 }
 
 impl Default for Config {
@@ -93,6 +99,7 @@ impl Default for Config {
             max_queued_bytes: 16 << 20,
             max_stored: 1_000_000,
             max_outbox: 1 << 20,
+            is_stored: false,
         }
     }
 }
@@ -111,6 +118,7 @@ impl Session {
             sent_late: [0; 3],
             subscriptions: Subscriptions::default(),
             will: None,
+            log: None,
         }
     }
 
@@ -121,6 +129,10 @@ impl Session {
         let serial = self.connection.serial.wrapping_add(1);
         self.connection = Connection::new(attach, serial, &self.config);
         // [MQTT-3.1.3-9]: coming back in time cancels the old will.
+        // One that is stored stays so, also if it ends with this connection.
+        if self.config.is_stored && attach.session_expiry > 0 {
+            self.log.get_or_insert_default();
+        }
         self.will = attach.connect.will.as_ref().map(|will| Box::new(SessionWill::new(will)));
     }
 
@@ -203,6 +215,12 @@ impl Session {
     /// True if a will is to be published should the connection be lost, or waits for its delay.
     pub const fn has_will(&self) -> bool {
         self.will.is_some()
+    }
+
+    /// The will, if one is to be published should the connection be lost or waits for its delay; and when it is due, if
+    /// it waits. For a store.
+    pub fn will(&self) -> Option<(Will, Option<Timestamp>)> {
+        self.will.as_ref().map(|will| (will.as_will(), will.due()))
     }
 
     /// True between attach and detach.

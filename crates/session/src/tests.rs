@@ -6,6 +6,7 @@ mod hostile;
 mod incoming;
 mod outgoing;
 mod pair;
+mod store;
 
 use std::io::IoSlice;
 use std::sync::Arc;

@@ -20,6 +20,16 @@ impl SessionWill {
         Self { message: detached(&will.message), delay: will.delay, due: None }
     }
 
+    /// As a store kept it.
+    pub(crate) fn restored(will: &Will, due: Option<Timestamp>) -> Self {
+        Self { due, ..Self::new(will) }
+    }
+
+    /// As a store keeps it.
+    pub(crate) fn as_will(&self) -> Will {
+        Will { message: self.message.clone(), delay: self.delay }
+    }
+
     /// The connection is gone: when this is to be published if the client does not come back before.
     ///
     /// Section 3.1.3.2.2: at the end of the delay or of the session, whichever is first.
@@ -31,6 +41,10 @@ impl SessionWill {
 
     pub(crate) fn is_due(&self, now: Timestamp) -> bool {
         self.due.is_some_and(|due| due <= now)
+    }
+
+    pub(crate) const fn due(&self) -> Option<Timestamp> {
+        self.due
     }
 
     pub(crate) const fn is_waiting(&self) -> bool {

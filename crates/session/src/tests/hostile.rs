@@ -3,6 +3,7 @@
 use mqtt_codec::Disconnect;
 use proptest::prelude::*;
 
+use super::store::Store;
 use super::*;
 
 #[derive(Clone, Debug)]
@@ -72,8 +73,13 @@ proptest! {
             max_queued_bytes: 50,
             max_stored: 5,
             max_outbox: 40,
+            is_stored: true,
         };
         let mut driver = Driver::new(config);
+        // A session has been somebody's before anything is delivered to it.
+        driver.attach(&Terms::new(Version::V3_1_1));
+        driver.cut();
+        let mut store = Store::default();
         let mut owed = Vec::new();
         let mut packet_size = u32::MAX;
         for step in steps {
@@ -122,6 +128,8 @@ proptest! {
                 Step::Resume => driver.session.resume(driver.now, &mut driver.out),
                 Step::Wait(milliseconds) => driver.pass(milliseconds),
             }
+            store.take_changes(&mut driver.session);
+            store.check(&driver.session);
             let session = &driver.session;
             prop_assert!(session.inflight_len() <= 3 && session.queue_len() <= 4 + 5);
             prop_assert!(!session.has_backlog() || session.is_attached());

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use proptest::prelude::*;
 
+use super::store::Store;
 use super::*;
 
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +23,8 @@ enum Step {
     Acknowledge,
     /// The wire is lost with all that is on it, and there is a new one.
     Cut,
+    /// The broker dies with the wire; another process goes on with what the store has.
+    Crash,
 }
 
 const TOPICS: [&str; 2] = ["a", "b"];
@@ -131,6 +134,8 @@ impl Client {
 
 struct Pair {
     driver: Driver,
+    store: Store,
+    config: Config,
     client: Client,
     terms: Terms,
     to_client: VecDeque<Packet>,
@@ -151,11 +156,14 @@ impl Pair {
             terms = Terms::v5([Property::ReceiveMaximum(receive_maximum)]);
             allowed = usize::from(receive_maximum).min(4);
         }
-        let config = Config { receive_maximum: BROKER_TAKES, max_inflight: 4, max_outbox, ..Config::default() };
-        let mut driver = Driver::new(config);
+        let config =
+            Config { receive_maximum: BROKER_TAKES, max_inflight: 4, max_outbox, is_stored: true, ..Config::default() };
+        let mut driver = Driver::new(config.clone());
         driver.connect(&terms);
         Self {
             driver,
+            store: Store::default(),
+            config,
             client: Client { receive_maximum: allowed, ..Client::default() },
             terms,
             to_client: VecDeque::new(),
@@ -169,6 +177,12 @@ impl Pair {
     }
 
     fn step(&mut self, step: Step) {
+        self.take(step);
+        self.store.take_changes(&mut self.driver.session);
+        self.store.check(&self.driver.session);
+    }
+
+    fn take(&mut self, step: Step) {
         match step {
             Step::Deliver(topic, qos) => self.deliver(TOPICS[topic], qos),
             Step::Publish(topic, qos) => {
@@ -207,6 +221,11 @@ impl Pair {
                 for receipt in self.owed.drain(..) {
                     self.driver.acknowledge(receipt, ReasonCode::Success);
                 }
+            }
+            Step::Crash => {
+                self.owed.clear();
+                self.driver.session = self.store.restore(&self.driver.session, self.config.clone());
+                self.take(Step::Cut);
             }
             Step::Cut => {
                 self.to_client.clear();
@@ -283,6 +302,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (1..5usize).prop_map(Step::BrokerRead),
         3 => Just(Step::Acknowledge),
         1 => Just(Step::Cut),
+        1 => Just(Step::Crash),
     ]
 }
 
