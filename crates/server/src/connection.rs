@@ -1,4 +1,4 @@
-//! A connection: the socket's writing half, shared by all who deliver, and the facts about it.
+//! A connection: its transport, shared by all who deliver, and the facts about it.
 
 use std::io::{ErrorKind, IoSlice};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -9,14 +9,13 @@ use mqtt_codec::ReasonCode;
 use mqtt_modules::{ConnectionInfo, Reason};
 use mqtt_session::{Outbox, Timestamp};
 use parking_lot::Mutex;
-use tokio::net::TcpStream;
-use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::oneshot;
 
 use crate::broker::Broker;
 use crate::client::ClientRef;
 use crate::metrics::Metric;
 use crate::timers::{Timer, TimerKey};
+use crate::transport::Transport;
 use crate::{batch, socket};
 
 /// Slices handed to the system in one write.
@@ -53,8 +52,7 @@ pub(crate) enum Written {
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) info: ConnectionInfo,
-    /// There until the connection is dropped.
-    socket: Option<OwnedWriteHalf>,
+    transport: Transport,
     broker: Arc<Broker>,
     /// Wakes the connection's own task.
     waker: Mutex<Option<Waker>>,
@@ -86,14 +84,14 @@ struct Tail {
 impl Connection {
     pub(crate) fn new(
         info: ConnectionInfo,
-        socket: OwnedWriteHalf,
+        transport: Transport,
         broker: Arc<Broker>,
         keep_alive: u16,
         now: Timestamp,
     ) -> Self {
         Self {
             info,
-            socket: Some(socket),
+            transport,
             broker,
             waker: Mutex::default(),
             wants_write: AtomicBool::new(false),
@@ -113,8 +111,9 @@ impl Connection {
         &self.broker
     }
 
-    fn socket(&self) -> &TcpStream {
-        self.socket.as_ref().expect("taken by drop only").as_ref()
+    /// For the connection's task: to read from.
+    pub(crate) const fn transport(&self) -> &Transport {
+        &self.transport
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -174,7 +173,6 @@ impl Connection {
 
     /// Writes until all is written or the socket would block.
     pub(crate) fn write(&self, outbox: &mut Outbox) -> Written {
-        let socket = self.socket();
         let mut total = 0;
         let written = loop {
             if outbox.is_empty() {
@@ -182,11 +180,7 @@ impl Connection {
             }
             let mut slices = [IoSlice::new(&[]); SLICES];
             let filled = outbox.io_slices(&mut slices);
-            let result = match &slices[..filled] {
-                [one] => socket.try_write(one),
-                many => socket.try_write_vectored(many),
-            };
-            match result {
+            match self.transport.try_write(&slices[..filled]) {
                 Ok(written) => {
                     outbox.advance(written);
                     total += written;
@@ -224,9 +218,9 @@ impl Connection {
     /// For the connection's task: goes on writing if the socket has become writable.
     pub(crate) fn poll_write(self: &Arc<Self>, client: &ClientRef, context: &mut Context<'_>) {
         while self.wants_write.load(Relaxed) {
-            match self.socket().poll_write_ready(context) {
+            match self.transport.poll_writable(context) {
                 Poll::Pending => return,
-                Poll::Ready(_) => {
+                Poll::Ready(()) => {
                     self.wants_write.store(false, Relaxed);
                     self.took_at.store(self.now().0, Relaxed);
                     client.unblock(self);
@@ -318,23 +312,9 @@ impl Connection {
                 Written::Blocked => {}
             }
             drop(tail);
-            if self.socket().poll_write_ready(context).is_pending() {
+            if self.transport.poll_writable(context).is_pending() {
                 return Poll::Pending;
             }
-        }
-    }
-
-    /// Tells the peer that nothing more comes.
-    pub(crate) fn shut_down(&self) {
-        socket::shut_down(self.socket());
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        // Closing says all there is to say; a shutdown before it would be one system call more.
-        if let Some(socket) = self.socket.take() {
-            socket.forget();
         }
     }
 }

@@ -9,16 +9,14 @@ use bytes::BytesMut;
 use bytestring::ByteString;
 use mqtt_codec::{ConnAck, Connect, DecodeError, Decoder, Packet, Properties, Property, ReasonCode, Role, Version};
 use mqtt_modules::{ConnectionInfo, Verdict};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 use crate::access;
 use crate::batch::{Batch, count};
 use crate::broker::Broker;
 use crate::metrics::Metric;
-use crate::serve::{Reader, Seat};
-use crate::socket;
+use crate::serve::{Reader, Seat, say_farewell};
 use crate::transition::Admission;
+use crate::transport::Transport;
 
 /// Where a connection came in.
 #[derive(Clone, Debug)]
@@ -34,22 +32,22 @@ pub(crate) struct Origin {
 const FIRST_READ: usize = 1024;
 
 /// Reads CONNECT and lets the client in; `None`: it was refused or went away, and nothing is known of it.
-pub(crate) async fn shake(broker: Arc<Broker>, mut stream: TcpStream, origin: Origin) -> Option<(Seat, Reader)> {
+pub(crate) async fn shake(broker: Arc<Broker>, transport: Transport, origin: Origin) -> Option<(Seat, Reader)> {
     let broker = &broker;
     let mut decoder = Decoder::new(Role::Server, broker.config.limits.max_packet_size);
-    let mut input = BytesMut::with_capacity(FIRST_READ);
-    let connect = match read_connect(&mut stream, &mut decoder, &mut input).await {
+    let mut input = BytesMut::new();
+    let connect = match read_connect(&transport, &mut decoder, &mut input).await {
         Ok(connect) => connect?,
         Err(DecodeError::UnsupportedVersion(level)) => {
             // [MQTT-3.1.2-2]: in the form of the version that is nearest to what the client speaks.
             let version = if level > Version::V5.level() { Version::V5 } else { Version::V3_1_1 };
-            refuse(broker, stream, version, ReasonCode::UnsupportedProtocolVersion).await;
+            refuse(broker, &transport, version, ReasonCode::UnsupportedProtocolVersion).await;
             return None;
         }
         Err(error) => {
             tracing::debug!(peer = %origin.peer, %error, "no CONNECT");
             // [MQTT-3.1.4-1]: closed without an answer.
-            linger(stream).await;
+            say_farewell(&transport).await;
             return None;
         }
     };
@@ -64,14 +62,13 @@ pub(crate) async fn shake(broker: Arc<Broker>, mut stream: TcpStream, origin: Or
                 return None;
             }
             broker.hear_out(&info.client_id).await;
-            let (reading, socket) = stream.into_split();
-            let admission = Admission { connect: &connect, info, keep_alive, answer, socket };
+            let admission = Admission { connect: &connect, info, keep_alive, answer, transport };
             let (client, connection) = broker.enter(admission);
-            Some((Seat { client, connection }, Reader::new(reading, decoder, input)))
+            Some((Seat { client, connection }, Reader::new(decoder, input)))
         }
         Err(code) => {
             tracing::info!(client_id = %connect.client_id, reason = code.name(), "connect refused");
-            refuse(broker, stream, connect.version, code).await;
+            refuse(broker, &transport, connect.version, code).await;
             None
         }
     }
@@ -79,7 +76,7 @@ pub(crate) async fn shake(broker: Arc<Broker>, mut stream: TcpStream, origin: Or
 
 /// `None`: the peer closed, or its first packet is none that may come first.
 async fn read_connect(
-    stream: &mut TcpStream,
+    transport: &Transport,
     decoder: &mut Decoder,
     input: &mut BytesMut,
 ) -> Result<Option<Box<Connect>>, DecodeError> {
@@ -90,7 +87,7 @@ async fn read_connect(
             Some(_) => return Ok(None),
             None => {}
         }
-        match stream.read_buf(input).await {
+        match transport.read(input, FIRST_READ).await {
             Ok(0) | Err(_) => return Ok(None),
             Ok(_) => {}
         }
@@ -212,29 +209,16 @@ fn next_conn_id() -> u64 {
 }
 
 /// Answers with CONNACK and closes. [MQTT-3.2.2-7]
-async fn refuse(broker: &Broker, mut stream: TcpStream, version: Version, reason: ReasonCode) {
+async fn refuse(broker: &Broker, transport: &Transport, version: Version, reason: ReasonCode) {
     let answer = Packet::ConnAck(ConnAck { session_present: false, reason, properties: Properties::EMPTY });
     let mut output = BytesMut::new();
-    if answer.encode(version, &mut output).is_ok() && stream.write_all(&output).await.is_ok() {
+    if answer.encode(version, &mut output).is_ok() && transport.write_all(&output).await.is_ok() {
         count_now(broker, Metric::ConnAckSent);
         count_now(broker, Metric::ConnAckError);
         if matches!(reason, ReasonCode::NotAuthorized | ReasonCode::BadUserNameOrPassword) {
             count_now(broker, Metric::ConnAckAuthError);
         }
-        linger(stream).await;
-    }
-}
-
-/// Says that nothing more comes and waits for the peer to close; the caller's time limit bounds it.
-async fn linger(mut stream: TcpStream) {
-    socket::shut_down(&stream);
-    let mut ignored = BytesMut::new();
-    loop {
-        ignored.clear();
-        match stream.read_buf(&mut ignored).await {
-            Ok(0) | Err(_) => return,
-            Ok(_) => {}
-        }
+        say_farewell(transport).await;
     }
 }
 

@@ -29,6 +29,7 @@ mod listener;
 mod memory;
 mod metrics;
 mod packets;
+mod pipe;
 mod serve;
 mod server;
 mod shutdown;
@@ -36,5 +37,7 @@ mod socket;
 mod sys;
 mod timers;
 mod transition;
+mod transport;
 
+pub use pipe::Pipe;
 pub use server::{Addresses, Server, StartError, start};

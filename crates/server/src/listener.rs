@@ -2,16 +2,18 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 
 use crate::broker::Broker;
 use crate::handshake::Origin;
+use crate::pipe::Pipe;
 use crate::serve::Task;
+use crate::transport::Transport;
 
 /// How long to wait before accepting again when the system has nothing left to give, file descriptors above all.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
@@ -42,7 +44,7 @@ pub(crate) async fn accept(
         match accepted {
             Ok((stream, peer)) => {
                 let origin = Origin { peer, port, listener: Arc::clone(&name) };
-                take(&broker, stream, origin);
+                take(&broker, Transport::Tcp(stream), origin);
             }
             Err(error) if is_exhausted(&error) => {
                 tracing::error!(%error, "cannot accept connections; trying again");
@@ -54,14 +56,22 @@ pub(crate) async fn accept(
     }
 }
 
-fn take(broker: &Arc<Broker>, stream: TcpStream, origin: Origin) {
+/// The other end is served like an accepted socket, from no port.
+pub(crate) fn connect_in_memory(broker: &Arc<Broker>, peer: SocketAddr) -> Pipe {
+    static NAME: LazyLock<Arc<str>> = LazyLock::new(|| "memory".into());
+    let (ours, theirs) = Pipe::pair();
+    take(broker, Transport::Memory(ours), Origin { peer, port: 0, listener: Arc::clone(&NAME) });
+    theirs
+}
+
+fn take(broker: &Arc<Broker>, transport: Transport, origin: Origin) {
     // Sockets that have not sent CONNECT yet are bounded as well: they may be as many as clients.
     let limit = broker.config.mqtt.max_connections.saturating_mul(2);
     if broker.sockets.load(Relaxed) >= limit {
         tracing::warn!(peer = %origin.peer, "not accepted: twice mqtt.max_connections sockets are open");
         return;
     }
-    tokio::spawn(Task::new(Arc::clone(broker), stream, origin));
+    tokio::spawn(Task::new(Arc::clone(broker), transport, origin));
 }
 
 fn is_exhausted(error: &io::Error) -> bool {

@@ -10,9 +10,6 @@ use std::time::Duration;
 use bytes::BytesMut;
 use mqtt_codec::Decoder;
 use mqtt_modules::Reason;
-use tokio::net::TcpStream;
-use tokio::net::tcp::OwnedReadHalf;
-use tokio_util::io::poll_read_buf;
 
 use crate::batch::{self, Batch};
 use crate::broker::Broker;
@@ -20,6 +17,7 @@ use crate::client::ClientRef;
 use crate::connection::{Connection, Ending};
 use crate::handshake::{self, Origin};
 use crate::metrics::Metric;
+use crate::transport::Transport;
 use crate::{packets, socket};
 
 /// Bytes of the read buffer that the connections of a worker thread share.
@@ -28,6 +26,9 @@ const READ_SIZE: usize = 64 * 1024;
 /// A half packet up to this size is copied into the shared buffer for the next read; a bigger one is read into a
 /// buffer of its own.
 const SMALL_PARTIAL: usize = 8 * 1024;
+
+/// Bytes that are read at once from a peer that was told to go.
+const IGNORED_READ: usize = 4096;
 
 /// Reads that one connection may do before others on its thread have their turn.
 const READS_IN_A_ROW: usize = 4;
@@ -61,8 +62,8 @@ enum Stage {
 }
 
 impl Task {
-    pub(crate) fn new(broker: Arc<Broker>, stream: TcpStream, origin: Origin) -> Self {
-        let handshake = handshake::shake(Arc::clone(&broker), stream, origin);
+    pub(crate) fn new(broker: Arc<Broker>, transport: Transport, origin: Origin) -> Self {
+        let handshake = handshake::shake(Arc::clone(&broker), transport, origin);
         let handshake = tokio::time::timeout(broker.config.mqtt.connect_timeout, handshake);
         broker.sockets.fetch_add(1, Relaxed);
         Self { broker, stage: Stage::Handshake(Box::pin(async { handshake.await.ok().flatten() })) }
@@ -102,7 +103,7 @@ impl Future for Task {
 impl Task {
     /// A client that left needs no more; one that was told to go is given time to read that.
     fn after(&mut self, ending: Ending) -> Stage {
-        let Stage::Serving(seat, reader) = std::mem::replace(&mut self.stage, Stage::Closed) else {
+        let Stage::Serving(seat, _) = std::mem::replace(&mut self.stage, Stage::Closed) else {
             return Stage::Closed;
         };
         let client_left = matches!(ending.reason, Reason::Client(_) | Reason::Closed(_) | Reason::Socket(_));
@@ -110,7 +111,7 @@ impl Task {
             self.broker.served.fetch_sub(1, Relaxed);
             return Stage::Closed;
         }
-        let lingering = tokio::time::timeout(LINGER, linger(Arc::clone(&seat.connection), reader.socket));
+        let lingering = tokio::time::timeout(LINGER, linger(Arc::clone(&seat.connection)));
         Stage::Lingering(Box::pin(async {
             // Whoever has not closed by now is closed on.
             let _ = lingering.await;
@@ -153,9 +154,8 @@ impl Drop for Seat {
     }
 }
 
-/// The reading half, and what of a packet has come.
+/// What of a packet has come.
 pub(crate) struct Reader {
-    socket: OwnedReadHalf,
     decoder: Decoder,
     /// Bytes read and not yet decoded. Seldom there, so in a box.
     partial: Option<Box<BytesMut>>,
@@ -165,9 +165,9 @@ pub(crate) struct Reader {
 
 impl Reader {
     /// `rest` is what came with CONNECT.
-    pub(crate) fn new(socket: OwnedReadHalf, decoder: Decoder, rest: BytesMut) -> Self {
+    pub(crate) fn new(decoder: Decoder, rest: BytesMut) -> Self {
         let fresh = !rest.is_empty();
-        Self { socket, decoder, partial: fresh.then(|| Box::new(rest)), fresh }
+        Self { decoder, partial: fresh.then(|| Box::new(rest)), fresh }
     }
 }
 
@@ -209,9 +209,11 @@ impl Reader {
         input.reserve(READ_SIZE + kept.len());
         input.extend_from_slice(kept);
         let before = input.len();
-        let result = match poll_read_buf(Pin::new(&mut self.socket), context, &mut input) {
+        let transport = seat.connection.transport();
+        let result = match transport.poll_read(context, &mut input) {
             Poll::Ready(Ok(0)) => {
-                let reason = seat.connection.write_error().map_or(Reason::Closed("tcp_closed"), Reason::Socket);
+                let reason =
+                    seat.connection.write_error().map_or(Reason::Closed(transport.name_of_close()), Reason::Socket);
                 Poll::Ready(Err(Ending::gone(reason)))
             }
             Poll::Ready(Ok(read)) => {
@@ -264,14 +266,18 @@ impl Reader {
 
 /// Writes what is left, says that nothing more comes and waits for the peer to close: a socket closed with unread
 /// bytes would take back what was just sent.
-async fn linger(connection: Arc<Connection>, mut socket: OwnedReadHalf) {
+async fn linger(connection: Arc<Connection>) {
     std::future::poll_fn(|context| connection.poll_tail(context)).await;
-    connection.shut_down();
+    say_farewell(connection.transport()).await;
+}
+
+/// Says that nothing more comes and waits for the peer to close; the caller's time limit bounds it.
+pub(crate) async fn say_farewell(transport: &Transport) {
+    transport.shut_down();
     let mut ignored = BytesMut::new();
     loop {
         ignored.clear();
-        ignored.reserve(4096);
-        match std::future::poll_fn(|context| poll_read_buf(Pin::new(&mut socket), context, &mut ignored)).await {
+        match transport.read(&mut ignored, IGNORED_READ).await {
             Ok(0) | Err(_) => return,
             Ok(_) => {}
         }

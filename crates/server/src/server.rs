@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use crate::broker::Broker;
 use crate::config::Config;
 use crate::connection::Ending;
+use crate::pipe::Pipe;
 use crate::timers::Timer;
 use crate::{listener, shutdown, sys};
 
@@ -123,6 +124,18 @@ impl Server {
     /// Its modules.
     pub const fn registry(&self) -> &Arc<Registry> {
         &self.registry
+    }
+
+    /// Connects a client without a socket: what it would send over TCP goes into the pipe, what it would get comes out.
+    ///
+    /// For programs that embed the broker, for tests, and for more clients than a process may have files. It takes
+    /// `peer` for the client's address, in its rules and in what it tells about it; the port it came in by is 0.
+    /// Over the limit of connections the pipe is closed at once.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn connect_in_memory(&self, peer: SocketAddr) -> Pipe {
+        listener::connect_in_memory(&self.broker, peer)
     }
 
     /// Ends a client's connection as an operator does; false if it has none.

@@ -9,7 +9,6 @@ use bytestring::ByteString;
 use mqtt_codec::{ConnAck, Connect, Disconnect, Packet, Properties, ReasonCode, Version};
 use mqtt_modules::{ConnectionInfo, Fact, Reason};
 use mqtt_session::{Attach, Detached, Publication, Session, Timestamp};
-use tokio::net::tcp::OwnedWriteHalf;
 
 use crate::batch::{Batch, count};
 use crate::broker::Broker;
@@ -19,6 +18,7 @@ use crate::connection::{Connection, Ending};
 use crate::metrics::Metric;
 use crate::packets;
 use crate::timers::Timer;
+use crate::transport::Transport;
 
 /// How long a client that comes back may have to wait for the task of its old connection.
 const HEAR_OUT: Duration = Duration::from_secs(1);
@@ -31,7 +31,7 @@ pub(crate) struct Admission<'a> {
     pub(crate) keep_alive: u16,
     /// CONNACK, with the limits told; whether there is a session is yet to be seen.
     pub(crate) answer: ConnAck,
-    pub(crate) socket: OwnedWriteHalf,
+    pub(crate) transport: Transport,
 }
 
 impl Broker {
@@ -113,11 +113,11 @@ impl Broker {
         session_present: bool,
         now: Timestamp,
     ) -> Arc<Connection> {
-        let Admission { connect, mut info, keep_alive, answer, socket } = admission;
+        let Admission { connect, mut info, keep_alive, answer, transport } = admission;
         // The same text, but one memory for both.
         info.client_id = client.id.clone();
         let session_expiry = info.expiry_interval;
-        let connection = Arc::new(Connection::new(info, socket, Arc::clone(self), keep_alive, now));
+        let connection = Arc::new(Connection::new(info, transport, Arc::clone(self), keep_alive, now));
         {
             let mut state = client.state.lock();
             state.reset_output();

@@ -12,7 +12,7 @@ use mqtt_codec::{
     ReasonCode, Role, Subscribe, SubscribeFilter, SubscribeOptions, Topic, Unsubscribe, Version, Will,
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpSocket, TcpStream},
 };
 
@@ -74,8 +74,22 @@ pub(crate) fn ask(text: &str, qos: Qos) -> SubscribeFilter {
     SubscribeFilter { filter: filter(text), options: SubscribeOptions { qos, ..SubscribeOptions::default() } }
 }
 
+/// A socket, or what stands for one.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {
+    /// Dropped next, it is cut off and not closed, where there is a difference.
+    fn cut_off(&self) {}
+}
+
+impl Stream for TcpStream {
+    fn cut_off(&self) {
+        socket2::SockRef::from(self).set_linger(Some(Duration::ZERO)).unwrap();
+    }
+}
+
+impl Stream for rollcall::Pipe {}
+
 pub(crate) struct Client {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     input: BytesMut,
     decoder: Decoder,
     version: Version,
@@ -98,8 +112,13 @@ impl Client {
         }
         let stream = socket.connect(addr).await.unwrap();
         stream.set_nodelay(true).unwrap();
+        Self::over(stream, version)
+    }
+
+    /// Over whatever carries bytes; no packet yet.
+    pub(crate) fn over(stream: impl Stream + 'static, version: Version) -> Self {
         Self {
-            stream,
+            stream: Box::new(stream),
             input: BytesMut::new(),
             decoder: Decoder::new(Role::Client(version), u32::MAX),
             version,
@@ -364,6 +383,6 @@ impl Client {
 
     /// RST instead of FIN.
     pub(crate) fn reset(self) {
-        socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
+        self.stream.cut_off();
     }
 }

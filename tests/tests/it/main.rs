@@ -19,6 +19,7 @@ mod half_packets;
 mod keep_alive;
 mod malformed;
 mod malformed_connect;
+mod memory;
 mod presence;
 mod presence_reasons;
 mod publish;
