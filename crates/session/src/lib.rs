@@ -70,7 +70,7 @@ pub use frame::Fanout;
 pub use incoming::Receipt;
 pub use inflight::Released;
 pub use outbox::Outbox;
-pub use publication::{Publication, Timestamp};
+pub use publication::{Place, Publication, Timestamp};
 pub use queue::{Delivery, SubscriptionIds};
 pub use session::{Config, Detached, Event, Session};
 pub use violation::Violation;

@@ -1,5 +1,7 @@
 //! Messages the broker accepted.
 
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+
 use bytes::Bytes;
 use bytestring::ByteString;
 use mqtt_codec::{Message, Properties, Property, Publish, Topic};
@@ -16,6 +18,15 @@ impl Timestamp {
     }
 }
 
+/// Where a store has a message. A copy of the message is not in any store yet.
+///
+/// Who changes it holds a lock of its own meanwhile.
+#[derive(Debug, Default)]
+pub struct Place {
+    number: AtomicU64,
+    keepers: AtomicU32,
+}
+
 /// A message the broker accepted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Publication {
@@ -23,6 +34,60 @@ pub struct Publication {
     pub message: Message,
     /// From the message expiry: not delivered at or after this moment.
     pub expires_at: Option<Timestamp>,
+    /// Of the driver's store.
+    pub place: Place,
+}
+
+impl Place {
+    /// Says that one session at the most will keep the message, which then needs no record of its own.
+    pub fn set_single(&self) {
+        self.number.store(u64::MAX, Relaxed);
+    }
+
+    /// See [`Self::set_single`].
+    pub fn is_single(&self) -> bool {
+        self.number.load(Relaxed) == u64::MAX
+    }
+
+    fn of_copy(&self) -> Self {
+        let copy = Self::default();
+        if self.is_single() {
+            copy.set_single();
+        }
+        copy
+    }
+
+    /// The number of its record; 0: it has none.
+    pub fn number(&self) -> u64 {
+        self.number.load(Relaxed)
+    }
+
+    /// One more session keeps it, as the record `number`.
+    pub fn keep(&self, number: u64) {
+        self.number.store(number, Relaxed);
+        self.keepers.fetch_add(1, Relaxed);
+    }
+
+    /// One session less keeps it; true if none is left, and then it has no record any more.
+    pub fn give_up(&self) -> bool {
+        let was_last = self.keepers.fetch_sub(1, Relaxed) == 1;
+        if was_last {
+            self.number.store(0, Relaxed);
+        }
+        was_last
+    }
+}
+
+impl Clone for Place {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl PartialEq for Place {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 impl Publication {
@@ -39,7 +104,7 @@ impl Publication {
                     .retain(|property| !matches!(property, Property::MessageExpiry(_) | Property::TopicAlias(_)));
             }
         }
-        Self { message, expires_at }
+        Self { message, expires_at, place: Place::default() }
     }
 
     /// For a PUBLISH whose topic is spelled out; `None` if it has only an alias.
@@ -51,7 +116,7 @@ impl Publication {
     /// A copy that shares no memory with the read buffer, for what is kept long (retained, queued).
     #[must_use]
     pub fn detached(&self) -> Self {
-        Self { message: detached(&self.message), expires_at: self.expires_at }
+        Self { message: detached(&self.message), expires_at: self.expires_at, place: self.place.of_copy() }
     }
 
     /// True if it must not be sent any more. [MQTT-3.3.2-5]

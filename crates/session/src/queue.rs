@@ -192,7 +192,8 @@ mod tests {
             retain: false,
             properties: Properties::EMPTY,
         };
-        let publication = Arc::new(Publication { message, expires_at: expires_at.map(Timestamp) });
+        let publication =
+            Arc::new(Publication { message, expires_at: expires_at.map(Timestamp), place: Default::default() });
         Delivery {
             number: 0,
             publication,

@@ -1,0 +1,148 @@
+//! Changes that are written together.
+
+use bytes::BytesMut;
+
+/// Where a record is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Table {
+    /// Single facts about the store and the broker, by name.
+    Meta,
+    /// Sessions by number.
+    Sessions,
+    /// Subscriptions by session number and filter.
+    Subscriptions,
+    /// Messages that several sessions keep, by number.
+    Messages,
+    /// What sessions owe their clients, by session number and delivery number.
+    Deliveries,
+    /// Packet ids of deliveries that had waited, by the same key.
+    Sent,
+    /// Packet ids of QoS 2 messages from clients, by session number and packet id.
+    Received,
+    /// Retained messages by topic.
+    Retained,
+    /// Connections that are open, by their number.
+    Online,
+    /// Wanted states and settings of modules, by name.
+    Modules,
+}
+
+impl Table {
+    /// All tables.
+    pub const ALL: [Self; 10] = [
+        Self::Meta,
+        Self::Sessions,
+        Self::Subscriptions,
+        Self::Messages,
+        Self::Deliveries,
+        Self::Sent,
+        Self::Received,
+        Self::Retained,
+        Self::Online,
+        Self::Modules,
+    ];
+
+    /// As it is called on disk.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Meta => "meta",
+            Self::Sessions => "sessions",
+            Self::Subscriptions => "subscriptions",
+            Self::Messages => "messages",
+            Self::Deliveries => "deliveries",
+            Self::Sent => "sent",
+            Self::Received => "received",
+            Self::Retained => "retained",
+            Self::Online => "online",
+            Self::Modules => "modules",
+        }
+    }
+}
+
+/// Changes in the order in which they are to be made. A later one of the same record wins.
+#[derive(Debug, Default)]
+pub struct Batch {
+    ops: Vec<Op>,
+    /// Keys and values, one behind the other.
+    bytes: BytesMut,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Op {
+    table: Table,
+    is_put: bool,
+    key_end: usize,
+    value_end: usize,
+}
+
+/// One change of a [`Batch`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step<'a> {
+    /// The record has this value from now on.
+    Put(Table, &'a [u8], &'a [u8]),
+    /// There is no such record any more.
+    Remove(Table, &'a [u8]),
+}
+
+impl Batch {
+    /// Nothing to do.
+    pub const fn is_empty(&self) -> bool {
+        self.ops.is_empty()
+    }
+
+    /// Bytes of all keys and values.
+    pub fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Puts a record.
+    pub fn put(&mut self, table: Table, key: &[u8], value: &[u8]) {
+        self.put_with(table, key, |bytes| bytes.extend_from_slice(value));
+    }
+
+    /// Puts a record whose value `write` appends.
+    pub fn put_with(&mut self, table: Table, key: &[u8], write: impl FnOnce(&mut BytesMut)) {
+        self.bytes.extend_from_slice(key);
+        let key_end = self.bytes.len();
+        write(&mut self.bytes);
+        self.ops.push(Op { table, is_put: true, key_end, value_end: self.bytes.len() });
+    }
+
+    /// Removes a record, if it is there.
+    pub fn remove(&mut self, table: Table, key: &[u8]) {
+        self.bytes.extend_from_slice(key);
+        let end = self.bytes.len();
+        self.ops.push(Op { table, is_put: false, key_end: end, value_end: end });
+    }
+
+    /// All changes in order.
+    pub fn steps(&self) -> impl Iterator<Item = Step<'_>> {
+        let mut start = 0;
+        self.ops.iter().map(move |op| {
+            let key = &self.bytes[start..op.key_end];
+            let value = &self.bytes[op.key_end..op.value_end];
+            start = op.value_end;
+            if op.is_put { Step::Put(op.table, key, value) } else { Step::Remove(op.table, key) }
+        })
+    }
+
+    /// Appends the changes of another.
+    pub fn append(&mut self, other: &Self) {
+        for step in other.steps() {
+            match step {
+                Step::Put(table, key, value) => self.put(table, key, value),
+                Step::Remove(table, key) => self.remove(table, key),
+            }
+        }
+    }
+
+    /// Forgets the changes and keeps the memory, if it is not much.
+    pub fn clear(&mut self) {
+        const KEEP: usize = 1 << 20;
+        self.ops.clear();
+        self.bytes.clear();
+        if self.bytes.capacity() > KEEP {
+            *self = Self::default();
+        }
+    }
+}

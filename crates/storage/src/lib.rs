@@ -1,0 +1,38 @@
+//! What outlives an MQTT broker's process: sessions, their messages, retained messages, who is online.
+//!
+//! A [`Store`] keeps records in tables and writes a [`Batch`] of changes as a whole: [`Disk`] in a folder, [`Memory`]
+//! for as long as the process lives. A [`Journal`] gathers what many threads change into one order and lets one of
+//! them write for all. [`Loaded`] is what an earlier process has left.
+//!
+//! What a session is and when it changes is the business of `mqtt-session`, whose [`Change`](mqtt_session::Change)s
+//! are written here. This crate knows no socket and no client that is connected.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use mqtt_storage::{Journal, Loaded, Memory, Store};
+//!
+//! let store: Arc<dyn Store> = Arc::new(Memory::default());
+//! let loaded = Loaded::read(&*store).unwrap();
+//! let journal = Journal::new(Arc::clone(&store), loaded.last_message);
+//!
+//! let position = journal.stage(|stage| stage.alive(1_700_000_000_000));
+//! journal.commit(position).unwrap();
+//! assert_eq!(Loaded::read(&*store).unwrap().alive_at, Some(1_700_000_000_000));
+//! ```
+
+mod batch;
+mod journal;
+mod load;
+mod record;
+mod stage;
+mod store;
+
+pub use batch::{Batch, Step, Table};
+pub use journal::{Failing, Group, Journal, Position, Stage};
+pub use load::{Bounds, Loaded, LoadedSession, LoadedSubscription};
+pub use record::{OnlineRecord, SessionRecord, WillRecord};
+pub use store::{Memory, Store, StoreError, Visit};
+
+#[cfg(test)]
+mod tests;

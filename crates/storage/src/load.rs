@@ -1,0 +1,238 @@
+//! What an earlier process has left.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use mqtt_codec::{Filter, PacketId, SubscribeOptions};
+use mqtt_session::{Kept, Publication, Released, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::record::{self, OnlineRecord, Owed, SessionRecord, corrupt};
+use crate::stage::{ALIVE_KEY, BOUNDS_KEY, SCHEMA_KEY};
+use crate::{Batch, Store, StoreError, Table};
+
+/// What this version writes. A store with another is not opened.
+const SCHEMA: u32 = 1;
+
+/// Numbers that may have been given; those above them have not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bounds {
+    /// Of the last start: milliseconds since the Unix epoch, or more.
+    pub epoch: u64,
+    /// Of connections.
+    pub connection: u64,
+    /// Of facts of coming and going of any client.
+    pub seq: u64,
+    /// Of sessions.
+    pub session: u64,
+}
+
+/// What an earlier process has left.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// What must not be given again.
+    pub bounds: Bounds,
+    /// When it was last known to live: milliseconds since the Unix epoch.
+    pub alive_at: Option<u64>,
+    /// All sessions.
+    pub sessions: Vec<LoadedSession>,
+    /// Connections that were open, by number, in the order in which they were opened.
+    pub online: BTreeMap<u64, OnlineRecord>,
+    /// All retained messages.
+    pub retained: Vec<Publication>,
+    /// What was kept of modules, by name.
+    pub modules: BTreeMap<String, Vec<u8>>,
+    /// The highest number of a message.
+    pub last_message: u64,
+}
+
+/// A session.
+#[derive(Debug)]
+pub struct LoadedSession {
+    /// Its number.
+    pub number: u64,
+    /// Whose, until when, and what happened last.
+    pub record: SessionRecord,
+    /// What it owes and is owed.
+    pub kept: Kept,
+    /// When its will is due, if one waits.
+    pub will_due: Option<Timestamp>,
+    /// What it is subscribed to.
+    pub subscriptions: Vec<LoadedSubscription>,
+}
+
+/// A subscription.
+#[derive(Clone, Debug)]
+pub struct LoadedSubscription {
+    /// To what.
+    pub filter: Filter,
+    /// How.
+    pub options: SubscribeOptions,
+    /// Its identifier.
+    pub id: Option<u32>,
+}
+
+impl Loaded {
+    /// Reads all of a store; a new one is given its schema version. It is to be the first that is done with it.
+    pub fn read(store: &dyn Store) -> Result<Self, StoreError> {
+        let mut loaded = Self::default();
+        let is_new = loaded.read_meta(store)?;
+        if is_new {
+            let mut batch = Batch::default();
+            batch.put(Table::Meta, SCHEMA_KEY, &SCHEMA.to_le_bytes());
+            store.write(&batch)?;
+            return Ok(loaded);
+        }
+        each(store, Table::Modules, |name, state| {
+            loaded.modules.insert(record::text(name)?.to_string(), state.to_vec());
+            Ok(())
+        })?;
+        each(store, Table::Retained, |_, value| {
+            loaded.retained.push(record::read_publication(value)?);
+            Ok(())
+        })?;
+        each(store, Table::Online, |number, value| {
+            loaded.online.insert(record::read_number(number)?, record::read(value)?);
+            Ok(())
+        })?;
+        loaded.read_sessions(store)?;
+        loaded.read_deliveries(store)?;
+        Ok(loaded)
+    }
+
+    /// True if there is nothing in the store yet.
+    fn read_meta(&mut self, store: &dyn Store) -> Result<bool, StoreError> {
+        let mut schema = None;
+        each(store, Table::Meta, |name, value| {
+            match name {
+                SCHEMA_KEY => schema = Some(value.to_vec()),
+                BOUNDS_KEY => self.bounds = record::read(value)?,
+                ALIVE_KEY => {
+                    self.alive_at = Some(value.try_into().map(u64::from_le_bytes).map_err(|_| corrupt("alive"))?)
+                }
+                // Of no use to this version, and harmless.
+                _ => {}
+            }
+            Ok(())
+        })?;
+        match schema.as_deref().map(<[u8; 4]>::try_from) {
+            None => Ok(true),
+            Some(Ok(schema)) if u32::from_le_bytes(schema) == SCHEMA => Ok(false),
+            Some(Ok(schema)) => {
+                Err(StoreError::Schema { found: u32::from_le_bytes(schema).to_string(), expected: SCHEMA })
+            }
+            Some(Err(_)) => Err(StoreError::Foreign("its schema version can't be read".to_owned())),
+        }
+    }
+
+    fn read_sessions(&mut self, store: &dyn Store) -> Result<(), StoreError> {
+        each(store, Table::Sessions, |number, value| {
+            let number = record::read_number(number)?;
+            let record: SessionRecord = record::read(value)?;
+            let version = record::version(record.level)?;
+            let (will, will_due) = match &record.will {
+                Some(will) => (Some(will.will()?), will.due.map(Timestamp)),
+                None => (None, None),
+            };
+            let kept = Kept {
+                version,
+                session_expiry: record.session_expiry,
+                will,
+                deliveries: Vec::new(),
+                released: Vec::new(),
+                received: Vec::new(),
+            };
+            self.sessions.push(LoadedSession { number, record, kept, will_due, subscriptions: Vec::new() });
+            Ok(())
+        })?;
+        let mut sessions = Cursor::new(&mut self.sessions);
+        each(store, Table::Subscriptions, |key, value| {
+            let (number, filter) = key.split_at_checked(8).ok_or_else(|| corrupt("a short key"))?;
+            let (options, id) = record::read_subscription(value)?;
+            let filter = Filter::new(record::text(filter)?).map_err(|error| corrupt(error.to_string()))?;
+            if let Some(session) = sessions.find(record::read_number(number)?) {
+                session.subscriptions.push(LoadedSubscription { filter, options, id });
+            }
+            Ok(())
+        })?;
+        let mut sessions = Cursor::new(&mut self.sessions);
+        each(store, Table::Received, |key, _| {
+            let (number, id) = key.split_at_checked(8).ok_or_else(|| corrupt("a short key"))?;
+            let id = id.try_into().ok().map(u16::from_be_bytes).and_then(PacketId::new);
+            let id = id.ok_or_else(|| corrupt("not a packet id"))?;
+            if let Some(session) = sessions.find(record::read_number(number)?) {
+                session.kept.received.push(id);
+            }
+            Ok(())
+        })
+    }
+
+    fn read_deliveries(&mut self, store: &dyn Store) -> Result<(), StoreError> {
+        let mut messages = HashMap::new();
+        each(store, Table::Messages, |number, value| {
+            messages.insert(record::read_number(number)?, Arc::new(record::read_publication(value)?));
+            Ok(())
+        })?;
+        self.last_message = messages.keys().copied().max().unwrap_or(0);
+        let mut sent = HashMap::new();
+        each(store, Table::Sent, |key, value| {
+            let id = value.try_into().ok().map(u16::from_le_bytes).and_then(PacketId::new);
+            sent.insert(record::read_pair(key)?, id.ok_or_else(|| corrupt("not a packet id"))?);
+            Ok(())
+        })?;
+        let mut sessions = Cursor::new(&mut self.sessions);
+        each(store, Table::Deliveries, |key, value| {
+            let (session, number) = record::read_pair(key)?;
+            let Some(session) = sessions.find(session) else { return Ok(()) };
+            let owed = record::read_owed(number, value, |message| messages.get(&message).cloned())?;
+            match owed {
+                Owed::Released(packet_id) => session.kept.released.push(Released { number, packet_id }),
+                Owed::Delivery(mut delivery, message) => {
+                    if let Some(message) = message {
+                        delivery.publication.place.keep(message);
+                    }
+                    if let Some(&packet_id) = sent.get(&(session.number, number)) {
+                        delivery.packet_id = Some(packet_id);
+                        delivery.was_queued = true;
+                    }
+                    session.kept.deliveries.push(*delivery);
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Reads a table; what is wrong with a record is told with the table's name.
+fn each(
+    store: &dyn Store,
+    table: Table,
+    mut visit: impl FnMut(&[u8], &[u8]) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    store.read(table, &mut |key, value| {
+        visit(key, value).map_err(|error| match error {
+            StoreError::Corrupt { why, .. } => StoreError::Corrupt { table: table.name(), why },
+            error => error,
+        })
+    })
+}
+
+/// Walks sessions along records that come in the same order.
+struct Cursor<'a> {
+    sessions: &'a mut [LoadedSession],
+    at: usize,
+}
+
+impl<'a> Cursor<'a> {
+    const fn new(sessions: &'a mut [LoadedSession]) -> Self {
+        Self { sessions, at: 0 }
+    }
+
+    /// `number` is never lower than before.
+    fn find(&mut self, number: u64) -> Option<&mut LoadedSession> {
+        while self.sessions.get(self.at).is_some_and(|session| session.number < number) {
+            self.at += 1;
+        }
+        self.sessions.get_mut(self.at).filter(|session| session.number == number)
+    }
+}

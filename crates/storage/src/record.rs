@@ -1,0 +1,300 @@
+//! What records look like.
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use mqtt_codec::{Decoder, Message, Packet, PacketId, PublishHead, Qos, Role, SubscribeOptions, Version, Will};
+use mqtt_session::{Delivery, Publication, SubscriptionIds, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::StoreError;
+
+/// A session, apart from its subscriptions and messages.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SessionRecord {
+    /// Whose.
+    pub client_id: String,
+    /// Protocol level of the last connection.
+    pub level: u8,
+    /// Seconds it outlives its connection.
+    pub session_expiry: u32,
+    /// Milliseconds since the Unix epoch; `None`: never, or not known while there is a connection.
+    pub expires_at: Option<u64>,
+    /// A will that waits for its delay.
+    pub will: Option<WillRecord>,
+    /// Of the last fact of coming or going.
+    pub seq: u64,
+    /// When that was: milliseconds since the Unix epoch.
+    pub last_fact_ms: u64,
+}
+
+/// A will.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WillRecord {
+    message: Vec<u8>,
+    /// Seconds.
+    pub delay: u32,
+    /// Milliseconds since the Unix epoch; `None`: its connection has not ended.
+    pub due: Option<u64>,
+}
+
+/// A connection that is open.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OnlineRecord {
+    /// Of the session, if that is stored.
+    pub session: Option<u64>,
+    /// Whose.
+    pub client_id: String,
+    /// As authenticated.
+    pub username: Option<String>,
+    /// Protocol level.
+    pub level: u8,
+    /// IP address and port.
+    pub peer: std::net::SocketAddr,
+    /// The listener's port.
+    pub port: u16,
+    /// The listener's name.
+    pub listener: String,
+    /// Seconds.
+    pub keep_alive: u16,
+    /// Clean session or clean start.
+    pub clean_start: bool,
+    /// Seconds.
+    pub expiry_interval: u32,
+    /// Milliseconds since the Unix epoch.
+    pub connected_at: u64,
+    /// The client went on with a session.
+    pub session_present: bool,
+    /// Of the start of the broker it belongs to.
+    pub epoch: u64,
+    /// Of the fact that it came.
+    pub seq: u64,
+    /// To be published when it is found dead.
+    pub will: Option<WillRecord>,
+}
+
+impl OnlineRecord {
+    /// Of the connection.
+    pub fn version(&self) -> Result<Version, StoreError> {
+        version(self.level)
+    }
+}
+
+impl WillRecord {
+    /// `due` is when it is to be published, if it waits.
+    pub fn new(will: &Will, due: Option<Timestamp>) -> Self {
+        let mut message = BytesMut::new();
+        write_message(&will.message, &mut message);
+        Self { message: message.into(), delay: will.delay, due: due.map(|due| due.0) }
+    }
+
+    /// The will.
+    pub fn will(&self) -> Result<Will, StoreError> {
+        Ok(Will { message: read_message(&self.message)?, delay: self.delay })
+    }
+}
+
+/// Appends any of the records that serde describes.
+pub(crate) fn write(record: &impl Serialize, out: &mut BytesMut) {
+    // Nothing in these records can fail to serialize.
+    if let Ok(bytes) = postcard::to_allocvec(record) {
+        out.extend_from_slice(&bytes);
+    }
+}
+
+pub(crate) fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, StoreError> {
+    postcard::from_bytes(bytes).map_err(|error| corrupt(error.to_string()))
+}
+
+/// A moment, then the message as a PUBLISH.
+pub(crate) fn write_publication(publication: &Publication, out: &mut BytesMut) {
+    out.put_u64_le(publication.expires_at.map_or(0, |moment| moment.0));
+    write_message(&publication.message, out);
+}
+
+pub(crate) fn read_publication(mut bytes: &[u8]) -> Result<Publication, StoreError> {
+    let expires_at = bytes.try_get_u64_le().map_err(short)?;
+    let message = read_message(bytes)?;
+    let expires_at = (expires_at > 0).then_some(Timestamp(expires_at));
+    Ok(Publication { message, expires_at, place: Default::default() })
+}
+
+fn write_message(message: &Message, out: &mut BytesMut) {
+    let head = PublishHead {
+        dup: false,
+        qos: message.qos,
+        retain: message.retain,
+        topic: message.topic.as_str(),
+        // Whatever is not 0.
+        packet_id: PacketId::new(1),
+        topic_alias: None,
+        message_expiry: None,
+        subscription_ids: &[],
+        properties: &message.properties,
+        payload_len: message.payload.len(),
+    };
+    // What came as one packet fits into one; what does not leaves a record that is refused when it is read.
+    if head.encode(Version::V5, out).is_ok() {
+        out.extend_from_slice(&message.payload);
+    }
+}
+
+fn read_message(bytes: &[u8]) -> Result<Message, StoreError> {
+    let mut input = BytesMut::from(bytes);
+    let packet = Decoder::new(Role::Client(Version::V5), u32::MAX).decode(&mut input);
+    match packet {
+        Ok(Some(Packet::Publish(publish))) if input.is_empty() => {
+            let topic = publish.topic.ok_or_else(|| corrupt("a message without a topic"))?;
+            let mqtt_codec::Publish { qos, retain, properties, payload, .. } = publish;
+            Ok(Message { topic, payload, qos, retain, properties })
+        }
+        Ok(_) => Err(corrupt("not a message")),
+        Err(error) => Err(corrupt(error.to_string())),
+    }
+}
+
+/// What a session owes its client.
+pub(crate) enum Owed {
+    /// The delivery; without the message if that has a record of its own, whose number this is.
+    Delivery(Box<Delivery>, Option<u64>),
+    /// Only the packet id is left.
+    Released(PacketId),
+}
+
+const RELEASED: u8 = 0x80;
+const SHARED: u8 = 0x40;
+const STORED: u8 = 0x20;
+const RETAIN: u8 = 0x10;
+
+/// `message` is the number of the message's record, if it has one of its own.
+pub(crate) fn write_delivery(delivery: &Delivery, message: Option<u64>, out: &mut BytesMut) {
+    let ids = delivery.subscription_ids.as_slice();
+    let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
+    out.put_u8(
+        delivery.qos as u8
+            | flag(message.is_some(), SHARED)
+            | flag(delivery.stored, STORED)
+            | flag(delivery.retain, RETAIN),
+    );
+    out.put_u16_le(delivery.packet_id.map_or(0, PacketId::as_u16));
+    // A session has fewer subscriptions than this can count.
+    out.put_u32_le(ids.len() as u32);
+    for &id in ids {
+        out.put_u32_le(id);
+    }
+    match message {
+        Some(number) => out.put_u64_le(number),
+        None => write_publication(&delivery.publication, out),
+    }
+}
+
+pub(crate) fn write_released(packet_id: PacketId, out: &mut BytesMut) {
+    out.put_u8(RELEASED);
+    out.put_u16_le(packet_id.as_u16());
+}
+
+/// `shared` finds the message that has a record of its own.
+pub(crate) fn read_owed(
+    number: u64,
+    mut bytes: &[u8],
+    shared: impl FnOnce(u64) -> Option<std::sync::Arc<Publication>>,
+) -> Result<Owed, StoreError> {
+    let flags = bytes.try_get_u8().map_err(short)?;
+    let packet_id = PacketId::new(bytes.try_get_u16_le().map_err(short)?);
+    if flags & RELEASED != 0 {
+        return packet_id.map(Owed::Released).ok_or_else(|| corrupt("packet id 0"));
+    }
+    let qos = Qos::from_u8(flags & 0b11).ok_or_else(|| corrupt("QoS 3"))?;
+    let len = bytes.try_get_u32_le().map_err(short)? as usize;
+    if bytes.remaining() / 4 < len {
+        return Err(corrupt("too short"));
+    }
+    let ids: Vec<_> = (0..len).map(|_| bytes.get_u32_le()).collect();
+    let message = match flags & SHARED {
+        0 => None,
+        _ => Some(bytes.try_get_u64_le().map_err(short)?),
+    };
+    let publication = match message {
+        None => {
+            let publication = read_publication(bytes)?;
+            publication.place.set_single();
+            publication.into()
+        }
+        Some(message) => shared(message).ok_or_else(|| corrupt(format!("message {message} is missing")))?,
+    };
+    let delivery = Delivery {
+        number,
+        publication,
+        subscription_ids: SubscriptionIds::new(&ids),
+        qos,
+        retain: flags & RETAIN != 0,
+        stored: flags & STORED != 0,
+        packet_id,
+        was_queued: false,
+    };
+    Ok(Owed::Delivery(Box::new(delivery), message))
+}
+
+pub(crate) fn write_subscription(options: SubscribeOptions, id: Option<u32>, out: &mut BytesMut) {
+    out.put_u8(
+        options.qos as u8
+            | u8::from(options.no_local) << 2
+            | u8::from(options.retain_as_published) << 3
+            | (options.retain_handling as u8) << 4,
+    );
+    out.put_u32_le(id.unwrap_or(0));
+}
+
+pub(crate) fn read_subscription(mut bytes: &[u8]) -> Result<(SubscribeOptions, Option<u32>), StoreError> {
+    use mqtt_codec::RetainHandling::{DoNotSend, Send, SendIfNew};
+    let flags = bytes.try_get_u8().map_err(short)?;
+    let id = bytes.try_get_u32_le().map_err(short)?;
+    let options = SubscribeOptions {
+        qos: Qos::from_u8(flags & 0b11).ok_or_else(|| corrupt("QoS 3"))?,
+        no_local: flags & 1 << 2 != 0,
+        retain_as_published: flags & 1 << 3 != 0,
+        retain_handling: match flags >> 4 & 0b11 {
+            0 => Send,
+            1 => SendIfNew,
+            _ => DoNotSend,
+        },
+    };
+    Ok((options, (id > 0).then_some(id)))
+}
+
+/// The version that is told by its protocol level.
+pub(crate) fn version(level: u8) -> Result<Version, StoreError> {
+    let known = [Version::V3_1, Version::V3_1_1, Version::V5];
+    known.into_iter().find(|version| version.level() == level).ok_or_else(|| corrupt("an unknown protocol level"))
+}
+
+/// A key of two numbers, in their order.
+pub(crate) fn pair(first: u64, second: u64) -> [u8; 16] {
+    let mut key = [0; 16];
+    key[..8].copy_from_slice(&first.to_be_bytes());
+    key[8..].copy_from_slice(&second.to_be_bytes());
+    key
+}
+
+pub(crate) fn read_pair(key: &[u8]) -> Result<(u64, u64), StoreError> {
+    match key.try_into().map(u128::from_be_bytes) {
+        Ok(pair) => Ok(((pair >> 64) as u64, pair as u64)),
+        Err(_) => Err(corrupt("a key that is not two numbers")),
+    }
+}
+
+pub(crate) fn read_number(key: &[u8]) -> Result<u64, StoreError> {
+    key.try_into().map(u64::from_be_bytes).map_err(|_| corrupt("a key that is not a number"))
+}
+
+/// The table is filled in by who knows it.
+pub(crate) fn corrupt(why: impl Into<String>) -> StoreError {
+    StoreError::Corrupt { table: "", why: why.into() }
+}
+
+fn short(_: bytes::TryGetError) -> StoreError {
+    corrupt("too short")
+}
+
+/// Memory of its own.
+pub(crate) fn text(bytes: &[u8]) -> Result<bytestring::ByteString, StoreError> {
+    bytestring::ByteString::try_from(Bytes::copy_from_slice(bytes)).map_err(|_| corrupt("not UTF-8"))
+}

@@ -1,0 +1,145 @@
+//! What happens in a broker, as changes of records.
+
+use mqtt_codec::{Filter, PacketId, SubscribeOptions, Topic};
+use mqtt_session::{Change, Delivery, Publication};
+
+use crate::record::{self, OnlineRecord, SessionRecord};
+use crate::{Bounds, Stage, Table};
+
+/// Bytes of the longest key; of a filter this leaves room for all but the last few a packet can carry.
+pub(crate) const MAX_KEY: usize = 65_535;
+
+/// The names in [`Table::Meta`].
+pub(crate) const SCHEMA_KEY: &[u8] = b"schema";
+pub(crate) const BOUNDS_KEY: &[u8] = b"bounds";
+pub(crate) const ALIVE_KEY: &[u8] = b"alive";
+
+impl Stage<'_> {
+    /// A session is there, or its record has changed.
+    pub fn put_session(&mut self, number: u64, session: &SessionRecord) {
+        self.batch.put_with(Table::Sessions, &number.to_be_bytes(), |out| record::write(session, out));
+    }
+
+    /// A session has ended. What it had (subscriptions, deliveries, packet ids) is removed by steps of their own.
+    pub fn remove_session(&mut self, number: u64) {
+        self.batch.remove(Table::Sessions, &number.to_be_bytes());
+    }
+
+    /// True if a subscription with this filter can be kept.
+    pub fn can_keep(filter: &Filter) -> bool {
+        filter.as_str().len() <= MAX_KEY - 8
+    }
+
+    /// A session subscribes, or changes a subscription.
+    pub fn subscribe(&mut self, session: u64, filter: &Filter, options: SubscribeOptions, id: Option<u32>) {
+        let key = filter_key(session, filter);
+        self.batch.put_with(Table::Subscriptions, &key, |out| record::write_subscription(options, id, out));
+    }
+
+    /// A session gives a subscription up.
+    pub fn unsubscribe(&mut self, session: u64, filter: &Filter) {
+        self.batch.remove(Table::Subscriptions, &filter_key(session, filter));
+    }
+
+    /// What a session says that it did.
+    pub fn change(&mut self, session: u64, change: &Change) {
+        match change {
+            Change::Kept(delivery) => self.keep(session, delivery),
+            Change::Sent { number, packet_id } => {
+                self.batch.put(Table::Sent, &record::pair(session, *number), &packet_id.as_u16().to_le_bytes());
+            }
+            Change::Released(delivery) => {
+                let Some(packet_id) = delivery.packet_id else { return };
+                let key = record::pair(session, delivery.number);
+                self.batch.put_with(Table::Deliveries, &key, |out| record::write_released(packet_id, out));
+                self.let_go(session, delivery);
+            }
+            Change::Finished(delivery) => {
+                self.batch.remove(Table::Deliveries, &record::pair(session, delivery.number));
+                self.let_go(session, delivery);
+            }
+            Change::Completed(released) => {
+                self.batch.remove(Table::Deliveries, &record::pair(session, released.number));
+            }
+            Change::Received(packet_id) => self.batch.put(Table::Received, &received_key(session, *packet_id), &[]),
+            Change::Freed(packet_id) => self.batch.remove(Table::Received, &received_key(session, *packet_id)),
+        }
+    }
+
+    /// A message is retained. Call it in the order in which messages of this topic are retained.
+    pub fn retain(&mut self, publication: &Publication) {
+        let key = publication.message.topic.as_str().as_bytes();
+        self.batch.put_with(Table::Retained, key, |out| record::write_publication(publication, out));
+    }
+
+    /// The retained message of a topic is gone.
+    pub fn forget_retained(&mut self, topic: &Topic) {
+        self.batch.remove(Table::Retained, topic.as_str().as_bytes());
+    }
+
+    /// A client has come.
+    pub fn come(&mut self, connection: u64, online: &OnlineRecord) {
+        self.batch.put_with(Table::Online, &connection.to_be_bytes(), |out| record::write(online, out));
+    }
+
+    /// A client has gone.
+    pub fn go(&mut self, connection: u64) {
+        self.batch.remove(Table::Online, &connection.to_be_bytes());
+    }
+
+    /// Numbers below these may have been given.
+    pub fn bounds(&mut self, bounds: &Bounds) {
+        self.batch.put_with(Table::Meta, BOUNDS_KEY, |out| record::write(bounds, out));
+    }
+
+    /// The broker lives: milliseconds since the Unix epoch.
+    pub fn alive(&mut self, now: u64) {
+        self.batch.put(Table::Meta, ALIVE_KEY, &now.to_le_bytes());
+    }
+
+    /// What is kept of a module, as its keeper likes to write it.
+    pub fn module(&mut self, name: &str, state: &[u8]) {
+        self.batch.put(Table::Modules, name.as_bytes(), state);
+    }
+
+    fn keep(&mut self, session: u64, delivery: &Delivery) {
+        let place = &delivery.publication.place;
+        let message = (!place.is_single()).then(|| {
+            let mut number = place.number();
+            if number == 0 {
+                number = self.next_message();
+                let publication = &delivery.publication;
+                self.batch.put_with(Table::Messages, &number.to_be_bytes(), |out| {
+                    record::write_publication(publication, out);
+                });
+            }
+            place.keep(number);
+            number
+        });
+        let key = record::pair(session, delivery.number);
+        self.batch.put_with(Table::Deliveries, &key, |out| record::write_delivery(delivery, message, out));
+    }
+
+    /// A delivery's message is not needed for it any more.
+    fn let_go(&mut self, session: u64, delivery: &Delivery) {
+        if delivery.was_queued && delivery.packet_id.is_some() {
+            self.batch.remove(Table::Sent, &record::pair(session, delivery.number));
+        }
+        let place = &delivery.publication.place;
+        let number = place.number();
+        if !place.is_single() && number > 0 && place.give_up() {
+            self.batch.remove(Table::Messages, &number.to_be_bytes());
+        }
+    }
+}
+
+fn filter_key(session: u64, filter: &Filter) -> Vec<u8> {
+    [&session.to_be_bytes(), filter.as_str().as_bytes()].concat()
+}
+
+fn received_key(session: u64, packet_id: PacketId) -> [u8; 10] {
+    let mut key = [0; 10];
+    key[..8].copy_from_slice(&session.to_be_bytes());
+    key[8..].copy_from_slice(&packet_id.as_u16().to_be_bytes());
+    key
+}

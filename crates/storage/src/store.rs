@@ -1,0 +1,84 @@
+//! A place for records.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use parking_lot::Mutex;
+
+use crate::{Batch, Step, Table};
+
+/// Why a store can't be opened, read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The system says no: no space, no permission, no such folder.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// Another process has the folder open.
+    #[error("another process uses it")]
+    InUse,
+    /// Written by another version of the store.
+    #[error(
+        "it has schema {found} and this version reads {expected}; start the version that wrote it, or give another data_dir"
+    )]
+    Schema {
+        /// What is there.
+        found: String,
+        /// What this version can read.
+        expected: u32,
+    },
+    /// Not written by this store.
+    #[error("it is not a store of this broker: {0}")]
+    Foreign(String),
+    /// A record that nobody can have written.
+    #[error("table {table} has a record that can't be read: {why}")]
+    Corrupt {
+        /// Where.
+        table: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The engine gives up.
+    #[error("{0}")]
+    Engine(String),
+}
+
+/// A place for records that outlives the process, or pretends to.
+pub trait Store: Send + Sync {
+    /// Makes all changes or none. When it returns they survive what the store promises.
+    fn write(&self, batch: &Batch) -> Result<(), StoreError>;
+
+    /// Calls `visit` with key and value of each record of a table, in order of keys.
+    fn read(&self, table: Table, visit: &mut Visit<'_>) -> Result<(), StoreError>;
+}
+
+/// Takes key and value of a record; an error ends the reading.
+pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), StoreError> + 'a;
+
+/// Keeps records in memory only.
+#[derive(Debug, Default)]
+pub struct Memory {
+    records: Mutex<BTreeMap<(Table, Vec<u8>), Vec<u8>>>,
+}
+
+impl Store for Memory {
+    fn write(&self, batch: &Batch) -> Result<(), StoreError> {
+        let mut records = self.records.lock();
+        for step in batch.steps() {
+            match step {
+                Step::Put(table, key, value) => records.insert((table, key.to_vec()), value.to_vec()),
+                Step::Remove(table, key) => records.remove(&(table, key.to_vec())),
+            };
+        }
+        Ok(())
+    }
+
+    fn read(&self, table: Table, visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        let records = self.records.lock();
+        let from = records.range((table, Vec::new())..).take_while(|((of, _), _)| *of == table);
+        for ((_, key), value) in from {
+            visit(key, value)?;
+        }
+        Ok(())
+    }
+}

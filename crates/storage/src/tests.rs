@@ -1,0 +1,308 @@
+//! What is staged is loaded again.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use mqtt_codec::{Filter, Message, Properties, Property, Qos, SubscribeOptions, Topic, Version, Will};
+use mqtt_session::{Attach, Config, DeliveryOptions, Fanout, Outbox, Publication, Session, Timestamp};
+
+use crate::{
+    Batch, Bounds, Failing, Journal, Loaded, Memory, OnlineRecord, SessionRecord, Step, Store, StoreError, Table,
+    Visit, WillRecord,
+};
+
+fn message(topic: &str, payload: &str, qos: Qos) -> Message {
+    Message {
+        topic: Topic::new(topic).unwrap(),
+        payload: Bytes::copy_from_slice(payload.as_bytes()),
+        qos,
+        retain: false,
+        properties: Properties::from([Property::ContentType("text".into()), Property::PayloadFormat(false)]),
+    }
+}
+
+fn session_record(client_id: &str) -> SessionRecord {
+    SessionRecord {
+        client_id: client_id.to_owned(),
+        level: 5,
+        session_expiry: 100,
+        expires_at: Some(7_000),
+        will: None,
+        seq: 4,
+        last_fact_ms: 6_000,
+    }
+}
+
+fn journal(store: &Arc<dyn Store>) -> Journal {
+    let loaded = Loaded::read(&**store).unwrap();
+    Journal::new(Arc::clone(store), loaded.last_message)
+}
+
+/// All backends, and whatever keeps the folder of one there.
+fn stores() -> Vec<(Arc<dyn Store>, Option<tempfile::TempDir>)> {
+    vec![(Arc::new(Memory::default()), None)]
+}
+
+/// A session that is connected and stored.
+fn attached(version: Version) -> Session {
+    let mut session = Session::new(Arc::new(Config { is_stored: true, max_inflight: 1, ..Config::default() }));
+    let connect = mqtt_codec::Connect::new(version, "c");
+    session.attach(&Attach { connect: &connect, session_expiry: 100, keep_alive: 0 });
+    session.resume(Timestamp(0), &mut Outbox::new());
+    session
+}
+
+fn deliver(session: &mut Session, fanout: &mut Fanout<'_>, qos: Qos) {
+    let options = DeliveryOptions { qos, subscription_ids: &[1, 2], ..Default::default() };
+    session.deliver(fanout, options, Timestamp(0), &mut Outbox::new());
+}
+
+fn stage(journal: &Journal, number: u64, session: &mut Session) {
+    let changes = session.take_changes();
+    journal.stage(|stage| changes.iter().for_each(|change| stage.change(number, change)));
+}
+
+fn count(store: &dyn Store, table: Table) -> usize {
+    let mut records = 0;
+    store
+        .read(table, &mut |_, _| {
+            records += 1;
+            Ok(())
+        })
+        .unwrap();
+    records
+}
+
+#[test]
+fn everything_comes_back() {
+    for (store, _folder) in stores() {
+        let journal = journal(&store);
+        let filter = Filter::new("a/+/#").unwrap();
+        let options = SubscribeOptions {
+            qos: Qos::ExactlyOnce,
+            no_local: true,
+            retain_as_published: true,
+            retain_handling: mqtt_codec::RetainHandling::SendIfNew,
+        };
+        let bounds = Bounds { epoch: 1, connection: 2, seq: 3, session: 4 };
+        let will = Will { message: message("w", "gone", Qos::AtLeastOnce), delay: 9 };
+        let online = OnlineRecord {
+            session: Some(3),
+            client_id: "c".to_owned(),
+            username: None,
+            level: 4,
+            peer: "127.0.0.1:5".parse().unwrap(),
+            port: 1883,
+            listener: "tcp".to_owned(),
+            keep_alive: 60,
+            clean_start: false,
+            expiry_interval: 100,
+            connected_at: 5_000,
+            session_present: true,
+            epoch: 1,
+            seq: 3,
+            will: Some(WillRecord::new(&will, None)),
+        };
+        let retained =
+            Publication::new(Message { retain: true, ..message("r", "kept", Qos::AtMostOnce) }, Timestamp(0));
+        journal.stage(|stage| {
+            stage.put_session(3, &session_record("c"));
+            stage.subscribe(3, &filter, options, Some(8));
+            stage.come(2, &online);
+            stage.retain(&retained);
+            stage.bounds(&bounds);
+            stage.alive(5_500);
+            stage.module("presence", b"on");
+        });
+        journal.retry().unwrap();
+
+        let loaded = Loaded::read(&*store).unwrap();
+        assert_eq!((loaded.bounds, loaded.alive_at), (bounds, Some(5_500)));
+        assert_eq!(loaded.online.get(&2), Some(&online));
+        assert_eq!(loaded.online[&2].will.as_ref().unwrap().will().unwrap(), will);
+        assert_eq!(loaded.retained, [retained]);
+        assert_eq!(loaded.modules["presence"], b"on");
+        let [session] = &loaded.sessions[..] else { panic!("one session") };
+        assert_eq!((session.number, &session.record), (3, &session_record("c")));
+        let [subscription] = &session.subscriptions[..] else { panic!("one subscription") };
+        assert_eq!((&subscription.filter, subscription.options, subscription.id), (&filter, options, Some(8)));
+
+        journal.stage(|stage| {
+            stage.unsubscribe(3, &filter);
+            stage.go(2);
+            stage.forget_retained(&Topic::new("r").unwrap());
+            stage.remove_session(3);
+        });
+        journal.retry().unwrap();
+        for table in Table::ALL {
+            assert_eq!(count(&*store, table) > 0, matches!(table, Table::Meta | Table::Modules), "{table:?}");
+        }
+    }
+}
+
+#[test]
+fn deliveries_come_back_as_they_were() {
+    for (store, _folder) in stores() {
+        let journal = journal(&store);
+        journal.stage(|stage| stage.put_session(3, &session_record("c")));
+        let mut session = attached(Version::V5);
+        let publications = ["one", "two", "three"].map(|payload| Publication {
+            expires_at: Some(Timestamp(9_000)),
+            ..Publication::new(message("t", payload, Qos::ExactlyOnce), Timestamp(0))
+        });
+        publications[1].place.set_single();
+        for publication in &publications {
+            deliver(&mut session, &mut Fanout::new(publication), Qos::ExactlyOnce);
+        }
+        stage(&journal, 3, &mut session);
+        journal.retry().unwrap();
+        assert_eq!((count(&*store, Table::Messages), count(&*store, Table::Deliveries)), (2, 3));
+
+        let mut loaded = Loaded::read(&*store).unwrap();
+        let kept = &loaded.sessions[0].kept;
+        let ids: Vec<_> = kept.deliveries.iter().map(|delivery| delivery.packet_id.map(|id| id.as_u16())).collect();
+        assert_eq!(ids, [Some(1), None, None]);
+        for (delivery, publication) in kept.deliveries.iter().zip(&publications) {
+            assert_eq!(*delivery.publication, *publication);
+            assert_eq!((delivery.qos, delivery.subscription_ids.as_slice()), (Qos::ExactlyOnce, &[1, 2][..]));
+        }
+        // The next process ends the session.
+        let kept = loaded.sessions.remove(0).kept;
+        let mut session = Session::restore(Arc::new(Config::default()), kept, None);
+        session.give_up();
+        stage(&journal, 3, &mut session);
+        journal.retry().unwrap();
+        assert_eq!((count(&*store, Table::Messages), count(&*store, Table::Deliveries)), (0, 0));
+    }
+}
+
+#[test]
+fn a_message_for_many_is_stored_until_the_last_has_it() {
+    let store: Arc<dyn Store> = Arc::new(Memory::default());
+    let journal = journal(&store);
+    let mut sessions: Vec<_> = (0..3).map(|_| attached(Version::V3_1_1)).collect();
+    let publication = Publication::new(message("t", "m", Qos::AtLeastOnce), Timestamp(0));
+    let mut fanout = Fanout::new(&publication);
+    for (number, session) in (1..).zip(&mut sessions) {
+        deliver(session, &mut fanout, Qos::AtLeastOnce);
+        stage(&journal, number, session);
+    }
+    for (number, session) in (1..).zip(&mut sessions) {
+        journal.retry().unwrap();
+        assert_eq!(count(&*store, Table::Messages), 1);
+        session.give_up();
+        stage(&journal, number, session);
+    }
+    journal.retry().unwrap();
+    assert_eq!(count(&*store, Table::Messages), 0);
+}
+
+#[test]
+fn a_group_is_written_as_a_whole() {
+    let store: Arc<dyn Store> = Arc::new(Memory::default());
+    let journal = Arc::new(journal(&store));
+    let (staged, halfway) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for n in 0..200u64 {
+                let group = journal.group();
+                let outer = journal.stage(|stage| stage.module(&n.to_string(), b"first"));
+                staged.send(outer).unwrap();
+                let nested = journal.group();
+                journal.stage(|stage| stage.module(&format!("{n} too"), b"second"));
+                drop((nested, group));
+            }
+            drop(staged);
+        });
+        for position in halfway {
+            journal.commit(position).unwrap();
+            assert!(journal.is_written(position));
+            // Whatever was written is even: both of a group or none.
+            assert_eq!(count(&*store, Table::Modules) % 2, 0);
+        }
+    });
+}
+
+/// Fails until it is told that all is well.
+#[derive(Default)]
+struct Flaky {
+    memory: Memory,
+    works: std::sync::atomic::AtomicBool,
+}
+
+impl Store for Flaky {
+    fn write(&self, batch: &Batch) -> Result<(), StoreError> {
+        if self.works.load(std::sync::atomic::Ordering::Relaxed) {
+            return self.memory.write(batch);
+        }
+        Err(StoreError::Io(std::io::ErrorKind::StorageFull.into()))
+    }
+
+    fn read(&self, table: Table, visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        self.memory.read(table, visit)
+    }
+}
+
+#[test]
+fn what_could_not_be_written_is_written_later_in_order() {
+    let flaky = Arc::new(Flaky::default());
+    let journal = Journal::new(Arc::clone(&flaky) as _, 0);
+    let first = journal.stage(|stage| stage.module("m", b"first"));
+    assert_eq!(journal.commit(first), Err(Failing));
+    assert!(journal.is_failing());
+    let second = journal.stage(|stage| stage.module("m", b"second"));
+    assert_eq!(journal.commit(second), Err(Failing));
+    assert!(journal.retry().is_err() && journal.staged_size() > 0);
+
+    flaky.works.store(true, std::sync::atomic::Ordering::Relaxed);
+    journal.retry().unwrap();
+    assert!(journal.is_written(second) && !journal.is_failing());
+    flaky
+        .read(Table::Modules, &mut |_, value| {
+            assert_eq!(value, b"second");
+            Ok(())
+        })
+        .unwrap();
+}
+
+#[test]
+fn another_schema_is_refused() {
+    let store = Memory::default();
+    Loaded::read(&store).unwrap();
+    let mut batch = Batch::default();
+    batch.put(Table::Meta, b"schema", &9u32.to_le_bytes());
+    store.write(&batch).unwrap();
+    let error = Loaded::read(&store).unwrap_err().to_string();
+    assert!(error.contains("schema 9"), "{error}");
+}
+
+#[test]
+fn an_unreadable_record_is_told_with_its_table() {
+    for table in Table::ALL {
+        let store = Memory::default();
+        Loaded::read(&store).unwrap();
+        let mut batch = Batch::default();
+        batch.put(table, b"bounds", b"\xFF");
+        store.write(&batch).unwrap();
+        match Loaded::read(&store) {
+            Ok(_) => assert_eq!(table, Table::Modules),
+            Err(error) => assert!(error.to_string().contains(table.name()), "{error}"),
+        }
+    }
+}
+
+#[test]
+fn a_batch_tells_what_it_was_told() {
+    let mut batch = Batch::default();
+    batch.put(Table::Meta, b"a", b"1");
+    batch.remove(Table::Sent, b"b");
+    batch.put(Table::Online, b"c", b"");
+    let mut twice = Batch::default();
+    twice.append(&batch);
+    twice.append(&batch);
+    let steps =
+        [Step::Put(Table::Meta, b"a", b"1"), Step::Remove(Table::Sent, b"b"), Step::Put(Table::Online, b"c", b"")];
+    assert_eq!(twice.steps().collect::<Vec<_>>(), [steps, steps].concat());
+    twice.clear();
+    assert!(twice.is_empty() && twice.size() == 0);
+}
