@@ -58,8 +58,11 @@ pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), StoreError> + 'a;
 /// Keeps records in memory only.
 #[derive(Debug, Default)]
 pub struct Memory {
-    records: Mutex<BTreeMap<(Table, Vec<u8>), Vec<u8>>>,
+    records: Mutex<BTreeMap<Key, Vec<u8>>>,
 }
+
+/// A record's table, and its key there.
+type Key = (Table, Vec<u8>);
 
 impl Store for Memory {
     fn write(&self, batch: &Batch) -> Result<(), StoreError> {
