@@ -1,8 +1,10 @@
 //! PUBLISH, decoded and encoded by this codec and by its peers, in one run.
 //!
-//! Decoding takes a batch of packets out of one buffer with room to spare, as a busy connection finds them, and drops
-//! them; the buffer is filled outside of the measurement. Encoding writes a batch into one buffer that is emptied in
-//! between and keeps its memory. Times are for a batch: 64 packets of 64 bytes, 8 of 16 KiB.
+//! Decoding takes a batch of packets out of a buffer with room to spare, as a busy connection finds them, and drops
+//! them. The buffer is filled outside of the measurement, always in the same memory, as a read buffer is: were it new
+//! each time, the figures would be those of page faults. Encoding writes a batch into one buffer that is emptied in
+//! between and keeps its memory. Times are for a batch: 64 packets of 64 bytes, 8 of 16 KiB. All is measured twice,
+//! the second time in the opposite order; where the two differ, something else was running.
 //!
 //! What differs between the codecs and can't be made alike:
 //! * mqttbytes copies the topic into a `String`; the others slice it. None but mqtt-codec looks for U+0000,
@@ -14,7 +16,7 @@
 //!   measurement.
 
 use std::hint::black_box;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use criterion::measurement::WallTime;
@@ -23,7 +25,17 @@ use mqtt_codec::{Connect, Decoder, Packet, Properties, Publish, PublishHead, Qos
 
 /// What the codecs find free behind the packets; some reserve after each packet, and would else copy the rest.
 const SPARE: usize = 4096;
+/// Buffers between two looks at the clock: few enough to stay in a cache, as what a socket has just delivered does.
+const BUFFERS: usize = 2;
 const TOPIC: &str = "plant/7/line/3/temperature";
+
+#[derive(Clone, Copy)]
+enum Codec {
+    Ours,
+    Mqttbytes,
+    Rmqtt,
+    Ntex,
+}
 
 fn payload(len: usize) -> Vec<u8> {
     (0..len).map(|byte| byte as u8).collect()
@@ -38,12 +50,12 @@ const fn batch(len: usize) -> usize {
 fn wire(version: Version, len: usize) -> Vec<u8> {
     let mut out = BytesMut::new();
     for _ in 0..batch(len) {
-        ours(len).encode(version, &mut out).unwrap();
+        ours(payload(len).into()).encode(version, &mut out).unwrap();
     }
     out.to_vec()
 }
 
-fn ours(len: usize) -> Packet {
+fn ours(payload: Bytes) -> Packet {
     Packet::Publish(Publish {
         dup: false,
         qos: Qos::AtMostOnce,
@@ -51,7 +63,7 @@ fn ours(len: usize) -> Packet {
         topic: Some(Topic::new(TOPIC).unwrap()),
         packet_id: None,
         properties: Properties::EMPTY,
-        payload: Bytes::from(payload(len)),
+        payload,
     })
 }
 
@@ -63,127 +75,167 @@ fn decoder(version: Version) -> Decoder {
     decoder
 }
 
-fn decode(c: &mut Criterion) {
+fn decode(c: &mut Criterion, round: &str, codecs: &[Codec]) {
+    use ntex_codec::Decoder as _;
+    use tokio_util::codec::Decoder as _;
+
     for (version, len) in CASES {
-        let mut group = group(c, "decode", version, len);
+        let mut group = group(c, "decode", version, len, round);
         let wire = wire(version, len);
         let v5 = version == Version::V5;
-        let filled = || {
-            let mut input = BytesMut::with_capacity(wire.len() + SPARE);
+        let fill = |input: &mut BytesMut| {
+            input.clear();
+            input.reserve(wire.len() + SPARE);
             input.extend_from_slice(&wire);
-            input
         };
-        let filled_ntex = || {
-            let mut input = ntex_bytes::BytesMut::with_capacity(wire.len() + SPARE);
+        let fill_ntex = |input: &mut ntex_bytes::BytesMut| {
+            input.clear();
+            input.reserve(wire.len() + SPARE);
             input.extend_from_slice(&wire);
-            input
         };
-
-        let mut ours = decoder(version);
-        bench_decode(&mut group, "mqtt-codec", filled, |input| {
-            while let Some(packet) = ours.decode(input).unwrap() {
-                black_box(packet);
-            }
-        });
-        bench_decode(&mut group, "mqttbytes", filled, |input| {
-            while !input.is_empty() {
-                if v5 {
-                    black_box(mqttbytes::v5::read(input, usize::MAX).unwrap());
-                } else {
-                    black_box(mqttbytes::v4::read(input, usize::MAX).unwrap());
+        for codec in codecs {
+            match codec {
+                Codec::Ours => {
+                    let mut ours = decoder(version);
+                    bench_decode(&mut group, "mqtt-codec", fill, |input| {
+                        while let Some(packet) = ours.decode(input).unwrap() {
+                            black_box(packet);
+                        }
+                    });
+                }
+                Codec::Mqttbytes if v5 => bench_decode(&mut group, "mqttbytes", fill, |input| {
+                    while !input.is_empty() {
+                        black_box(mqttbytes::v5::read(input, usize::MAX).unwrap());
+                    }
+                }),
+                Codec::Mqttbytes => bench_decode(&mut group, "mqttbytes", fill, |input| {
+                    while !input.is_empty() {
+                        black_box(mqttbytes::v4::read(input, usize::MAX).unwrap());
+                    }
+                }),
+                Codec::Rmqtt if v5 => {
+                    let mut codec = rmqtt_codec::v5::Codec::new(0, 0);
+                    bench_decode(&mut group, "rmqtt-codec", fill, |input| {
+                        while let Some(packet) = codec.decode(input).unwrap() {
+                            black_box(packet);
+                        }
+                    });
+                }
+                Codec::Rmqtt => {
+                    let mut codec = rmqtt_codec::v3::Codec::new(0);
+                    bench_decode(&mut group, "rmqtt-codec", fill, |input| {
+                        while let Some(packet) = codec.decode(input).unwrap() {
+                            black_box(packet);
+                        }
+                    });
+                }
+                Codec::Ntex if v5 => {
+                    let codec = ntex_mqtt::v5::codec::Codec::new();
+                    bench_decode(&mut group, "ntex-mqtt", fill_ntex, |input| {
+                        while let Some(packet) = codec.decode(input).unwrap() {
+                            black_box(packet);
+                        }
+                    });
+                }
+                Codec::Ntex => {
+                    let codec = ntex_mqtt::v3::codec::Codec::new();
+                    bench_decode(&mut group, "ntex-mqtt", fill_ntex, |input| {
+                        while let Some(packet) = codec.decode(input).unwrap() {
+                            black_box(packet);
+                        }
+                    });
                 }
             }
-        });
-        bench_decode(&mut group, "rmqtt-codec", filled, |input| {
-            use tokio_util::codec::Decoder as _;
-            if v5 {
-                let mut codec = rmqtt_codec::v5::Codec::new(0, 0);
-                while let Some(packet) = codec.decode(input).unwrap() {
-                    black_box(packet);
-                }
-            } else {
-                let mut codec = rmqtt_codec::v3::Codec::new(0);
-                while let Some(packet) = codec.decode(input).unwrap() {
-                    black_box(packet);
-                }
-            }
-        });
-        bench_decode(&mut group, "ntex-mqtt", filled_ntex, |input| {
-            use ntex_codec::Decoder as _;
-            if v5 {
-                let codec = ntex_mqtt::v5::codec::Codec::new();
-                while let Some(packet) = codec.decode(input).unwrap() {
-                    black_box(packet);
-                }
-            } else {
-                let codec = ntex_mqtt::v3::codec::Codec::new();
-                while let Some(packet) = codec.decode(input).unwrap() {
-                    black_box(packet);
-                }
-            }
-        });
+        }
         group.finish();
     }
 }
 
-fn bench_decode<I>(
+/// Fills a few buffers, then takes the time of emptying them, and so on, always in the same memory.
+fn bench_decode<I: Default>(
     group: &mut BenchmarkGroup<'_, WallTime>,
     name: &str,
-    input: impl Fn() -> I,
+    fill: impl Fn(&mut I),
     mut decode: impl FnMut(&mut I),
 ) {
-    group.bench_function(name, |b| b.iter_batched_ref(&input, &mut decode, BatchSize::SmallInput));
+    let mut inputs: [I; BUFFERS] = Default::default();
+    group.bench_function(name, |b| {
+        b.iter_custom(|iters| {
+            let (mut left, mut spent) = (iters, Duration::ZERO);
+            while left > 0 {
+                let now = left.min(BUFFERS as u64);
+                let inputs = &mut inputs[..now as usize];
+                inputs.iter_mut().for_each(&fill);
+                let start = Instant::now();
+                inputs.iter_mut().for_each(&mut decode);
+                spent += start.elapsed();
+                left -= now;
+            }
+            spent
+        });
+    });
 }
 
-fn encode(c: &mut Criterion) {
+fn encode(c: &mut Criterion, round: &str, codecs: &[Codec]) {
     for (version, len) in CASES {
-        let mut group = group(c, "encode", version, len);
+        let mut group = group(c, "encode", version, len, round);
         let v5 = version == Version::V5;
-        let room = wire(version, len).len();
-
-        let packet = ours(len);
-        let mut out = BytesMut::with_capacity(room);
-        group.bench_function("mqtt-codec", |b| {
-            b.iter(|| {
-                out.clear();
-                for _ in 0..batch(len) {
-                    write_ours(black_box(&packet), version, &mut out);
-                }
-                black_box(&out);
-            });
-        });
-
+        // The same memory for all that copy: how fast a payload is copied depends on where both ends lie.
         let payload = Bytes::from(payload(len));
-        let (mut heads, mut payloads) = (BytesMut::with_capacity(room), Vec::with_capacity(batch(len)));
-        group.bench_function("mqtt-codec shared", |b| {
-            b.iter(|| {
-                heads.clear();
-                payloads.clear();
-                for _ in 0..batch(len) {
-                    let head = PublishHead {
-                        dup: false,
-                        qos: Qos::AtMostOnce,
-                        retain: false,
-                        topic: black_box(TOPIC),
-                        packet_id: None,
-                        topic_alias: None,
-                        message_expiry: None,
-                        subscription_ids: &[],
-                        properties: &Properties::EMPTY,
-                        payload_len: payload.len(),
-                    };
-                    head.encode(version, &mut heads).unwrap();
-                    payloads.push(payload.clone());
+        let mut out = BytesMut::with_capacity(wire(version, len).len());
+        for codec in codecs {
+            match codec {
+                Codec::Ours => {
+                    bench_ours(&mut group, version, &payload, &mut out);
+                    bench_shared(&mut group, version, &payload);
                 }
-                black_box((&heads, &payloads));
-            });
-        });
-
-        bench_mqttbytes(&mut group, v5, len, room);
-        bench_rmqtt(&mut group, v5, len, room);
-        bench_ntex(&mut group, v5, len);
+                Codec::Mqttbytes => bench_mqttbytes(&mut group, v5, &payload, &mut out),
+                Codec::Rmqtt => bench_rmqtt(&mut group, v5, &payload, &mut out),
+                Codec::Ntex => bench_ntex(&mut group, v5, &payload),
+            }
+        }
         group.finish();
     }
+}
+
+fn bench_ours(group: &mut BenchmarkGroup<'_, WallTime>, version: Version, payload: &Bytes, out: &mut BytesMut) {
+    let packet = ours(payload.clone());
+    group.bench_function("mqtt-codec", |b| {
+        b.iter(|| {
+            out.clear();
+            for _ in 0..batch(payload.len()) {
+                write_ours(black_box(&packet), version, out);
+            }
+            black_box(&out);
+        });
+    });
+}
+
+fn bench_shared(group: &mut BenchmarkGroup<'_, WallTime>, version: Version, payload: &Bytes) {
+    let (mut heads, mut payloads) = (BytesMut::with_capacity(8192), Vec::with_capacity(batch(payload.len())));
+    group.bench_function("mqtt-codec shared", |b| {
+        b.iter(|| {
+            heads.clear();
+            payloads.clear();
+            for _ in 0..batch(payload.len()) {
+                let head = PublishHead {
+                    dup: false,
+                    qos: Qos::AtMostOnce,
+                    retain: false,
+                    topic: black_box(TOPIC),
+                    packet_id: None,
+                    topic_alias: None,
+                    message_expiry: None,
+                    subscription_ids: &[],
+                    properties: &Properties::EMPTY,
+                    payload_len: payload.len(),
+                };
+                head.encode(version, &mut heads).unwrap();
+                payloads.push(payload.clone());
+            }
+            black_box((&heads, &payloads));
+        });
+    });
 }
 
 // Calls, as in a program that writes packets in more than one place: inlined into a loop over one packet either codec
@@ -204,18 +256,17 @@ fn write_mqttbytes_v5(packet: &mqttbytes::v5::Publish, out: &mut BytesMut) {
     packet.write(out).unwrap();
 }
 
-fn bench_mqttbytes(group: &mut BenchmarkGroup<'_, WallTime>, v5: bool, len: usize, room: usize) {
-    let mut out = BytesMut::with_capacity(room);
-    let v4_packet = mqttbytes::v4::Publish::new(TOPIC, mqttbytes::QoS::AtMostOnce, payload(len));
-    let v5_packet = mqttbytes::v5::Publish::new(TOPIC, mqttbytes::QoS::AtMostOnce, payload(len));
+fn bench_mqttbytes(group: &mut BenchmarkGroup<'_, WallTime>, v5: bool, payload: &Bytes, out: &mut BytesMut) {
+    let v4_packet = mqttbytes::v4::Publish::from_bytes(TOPIC, mqttbytes::QoS::AtMostOnce, payload.clone());
+    let v5_packet = mqttbytes::v5::Publish::from_bytes(TOPIC, mqttbytes::QoS::AtMostOnce, payload.clone());
     group.bench_function("mqttbytes", |b| {
         b.iter(|| {
             out.clear();
-            for _ in 0..batch(len) {
+            for _ in 0..batch(payload.len()) {
                 if v5 {
-                    write_mqttbytes_v5(black_box(&v5_packet), &mut out);
+                    write_mqttbytes_v5(black_box(&v5_packet), out);
                 } else {
-                    write_mqttbytes_v4(black_box(&v4_packet), &mut out);
+                    write_mqttbytes_v4(black_box(&v4_packet), out);
                 }
             }
             black_box(&out);
@@ -223,7 +274,7 @@ fn bench_mqttbytes(group: &mut BenchmarkGroup<'_, WallTime>, v5: bool, len: usiz
     });
 }
 
-fn bench_rmqtt(group: &mut BenchmarkGroup<'_, WallTime>, v5: bool, len: usize, room: usize) {
+fn bench_rmqtt(group: &mut BenchmarkGroup<'_, WallTime>, v5: bool, payload: &Bytes, out: &mut BytesMut) {
     use rmqtt_codec::types::{Publish, QoS};
     use tokio_util::codec::Encoder as _;
 
@@ -233,36 +284,36 @@ fn bench_rmqtt(group: &mut BenchmarkGroup<'_, WallTime>, v5: bool, len: usize, r
         qos: QoS::AtMostOnce,
         topic: TOPIC.into(),
         packet_id: None,
-        payload: Bytes::from(payload(len)),
+        payload: payload.clone(),
         properties: v5.then(Default::default),
     };
-    let mut out = BytesMut::with_capacity(room);
     let mut v3_codec = rmqtt_codec::v3::Codec::new(0);
     let mut v5_codec = rmqtt_codec::v5::Codec::new(0, 0);
     group.bench_function("rmqtt-codec", |b| {
         b.iter_batched(
-            || vec![Box::new(publish.clone()); batch(len)],
+            || vec![Box::new(publish.clone()); batch(payload.len())],
             |packets| {
                 out.clear();
                 for packet in packets {
                     if v5 {
-                        v5_codec.encode(rmqtt_codec::v5::Packet::Publish(packet), &mut out).unwrap();
+                        v5_codec.encode(rmqtt_codec::v5::Packet::Publish(packet), out).unwrap();
                     } else {
-                        v3_codec.encode(rmqtt_codec::v3::Packet::Publish(packet), &mut out).unwrap();
+                        v3_codec.encode(rmqtt_codec::v3::Packet::Publish(packet), out).unwrap();
                     }
                 }
                 black_box(&out);
             },
-            BatchSize::SmallInput,
+            BatchSize::NumIterations(BUFFERS as u64),
         );
     });
 }
 
-fn bench_ntex(group: &mut BenchmarkGroup<'_, WallTime>, v5: bool, len: usize) {
+fn bench_ntex(group: &mut BenchmarkGroup<'_, WallTime>, v5: bool, payload: &Bytes) {
     use ntex_codec::Encoder as _;
     use ntex_mqtt::{QoS, v3, v5 as five};
 
-    let payload = ntex_bytes::Bytes::copy_from_slice(&payload(len));
+    let len = payload.len();
+    let payload = ntex_bytes::Bytes::copy_from_slice(payload);
     let v3_publish = v3::codec::Publish {
         dup: false,
         retain: false,
@@ -294,7 +345,7 @@ fn bench_ntex(group: &mut BenchmarkGroup<'_, WallTime>, v5: bool, len: usize) {
                 }
                 black_box(&out);
             },
-            BatchSize::SmallInput,
+            BatchSize::NumIterations(BUFFERS as u64),
         );
     });
 }
@@ -302,12 +353,28 @@ fn bench_ntex(group: &mut BenchmarkGroup<'_, WallTime>, v5: bool, len: usize) {
 const CASES: [(Version, usize); 4] =
     [(Version::V3_1_1, 64), (Version::V5, 64), (Version::V3_1_1, 16 * 1024), (Version::V5, 16 * 1024)];
 
-fn group<'a>(c: &'a mut Criterion, what: &str, version: Version, len: usize) -> BenchmarkGroup<'a, WallTime> {
-    let mut group = c.benchmark_group(format!("{what} {version:?} {len}"));
+fn group<'a>(
+    c: &'a mut Criterion,
+    what: &str,
+    version: Version,
+    len: usize,
+    round: &str,
+) -> BenchmarkGroup<'a, WallTime> {
+    let mut group = c.benchmark_group(format!("{what} {version:?} {len} {round}"));
     group.throughput(Throughput::Elements(batch(len) as u64));
-    group.warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_millis(1500)).sample_size(20);
+    group.warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_millis(800)).sample_size(20);
     group
 }
 
-criterion_group!(benches, decode, encode);
+/// Twice, the second time in the opposite order.
+fn rounds(c: &mut Criterion) {
+    let mut codecs = [Codec::Ours, Codec::Mqttbytes, Codec::Rmqtt, Codec::Ntex];
+    for round in ["forth", "back"] {
+        decode(c, round, &codecs);
+        encode(c, round, &codecs);
+        codecs.reverse();
+    }
+}
+
+criterion_group!(benches, rounds);
 criterion_main!(benches);
