@@ -73,7 +73,12 @@ impl Decoder {
     /// size is refused before the rest of it has come.
     pub fn decode(&mut self, input: &mut BytesMut) -> Result<Option<Packet>, DecodeError> {
         let Some(&first) = input.first() else { return Ok(None) };
-        let packet_type = PacketType::admit(first, self.role, self.version)?;
+        // Most packets are PUBLISH, which any end may send with any flags.
+        let publish = self.version.filter(|_| first >> 4 == PacketType::Publish as u8);
+        let packet_type = match publish {
+            Some(_) => PacketType::Publish,
+            None => PacketType::admit(first, self.role, self.version)?,
+        };
         let Some(header) = FixedHeader::read(input)? else { return Ok(None) };
         let size = header.packet_size();
         if size > self.max_packet_size as usize {
@@ -82,9 +87,7 @@ impl Decoder {
         if input.len() < size {
             return Ok(None);
         }
-        if packet_type == PacketType::Publish
-            && let Some(version) = self.version
-        {
+        if let Some(version) = publish {
             return publish::publish(header, input, version, self.role);
         }
         let mut frame = input.split_to(size).freeze();

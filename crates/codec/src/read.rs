@@ -134,6 +134,15 @@ pub(crate) fn check_text(part: &[u8]) -> Result<(), TextError> {
     check_null(part)
 }
 
+/// Checks the topic of a PUBLISH while it is still bytes.
+pub(crate) fn check_publish_topic(part: &[u8]) -> Result<(), DecodeError> {
+    if crate::topic::is_plain(part) {
+        return Ok(());
+    }
+    let text = std::str::from_utf8(part).map_err(|_| DecodeError::Text(TextError::Utf8))?;
+    crate::topic::check_topic(text).map_err(DecodeError::Topic)
+}
+
 /// Checks a response topic, which is kept as bytes.
 pub(crate) fn check_topic(part: &[u8]) -> Result<(), DecodeError> {
     let text = std::str::from_utf8(part).map_err(|_| DecodeError::Text(TextError::Utf8))?;
