@@ -23,6 +23,8 @@ impl Packet {
     /// Appends this packet to `out`; on error `out` is as it was.
     ///
     /// What a version has no place for is left out: properties and reasons before MQTT 5, and the whole of an AUTH.
+    // Inlined as `Publish::encode` is, for the same reason.
+    #[inline]
     pub fn encode(&self, version: Version, out: &mut BytesMut) -> Result<(), TooLarge> {
         match self {
             Self::Publish(publish) => publish.encode(version, out),

@@ -51,26 +51,39 @@ impl PublishHead<'_> {
     fn put(&self, version: Version, more: usize, out: &mut BytesMut) -> Result<(), TooLarge> {
         let properties_len = if version == Version::V5 { self.properties_len() } else { 0 };
         let remaining = self.remaining_len(version, properties_len);
-        if remaining > MAX_VAR_INT as usize {
-            return Err(TooLarge(remaining));
+        let first = self.first_byte();
+        let [high, low] = (self.topic.len() as u16).to_be_bytes();
+        match remaining {
+            0..=0x7F => out.extend_from_slice(&[first, remaining as u8, high, low]),
+            0x80..=0xFFFF => {
+                // What is small finds room, or makes it once; what is large should not make it twice.
+                out.reserve(6 + remaining - self.payload_len + more);
+                let (second, third) = (remaining as u8 | 0x80, (remaining >> 7) as u8);
+                if remaining <= 0x3FFF {
+                    out.extend_from_slice(&[first, second, third, high, low]);
+                } else {
+                    out.extend_from_slice(&[first, second, third | 0x80, (remaining >> 14) as u8, high, low]);
+                }
+            }
+            _ => put_long_header(first, remaining, self.topic.len(), remaining - self.payload_len + more, out)?,
         }
-        if self.topic.len() > usize::from(u16::MAX) {
-            return Err(TooLarge(self.topic.len()));
-        }
-        // What is small finds room, or makes it once; what is large should not make it twice.
-        if more > 256 {
-            out.reserve(1 + 4 + remaining - self.payload_len + more);
-        }
-        self.put_fixed_header(remaining, out);
-        out.extend_from_slice(self.topic.as_bytes());
+        put_topic(self.topic.as_bytes(), out);
         if self.qos != Qos::AtMostOnce {
             // A caller's mistake reaches the peer as packet id 0, which it refuses.
             out.put_u16(self.packet_id.map_or(0, PacketId::as_u16));
         }
-        match (version, properties_len) {
-            (Version::V3_1 | Version::V3_1_1, _) => {}
-            (Version::V5, 0) => out.put_u8(0),
-            (Version::V5, len) => self.put_properties(len, out),
+        if version == Version::V5 {
+            match properties_len {
+                0 => out.put_u8(0),
+                len => put_properties(
+                    len,
+                    self.topic_alias,
+                    self.message_expiry,
+                    self.subscription_ids,
+                    self.properties,
+                    out,
+                ),
+            }
         }
         Ok(())
     }
@@ -78,26 +91,12 @@ impl PublishHead<'_> {
     #[inline]
     fn remaining_len(&self, version: Version, properties_len: usize) -> usize {
         let packet_id = if self.qos == Qos::AtMostOnce { 0 } else { 2 };
-        let properties = if version == Version::V5 { section_len(properties_len) } else { 0 };
+        let properties = match (version, properties_len) {
+            (Version::V3_1 | Version::V3_1_1, _) => 0,
+            (Version::V5, 0) => 1,
+            (Version::V5, len) => section_len(len),
+        };
         2 + self.topic.len() + packet_id + properties + self.payload_len
-    }
-
-    /// The fixed header and the length of the topic: in one go, as this is written for every message.
-    #[inline]
-    fn put_fixed_header(&self, remaining: usize, out: &mut BytesMut) {
-        let first = self.first_byte();
-        let [high, low] = (self.topic.len() as u16).to_be_bytes();
-        match remaining {
-            0..=0x7F => out.extend_from_slice(&[first, remaining as u8, high, low]),
-            0x80..=0x3FFF => {
-                out.extend_from_slice(&[first, remaining as u8 | 0x80, (remaining >> 7) as u8, high, low]);
-            }
-            _ => {
-                out.put_u8(first);
-                var_int(out, remaining as u32);
-                out.extend_from_slice(&[high, low]);
-            }
-        }
     }
 
     const fn first_byte(&self) -> u8 {
@@ -110,23 +109,6 @@ impl PublishHead<'_> {
         let expiry = if self.message_expiry.is_some() { 5 } else { 0 };
         let ids: usize = self.subscription_ids.iter().map(|&id| 1 + var_int_len(id as usize)).sum();
         alias + expiry + ids + self.properties.encoded_len()
-    }
-
-    fn put_properties(&self, len: usize, out: &mut BytesMut) {
-        var_int(out, len as u32);
-        if let Some(alias) = self.topic_alias {
-            out.put_u8(id::TOPIC_ALIAS);
-            out.put_u16(alias);
-        }
-        if let Some(expiry) = self.message_expiry {
-            out.put_u8(id::MESSAGE_EXPIRY);
-            out.put_u32(expiry);
-        }
-        for &subscription_id in self.subscription_ids {
-            out.put_u8(id::SUBSCRIPTION_ID);
-            var_int(out, subscription_id);
-        }
-        out.extend_from_slice(self.properties.as_bytes());
     }
 }
 
@@ -155,4 +137,64 @@ impl Publish {
             payload_len: self.payload.len(),
         }
     }
+}
+
+/// Topics are short, and for those a call of `memcpy` takes longer than the copying.
+#[inline(always)]
+fn put_topic(topic: &[u8], out: &mut BytesMut) {
+    let (Some(start), Some(end), 16..=32) = (topic.first_chunk::<16>(), topic.last_chunk::<16>(), topic.len()) else {
+        return out.extend_from_slice(topic);
+    };
+    let before_end = out.len() + topic.len() - end.len();
+    out.extend_from_slice(start);
+    // The halves overlap.
+    out.truncate(before_end);
+    out.extend_from_slice(end);
+}
+
+/// The fixed header and the length of the topic where more than 65,535 bytes follow.
+#[inline(never)]
+fn put_long_header(
+    first: u8,
+    remaining: usize,
+    topic_len: usize,
+    room: usize,
+    out: &mut BytesMut,
+) -> Result<(), TooLarge> {
+    if remaining > MAX_VAR_INT as usize {
+        return Err(TooLarge(remaining));
+    }
+    let Ok(topic_len) = u16::try_from(topic_len) else { return Err(TooLarge(topic_len)) };
+    out.reserve(1 + 4 + room);
+    out.put_u8(first);
+    var_int(out, remaining as u32);
+    out.put_u16(topic_len);
+    Ok(())
+}
+
+// Apart, as `put_long_header`: with too many uses of `out` in one function the compiler reads its length from memory
+// again after each copy.
+#[inline(never)]
+fn put_properties(
+    len: usize,
+    topic_alias: Option<u16>,
+    message_expiry: Option<u32>,
+    subscription_ids: &[u32],
+    properties: &Properties,
+    out: &mut BytesMut,
+) {
+    var_int(out, len as u32);
+    if let Some(alias) = topic_alias {
+        out.put_u8(id::TOPIC_ALIAS);
+        out.put_u16(alias);
+    }
+    if let Some(expiry) = message_expiry {
+        out.put_u8(id::MESSAGE_EXPIRY);
+        out.put_u32(expiry);
+    }
+    for &subscription_id in subscription_ids {
+        out.put_u8(id::SUBSCRIPTION_ID);
+        var_int(out, subscription_id);
+    }
+    out.extend_from_slice(properties.as_bytes());
 }
