@@ -30,6 +30,7 @@
 mod leaf;
 mod matches;
 mod merge;
+mod patterns;
 mod retained;
 mod router;
 mod seek;

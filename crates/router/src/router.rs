@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::hash::Hash;
+use std::hint::black_box;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -11,7 +12,8 @@ use mqtt_codec::{Filter, Qos, Topic};
 
 use crate::Matches;
 use crate::leaf::{Entry, Leaf};
-use crate::shapes::{Scratch, Shape, Shapes};
+use crate::patterns::{Patterns, TOGETHER};
+use crate::shapes::{Scratch, Shape, Shapes, find_ends};
 use crate::text::Text;
 
 /// More than there are workers on any machine, so that two seldom want the same lock.
@@ -186,15 +188,70 @@ impl<K: Clone + Eq + Hash> Router<K> {
 
     /// Calls `hit` with each leaf whose pattern matches, until it says false. The leaf's shard is locked meanwhile.
     fn look_up(&self, topic: &Topic, scratch: &mut Scratch, mut hit: impl FnMut(&Leaf<K>) -> bool) {
-        let topic = topic.as_str();
-        let mut look = |pattern: &str| self.leaves.get(pattern.as_bytes()).is_none_or(|leaf| hit(&leaf));
-        if !look(topic) {
-            return;
-        }
+        let (topic, hasher) = (topic.as_str(), self.leaves.hasher());
+        let Scratch { ends, patterns } = scratch;
+        patterns.clear();
+        patterns.push(hasher, |text| text.push_str(topic));
         let shapes = self.shapes.load();
         if !shapes.is_empty() {
-            shapes.patterns(topic, scratch, look);
+            find_ends(topic, ends);
+            for shape in shapes.fitting(topic, ends.len() as u32) {
+                if patterns.is_full() {
+                    if !self.look_up_together(patterns, &mut hit) {
+                        return;
+                    }
+                    patterns.clear();
+                }
+                patterns.push(hasher, |text| shape.write_pattern(topic, ends, text));
+            }
         }
+        self.look_up_together(patterns, &mut hit);
+    }
+
+    /// False if `hit` said so.
+    ///
+    /// Among a million filters nearly all of the time goes into waiting for memory, which answers several questions in
+    /// the time of one. So that no question waits for another answer, everything is locked first (at a lock the
+    /// processor asks nothing more), then the entries are picked by their hash alone, and only then compared.
+    fn look_up_together(&self, patterns: &Patterns, hit: &mut impl FnMut(&Leaf<K>) -> bool) -> bool {
+        let shards = self.leaves.shards();
+        let mut first = 0;
+        while first < patterns.len() {
+            let mut locks = [const { None }; TOGETHER];
+            let mut locked = 0;
+            for (lock, pattern) in locks.iter_mut().zip(patterns.from(first)) {
+                let shard = &shards[self.leaves.determine_shard(pattern.hash as usize)];
+                // Who waits for a lock holds none, so that no two wait for each other.
+                *lock = if locked == 0 { Some(shard.read()) } else { shard.try_read() };
+                if lock.is_none() {
+                    break;
+                }
+                locked += 1;
+            }
+            let locks = || locks.iter().flatten().zip(patterns.from(first));
+            let mut entries = [None; TOGETHER];
+            for (entry, (shard, pattern)) in entries.iter_mut().zip(locks()) {
+                *entry = shard.get(pattern.hash, |_| true);
+                if let Some((text, _)) = entry {
+                    // Has it fetched.
+                    black_box(text.is_inline());
+                }
+            }
+            for (entry, (shard, pattern)) in entries.iter().zip(locks()) {
+                let is_wanted = |(text, _): &(Text, _)| text.as_bytes() == pattern.bytes;
+                let entry = entry.and_then(|entry| {
+                    // What was picked is seldom another pattern.
+                    if is_wanted(entry) { Some(entry) } else { shard.get(pattern.hash, is_wanted) }
+                });
+                if let Some((_, leaf)) = entry
+                    && !hit(leaf.get())
+                {
+                    return false;
+                }
+            }
+            first += locked;
+        }
+        true
     }
 
     fn insert(&self, leaf: &mut Leaf<K>, group: Option<&str>, entry: Entry<K>) -> bool {

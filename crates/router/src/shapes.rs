@@ -10,6 +10,7 @@ use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
 
 use crate::Full;
+use crate::patterns::Patterns;
 
 /// What wildcard filters have in common that differ only in the text of their levels.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,12 +54,11 @@ impl Shape {
         self.levels as usize + usize::from(self.hash)
     }
 
-    /// Writes the pattern of this shape that matches `topic`, whose levels end at `ends`.
+    /// Appends the pattern of this shape that matches `topic`, whose levels end at `ends`.
     ///
     /// The topic has as many levels as the shape, or more if it ends in `#`.
-    fn write_pattern(&self, topic: &str, ends: &[u32], pattern: &mut String) {
+    pub(crate) fn write_pattern(&self, topic: &str, ends: &[u32], pattern: &mut String) {
         let end_of = |levels: usize| if levels == 0 { 0 } else { ends[levels - 1] as usize };
-        pattern.clear();
         let mut copied = 0;
         for &plus in &*self.pluses {
             let plus = usize::from(plus);
@@ -76,11 +76,18 @@ impl Shape {
     }
 }
 
-/// Memory for writing patterns, used again for each topic.
+/// Memory for a look-up, used again for each topic.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
-    ends: Vec<u32>,
-    pattern: String,
+    pub(crate) ends: Vec<u32>,
+    pub(crate) patterns: Patterns,
+}
+
+/// Puts into `ends` where the levels of a topic end.
+pub(crate) fn find_ends(topic: &str, ends: &mut Vec<u32>) {
+    ends.clear();
+    push_slashes(topic.as_bytes(), ends);
+    ends.push(topic.len() as u32);
 }
 
 /// Appends where the slashes are.
@@ -118,28 +125,14 @@ impl Table {
         self.plain.is_empty() && self.hash.is_empty()
     }
 
-    /// Calls `visit` with each wildcard pattern of a known shape that matches `topic`, until it says false.
-    pub(crate) fn patterns(&self, topic: &str, scratch: &mut Scratch, mut visit: impl FnMut(&str) -> bool) {
-        let Scratch { ends, pattern } = scratch;
-        ends.clear();
-        push_slashes(topic.as_bytes(), ends);
-        ends.push(topic.len() as u32);
-        let levels = ends.len() as u32;
+    /// The shapes that fit a topic of so many levels: each has one pattern that matches it.
+    pub(crate) fn fitting(&self, topic: &str, levels: u32) -> impl Iterator<Item = &Shape> {
         let dollar = topic.starts_with('$');
-
         let plain = &self.plain[self.plain.partition_point(|shape| shape.levels < levels)..];
-        let plain = plain.iter().take_while(|shape| shape.levels == levels);
+        let plain = plain.iter().take_while(move |shape| shape.levels == levels);
         // `#` stands for any number of levels, none included.
-        let hash = self.hash.iter().take_while(|shape| shape.levels <= levels);
-        for shape in plain.chain(hash) {
-            if dollar && shape.leads() {
-                continue;
-            }
-            shape.write_pattern(topic, ends, pattern);
-            if !visit(pattern) {
-                return;
-            }
-        }
+        let hash = self.hash.iter().take_while(move |shape| shape.levels <= levels);
+        plain.chain(hash).filter(move |shape| !(dollar && shape.leads()))
     }
 }
 
@@ -212,12 +205,14 @@ mod tests {
         for filter in filters {
             shapes.add(Shape::of(filter).unwrap()).unwrap();
         }
-        let mut found = Vec::new();
-        shapes.load().patterns(topic, &mut Scratch::default(), |pattern| {
-            found.push(pattern.to_owned());
-            true
-        });
-        found
+        let mut ends = Vec::new();
+        find_ends(topic, &mut ends);
+        let pattern = |shape: &Shape| {
+            let mut pattern = String::new();
+            shape.write_pattern(topic, &ends, &mut pattern);
+            pattern
+        };
+        shapes.load().fitting(topic, ends.len() as u32).map(pattern).collect()
     }
 
     #[test]

@@ -237,6 +237,46 @@ fn deep_and_long_topics_are_found() {
     check_empty(&router);
 }
 
+#[test]
+fn more_shapes_are_found_than_are_looked_up_together() {
+    let levels = 6;
+    let shapes: Vec<String> = (0..1 << levels)
+        .map(|pluses| {
+            let level = |at| if pluses >> at & 1 == 1 { "+" } else { "a" };
+            (0..levels).map(level).collect::<Vec<_>>().join("/")
+        })
+        .collect();
+    let shapes: Vec<&str> = shapes.iter().map(String::as_str).collect();
+    check(&shapes, "a/a/a/a/a/a", &shapes);
+    let without_a_first: Vec<_> = shapes.iter().copied().filter(|shape| shape.starts_with('+')).collect();
+    check(&shapes, "b/a/a/a/a/a", &without_a_first);
+}
+
+#[test]
+fn who_waits_for_a_shard_keeps_nobody_from_another() {
+    let router = Router::new(Limits::default());
+    let shard_of = |text: &str| router.leaves.determine_map(text.as_bytes());
+    // The hash is another each time; soon there is a topic in another shard than its parent's subtree.
+    let parent = (0..).map(|number| number.to_string()).find(|name| shard_of(name) != shard_of(&format!("{name}/#")));
+    let parent = parent.unwrap();
+    let subtree = format!("{parent}/#");
+    router.subscribe(&filter(&parent), 1, Options::default()).unwrap();
+    router.subscribe(&filter(&subtree), 2, Options::default()).unwrap();
+
+    let wanted = topic(&parent);
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        let subtree_locked = router.leaves.shards()[shard_of(&subtree)].write();
+        scope.spawn(|| {
+            router.look_up(&wanted, &mut Scratch::default(), |leaf| tell.send(leaf.plain().entries()[0].key).is_ok());
+        });
+        assert_eq!(told.recv(), Ok(1));
+        drop(router.leaves.shards()[shard_of(&parent)].write());
+        drop(subtree_locked);
+        assert_eq!(told.recv(), Ok(2));
+    });
+}
+
 #[track_caller]
 fn check_empty<K: Clone + Eq + Hash>(router: &Router<K>) {
     assert!(router.leaves.is_empty());
