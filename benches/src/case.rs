@@ -7,6 +7,7 @@ use mqtt_codec::Qos;
 use serde::Serialize;
 
 use crate::flow::{Flow, Receivers};
+use crate::slow::{self, Slow};
 use crate::{churn, flow, state};
 
 /// What one run of a case gave.
@@ -22,6 +23,8 @@ pub struct Outcome {
     pub median: Option<f64>,
     /// What was wrong with presence events.
     pub faults: Option<Faults>,
+    /// All that the case of the slow subscriber found.
+    pub slow: Option<Slow>,
 }
 
 /// What was wrong with presence events.
@@ -56,6 +59,7 @@ enum Kind {
     Connects,
     Presence,
     Latency,
+    Slow,
 }
 
 const DELIVERY: &str = "µs CPU/delivery";
@@ -118,6 +122,12 @@ pub const CASES: &[Case] = &[
         kind: Kind::Presence,
     },
     Case { name: "latency", what: "QoS 1 at 2,000/s, 99th of 100", unit: "µs", kind: Kind::Latency },
+    Case {
+        name: "slow",
+        what: "QoS 1 pairs at 2,000/s beside a subscriber that reads nothing of 200 MB, 99th of 100",
+        unit: "µs",
+        kind: Kind::Slow,
+    },
 ];
 
 impl Case {
@@ -142,6 +152,11 @@ impl Case {
             Kind::Connects => churn::connects(addr, pid),
             Kind::Presence => churn::presence(addr, pid),
             Kind::Latency => state::latency(addr),
+            Kind::Slow => {
+                let slow = slow::run(addr, pid)?;
+                let value = slow.qos0.delay.p99.max(slow.qos1.delay.p99);
+                Ok(Outcome { value, slow: Some(slow), ..Outcome::default() })
+            }
         }
     }
 }

@@ -8,5 +8,6 @@ pub mod churn;
 pub mod flow;
 pub mod peer;
 pub mod process;
+pub mod slow;
 pub mod state;
 pub mod wire;

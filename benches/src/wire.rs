@@ -18,10 +18,19 @@ pub fn frame(packet: &Packet) -> Vec<u8> {
 
 /// CONNECT with a clean session.
 pub fn connect(client_id: &str) -> Vec<u8> {
+    connect_with(client_id, true)
+}
+
+/// CONNECT of a client whose session is kept.
+pub fn connect_kept(client_id: &str) -> Vec<u8> {
+    connect_with(client_id, false)
+}
+
+fn connect_with(client_id: &str, clean_start: bool) -> Vec<u8> {
     frame(&Packet::Connect(Box::new(Connect {
         version: VERSION,
         client_id: client_id.into(),
-        clean_start: true,
+        clean_start,
         keep_alive: 300,
         username: None,
         password: None,
@@ -81,6 +90,13 @@ impl Template {
     pub fn stamp(&mut self, number: u64) {
         let at = self.payload_at + 4;
         self.bytes[at..at + 8].copy_from_slice(&number.to_be_bytes());
+    }
+
+    /// The number in a payload that came.
+    pub fn stamped(payload: &[u8]) -> u64 {
+        let mut stamp = [0; 8];
+        stamp.copy_from_slice(&payload[4..12]);
+        u64::from_be_bytes(stamp)
     }
 }
 
