@@ -190,20 +190,28 @@ impl<K: Clone + Eq + Hash> Router<K> {
     fn look_up(&self, topic: &Topic, scratch: &mut Scratch, mut hit: impl FnMut(&Leaf<K>) -> bool) {
         let (topic, hasher) = (topic.as_str(), self.leaves.hasher());
         let Scratch { ends, patterns } = scratch;
-        patterns.clear();
-        patterns.push(hasher, |text| text.push_str(topic));
         let shapes = self.shapes.load();
+        ends.clear();
         if !shapes.is_empty() {
             find_ends(topic, ends);
-            for shape in shapes.fitting(topic, ends.len() as u32) {
-                if patterns.is_full() {
-                    if !self.look_up_together(patterns, &mut hit) {
-                        return;
-                    }
-                    patterns.clear();
-                }
-                patterns.push(hasher, |text| shape.write_pattern(topic, ends, text));
+        }
+        let mut fitting = shapes.fitting(topic, ends.len() as u32).peekable();
+        if fitting.peek().is_none() {
+            if let Some(leaf) = self.leaves.get(topic.as_bytes()) {
+                hit(&leaf);
             }
+            return;
+        }
+        patterns.clear();
+        patterns.push(hasher, |text| text.push_str(topic));
+        for shape in fitting {
+            if patterns.is_full() {
+                if !self.look_up_together(patterns, &mut hit) {
+                    return;
+                }
+                patterns.clear();
+            }
+            patterns.push(hasher, |text| shape.write_pattern(topic, ends, text));
         }
         self.look_up_together(patterns, &mut hit);
     }
