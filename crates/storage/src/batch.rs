@@ -28,7 +28,7 @@ pub enum Table {
 }
 
 impl Table {
-    /// All tables.
+    /// All tables. On disk a table is its place in this list: what is new goes to the end.
     pub const ALL: [Self; 10] = [
         Self::Meta,
         Self::Sessions,
@@ -42,7 +42,15 @@ impl Table {
         Self::Modules,
     ];
 
-    /// As it is called on disk.
+    pub(crate) const fn number(self) -> u8 {
+        self as u8
+    }
+
+    pub(crate) fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(number)).copied()
+    }
+
+    /// As it is called in messages.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Meta => "meta",

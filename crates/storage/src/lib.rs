@@ -22,6 +22,7 @@
 //! ```
 
 mod batch;
+mod disk;
 mod journal;
 mod load;
 mod record;
@@ -29,6 +30,7 @@ mod stage;
 mod store;
 
 pub use batch::{Batch, Step, Table};
+pub use disk::{Disk, Durability, Opened};
 pub use journal::{Failing, Group, Journal, Position, Stage};
 pub use load::{Bounds, Loaded, LoadedSession, LoadedSubscription};
 pub use record::{OnlineRecord, SessionRecord, WillRecord};

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::PathBuf;
 
 use parking_lot::Mutex;
 
@@ -38,9 +39,17 @@ pub enum StoreError {
         /// What is wrong with it.
         why: String,
     },
-    /// The engine gives up.
-    #[error("{0}")]
-    Engine(String),
+    /// A file that is not as it was written, before its end or before that of what was written last.
+    #[error(
+        "{} is damaged at byte {offset}: bring back a backup of the folder, or move it away to begin without what is in it",
+        .file.display()
+    )]
+    Damaged {
+        /// Which.
+        file: PathBuf,
+        /// Where: what is before it can be read.
+        offset: u64,
+    },
 }
 
 /// A place for records that outlives the process, or pretends to.

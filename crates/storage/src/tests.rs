@@ -7,8 +7,8 @@ use mqtt_codec::{Filter, Message, Properties, Property, Qos, SubscribeOptions, T
 use mqtt_session::{Attach, Config, DeliveryOptions, Fanout, Outbox, Publication, Session, Timestamp};
 
 use crate::{
-    Batch, Bounds, Failing, Journal, Loaded, Memory, OnlineRecord, SessionRecord, Step, Store, StoreError, Table,
-    Visit, WillRecord,
+    Batch, Bounds, Disk, Durability, Failing, Journal, Loaded, Memory, OnlineRecord, SessionRecord, Step, Store,
+    StoreError, Table, Visit, WillRecord,
 };
 
 fn message(topic: &str, payload: &str, qos: Qos) -> Message {
@@ -40,7 +40,12 @@ fn journal(store: &Arc<dyn Store>) -> Journal {
 
 /// All backends, and whatever keeps the folder of one there.
 fn stores() -> Vec<(Arc<dyn Store>, Option<tempfile::TempDir>)> {
-    vec![(Arc::new(Memory::default()), None)]
+    let mut stores: Vec<(Arc<dyn Store>, _)> = vec![(Arc::new(Memory::default()), None)];
+    for durability in [Durability::Process, Durability::Power] {
+        let folder = tempfile::tempdir().unwrap();
+        stores.push((Arc::new(Disk::open(folder.path(), durability).unwrap()), Some(folder)));
+    }
+    stores
 }
 
 /// A session that is connected and stored.
@@ -178,49 +183,51 @@ fn deliveries_come_back_as_they_were() {
 
 #[test]
 fn a_message_for_many_is_stored_until_the_last_has_it() {
-    let store: Arc<dyn Store> = Arc::new(Memory::default());
-    let journal = journal(&store);
-    let mut sessions: Vec<_> = (0..3).map(|_| attached(Version::V3_1_1)).collect();
-    let publication = Publication::new(message("t", "m", Qos::AtLeastOnce), Timestamp(0));
-    let mut fanout = Fanout::new(&publication);
-    for (number, session) in (1..).zip(&mut sessions) {
-        deliver(session, &mut fanout, Qos::AtLeastOnce);
-        stage(&journal, number, session);
-    }
-    for (number, session) in (1..).zip(&mut sessions) {
+    for (store, _folder) in stores() {
+        let journal = journal(&store);
+        let mut sessions: Vec<_> = (0..3).map(|_| attached(Version::V3_1_1)).collect();
+        let publication = Publication::new(message("t", "m", Qos::AtLeastOnce), Timestamp(0));
+        let mut fanout = Fanout::new(&publication);
+        for (number, session) in (1..).zip(&mut sessions) {
+            deliver(session, &mut fanout, Qos::AtLeastOnce);
+            stage(&journal, number, session);
+        }
+        for (number, session) in (1..).zip(&mut sessions) {
+            journal.retry().unwrap();
+            assert_eq!(count(&*store, Table::Messages), 1);
+            session.give_up();
+            stage(&journal, number, session);
+        }
         journal.retry().unwrap();
-        assert_eq!(count(&*store, Table::Messages), 1);
-        session.give_up();
-        stage(&journal, number, session);
+        assert_eq!(count(&*store, Table::Messages), 0);
     }
-    journal.retry().unwrap();
-    assert_eq!(count(&*store, Table::Messages), 0);
 }
 
 #[test]
 fn a_group_is_written_as_a_whole() {
-    let store: Arc<dyn Store> = Arc::new(Memory::default());
-    let journal = Arc::new(journal(&store));
-    let (staged, halfway) = std::sync::mpsc::channel();
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            for n in 0..200u64 {
-                let group = journal.group();
-                let outer = journal.stage(|stage| stage.module(&n.to_string(), b"first"));
-                staged.send(outer).unwrap();
-                let nested = journal.group();
-                journal.stage(|stage| stage.module(&format!("{n} too"), b"second"));
-                drop((nested, group));
+    for (store, _folder) in stores() {
+        let journal = Arc::new(journal(&store));
+        let (staged, halfway) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for n in 0..200u64 {
+                    let group = journal.group();
+                    let outer = journal.stage(|stage| stage.module(&n.to_string(), b"first"));
+                    staged.send(outer).unwrap();
+                    let nested = journal.group();
+                    journal.stage(|stage| stage.module(&format!("{n} too"), b"second"));
+                    drop((nested, group));
+                }
+                drop(staged);
+            });
+            for position in halfway {
+                journal.commit(position).unwrap();
+                assert!(journal.is_written(position));
+                // Whatever was written is even: both of a group or none.
+                assert_eq!(count(&*store, Table::Modules) % 2, 0);
             }
-            drop(staged);
         });
-        for position in halfway {
-            journal.commit(position).unwrap();
-            assert!(journal.is_written(position));
-            // Whatever was written is even: both of a group or none.
-            assert_eq!(count(&*store, Table::Modules) % 2, 0);
-        }
-    });
+    }
 }
 
 /// Fails until it is told that all is well.

@@ -1,0 +1,190 @@
+//! The log: segments, the newest of which is written, and where each record is in them.
+
+use std::collections::VecDeque;
+use std::fs::{self, File};
+use std::io;
+use std::path::PathBuf;
+
+use super::frame::{self, Frame, Malformed, Salt, Steps};
+use super::index::{Index, Place};
+use super::segment::{self, at_path};
+use super::{Durability, Limits};
+use crate::{Step, StoreError, Table};
+
+/// What there is of one segment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Count {
+    pub(super) number: u32,
+    /// Bytes of the file.
+    pub(super) total: u64,
+    /// Bytes of it that are steps which made what is there now.
+    pub(super) live: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Log {
+    pub(super) folder: PathBuf,
+    pub(super) durability: Durability,
+    pub(super) limits: Limits,
+    pub(super) tables: [Index; Table::ALL.len()],
+    /// Without a gap in their numbers, oldest first; never empty.
+    pub(super) segments: VecDeque<Count>,
+    /// The newest segment.
+    pub(super) file: File,
+    pub(super) salt: Salt,
+    /// There may be something behind the newest segment's last frame.
+    pub(super) is_torn: bool,
+    /// Bytes of all segments.
+    pub(super) total: u64,
+    /// Bytes of what is there.
+    pub(super) live: u64,
+    /// Held for as long as the store is open.
+    pub(super) _lock: File,
+}
+
+impl Log {
+    pub(super) fn len(&self) -> usize {
+        self.tables.iter().map(Index::len).sum()
+    }
+
+    /// The segment that is written.
+    fn newest(&self) -> Count {
+        self.segments.back().copied().unwrap_or(Count { number: 0, total: 0, live: 0 })
+    }
+
+    /// True if the oldest segment is to go.
+    ///
+    /// The log is kept within twice the live bytes and a constant. What goes round is at most as much as what is
+    /// freed, so each byte is written twice on average at worst. A segment without anything alive costs only its
+    /// removal, which a full disk needs.
+    pub(super) fn is_compactable(&self) -> bool {
+        match self.segments.front() {
+            Some(oldest) if self.segments.len() > 1 => {
+                oldest.live == 0 || self.total > 2 * self.live + self.limits.slack
+            }
+            _ => false,
+        }
+    }
+
+    /// Appends a frame that has steps and is checked. It is in the log as a whole or not at all.
+    pub(super) fn append(&mut self, frame: &mut Frame) -> Result<(), StoreError> {
+        self.heal()?;
+        if self.newest().total >= self.limits.segment {
+            self.begin()?;
+        }
+        let Count { number, total: at, .. } = self.newest();
+        let bytes = frame.seal(self.salt);
+        let len = bytes.len() as u64;
+        let mut written = (self.limits.write)(&self.file, bytes, at);
+        if written.is_ok() && self.durability == Durability::Power {
+            written = (self.limits.sync)(&self.file);
+        }
+        if let Err(error) = written {
+            self.is_torn = true;
+            // What was written of it takes space. If this fails too, the next attempt begins with it.
+            let _ = self.heal();
+            return Err(error.into());
+        }
+        self.total += len;
+        if let Some(newest) = self.segments.back_mut() {
+            newest.total += len;
+        }
+        let applied = self.apply(frame.body(), number, at + frame::HEAD as u64);
+        debug_assert_eq!(applied, Ok(()), "this version's frames can be read by it");
+        Ok(())
+    }
+
+    /// Cuts off what a failed attempt left: nothing may follow it, or it would not be a torn tail.
+    ///
+    /// After a failed sync nobody knows which pages of the frame got to the disk, and a second sync would not try
+    /// them again. So they are dropped, and the next attempt writes the frame anew, together with the page in which
+    /// the frame before it ends. All before that was synced.
+    fn heal(&mut self) -> io::Result<()> {
+        if self.is_torn {
+            self.file.set_len(self.newest().total)?;
+            if self.durability == Durability::Power {
+                (self.limits.sync)(&self.file)?;
+            }
+            self.is_torn = false;
+        }
+        Ok(())
+    }
+
+    /// Begins a segment. The one before it is whole, and in [`Durability::Power`] synced.
+    fn begin(&mut self) -> Result<(), StoreError> {
+        let number = self.newest().number.checked_add(1);
+        let number = number.ok_or(io::Error::from(io::ErrorKind::FileTooLarge))?;
+        let (file, salt) = create(&self.folder, number, self.durability, &self.limits)?;
+        (self.file, self.salt) = (file, salt);
+        self.segments.push_back(Count { number, total: segment::HEAD as u64, live: 0 });
+        self.total += segment::HEAD as u64;
+        Ok(())
+    }
+
+    /// Notes what a frame of a segment did. `body_at` is the offset of its body.
+    pub(super) fn apply(&mut self, body: &[u8], segment: u32, body_at: u64) -> Result<(), Malformed> {
+        // Segments are shorter than this can count, see `Frame::check`; replay has looked.
+        let body_at = u32::try_from(body_at).map_err(|_| Malformed)?;
+        for placed in Steps::new(body, 0) {
+            let frame::Placed { step, value_at } = placed?;
+            let (key, was) = match step {
+                Step::Put(table, key, value) => {
+                    let offset = body_at.checked_add(value_at).ok_or(Malformed)?;
+                    let place = Place { segment, offset, len: value.len() as u32 };
+                    self.count(segment, |live| live + frame::put_size(key.len(), place.len));
+                    (key, self.table_mut(table).insert(key, place))
+                }
+                Step::Remove(table, key) => (key, self.table_mut(table).remove(key)),
+            };
+            if let Some(was) = was {
+                self.count(was.segment, |live| live - frame::put_size(key.len(), was.len));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) const fn table(&self, table: Table) -> &Index {
+        &self.tables[table.number() as usize]
+    }
+
+    const fn table_mut(&mut self, table: Table) -> &mut Index {
+        &mut self.tables[table.number() as usize]
+    }
+
+    fn count(&mut self, segment: u32, change: impl Fn(u64) -> u64) {
+        self.live = change(self.live);
+        let first = self.segments.front().map_or(0, |oldest| oldest.number);
+        if let Some(count) = self.segments.get_mut((segment - first) as usize) {
+            count.live = change(count.live);
+        }
+    }
+}
+
+/// Makes a segment's file with its head.
+pub(super) fn create(
+    folder: &std::path::Path,
+    number: u32,
+    durability: Durability,
+    limits: &Limits,
+) -> Result<(File, Salt), StoreError> {
+    let path = segment::path(folder, number);
+    let (head, salt) = segment::new_head();
+    let made = File::options().read(true).write(true).create(true).truncate(true).open(&path).and_then(|file| {
+        (limits.write)(&file, &head, 0)?;
+        if durability == Durability::Power {
+            (limits.sync)(&file)?;
+            sync_folder(folder)?;
+        }
+        Ok((file, salt))
+    });
+    made.map_err(|error| {
+        // The next attempt, or the next start, makes it anew if this fails.
+        let _ = fs::remove_file(&path);
+        at_path(&path, &error).into()
+    })
+}
+
+/// Makes what was created and removed in a folder survive a loss of power.
+pub(super) fn sync_folder(folder: &std::path::Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}

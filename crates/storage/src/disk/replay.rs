@@ -1,0 +1,115 @@
+//! Opening: the folder, the lock, and all that the log says.
+
+use std::collections::VecDeque;
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+
+use super::log::{Count, Log, create, sync_folder};
+use super::segment::{self, Next, Segment, at_path};
+use super::{Durability, Limits, Opened};
+use crate::StoreError;
+
+impl Log {
+    pub(super) fn open(folder: PathBuf, durability: Durability, limits: Limits) -> Result<(Self, Opened), StoreError> {
+        let lock = lock(&folder, durability)?;
+        let numbers = segment::numbers(&folder).map_err(|error| at_path(&folder, &error))?;
+        if let Some(gap) = numbers.windows(2).find(|pair| pair[0] + 1 != pair[1]) {
+            return Err(StoreError::Damaged { file: segment::path(&folder, gap[0] + 1), offset: 0 });
+        }
+        let newest = numbers.last().copied().unwrap_or(1);
+        let mut cut = 0;
+        let path = segment::path(&folder, newest);
+        let left = if numbers.is_empty() { None } else { Segment::open(&path, true)? };
+        let (file, salt) = match &left {
+            Some(segment) => (segment.file.try_clone()?, segment.salt),
+            None => create(&folder, newest, durability, &limits)?,
+        };
+        let mut log = Self {
+            folder,
+            durability,
+            limits,
+            tables: Default::default(),
+            segments: VecDeque::new(),
+            file,
+            salt,
+            is_torn: false,
+            total: 0,
+            live: 0,
+            _lock: lock,
+        };
+        for &number in numbers.iter().filter(|&&number| number != newest) {
+            let path = segment::path(&log.folder, number);
+            if let Some(mut segment) = Segment::open(&path, false)? {
+                log.replay(number, &mut segment, &path)?;
+                if segment.at() < segment.len {
+                    return Err(StoreError::Damaged { file: path, offset: segment.at() });
+                }
+            }
+        }
+        match left {
+            Some(mut segment) => {
+                log.replay(newest, &mut segment, &path)?;
+                cut = segment.len - segment.at();
+                if cut > 0 {
+                    log.cut(&mut segment, &path)?;
+                }
+            }
+            None => log.add(newest, segment::HEAD as u64),
+        }
+        let opened = Opened { records: log.len() as u64, bytes: log.total, cut };
+        Ok((log, opened))
+    }
+
+    /// Up to the end of the segment, or to what is not a frame.
+    fn replay(&mut self, number: u32, segment: &mut Segment, path: &Path) -> Result<(), StoreError> {
+        let damaged = |segment: &Segment| StoreError::Damaged { file: path.to_owned(), offset: segment.at() };
+        self.add(number, segment.len);
+        while segment.next().map_err(|error| at_path(path, &error))? == Next::Frame {
+            self.apply(segment.body(), number, segment.body_at()).map_err(|_| damaged(segment))?;
+        }
+        Ok(())
+    }
+
+    /// Cuts off what is not a frame. That is what is left of a write that was not finished, and nothing was
+    /// acknowledged that was in it; but if a frame follows, it is not, and something is lost.
+    fn cut(&mut self, segment: &mut Segment, path: &Path) -> Result<(), StoreError> {
+        let (offset, bytes) = (segment.at(), segment.len - segment.at());
+        if segment.has_more().map_err(|error| at_path(path, &error))? {
+            return Err(StoreError::Damaged { file: path.to_owned(), offset });
+        }
+        tracing::warn!(file = %path.display(), offset, bytes, "cut off a write that was not finished");
+        self.file.set_len(offset).map_err(|error| at_path(path, &error))?;
+        if self.durability == Durability::Power {
+            (self.limits.sync)(&self.file)?;
+        }
+        self.total -= bytes;
+        if let Some(newest) = self.segments.back_mut() {
+            newest.total -= bytes;
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, number: u32, total: u64) {
+        self.segments.push_back(Count { number, total, live: 0 });
+        self.total += total;
+    }
+}
+
+/// Makes the folder if it is not there, and takes it for this process.
+fn lock(folder: &Path, durability: Durability) -> Result<File, StoreError> {
+    if !folder.is_dir() {
+        fs::create_dir_all(folder).map_err(|error| at_path(folder, &error))?;
+        if let (Durability::Power, Some(parent)) = (durability, folder.parent()) {
+            let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+            sync_folder(parent).map_err(|error| at_path(parent, &error))?;
+        }
+    }
+    let path = folder.join("lock");
+    let opened = File::options().write(true).create(true).truncate(false).open(&path);
+    let lock = opened.map_err(|error| at_path(&path, &error))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse),
+        Err(TryLockError::Error(error)) => Err(at_path(&path, &error).into()),
+    }
+}

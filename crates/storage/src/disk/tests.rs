@@ -1,0 +1,165 @@
+//! Whatever happens to a log, it says what was written, or a beginning of it, or that it can't.
+
+mod broken;
+mod failing;
+mod index;
+mod random;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use super::compact::{Compactor, Progress};
+use super::*;
+use crate::Step;
+
+/// What is to be in a store.
+type Records = BTreeMap<(Table, Vec<u8>), Vec<u8>>;
+
+/// Small enough that a few batches fill a segment.
+fn tiny() -> Limits {
+    Limits { segment: 300, slack: 400, chunk: 100, ..Limits::default() }
+}
+
+fn open(folder: &Path) -> Result<(Shared, Opened), StoreError> {
+    Shared::open(folder.to_owned(), Durability::Process, tiny())
+}
+
+fn batch(steps: &[Step<'_>]) -> Batch {
+    let mut batch = Batch::default();
+    for step in steps {
+        match *step {
+            Step::Put(table, key, value) => batch.put(table, key, value),
+            Step::Remove(table, key) => batch.remove(table, key),
+        }
+    }
+    batch
+}
+
+fn apply(records: &mut Records, batch: &Batch) {
+    for step in batch.steps() {
+        match step {
+            Step::Put(table, key, value) => records.insert((table, key.to_vec()), value.to_vec()),
+            Step::Remove(table, key) => records.remove(&(table, key.to_vec())),
+        };
+    }
+}
+
+/// All that is in a store; it must come in order.
+fn records(shared: &Shared) -> Records {
+    let mut records = Records::new();
+    let log = shared.log.lock();
+    for table in Table::ALL {
+        let mut last = None;
+        log.read(table, &mut |key, value| {
+            assert!(last.as_deref() < Some(key), "in order");
+            last = Some(key.to_vec());
+            records.insert((table, key.to_vec()), value.to_vec());
+            Ok(())
+        })
+        .unwrap();
+    }
+    assert_eq!(records.len(), log.len());
+    let live: u64 = records.iter().map(|((_, key), value)| frame::put_size(key.len(), value.len() as u32)).sum();
+    assert_eq!((log.live, log.segments.iter().map(|count| count.live).sum::<u64>()), (live, live));
+    let on_disk: u64 = files(&log.folder).iter().map(|path| fs::metadata(path).unwrap().len()).sum();
+    assert_eq!((log.total, log.segments.iter().map(|count| count.total).sum::<u64>()), (on_disk, on_disk));
+    records
+}
+
+/// The segments, oldest first.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    segment::numbers(folder).unwrap().into_iter().map(|number| segment::path(folder, number)).collect()
+}
+
+fn copy(folder: &Path) -> TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    for path in files(folder) {
+        fs::copy(&path, copy.path().join(path.file_name().unwrap())).unwrap();
+    }
+    copy
+}
+
+/// Some batches that put, overwrite and remove; the records after each of them, none first.
+fn some_batches(count: u8) -> (Vec<Batch>, Vec<Records>) {
+    let mut batches = Vec::new();
+    let mut states = vec![Records::new()];
+    for n in 0..count {
+        let value = vec![n; usize::from(n) * 3 % 50];
+        let steps = [
+            Step::Put(Table::Deliveries, &[n], &value),
+            Step::Remove(Table::Deliveries, &[n.saturating_sub(3)]),
+            Step::Put(Table::Meta, b"a name of more than twenty-two bytes", &[n, n]),
+        ];
+        let batch = batch(&steps[..1 + usize::from(n % 3)]);
+        let mut state = states.last().unwrap().clone();
+        apply(&mut state, &batch);
+        batches.push(batch);
+        states.push(state);
+    }
+    (batches, states)
+}
+
+#[test]
+fn a_folder_is_for_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Disk::open(folder.path().join("new/store"), Durability::Power).unwrap();
+    assert!(matches!(Disk::open(folder.path().join("new/store"), Durability::Process), Err(StoreError::InUse)));
+    drop(disk);
+    Disk::open(folder.path().join("new/store"), Durability::Process).unwrap();
+}
+
+#[test]
+fn a_folder_that_cannot_be_made_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("file"), "").unwrap();
+    let error = Disk::open(folder.path().join("file/store"), Durability::Process).unwrap_err();
+    assert!(matches!(error, StoreError::Io(_)));
+    assert!(error.to_string().contains("file/store"), "{error}");
+}
+
+#[test]
+fn opening_tells_what_was_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Disk::open(folder.path(), Durability::Process).unwrap();
+    assert_eq!(disk.opened(), Opened { records: 0, bytes: segment::HEAD as u64, cut: 0 });
+    disk.write(&batch(&[Step::Put(Table::Meta, b"a", b"1"), Step::Put(Table::Sent, b"a", b"2")])).unwrap();
+    let size = disk.size();
+    drop(disk);
+    let disk = Disk::open(folder.path(), Durability::Process).unwrap();
+    assert_eq!(disk.opened(), Opened { records: 2, bytes: size, cut: 0 });
+}
+
+#[test]
+fn a_large_batch_is_one_frame() {
+    let folder = tempfile::tempdir().unwrap();
+    let value = vec![7; 3 << 20];
+    let large = batch(&[Step::Put(Table::Messages, b"a", &value), Step::Put(Table::Messages, b"b", &value)]);
+    let mut state = Records::new();
+    apply(&mut state, &large);
+    for _ in 0..2 {
+        let (shared, _) = open(folder.path()).unwrap();
+        shared.write(&large).unwrap();
+        assert_eq!(records(&shared), state);
+    }
+}
+
+#[test]
+fn the_thread_keeps_a_store_small() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Disk::with_limits(folder.path().to_owned(), Durability::Power, tiny()).unwrap();
+    let (batches, states) = some_batches(200);
+    for batch in &batches {
+        disk.write(batch).unwrap();
+    }
+    while disk.shared.log.lock().is_compactable() {
+        std::thread::yield_now();
+    }
+    let live = disk.shared.log.lock().live;
+    assert!(disk.size() <= 2 * live + tiny().slack, "{} for {live}", disk.size());
+    assert_eq!(records(&disk.shared), *states.last().unwrap());
+    drop(disk);
+    assert_eq!(records(&open(folder.path()).unwrap().0), *states.last().unwrap());
+}

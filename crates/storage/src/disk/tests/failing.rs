@@ -1,0 +1,139 @@
+//! Disks that are full or do not work.
+
+use std::cell::Cell;
+use std::process::Command;
+
+use super::*;
+
+thread_local! {
+    /// Bytes that the next writes of this thread can still write; then they fail.
+    static ROOM: Cell<usize> = const { Cell::new(usize::MAX) };
+    /// Syncs of this thread fail.
+    static SYNC_FAILS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Limits with [`ROOM`] and [`SYNC_FAILS`].
+pub(super) fn faulty() -> Limits {
+    let write = |file: &File, bytes: &[u8], at: u64| {
+        let room = ROOM.get();
+        file.write_all_at(&bytes[..room.min(bytes.len())], at)?;
+        if room < bytes.len() { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    };
+    let sync = |_: &File| if SYNC_FAILS.get() { Err(io::Error::other("sync")) } else { Ok(()) };
+    Limits { write, sync, ..tiny() }
+}
+
+/// Writes have room for so many bytes each until this is dropped.
+pub(super) struct Full;
+
+impl Full {
+    pub(super) fn after(bytes: usize) -> Self {
+        ROOM.set(bytes);
+        Self
+    }
+}
+
+impl Drop for Full {
+    fn drop(&mut self) {
+        ROOM.set(usize::MAX);
+        SYNC_FAILS.set(false);
+    }
+}
+
+#[test]
+fn a_failed_write_can_be_tried_again() {
+    for (durability, sync_fails) in
+        [(Durability::Process, false), (Durability::Power, false), (Durability::Power, true)]
+    {
+        for room in [0, 1, 27, 28, 40, 70] {
+            let folder = tempfile::tempdir().unwrap();
+            let (shared, _) = Shared::open(folder.path().to_owned(), durability, faulty()).unwrap();
+            let (batches, states) = some_batches(30);
+            for (batch, pair) in batches.iter().zip(states.windows(2)) {
+                let full = Full::after(if sync_fails { usize::MAX } else { room });
+                SYNC_FAILS.set(sync_fails);
+                let written = shared.write(batch);
+                drop(full);
+                if written.is_err() {
+                    // As if nothing had happened, also for the next process.
+                    assert_eq!(records_of_copy(folder.path()), pair[0]);
+                    shared.write(batch).unwrap();
+                }
+                assert_eq!(records(&shared), pair[1]);
+                assert_eq!(records_of_copy(folder.path()), pair[1]);
+            }
+        }
+    }
+}
+
+fn records_of_copy(folder: &Path) -> Records {
+    records(&open(copy(folder).path()).unwrap().0)
+}
+
+#[test]
+fn a_full_disk_gets_space_back_from_what_is_dead() {
+    let folder = tempfile::tempdir().unwrap();
+    let (shared, _) = Shared::open(folder.path().to_owned(), Durability::Process, faulty()).unwrap();
+    for n in 0..20u8 {
+        shared.write(&batch(&[Step::Put(Table::Meta, b"same", &[n; 100])])).unwrap();
+    }
+    let _full = Full::after(0);
+    let mut compactor = Compactor::default();
+    while compactor.step(&shared.log).unwrap() == Progress::Working {}
+    assert_eq!(files(folder.path()).len(), 1);
+}
+
+#[test]
+fn compaction_goes_on_when_there_is_space() {
+    let folder = tempfile::tempdir().unwrap();
+    let (shared, _) = Shared::open(folder.path().to_owned(), Durability::Process, faulty()).unwrap();
+    let (batches, states) = some_batches(60);
+    for batch in &batches {
+        shared.write(batch).unwrap();
+    }
+    let mut compactor = Compactor::default();
+    let mut failed = 0;
+    for round in 0.. {
+        let full = Full::after(if round % 9 == 0 { 10 } else { usize::MAX });
+        let done = compactor.step(&shared.log);
+        drop(full);
+        failed += u32::from(done.is_err());
+        assert_eq!(records_of_copy(folder.path()), *states.last().unwrap());
+        if matches!(done, Ok(Progress::Idle)) {
+            break;
+        }
+    }
+    assert!(failed > 0);
+}
+
+#[test]
+fn a_limit_of_the_system_is_survived() {
+    // Its signal, unless ignored, ends the process before the write can fail.
+    let child = Command::new("sh")
+        .args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "disk::tests::failing::with_a_limit", "--ignored", "--nocapture"])
+        .output()
+        .unwrap();
+    assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stdout));
+}
+
+#[test]
+#[ignore = "in a process of its own: the limit is for all of it"]
+fn with_a_limit() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Disk::open(folder.path(), Durability::Power).unwrap();
+    let value = [1; 3_000];
+    let put = |n: u8| batch(&[Step::Put(Table::Messages, &[n], &value)]);
+    let (_, hard) = rlimit::Resource::FSIZE.get().unwrap();
+    rlimit::Resource::FSIZE.set(10_000, hard).unwrap();
+    let failed = (0..10).find(|&n| disk.write(&put(n)).is_err()).unwrap();
+    assert!(disk.write(&put(failed)).is_err());
+    rlimit::Resource::FSIZE.set(hard, hard).unwrap();
+    assert_eq!(records(&disk.shared).len(), usize::from(failed));
+    for n in failed..10 {
+        disk.write(&put(n)).unwrap();
+    }
+    drop(disk);
+    assert_eq!(records(&open(folder.path()).unwrap().0).len(), 10);
+}
