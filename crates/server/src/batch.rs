@@ -1,10 +1,11 @@
-//! What a worker thread gathers while it handles the packets of one read: clients whose outboxes are to be flushed and
-//! counts to be added up. All of it happens without an `.await`, so it can live in the thread.
+//! What a worker thread gathers while it handles the packets of one read: clients whose outboxes are to be flushed,
+//! counts to be added up, and how far the journal is to be written before that. All of it happens without an `.await`, so it can live in the thread.
 
 use std::cell::{Cell, RefCell};
 
 use mqtt_router::Matches;
 use mqtt_session::Outbox;
+use mqtt_storage::Position;
 
 use crate::broker::Broker;
 use crate::client::ClientRef;
@@ -27,6 +28,7 @@ thread_local! {
         matches: Cell::new(None),
         traffic: Cell::new(0),
         buffers: RefCell::new(Vec::new()),
+        staged: Cell::new(Position::NONE),
     } };
 }
 
@@ -39,6 +41,8 @@ struct Scratch {
     traffic: Cell<usize>,
     /// Empty outboxes with memory, so that a client needs some only while bytes wait.
     buffers: RefCell<Vec<Outbox>>,
+    /// Of what this batch has staged and not committed yet.
+    staged: Cell<Position>,
 }
 
 /// While one lives on a thread, what is delivered there waits in the outboxes; the outermost flushes them when dropped.
@@ -63,8 +67,20 @@ impl<'a> Batch<'a> {
             scratch.depth.get() == 1 && (touched >= MAX_TOUCHED || scratch.traffic.get() >= MAX_TRAFFIC)
         });
         if is_much {
+            self.commit();
             flush_touched();
             self.broker.memory.note(SCRATCH.with(|scratch| scratch.traffic.take()));
+        }
+    }
+}
+
+impl Batch<'_> {
+    /// What the batch has staged is to be in the store before anyone hears of it. If it can't be, each client's flush
+    /// decides what may leave all the same.
+    fn commit(&self) {
+        let staged = SCRATCH.with(|scratch| scratch.staged.take());
+        if staged > Position::NONE {
+            let _ = self.broker.commit(staged);
         }
     }
 }
@@ -73,6 +89,7 @@ impl Drop for Batch<'_> {
     fn drop(&mut self) {
         let outermost = SCRATCH.with(|scratch| scratch.depth.get() == 1);
         if outermost {
+            self.commit();
             flush_touched();
             SCRATCH.with(|scratch| {
                 scratch.tally.add_to(&self.broker.metrics);
@@ -91,6 +108,16 @@ pub(crate) fn touch(client: &ClientRef) {
 /// Adds to a metric; it is seen by others when the batch ends.
 pub(crate) fn count(metric: Metric, n: u64) {
     SCRATCH.with(|scratch| scratch.tally.count(metric, n));
+}
+
+/// Notes how far the journal is with what this batch has staged.
+pub(crate) fn note_staged(position: Position) {
+    SCRATCH.with(|scratch| scratch.staged.set(position));
+}
+
+/// What this batch has staged so far must be in the store before anyone hears of it.
+pub(crate) fn staged() -> Position {
+    SCRATCH.with(|scratch| scratch.staged.get())
 }
 
 /// Notes bytes taken in or handed to receivers, which may have made the process grow.

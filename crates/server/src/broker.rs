@@ -9,13 +9,16 @@ use mqtt_codec::{Message, Qos, Topic};
 use mqtt_modules::{Hooks, Host};
 use mqtt_router::{Limits, Match, Matches, Retained, Router};
 use mqtt_session::{Delivered, DeliveryOptions, DropReason, Fanout, Publication, Timestamp};
+use mqtt_storage::Bounds;
 
 use crate::batch::{self, Batch, count};
 use crate::client::ClientRef;
 use crate::clock::{Clock, wall_ms};
 use crate::config::Config;
+use crate::durable::Durable;
 use crate::memory::Memory;
 use crate::metrics::{Metric, Metrics};
+use crate::numbers::Numbers;
 use crate::timers::Timers;
 
 /// Lock-sharded by client id.
@@ -43,12 +46,14 @@ pub(crate) struct Broker {
     pub(crate) online: AtomicUsize,
     /// Nobody comes in any more.
     pub(crate) stopping: AtomicBool,
-    /// Grows with every start.
-    pub(crate) epoch: u64,
+    pub(crate) numbers: Numbers,
+    /// `None`: nothing outlives the process.
+    pub(crate) durable: Option<Durable>,
 }
 
 impl Broker {
-    pub(crate) fn new(config: Config) -> Self {
+    /// `reserved` are the numbers that were given by earlier processes.
+    pub(crate) fn new(config: Config, durable: Option<Durable>, reserved: Bounds) -> Self {
         let limits = &config.limits;
         let session_config = Arc::new(mqtt_session::Config {
             receive_maximum: limits.receive_maximum,
@@ -59,7 +64,7 @@ impl Broker {
             max_queued_bytes: config.session.max_queued_bytes,
             max_stored: limits.retained_messages,
             max_outbox: limits.outbox,
-            is_stored: false,
+            is_stored: durable.is_some(),
         });
         Self {
             session_config,
@@ -76,8 +81,8 @@ impl Broker {
             served: AtomicUsize::new(0),
             online: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
-            // Nothing is stored yet that could count starts; the time of the start grows as well.
-            epoch: wall_ms(),
+            numbers: Numbers::new(reserved),
+            durable,
             config,
         }
     }
@@ -103,9 +108,12 @@ impl Broker {
 
     fn retain(&self, publication: &Publication) {
         let topic = &publication.message.topic;
+        let _in_order = self.durable.as_ref().map(|durable| durable.lock_retained(topic));
         // [MQTT-3.3.1-6]: an empty payload removes what is retained, and is not kept itself.
         if publication.message.payload.is_empty() {
-            self.retained.remove(topic);
+            if self.retained.remove(topic).is_some() {
+                self.stage(|stage| stage.forget_retained(topic));
+            }
             return;
         }
         count(Metric::Retained, 1);
@@ -114,8 +122,22 @@ impl Broker {
         }
         let kept = publication.detached();
         let topic = kept.message.topic.clone();
-        if self.memory.is_full() || self.retained.insert(&topic, Arc::new(kept)).is_err() {
+        let kept = Arc::new(kept);
+        if self.memory.is_full() || self.retained.insert(&topic, Arc::clone(&kept)).is_err() {
             tracing::warn!(%topic, "not retained: limits.retained_messages or limits.memory is reached");
+            return;
+        }
+        self.stage(|stage| stage.retain(&kept));
+    }
+
+    /// Takes back what an earlier process retained.
+    pub(crate) fn restore_retained(&self, retained: Vec<Publication>) {
+        for publication in retained {
+            self.retained_expire.fetch_or(publication.expires_at.is_some(), Relaxed);
+            let topic = publication.message.topic.clone();
+            if self.retained.insert(&topic, Arc::new(publication)).is_err() {
+                tracing::error!(%topic, "left in the store: limits.retained_messages is lower than before");
+            }
         }
     }
 
@@ -126,13 +148,20 @@ impl Broker {
             let mut more = false;
             self.retained.retain(|publication| {
                 more |= publication.expires_at.is_some();
-                !publication.is_expired(now)
+                let is_expired = publication.is_expired(now);
+                if is_expired {
+                    self.stage(|stage| stage.forget_retained(&publication.message.topic));
+                }
+                !is_expired
             });
             self.retained_expire.fetch_or(more, Relaxed);
         }
     }
 
     fn deliver_all(&self, publication: &Publication, matches: &Matches<ClientRef>, now: Timestamp) {
+        if self.durable.is_some() && matches.iter().take(2).count() + matches.groups().take(2).count() <= 1 {
+            publication.place.set_single();
+        }
         let mut fanout = Fanout::new(publication);
         let mut receivers = 0;
         for found in matches.iter() {
@@ -158,7 +187,7 @@ impl Broker {
             subscription_ids: found.subscription_ids,
         };
         let qos = found.qos.min(message.qos);
-        let delivered = found.key.deliver(fanout, options, now, self.memory.is_full());
+        let delivered = found.key.deliver(fanout, options, now, self);
         self.count_delivered(delivered, qos);
         delivered
     }
@@ -245,7 +274,7 @@ mod tests {
 
     #[test]
     fn expired_retained_messages_are_dropped() {
-        let broker = Broker::new(Config::default());
+        let broker = Broker::new(Config::default(), None, Bounds::default());
         let now = broker.clock.now();
         for (topic, expiry) in [("gone", Some(0)), ("stays", Some(1000)), ("for/ever", None)] {
             let message = Message {

@@ -5,13 +5,16 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use bytestring::ByteString;
-use mqtt_codec::Packet;
-use mqtt_session::{Config, Delivered, DeliveryOptions, DropReason, Fanout, Outbox, Session, Timestamp};
+use mqtt_codec::{Packet, ReasonCode};
+use mqtt_session::{Delivered, DeliveryOptions, DropReason, Fanout, Outbox, Session, Timestamp};
+use mqtt_storage::Position;
 use parking_lot::Mutex;
 
 use crate::batch;
-use crate::connection::{Connection, Written};
+use crate::broker::Broker;
+use crate::connection::{Connection, Ending, Written};
 use crate::metrics::Metric;
+use crate::recovery::Fallen;
 use crate::timers::TimerKey;
 
 /// One client id. It lives as long as its session; an offline one is only memory.
@@ -38,6 +41,8 @@ pub(crate) struct Transition {
     /// While offline: when the session ends, and the entry that sees to it and to a delayed will.
     pub(crate) expires_at: Option<Timestamp>,
     pub(crate) timer: Option<TimerKey>,
+    /// The client was online when an earlier process died, and nobody has been told.
+    pub(crate) fallen: Option<Box<Fallen>>,
 }
 
 /// The session, the bytes ready to leave, and the connection they leave by.
@@ -46,6 +51,12 @@ pub(crate) struct State {
     pub(crate) session: Session,
     pub(crate) outbox: Outbox,
     pub(crate) connection: Option<Arc<Connection>>,
+    /// The session's number in the store; 0: it is not there.
+    pub(crate) number: u64,
+    /// Of what is in the outbox.
+    pub(crate) needs: Needs,
+    /// An answer is in the outbox, and what it needs is not known yet: nothing leaves.
+    pub(crate) held: bool,
     /// A flush is in the list of some batch.
     touched: bool,
     /// Someone writes what was in the outbox, and will look again.
@@ -66,9 +77,34 @@ impl State {
         self.outbox.push(packet, version);
     }
 
+    /// Stages what the session says is to be stored.
+    pub(crate) fn stage(&mut self, broker: &Broker) {
+        if !self.session.is_stored() {
+            return;
+        }
+        let changes = self.session.take_changes();
+        if !changes.is_empty() {
+            broker.stage(|stage| changes.iter().for_each(|change| stage.change(self.number, change)));
+        }
+    }
+
+    /// What was just put into the outbox tells of something that this batch has staged, if it has; `owes` says that it
+    /// is the answer to the client's own doing.
+    pub(crate) fn wait_for_store(&mut self, broker: &Broker, owes: bool) {
+        let mut position = batch::staged();
+        if owes && broker.is_failing() {
+            // It may be about what an earlier batch has staged, and could not commit.
+            position = position.max(broker.staged());
+        }
+        if position > Position::NONE {
+            self.needs.position = self.needs.position.max(position);
+            self.needs.owes |= owes;
+        }
+    }
+
     /// Makes sure what is in the outbox will be flushed.
     pub(crate) fn touch(&mut self, client: &ClientRef) {
-        if !self.touched && !self.writing && !self.blocked && !self.outbox.is_empty() {
+        if !self.touched && !self.writing && !self.blocked && !self.held && !self.outbox.is_empty() {
             self.touched = true;
             batch::touch(client);
         }
@@ -86,7 +122,7 @@ impl State {
     /// Takes the connection away, and gives it what still waits for its socket.
     pub(crate) fn take_connection(&mut self) -> Option<Arc<Connection>> {
         let connection = self.connection.take()?;
-        connection.leave_tail(self.outbox.take(), self.writing);
+        connection.leave_tail(self.outbox.take(), self.needs, self.writing);
         self.reset_output();
         Some(connection)
     }
@@ -94,10 +130,21 @@ impl State {
     /// For a new connection.
     pub(crate) fn reset_output(&mut self) {
         self.outbox.clear();
+        self.needs = Needs::default();
+        self.held = false;
         self.touched = false;
         self.writing = false;
         self.blocked = false;
     }
+}
+
+/// What must be in the store before bytes may leave.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Needs {
+    /// The journal is to be written so far.
+    pub(crate) position: Position,
+    /// There is an answer among them, which may not leave at all without the store. Messages may.
+    pub(crate) owes: bool,
 }
 
 /// A client as subscribers are known to the router: one is equal to itself only.
@@ -105,11 +152,14 @@ impl State {
 pub(crate) struct ClientRef(pub(crate) Arc<Client>);
 
 impl ClientRef {
-    pub(crate) fn new(id: ByteString, config: Arc<Config>) -> Self {
+    pub(crate) fn new(id: ByteString, session: Session) -> Self {
         let state = State {
-            session: Session::new(config),
+            session,
             outbox: Outbox::new(),
             connection: None,
+            number: 0,
+            needs: Needs::default(),
+            held: false,
             touched: false,
             writing: false,
             blocked: false,
@@ -125,20 +175,24 @@ impl ClientRef {
         fanout: &mut Fanout<'_>,
         options: DeliveryOptions<'_>,
         now: Timestamp,
-        memory_is_full: bool,
+        broker: &Broker,
     ) -> Delivered {
         let mut state = self.state.lock();
         let State { session, outbox, blocked, .. } = &mut *state;
-        if memory_is_full && (*blocked || !session.is_attached() || session.has_backlog()) {
+        if broker.memory.is_full() && (*blocked || !session.is_attached() || session.has_backlog()) {
             return Delivered::Dropped(DropReason::QueueFull);
         }
         if !outbox.has_buffer() {
             batch::lend_buffer(outbox);
         }
         let delivered = session.deliver(fanout, options, now, outbox);
+        state.stage(broker);
         match delivered {
-            Delivered::Sent => state.touch(self),
-            Delivered::Dropped(DropReason::QueueFull) => self.warn_of_full_queue(session),
+            Delivered::Sent => {
+                state.wait_for_store(broker, false);
+                state.touch(self);
+            }
+            Delivered::Dropped(DropReason::QueueFull) => self.warn_of_full_queue(&state.session),
             Delivered::Queued | Delivered::Dropped(_) => {}
         }
         delivered
@@ -165,7 +219,29 @@ impl ClientRef {
         let Some(connection) = state.connection.clone() else {
             return;
         };
-        while !state.outbox.is_empty() {
+        let broker = connection.broker();
+        while !state.outbox.is_empty() && !state.held {
+            if !broker.is_written(state.needs.position) {
+                let needs = state.needs;
+                drop(state);
+                let is_stored = broker.commit(needs.position).is_ok();
+                state = self.state.lock();
+                if !state.is_current(&connection) || state.writing || state.blocked || state.held {
+                    return;
+                }
+                if !is_stored && state.needs.owes {
+                    // Nothing is promised that is not stored: the client is to ask again.
+                    state.outbox.clear();
+                    state.needs = Needs::default();
+                    drop(state);
+                    connection.end(Ending::refused(ReasonCode::QuotaExceeded));
+                    return;
+                }
+                if is_stored && state.needs.position > needs.position {
+                    continue;
+                }
+            }
+            state.needs = Needs::default();
             let mut leaving = state.outbox.take();
             state.writing = true;
             drop(state);
@@ -198,6 +274,8 @@ impl ClientRef {
             let State { session, outbox, .. } = &mut *state;
             if outbox.is_empty() && session.has_backlog() {
                 session.pump(connection.now(), outbox);
+                state.stage(broker);
+                state.wait_for_store(broker, false);
                 state.count_sent_late();
             }
         }

@@ -3,7 +3,7 @@
 //! [`Layers`] collects what was said and where; [`Layers::resolve`] turns it into the checked [`Config`], or into one line that
 //! names the key, its place and what is wanted. Nobody else reads the environment.
 
-use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroUsize, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +30,12 @@ pub struct Config {
     pub limits: Limits,
     /// Bounds of one session's queue.
     pub session: SessionLimits,
+    /// Where sessions, messages and who is online are kept; `None` forgets them with the process.
+    pub data_dir: Option<PathBuf>,
+    /// How that is written.
+    pub storage: Storage,
+    /// From the start after the broker died to when those are reported gone who were online and have not come back.
+    pub recovery_grace: Duration,
     /// What the broker publishes about itself.
     pub sys: Sys,
     /// The log.
@@ -109,6 +115,21 @@ pub struct SessionLimits {
     pub max_queued: usize,
     /// Bytes of topics and payloads.
     pub max_queued_bytes: usize,
+}
+
+/// How what outlives the process is written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Storage {
+    /// What an acknowledged message survives.
+    pub durability: mqtt_storage::Durability,
+}
+
+/// What a write survives; the file form of [`mqtt_storage::Durability`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Durability {
+    Process,
+    Power,
 }
 
 /// What the broker publishes about itself.

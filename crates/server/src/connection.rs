@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::broker::Broker;
-use crate::client::ClientRef;
+use crate::client::{ClientRef, Needs};
 use crate::metrics::Metric;
 use crate::timers::{Timer, TimerKey};
 use crate::transport::Transport;
@@ -76,9 +76,15 @@ pub(crate) struct Connection {
 /// What is still to be written once the client has no part in the connection any more.
 #[derive(Debug, Default)]
 struct Tail {
-    outbox: Option<Box<Outbox>>,
+    left: Option<Box<Left>>,
     /// A flush that began before has the bytes that come first.
     busy: bool,
+}
+
+#[derive(Debug, Default)]
+struct Left {
+    outbox: Outbox,
+    needs: Needs,
 }
 
 impl Connection {
@@ -278,10 +284,10 @@ impl Connection {
     }
 
     /// What is left in the outbox when the client gives this connection up; `busy`: a flush is under way.
-    pub(crate) fn leave_tail(&self, outbox: Outbox, busy: bool) {
+    pub(crate) fn leave_tail(&self, outbox: Outbox, needs: Needs, busy: bool) {
         let mut tail = self.tail.lock();
         tail.busy = busy;
-        tail.outbox = (!outbox.is_empty()).then(|| Box::new(outbox));
+        tail.left = (!outbox.is_empty()).then(|| Box::new(Left { outbox, needs }));
     }
 
     /// The flush that was under way is over; `rest` is what it could not write.
@@ -289,7 +295,7 @@ impl Connection {
         let mut tail = self.tail.lock();
         tail.busy = false;
         if !rest.is_empty() {
-            tail.outbox.get_or_insert_default().put_back(rest);
+            tail.left.get_or_insert_default().outbox.put_back(rest);
         }
         drop(tail);
         self.wake();
@@ -304,10 +310,14 @@ impl Connection {
             if tail.busy {
                 return Poll::Pending;
             }
-            let Some(outbox) = tail.outbox.as_mut() else {
+            let Some(left) = tail.left.as_mut() else {
                 return Poll::Ready(());
             };
-            match self.write(outbox) {
+            let needs = std::mem::take(&mut left.needs);
+            if self.broker.commit(needs.position).is_err() && needs.owes {
+                return Poll::Ready(());
+            }
+            match self.write(&mut left.outbox) {
                 Written::All | Written::Failed => return Poll::Ready(()),
                 Written::Blocked => {}
             }

@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::BytesMut;
 use bytestring::ByteString;
@@ -137,8 +137,8 @@ async fn admit(
         expiry_interval,
         connected_at: 0,
         session_present: false,
-        epoch: broker.epoch,
-        conn_id: next_conn_id(),
+        epoch: broker.numbers.epoch,
+        conn_id: broker.next_connection(),
     };
     authenticate(broker, &info, connect).await?;
     if let Some(will) = &connect.will {
@@ -201,11 +201,6 @@ fn told_limits(broker: &Broker, connect: &Connect, info: &ConnectionInfo, is_ass
 fn assigned_id() -> ByteString {
     let random = |n: u8| RandomState::new().hash_one(n);
     format!("auto-{:016x}{:016x}", random(0), random(1)).into()
-}
-
-fn next_conn_id() -> u64 {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    NEXT.fetch_add(1, Relaxed)
 }
 
 /// Answers with CONNACK and closes. [MQTT-3.2.2-7]

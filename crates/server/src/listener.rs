@@ -18,14 +18,14 @@ use crate::transport::Transport;
 /// How long to wait before accepting again when the system has nothing left to give, file descriptors above all.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
-/// Binds `address`.
-pub(crate) fn bind(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
+/// Binds `address`; nobody can connect before it [listens](TcpSocket::listen).
+pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.set_reuseaddr(true)?;
     // Accepted sockets inherit it.
     socket.set_nodelay(true)?;
     socket.bind(address)?;
-    socket.listen(backlog)
+    Ok(socket)
 }
 
 /// Accepts until told to stop.

@@ -74,8 +74,13 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let terminate = signal(SignalKind::terminate())?;
     let interrupt = signal(SignalKind::interrupt())?;
     let node = config.node.name.clone();
+    let forgets = config.data_dir.is_none();
     let server = rollcall::start(config).await?;
-    tracing::info!("sessions and retained messages are kept in memory only");
+    if forgets {
+        tracing::warn!(
+            "data_dir is \"memory\": sessions, messages and who is online are forgotten when the broker ends"
+        );
+    }
     print(&ready(&server.addresses(), &node));
     let name = first(terminate, interrupt).await;
     tracing::info!(signal = name, "ending");

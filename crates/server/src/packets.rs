@@ -4,6 +4,7 @@ use mqtt_codec::{Packet, Qos, ReasonCode, SubAck, Subscribe, SubscribeFilter, Un
 use mqtt_modules::{Fact, Reason};
 use mqtt_router::Options;
 use mqtt_session::{DeliveryOptions, Event, Fanout, Publication, Receipt, Timestamp};
+use mqtt_storage::Stage;
 
 use crate::access;
 use crate::batch::count;
@@ -14,6 +15,9 @@ use crate::serve::Seat;
 /// Handles one packet. An error ends the connection.
 pub(crate) fn handle(seat: &Seat, packet: Packet, now: Timestamp) -> Result<(), Ending> {
     count_received(&packet);
+    // What one packet brings about gets into the store as a whole; nothing is owed for one at QoS 0.
+    let is_promise = !matches!(&packet, Packet::Publish(publish) if publish.qos == Qos::AtMostOnce);
+    let _group = if is_promise { seat.broker().group() } else { None };
     let event = match packet {
         // Nothing of the session has a part in this one.
         Packet::Publish(publish) if publish.qos == Qos::AtMostOnce && seat.connection.info.version < Version::V5 => {
@@ -29,6 +33,8 @@ pub(crate) fn handle(seat: &Seat, packet: Packet, now: Timestamp) -> Result<(), 
             }
             let state = &mut *state;
             let event = state.session.handle_packet(packet, now, &mut state.outbox);
+            state.stage(seat.broker());
+            state.wait_for_store(seat.broker(), true);
             state.count_sent_late();
             state.touch(&seat.client);
             event.map_err(|violation| {
@@ -65,17 +71,43 @@ fn publish(seat: &Seat, mut publication: Publication, receipt: Receipt, now: Tim
     if broker.hooks.has_interceptors() && !broker.hooks.intercept_publish(info, &mut publication.message) {
         return acknowledge(seat, receipt, ReasonCode::Success);
     }
-    let mut answered = Ok(());
     let qos = publication.message.qos;
+    if qos > Qos::AtMostOnce && broker.is_failing() {
+        return refuse(seat, receipt, ReasonCode::QuotaExceeded);
+    }
+    let mut answered = Ok(());
     broker.publish(&publication, Some(client), now, |is_matched| {
         let reason = match qos {
             Qos::AtMostOnce => return,
             Qos::AtLeastOnce if !is_matched => ReasonCode::NoMatchingSubscribers,
             Qos::AtLeastOnce | Qos::ExactlyOnce => ReasonCode::Success,
         };
+        if broker.durable.is_some() {
+            client.state.lock().held = true;
+        }
         answered = acknowledge(seat, receipt, reason);
     });
+    if qos > Qos::AtMostOnce && broker.durable.is_some() {
+        // The answer is in the outbox; it may leave with all that was staged on the way.
+        let mut state = client.state.lock();
+        state.held = false;
+        state.wait_for_store(broker, true);
+        state.touch(client);
+    }
     answered
+}
+
+/// Before MQTT 5 there is no way to refuse a message but to close.
+fn refuse(seat: &Seat, receipt: Receipt, code: ReasonCode) -> Result<(), Ending> {
+    match seat.connection.info.version {
+        Version::V5 => acknowledge(seat, receipt, code),
+        Version::V3_1 | Version::V3_1_1 => {
+            let mut state = seat.client.state.lock();
+            state.session.withdraw(receipt);
+            state.stage(seat.broker());
+            Err(Ending::refused(code))
+        }
+    }
 }
 
 fn acknowledge(seat: &Seat, receipt: Receipt, reason: ReasonCode) -> Result<(), Ending> {
@@ -85,6 +117,8 @@ fn acknowledge(seat: &Seat, receipt: Receipt, reason: ReasonCode) -> Result<(), 
     }
     let state = &mut *state;
     state.session.acknowledge(receipt, reason, &mut state.outbox);
+    state.stage(seat.broker());
+    state.wait_for_store(seat.broker(), true);
     state.touch(&seat.client);
     Ok(())
 }
@@ -149,6 +183,10 @@ fn subscribe_one(seat: &Seat, wish: &mut SubscribeFilter, id: Option<u32>) -> Re
         tracing::warn!(client_id = %client.id, "subscribe refused: limits.memory is reached");
         return Ok(Err(ReasonCode::QuotaExceeded));
     }
+    if state.number > 0 && (broker.is_failing() || !Stage::can_keep(&wish.filter)) {
+        tracing::warn!(client_id = %client.id, "subscribe refused: it can't be stored");
+        return Ok(Err(ReasonCode::QuotaExceeded));
+    }
     let limit = broker.config.limits.subscriptions_per_client;
     if state.session.subscriptions_len() >= limit && !state.session.is_subscribed(&wish.filter) {
         tracing::warn!(client_id = %client.id, limit, "limits.subscriptions_per_client is reached");
@@ -157,6 +195,9 @@ fn subscribe_one(seat: &Seat, wish: &mut SubscribeFilter, id: Option<u32>) -> Re
     if let Err(full) = broker.router.subscribe(&wish.filter, client.clone(), options) {
         tracing::warn!(client_id = %client.id, filter = %wish.filter, %full, "limits.shape_levels is reached");
         return Ok(Err(ReasonCode::QuotaExceeded));
+    }
+    if state.number > 0 {
+        broker.stage(|stage| stage.subscribe(state.number, &wish.filter, wish.options, id));
     }
     Ok(Ok(state.session.subscribe(&wish.filter, wish.options, id)))
 }
@@ -181,7 +222,7 @@ fn send_retained(seat: &Seat, wish: &SubscribeFilter, existed: bool, id: Option<
         if publication.is_expired(now) {
             continue;
         }
-        let delivered = client.deliver(&mut Fanout::with_shared(&publication), options, now, broker.memory.is_full());
+        let delivered = client.deliver(&mut Fanout::with_shared(&publication), options, now, broker);
         broker.count_delivered(delivered, publication.message.qos.min(options.qos));
     }
 }
@@ -196,6 +237,9 @@ fn unsubscribe(seat: &Seat, unsubscribe: &Unsubscribe) -> Result<(), Ending> {
         }
         let existed = state.session.unsubscribe(filter);
         broker.router.unsubscribe(filter, client);
+        if existed && state.number > 0 {
+            broker.stage(|stage| stage.unsubscribe(state.number, filter));
+        }
         drop(state);
         if existed {
             broker.hooks.observe(&Fact::Unsubscribed { client: &connection.info, filter });
@@ -216,6 +260,7 @@ fn push(seat: &Seat, packet: &Packet) -> Result<(), Ending> {
         return Err(Ending::refused(ReasonCode::PacketTooLarge));
     }
     state.push(packet);
+    state.wait_for_store(seat.broker(), true);
     state.touch(&seat.client);
     count_sent(packet);
     Ok(())

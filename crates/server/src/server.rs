@@ -1,10 +1,12 @@
 //! Wiring: starts everything, stops everything.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use mqtt_codec::ReasonCode;
-use mqtt_modules::{ChangeError, MemoryStates, Reason, Registry, States};
+use mqtt_modules::{ChangeError, Reason, Registry, States};
+use mqtt_storage::StoreError;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -13,7 +15,10 @@ use crate::config::Config;
 use crate::connection::Ending;
 use crate::pipe::Pipe;
 use crate::timers::Timer;
-use crate::{listener, shutdown, sys};
+use crate::{listener, recovery, shutdown, store, sys};
+
+/// Timers that go off before other tasks of the thread have their turn: a million sessions may end at once.
+const TIMERS_IN_A_ROW: usize = 64;
 
 /// Why the broker did not start.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +31,14 @@ pub enum StartError {
         address: SocketAddr,
         /// What the system says.
         source: std::io::Error,
+    },
+    /// What is to outlive the process can't be kept.
+    #[error("cannot use {folder:?} for sessions and messages: {source}; give another with --data-dir, or \"memory\"")]
+    Store {
+        /// As configured.
+        folder: PathBuf,
+        /// What is wrong with it.
+        source: StoreError,
     },
     /// A module that is wanted does not start.
     #[error(transparent)]
@@ -50,35 +63,45 @@ pub struct Server {
 
 /// Binds, starts the wanted modules and serves. Once this returns, clients can connect.
 pub async fn start(config: Config) -> Result<Server, StartError> {
-    let address = config.mqtt.bind;
-    let bound = listener::bind(address, config.mqtt.backlog);
-    let bound = bound.and_then(|listener| Ok((listener.local_addr()?, listener)));
-    let (mqtt, listener) = bound.map_err(|source| StartError::Bind { address, source })?;
-    let broker = Arc::new(Broker::new(config));
-    let registry = Arc::new(registry(&broker));
+    let (address, backlog, grace) = (config.mqtt.bind, config.mqtt.backlog, config.recovery_grace);
+    let cannot_bind = |source| StartError::Bind { address, source };
+    // Bound first, for a taken port is found out at once; opened last, when everything is there.
+    let socket = listener::bind(address).map_err(cannot_bind)?;
+    let folder = config.data_dir.clone().unwrap_or_default();
+    let opened = store::open(config);
+    let (broker, loaded) = opened.map_err(|source| StartError::Store { folder: folder.clone(), source })?;
+    let states = store::module_states(&broker, &loaded.modules);
+    let fallen = broker.restore(loaded).map_err(|source| StartError::Store { folder, source })?;
+    let registry = Arc::new(registry(&broker, states));
     if let Some(error) = registry.start_wanted().await.into_iter().next() {
         return Err(StartError::Module(error));
     }
+    let listener = socket.listen(backlog).map_err(cannot_bind)?;
+    let mqtt = listener.local_addr().map_err(cannot_bind)?;
     let (stop, stopping) = watch::channel(false);
     let tasks = vec![
         tokio::spawn(listener::accept(Arc::clone(&broker), listener, "tcp".into(), stopping)),
         tokio::spawn(run_timers(Arc::clone(&broker))),
         tokio::spawn(sys::publish(Arc::clone(&broker))),
+        tokio::spawn(store::keep_alive(Arc::clone(&broker))),
+        tokio::spawn(recovery::tell(Arc::clone(&broker), fallen, grace)),
     ];
     Ok(Server { broker, registry, addresses: Addresses { mqtt: Some(mqtt) }, stop, tasks })
 }
 
 /// The modules that ship, wanted as the configuration says.
-fn registry(broker: &Arc<Broker>) -> Registry {
-    let states = MemoryStates::default();
+fn registry(broker: &Arc<Broker>, states: Arc<dyn States>) -> Registry {
     let host: Arc<dyn mqtt_modules::Host> = Arc::clone(broker) as _;
     let configured = &broker.config.modules;
     for (name, module) in configured {
         if let Some(on) = module.enabled {
-            states.keep(name, on).expect("memory takes everything");
+            // What is configured holds for this process whatever the store says.
+            if let Err(error) = states.keep(name, on) {
+                tracing::warn!(module = name, %error, "its configured state can't be kept");
+            }
         }
     }
-    let registry = Registry::new(host, Arc::clone(&broker.hooks), Arc::new(states));
+    let registry = Registry::new(host, Arc::clone(&broker.hooks), states);
     for module in mqtt_modules::shipped() {
         let settings = configured.get(module.info().name).map(|module| module.settings.clone());
         registry.register(module, settings.unwrap_or_default());
@@ -87,8 +110,13 @@ fn registry(broker: &Arc<Broker>) -> Registry {
 }
 
 async fn run_timers(broker: Arc<Broker>) {
+    let mut in_a_row: usize = 0;
     loop {
         while let Some(timer) = broker.timers.pop_due(broker.clock.now()) {
+            in_a_row += 1;
+            if in_a_row.is_multiple_of(TIMERS_IN_A_ROW) {
+                tokio::task::yield_now().await;
+            }
             match timer {
                 Timer::Connection(connection) => {
                     if let Some(connection) = connection.upgrade() {
@@ -155,6 +183,7 @@ impl Server {
         let _ = self.stop.send(true);
         shutdown::drain(&self.broker).await;
         self.registry.stop_all().await;
+        store::finish(&self.broker);
         for task in self.tasks {
             task.abort();
         }

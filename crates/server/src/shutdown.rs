@@ -31,14 +31,14 @@ enum Round {
     Last,
 }
 
-/// Ends every connection and every session. The wills are published, the events told, and taken by those who take
+/// Ends every connection, and every session that is not stored. The wills are published, the events told, and taken by those who take
 /// them in time.
 pub(crate) async fn drain(broker: &Broker) {
     broker.stopping.store(true, Relaxed);
     let limit = Instant::now() + LIMIT;
     let soon = || limit.min(Instant::now() + PATIENCE);
-    // Nothing is kept, so sessions without a connection end now, while those who subscribe to their wills are there.
-    broker.end_all_sessions();
+    // What is not stored ends now, while those who subscribe to the wills are there.
+    broker.end_unstored_sessions();
     for round in [Round::First, Round::Second, Round::Last] {
         let going: Vec<_> = online(broker).into_iter().filter(|client| round_of(client) <= round).collect();
         for client in &going {
@@ -49,7 +49,7 @@ pub(crate) async fn drain(broker: &Broker) {
             }
         }
         wait(|| going.iter().all(|client| client.state.lock().connection.is_none()), soon()).await;
-        broker.end_all_sessions();
+        broker.end_unstored_sessions();
         wait(|| online(broker).iter().all(has_taken_all), soon()).await;
     }
     wait(|| broker.served.load(Relaxed) == 0, limit).await;

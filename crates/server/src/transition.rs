@@ -38,18 +38,21 @@ impl Broker {
     /// Lets a client in, ending the connection it had. CONNACK is on its way when this returns.
     pub(crate) fn enter(self: &Arc<Self>, mut admission: Admission<'_>) -> (ClientRef, Arc<Connection>) {
         let batch = Batch::begin(self);
+        let group = self.group();
         let client = self.client_of(&admission);
         let mut transition = client.transition.lock();
         if transition.dead {
             // Its session ended between the look-up and the lock.
             drop(transition);
+            drop(group);
             drop(batch);
             return self.enter(admission);
         }
+        let now = self.clock.now();
+        self.tell_fallen(&client, &mut transition, now);
         if let Some(timer) = transition.timer.take() {
             self.timers.cancel(timer);
         }
-        let now = self.clock.now();
         let clean = admission.info.clean_start;
         self.take_over(&client, &mut transition, clean, now);
         let is_over = transition.expires_at.take().is_some_and(|at| at <= now);
@@ -63,6 +66,7 @@ impl Broker {
         admission.info.session_present = present;
         let connection = self.seat(&client, &mut transition, admission, present, now);
         drop(transition);
+        drop(group);
         connection.start_timer(now);
         drop(batch);
         (client, connection)
@@ -87,7 +91,11 @@ impl Broker {
         }
         // The id is kept long: it must not pin the buffer it was read into.
         let id = ByteString::from(&**id);
-        let new = || ClientRef::new(id.clone(), Arc::clone(&self.session_config));
+        let new = || {
+            let client = ClientRef::new(id.clone(), Session::new(Arc::clone(&self.session_config)));
+            client.transition.lock().seq = self.numbers.last_seq(&id);
+            client
+        };
         self.clients.entry(id.clone()).or_insert_with(new).clone()
     }
 
@@ -127,6 +135,7 @@ impl Broker {
         count(Metric::Connected, 1);
         transition.seq += 1;
         transition.last_fact_ms = connection.info.connected_at;
+        self.stage_online(client, &connection.info, transition, connect.will.as_ref());
         self.hooks.observe(&Fact::Connected { client: &connection.info, seq: transition.seq });
         let mut state = client.state.lock();
         let State { session, outbox, .. } = &mut *state;
@@ -136,6 +145,8 @@ impl Broker {
         outbox.push(&answer, connection.info.version);
         packets::count_sent(&answer);
         session.resume(now, outbox);
+        state.stage(self);
+        state.wait_for_store(self, false);
         state.count_sent_late();
         state.touch(client);
         drop(state);
@@ -145,6 +156,7 @@ impl Broker {
     /// The connection's task ends: the client is gone, unless it has another connection by now.
     pub(crate) fn leave(&self, client: &ClientRef, connection: &Arc<Connection>, ending: Ending) {
         let _batch = Batch::begin(self);
+        let _group = self.group();
         let mut transition = client.transition.lock();
         let now = self.clock.now();
         if let Some((_, detached)) = self.detach(client, &mut transition, Some(connection), ending, now) {
@@ -179,6 +191,7 @@ impl Broker {
         };
         detached.expires_at = self.cap_expiry(detached.expires_at, now);
         self.online.fetch_sub(1, Relaxed);
+        self.stage(|stage| stage.go(connection.info.conn_id));
         count(Metric::Disconnected, 1);
         // An undelayed will comes before the fact.
         if let Some(will) = &detached.will {
@@ -201,19 +214,29 @@ impl Broker {
         }
     }
 
-    fn publish_will(&self, will: &Publication, now: Timestamp) {
+    pub(crate) fn publish_will(&self, will: &Publication, now: Timestamp) {
         self.publish(will, None, now, |_| {});
     }
 
     /// An offline client: ends its session if that is due, and otherwise comes back at `next`.
-    fn look_after(&self, client: &ClientRef, transition: &mut Transition, next: Option<Timestamp>, now: Timestamp) {
+    pub(crate) fn look_after(
+        &self,
+        client: &ClientRef,
+        transition: &mut Transition,
+        next: Option<Timestamp>,
+        now: Timestamp,
+    ) {
         if transition.expires_at.is_some_and(|at| at <= now) {
             self.end_session(client, now);
             count(Metric::SessionTerminated, 1);
             transition.has_session = false;
             transition.dead = true;
+            self.forget_seq(&client.id, transition.seq);
             self.clients.remove_if(&client.id, |_, current| current == client);
-        } else if let Some(at) = next {
+            return;
+        }
+        self.stage_session(client, transition);
+        if let Some(at) = next {
             transition.timer = Some(self.timers.insert(at, Timer::Client(Arc::downgrade(&client.0))));
         }
     }
@@ -227,6 +250,7 @@ impl Broker {
             for (filter, _, _) in state.session.subscriptions() {
                 self.router.unsubscribe(filter, client);
             }
+            self.stage_end(&mut state);
             (std::mem::replace(&mut state.session, Session::new(Arc::clone(&self.session_config))), will)
         };
         // Queued messages are dropped without the lock: there may be many.
@@ -240,6 +264,7 @@ impl Broker {
     pub(crate) fn client_is_due(&self, client: Arc<Client>) {
         let client = ClientRef(client);
         let _batch = Batch::begin(self);
+        let _group = self.group();
         let mut transition = client.transition.lock();
         let now = self.clock.now();
         let will = {
@@ -257,14 +282,20 @@ impl Broker {
         self.look_after(&client, &mut transition, next, now);
     }
 
-    /// The broker stops and keeps nothing: every session ends, wills that wait are published.
-    pub(crate) fn end_all_sessions(&self) {
+    /// The broker stops: every session that is not stored ends, wills of theirs that wait are published.
+    pub(crate) fn end_unstored_sessions(&self) {
         let clients: Vec<ClientRef> = self.clients.iter().map(|entry| entry.value().clone()).collect();
         for client in clients {
             let _batch = Batch::begin(self);
+            let _group = self.group();
             let mut transition = client.transition.lock();
             let now = self.clock.now();
-            if !transition.dead && client.state.lock().connection.is_none() {
+            let is_left = {
+                let state = client.state.lock();
+                state.connection.is_none() && state.number == 0
+            };
+            // Of one that fell with an earlier process the next is to tell, if this one has not.
+            if !transition.dead && is_left && transition.fallen.is_none() {
                 transition.expires_at = Some(now);
                 self.look_after(&client, &mut transition, None, now);
             }

@@ -94,6 +94,16 @@ impl Session {
         out.push(&packet, self.connection.version);
     }
 
+    /// The message was not taken and the client is told so by the end of its connection: it may send it again.
+    pub fn withdraw(&mut self, receipt: Receipt) {
+        if let Some(Owed { qos: Qos::ExactlyOnce, packet_id, .. }) = receipt.0
+            && let Some(incoming) = &mut self.incoming
+            && incoming.remove(packet_id)
+        {
+            self.note(Change::Freed(packet_id));
+        }
+    }
+
     pub(crate) fn handle_publish(
         &mut self,
         publish: Publish,

@@ -8,10 +8,13 @@ use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use crate::{Batch, Store, StoreError};
 
 /// How far a journal was when something was staged; it is in the store once [`Journal::is_written`] says so.
-///
-/// The default is where nothing has been staged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position(u64);
+
+impl Position {
+    /// Nothing has been staged.
+    pub const NONE: Self = Self(0);
+}
 
 /// The store can't be written to at the moment. What is staged stays so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -93,6 +96,11 @@ impl Journal {
         write(&mut Stage { batch, next_message });
         *position += 1;
         Position(*position)
+    }
+
+    /// How far it is now.
+    pub fn position(&self) -> Position {
+        Position(self.staged.lock().position)
     }
 
     /// True if everything up to `position` is in the store.

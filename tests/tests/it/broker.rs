@@ -6,6 +6,7 @@ use std::{
 };
 
 use rollcall::config::Config;
+use tempfile::TempDir;
 use tokio::{net::TcpStream, process::Command};
 
 /// Names another broker's command line, `{port}` in it standing for the port.
@@ -20,6 +21,8 @@ pub(crate) fn outside() -> bool {
 pub(crate) struct Broker {
     pub(crate) addr: SocketAddr,
     running: Running,
+    /// Its store.
+    _folder: Option<TempDir>,
 }
 
 enum Running {
@@ -32,7 +35,7 @@ impl Broker {
     pub(crate) async fn start() -> Self {
         match std::env::var(COMMAND) {
             Ok(command) => Self::outside(&command).await,
-            Err(_) => Self::here(Config::default()).await,
+            Err(_) => Self::with(|_| ()).await.expect("Rollcall itself"),
         }
     }
 
@@ -41,16 +44,17 @@ impl Broker {
         if outside() {
             return None;
         }
-        let mut config = Config::default();
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = Config { data_dir: Some(folder.path().to_owned()), ..Config::default() };
         change(&mut config);
-        Some(Self::here(config).await)
+        Some(Self { _folder: Some(folder), ..Self::here(config).await })
     }
 
     async fn here(mut config: Config) -> Self {
         config.mqtt.bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let server = rollcall::start(config).await.expect("a free port and good settings");
         let addr = server.addresses().mqtt.expect("MQTT over TCP is on");
-        Self { addr, running: Running::Here(server) }
+        Self { addr, running: Running::Here(server), _folder: None }
     }
 
     async fn outside(command: &str) -> Self {
@@ -72,7 +76,7 @@ impl Broker {
             assert!(process.try_wait().unwrap().is_none(), "{command} ended at once");
             tokio::task::yield_now().await;
         }
-        Self { addr, running: Running::Outside { _process: process } }
+        Self { addr, running: Running::Outside { _process: process }, _folder: None }
     }
 
     /// Rollcall's handle.

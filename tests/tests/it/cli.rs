@@ -50,14 +50,15 @@ fn binary() -> &'static Path {
     })
 }
 
-fn command(args: &[&str]) -> Command {
+pub(crate) fn command(args: &[&str]) -> Command {
     let mut command = Command::new(binary());
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("ROLLCALL_") {
             command.env_remove(name);
         }
     }
-    command.args(args).stdin(Stdio::null()).kill_on_drop(true);
+    // Flags come before it.
+    command.env("ROLLCALL_DATA_DIR", "memory").args(args).stdin(Stdio::null()).kill_on_drop(true);
     command
 }
 
@@ -66,14 +67,14 @@ async fn output(command: &mut Command) -> Output {
 }
 
 /// A running broker.
-struct Running {
+pub(crate) struct Running {
     child: Child,
     stdout: BufReader<ChildStdout>,
     ready: String,
 }
 
 impl Running {
-    async fn start(command: &mut Command) -> Self {
+    pub(crate) async fn start(command: &mut Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut ready = String::new();
@@ -89,8 +90,19 @@ impl Running {
     }
 
     #[track_caller]
-    fn addr(&self) -> std::net::SocketAddr {
+    pub(crate) fn addr(&self) -> std::net::SocketAddr {
         self.word("mqtt").parse().unwrap()
+    }
+
+    /// Ends it as `kill -9` does, and returns when it is gone.
+    pub(crate) async fn kill(mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    /// Ends it in order, and returns when it is gone.
+    pub(crate) async fn stop(mut self) {
+        self.signal("TERM").await;
+        assert_eq!(self.child.wait().await.unwrap().code(), Some(0));
     }
 
     async fn signal(&self, name: &str) {
@@ -155,7 +167,6 @@ async fn what_is_not_built_yet_is_a_clear_error() {
     }
     check_error(&["--bind", "127.0.0.1:0", "--ws-bind", "127.0.0.1:0"], &["ws"]).await;
     check_error(&["--bind", "127.0.0.1:0", "--admin", "127.0.0.1:0"], &["admin"]).await;
-    check_error(&["--bind", "127.0.0.1:0", "--data-dir", "./data"], &["data_dir"]).await;
     check_error(&["modules", "list"], &["modules"]).await;
     check_error(&["clients", "list"], &["clients"]).await;
 }

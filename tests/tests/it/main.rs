@@ -15,6 +15,8 @@ mod events;
 
 mod cli;
 mod connect;
+mod crash;
+mod crash_presence;
 mod half_packets;
 mod keep_alive;
 mod malformed;

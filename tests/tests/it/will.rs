@@ -272,8 +272,8 @@ async fn a_will_below_sys_is_not_published() {
 
 /// Who subscribes to wills stays until the others have gone, however few messages it takes at once.
 #[tokio::test]
-async fn a_shutdown_publishes_every_will() {
-    let Some(broker) = Broker::with(|_| {}).await else { return };
+async fn a_shutdown_that_keeps_nothing_publishes_every_will() {
+    let Some(broker) = Broker::with(|config| config.data_dir = None).await else { return };
     let few = Connect { properties: [Property::ReceiveMaximum(3)].into(), ..connect(Version::V5, "watcher") };
     let (mut watcher, _) = Client::connect_with(broker.addr, few).await;
     watcher.subscribe("will/#", Qos::AtLeastOnce).await;

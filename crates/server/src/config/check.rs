@@ -1,12 +1,12 @@
 //! From the file form to the checked form.
 
-use std::{collections::BTreeMap, num::NonZeroUsize, path::Path};
+use std::{collections::BTreeMap, num::NonZeroUsize, path::PathBuf};
 
 use mqtt_modules::presence;
 use tracing_subscriber::EnvFilter;
 
 use super::{
-    Auth, Config, Limits, Log, ModuleConfig, Mqtt, Node, Runtime, SessionLimits, Sys,
+    Auth, Config, Durability, Limits, Log, ModuleConfig, Mqtt, Node, Runtime, SessionLimits, Storage, Sys,
     file::{self, File},
     value::MaybeBind,
 };
@@ -36,6 +36,14 @@ impl File {
                 max_queued: self.session.max_queued.get(),
                 max_queued_bytes: self.session.max_queued_bytes.bytes(),
             },
+            data_dir: self.check_data_dir()?,
+            storage: Storage {
+                durability: match self.storage.durability {
+                    Durability::Process => mqtt_storage::Durability::Process,
+                    Durability::Power => mqtt_storage::Durability::Power,
+                },
+            },
+            recovery_grace: self.modules.presence.recovery_grace.0,
             sys: Sys { interval: self.sys.interval.0, heartbeat: self.sys.heartbeat.0, subscribe: self.sys.subscribe },
             log: self.log.check()?,
             modules: BTreeMap::from([("presence".to_owned(), self.modules.presence.check()?)]),
@@ -45,10 +53,6 @@ impl File {
 
     /// Refuses what a later build has.
     fn check_built(&self) -> Result<(), Wrong> {
-        if self.data_dir != "memory" {
-            let dir = Path::new(&self.data_dir);
-            return Err(Wrong::new("data_dir", format!("{dir:?}: this build has no durable storage; use \"memory\"")));
-        }
         if let MaybeBind::On(bind) = self.ws.bind {
             return Err(Wrong::new("ws.bind", format!("\"{}\": this build has no WebSocket; use \"off\"", bind.0)));
         }
@@ -56,6 +60,14 @@ impl File {
             return Err(Wrong::new("admin.bind", format!("\"{}\": this build has no admin port; use \"off\"", bind.0)));
         }
         Ok(())
+    }
+
+    fn check_data_dir(&self) -> Result<Option<PathBuf>, Wrong> {
+        match self.data_dir.as_str() {
+            "memory" => Ok(None),
+            "" => Err(Wrong::new("data_dir", "\"\": wants a folder, or \"memory\"")),
+            folder => Ok(Some(folder.into())),
+        }
     }
 
     fn check_auth(&self) -> Result<Auth, Wrong> {
@@ -143,7 +155,9 @@ impl file::Presence {
         let mut settings =
             serde_json::to_value(self).map_err(|error| Wrong::new("modules.presence", error.to_string()))?;
         if let Some(object) = settings.as_object_mut() {
+            // The broker's, not the module's.
             object.remove("enabled");
+            object.remove("recovery_grace");
         }
         // The module has the last word on its own settings.
         serde_json::from_value::<presence::Settings>(settings.clone())

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    LogFormat, SysSubscribe,
+    Durability, LogFormat, SysSubscribe,
     value::{Bind, Expiry, Int, MaybeBind, Size, Span},
 };
 
@@ -64,6 +64,7 @@ pub(super) struct File {
     pub(super) auth: Auth,
     pub(super) limits: Limits,
     pub(super) session: Session,
+    pub(super) storage: Storage,
     pub(super) sys: Sys,
     pub(super) log: Log,
     pub(super) modules: Modules,
@@ -71,7 +72,7 @@ pub(super) struct File {
 }
 
 /// Every key there is, section by section.
-pub(super) const SECTIONS: [Section; 12] = [
+pub(super) const SECTIONS: [Section; 13] = [
     Section { name: "", about: &[], keys: &[Key { name: "data_dir", about: DATA_DIR }] },
     Node::SECTION,
     Mqtt::SECTION,
@@ -80,6 +81,7 @@ pub(super) const SECTIONS: [Section; 12] = [
     Auth::SECTION,
     Limits::SECTION,
     Session::SECTION,
+    Storage::SECTION,
     Sys::SECTION,
     Log::SECTION,
     Presence::SECTION,
@@ -87,14 +89,14 @@ pub(super) const SECTIONS: [Section; 12] = [
 ];
 
 const DATA_DIR: &[&str] = &[
-    " Where sessions, queues and retained messages are kept. \"memory\" forgets them when the broker ends;",
-    " it is the only choice in this build.",
+    " The folder in which sessions, queues, retained messages and who is online are kept; one broker can use it at a",
+    " time. \"memory\" keeps nothing: what clients were promised and who was online is forgotten when the broker ends.",
 ];
 
 impl Default for File {
     fn default() -> Self {
         Self {
-            data_dir: "memory".to_owned(),
+            data_dir: "data".to_owned(),
             node: Node::default(),
             mqtt: Mqtt::default(),
             ws: Ws::default(),
@@ -102,6 +104,7 @@ impl Default for File {
             auth: Auth::default(),
             limits: Limits::default(),
             session: Session::default(),
+            storage: Storage::default(),
             sys: Sys::default(),
             log: Log::default(),
             modules: Modules::default(),
@@ -205,6 +208,15 @@ section! {
 }
 
 section! {
+    /// How what is in data_dir is written.
+    Storage = "storage" {
+        /// What an acknowledged message survives: "process" (the broker's end, kill -9 included) or "power" (the
+        /// system's end too; each acknowledgement waits for the disk, many share one wait).
+        durability: Durability = Durability::Process,
+    }
+}
+
+section! {
     /// What the broker publishes about itself below $SYS/brokers.
     Sys = "sys" {
         /// Time between two rounds of version, sysdescr, stats and metrics.
@@ -244,6 +256,9 @@ section! {
         missing_username: MissingUsername = MissingUsername::Undefined,
         /// Adds more keys to the events after those of EMQ X; some 200 bytes for each event.
         extended: bool = false,
+        /// After the broker died: how long subscribers have to come back before those who were online and have not
+        /// come back are reported gone.
+        recovery_grace: Span<0> = Span(Duration::from_secs(5)),
     }
 }
 

@@ -214,7 +214,6 @@ fn an_unreadable_file_is_named() {
 
 #[test]
 fn what_is_not_built_is_refused_and_off_is_fine() {
-    fails("data_dir = \"data\"", "r.toml:1: data_dir: \"data\": this build has no durable storage; use \"memory\"");
     fails(
         "[ws]\nbind = \"127.0.0.1:8083\"",
         "r.toml:2: ws.bind: \"127.0.0.1:8083\": this build has no WebSocket; use \"off\"",
@@ -273,7 +272,7 @@ fn printing_tells_what_keys_mean_and_who_set_them() {
         "\nlevel = \"warn\" # r.toml:3\n",
         "\n# anonymous is not set\n",
         "\nmax_packet_size = \"1MiB\"\n",
-        "\ndata_dir = \"memory\"\n",
+        "\ndata_dir = \"data\"\n",
         "\n[modules.presence]\n",
     ] {
         assert!(format!("\n{printed}").contains(line), "{line} in\n{printed}");

@@ -1,0 +1,128 @@
+//! Numbers that are given once only, also over restarts.
+
+use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use foldhash::HashMap;
+use foldhash::fast::RandomState;
+use mqtt_storage::Bounds;
+use parking_lot::Mutex;
+
+use crate::broker::Broker;
+use crate::clock::wall_ms;
+
+/// So many numbers are reserved in the store at once, for each restart skips those that are left.
+const RESERVED: u64 = 1024;
+
+/// Client ids without a session whose last `seq` is remembered exactly. Of others it is only known what it was at most.
+const MAX_FORGOTTEN: usize = 65_536;
+
+/// Numbers that are given once only.
+pub(crate) struct Numbers {
+    /// Grows with every start.
+    pub(crate) epoch: u64,
+    connection: AtomicU64,
+    session: AtomicU64,
+    forgotten: Mutex<Forgotten>,
+    /// What is reserved in the store.
+    bounds: Mutex<Bounds>,
+}
+
+/// How many facts of coming and going there were of clients that left nothing behind.
+#[derive(Default)]
+struct Forgotten {
+    /// No forgotten client had more that is not in `by_client`.
+    floor: u64,
+    /// By the hash of the client id; where two share one, the higher.
+    by_client: HashMap<u64, u64>,
+    hasher: RandomState,
+}
+
+impl Numbers {
+    /// Goes on after what was reserved.
+    pub(crate) fn new(reserved: Bounds) -> Self {
+        let epoch = wall_ms().max(reserved.epoch + 1);
+        Self {
+            epoch,
+            connection: AtomicU64::new(reserved.connection),
+            session: AtomicU64::new(reserved.session),
+            forgotten: Mutex::new(Forgotten { floor: reserved.seq, ..Forgotten::default() }),
+            bounds: Mutex::new(Bounds { epoch, ..reserved }),
+        }
+    }
+
+    /// The `seq` of the last fact about a client that has left nothing behind, or a higher one.
+    pub(crate) fn last_seq(&self, client_id: &str) -> u64 {
+        let forgotten = self.forgotten.lock();
+        let hash = forgotten.hasher.hash_one(client_id);
+        forgotten.by_client.get(&hash).copied().unwrap_or(0).max(forgotten.floor)
+    }
+}
+
+impl Forgotten {
+    fn note(&mut self, client_id: &str, seq: u64) {
+        if self.by_client.len() >= MAX_FORGOTTEN {
+            self.floor = self.by_client.values().copied().fold(self.floor, u64::max);
+            self.by_client.clear();
+        }
+        let hash = self.hasher.hash_one(client_id);
+        let last = self.by_client.entry(hash).or_default();
+        *last = seq.max(*last);
+    }
+}
+
+impl Broker {
+    pub(crate) fn next_connection(&self) -> u64 {
+        let number = self.numbers.connection.fetch_add(1, Relaxed) + 1;
+        self.reserve(|bounds| (&mut bounds.connection, number));
+        number
+    }
+
+    pub(crate) fn next_session(&self) -> u64 {
+        let number = self.numbers.session.fetch_add(1, Relaxed) + 1;
+        self.reserve(|bounds| (&mut bounds.session, number));
+        number
+    }
+
+    /// A client leaves nothing behind but this number.
+    pub(crate) fn forget_seq(&self, client_id: &str, seq: u64) {
+        self.numbers.forgotten.lock().note(client_id, seq);
+        self.reserve(|bounds| (&mut bounds.seq, seq));
+    }
+
+    /// Reserves more, if `number` is not.
+    fn reserve(&self, what: impl FnOnce(&mut Bounds) -> (&mut u64, u64)) {
+        if self.durable.is_none() {
+            return;
+        }
+        let mut bounds = self.numbers.bounds.lock();
+        let (bound, number) = what(&mut bounds);
+        if number > *bound {
+            *bound = number + RESERVED;
+            self.stage(|stage| stage.bounds(&bounds));
+        }
+    }
+
+    /// Notes the epoch, with which a process begins.
+    pub(crate) fn stage_epoch(&self) {
+        let bounds = self.numbers.bounds.lock();
+        self.stage(|stage| stage.bounds(&bounds));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_seq_comes_twice_however_many_clients_are_forgotten() {
+        let numbers = Numbers::new(Bounds { seq: 5, ..Bounds::default() });
+        assert_eq!(numbers.last_seq("a"), 5);
+        numbers.forgotten.lock().note("a", 9);
+        assert_eq!((numbers.last_seq("a"), numbers.last_seq("b")), (9, 5));
+        for n in 0..MAX_FORGOTTEN {
+            numbers.forgotten.lock().note(&n.to_string(), 7);
+        }
+        assert_eq!((numbers.last_seq("a"), numbers.last_seq("b")), (9, 9));
+    }
+}

@@ -1,0 +1,108 @@
+//! A client as the store keeps it.
+
+use mqtt_codec::Will;
+use mqtt_modules::ConnectionInfo;
+use mqtt_storage::{OnlineRecord, SessionRecord, StoreError, WillRecord};
+
+use crate::broker::Broker;
+use crate::client::{Client, ClientRef, State, Transition};
+
+impl Broker {
+    /// The client has come; its session is in the store from now on if it outlives the connection.
+    pub(crate) fn stage_online(
+        &self,
+        client: &ClientRef,
+        info: &ConnectionInfo,
+        transition: &Transition,
+        will: Option<&Will>,
+    ) {
+        if self.durable.is_none() {
+            return;
+        }
+        let mut state = client.state.lock();
+        if state.number == 0 && info.expiry_interval > 0 {
+            state.number = self.next_session();
+            let record = session_record(client, &state, transition);
+            self.stage(|stage| stage.put_session(state.number, &record));
+        }
+        let record = online_record(info, transition.seq, state.number, will);
+        self.stage(|stage| stage.come(info.conn_id, &record));
+    }
+
+    /// The client is away and its session stays.
+    pub(crate) fn stage_session(&self, client: &ClientRef, transition: &Transition) {
+        let state = client.state.lock();
+        if state.number > 0 {
+            let record = session_record(client, &state, transition);
+            self.stage(|stage| stage.put_session(state.number, &record));
+        }
+    }
+
+    /// The session ends, with all it has.
+    pub(crate) fn stage_end(&self, state: &mut State) {
+        let number = std::mem::take(&mut state.number);
+        if number == 0 {
+            return;
+        }
+        state.session.give_up();
+        let changes = state.session.take_changes();
+        self.stage(|stage| {
+            changes.iter().for_each(|change| stage.change(number, change));
+            for (filter, _, _) in state.session.subscriptions() {
+                stage.unsubscribe(number, filter);
+            }
+            stage.remove_session(number);
+        });
+    }
+}
+
+fn session_record(client: &Client, state: &State, transition: &Transition) -> SessionRecord {
+    SessionRecord {
+        client_id: client.id.to_string(),
+        level: state.session.version().level(),
+        session_expiry: state.session.session_expiry(),
+        expires_at: transition.expires_at.map(|at| at.0),
+        will: state.session.will().map(|(will, due)| WillRecord::new(&will, due)),
+        seq: transition.seq,
+        last_fact_ms: transition.last_fact_ms,
+    }
+}
+
+fn online_record(info: &ConnectionInfo, seq: u64, session: u64, will: Option<&Will>) -> OnlineRecord {
+    OnlineRecord {
+        session: (session > 0).then_some(session),
+        client_id: info.client_id.to_string(),
+        username: info.username.as_ref().map(ToString::to_string),
+        level: info.version.level(),
+        peer: info.peer,
+        port: info.port,
+        listener: info.listener.to_string(),
+        keep_alive: info.keep_alive,
+        clean_start: info.clean_start,
+        expiry_interval: info.expiry_interval,
+        connected_at: info.connected_at,
+        session_present: info.session_present,
+        epoch: info.epoch,
+        seq,
+        will: will.map(|will| WillRecord::new(will, None)),
+    }
+}
+
+/// Who it was that the record tells of.
+pub(crate) fn connection_info(number: u64, record: &OnlineRecord) -> Result<ConnectionInfo, StoreError> {
+    Ok(ConnectionInfo {
+        client_id: record.client_id.as_str().into(),
+        username: record.username.as_deref().map(Into::into),
+        version: record.version()?,
+        peer: record.peer,
+        port: record.port,
+        listener: record.listener.as_str().into(),
+        keep_alive: record.keep_alive,
+        clean_start: record.clean_start,
+        expiry_interval: record.expiry_interval,
+        connected_at: record.connected_at,
+        session_present: record.session_present,
+        epoch: record.epoch,
+        conn_id: number,
+    })
+}

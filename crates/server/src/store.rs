@@ -1,0 +1,151 @@
+//! Opens the store, keeps it alive, and tells when it fails.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mqtt_codec::{Message, Properties, Property, Qos, Topic};
+use mqtt_modules::{Host, MemoryStates, States};
+use mqtt_storage::{Disk, Durability, Journal, Loaded, Store, StoreError};
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::broker::Broker;
+use crate::clock::wall_ms;
+use crate::config::Config;
+use crate::durable::Durable;
+
+/// How often the store is told that the broker lives. So exact is `disconnected_at` after the broker died.
+const ALIVE_EVERY: Duration = Duration::from_secs(1);
+
+/// EMQ X's `name` of the alarm.
+const ALARM: &str = "store_failing";
+
+/// The broker, with its store if it is to have one, and what is in that.
+pub(crate) fn open(config: Config) -> Result<(Arc<Broker>, Loaded), StoreError> {
+    let Some(folder) = config.data_dir.clone() else {
+        let loaded = Loaded::default();
+        return Ok((Arc::new(Broker::new(config, None, loaded.bounds)), loaded));
+    };
+    let started = Instant::now();
+    let durability = config.storage.durability;
+    let store: Arc<dyn Store> = Arc::new(Disk::open(&folder, durability)?);
+    let loaded = Loaded::read(&*store)?;
+    tracing::info!(
+        folder = %folder.display(),
+        milliseconds = started.elapsed().as_millis() as u64,
+        sessions = loaded.sessions.len(),
+        messages = loaded.sessions.iter().map(|session| session.kept.deliveries.len()).sum::<usize>(),
+        retained = loaded.retained.len(),
+        fallen = loaded.online.len(),
+        "store opened",
+    );
+    let journal = Journal::new(store, loaded.last_message);
+    // Only where there are other threads that can take over what else waits for this one.
+    let has_others = Handle::try_current().is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread);
+    let durable = Durable::new(journal, durability == Durability::Power && has_others);
+    let broker = Arc::new(Broker::new(config, Some(durable), loaded.bounds));
+    broker.stage_epoch();
+    retry(&broker)?;
+    Ok((broker, loaded))
+}
+
+/// Writes what waits.
+fn retry(broker: &Broker) -> Result<(), StoreError> {
+    broker.durable.as_ref().map_or(Ok(()), |durable| durable.journal.retry())
+}
+
+/// The broker ends: what has not been written by now is.
+pub(crate) fn finish(broker: &Broker) {
+    if let Err(error) = retry(broker) {
+        tracing::error!(%error, "the last changes could not be stored");
+    }
+}
+
+/// Tells the store that the broker lives, and finds out whether the store does.
+pub(crate) async fn keep_alive(broker: Arc<Broker>) {
+    let Some(durable) = &broker.durable else { return };
+    let mut every = interval(ALIVE_EVERY);
+    every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut failing_since = None;
+    loop {
+        every.tick().await;
+        broker.stage(|stage| stage.alive(wall_ms()));
+        let written = if durable.is_slow { tokio::task::block_in_place(|| retry(&broker)) } else { retry(&broker) };
+        match (written, failing_since) {
+            (Err(error), None) => {
+                failing_since = Some(wall_ms());
+                raise_alarm(&broker, "activate", &error.to_string(), wall_ms(), None);
+            }
+            (Ok(()), Some(since)) => {
+                failing_since = None;
+                raise_alarm(&broker, "deactivate", "", since, Some(wall_ms()));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// As EMQ X tells alarms; its times are in microseconds.
+fn raise_alarm(broker: &Broker, what: &str, why: &str, since: u64, until: Option<u64>) {
+    let payload = json!({
+        "name": ALARM,
+        "details": { "why": why },
+        "message": "the store can't be written to: QoS 1 and 2 messages are refused",
+        "activate_at": since * 1000,
+        "deactivate_at": until.map_or_else(|| json!("infinity"), |until| json!(until * 1000)),
+        "activated": until.is_none(),
+    });
+    let Ok(topic) = Topic::new(format!("$SYS/brokers/{}/alarms/{what}", broker.config.node.name)) else { return };
+    let properties = Properties::from([Property::ContentType("application/json".into())]);
+    let payload = payload.to_string().into();
+    Host::publish(broker, Message { topic, payload, qos: Qos::AtMostOnce, retain: false, properties });
+}
+
+/// What is stored of a module.
+#[derive(Serialize, Deserialize)]
+struct ModuleState {
+    wanted: bool,
+}
+
+/// Keeps the wanted states of modules in the store.
+struct StoredStates {
+    broker: Arc<Broker>,
+    wanted: Mutex<HashMap<String, bool>>,
+}
+
+pub(crate) fn module_states(broker: &Arc<Broker>, stored: &BTreeMap<String, Vec<u8>>) -> Arc<dyn States> {
+    if broker.durable.is_none() {
+        return Arc::new(MemoryStates::default());
+    }
+    let mut wanted = HashMap::new();
+    for (name, state) in stored {
+        match serde_json::from_slice::<ModuleState>(state) {
+            Ok(state) => drop(wanted.insert(name.clone(), state.wanted)),
+            Err(error) => tracing::error!(module = name, %error, "its stored state can't be read; its default holds"),
+        }
+    }
+    Arc::new(StoredStates { broker: Arc::clone(broker), wanted: Mutex::new(wanted) })
+}
+
+impl States for StoredStates {
+    fn wanted(&self, name: &str) -> Option<bool> {
+        self.wanted.lock().get(name).copied()
+    }
+
+    fn keep(&self, name: &str, on: bool) -> io::Result<()> {
+        let mut wanted = self.wanted.lock();
+        if wanted.get(name) == Some(&on) {
+            return Ok(());
+        }
+        let state = serde_json::to_vec(&ModuleState { wanted: on })?;
+        self.broker.stage(|stage| stage.module(name, &state));
+        retry(&self.broker).map_err(io::Error::other)?;
+        wanted.insert(name.to_owned(), on);
+        Ok(())
+    }
+}
