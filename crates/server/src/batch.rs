@@ -17,6 +17,9 @@ const MAX_TOUCHED: usize = 4096;
 /// So many bytes are taken in and delivered before those who are touched are flushed.
 const MAX_TRAFFIC: usize = 8 << 20;
 
+/// A fan-out is cut into pieces of so many clients, where there are workers to share them.
+const FLUSHED_TOGETHER: usize = 256;
+
 /// Spare output buffers of a thread; the session bounds the size of each.
 const MAX_BUFFERS: usize = 256;
 
@@ -68,7 +71,7 @@ impl<'a> Batch<'a> {
         });
         if is_much {
             self.commit();
-            flush_touched();
+            flush_touched(self.broker);
             self.broker.memory.note(SCRATCH.with(|scratch| scratch.traffic.take()));
         }
     }
@@ -90,7 +93,7 @@ impl Drop for Batch<'_> {
         let outermost = SCRATCH.with(|scratch| scratch.depth.get() == 1);
         if outermost {
             self.commit();
-            flush_touched();
+            flush_touched(self.broker);
             SCRATCH.with(|scratch| {
                 scratch.tally.add_to(&self.broker.metrics);
                 self.broker.memory.note(scratch.traffic.take());
@@ -152,11 +155,18 @@ pub(crate) fn with_matches<R>(use_it: impl FnOnce(&mut Matches<ClientRef>) -> R)
     result
 }
 
-fn flush_touched() {
+fn flush_touched(broker: &Broker) {
     loop {
         let mut touched = SCRATCH.with(|scratch| scratch.touched.take());
         if touched.is_empty() {
             return;
+        }
+        if let Some(workers) = &broker.workers {
+            // What is delivered meanwhile joins what waits in each outbox, so its order stays.
+            while touched.len() >= 2 * FLUSHED_TOGETHER {
+                let clients = touched.split_off(touched.len() - FLUSHED_TOGETHER);
+                workers.spawn(async move { clients.iter().for_each(ClientRef::flush) });
+            }
         }
         for client in touched.drain(..) {
             client.flush();

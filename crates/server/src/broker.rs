@@ -10,6 +10,7 @@ use mqtt_modules::{Hooks, Host};
 use mqtt_router::{Limits, Match, Matches, Retained, Router};
 use mqtt_session::{Delivered, DeliveryOptions, DropReason, Fanout, Publication, Timestamp};
 use mqtt_storage::Bounds;
+use tokio::runtime::Handle;
 
 use crate::batch::{self, Batch, count};
 use crate::client::ClientRef;
@@ -20,6 +21,9 @@ use crate::memory::Memory;
 use crate::metrics::{Metric, Metrics};
 use crate::numbers::Numbers;
 use crate::timers::Timers;
+
+/// With fewer worker threads than this, cutting a fan-out in pieces costs more than it gains.
+const MANY_WORKERS: usize = 4;
 
 /// Lock-sharded by client id.
 pub(crate) type Clients = DashMap<ByteString, ClientRef, foldhash::fast::RandomState>;
@@ -47,6 +51,8 @@ pub(crate) struct Broker {
     /// Nobody comes in any more.
     pub(crate) stopping: AtomicBool,
     pub(crate) numbers: Numbers,
+    /// Where a long fan-out may be flushed by several; `None`: there are too few.
+    pub(crate) workers: Option<Handle>,
     /// `None`: nothing outlives the process.
     pub(crate) durable: Option<Durable>,
 }
@@ -82,6 +88,7 @@ impl Broker {
             online: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
             numbers: Numbers::new(reserved),
+            workers: Handle::try_current().ok().filter(|runtime| runtime.metrics().num_workers() >= MANY_WORKERS),
             durable,
             config,
         }

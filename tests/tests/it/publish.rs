@@ -265,3 +265,24 @@ async fn a_publisher_is_answered_before_it_gets_its_own_message() {
         assert_eq!(client.take_text().await, "2");
     }
 }
+
+/// More receivers than one worker flushes alone: each gets all messages, in order.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_long_fan_out_keeps_its_order() {
+    let Some(broker) = Broker::with(|_| {}).await else { return };
+    let mut readers = Vec::new();
+    for n in 0..600 {
+        let mut reader = Client::connect(broker.addr, Version::V3_1_1, &format!("r{n}")).await;
+        reader.subscribe("fan", Qos::AtMostOnce).await;
+        readers.push(reader);
+    }
+    let mut publisher = Client::connect(broker.addr, Version::V3_1_1, "publisher").await;
+    for n in 0..50 {
+        publisher.send_publish(message("fan", n.to_string(), Qos::AtMostOnce)).await;
+    }
+    for reader in &mut readers {
+        for n in 0..50 {
+            assert_eq!(reader.take_text().await, n.to_string());
+        }
+    }
+}
