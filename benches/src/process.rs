@@ -16,6 +16,12 @@ pub fn cpu_ns(pid: u32) -> Result<u64> {
     Ok(total)
 }
 
+/// CPU time of the thread that asks, in nanoseconds.
+pub fn thread_cpu_ns() -> Result<u64> {
+    let line = fs::read_to_string("/proc/thread-self/schedstat")?;
+    Ok(line.split(' ').next().context("an empty schedstat")?.parse()?)
+}
+
 /// Resident memory in bytes.
 pub fn resident(pid: u32) -> Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;

@@ -1,10 +1,15 @@
-//! `cargo xtask bench`: criterion for the parts, then the load driver on rollcall and on Debian's mosquitto in turn.
+//! `cargo xtask bench`: criterion for the parts, the load driver on rollcall and on Debian's mosquitto in turn, and the
+//! run with a million sessions.
+
+mod scale;
+mod slow;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
+use self::slow::Slow;
 use crate::broker::{Broker, build};
 use crate::shell::{cargo, command, output, run as run_command, target};
 
@@ -13,6 +18,16 @@ const ALONE: &str = "presence";
 
 /// Enough to see a change of a tenth, and the whole in a minute or two.
 const CRITERION: &[&str] = &["--warm-up-time", "0.3", "--measurement-time", "0.6", "--sample-size", "20"];
+
+/// Not of the load driver's.
+const SCALE: &str = "scale";
+
+/// All outcomes, for `--json`.
+#[derive(Serialize)]
+struct Report<'a> {
+    cases: &'a [Case],
+    scale: &'a [scale::Size],
+}
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -38,6 +53,7 @@ struct Outcome {
     driver_us: f64,
     median: Option<f64>,
     faults: Option<Faults>,
+    slow: Option<Slow>,
 }
 
 /// What was wrong with presence events.
@@ -72,16 +88,20 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     for number in 1..=args.runs {
         for case in &mut cases {
             println!("run {number} of {}: {}", args.runs, case.name);
-            let broker = Broker::rollcall(&rollcall, &[])?;
+            let broker = Broker::rollcall(&rollcall, settings(&case.name))?;
             case.rollcall.push(measure(&load, &case.name, broker)?);
             if case.name != ALONE {
                 case.mosquitto.push(measure(&load, &case.name, Broker::mosquitto()?)?);
             }
         }
     }
+    let is_scaled = args.cases.is_empty() || args.cases.iter().any(|case| case == SCALE);
+    let sizes = if is_scaled { scale::run(args.runs)? } else { Vec::new() };
     print(&cases);
+    slow::print(&cases);
+    scale::print(&sizes);
     if let Some(file) = &args.json {
-        std::fs::write(file, serde_json::to_vec_pretty(&cases)?)
+        std::fs::write(file, serde_json::to_vec_pretty(&Report { cases: &cases, scale: &sizes })?)
             .with_context(|| format!("cannot write {}", file.display()))?;
     }
     let faults = cases.iter().map(|case| all_faults(&case.rollcall)).sum::<usize>();
@@ -100,14 +120,24 @@ fn chosen(load: &Path, names: &[String]) -> Result<Vec<Case>> {
         };
         cases.push(Case { name, unit, what, rollcall: Vec::new(), mosquitto: Vec::new() });
     }
-    if let Some(unknown) = names.iter().find(|name| cases.iter().all(|case| case.name != **name)) {
-        let known: Vec<_> = cases.iter().map(|case| case.name.as_str()).collect();
+    let mut known: Vec<_> = cases.iter().map(|case| case.name.as_str()).collect();
+    known.push(SCALE);
+    if let Some(unknown) = names.iter().find(|name| !known.contains(&name.as_str())) {
         bail!("no case is called {unknown}; there are {}", known.join(", "));
     }
     if !names.is_empty() {
         cases.retain(|case| names.contains(&case.name));
     }
     Ok(cases)
+}
+
+/// What rollcall is told for a case beyond its defaults.
+fn settings(case: &str) -> &'static [&'static str] {
+    match case {
+        // A run is not to wait for 30 seconds.
+        "slow" => &["--set", "limits.slow_consumer_timeout=8s"],
+        _ => &[],
+    }
 }
 
 fn measure(load: &Path, case: &str, broker: Broker) -> Result<Outcome> {
@@ -125,6 +155,9 @@ fn measure(load: &Path, case: &str, broker: Broker) -> Result<Outcome> {
 
 /// A table for people, which is also Markdown.
 fn print(cases: &[Case]) {
+    if cases.is_empty() {
+        return;
+    }
     println!("\n{}\n", machine());
     println!("| case | | unit | rollcall | mosquitto | ratio | rollcall/s | mosquitto/s | driver |");
     println!("| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |");
@@ -175,7 +208,7 @@ fn number(value: Option<f64>) -> String {
 }
 
 /// The median of what there is; nothing counts nothing.
-fn median(outcomes: &[Outcome], of: impl Fn(&Outcome) -> Option<f64>) -> Option<f64> {
+fn median<T>(outcomes: &[T], of: impl Fn(&T) -> Option<f64>) -> Option<f64> {
     let mut values: Vec<f64> = outcomes.iter().filter_map(of).filter(|value| *value != 0.0).collect();
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied()

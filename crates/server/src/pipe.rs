@@ -37,8 +37,8 @@ struct Lane {
 }
 
 impl Pipe {
-    /// The two ends.
-    pub(crate) fn pair() -> (Self, Self) {
+    /// The two ends of a connection.
+    pub fn pair() -> (Self, Self) {
         let lanes = Arc::<[Mutex<Lane>; 2]>::default();
         (Self { lanes: Arc::clone(&lanes), out: 0 }, Self { lanes, out: 1 })
     }
