@@ -12,8 +12,8 @@ use crate::peer::Peer;
 use crate::process::{Meter, resident};
 use crate::wire::{Seen, Template, connect, subscribe};
 
-/// Idle connections opened: so many because an allocator may take memory in huge pages, 2 MiB at a time.
-const IDLE: usize = 15_000;
+/// Idle connections opened: so many that 2 MiB more or less is little, and not right after tables have doubled.
+const IDLE: usize = 10_000;
 /// Clients that hold filters.
 const HOLDERS: usize = 100;
 /// Filters in one SUBSCRIBE.
