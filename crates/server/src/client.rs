@@ -90,12 +90,12 @@ impl State {
 
     /// What was just put into the outbox tells of something that this batch has staged, if it has; `owes` says that it
     /// is the answer to the client's own doing.
-    pub(crate) fn wait_for_store(&mut self, broker: &Broker, owes: bool) {
-        let mut position = batch::staged();
-        if owes && broker.is_failing() {
-            // It may be about what an earlier batch has staged, and could not commit.
-            position = position.max(broker.staged());
-        }
+    pub(crate) fn wait_for_store(&mut self, owes: bool) {
+        self.wait_for(batch::staged(), owes);
+    }
+
+    /// What was just put into the outbox tells of what is staged up to `position`.
+    pub(crate) fn wait_for(&mut self, position: Position, owes: bool) {
         if position > Position::NONE {
             self.needs.position = self.needs.position.max(position);
             self.needs.owes |= owes;
@@ -189,7 +189,7 @@ impl ClientRef {
         state.stage(broker);
         match delivered {
             Delivered::Sent => {
-                state.wait_for_store(broker, false);
+                state.wait_for_store(false);
                 state.touch(self);
             }
             Delivered::Dropped(DropReason::QueueFull) => self.warn_of_full_queue(&state.session),
@@ -275,7 +275,7 @@ impl ClientRef {
             if outbox.is_empty() && session.has_backlog() {
                 session.pump(connection.now(), outbox);
                 state.stage(broker);
-                state.wait_for_store(broker, false);
+                state.wait_for_store(false);
                 state.count_sent_late();
             }
         }

@@ -32,9 +32,14 @@ pub(crate) fn handle(seat: &Seat, packet: Packet, now: Timestamp) -> Result<(), 
                 return Err(superseded(seat));
             }
             let state = &mut *state;
+            let is_owed = matches!(packet, Packet::Publish(_) | Packet::PubRel(_));
             let event = state.session.handle_packet(packet, now, &mut state.outbox);
             state.stage(seat.broker());
-            state.wait_for_store(seat.broker(), true);
+            state.wait_for_store(is_owed);
+            if is_owed && matches!(event, Ok(Event::Nothing)) && seat.broker().is_failing() {
+                // The answer may be about what an earlier batch has staged and could not commit.
+                state.wait_for(seat.broker().staged(), true);
+            }
             state.count_sent_late();
             state.touch(&seat.client);
             event.map_err(|violation| {
@@ -91,7 +96,7 @@ fn publish(seat: &Seat, mut publication: Publication, receipt: Receipt, now: Tim
         // The answer is in the outbox; it may leave with all that was staged on the way.
         let mut state = client.state.lock();
         state.held = false;
-        state.wait_for_store(broker, true);
+        state.wait_for_store(true);
         state.touch(client);
     }
     answered
@@ -118,7 +123,10 @@ fn acknowledge(seat: &Seat, receipt: Receipt, reason: ReasonCode) -> Result<(), 
     let state = &mut *state;
     state.session.acknowledge(receipt, reason, &mut state.outbox);
     state.stage(seat.broker());
-    state.wait_for_store(seat.broker(), true);
+    // A refusal promises nothing.
+    if !reason.is_error() {
+        state.wait_for_store(true);
+    }
     state.touch(&seat.client);
     Ok(())
 }
@@ -260,7 +268,7 @@ fn push(seat: &Seat, packet: &Packet) -> Result<(), Ending> {
         return Err(Ending::refused(ReasonCode::PacketTooLarge));
     }
     state.push(packet);
-    state.wait_for_store(seat.broker(), true);
+    state.wait_for_store(true);
     state.touch(&seat.client);
     count_sent(packet);
     Ok(())

@@ -182,5 +182,7 @@ pub(crate) async fn tell(broker: Arc<Broker>, fallen: Vec<ClientRef>, grace: Dur
     tokio::time::sleep(grace).await;
     let clients = fallen.len();
     broker.tell_all_fallen(fallen).await;
-    tracing::info!(clients, "those who were online before the last end are reported gone");
+    if clients > 0 {
+        tracing::info!(clients, "those who were online before the last end are reported gone");
+    }
 }

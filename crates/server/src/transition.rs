@@ -146,7 +146,7 @@ impl Broker {
         packets::count_sent(&answer);
         session.resume(now, outbox);
         state.stage(self);
-        state.wait_for_store(self, false);
+        state.wait_for_store(false);
         state.count_sent_late();
         state.touch(client);
         drop(state);

@@ -62,6 +62,24 @@ pub(crate) fn command(args: &[&str]) -> Command {
     command
 }
 
+/// The same, but no file can become longer than `blocks` of 512 bytes, until [`Running::lift_limit`].
+pub(crate) fn command_with_short_files(blocks: u32, args: &[&str]) -> Command {
+    // An ignored signal stays ignored, so a file that is too long is an error like a full disk and not the end.
+    let script = format!("trap '' XFSZ; ulimit -S -f {blocks}; exec \"$0\" \"$@\"");
+    let plain = command(args);
+    let plain = plain.as_std();
+    let mut command = Command::new("sh");
+    command.args(["-c", &script]).arg(plain.get_program()).args(plain.get_args());
+    for (name, value) in plain.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command.stdin(Stdio::null()).kill_on_drop(true);
+    command
+}
+
 async fn output(command: &mut Command) -> Output {
     command.output().await.unwrap()
 }
@@ -92,6 +110,13 @@ impl Running {
     #[track_caller]
     pub(crate) fn addr(&self) -> std::net::SocketAddr {
         self.word("mqtt").parse().unwrap()
+    }
+
+    /// See [`command_with_short_files`].
+    pub(crate) async fn lift_limit(&self) {
+        let pid = self.child.id().expect("it runs").to_string();
+        let status = Command::new("prlimit").args(["--pid", &pid, "--fsize=unlimited"]).status().await;
+        assert!(status.unwrap().success());
     }
 
     /// Ends it as `kill -9` does, and returns when it is gone.

@@ -4,7 +4,7 @@ use mqtt_codec::{Ack, Connect, Packet, Publish, Qos, ReasonCode, Version, Will};
 use tempfile::TempDir;
 
 use crate::broker::outside;
-use crate::cli::{Running, command};
+use crate::cli::{Running, command, command_with_short_files};
 use crate::client::{Client, connect, id, keeping, message, retained};
 
 const KEEPERS: [Version; 2] = [Version::V3_1_1, Version::V5];
@@ -328,4 +328,63 @@ async fn messages_are_kept_for_power_too() {
     for n in 0..10 {
         assert_eq!(away.take_text().await, n.to_string());
     }
+}
+
+/// Nothing is promised that can't be kept, all else goes on, and it heals.
+#[tokio::test]
+async fn a_full_disk_is_told_and_loses_nothing() {
+    if outside() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let flags = ["--bind", "127.0.0.1:0", "--data-dir", folder.path().to_str().unwrap()];
+    let running = Running::start(&mut command_with_short_files(256, &flags)).await;
+    let addr = running.addr();
+    let (mut away, _) = Client::connect_with(addr, keeping(Version::V5, "away")).await;
+    away.subscribe("a", Qos::AtLeastOnce).await;
+    away.leave().await;
+    let mut watcher = Client::connect(addr, Version::V5, "watcher").await;
+    for filter in ["$SYS/brokers/+/alarms/#", "live", "$SYS/brokers/+/clients/late/connected"] {
+        watcher.subscribe(filter, Qos::AtMostOnce).await;
+    }
+
+    let mut accepted = 0;
+    let mut old = Client::connect(addr, Version::V3_1_1, "old").await;
+    'full: for n in 0.. {
+        let text = format!("{n:04}{}", "x".repeat(4000));
+        let packet_id = old.send_publish(message("a", text, Qos::AtLeastOnce)).await;
+        loop {
+            match old.receive_or_end().await {
+                Some(Packet::PubAck(ack)) if Some(ack.packet_id) == packet_id => break,
+                Some(_) => {}
+                // Before MQTT 5 it can only be closed.
+                None => break 'full,
+            }
+        }
+        accepted = n + 1;
+    }
+    assert!(accepted > 0);
+    let topic_of = |publish: &Publish| publish.topic.as_ref().unwrap().to_string();
+    assert!(topic_of(&watcher.take().await).ends_with("/alarms/activate"));
+
+    let mut late = Client::connect(addr, Version::V5, "late").await;
+    assert!(topic_of(&watcher.take().await).ends_with("/clients/late/connected"));
+    for qos in [Qos::AtLeastOnce, Qos::ExactlyOnce] {
+        assert_eq!(late.publish(message("a", "refused", qos)).await, ReasonCode::QuotaExceeded);
+    }
+    late.send_publish(message("live", "goes on", Qos::AtMostOnce)).await;
+    assert_eq!(watcher.take_text().await, "goes on");
+
+    running.lift_limit().await;
+    assert!(topic_of(&watcher.take().await).ends_with("/alarms/deactivate"));
+    assert_eq!(late.publish(message("a", "last", Qos::ExactlyOnce)).await, ReasonCode::Success);
+
+    running.kill().await;
+    let home = Home { running: start(&folder, &[]).await, folder, more: Vec::new() };
+    let mut away = come_back(&home, Version::V5, "away").await;
+    for n in 0..accepted {
+        assert_eq!(away.take_text().await[..4], format!("{n:04}"));
+    }
+    // The one that was not answered may be there too.
+    while away.take_text().await != "last" {}
 }
