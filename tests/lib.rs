@@ -2,3 +2,5 @@
 //!
 //! `ROLLCALL_TEST_COMMAND="mosquitto -p {port}"` runs what is not Rollcall's own against another broker, to check the tests
 //! themselves. `ROLLCALL_STORM=20000` makes the storm larger.
+//!
+//! `tests/crash` is a program that `cargo xtask crash` runs: it kills the broker again and again.
