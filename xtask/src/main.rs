@@ -1,9 +1,10 @@
-//! The project's chores: `cargo xtask ci` and `cargo xtask bench`.
+//! The project's chores: `cargo xtask ci`, `cargo xtask bench` and `cargo xtask crash`.
 #![expect(clippy::print_stdout, reason = "a command line program talks to its terminal")]
 
 mod bench;
 mod broker;
 mod ci;
+mod crash;
 mod shell;
 
 use std::process::ExitCode;
@@ -23,12 +24,15 @@ enum Command {
     Ci(ci::Args),
     /// Measures rollcall beside Debian's mosquitto
     Bench(bench::Args),
+    /// Kills the broker again and again, and looks what became of its promises
+    Crash(crash::Args),
 }
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Ci(args) => ci::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Crash(args) => crash::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

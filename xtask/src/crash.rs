@@ -1,0 +1,42 @@
+//! `cargo xtask crash`: kills the release binary again and again, and looks what became of its promises.
+
+use anyhow::{Result, bail};
+
+use crate::broker::build;
+use crate::shell::{cargo, command, run as run_command, target};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// How often the broker is killed
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    rounds: u32,
+    /// Repeats the choices of an earlier run, though not its timing
+    #[arg(long)]
+    seed: Option<u64>,
+    /// More settings of the broker (may be repeated)
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+}
+
+impl Args {
+    pub(crate) const fn new(rounds: u32) -> Self {
+        Self { rounds, seed: None, settings: Vec::new() }
+    }
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    if args.rounds == 0 {
+        bail!("--rounds 0 shows nothing");
+    }
+    let program = build()?;
+    run_command(cargo().args(["build", "--release", "--package", "tests", "--bin", "crash"]))?;
+    let mut crash = command(target().join("release/crash"));
+    crash.arg("--program").arg(program).args(["--rounds", &args.rounds.to_string()]);
+    if let Some(seed) = args.seed {
+        crash.args(["--seed", &seed.to_string()]);
+    }
+    for setting in &args.settings {
+        crash.args(["--set", setting]);
+    }
+    run_command(&mut crash)
+}
