@@ -15,7 +15,8 @@
 //! newest segment is appended to. One `write` makes a batch be there as a whole; with [`Durability::Power`] a sync
 //! follows. What does not check at the end of the newest segment is a write that was not finished and is cut off; a
 //! new segment is only begun when the one before it is whole, so anywhere else, or with a frame behind it, it is
-//! damage and nothing is opened ([`StoreError::Damaged`]).
+//! damage and nothing is opened ([`StoreError::Damaged`]): unless the system has ended since and nobody was promised
+//! more, see `reboot.rs`.
 //!
 //! A write that fails leaves everything as it was and can be tried again.
 //!
@@ -30,6 +31,7 @@ mod compact;
 mod frame;
 mod index;
 mod log;
+mod reboot;
 mod replay;
 mod segment;
 mod values;
@@ -54,7 +56,7 @@ use log::Log;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Durability {
     /// .. the end of the process, however it ends: it is with the system. When the system ends without having
-    /// written it, the last moments are lost, and the log can be damaged.
+    /// written it, the last moments are lost.
     #[default]
     Process,
     /// .. also a loss of power: it is on the disk. Each write waits for that.
@@ -68,7 +70,7 @@ pub struct Opened {
     pub records: u64,
     /// Bytes of all files.
     pub bytes: u64,
-    /// Bytes of an unfinished write that were cut off.
+    /// Bytes that were cut off: of an unfinished write, or of what the system had not written when it ended.
     pub cut: u64,
 }
 

@@ -5,19 +5,21 @@ use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use super::log::{Count, Log, create, sync_folder};
+use super::reboot;
 use super::segment::{self, Next, Segment, at_path};
 use super::{Durability, Limits, Opened};
 use crate::StoreError;
 
 impl Log {
     pub(super) fn open(folder: PathBuf, durability: Durability, limits: Limits) -> Result<(Self, Opened), StoreError> {
-        let lock = lock(&folder, durability)?;
+        let mut lock = lock(&folder, durability)?;
+        let lost = reboot::settle(&folder, &mut lock, durability)?;
         let numbers = segment::numbers(&folder).map_err(|error| at_path(&folder, &error))?;
         if let Some(gap) = numbers.windows(2).find(|pair| pair[0] + 1 != pair[1]) {
             return Err(StoreError::Damaged { file: segment::path(&folder, gap[0] + 1), offset: 0 });
         }
         let newest = numbers.last().copied().unwrap_or(1);
-        let mut cut = 0;
+        let mut cut = lost;
         let path = segment::path(&folder, newest);
         let left = if numbers.is_empty() { None } else { Segment::open(&path, true)? };
         let (file, salt) = match &left {
@@ -49,8 +51,9 @@ impl Log {
         match left {
             Some(mut segment) => {
                 log.replay(newest, &mut segment, &path)?;
-                cut = segment.len - segment.at();
-                if cut > 0 {
+                let torn = segment.len - segment.at();
+                cut += torn;
+                if torn > 0 {
                     log.cut(&mut segment, &path)?;
                 }
             }
@@ -105,7 +108,7 @@ fn lock(folder: &Path, durability: Durability) -> Result<File, StoreError> {
         }
     }
     let path = folder.join("lock");
-    let opened = File::options().write(true).create(true).truncate(false).open(&path);
+    let opened = File::options().read(true).write(true).create(true).truncate(false).open(&path);
     let lock = opened.map_err(|error| at_path(&path, &error))?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),

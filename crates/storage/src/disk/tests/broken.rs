@@ -106,6 +106,41 @@ fn a_tail_in_an_older_segment_is_damage() {
     assert_eq!(damaged(folder.path()).1, 0);
 }
 
+/// After the system ended, what it had not written may be missing anywhere.
+#[test]
+fn what_the_system_did_not_write_is_put_aside() {
+    let Written { folder, states, ends, .. } = written();
+    let all = files(folder.path());
+    for (number, original) in all.iter().enumerate() {
+        let len = fs::metadata(original).unwrap().len() as usize;
+        for hole in [0].into_iter().chain((segment::HEAD..len).step_by(7)) {
+            let copy = copy(folder.path());
+            let path = copy.path().join(original.file_name().unwrap());
+            let mut bytes = fs::read(&path).unwrap();
+            let end = (hole + 40).min(bytes.len());
+            match hole {
+                0 => bytes[..end].fill(0),
+                _ => bytes[hole..end].iter_mut().for_each(|byte| *byte = !*byte),
+            }
+            fs::write(&path, &bytes).unwrap();
+            fs::write(copy.path().join("lock"), "another-boot process\n").unwrap();
+
+            let (shared, opened) = open(copy.path()).unwrap();
+            let is_whole = |(file, end): &&(PathBuf, u64)| {
+                let place = all.iter().position(|path| path == file).unwrap();
+                place < number || place == number && *end <= hole as u64
+            };
+            let there = ends.iter().filter(is_whole).count().saturating_sub(1);
+            assert_eq!(records(&shared), states[there], "hole at {hole} of segment {number}");
+            assert!(opened.cut > 0);
+            drop(shared);
+            // Nothing of it comes back.
+            let (shared, opened) = open(copy.path()).unwrap();
+            assert_eq!((records(&shared), opened.cut), (states[there].clone(), 0));
+        }
+    }
+}
+
 #[test]
 fn a_missing_segment_is_damage() {
     let Written { folder, batches, .. } = written();
