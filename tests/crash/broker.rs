@@ -25,18 +25,8 @@ impl Broker {
     /// Starts `program` on `home/data`, port 0; what it logs goes to `home/broker-NUMBER.log`.
     pub(crate) fn start(program: &Path, home: &Path, number: u32, settings: &[String]) -> Result<Self> {
         let started = Instant::now();
-        let mut command = Command::new(program);
-        command
-            .args(["--bind", "127.0.0.1:0", "--ws-bind", "off", "--admin", "off", "--data-dir"])
-            .arg(home.join("data"));
-        for setting in settings {
-            command.args(["--set", setting]);
-        }
-        let log = File::create(home.join(format!("broker-{number}.log")))?;
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn()?;
-        let stdout = child.stdout.take().context("stdout is piped")?;
-        // From here on an early return kills the child.
-        let mut broker = Self { child, addr: ([127, 0, 0, 1], 0).into(), opened: Duration::ZERO };
+        let mut broker = Self::spawn(program, home, number, settings)?;
+        let stdout = broker.child.stdout.take().context("stdout is piped")?;
         let (found, ready) = mpsc::channel();
         std::thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
@@ -51,6 +41,20 @@ impl Broker {
         broker.opened = started.elapsed();
         broker.addr = addr.context("the ready line has no mqtt=ADDR")?.parse()?;
         Ok(broker)
+    }
+
+    /// Starts the process, ready or not.
+    pub(crate) fn spawn(program: &Path, home: &Path, number: u32, settings: &[String]) -> Result<Self> {
+        let mut command = Command::new(program);
+        command
+            .args(["--bind", "127.0.0.1:0", "--ws-bind", "off", "--admin", "off", "--data-dir"])
+            .arg(home.join("data"));
+        for setting in settings {
+            command.args(["--set", setting]);
+        }
+        let log = File::create(home.join(format!("broker-{number}.log")))?;
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn()?;
+        Ok(Self { child, addr: ([127, 0, 0, 1], 0).into(), opened: Duration::ZERO })
     }
 
     /// SIGKILL.

@@ -138,6 +138,12 @@ impl Crew {
                 _ => 5_000 + self.random.below(1_495_000),
             });
             self.load(&world, after, broker).with_context(|| format!("round {round}"))?;
+            if self.random.once_in(4) {
+                // Killed while it opens its store, or right after.
+                let early = Broker::spawn(&args.program, home, round, &settings)?;
+                std::thread::sleep(Duration::from_millis(self.random.below(300)));
+                early.kill().with_context(|| format!("round {round}, early"))?;
+            }
             broker = Broker::start(&args.program, home, round, &settings).with_context(|| format!("round {round}"))?;
             opened.push(broker.opened);
             world = World::new(broker.addr, round, report);

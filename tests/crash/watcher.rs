@@ -25,6 +25,8 @@ struct Event {
     conn_id: u64,
     seq: u64,
     reason: Option<String>,
+    connected_at: u64,
+    disconnected_at: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -166,11 +168,16 @@ impl Watcher {
     }
 }
 
-/// Connected, disconnected, connected, and so on.
+/// Connected, disconnected, connected, and so on, none earlier than the one before.
 fn alternate(events: &[Event], faults: &mut Vec<(Fault, String)>) {
     let mut last: Option<&Event> = None;
     for event in events {
         let was_connected = last.is_some_and(|last| last.is_connected);
+        let [at, before] =
+            [Some(event), last].map(|event| event.map(|event| event.disconnected_at.unwrap_or(event.connected_at)));
+        if at < before {
+            faults.push((Fault::EventNumber, format!("{event:?} is earlier than {last:?}")));
+        }
         match last {
             _ if event.is_connected == was_connected => {
                 faults.push((Fault::EventSwapped, format!("{event:?} after {last:?}")));
