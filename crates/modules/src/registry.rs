@@ -81,7 +81,8 @@ impl Registry {
         Self { host, hooks, states, slots: RwLock::default(), changing: tokio::sync::Mutex::default() }
     }
 
-    /// Adds a module with its settings; it is not started.
+    /// Adds a module with its configured settings, instead of which those hold that [`Self::configure`] has kept; it is
+    /// not started.
     ///
     /// # Panics
     /// If a module of this name was added before.
@@ -90,6 +91,7 @@ impl Registry {
         let mut slots = self.slots.write();
         assert!(slots.iter().all(|slot| slot.info.name != info.name), "two modules are called {}", info.name);
         let place = slots.len();
+        let config = self.states.settings(info.name).unwrap_or(config);
         let state = Mutex::new(State { config: Arc::new(config), running: None, error: None });
         slots.push(Arc::new(Slot { info, module, place, state }));
     }
@@ -161,7 +163,8 @@ impl Registry {
         Ok(())
     }
 
-    /// Replaces the settings; a running module is restarted with them, and with the old ones if that fails.
+    /// Replaces the settings, which are kept before this returns; a running module is restarted with them, and with the
+    /// old ones if that fails.
     ///
     /// One that does not run looks at its settings when it is started.
     pub async fn configure(&self, name: &str, config: Value) -> Result<(), ChangeError> {
@@ -169,24 +172,38 @@ impl Registry {
         let slot = self.find(name)?;
         let config = Arc::new(config);
         if !slot.leave() {
+            self.keep_settings(&slot, &config)?;
             slot.state.lock().config = config;
             return Ok(());
         }
         slot.stop().await;
-        let why = match self.prepare(&slot, config.clone()).await {
-            Ok(ctx) => {
-                slot.state.lock().config = config;
-                self.enter(&slot, ctx);
-                return Ok(());
-            }
-            Err(why) => why,
+        let error = match self.prepare(&slot, config.clone()).await {
+            Ok(ctx) => match self.keep_settings(&slot, &config) {
+                Ok(()) => {
+                    slot.state.lock().config = config;
+                    self.enter(&slot, ctx);
+                    return Ok(());
+                }
+                Err(error) => {
+                    drop(ctx);
+                    slot.stop().await;
+                    error
+                }
+            },
+            Err(why) => ChangeError::Start { name: slot.name(), why },
         };
         match self.prepare(&slot, slot.config()).await {
             Ok(ctx) => {
                 self.enter(&slot, ctx);
-                Err(ChangeError::Start { name: slot.name(), why })
+                Err(error)
             }
-            Err(old) => Err(slot.fail(format!("{why}; nor with the settings before: {old}"))),
+            Err(old) => {
+                let why = match error {
+                    ChangeError::Start { why, .. } => why,
+                    error => error.to_string(),
+                };
+                Err(slot.fail(format!("{why}; nor with the settings before: {old}")))
+            }
         }
     }
 
@@ -226,6 +243,11 @@ impl Registry {
 
     fn keep(&self, slot: &Slot, on: bool) -> Result<(), ChangeError> {
         self.states.keep(slot.info.name, on).map_err(|source| ChangeError::Keep { name: slot.name(), source })
+    }
+
+    fn keep_settings(&self, slot: &Slot, settings: &Value) -> Result<(), ChangeError> {
+        let kept = self.states.keep_settings(slot.info.name, settings);
+        kept.map_err(|source| ChangeError::Keep { name: slot.name(), source })
     }
 
     /// Starts a module whose hooks wait in what this returns.

@@ -10,7 +10,7 @@ use mqtt_modules::{Host, MemoryStates, States};
 use mqtt_storage::{Disk, Durability, Journal, Loaded, Store, StoreError};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -107,45 +107,60 @@ fn raise_alarm(broker: &Broker, what: &str, why: &str, since: u64, until: Option
 }
 
 /// What is stored of a module.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 struct ModuleState {
-    wanted: bool,
+    wanted: Option<bool>,
+    /// If they were changed while the broker ran.
+    settings: Option<Value>,
 }
 
-/// Keeps the wanted states of modules in the store.
+/// Keeps what is wanted of modules in the store.
 struct StoredStates {
     broker: Arc<Broker>,
-    wanted: Mutex<HashMap<String, bool>>,
+    states: Mutex<HashMap<String, ModuleState>>,
 }
 
 pub(crate) fn module_states(broker: &Arc<Broker>, stored: &BTreeMap<String, Vec<u8>>) -> Arc<dyn States> {
     if broker.durable.is_none() {
         return Arc::new(MemoryStates::default());
     }
-    let mut wanted = HashMap::new();
+    let mut states = HashMap::new();
     for (name, state) in stored {
         match serde_json::from_slice::<ModuleState>(state) {
-            Ok(state) => drop(wanted.insert(name.clone(), state.wanted)),
+            Ok(state) => drop(states.insert(name.clone(), state)),
             Err(error) => tracing::error!(module = name, %error, "its stored state can't be read; its default holds"),
         }
     }
-    Arc::new(StoredStates { broker: Arc::clone(broker), wanted: Mutex::new(wanted) })
+    Arc::new(StoredStates { broker: Arc::clone(broker), states: Mutex::new(states) })
+}
+
+impl StoredStates {
+    fn change(&self, name: &str, change: impl FnOnce(&mut ModuleState)) -> io::Result<()> {
+        let mut states = self.states.lock();
+        let mut state = states.get(name).cloned().unwrap_or_default();
+        change(&mut state);
+        let record = serde_json::to_vec(&state)?;
+        self.broker.stage(|stage| stage.module(name, &record));
+        retry(&self.broker).map_err(io::Error::other)?;
+        states.insert(name.to_owned(), state);
+        Ok(())
+    }
 }
 
 impl States for StoredStates {
     fn wanted(&self, name: &str) -> Option<bool> {
-        self.wanted.lock().get(name).copied()
+        self.states.lock().get(name)?.wanted
     }
 
     fn keep(&self, name: &str, on: bool) -> io::Result<()> {
-        let mut wanted = self.wanted.lock();
-        if wanted.get(name) == Some(&on) {
-            return Ok(());
-        }
-        let state = serde_json::to_vec(&ModuleState { wanted: on })?;
-        self.broker.stage(|stage| stage.module(name, &state));
-        retry(&self.broker).map_err(io::Error::other)?;
-        wanted.insert(name.to_owned(), on);
-        Ok(())
+        self.change(name, |state| state.wanted = Some(on))
+    }
+
+    fn settings(&self, name: &str) -> Option<Value> {
+        self.states.lock().get(name)?.settings.clone()
+    }
+
+    fn keep_settings(&self, name: &str, settings: &Value) -> io::Result<()> {
+        self.change(name, |state| state.settings = Some(settings.clone()))
     }
 }

@@ -1,22 +1,33 @@
-//! The wanted state of modules.
+//! What is kept of modules: whether they are wanted, and their settings.
 
 use std::collections::HashMap;
+use std::io;
 
 use parking_lot::Mutex;
+use serde_json::Value;
 
-/// Where the wanted state of modules is kept.
+/// Where the wanted state and the settings of modules are kept.
+///
+/// What keeps something returns once it is kept. It may block for as long as a disk does: changes are rare.
 pub trait States: Send + Sync + 'static {
     /// `None`: never told.
     fn wanted(&self, name: &str) -> Option<bool>;
 
-    /// Returns once it is kept. May block for as long as a disk does: changes are rare.
-    fn keep(&self, name: &str, on: bool) -> std::io::Result<()>;
+    /// Keeps whether a module is wanted.
+    fn keep(&self, name: &str, on: bool) -> io::Result<()>;
+
+    /// `None`: never changed, so what is configured holds.
+    fn settings(&self, name: &str) -> Option<Value>;
+
+    /// Keeps settings that are from now on to be used instead of the configured ones.
+    fn keep_settings(&self, name: &str, settings: &Value) -> io::Result<()>;
 }
 
-/// Keeps the wanted states in memory only.
+/// Keeps them in memory only.
 #[derive(Debug, Default)]
 pub struct MemoryStates {
     wanted: Mutex<HashMap<String, bool>>,
+    settings: Mutex<HashMap<String, Value>>,
 }
 
 impl States for MemoryStates {
@@ -24,8 +35,17 @@ impl States for MemoryStates {
         self.wanted.lock().get(name).copied()
     }
 
-    fn keep(&self, name: &str, on: bool) -> std::io::Result<()> {
+    fn keep(&self, name: &str, on: bool) -> io::Result<()> {
         self.wanted.lock().insert(name.to_owned(), on);
+        Ok(())
+    }
+
+    fn settings(&self, name: &str) -> Option<Value> {
+        self.settings.lock().get(name).cloned()
+    }
+
+    fn keep_settings(&self, name: &str, settings: &Value) -> io::Result<()> {
+        self.settings.lock().insert(name.to_owned(), settings.clone());
         Ok(())
     }
 }

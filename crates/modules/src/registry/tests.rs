@@ -107,6 +107,17 @@ impl States for Disk {
         self.kept.fetch_add(1, Ordering::Relaxed);
         self.memory.keep(name, on)
     }
+
+    fn settings(&self, name: &str) -> Option<Value> {
+        self.memory.settings(name)
+    }
+
+    fn keep_settings(&self, name: &str, settings: &Value) -> io::Result<()> {
+        if self.full.load(Ordering::Relaxed) {
+            return Err(io::Error::from(io::ErrorKind::StorageFull));
+        }
+        self.memory.keep_settings(name, settings)
+    }
 }
 
 struct Rig {
@@ -321,6 +332,28 @@ async fn settings_that_fail_are_taken_back() {
     let status = rig.status();
     assert_eq!((status.running, status.error), (true, None));
     rig.registry.restart("a").await.unwrap();
+}
+
+#[tokio::test]
+async fn settings_are_kept_or_not_changed() {
+    let rig = Rig::new().with("a", false, "start");
+    rig.registry.start("a").await.unwrap();
+    rig.disk.full.store(true, Ordering::Relaxed);
+    rig.log.take();
+    fails(
+        rig.registry.configure("a", json!({"act": "panic"})).await,
+        "module a did not start: panicked: out of coffee",
+    );
+    assert!(rig.registry.configure("a", Value::Null).await.is_err());
+    assert_eq!(rig.disk.settings("a"), None);
+    assert_eq!(rig.observed(), ["a"], "it goes on with the settings before");
+
+    rig.disk.full.store(false, Ordering::Relaxed);
+    rig.registry.configure("a", json!({"act": "fail"})).await.unwrap_err();
+    assert_eq!(rig.disk.settings("a"), None, "only what works is kept");
+    rig.registry.stop("a").await.unwrap();
+    rig.registry.configure("a", json!({"act": "start"})).await.unwrap();
+    assert_eq!(rig.disk.settings("a"), Some(json!({"act": "start"})));
 }
 
 /// Starts once.
