@@ -25,6 +25,9 @@ use crate::timers::Timers;
 /// With fewer worker threads than this, cutting a fan-out in pieces costs more than it gains.
 const MANY_WORKERS: usize = 4;
 
+/// Clients whose queues are looked through before other tasks of the thread have their turn.
+const SWEPT_TOGETHER: usize = 256;
+
 /// Lock-sharded by client id.
 pub(crate) type Clients = DashMap<ByteString, ClientRef, foldhash::fast::RandomState>;
 
@@ -38,6 +41,8 @@ pub(crate) struct Broker {
     pub(crate) retained: Retained<Arc<Publication>>,
     /// A retained message with a message expiry has come since expired ones were last dropped.
     retained_expire: AtomicBool,
+    /// A message with a message expiry may wait in a queue since expired ones were last dropped.
+    pub(crate) queued_expire: AtomicBool,
     pub(crate) hooks: Arc<Hooks>,
     pub(crate) timers: Timers,
     pub(crate) metrics: Metrics,
@@ -79,6 +84,7 @@ impl Broker {
             router: Router::new(Limits { shape_levels: limits.shape_levels }),
             retained: Retained::new(limits.retained_messages),
             retained_expire: AtomicBool::new(false),
+            queued_expire: AtomicBool::new(false),
             hooks: Hooks::new(),
             timers: Timers::default(),
             metrics: Metrics::default(),
@@ -165,6 +171,32 @@ impl Broker {
         }
     }
 
+    /// Drops messages that have expired while they waited for their client.
+    pub(crate) async fn drop_expired_queued(&self) {
+        if !self.queued_expire.swap(false, Relaxed) {
+            return;
+        }
+        let clients: Vec<ClientRef> = self.clients.iter().map(|entry| entry.value().clone()).collect();
+        for clients in clients.chunks(SWEPT_TOGETHER) {
+            self.drop_expired_of(clients);
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn drop_expired_of(&self, clients: &[ClientRef]) {
+        let _batch = Batch::begin(self);
+        let now = self.clock.now();
+        for client in clients {
+            let mut state = client.state.lock();
+            let dropped = state.session.drop_expired(now);
+            state.stage(self);
+            count(Metric::DroppedExpired, dropped as u64);
+            if state.session.has_expiring() {
+                self.queued_expire.store(true, Relaxed);
+            }
+        }
+    }
+
     fn deliver_all(&self, publication: &Publication, matches: &Matches<ClientRef>, now: Timestamp) {
         if self.durable.is_some() && matches.iter().take(2).count() + matches.groups().take(2).count() <= 1 {
             publication.place.set_single();
@@ -195,6 +227,9 @@ impl Broker {
         };
         let qos = found.qos.min(message.qos);
         let delivered = found.key.deliver(fanout, options, now, self);
+        if delivered == Delivered::Queued && fanout.publication().expires_at.is_some() {
+            self.queued_expire.store(true, Relaxed);
+        }
         self.count_delivered(delivered, qos);
         delivered
     }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bytestring::ByteString;
@@ -90,6 +91,7 @@ impl Broker {
             let info = records::connection_info(connection, online)?;
             transition.fallen = Some(Box::new(Fallen { info, at: alive_at, will: None }));
         }
+        self.queued_expire.store(true, Relaxed);
         let mut session = Session::restore(Arc::clone(&self.session_config), kept, will_due);
         for subscription in &subscriptions {
             session.subscribe(&subscription.filter, subscription.options, subscription.id);

@@ -42,6 +42,7 @@ pub(crate) async fn publish(broker: Arc<Broker>) {
         tokio::select! {
             _ = slow.tick() => {
                 broker.drop_expired_retained();
+                broker.drop_expired_queued().await;
                 slow_round(&broker, &highest);
             }
             _ = fast.tick() => fast_round(&broker),

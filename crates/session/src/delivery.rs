@@ -140,6 +140,25 @@ impl Session {
         }
     }
 
+    /// Drops what waits past its message expiry and says how many that were. Nobody would be sent it; this is for the
+    /// memory, and the store.
+    pub fn drop_expired(&mut self, now: Timestamp) -> usize {
+        let Some(queue) = &mut self.queue else { return 0 };
+        let expired = queue.remove_expired(now);
+        self.queue.take_if(|queue| queue.is_empty());
+        let dropped = expired.len();
+        self.note_drops(DropReason::Expired, dropped);
+        for delivery in expired {
+            self.note_finished(delivery);
+        }
+        dropped
+    }
+
+    /// True if something waits that has a message expiry.
+    pub fn has_expiring(&self) -> bool {
+        self.queue.as_ref().is_some_and(|queue| queue.can_expire())
+    }
+
     /// After CONNACK: sends again what was not acknowledged, with the same ids in the same order, DUP set
     /// [MQTT-4.4.0-1] [MQTT-4.6.0-1], then what waits.
     ///

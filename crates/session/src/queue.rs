@@ -137,6 +137,11 @@ impl Queue {
         self.retain(|delivery| !delivery.publication.is_expired(now))
     }
 
+    /// True if one that waits may expire.
+    pub(crate) const fn can_expire(&self) -> bool {
+        self.first_expiry.is_some()
+    }
+
     /// Gives up all that waits, in order.
     pub(crate) fn into_deliveries(self) -> impl Iterator<Item = Delivery> {
         self.deliveries.into_iter()

@@ -1,6 +1,6 @@
 //! Windows and queues of sessions.
 
-use mqtt_codec::{Ack, Connect, Packet, Property, Qos, ReasonCode, Version};
+use mqtt_codec::{Ack, Connect, Message, Packet, Property, Qos, ReasonCode, Version};
 
 use crate::{
     broker::Broker,
@@ -144,4 +144,20 @@ async fn packet_ids_go_round_and_leave_out_those_in_use() {
     }
     client.send(Packet::PubAck(Ack::new(held, ReasonCode::Success))).await;
     client.ping().await;
+}
+
+/// What has expired is given up while its client is away, not only when it comes back.
+#[tokio::test]
+async fn expired_messages_leave_the_queue_of_who_is_away() {
+    let interval = |config: &mut rollcall::config::Config| config.sys.interval = std::time::Duration::from_millis(100);
+    let Some(broker) = Broker::with(interval).await else { return };
+    let (mut away, _) = Client::connect_with(broker.addr, keeping(Version::V5, "away")).await;
+    away.subscribe("a", Qos::AtLeastOnce).await;
+    away.leave().await;
+    let mut publisher = Client::connect(broker.addr, Version::V5, "publisher").await;
+    let brief = Message { properties: [Property::MessageExpiry(1)].into(), ..message("a", "brief", Qos::AtLeastOnce) };
+    publisher.publish(brief).await;
+    let mut watcher = Client::connect(broker.addr, Version::V5, "watcher").await;
+    watcher.subscribe("$SYS/brokers/+/metrics/delivery/dropped/expired", Qos::AtMostOnce).await;
+    while watcher.take_text().await == "0" {}
 }

@@ -111,6 +111,26 @@ fn a_session_that_ends_leaves_nothing_in_the_store() {
 }
 
 #[test]
+fn what_expires_while_it_waits_leaves_the_store() {
+    let mut driver = Driver::new(Config { is_stored: true, ..Config::default() });
+    driver.connect(&Terms::new(Version::V3_1_1));
+    driver.cut();
+    let mut store = Store::default();
+    for expiry in [Some(5), None, Some(9)] {
+        let properties = expiry.map(Property::MessageExpiry).into_iter().collect();
+        let publication = Publication::new(Message { properties, ..message("t", "m", Qos::AtLeastOnce) }, driver.now);
+        driver.deliver(&publication, at_least_once());
+    }
+    for (left, dropped) in [(3, 0), (2, 1), (1, 1)] {
+        assert_eq!(driver.session.drop_expired(driver.now), dropped);
+        store.take_changes(&mut driver.session);
+        store.check(&driver.session);
+        assert_eq!((driver.session.queue_len(), driver.session.has_expiring()), (left, left > 1));
+        driver.pass(5_000);
+    }
+}
+
+#[test]
 fn packet_ids_go_on_after_those_in_use() {
     let config = Config { is_stored: true, ..Config::default() };
     let mut driver = Driver::new(config.clone());
