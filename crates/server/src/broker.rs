@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
-use bytestring::ByteString;
-use dashmap::DashMap;
 use mqtt_codec::{Message, Qos, Topic};
 use mqtt_modules::{Hooks, Host};
 use mqtt_router::{Limits, Match, Matches, Retained, Router};
@@ -14,6 +12,7 @@ use tokio::runtime::Handle;
 
 use crate::batch::{self, Batch, count};
 use crate::client::ClientRef;
+use crate::clients::Clients;
 use crate::clock::{Clock, wall_ms};
 use crate::config::Config;
 use crate::durable::Durable;
@@ -27,9 +26,6 @@ const MANY_WORKERS: usize = 4;
 
 /// Clients whose queues are looked through before other tasks of the thread have their turn.
 const SWEPT_TOGETHER: usize = 256;
-
-/// Lock-sharded by client id.
-pub(crate) type Clients = DashMap<ByteString, ClientRef, foldhash::fast::RandomState>;
 
 /// The broker: clients, subscriptions, retained messages, hooks.
 pub(crate) struct Broker {
@@ -80,7 +76,7 @@ impl Broker {
         Self {
             session_config,
             clock: Clock::new(),
-            clients: DashMap::default(),
+            clients: Clients::default(),
             router: Router::new(Limits { shape_levels: limits.shape_levels }),
             retained: Retained::new(limits.retained_messages),
             retained_expire: AtomicBool::new(false),
@@ -176,8 +172,7 @@ impl Broker {
         if !self.queued_expire.swap(false, Relaxed) {
             return;
         }
-        let clients: Vec<ClientRef> = self.clients.iter().map(|entry| entry.value().clone()).collect();
-        for clients in clients.chunks(SWEPT_TOGETHER) {
+        for clients in self.clients.all().chunks(SWEPT_TOGETHER) {
             self.drop_expired_of(clients);
             tokio::task::yield_now().await;
         }

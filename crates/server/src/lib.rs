@@ -23,6 +23,7 @@ mod access;
 mod batch;
 mod broker;
 mod client;
+mod clients;
 mod clock;
 mod connection;
 mod durable;

@@ -55,12 +55,12 @@ impl Broker {
                     client
                 }
             };
-            self.clients.insert(client.id.clone(), client);
+            self.clients.insert(client);
         }
         for (number, record) in online {
             let client = self.restore_fallen(number, &record, alive_at)?;
             fallen.push(client.clone());
-            self.clients.insert(client.id.clone(), client);
+            self.clients.insert(client);
         }
         Ok(fallen)
     }

@@ -168,7 +168,7 @@ impl Server {
 
     /// Ends a client's connection as an operator does; false if it has none.
     pub fn kick(&self, client_id: &str) -> bool {
-        let Some(client) = self.broker.clients.get(client_id).map(|entry| entry.value().clone()) else {
+        let Some(client) = self.broker.clients.get(client_id) else {
             return false;
         };
         let connection = client.state.lock().connection.clone();

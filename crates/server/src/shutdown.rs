@@ -56,8 +56,7 @@ pub(crate) async fn drain(broker: &Broker) {
 }
 
 fn online(broker: &Broker) -> Vec<ClientRef> {
-    let all: Vec<_> = broker.clients.iter().map(|entry| entry.value().clone()).collect();
-    all.into_iter().filter(|client| client.state.lock().connection.is_some()).collect()
+    broker.clients.all().into_iter().filter(|client| client.state.lock().connection.is_some()).collect()
 }
 
 fn round_of(client: &ClientRef) -> Round {

@@ -75,7 +75,7 @@ impl Broker {
     /// Lets the task of the connection that this client has, if any, handle what has come already: what a client said
     /// before it came back counts, a DISCONNECT above all.
     pub(crate) async fn hear_out(&self, client_id: &ByteString) {
-        let Some(client) = self.clients.get(client_id).map(|entry| entry.value().clone()) else { return };
+        let Some(client) = self.clients.get(client_id) else { return };
         let connection = client.state.lock().connection.clone();
         if let Some(connection) = connection {
             let heard_out = Box::pin(tokio::time::timeout(HEAR_OUT, connection.hear_out()));
@@ -86,17 +86,12 @@ impl Broker {
 
     fn client_of(&self, admission: &Admission<'_>) -> ClientRef {
         let id = &admission.info.client_id;
-        if let Some(client) = self.clients.get(id) {
-            return client.clone();
-        }
-        // The id is kept long: it must not pin the buffer it was read into.
-        let id = ByteString::from(&**id);
-        let new = || {
-            let client = ClientRef::new(id.clone(), Session::new(Arc::clone(&self.session_config)));
-            client.transition.lock().seq = self.numbers.last_seq(&id);
+        self.clients.get_or_insert(id, || {
+            // The id is kept long: it must not pin the buffer it was read into.
+            let client = ClientRef::new(ByteString::from(&**id), Session::new(Arc::clone(&self.session_config)));
+            client.transition.lock().seq = self.numbers.last_seq(id);
             client
-        };
-        self.clients.entry(id.clone()).or_insert_with(new).clone()
+        })
     }
 
     /// Ends the connection the client has, if any.
@@ -232,7 +227,7 @@ impl Broker {
             transition.has_session = false;
             transition.dead = true;
             self.forget_seq(&client.id, transition.seq);
-            self.clients.remove_if(&client.id, |_, current| current == client);
+            self.clients.remove(client);
             return;
         }
         self.stage_session(client, transition);
@@ -284,8 +279,7 @@ impl Broker {
 
     /// The broker stops: every session that is not stored ends, wills of theirs that wait are published.
     pub(crate) fn end_unstored_sessions(&self) {
-        let clients: Vec<ClientRef> = self.clients.iter().map(|entry| entry.value().clone()).collect();
-        for client in clients {
+        for client in self.clients.all() {
             let _batch = Batch::begin(self);
             let _group = self.group();
             let mut transition = client.transition.lock();
