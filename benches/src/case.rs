@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::flow::{Flow, Receivers};
 use crate::slow::{self, Slow};
-use crate::{churn, flow, state};
+use crate::{churn, flow, queue, state};
 
 /// What one run of a case gave.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
@@ -59,11 +59,15 @@ enum Kind {
     Connects,
     Presence,
     Latency,
+    Expire,
     Slow,
+    Queue(usize),
+    Drain(usize),
 }
 
 const DELIVERY: &str = "µs CPU/delivery";
 const PUBLISH: &str = "µs CPU/publish";
+const MESSAGE: &str = "µs CPU/message";
 
 const fn flow(name: &'static str, what: &'static str, flow: Flow) -> Case {
     let unit = if matches!(flow.to, Receivers::Nobody) { PUBLISH } else { DELIVERY };
@@ -71,11 +75,11 @@ const fn flow(name: &'static str, what: &'static str, flow: Flow) -> Case {
 }
 
 const fn pairs(qos: Qos, outstanding: usize) -> Flow {
-    Flow { publishers: 100, to: Receivers::Each(1), qos, payload: 64, outstanding }
+    Flow { publishers: 100, to: Receivers::Each(1), qos, payload: 64, outstanding, is_kept: false }
 }
 
 const fn fan(receivers: usize, qos: Qos, outstanding: usize) -> Flow {
-    Flow { publishers: 1, to: Receivers::Each(receivers), qos, payload: 64, outstanding }
+    Flow { publishers: 1, to: Receivers::Each(receivers), qos, payload: 64, outstanding, is_kept: false }
 }
 
 use Qos::{AtLeastOnce, AtMostOnce, ExactlyOnce};
@@ -89,21 +93,33 @@ pub const CASES: &[Case] = &[
     flow("pairs-100", "QoS 0, 100 pairs, 100 outstanding", pairs(AtMostOnce, 100)),
     flow("pairs-1", "QoS 0, 100 pairs, one outstanding", pairs(AtMostOnce, 1)),
     flow("pairs-qos1", "QoS 1, 100 pairs, 100 outstanding", pairs(AtLeastOnce, 100)),
+    flow(
+        "pairs-kept",
+        "the same, the subscribers' sessions are kept",
+        Flow { is_kept: true, ..pairs(AtLeastOnce, 100) },
+    ),
     flow("pairs-qos2", "QoS 2, 100 pairs, 100 outstanding", pairs(ExactlyOnce, 100)),
     flow(
         "in200",
         "QoS 0, 200 → 1 by a wildcard, 20 outstanding",
-        Flow { publishers: 200, to: Receivers::One, qos: AtMostOnce, payload: 64, outstanding: 20 },
+        Flow { publishers: 200, to: Receivers::One, qos: AtMostOnce, payload: 64, outstanding: 20, is_kept: false },
     ),
     flow(
         "large",
         "QoS 0, 16 KiB, 1 → 20, 10 outstanding",
-        Flow { publishers: 1, to: Receivers::Each(20), qos: AtMostOnce, payload: 16 * 1024, outstanding: 10 },
+        Flow {
+            publishers: 1,
+            to: Receivers::Each(20),
+            qos: AtMostOnce,
+            payload: 16 * 1024,
+            outstanding: 10,
+            is_kept: false,
+        },
     ),
     flow(
         "ingest",
         "QoS 0, 1 KiB, nobody subscribes",
-        Flow { publishers: 4, to: Receivers::Nobody, qos: AtMostOnce, payload: 1024, outstanding: 200 },
+        Flow { publishers: 4, to: Receivers::Nobody, qos: AtMostOnce, payload: 1024, outstanding: 200, is_kept: false },
     ),
     Case { name: "filters-1k", what: "publish among 1,000 filters", unit: PUBLISH, kind: Kind::Among(1000) },
     Case { name: "filters", what: "publish among 300,000 filters", unit: PUBLISH, kind: Kind::Among(300_000) },
@@ -121,7 +137,31 @@ pub const CASES: &[Case] = &[
         unit: "µs CPU/cycle",
         kind: Kind::Presence,
     },
+    Case {
+        name: "queue-qos1",
+        what: "QoS 1 to 100 clients that are away, 100 publishers, 100 outstanding",
+        unit: MESSAGE,
+        kind: Kind::Queue(9000),
+    },
+    Case {
+        name: "queue-power",
+        what: "the same with `storage.durability=power`",
+        unit: MESSAGE,
+        kind: Kind::Queue(1000),
+    },
+    Case {
+        name: "drain",
+        what: "100 clients come back to 9,000 messages each",
+        unit: MESSAGE,
+        kind: Kind::Drain(9000),
+    },
     Case { name: "latency", what: "QoS 1 at 2,000/s, 99th of 100", unit: "µs", kind: Kind::Latency },
+    Case {
+        name: "expire",
+        what: "the same while 1,000,000 sessions end at one moment",
+        unit: "µs",
+        kind: Kind::Expire,
+    },
     Case {
         name: "slow",
         what: "QoS 1 pairs at 2,000/s beside a subscriber that reads nothing of 200 MB, 99th of 100",
@@ -152,6 +192,9 @@ impl Case {
             Kind::Connects => churn::connects(addr, pid),
             Kind::Presence => churn::presence(addr, pid),
             Kind::Latency => state::latency(addr),
+            Kind::Expire => state::expire(addr),
+            Kind::Queue(each) => queue::queue(addr, pid, each),
+            Kind::Drain(each) => queue::drain(addr, pid, each),
             Kind::Slow => {
                 let slow = slow::run(addr, pid)?;
                 let value = slow.qos0.delay.p99.max(slow.qos1.delay.p99);

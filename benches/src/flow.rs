@@ -10,7 +10,7 @@ use mqtt_codec::Qos;
 use crate::case::Outcome;
 use crate::peer::Peer;
 use crate::process::Meter;
-use crate::wire::{Seen, Template, connect, subscribe};
+use crate::wire::{Seen, Template, connect, connect_kept, subscribe};
 
 /// Before measuring.
 const WARM_UP: Duration = Duration::from_millis(300);
@@ -30,6 +30,8 @@ pub struct Flow {
     pub payload: usize,
     /// Messages of one publisher on their way at once.
     pub outstanding: usize,
+    /// The subscribers' sessions outlive their connections.
+    pub is_kept: bool,
 }
 
 /// Who subscribes to what.
@@ -87,7 +89,8 @@ impl Running {
             peers.push(Peer::connect(addr, &[connect(&format!("bench-pub-{number}"))])?);
         }
         let mut subscriber = |name: String, filter: String| -> Result<()> {
-            peers.push(Peer::connect(addr, &[connect(&name), subscribe(&[filter], flow.qos)])?);
+            let connect = if flow.is_kept { connect_kept(&name) } else { connect(&name) };
+            peers.push(Peer::connect(addr, &[connect, subscribe(&[filter], flow.qos)])?);
             Ok(())
         };
         match flow.to {

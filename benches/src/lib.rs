@@ -5,9 +5,11 @@
 
 pub mod case;
 pub mod churn;
+pub mod clients;
 pub mod flow;
 pub mod peer;
 pub mod process;
+pub mod queue;
 pub mod slow;
 pub mod state;
 pub mod wire;

@@ -129,34 +129,88 @@ impl Among {
 
 /// Delay of QoS 1 messages at a steady 2,000 a second: the median and the 99th of 100, in microseconds.
 pub fn latency(addr: SocketAddr) -> Result<Outcome> {
-    const COUNT: u64 = 6000;
-    const GAP: Duration = Duration::from_micros(500);
-    let filter = ["bench/delay".to_owned()];
-    let mut peers = [
-        Peer::connect(addr, &[connect("bench-pub")])?,
-        Peer::connect(addr, &[connect("bench-sub"), subscribe(&filter, Qos::AtLeastOnce)])?,
-    ];
-    let mut poll = Poll::new()?;
-    for (index, peer) in peers.iter_mut().enumerate() {
-        poll.registry().register(&mut peer.socket, Token(index), Interest::READABLE)?;
+    const COUNT: usize = 6000;
+    let mut pair = Pair::start(addr)?;
+    while pair.delays.len() < COUNT {
+        pair.turn(pair.sent < COUNT)?;
     }
-    let mut template = Template::new("bench/delay", Qos::AtLeastOnce, 64, 0);
-    let start = Instant::now();
-    let mut delays = Vec::with_capacity(COUNT as usize);
-    let (mut events, mut sent) = (Events::with_capacity(16), 0);
-    while (delays.len() as u64) < COUNT {
+    Ok(pair.outcome())
+}
+
+/// The same while sessions end, from the moment at which some have until none is left but the driver's own. Its
+/// broker tells the number every second.
+pub fn expire(addr: SocketAddr) -> Result<Outcome> {
+    const OWN: usize = 3;
+    /// Many times what it takes.
+    const PATIENCE: Duration = Duration::from_secs(300);
+    let filter = ["$SYS/brokers/+/stats/sessions.count".to_owned()];
+    let mut watcher = Peer::connect(addr, &[connect("bench-watcher"), subscribe(&filter, Qos::AtMostOnce)])?;
+    let mut pair = Pair::start(addr)?;
+    let (mut most, mut left) = (0, usize::MAX);
+    let mut since = Instant::now();
+    while left > OWN {
+        if pair.start.elapsed() > PATIENCE {
+            bail!("{left} sessions are left after {PATIENCE:?}");
+        }
+        (0..100).try_for_each(|_| pair.turn(true))?;
+        watcher.read(|seen| {
+            let Seen::Message { payload, .. } = seen else { return };
+            let number = std::str::from_utf8(payload).ok().and_then(|number| number.parse().ok());
+            left = number.unwrap_or(usize::MAX);
+        })?;
+        if left == usize::MAX || left >= most {
+            // None has ended yet.
+            most = if left == usize::MAX { 0 } else { left };
+            pair.delays.clear();
+            since = Instant::now();
+        }
+    }
+    Ok(Outcome { per_second: most as f64 / since.elapsed().as_secs_f64(), ..pair.outcome() })
+}
+
+/// A publisher and its subscriber; the next message is sent when its time has come.
+struct Pair {
+    poll: Poll,
+    events: Events,
+    peers: [Peer; 2],
+    template: Template,
+    start: Instant,
+    sent: usize,
+    /// Nanoseconds.
+    delays: Vec<u64>,
+}
+
+impl Pair {
+    const GAP: Duration = Duration::from_micros(500);
+
+    fn start(addr: SocketAddr) -> Result<Self> {
+        let filter = ["bench/delay".to_owned()];
+        let mut peers = [
+            Peer::connect(addr, &[connect("bench-pub")])?,
+            Peer::connect(addr, &[connect("bench-sub"), subscribe(&filter, Qos::AtLeastOnce)])?,
+        ];
+        let poll = Poll::new()?;
+        for (index, peer) in peers.iter_mut().enumerate() {
+            poll.registry().register(&mut peer.socket, Token(index), Interest::READABLE)?;
+        }
+        let template = Template::new("bench/delay", Qos::AtLeastOnce, 64, 0);
+        let (events, start) = (Events::with_capacity(16), Instant::now());
+        Ok(Self { poll, events, peers, template, start, sent: 0, delays: Vec::new() })
+    }
+
+    /// Sends if one `is_due`, else looks what has come.
+    fn turn(&mut self, goes_on: bool) -> Result<()> {
+        let Self { poll, events, peers, template, start, sent, delays } = self;
         let now = start.elapsed();
-        let due = GAP * sent as u32;
-        if sent < COUNT && due <= now {
+        if goes_on && Self::GAP * *sent as u32 <= now {
             template.stamp(now.as_nanos() as u64);
-            template.write((sent % 65_535 + 1) as u16, &mut peers[0].out);
-            peers[0].flush()?;
-            sent += 1;
-            continue;
+            template.write((*sent % 65_535 + 1) as u16, &mut peers[0].out);
+            *sent += 1;
+            return peers[0].flush();
         }
         // It polls without waiting: the delay is to be the broker's, not the timer's of this process.
-        poll.poll(&mut events, Some(Duration::ZERO))?;
-        for event in &events {
+        poll.poll(events, Some(Duration::ZERO))?;
+        for event in &*events {
             let peer = &mut peers[event.token().0];
             peer.read(|seen| {
                 if let Seen::Message { payload, .. } = seen {
@@ -165,10 +219,14 @@ pub fn latency(addr: SocketAddr) -> Result<Outcome> {
             })?;
             peer.flush()?;
         }
+        Ok(())
     }
-    delays.sort_unstable();
-    let at = |share: f64| delays[(delays.len() as f64 * share) as usize] as f64 / 1000.0;
-    Ok(Outcome { value: at(0.99), median: Some(at(0.5)), ..Outcome::default() })
+
+    fn outcome(&mut self) -> Outcome {
+        self.delays.sort_unstable();
+        let at = |share: f64| self.delays[(self.delays.len() as f64 * share) as usize] as f64 / 1000.0;
+        Outcome { value: at(0.99), median: Some(at(0.5)), ..Outcome::default() }
+    }
 }
 
 /// Clients that share so many filters evenly.

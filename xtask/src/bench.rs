@@ -1,6 +1,8 @@
 //! `cargo xtask bench`: criterion for the parts, the load driver on rollcall and on Debian's mosquitto in turn, and the
 //! run with a million sessions.
 
+mod kept;
+mod restart;
 mod scale;
 mod slow;
 
@@ -10,22 +12,35 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
 use self::slow::Slow;
-use crate::broker::{Broker, build};
+use crate::broker::{Broker, Folder, build};
 use crate::shell::{cargo, command, output, run as run_command, target};
 
-/// Rollcall only: others announce nobody.
-const ALONE: &str = "presence";
+/// Rollcall only: others announce nobody, keep nothing as soon as it is there, or can't be made ready quickly.
+const ALONE: &[&str] = &["presence", "queue-power", "expire"];
+
+/// Also with `--data-dir memory`.
+const ALSO_IN_MEMORY: &[&str] =
+    &["pairs-100", "pairs-qos1", "pairs-kept", "connect", "presence", "queue-qos1", "drain"];
+
+/// mosquitto persists too.
+const PERSISTENT: &[&str] = &["pairs-kept", "queue-qos1", "drain"];
 
 /// Enough to see a change of a tenth, and the whole in a minute or two.
 const CRITERION: &[&str] = &["--warm-up-time", "0.3", "--measurement-time", "0.6", "--sample-size", "20"];
 
 /// Not of the load driver's.
 const SCALE: &str = "scale";
+const RESTART: &str = "restart";
+
+/// Sessions that end at one moment, and when: so many seconds after they were made, which has the broker ready.
+const EXPIRING: u32 = 1_000_000;
+const EXPIRE_IN: u32 = 15;
 
 /// All outcomes, for `--json`.
 #[derive(Serialize)]
 struct Report<'a> {
     cases: &'a [Case],
+    restart: &'a [restart::Outcome],
     scale: &'a [scale::Size],
 }
 
@@ -71,7 +86,11 @@ struct Case {
     unit: String,
     what: String,
     rollcall: Vec<Outcome>,
+    /// With `--data-dir memory`, for some.
+    memory: Vec<Outcome>,
     mosquitto: Vec<Outcome>,
+    /// Bytes of rollcall's folder at the end.
+    folder: Vec<u64>,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -88,20 +107,19 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     for number in 1..=args.runs {
         for case in &mut cases {
             println!("run {number} of {}: {}", args.runs, case.name);
-            let broker = Broker::rollcall(&rollcall, settings(&case.name))?;
-            case.rollcall.push(measure(&load, &case.name, broker)?);
-            if case.name != ALONE {
-                case.mosquitto.push(measure(&load, &case.name, Broker::mosquitto()?)?);
-            }
+            case.run(&rollcall, &load)?;
         }
     }
-    let is_scaled = args.cases.is_empty() || args.cases.iter().any(|case| case == SCALE);
-    let sizes = if is_scaled { scale::run(args.runs)? } else { Vec::new() };
+    let is_wanted = |name: &str| args.cases.is_empty() || args.cases.iter().any(|case| case == name);
+    let restarts = if is_wanted(RESTART) { restart::run(args.runs, &rollcall)? } else { Vec::new() };
+    let sizes = if is_wanted(SCALE) { scale::run(args.runs)? } else { Vec::new() };
     print(&cases);
+    kept::print(&cases);
+    restart::print(&restarts);
     slow::print(&cases);
     scale::print(&sizes);
     if let Some(file) = &args.json {
-        std::fs::write(file, serde_json::to_vec_pretty(&Report { cases: &cases, scale: &sizes })?)
+        std::fs::write(file, serde_json::to_vec_pretty(&Report { cases: &cases, restart: &restarts, scale: &sizes })?)
             .with_context(|| format!("cannot write {}", file.display()))?;
     }
     let faults = cases.iter().map(|case| all_faults(&case.rollcall)).sum::<usize>();
@@ -118,10 +136,12 @@ fn chosen(load: &Path, names: &[String]) -> Result<Vec<Case>> {
         let (Some(name), Some(unit), Some(what)) = (words.next(), words.next(), words.next()) else {
             bail!("`load --list` printed {line:?}");
         };
-        cases.push(Case { name, unit, what, rollcall: Vec::new(), mosquitto: Vec::new() });
+        let none = Vec::new;
+        let (rollcall, memory, mosquitto, folder) = (none(), none(), none(), Vec::new());
+        cases.push(Case { name, unit, what, rollcall, memory, mosquitto, folder });
     }
     let mut known: Vec<_> = cases.iter().map(|case| case.name.as_str()).collect();
-    known.push(SCALE);
+    known.extend([RESTART, SCALE]);
     if let Some(unknown) = names.iter().find(|name| !known.contains(&name.as_str())) {
         bail!("no case is called {unknown}; there are {}", known.join(", "));
     }
@@ -136,21 +156,51 @@ fn settings(case: &str) -> &'static [&'static str] {
     match case {
         // A run is not to wait for 30 seconds.
         "slow" => &["--set", "limits.slow_consumer_timeout=8s"],
+        "queue-power" => &["--set", "storage.durability=power"],
+        // It tells how many sessions are left.
+        "expire" => &["--set", "sys.interval=1s"],
         _ => &[],
     }
 }
 
-fn measure(load: &Path, case: &str, broker: Broker) -> Result<Outcome> {
+impl Case {
+    /// Once on each broker.
+    fn run(&mut self, rollcall: &Path, load: &Path) -> Result<()> {
+        let name = self.name.as_str();
+        let folder = match name {
+            "expire" => restart::filled(EXPIRING, 0, Some(EXPIRE_IN))?,
+            _ => Folder::new()?,
+        };
+        let broker = Broker::rollcall(rollcall, Some(&folder), settings(name))?;
+        let (outcome, size) = measure(load, name, broker, Some(&folder))?;
+        self.rollcall.push(outcome);
+        self.folder.push(size);
+        drop(folder);
+        if ALSO_IN_MEMORY.contains(&name) {
+            self.memory.push(measure(load, name, Broker::rollcall(rollcall, None, settings(name))?, None)?.0);
+        }
+        if !ALONE.contains(&name) {
+            let folder = if PERSISTENT.contains(&name) { Some(Folder::new()?) } else { None };
+            self.mosquitto.push(measure(load, name, Broker::mosquitto(folder.as_ref())?, None)?.0);
+        }
+        Ok(())
+    }
+}
+
+/// What the driver found, and how large the folder was then.
+fn measure(load: &Path, case: &str, broker: Broker, folder: Option<&Folder>) -> Result<(Outcome, u64)> {
     let (addr, pid) = (broker.addr().to_string(), broker.pid().to_string());
     let mut driver = command(load);
     driver.args(["--addr", &addr, "--pid", &pid, "--case", case]);
     let printed = output(&mut driver).with_context(|| format!("the broker said:\n{}", broker.said()))?;
     let said = broker.said();
+    let size = folder.map_or(Ok(0), Folder::size)?;
     let status = broker.stop()?;
     if !status.success() {
         bail!("after {case} the broker ended with {status}; it said:\n{said}");
     }
-    serde_json::from_str(&printed).with_context(|| format!("the load driver printed {printed:?}"))
+    let outcome = serde_json::from_str(&printed).with_context(|| format!("the load driver printed {printed:?}"))?;
+    Ok((outcome, size))
 }
 
 /// A table for people, which is also Markdown.
@@ -161,7 +211,7 @@ fn print(cases: &[Case]) {
     println!("\n{}\n", machine());
     println!("| case | | unit | rollcall | mosquitto | ratio | rollcall/s | mosquitto/s | driver |");
     println!("| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |");
-    for Case { name, what, unit, rollcall, mosquitto } in cases {
+    for Case { name, what, unit, rollcall, mosquitto, .. } in cases {
         let mut what = what.clone();
         if rollcall.iter().any(|outcome| outcome.faults.is_some()) {
             what += &format!("; faults: {}", all_faults(rollcall));

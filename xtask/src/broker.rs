@@ -5,14 +5,50 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
 use crate::shell::{cargo, command, debian, output, run, target};
 
-const START: Duration = Duration::from_secs(10);
+const START: Duration = Duration::from_secs(60);
 const STOP: Duration = Duration::from_secs(20);
+
+/// A folder for what a broker keeps; removed when dropped.
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    /// A new one without anything in it.
+    pub(crate) fn new() -> Result<Self> {
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        let name = format!("data-{}-{}", std::process::id(), MADE.fetch_add(1, Relaxed));
+        let path = target().join("ci").join(name);
+        std::fs::create_dir_all(&path)?;
+        Ok(Self(path))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Bytes of its files.
+    pub(crate) fn size(&self) -> Result<u64> {
+        let mut size = 0;
+        for entry in std::fs::read_dir(&self.0)? {
+            // A file may be removed between the listing and the look.
+            size += entry?.metadata().map_or(0, |file| file.len());
+        }
+        Ok(size)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // It is below the build folder: what is left goes with that.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
 
 /// A running broker; killed when dropped.
 pub(crate) struct Broker {
@@ -20,14 +56,18 @@ pub(crate) struct Broker {
     addr: SocketAddr,
     log: PathBuf,
     stopped: bool,
+    ready_after: Duration,
 }
 
 impl Broker {
-    /// Starts the release binary that [`build`] made.
-    pub(crate) fn rollcall(program: &Path, arguments: &[&str]) -> Result<Self> {
+    /// Starts the release binary that [`build`] made; without a folder it keeps nothing.
+    pub(crate) fn rollcall(program: &Path, folder: Option<&Folder>, arguments: &[&str]) -> Result<Self> {
         let log = log_file("rollcall")?;
+        let data_dir = folder.map_or(Path::new("memory"), Folder::path);
+        let started = Instant::now();
         let mut child = command(program)
-            .args(["--bind", "127.0.0.1:0", "--ws-bind", "off", "--admin", "off", "--data-dir", "memory"])
+            .args(["--bind", "127.0.0.1:0", "--ws-bind", "off", "--admin", "off", "--data-dir"])
+            .arg(data_dir)
             .args(arguments)
             .stdout(Stdio::piped())
             .stderr(File::create(&log)?)
@@ -35,7 +75,7 @@ impl Broker {
             .with_context(|| format!("{} does not start", program.display()))?;
         let stdout = child.stdout.take().expect("stdout is piped");
         // From here on an early return kills the child.
-        let mut broker = Self { child, addr: ([127, 0, 0, 1], 0).into(), log, stopped: false };
+        let mut broker = Self { child, addr: ([127, 0, 0, 1], 0).into(), log, stopped: false, ready_after: START };
         let (found, ready) = std::sync::mpsc::channel();
         // The thread goes on reading, so that the broker never blocks on a full pipe.
         std::thread::spawn(move || {
@@ -52,25 +92,32 @@ impl Broker {
             Ok(None) => bail!("the ready line has no mqtt=ADDR"),
             Err(_) => bail!("rollcall is not ready; it said:\n{}", broker.said()),
         }
+        broker.ready_after = started.elapsed();
         Ok(broker)
     }
 
-    /// Starts Debian's mosquitto with a configuration of its own: anonymous, nothing persisted, no limits on queues.
-    pub(crate) fn mosquitto() -> Result<Self> {
+    /// Starts Debian's mosquitto with a configuration of its own: anonymous, no limits on queues, and with a folder
+    /// persistent, which is: written every half an hour and at the end.
+    pub(crate) fn mosquitto(folder: Option<&Folder>) -> Result<Self> {
         let program = debian("mosquitto", "mosquitto")?;
         let log = log_file("mosquitto")?;
         // Bound and let go: nothing else on this machine takes loopback ports in between.
         let addr = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?;
         let config = log.with_extension("conf");
+        let persistence = match folder {
+            None => "persistence false".to_owned(),
+            Some(folder) => format!("persistence true\npersistence_location {}/", folder.path().display()),
+        };
         std::fs::write(
             &config,
             format!(
-                "listener {} 127.0.0.1\nallow_anonymous true\npersistence false\nmax_queued_messages 0\n\
+                "listener {} 127.0.0.1\nallow_anonymous true\n{persistence}\nmax_queued_messages 0\n\
                  max_inflight_messages 100\nsys_interval 0\nset_tcp_nodelay true\nlog_type error\n\
                  log_type warning\nuser root\n",
                 addr.port()
             ),
         )?;
+        let started = Instant::now();
         let child = command(program)
             .arg("-c")
             .arg(&config)
@@ -78,7 +125,7 @@ impl Broker {
             .stderr(File::create(&log)?)
             .spawn()
             .context("mosquitto does not start")?;
-        let broker = Self { child, addr, log, stopped: false };
+        let mut broker = Self { child, addr, log, stopped: false, ready_after: START };
         let deadline = Instant::now() + START;
         while TcpStream::connect(addr).is_err() {
             if Instant::now() > deadline {
@@ -86,6 +133,7 @@ impl Broker {
             }
             std::thread::sleep(Duration::from_millis(10));
         }
+        broker.ready_after = started.elapsed();
         Ok(broker)
     }
 
@@ -93,8 +141,20 @@ impl Broker {
         self.addr
     }
 
+    /// From its start until clients could connect.
+    pub(crate) const fn ready_after(&self) -> Duration {
+        self.ready_after
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Bytes of resident memory.
+    pub(crate) fn resident(&self) -> Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+        Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
     }
 
     /// What the broker wrote on stderr so far, at most the last 4 KiB.

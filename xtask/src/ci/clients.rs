@@ -19,7 +19,7 @@ pub(super) fn run(_: &Args) -> Result<Outcome> {
     for script in scripts(&folder)? {
         let name = script.file_name().unwrap_or_default().to_string_lossy().into_owned();
         println!("--- {name}");
-        let broker = Broker::rollcall(&program, &[])?;
+        let broker = Broker::rollcall(&program, None, &[])?;
         let mut client = if name.ends_with(".mjs") { command("node") } else { command(&python) };
         client.arg(&script).env("NODE_PATH", &modules).env("PYTHONDONTWRITEBYTECODE", "1");
         let outcome = run_command(with_broker(&mut client, &broker));

@@ -5,12 +5,11 @@
 //! it can have sessions. The clients' own work is done by one thread, whose CPU time is taken off.
 #![expect(clippy::print_stdout, reason = "its output is what it is for")]
 
-mod clients;
-
 use anyhow::{Result, ensure};
+use benches::clients::{AT_ONCE, Clients, Watcher};
 use benches::process::{cpu_ns, resident, thread_cpu_ns};
 use clap::Parser;
-use clients::{AT_ONCE, Clients, Watcher};
+
 use mimalloc::MiMalloc;
 use rollcall::{Pipe, config::Config};
 use serde::Serialize;

@@ -3,20 +3,22 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::{Context, Result, bail};
-use benches::wire::{Seen, Template, connect, connect_kept, skim, subscribe};
 use mqtt_codec::Qos;
 use rollcall::{Pipe, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use crate::wire::{Seen, Template, connect, connect_kept, skim, subscribe};
+
 /// Clients that are served at once.
-pub(crate) const AT_ONCE: usize = 100;
+pub const AT_ONCE: usize = 100;
 const CONNACK: usize = 4;
 const SUBACK: usize = 5;
+const PUBACK: usize = 4;
 const DISCONNECT: [u8; 2] = [0xE0, 0];
 const PAYLOAD: usize = 64;
 
 /// The sessions, by number.
-pub(crate) struct Clients<'a> {
+pub struct Clients<'a> {
     server: &'a Server,
     sessions: usize,
     online: Vec<Pipe>,
@@ -24,12 +26,13 @@ pub(crate) struct Clients<'a> {
 }
 
 impl<'a> Clients<'a> {
-    pub(crate) fn new(server: &'a Server, sessions: usize) -> Self {
+    /// Of `sessions` that are still to be [created](Self::create).
+    pub fn new(server: &'a Server, sessions: usize) -> Self {
         Self { server, sessions, online: Vec::with_capacity(sessions), random: Random(1) }
     }
 
     /// Clients without a session come and go.
-    pub(crate) async fn visit_new(&mut self, count: usize) -> Result<()> {
+    pub async fn visit_new(&mut self, count: usize) -> Result<()> {
         for start in (0..count).step_by(AT_ONCE) {
             let frames = (start..start + AT_ONCE).map(|number| connect(&format!("new-{number:07}")));
             let mut pipes = self.come(frames).await?;
@@ -39,7 +42,7 @@ impl<'a> Clients<'a> {
     }
 
     /// Every session is begun: its client connects, subscribes and leaves.
-    pub(crate) async fn create(&mut self) -> Result<()> {
+    pub async fn create(&mut self) -> Result<()> {
         for start in (0..self.sessions).step_by(AT_ONCE) {
             let numbers = start..self.sessions.min(start + AT_ONCE);
             let mut pipes = self.come(numbers.clone().map(|number| connect_kept(&id(number)))).await?;
@@ -55,7 +58,7 @@ impl<'a> Clients<'a> {
     }
 
     /// Clients of sessions taken at random come and go; the watcher, if there is one, gets the events.
-    pub(crate) async fn visit(&mut self, count: usize, mut watcher: Option<&mut Watcher>) -> Result<()> {
+    pub async fn visit(&mut self, count: usize, mut watcher: Option<&mut Watcher>) -> Result<()> {
         for _ in 0..count / AT_ONCE {
             let first = self.random.below(self.sessions);
             // Far from each other, and never the same.
@@ -71,7 +74,7 @@ impl<'a> Clients<'a> {
     }
 
     /// Every session's client connects, and stays.
-    pub(crate) async fn come_online(&mut self) -> Result<()> {
+    pub async fn come_online(&mut self) -> Result<()> {
         for start in (0..self.sessions).step_by(AT_ONCE) {
             let numbers = start..self.sessions.min(start + AT_ONCE);
             let pipes = self.come(numbers.map(|number| connect_kept(&id(number)))).await?;
@@ -81,7 +84,7 @@ impl<'a> Clients<'a> {
     }
 
     /// Messages to sessions taken at random, each of which reads its own.
-    pub(crate) async fn publish(&mut self, count: usize) -> Result<()> {
+    pub async fn publish(&mut self, count: usize) -> Result<()> {
         let mut publisher = self.come([connect("publisher")]).await?;
         let mut received = Vec::new();
         for _ in 0..count / AT_ONCE {
@@ -97,6 +100,24 @@ impl<'a> Clients<'a> {
             }
         }
         Ok(())
+    }
+
+    /// So many messages for each session whose client is away; back when all are acknowledged.
+    pub async fn queue(&mut self, each: usize) -> Result<()> {
+        let mut publisher = self.come([connect("publisher")]).await?;
+        let mut out = Vec::new();
+        for start in (0..self.sessions).step_by(AT_ONCE) {
+            let numbers = start..self.sessions.min(start + AT_ONCE);
+            out.clear();
+            for _ in 0..each {
+                for number in numbers.clone() {
+                    Template::new(&topic(number), Qos::AtLeastOnce, PAYLOAD, 0).write(1, &mut out);
+                }
+            }
+            publisher[0].write_all(&out).await?;
+            publisher[0].read_exact(&mut vec![0; PUBACK * each * numbers.len()]).await?;
+        }
+        leave(&mut publisher).await
     }
 
     /// Connects one client for each of these CONNECTs.
@@ -132,13 +153,15 @@ async fn leave(pipes: &mut [Pipe]) -> Result<()> {
 }
 
 /// A client that is sent every presence event.
-pub(crate) struct Watcher {
+#[derive(Debug)]
+pub struct Watcher {
     pipe: Pipe,
     half: Vec<u8>,
 }
 
 impl Watcher {
-    pub(crate) async fn start(server: &Server) -> Result<Self> {
+    /// Connects and subscribes.
+    pub async fn start(server: &Server) -> Result<Self> {
         let mut pipe = server.connect_in_memory(peer());
         pipe.write_all(&connect("watcher")).await?;
         pipe.read_exact(&mut [0; CONNACK]).await?;
@@ -178,6 +201,7 @@ fn peer() -> SocketAddr {
 }
 
 /// The same numbers each time.
+#[derive(Debug)]
 struct Random(u64);
 
 impl Random {
