@@ -1,5 +1,7 @@
 //! A client as the store keeps it.
 
+use std::borrow::Cow;
+
 use mqtt_codec::Will;
 use mqtt_modules::ConnectionInfo;
 use mqtt_storage::{OnlineRecord, SessionRecord, StoreError, WillRecord};
@@ -56,9 +58,9 @@ impl Broker {
     }
 }
 
-fn session_record(client: &Client, state: &State, transition: &Transition) -> SessionRecord {
+fn session_record<'a>(client: &'a Client, state: &State, transition: &Transition) -> SessionRecord<'a> {
     SessionRecord {
-        client_id: client.id.to_string(),
+        client_id: Cow::Borrowed(&client.id),
         level: state.session.version().level(),
         session_expiry: state.session.session_expiry(),
         expires_at: transition.expires_at.map(|at| at.0),
@@ -68,15 +70,15 @@ fn session_record(client: &Client, state: &State, transition: &Transition) -> Se
     }
 }
 
-fn online_record(info: &ConnectionInfo, seq: u64, session: u64, will: Option<&Will>) -> OnlineRecord {
+fn online_record<'a>(info: &'a ConnectionInfo, seq: u64, session: u64, will: Option<&Will>) -> OnlineRecord<'a> {
     OnlineRecord {
         session: (session > 0).then_some(session),
-        client_id: info.client_id.to_string(),
-        username: info.username.as_ref().map(ToString::to_string),
+        client_id: Cow::Borrowed(&info.client_id),
+        username: info.username.as_deref().map(Cow::Borrowed),
         level: info.version.level(),
         peer: info.peer,
         port: info.port,
-        listener: info.listener.to_string(),
+        listener: Cow::Borrowed(&info.listener),
         keep_alive: info.keep_alive,
         clean_start: info.clean_start,
         expiry_interval: info.expiry_interval,
@@ -89,14 +91,14 @@ fn online_record(info: &ConnectionInfo, seq: u64, session: u64, will: Option<&Wi
 }
 
 /// Who it was that the record tells of.
-pub(crate) fn connection_info(number: u64, record: &OnlineRecord) -> Result<ConnectionInfo, StoreError> {
+pub(crate) fn connection_info(number: u64, record: &OnlineRecord<'_>) -> Result<ConnectionInfo, StoreError> {
     Ok(ConnectionInfo {
-        client_id: record.client_id.as_str().into(),
+        client_id: (*record.client_id).into(),
         username: record.username.as_deref().map(Into::into),
         version: record.version()?,
         peer: record.peer,
         port: record.port,
-        listener: record.listener.as_str().into(),
+        listener: (*record.listener).into(),
         keep_alive: record.keep_alive,
         clean_start: record.clean_start,
         expiry_interval: record.expiry_interval,

@@ -68,7 +68,7 @@ impl Broker {
     fn restore_session(
         &self,
         loaded: LoadedSession,
-        online: Option<(u64, &OnlineRecord, u64)>,
+        online: Option<(u64, &OnlineRecord<'_>, u64)>,
     ) -> Result<ClientRef, StoreError> {
         let LoadedSession { number, record, mut kept, mut will_due, subscriptions } = loaded;
         let mut transition = Transition {
@@ -96,7 +96,7 @@ impl Broker {
         for subscription in &subscriptions {
             session.subscribe(&subscription.filter, subscription.options, subscription.id);
         }
-        let client = ClientRef::new(ByteString::from(record.client_id), session);
+        let client = ClientRef::new(ByteString::from(record.client_id.into_owned()), session);
         client.state.lock().number = number;
         for subscription in &subscriptions {
             let options = Options {
@@ -118,7 +118,7 @@ impl Broker {
     }
 
     /// Of a session that ended with its connection, only that is left to tell.
-    fn restore_fallen(&self, number: u64, record: &OnlineRecord, alive_at: u64) -> Result<ClientRef, StoreError> {
+    fn restore_fallen(&self, number: u64, record: &OnlineRecord<'_>, alive_at: u64) -> Result<ClientRef, StoreError> {
         let info = records::connection_info(number, record)?;
         let will = record.will.as_ref().map(|will| will.will()).transpose()?;
         let client = ClientRef::new(info.client_id.clone(), Session::new(Arc::clone(&self.session_config)));

@@ -37,7 +37,7 @@ pub struct Loaded {
     /// All sessions.
     pub sessions: Vec<LoadedSession>,
     /// Connections that were open, by number, in the order in which they were opened.
-    pub online: BTreeMap<u64, OnlineRecord>,
+    pub online: BTreeMap<u64, OnlineRecord<'static>>,
     /// All retained messages.
     pub retained: Vec<Publication>,
     /// What was kept of modules, by name.
@@ -52,7 +52,7 @@ pub struct LoadedSession {
     /// Its number.
     pub number: u64,
     /// Whose, until when, and what happened last.
-    pub record: SessionRecord,
+    pub record: SessionRecord<'static>,
     /// What it owes and is owed.
     pub kept: Kept,
     /// When its will is due, if one waits.
@@ -128,7 +128,7 @@ impl Loaded {
     fn read_sessions(&mut self, store: &dyn Store) -> Result<(), StoreError> {
         each(store, Table::Sessions, |number, value| {
             let number = record::read_number(number)?;
-            let record: SessionRecord = record::read(value)?;
+            let record: SessionRecord<'static> = record::read(value)?;
             let version = record::version(record.level)?;
             let (will, will_due) = match &record.will {
                 Some(will) => (Some(will.will()?), will.due.map(Timestamp)),

@@ -1,5 +1,7 @@
 //! What records look like.
 
+use std::borrow::Cow;
+
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use mqtt_codec::{Decoder, Message, Packet, PacketId, PublishHead, Qos, Role, SubscribeOptions, Version, Will};
 use mqtt_session::{Delivery, Publication, SubscriptionIds, Timestamp};
@@ -9,9 +11,9 @@ use crate::StoreError;
 
 /// A session, apart from its subscriptions and messages.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SessionRecord {
+pub struct SessionRecord<'a> {
     /// Whose.
-    pub client_id: String,
+    pub client_id: Cow<'a, str>,
     /// Protocol level of the last connection.
     pub level: u8,
     /// Seconds it outlives its connection.
@@ -38,13 +40,13 @@ pub struct WillRecord {
 
 /// A connection that is open.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct OnlineRecord {
+pub struct OnlineRecord<'a> {
     /// Of the session, if that is stored.
     pub session: Option<u64>,
     /// Whose.
-    pub client_id: String,
+    pub client_id: Cow<'a, str>,
     /// As authenticated.
-    pub username: Option<String>,
+    pub username: Option<Cow<'a, str>>,
     /// Protocol level.
     pub level: u8,
     /// IP address and port.
@@ -52,7 +54,7 @@ pub struct OnlineRecord {
     /// The listener's port.
     pub port: u16,
     /// The listener's name.
-    pub listener: String,
+    pub listener: Cow<'a, str>,
     /// Seconds.
     pub keep_alive: u16,
     /// Clean session or clean start.
@@ -71,7 +73,7 @@ pub struct OnlineRecord {
     pub will: Option<WillRecord>,
 }
 
-impl OnlineRecord {
+impl OnlineRecord<'_> {
     /// Of the connection.
     pub fn version(&self) -> Result<Version, StoreError> {
         version(self.level)
@@ -95,8 +97,28 @@ impl WillRecord {
 /// Appends any of the records that serde describes.
 pub(crate) fn write(record: &impl Serialize, out: &mut BytesMut) {
     // Nothing in these records can fail to serialize.
-    if let Ok(bytes) = postcard::to_allocvec(record) {
-        out.extend_from_slice(&bytes);
+    let written = postcard::serialize_with_flavor(record, Appended(out));
+    debug_assert_eq!(written, Ok(()));
+}
+
+/// Takes what postcard writes.
+struct Appended<'a>(&'a mut BytesMut);
+
+impl postcard::ser_flavors::Flavor for Appended<'_> {
+    type Output = ();
+
+    fn try_extend(&mut self, data: &[u8]) -> postcard::Result<()> {
+        self.0.extend_from_slice(data);
+        Ok(())
+    }
+
+    fn try_push(&mut self, data: u8) -> postcard::Result<()> {
+        self.0.put_u8(data);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<()> {
+        Ok(())
     }
 }
 

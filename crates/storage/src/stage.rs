@@ -16,7 +16,7 @@ pub(crate) const ALIVE_KEY: &[u8] = b"alive";
 
 impl Stage<'_> {
     /// A session is there, or its record has changed.
-    pub fn put_session(&mut self, number: u64, session: &SessionRecord) {
+    pub fn put_session(&mut self, number: u64, session: &SessionRecord<'_>) {
         self.batch.put_with(Table::Sessions, &number.to_be_bytes(), |out| record::write(session, out));
     }
 
@@ -78,7 +78,7 @@ impl Stage<'_> {
     }
 
     /// A client has come.
-    pub fn come(&mut self, connection: u64, online: &OnlineRecord) {
+    pub fn come(&mut self, connection: u64, online: &OnlineRecord<'_>) {
         self.batch.put_with(Table::Online, &connection.to_be_bytes(), |out| record::write(online, out));
     }
 

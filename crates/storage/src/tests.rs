@@ -21,9 +21,9 @@ fn message(topic: &str, payload: &str, qos: Qos) -> Message {
     }
 }
 
-fn session_record(client_id: &str) -> SessionRecord {
+fn session_record(client_id: &str) -> SessionRecord<'_> {
     SessionRecord {
-        client_id: client_id.to_owned(),
+        client_id: client_id.into(),
         level: 5,
         session_expiry: 100,
         expires_at: Some(7_000),
@@ -93,12 +93,12 @@ fn everything_comes_back() {
         let will = Will { message: message("w", "gone", Qos::AtLeastOnce), delay: 9 };
         let online = OnlineRecord {
             session: Some(3),
-            client_id: "c".to_owned(),
+            client_id: "c".into(),
             username: None,
             level: 4,
             peer: "127.0.0.1:5".parse().unwrap(),
             port: 1883,
-            listener: "tcp".to_owned(),
+            listener: "tcp".into(),
             keep_alive: 60,
             clean_start: false,
             expiry_interval: 100,
