@@ -154,8 +154,9 @@ impl Broker {
     /// Tells of all who have not come back by now.
     async fn tell_all_fallen(&self, fallen: Vec<ClientRef>) {
         for clients in fallen.chunks(AT_ONCE) {
-            for client in clients {
-                self.give_up_fallen(client);
+            {
+                let _batch = Batch::begin(self);
+                clients.iter().for_each(|client| self.give_up_fallen(client));
             }
             tokio::task::yield_now().await;
         }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use mqtt_codec::ReasonCode;
 use mqtt_modules::{ChangeError, Reason, Registry, States};
@@ -10,6 +11,7 @@ use mqtt_storage::StoreError;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::batch::Batch;
 use crate::broker::Broker;
 use crate::config::Config;
 use crate::connection::Ending;
@@ -17,8 +19,9 @@ use crate::pipe::Pipe;
 use crate::timers::Timer;
 use crate::{listener, recovery, shutdown, store, sys};
 
-/// Timers that go off before other tasks of the thread have their turn: a million sessions may end at once.
-const TIMERS_IN_A_ROW: usize = 64;
+/// How long timers go off before other tasks of the thread have their turn: a million sessions may end at once, and one
+/// of them may have thousands of messages.
+const TIMERS_IN_A_ROW: Duration = Duration::from_micros(500);
 
 /// Why the broker did not start.
 #[derive(Debug, thiserror::Error)]
@@ -110,25 +113,9 @@ fn registry(broker: &Arc<Broker>, states: Arc<dyn States>) -> Registry {
 }
 
 async fn run_timers(broker: Arc<Broker>) {
-    let mut in_a_row: usize = 0;
     loop {
-        while let Some(timer) = broker.timers.pop_due(broker.clock.now()) {
-            in_a_row += 1;
-            if in_a_row.is_multiple_of(TIMERS_IN_A_ROW) {
-                tokio::task::yield_now().await;
-            }
-            match timer {
-                Timer::Connection(connection) => {
-                    if let Some(connection) = connection.upgrade() {
-                        connection.look(broker.clock.now());
-                    }
-                }
-                Timer::Client(client) => {
-                    if let Some(client) = client.upgrade() {
-                        broker.client_is_due(client);
-                    }
-                }
-            }
+        while !run_due_timers(&broker) {
+            tokio::task::yield_now().await;
         }
         match broker.timers.next() {
             None => broker.timers.earlier().await,
@@ -141,6 +128,29 @@ async fn run_timers(broker: Arc<Broker>) {
             }
         }
     }
+}
+
+/// Lets timers go off for some time, with one write to the store for all of them; true if no more are due.
+fn run_due_timers(broker: &Arc<Broker>) -> bool {
+    let _batch = Batch::begin(broker);
+    let until = Instant::now() + TIMERS_IN_A_ROW;
+    while Instant::now() < until {
+        let now = broker.clock.now();
+        match broker.timers.pop_due(now) {
+            None => return true,
+            Some(Timer::Connection(connection)) => {
+                if let Some(connection) = connection.upgrade() {
+                    connection.look(now);
+                }
+            }
+            Some(Timer::Client(client)) => {
+                if let Some(client) = client.upgrade() {
+                    broker.client_is_due(client);
+                }
+            }
+        }
+    }
+    false
 }
 
 impl Server {
