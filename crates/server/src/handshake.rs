@@ -104,7 +104,7 @@ async fn admit(
     if broker.stopping.load(Relaxed) {
         return Err(ReasonCode::ServerShuttingDown);
     }
-    if broker.online() >= broker.config.mqtt.max_connections || broker.memory.is_full() {
+    if broker.online() >= broker.config.mqtt.max_connections || broker.memory.is_still_full() {
         return Err(ReasonCode::ServerBusy);
     }
     // [MQTT-4.12.0-1]: no method of extended authentication is known here.

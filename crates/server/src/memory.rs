@@ -28,6 +28,14 @@ impl Memory {
         self.full.load(Relaxed)
     }
 
+    /// [`Self::is_full`], after another look if it is: while nobody is let in there may be no traffic that brings one.
+    pub(crate) fn is_still_full(&self) -> bool {
+        if self.is_full() {
+            self.look();
+        }
+        self.is_full()
+    }
+
     /// Notes traffic, in bytes taken and bytes handed to receivers.
     pub(crate) fn note(&self, bytes: usize) {
         let every = if self.is_full() { LOOK_EVERY_WHEN_FULL } else { LOOK_EVERY };
@@ -69,6 +77,13 @@ mod tests {
         assert!(!memory.is_full());
         memory.note(LOOK_EVERY);
         assert!(memory.is_full());
+    }
+
+    #[test]
+    fn the_end_of_it_is_noticed_without_traffic() {
+        let memory = Memory::new(usize::MAX);
+        memory.full.store(true, Relaxed);
+        assert!(!memory.is_still_full() && !memory.is_full());
     }
 
     #[test]
