@@ -1,5 +1,6 @@
 //! What a worker thread gathers while it handles the packets of one read: clients whose outboxes are to be flushed,
-//! counts to be added up, and how far the journal is to be written before that. All of it happens without an `.await`, so it can live in the thread.
+//! counts to be added up, and how far the journal is to be written before that. All of it happens without an `.await`,
+//! so it can live in the thread.
 
 use std::cell::{Cell, RefCell};
 
