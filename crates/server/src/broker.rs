@@ -1,11 +1,12 @@
 //! What all connections share, and how a message finds its receivers.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
-use mqtt_codec::{Message, Qos, Topic};
+use mqtt_codec::{Filter, Message, Qos, SubscribeOptions, Topic};
 use mqtt_modules::{Hooks, Host};
-use mqtt_router::{Limits, Match, Matches, Retained, Router};
+use mqtt_router::{Full, Limits, Match, Matches, Options, Retained, Router};
 use mqtt_session::{Delivered, DeliveryOptions, DropReason, Fanout, Publication, Timestamp};
 use mqtt_storage::Bounds;
 use tokio::runtime::Handle;
@@ -113,6 +114,23 @@ impl Broker {
             answer(!matches.is_unmatched());
             self.deliver_all(publication, matches, now);
         });
+    }
+
+    /// From now on messages that `filter` matches go to `client`.
+    pub(crate) fn route(
+        &self,
+        filter: &Filter,
+        client: &ClientRef,
+        options: SubscribeOptions,
+        id: Option<u32>,
+    ) -> Result<(), Full> {
+        let options = Options {
+            qos: options.qos,
+            no_local: options.no_local,
+            retain_as_published: options.retain_as_published,
+            subscription_id: id.and_then(NonZeroU32::new),
+        };
+        self.router.subscribe(filter, client.clone(), options).map(drop)
     }
 
     fn retain(&self, publication: &Publication) {

@@ -2,7 +2,6 @@
 
 use mqtt_codec::{Packet, Qos, ReasonCode, SubAck, Subscribe, SubscribeFilter, UnsubAck, Unsubscribe, Version};
 use mqtt_modules::{Fact, Reason};
-use mqtt_router::Options;
 use mqtt_session::{DeliveryOptions, Event, Fanout, Publication, Receipt, Timestamp};
 use mqtt_storage::Stage;
 
@@ -176,12 +175,6 @@ fn subscribe_one(seat: &Seat, wish: &mut SubscribeFilter, id: Option<u32>) -> Re
         tracing::warn!(client_id = %client.id, peer = %info.peer, filter = %wish.filter, rule = refusal.rule, "subscribe refused");
         return Ok(Err(refusal.code));
     }
-    let options = Options {
-        qos: wish.options.qos,
-        no_local: wish.options.no_local,
-        retain_as_published: wish.options.retain_as_published,
-        subscription_id: id.and_then(std::num::NonZeroU32::new),
-    };
     // Under the session's lock, so that a takeover finds either both the router's and the session's entry or none.
     let mut state = client.state.lock();
     if !state.is_current(connection) {
@@ -200,7 +193,7 @@ fn subscribe_one(seat: &Seat, wish: &mut SubscribeFilter, id: Option<u32>) -> Re
         tracing::warn!(client_id = %client.id, limit, "limits.subscriptions_per_client is reached");
         return Ok(Err(ReasonCode::QuotaExceeded));
     }
-    if let Err(full) = broker.router.subscribe(&wish.filter, client.clone(), options) {
+    if let Err(full) = broker.route(&wish.filter, client, wish.options, id) {
         tracing::warn!(client_id = %client.id, filter = %wish.filter, %full, "limits.shape_levels is reached");
         return Ok(Err(ReasonCode::QuotaExceeded));
     }

@@ -8,7 +8,6 @@ use std::time::Duration;
 use bytestring::ByteString;
 use mqtt_codec::Will;
 use mqtt_modules::{ConnectionInfo, Fact, Reason};
-use mqtt_router::Options;
 use mqtt_session::{Publication, Session, Timestamp};
 use mqtt_storage::{Loaded, LoadedSession, OnlineRecord, StoreError};
 
@@ -99,13 +98,7 @@ impl Broker {
         let client = ClientRef::new(ByteString::from(record.client_id.into_owned()), session);
         client.state.lock().number = number;
         for subscription in &subscriptions {
-            let options = Options {
-                qos: subscription.options.qos,
-                no_local: subscription.options.no_local,
-                retain_as_published: subscription.options.retain_as_published,
-                subscription_id: subscription.id.and_then(std::num::NonZeroU32::new),
-            };
-            if self.router.subscribe(&subscription.filter, client.clone(), options).is_err() {
+            if self.route(&subscription.filter, &client, subscription.options, subscription.id).is_err() {
                 tracing::error!(client_id = %client.id, filter = %subscription.filter, "limits.shape_levels is lower than before");
             }
         }
