@@ -25,11 +25,13 @@ pub enum Table {
     Online,
     /// Wanted states and settings of modules, by name.
     Modules,
+    /// The last presence events, by their place in a ring.
+    Events,
 }
 
 impl Table {
     /// All tables. On disk a table is its place in this list: what is new goes to the end.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Meta,
         Self::Sessions,
         Self::Subscriptions,
@@ -40,6 +42,7 @@ impl Table {
         Self::Retained,
         Self::Online,
         Self::Modules,
+        Self::Events,
     ];
 
     pub(crate) const fn number(self) -> u8 {
@@ -63,6 +66,7 @@ impl Table {
             Self::Retained => "retained",
             Self::Online => "online",
             Self::Modules => "modules",
+            Self::Events => "events",
         }
     }
 }

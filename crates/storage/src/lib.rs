@@ -32,8 +32,8 @@ mod store;
 pub use batch::{Batch, Step, Table};
 pub use disk::{Disk, Durability, Opened};
 pub use journal::{Failing, Group, Journal, Position, Stage};
-pub use load::{Bounds, Loaded, LoadedSession, LoadedSubscription};
-pub use record::{OnlineRecord, SessionRecord, WillRecord};
+pub use load::{Bounds, Loaded, LoadedSession, LoadedSubscription, read_events};
+pub use record::{EndRecord, EventRecord, OnlineRecord, SessionRecord, WillRecord};
 pub use store::{Memory, Store, StoreError, Visit};
 
 #[cfg(test)]

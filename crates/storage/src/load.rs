@@ -7,7 +7,7 @@ use mqtt_codec::{Filter, PacketId, SubscribeOptions};
 use mqtt_session::{Kept, Publication, Released, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::record::{self, OnlineRecord, Owed, SessionRecord, corrupt};
+use crate::record::{self, EventRecord, OnlineRecord, Owed, SessionRecord, corrupt};
 use crate::stage::{ALIVE_KEY, BOUNDS_KEY, SCHEMA_KEY};
 use crate::{Batch, Store, StoreError, Table};
 
@@ -201,6 +201,14 @@ impl Loaded {
             Ok(())
         })
     }
+}
+
+/// Shows `visit` each presence event with its place, in order of places; there may be very many.
+pub fn read_events(
+    store: &dyn Store,
+    mut visit: impl FnMut(u64, EventRecord<'_>) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    each(store, Table::Events, |place, event| visit(record::read_number(place)?, record::read(event)?))
 }
 
 /// Reads a table; what is wrong with a record is told with the table's name.

@@ -73,6 +73,32 @@ pub struct OnlineRecord<'a> {
     pub will: Option<WillRecord>,
 }
 
+/// A presence event.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EventRecord<'a> {
+    /// Its running number.
+    pub number: u64,
+    /// When: milliseconds since the Unix epoch.
+    pub at: u64,
+    /// Number of the connection.
+    pub connection: u64,
+    /// Why the connection ended; `None`: it began.
+    pub end: Option<EndRecord<'a>>,
+    /// The connection; session and will are left out, and `seq` is that of this event.
+    pub client: OnlineRecord<'a>,
+}
+
+/// Why a connection ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EndRecord<'a> {
+    /// The reason's name.
+    pub reason: Cow<'a, str>,
+    /// Its code in MQTT 5, if it has one.
+    pub code: Option<u8>,
+    /// Which side it was, as its keeper likes to write it.
+    pub initiator: u8,
+}
+
 impl OnlineRecord<'_> {
     /// Of the connection.
     pub fn version(&self) -> Result<Version, StoreError> {

@@ -3,7 +3,7 @@
 use mqtt_codec::{Filter, PacketId, SubscribeOptions, Topic};
 use mqtt_session::{Change, Delivery, Publication};
 
-use crate::record::{self, OnlineRecord, SessionRecord};
+use crate::record::{self, EventRecord, OnlineRecord, SessionRecord};
 use crate::{Bounds, Stage, Table};
 
 /// Bytes of the longest key; of a filter this leaves room for all but the last few a packet can carry.
@@ -100,6 +100,16 @@ impl Stage<'_> {
     /// What is kept of a module, as its keeper likes to write it.
     pub fn module(&mut self, name: &str, state: &[u8]) {
         self.batch.put(Table::Modules, name.as_bytes(), state);
+    }
+
+    /// A client's coming or going was told; `place` is free, or that of the oldest event.
+    pub fn event(&mut self, place: u64, event: &EventRecord<'_>) {
+        self.batch.put_with(Table::Events, &place.to_be_bytes(), |out| record::write(event, out));
+    }
+
+    /// The event at this place is not kept any more.
+    pub fn forget_event(&mut self, place: u64) {
+        self.batch.remove(Table::Events, &place.to_be_bytes());
     }
 
     fn keep(&mut self, session: u64, delivery: &Delivery) {

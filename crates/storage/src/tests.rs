@@ -7,8 +7,8 @@ use mqtt_codec::{Filter, Message, Properties, Property, Qos, SubscribeOptions, T
 use mqtt_session::{Attach, Config, DeliveryOptions, Fanout, Outbox, Publication, Session, Timestamp};
 
 use crate::{
-    Batch, Bounds, Disk, Durability, Failing, Journal, Loaded, Memory, OnlineRecord, SessionRecord, Step, Store,
-    StoreError, Table, Visit, WillRecord,
+    Batch, Bounds, Disk, Durability, EndRecord, EventRecord, Failing, Journal, Loaded, Memory, OnlineRecord,
+    SessionRecord, Step, Store, StoreError, Table, Visit, WillRecord, read_events,
 };
 
 fn message(topic: &str, payload: &str, qos: Qos) -> Message {
@@ -142,6 +142,49 @@ fn everything_comes_back() {
         for table in Table::ALL {
             assert_eq!(count(&*store, table) > 0, matches!(table, Table::Meta | Table::Modules), "{table:?}");
         }
+    }
+}
+
+#[test]
+fn events_come_back_by_place() {
+    for (store, _folder) in stores() {
+        let journal = journal(&store);
+        let event = |number, end| EventRecord {
+            number,
+            at: 7_000,
+            connection: 2,
+            end,
+            client: OnlineRecord {
+                session: None,
+                client_id: "c".into(),
+                username: None,
+                level: 5,
+                peer: ([127, 0, 0, 1], 5_000).into(),
+                port: 1883,
+                listener: "tcp".into(),
+                keep_alive: 60,
+                clean_start: true,
+                expiry_interval: 0,
+                connected_at: 6_000,
+                session_present: false,
+                epoch: 1,
+                seq: number,
+                will: None,
+            },
+        };
+        let end = EndRecord { reason: "normal".into(), code: Some(0), initiator: 1 };
+        for (place, number) in [(0, 1), (1, 2), (2, 3), (0, 4)] {
+            journal.stage(|stage| stage.event(place, &event(number, (number == 4).then(|| end.clone()))));
+        }
+        journal.stage(|stage| stage.forget_event(1));
+        journal.retry().unwrap();
+        let mut kept = Vec::new();
+        let read = |place, event: EventRecord<'_>| {
+            kept.push((place, event.number, event.end.is_some()));
+            Ok(())
+        };
+        read_events(&*store, read).unwrap();
+        assert_eq!(kept, [(0, 4, true), (2, 3, false)]);
     }
 }
 
@@ -291,8 +334,8 @@ fn an_unreadable_record_is_told_with_its_table() {
         let mut batch = Batch::default();
         batch.put(table, b"bounds", b"\xFF");
         store.write(&batch).unwrap();
-        match Loaded::read(&store) {
-            Ok(_) => assert_eq!(table, Table::Modules),
+        match Loaded::read(&store).and_then(|_| read_events(&store, |_, _| Ok(()))) {
+            Ok(()) => assert_eq!(table, Table::Modules),
             Err(error) => assert!(error.to_string().contains(table.name()), "{error}"),
         }
     }
