@@ -90,6 +90,10 @@ impl Decoder {
         if let Some(version) = publish {
             return publish::publish(header, input, version, self.role);
         }
+        if let Some(packet) = ack::bare(packet_type, &input[header.len..size]) {
+            input.advance(size);
+            return Ok(Some(packet));
+        }
         let mut frame = input.split_to(size).freeze();
         frame.advance(header.len);
         self.packet(packet_type, first & 0x0F, frame).map(Some)

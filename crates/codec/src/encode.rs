@@ -28,6 +28,13 @@ impl Packet {
     pub fn encode(&self, version: Version, out: &mut BytesMut) -> Result<(), TooLarge> {
         match self {
             Self::Publish(publish) => publish.encode(version, out),
+            Self::PubAck(ack) | Self::PubRec(ack) | Self::PubRel(ack) | Self::PubComp(ack)
+                if reason_len(ack.reason, &ack.properties, version) == 0 =>
+            {
+                let [high, low] = ack.packet_id.as_u16().to_be_bytes();
+                out.extend_from_slice(&[self.first_byte(), 2, high, low]);
+                Ok(())
+            }
             _ => self.encode_other(version, out),
         }
     }

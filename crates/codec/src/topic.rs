@@ -67,6 +67,12 @@ impl Topic {
         &self.0
     }
 
+    /// A copy in memory of its own: a decoded topic is a slice of the buffer that it was read from.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Self(ByteString::from(&*self.0))
+    }
+
     /// The levels, which may be empty.
     pub fn levels(&self) -> std::str::Split<'_, char> {
         self.0.split('/')

@@ -6,7 +6,9 @@ use super::Body;
 use crate::property::id::Ids;
 use crate::property::properties;
 use crate::read::{self, Parsed};
-use crate::{Ack, Auth, ConnAck, DecodeError, Disconnect, PacketType, Properties, ReasonCode, Role, Version};
+use crate::{
+    Ack, Auth, ConnAck, DecodeError, Disconnect, Packet, PacketId, PacketType, Properties, ReasonCode, Role, Version,
+};
 
 pub(super) fn conn_ack<'a>(body: Body<'a>, input: &'a [u8]) -> Parsed<'a, ConnAck> {
     let (input, flags) = be_u8(input)?;
@@ -35,6 +37,19 @@ pub(super) fn ack<'a>(body: Body<'a>, input: &'a [u8]) -> Parsed<'a, Ack> {
     let (input, packet_id) = read::packet_id(body.packet_type)(input)?;
     let (input, (reason, properties)) = body.reason_and_properties(Ids::ACK, input)?;
     Ok((input, Ack { packet_id, reason, properties }))
+}
+
+/// An acknowledgement that is a packet id and no more, as nearly all are: nothing of the buffer is kept for it.
+pub(super) fn bare(packet_type: PacketType, body: &[u8]) -> Option<Packet> {
+    let packet_id = PacketId::new(u16::from_be_bytes(body.try_into().ok()?))?;
+    let ack = Ack::new(packet_id, ReasonCode::Success);
+    match packet_type {
+        PacketType::PubAck => Some(Packet::PubAck(ack)),
+        PacketType::PubRec => Some(Packet::PubRec(ack)),
+        PacketType::PubRel => Some(Packet::PubRel(ack)),
+        PacketType::PubComp => Some(Packet::PubComp(ack)),
+        _ => None,
+    }
 }
 
 pub(super) fn disconnect<'a>(body: Body<'a>, input: &'a [u8]) -> Parsed<'a, Disconnect> {
