@@ -4,7 +4,6 @@ use foldhash::{HashMap, HashMapExt};
 use mqtt_codec::Topic;
 
 use crate::Violation;
-use crate::publication::detached_topic;
 
 /// What a client's aliases stand for.
 #[derive(Debug)]
@@ -23,7 +22,7 @@ impl IncomingAliases {
             Some(topic) => {
                 // The client says it again with every message while it does not know it is understood.
                 if self.0.get(&alias) != Some(&topic) {
-                    self.0.insert(alias, detached_topic(&topic));
+                    self.0.insert(alias, topic.detached());
                 }
                 Ok(topic)
             }
@@ -64,7 +63,7 @@ impl OutgoingAliases {
 
     /// The client was sent `topic` with `alias`.
     pub(crate) fn learn(&mut self, topic: &Topic, alias: u16) {
-        self.0.insert(detached_topic(topic), alias);
+        self.0.insert(topic.detached(), alias);
     }
 }
 

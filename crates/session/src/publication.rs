@@ -3,8 +3,7 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use bytes::Bytes;
-use bytestring::ByteString;
-use mqtt_codec::{Message, Properties, Property, Publish, Topic};
+use mqtt_codec::{Message, Properties, Property, Publish};
 
 /// Milliseconds since the Unix epoch, as the driver's clock has it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -138,24 +137,12 @@ impl Publication {
     }
 }
 
-/// Copies a message out of the buffer it was read from; topic and payload share one allocation.
+/// Copies a message out of the buffer it was read from.
+///
+/// Topic and payload each into memory of their own: a buffer that two share costs a third for the count of its owners.
 pub(crate) fn detached(message: &Message) -> Message {
     let Message { topic, payload, qos, retain, properties } = message;
-    let mut memory = Vec::with_capacity(topic.as_str().len() + payload.len());
-    memory.extend_from_slice(topic.as_str().as_bytes());
-    memory.extend_from_slice(payload);
-    let memory = Bytes::from(memory);
-    let (text, payload) = (memory.slice(..topic.as_str().len()), memory.slice(topic.as_str().len()..));
     let properties = if properties.is_empty() { Properties::EMPTY } else { properties.iter().collect() };
-    Message { topic: topic_in(text), payload, qos: *qos, retain: *retain, properties }
-}
-
-/// Copies a topic out of the buffer it was read from.
-pub(crate) fn detached_topic(topic: &Topic) -> Topic {
-    topic_in(Bytes::copy_from_slice(topic.as_str().as_bytes()))
-}
-
-fn topic_in(memory: Bytes) -> Topic {
-    let text = ByteString::try_from(memory).expect("copied from a topic, which is UTF-8");
-    Topic::new(text).expect("copied from a topic")
+    let payload = Bytes::copy_from_slice(payload);
+    Message { topic: topic.detached(), payload, qos: *qos, retain: *retain, properties }
 }
