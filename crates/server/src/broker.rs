@@ -97,23 +97,31 @@ impl Broker {
         }
     }
 
-    /// Keeps the message if it is to be retained, and routes it. As soon as it is known whether any filter matches,
-    /// and before anyone gets the message, `answer` is told.
+    /// Keeps the message if it is to be retained, and routes it; false if no filter matches. Before the publisher may
+    /// get it itself, `answer` is called.
     pub(crate) fn publish(
         &self,
         publication: &Publication,
         publisher: Option<&ClientRef>,
         now: Timestamp,
-        answer: impl FnOnce(bool),
-    ) {
+        answer: impl FnOnce(),
+    ) -> bool {
+        let mut _group = None;
         if publication.message.retain {
+            _group = self.group();
             self.retain(publication);
         }
         batch::with_matches(|matches| {
             self.router.matches(&publication.message.topic, publisher, matches);
-            answer(!matches.is_unmatched());
+            if let Some(publisher) = publisher
+                && publication.message.qos > Qos::AtMostOnce
+                && (matches.groups().next().is_some() || matches.iter().any(|found| found.key == publisher))
+            {
+                answer();
+            }
             self.deliver_all(publication, matches, now);
-        });
+            !matches.is_unmatched()
+        })
     }
 
     /// From now on messages that `filter` matches go to `client`.
@@ -211,8 +219,14 @@ impl Broker {
     }
 
     fn deliver_all(&self, publication: &Publication, matches: &Matches<ClientRef>, now: Timestamp) {
-        if self.durable.is_some() && matches.iter().take(2).count() + matches.groups().take(2).count() <= 1 {
-            publication.place.set_single();
+        // What is stored of one message gets into the store as a whole.
+        let mut _group = None;
+        if self.durable.is_some() && publication.message.qos > Qos::AtMostOnce {
+            if matches.iter().take(2).count() + matches.groups().take(2).count() <= 1 {
+                publication.place.set_single();
+            } else {
+                _group = self.group();
+            }
         }
         let mut fanout = Fanout::new(publication);
         let mut receivers = 0;
@@ -304,7 +318,7 @@ impl Host for Broker {
     fn publish(&self, message: Message) {
         let _batch = Batch::begin(self);
         let now = self.clock.now();
-        Self::publish(self, &Publication::new(message, now), None, now, |_| {});
+        Self::publish(self, &Publication::new(message, now), None, now, || {});
     }
 
     fn publish_if_wanted(&self, topic: &Topic, build: &mut dyn FnMut() -> Message) -> bool {
@@ -339,7 +353,7 @@ mod tests {
                 retain: true,
                 properties: expiry.map(Property::MessageExpiry).into_iter().collect::<Properties>(),
             };
-            broker.publish(&Publication::new(message, now), None, now, |_| {});
+            broker.publish(&Publication::new(message, now), None, now, || {});
         }
         broker.drop_expired_retained();
         assert_eq!(broker.retained.len(), 2);

@@ -46,7 +46,8 @@ impl Durable {
 }
 
 impl Broker {
-    /// Open while what belongs together is staged. Take it before any lock, and drop it before the batch ends.
+    /// Open while what belongs together is staged. Drop it before the batch ends. One step that is staged alone needs
+    /// none.
     pub(crate) fn group(&self) -> Option<Group<'_>> {
         self.durable.as_ref().map(|durable| durable.journal.group())
     }

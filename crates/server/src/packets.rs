@@ -14,39 +14,48 @@ use crate::serve::Seat;
 /// Handles one packet. An error ends the connection.
 pub(crate) fn handle(seat: &Seat, packet: Packet, now: Timestamp) -> Result<(), Ending> {
     count_received(&packet);
-    // What one packet brings about gets into the store as a whole; nothing is owed for one at QoS 0.
-    let is_promise = !matches!(&packet, Packet::Publish(publish) if publish.qos == Qos::AtMostOnce);
-    let _group = if is_promise { seat.broker().group() } else { None };
-    let event = match packet {
+    match packet {
         // Nothing of the session has a part in this one.
-        Packet::Publish(publish) if publish.qos == Qos::AtMostOnce && seat.connection.info.version < Version::V5 => {
-            match Publication::from_publish(publish, now) {
-                Some(publication) => Event::Publish(publication, Receipt::NONE),
-                None => return Err(Ending::refused(ReasonCode::TopicNameInvalid)),
+        Packet::Publish(packet) if packet.qos < Qos::ExactlyOnce && seat.connection.info.version < Version::V5 => {
+            let receipt = packet.packet_id.filter(|_| packet.qos > Qos::AtMostOnce);
+            let receipt = receipt.map_or(Receipt::NONE, Receipt::at_least_once);
+            match Publication::from_publish(packet, now) {
+                Some(publication) => publish(seat, publication, receipt, now),
+                None => Err(Ending::refused(ReasonCode::TopicNameInvalid)),
             }
         }
-        packet => {
-            let mut state = seat.client.state.lock();
-            if !state.is_current(&seat.connection) {
-                return Err(superseded(seat));
-            }
-            let state = &mut *state;
-            let is_owed = matches!(packet, Packet::Publish(_) | Packet::PubRel(_));
-            let event = state.session.handle_packet(packet, now, &mut state.outbox);
-            state.stage(seat.broker());
-            state.wait_for_store(is_owed);
-            if is_owed && matches!(event, Ok(Event::Nothing)) && seat.broker().is_failing() {
-                // The answer may be about what an earlier batch has staged and could not commit.
-                state.wait_for(seat.broker().staged(), true);
-            }
-            state.count_sent_late();
-            state.touch(&seat.client);
-            event.map_err(|violation| {
-                tracing::debug!(client_id = %seat.client.id, %violation, "protocol violation");
-                Ending::refused(violation.reason_code())
-            })?
+        packet => handle_in_session(seat, packet, now),
+    }
+}
+
+fn handle_in_session(seat: &Seat, packet: Packet, now: Timestamp) -> Result<(), Ending> {
+    let mut _group = None;
+    let event = {
+        let mut state = seat.client.state.lock();
+        if !state.is_current(&seat.connection) {
+            return Err(superseded(seat));
         }
+        let state = &mut *state;
+        if state.number > 0 && matches!(&packet, Packet::Publish(publish) if publish.qos == Qos::ExactlyOnce) {
+            // Its packet id gets into the store with the deliveries that it leads to.
+            _group = seat.broker().group();
+        }
+        let is_owed = matches!(packet, Packet::Publish(_) | Packet::PubRel(_));
+        let event = state.session.handle_packet(packet, now, &mut state.outbox);
+        state.stage(seat.broker());
+        state.wait_for_store(is_owed);
+        if is_owed && matches!(event, Ok(Event::Nothing)) && seat.broker().is_failing() {
+            // The answer may be about what an earlier batch has staged and could not commit.
+            state.wait_for(seat.broker().staged(), true);
+        }
+        state.count_sent_late();
+        state.touch(&seat.client);
+        event
     };
+    let event = event.map_err(|violation| {
+        tracing::debug!(client_id = %seat.client.id, %violation, "protocol violation");
+        Ending::refused(violation.reason_code())
+    })?;
     match event {
         Event::Nothing => Ok(()),
         Event::Publish(publication, receipt) => publish(seat, publication, receipt, now),
@@ -63,7 +72,7 @@ fn superseded(seat: &Seat) -> Ending {
     seat.connection.ending().unwrap_or(Ending::gone(Reason::TakenOver))
 }
 
-/// Decides about a message, answers its publisher and routes it, in this order.
+/// Decides about a message, routes it and answers its publisher.
 fn publish(seat: &Seat, mut publication: Publication, receipt: Receipt, now: Timestamp) -> Result<(), Ending> {
     let (Seat { client, connection }, broker) = (seat, seat.broker());
     let info = &connection.info;
@@ -79,26 +88,29 @@ fn publish(seat: &Seat, mut publication: Publication, receipt: Receipt, now: Tim
     if qos > Qos::AtMostOnce && broker.is_failing() {
         return refuse(seat, receipt, ReasonCode::QuotaExceeded);
     }
+    let mut receipt = Some(receipt);
     let mut answered = Ok(());
-    broker.publish(&publication, Some(client), now, |is_matched| {
-        let reason = match qos {
-            Qos::AtMostOnce => return,
-            Qos::AtLeastOnce if !is_matched => ReasonCode::NoMatchingSubscribers,
-            Qos::AtLeastOnce | Qos::ExactlyOnce => ReasonCode::Success,
-        };
-        if broker.durable.is_some() {
+    let is_matched = broker.publish(&publication, Some(client), now, || {
+        // Its own message comes after the answer. What that promises is being staged, so it may not leave yet.
+        if let Some(receipt) = receipt.take() {
             client.state.lock().held = true;
+            answered = acknowledge(seat, receipt, ReasonCode::Success);
         }
-        answered = acknowledge(seat, receipt, reason);
     });
-    if qos > Qos::AtMostOnce && broker.durable.is_some() {
-        // The answer is in the outbox; it may leave with all that was staged on the way.
-        let mut state = client.state.lock();
-        state.held = false;
-        state.wait_for_store(true);
-        state.touch(client);
+    match receipt {
+        _ if qos == Qos::AtMostOnce => Ok(()),
+        Some(receipt) if qos == Qos::AtLeastOnce && !is_matched => {
+            acknowledge(seat, receipt, ReasonCode::NoMatchingSubscribers)
+        }
+        Some(receipt) => acknowledge(seat, receipt, ReasonCode::Success),
+        None => {
+            let mut state = client.state.lock();
+            state.held = false;
+            state.wait_for_store(true);
+            state.touch(client);
+            answered
+        }
     }
-    answered
 }
 
 /// Before MQTT 5 there is no way to refuse a message but to close.
@@ -131,6 +143,7 @@ fn acknowledge(seat: &Seat, receipt: Receipt, reason: ReasonCode) -> Result<(), 
 }
 
 fn subscribe(seat: &Seat, subscribe: Subscribe, now: Timestamp) -> Result<(), Ending> {
+    let _group = seat.broker().group();
     let id = subscribe.properties.subscription_id();
     let mut reasons = Vec::with_capacity(subscribe.filters.len());
     let mut granted = Vec::new();
@@ -230,6 +243,7 @@ fn send_retained(seat: &Seat, wish: &SubscribeFilter, existed: bool, id: Option<
 
 fn unsubscribe(seat: &Seat, unsubscribe: &Unsubscribe) -> Result<(), Ending> {
     let (Seat { client, connection }, broker) = (seat, seat.broker());
+    let _group = broker.group();
     let mut reasons = Vec::with_capacity(unsubscribe.filters.len());
     for filter in &unsubscribe.filters {
         let mut state = client.state.lock();

@@ -210,7 +210,7 @@ impl Broker {
     }
 
     pub(crate) fn publish_will(&self, will: &Publication, now: Timestamp) {
-        self.publish(will, None, now, |_| {});
+        self.publish(will, None, now, || {});
     }
 
     /// An offline client: ends its session if that is due, and otherwise comes back at `next`.

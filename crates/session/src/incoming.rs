@@ -15,13 +15,20 @@ pub struct Receipt(Option<Owed>);
 struct Owed {
     qos: Qos,
     packet_id: PacketId,
-    /// Of the connection that the message came by.
-    serial: u32,
+    /// Of the connection that the message came by; `None`: the driver knows that it is the current one.
+    serial: Option<u32>,
 }
 
 impl Receipt {
     /// For a QoS 0 publish: nothing is owed.
     pub const NONE: Self = Self(None);
+
+    /// For a QoS 1 publish from a client that speaks no MQTT 5: its session has no part in it before it is answered, so
+    /// it needs no [`Session::handle_packet`]. The driver sees to it that the connection it came by is still the current
+    /// one when this is spent.
+    pub const fn at_least_once(packet_id: PacketId) -> Self {
+        Self(Some(Owed { qos: Qos::AtLeastOnce, packet_id, serial: None }))
+    }
 }
 
 /// QoS 2 messages received and not released: their ids may come again, the messages are not routed again.
@@ -71,7 +78,8 @@ impl Session {
         let Some(Owed { qos, packet_id, serial }) = receipt.0 else {
             return;
         };
-        let is_current = self.connection.phase != Phase::Gone && self.connection.serial == serial;
+        let is_current =
+            self.connection.phase != Phase::Gone && serial.is_none_or(|serial| serial == self.connection.serial);
         if qos == Qos::ExactlyOnce
             && reason.is_error()
             && self.connection.version == Version::V5
@@ -125,7 +133,7 @@ impl Session {
             (Qos::AtLeastOnce, Some(packet_id)) => {
                 self.check_receive_maximum()?;
                 self.connection.owed = self.connection.owed.saturating_add(1);
-                Receipt(Some(Owed { qos, packet_id, serial: self.connection.serial }))
+                Receipt(Some(Owed { qos, packet_id, serial: Some(self.connection.serial) }))
             }
             (Qos::ExactlyOnce, Some(packet_id)) => {
                 if !self.receive(packet_id)? {
@@ -133,7 +141,7 @@ impl Session {
                     out.push(&Packet::PubRec(Ack::new(packet_id, ReasonCode::Success)), self.connection.version);
                     return Ok(Event::Nothing);
                 }
-                Receipt(Some(Owed { qos, packet_id, serial: self.connection.serial }))
+                Receipt(Some(Owed { qos, packet_id, serial: Some(self.connection.serial) }))
             }
         };
         let message = Message { topic, payload, qos, retain, properties };

@@ -1,6 +1,6 @@
 //! Messages from one client to another, in every version and quality.
 
-use mqtt_codec::{Ack, Message, Packet, Properties, Publish, Qos, ReasonCode, Version};
+use mqtt_codec::{Ack, Connect, Message, Packet, Properties, Publish, Qos, ReasonCode, Version};
 
 use crate::{
     broker::{Broker, outside},
@@ -255,14 +255,19 @@ async fn nobody_there_is_told_at_qos_1_in_version_5() {
 async fn a_publisher_is_answered_before_it_gets_its_own_message() {
     let Some(broker) = Broker::with(|_| {}).await else { return };
     for version in VERSIONS {
-        let mut client = Client::connect(broker.addr, version, "self").await;
-        client.subscribe("a", Qos::ExactlyOnce).await;
-        let packet_id = client.send_publish(message("a", "1", Qos::AtLeastOnce)).await.unwrap();
-        client.expect_puback(packet_id).await;
-        assert_eq!(client.take_text().await, "1");
-        let packet_id = client.send_publish(message("a", "2", Qos::ExactlyOnce)).await.unwrap();
-        client.expect_pubrec(packet_id).await;
-        assert_eq!(client.take_text().await, "2");
+        for (filter, clean_start) in [("a", true), ("a", false), ("+", true), ("$share/group/a", true)] {
+            let connect = Connect { clean_start, ..connect(version, "self") };
+            let (mut client, _) = Client::connect_with(broker.addr, connect).await;
+            client.subscribe(filter, Qos::ExactlyOnce).await;
+            let packet_id = client.send_publish(message("a", "1", Qos::AtLeastOnce)).await.unwrap();
+            client.expect_puback(packet_id).await;
+            assert_eq!(client.take_text().await, "1");
+            let packet_id = client.send_publish(message("a", "2", Qos::ExactlyOnce)).await.unwrap();
+            client.expect_pubrec(packet_id).await;
+            assert_eq!(client.take_text().await, "2");
+            client.unsubscribe(&[filter]).await;
+            client.leave().await;
+        }
     }
 }
 
