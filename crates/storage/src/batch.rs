@@ -27,11 +27,13 @@ pub enum Table {
     Modules,
     /// The last presence events, by their place in a ring.
     Events,
+    /// Small records of other parts of the broker, by name.
+    Settings,
 }
 
 impl Table {
     /// All tables. On disk a table is its place in this list: what is new goes to the end.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Meta,
         Self::Sessions,
         Self::Subscriptions,
@@ -43,6 +45,7 @@ impl Table {
         Self::Online,
         Self::Modules,
         Self::Events,
+        Self::Settings,
     ];
 
     pub(crate) const fn number(self) -> u8 {
@@ -67,6 +70,7 @@ impl Table {
             Self::Online => "online",
             Self::Modules => "modules",
             Self::Events => "events",
+            Self::Settings => "settings",
         }
     }
 }

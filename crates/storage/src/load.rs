@@ -42,6 +42,8 @@ pub struct Loaded {
     pub retained: Vec<Publication>,
     /// What was kept of modules, by name.
     pub modules: BTreeMap<String, Vec<u8>>,
+    /// What other parts of the broker have kept, by name.
+    pub settings: BTreeMap<String, Vec<u8>>,
     /// The highest number of a message.
     pub last_message: u64,
 }
@@ -85,6 +87,10 @@ impl Loaded {
         }
         each(store, Table::Modules, |name, state| {
             loaded.modules.insert(record::text(name)?.to_string(), state.to_vec());
+            Ok(())
+        })?;
+        each(store, Table::Settings, |name, record| {
+            loaded.settings.insert(record::text(name)?.to_string(), record.to_vec());
             Ok(())
         })?;
         each(store, Table::Retained, |_, value| {

@@ -112,6 +112,11 @@ impl Stage<'_> {
         self.batch.remove(Table::Events, &place.to_be_bytes());
     }
 
+    /// What another part of the broker keeps.
+    pub fn setting(&mut self, name: &str, record: &[u8]) {
+        self.batch.put(Table::Settings, name.as_bytes(), record);
+    }
+
     fn keep(&mut self, session: u64, delivery: &Delivery) {
         let place = &delivery.publication.place;
         let message = (!place.is_single()).then(|| {
