@@ -20,6 +20,8 @@ use crate::durable::Durable;
 use crate::memory::Memory;
 use crate::metrics::{Metric, Metrics};
 use crate::numbers::Numbers;
+use crate::store::Settings;
+use crate::sys::Highest;
 use crate::timers::Timers;
 
 /// With fewer worker threads than this, cutting a fan-out in pieces costs more than it gains.
@@ -43,6 +45,8 @@ pub(crate) struct Broker {
     pub(crate) hooks: Arc<Hooks>,
     pub(crate) timers: Timers,
     pub(crate) metrics: Metrics,
+    pub(crate) highest: Highest,
+    pub(crate) settings: Settings,
     pub(crate) memory: Memory,
     /// Sockets accepted and not yet closed.
     pub(crate) sockets: AtomicUsize,
@@ -61,7 +65,7 @@ pub(crate) struct Broker {
 
 impl Broker {
     /// `reserved` are the numbers that were given by earlier processes.
-    pub(crate) fn new(config: Config, durable: Option<Durable>, reserved: Bounds) -> Self {
+    pub(crate) fn new(config: Config, durable: Option<Durable>, reserved: Bounds, settings: Settings) -> Self {
         let limits = &config.limits;
         let session_config = Arc::new(mqtt_session::Config {
             receive_maximum: limits.receive_maximum,
@@ -85,6 +89,8 @@ impl Broker {
             hooks: Hooks::new(),
             timers: Timers::default(),
             metrics: Metrics::default(),
+            highest: Highest::default(),
+            settings,
             memory: Memory::new(limits.memory),
             sockets: AtomicUsize::new(0),
             served: AtomicUsize::new(0),
@@ -343,7 +349,7 @@ mod tests {
 
     #[test]
     fn expired_retained_messages_are_dropped() {
-        let broker = Broker::new(Config::default(), None, Bounds::default());
+        let broker = Broker::new(Config::default(), None, Bounds::default(), Settings::default());
         let now = broker.clock.now();
         for (topic, expiry) in [("gone", Some(0)), ("stays", Some(1000)), ("for/ever", None)] {
             let message = Message {

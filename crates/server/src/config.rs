@@ -3,7 +3,7 @@
 //! [`Layers`] collects what was said and where; [`Layers::resolve`] turns it into the checked [`Config`], or into one line that
 //! names the key, its place and what is wanted. Nobody else reads the environment.
 
-use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +24,8 @@ pub struct Config {
     pub node: Node,
     /// MQTT over TCP.
     pub mqtt: Mqtt,
+    /// The dashboard and the REST API.
+    pub admin: Admin,
     /// Who may come in.
     pub auth: Auth,
     /// Bounds.
@@ -70,6 +72,22 @@ pub struct Mqtt {
     pub server_keep_alive: Option<u16>,
     /// Connections the kernel holds before they are accepted.
     pub backlog: u32,
+}
+
+/// The dashboard and the REST API.
+#[derive(Clone, PartialEq)]
+pub struct Admin {
+    /// Where to listen; `None`: nowhere.
+    pub bind: Option<SocketAddr>,
+    /// The operator's; `None`: the kept one, or one that is made.
+    pub password: Option<String>,
+}
+
+impl fmt::Debug for Admin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let password = self.password.as_ref().map(|_| "..");
+        f.debug_struct("Admin").field("bind", &self.bind).field("password", &password).finish()
+    }
 }
 
 /// Who may come in.

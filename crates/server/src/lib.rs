@@ -8,6 +8,7 @@
 //! let mut config = rollcall::config::Config::default();
 //! config.mqtt.bind.set_port(0);
 //! config.data_dir = None;
+//! config.admin.bind = None;
 //! let server = rollcall::start(config).await?;
 //! println!("MQTT on {:?}", server.addresses().mqtt);
 //! server.shutdown().await;
@@ -20,6 +21,7 @@ pub mod config;
 pub mod log;
 
 mod access;
+mod admin;
 mod batch;
 mod broker;
 mod client;
@@ -32,6 +34,7 @@ mod listener;
 mod memory;
 mod metrics;
 mod numbers;
+mod operate;
 mod packets;
 mod pipe;
 mod records;
@@ -46,5 +49,6 @@ mod timers;
 mod transition;
 mod transport;
 
+pub use admin::Local;
 pub use pipe::Pipe;
 pub use server::{Addresses, Server, StartError, start};

@@ -82,6 +82,11 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         );
     }
     print(&ready(&server.addresses(), &node));
+    if let (Some(password), Some(address)) = (server.made_password(), server.addresses().admin) {
+        let line = format!("dashboard: http://{address} user: admin password: {password} (shown this once)\n");
+        // Not to stdout, which is for scripts.
+        let _ = io::stderr().write_all(line.as_bytes());
+    }
     let name = first(terminate, interrupt).await;
     tracing::info!(signal = name, "ending");
     server.shutdown().await;
@@ -90,8 +95,9 @@ async fn serve(config: Config) -> anyhow::Result<()> {
 
 /// What scripts wait for.
 fn ready(addresses: &Addresses, node: &str) -> String {
-    let mqtt = addresses.mqtt.map_or_else(|| "off".to_owned(), |address| address.to_string());
-    format!("rollcall ready mqtt={mqtt} ws=off admin=off node={node} pid={}\n", process::id())
+    let [mqtt, admin] = [addresses.mqtt, addresses.admin]
+        .map(|address| address.map_or_else(|| "off".to_owned(), |address| address.to_string()));
+    format!("rollcall ready mqtt={mqtt} ws=off admin={admin} node={node} pid={}\n", process::id())
 }
 
 async fn first(mut terminate: Signal, mut interrupt: Signal) -> &'static str {

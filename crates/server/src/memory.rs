@@ -59,7 +59,7 @@ impl Memory {
 }
 
 /// Bytes of resident memory; `None` where the system does not tell.
-fn resident() -> Option<usize> {
+pub(crate) fn resident() -> Option<usize> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kib: usize = line.trim().strip_suffix("kB")?.trim().parse().ok()?;

@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mqtt_codec::ReasonCode;
-use mqtt_modules::{ChangeError, Reason, Registry, States};
+use mqtt_modules::{ChangeError, Registry, States};
 use mqtt_storage::StoreError;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -14,10 +13,9 @@ use tokio::task::JoinHandle;
 use crate::batch::Batch;
 use crate::broker::Broker;
 use crate::config::Config;
-use crate::connection::Ending;
 use crate::pipe::Pipe;
 use crate::timers::Timer;
-use crate::{listener, recovery, shutdown, store, sys};
+use crate::{admin, listener, recovery, shutdown, store, sys};
 
 /// How long timers go off before other tasks of the thread have their turn: a million sessions may end at once, and one
 /// of them may have thousands of messages.
@@ -28,10 +26,14 @@ const TIMERS_IN_A_ROW: Duration = Duration::from_micros(500);
 #[non_exhaustive]
 pub enum StartError {
     /// The address can't be listened on.
-    #[error("cannot listen on {address} for MQTT: {source}; give another with --bind")]
+    #[error("cannot listen on {address} for {what}: {source}; give another with {flag}")]
     Bind {
         /// As configured.
         address: SocketAddr,
+        /// What for.
+        what: &'static str,
+        /// What changes it.
+        flag: &'static str,
         /// What the system says.
         source: std::io::Error,
     },
@@ -43,6 +45,9 @@ pub enum StartError {
         /// What is wrong with it.
         source: StoreError,
     },
+    /// The passwords and keys of the admin port can't be kept or read.
+    #[error("cannot open the admin port: {0}; do without with --admin off")]
+    Admin(std::io::Error),
     /// A module that is wanted does not start.
     #[error(transparent)]
     Module(ChangeError),
@@ -53,6 +58,8 @@ pub enum StartError {
 pub struct Addresses {
     /// MQTT over TCP, with the port the system chose if it was to choose; `None`: off.
     pub mqtt: Option<SocketAddr>,
+    /// The dashboard and the REST API; `None`: off, or the default address is another program's.
+    pub admin: Option<SocketAddr>,
 }
 
 /// A running broker. Dropping it leaves it running until the runtime ends; [`Self::shutdown`] ends it in order.
@@ -60,6 +67,7 @@ pub struct Server {
     broker: Arc<Broker>,
     registry: Arc<Registry>,
     addresses: Addresses,
+    password: Option<String>,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -67,9 +75,15 @@ pub struct Server {
 /// Binds, starts the wanted modules and serves. Once this returns, clients can connect.
 pub async fn start(config: Config) -> Result<Server, StartError> {
     let (address, backlog, grace) = (config.mqtt.bind, config.mqtt.backlog, config.recovery_grace);
-    let cannot_bind = |source| StartError::Bind { address, source };
+    let cannot_bind = |source| StartError::Bind { address, what: "MQTT", flag: "--bind", source };
     // Bound first, for a taken port is found out at once; opened last, when everything is there.
     let socket = listener::bind(address).map_err(cannot_bind)?;
+    let admin_port = admin::bind(&config).map_err(|source| StartError::Bind {
+        address: config.admin.bind.unwrap_or(address),
+        what: "the admin port",
+        flag: "--admin",
+        source,
+    })?;
     let folder = config.data_dir.clone().unwrap_or_default();
     let opened = store::open(config);
     let (broker, loaded) = opened.map_err(|source| StartError::Store { folder: folder.clone(), source })?;
@@ -82,14 +96,21 @@ pub async fn start(config: Config) -> Result<Server, StartError> {
     let listener = socket.listen(backlog).map_err(cannot_bind)?;
     let mqtt = listener.local_addr().map_err(cannot_bind)?;
     let (stop, stopping) = watch::channel(false);
-    let tasks = vec![
-        tokio::spawn(listener::accept(Arc::clone(&broker), listener, "tcp".into(), stopping)),
+    let mut tasks = vec![
+        tokio::spawn(listener::accept(Arc::clone(&broker), listener, "tcp".into(), stopping.clone())),
         tokio::spawn(run_timers(Arc::clone(&broker))),
         tokio::spawn(sys::publish(Arc::clone(&broker))),
         tokio::spawn(store::keep_alive(Arc::clone(&broker))),
         tokio::spawn(recovery::tell(Arc::clone(&broker), fallen, grace)),
     ];
-    Ok(Server { broker, registry, addresses: Addresses { mqtt: Some(mqtt) }, stop, tasks })
+    let mut addresses = Addresses { mqtt: Some(mqtt), admin: None };
+    let mut password = None;
+    if let Some(bound) = admin_port {
+        let (admin, made) = admin::open(&broker, &registry, &bound).map_err(StartError::Admin)?;
+        (addresses.admin, password) = (Some(bound.address), made);
+        tasks.push(tokio::spawn(admin::serve(admin, bound, stopping)));
+    }
+    Ok(Server { broker, registry, addresses, password, stop, tasks })
 }
 
 /// The modules that ship, wanted as the configuration says.
@@ -159,6 +180,11 @@ impl Server {
         self.addresses
     }
 
+    /// The password of the admin port's user `admin`, if this start has made one: it is kept nowhere.
+    pub fn made_password(&self) -> Option<&str> {
+        self.password.as_deref()
+    }
+
     /// Its modules.
     pub const fn registry(&self) -> &Arc<Registry> {
         &self.registry
@@ -176,14 +202,9 @@ impl Server {
         listener::connect_in_memory(&self.broker, peer)
     }
 
-    /// Ends a client's connection as an operator does; false if it has none.
+    /// Ends a client's connection and its session as an operator does; false if it has neither.
     pub fn kick(&self, client_id: &str) -> bool {
-        let Some(client) = self.broker.clients.get(client_id) else {
-            return false;
-        };
-        let connection = client.state.lock().connection.clone();
-        let code = Some(ReasonCode::AdministrativeAction);
-        connection.inspect(|connection| connection.end(Ending { reason: Reason::Kicked, code })).is_some()
+        self.broker.kick(client_id)
     }
 
     /// Stops accepting, tells every client, publishes what is left to publish, and returns when all are gone or some
@@ -194,6 +215,7 @@ impl Server {
         shutdown::drain(&self.broker).await;
         self.registry.stop_all().await;
         store::finish(&self.broker);
+        admin::forget(self.broker.config.data_dir.as_ref());
         for task in self.tasks {
             task.abort();
         }

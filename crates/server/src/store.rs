@@ -29,12 +29,12 @@ const ALARM: &str = "store_failing";
 pub(crate) fn open(config: Config) -> Result<(Arc<Broker>, Loaded), StoreError> {
     let Some(folder) = config.data_dir.clone() else {
         let loaded = Loaded::default();
-        return Ok((Arc::new(Broker::new(config, None, loaded.bounds)), loaded));
+        return Ok((Arc::new(Broker::new(config, None, loaded.bounds, Settings::default())), loaded));
     };
     let started = Instant::now();
     let durability = config.storage.durability;
     let store: Arc<dyn Store> = Arc::new(Disk::open(&folder, durability)?);
-    let loaded = Loaded::read(&*store)?;
+    let mut loaded = Loaded::read(&*store)?;
     tracing::info!(
         folder = %folder.display(),
         milliseconds = started.elapsed().as_millis() as u64,
@@ -48,7 +48,8 @@ pub(crate) fn open(config: Config) -> Result<(Arc<Broker>, Loaded), StoreError> 
     // Only where there are other threads that can take over what else waits for this one.
     let has_others = Handle::try_current().is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread);
     let durable = Durable::new(journal, durability == Durability::Power && has_others);
-    let broker = Arc::new(Broker::new(config, Some(durable), loaded.bounds));
+    let settings = Settings::new(std::mem::take(&mut loaded.settings));
+    let broker = Arc::new(Broker::new(config, Some(durable), loaded.bounds, settings));
     broker.stage_epoch();
     retry(&broker)?;
     Ok((broker, loaded))
@@ -104,6 +105,29 @@ fn raise_alarm(broker: &Broker, what: &str, why: &str, since: u64, until: Option
     let properties = Properties::from([Property::ContentType("application/json".into())]);
     let payload = payload.to_string().into();
     Host::publish(broker, Message { topic, payload, qos: Qos::AtMostOnce, retain: false, properties });
+}
+
+/// Small records of other parts than modules.
+#[derive(Debug, Default)]
+pub(crate) struct Settings(Mutex<BTreeMap<String, Vec<u8>>>);
+
+impl Settings {
+    pub(crate) fn new(stored: BTreeMap<String, Vec<u8>>) -> Self {
+        Self(Mutex::new(stored))
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<Vec<u8>> {
+        self.0.lock().get(name).cloned()
+    }
+
+    /// It is in the store when this returns, if there is one.
+    pub(crate) fn keep(&self, broker: &Broker, name: &str, record: &[u8]) -> io::Result<()> {
+        let mut kept = self.0.lock();
+        broker.stage(|stage| stage.setting(name, record));
+        retry(broker).map_err(io::Error::other)?;
+        kept.insert(name.to_owned(), record.to_vec());
+        Ok(())
+    }
 }
 
 /// What is stored of a module.

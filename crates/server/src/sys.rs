@@ -10,11 +10,11 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use crate::broker::Broker;
 
 /// The broker's version.
-const VERSION: &str = env!("CARGO_PKG_VERSION");
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The highest values seen, in the order of [`stats`].
+/// The highest values seen, in the order of [`STATS`].
 #[derive(Debug, Default)]
-struct Highest([AtomicUsize; STATS.len()]);
+pub(crate) struct Highest([AtomicUsize; STATS.len()]);
 
 const STATS: [&str; 9] = [
     "connections",
@@ -37,28 +37,25 @@ pub(crate) async fn publish(broker: Arc<Broker>) {
         interval
     };
     let (mut slow, mut fast) = (every(sys.interval), every(sys.heartbeat));
-    let highest = Highest::default();
     loop {
         tokio::select! {
             _ = slow.tick() => {
                 broker.drop_expired_retained();
                 broker.drop_expired_queued().await;
-                slow_round(&broker, &highest);
+                slow_round(&broker);
             }
             _ = fast.tick() => fast_round(&broker),
         }
     }
 }
 
-fn slow_round(broker: &Broker, highest: &Highest) {
+fn slow_round(broker: &Broker) {
     let node = &broker.config.node.name;
     tell(broker, "$SYS/brokers".to_owned(), node.clone(), true);
     tell(broker, format!("$SYS/brokers/{node}/version"), VERSION.to_owned(), true);
     tell(broker, format!("$SYS/brokers/{node}/sysdescr"), "Rollcall".to_owned(), true);
-    for ((name, value), highest) in STATS.iter().zip(stats(broker)).zip(&highest.0) {
-        let max = highest.fetch_max(value, Relaxed).max(value);
-        tell(broker, format!("$SYS/brokers/{node}/stats/{name}.count"), value.to_string(), false);
-        tell(broker, format!("$SYS/brokers/{node}/stats/{name}.max"), max.to_string(), false);
+    for (name, value) in stats(broker) {
+        tell(broker, format!("$SYS/brokers/{node}/stats/{name}"), value.to_string(), false);
     }
     for (name, value) in broker.metrics.list() {
         let name = name.replace('.', "/");
@@ -73,7 +70,18 @@ fn fast_round(broker: &Broker) {
     tell(broker, format!("$SYS/brokers/{node}/datetime"), now, false);
 }
 
-fn stats(broker: &Broker) -> [usize; STATS.len()] {
+/// How many of everything there are, and the most that were seen by whoever asked.
+pub(crate) fn stats(broker: &Broker) -> Vec<(String, u64)> {
+    let mut all = Vec::with_capacity(2 * STATS.len());
+    for ((name, value), highest) in STATS.iter().zip(values(broker)).zip(&broker.highest.0) {
+        let max = highest.fetch_max(value, Relaxed).max(value);
+        all.push((format!("{name}.count"), value as u64));
+        all.push((format!("{name}.max"), max as u64));
+    }
+    all
+}
+
+fn values(broker: &Broker) -> [usize; STATS.len()] {
     let online = broker.online();
     let sessions = broker.clients.len();
     let (filters, subscriptions) = (broker.router.filters_len(), broker.router.subscriptions_len());

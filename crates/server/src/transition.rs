@@ -155,10 +155,36 @@ impl Broker {
         let mut transition = client.transition.lock();
         let now = self.clock.now();
         if let Some((_, detached)) = self.detach(client, &mut transition, Some(connection), ending, now) {
-            transition.expires_at = detached.expires_at;
-            let next = detached.will_at.into_iter().chain(detached.expires_at).min();
+            // Who is kicked loses the session too, as in EMQ X.
+            let expires_at = if ending.reason == Reason::Kicked { Some(now) } else { detached.expires_at };
+            transition.expires_at = expires_at;
+            let next = detached.will_at.into_iter().chain(expires_at).min();
             self.look_after(client, &mut transition, next, now);
         }
+    }
+
+    /// Ends a client's connection and its session; false if there is neither.
+    pub(crate) fn kick(&self, client_id: &str) -> bool {
+        let Some(client) = self.clients.get(client_id) else { return false };
+        let _batch = Batch::begin(self);
+        let _group = self.group();
+        let mut transition = client.transition.lock();
+        if transition.dead {
+            return false;
+        }
+        let connection = client.state.lock().connection.clone();
+        if let Some(connection) = connection {
+            connection.end(Ending { reason: Reason::Kicked, code: Some(ReasonCode::AdministrativeAction) });
+            return true;
+        }
+        let now = self.clock.now();
+        self.tell_fallen(&client, &mut transition, now);
+        if let Some(timer) = transition.timer.take() {
+            self.timers.cancel(timer);
+        }
+        transition.expires_at = Some(now);
+        self.look_after(&client, &mut transition, None, now);
+        true
     }
 
     /// Takes the connection away and tells why. `None` if there is none, or not this one.

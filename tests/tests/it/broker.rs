@@ -46,6 +46,7 @@ impl Broker {
         }
         let folder = tempfile::tempdir().unwrap();
         let mut config = Config { data_dir: Some(folder.path().to_owned()), ..Config::default() };
+        config.admin.bind = None;
         change(&mut config);
         Some(Self { _folder: Some(folder), ..Self::here(config).await })
     }

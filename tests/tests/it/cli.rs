@@ -58,7 +58,12 @@ pub(crate) fn command(args: &[&str]) -> Command {
         }
     }
     // Flags come before it.
-    command.env("ROLLCALL_DATA_DIR", "memory").args(args).stdin(Stdio::null()).kill_on_drop(true);
+    command
+        .env("ROLLCALL_DATA_DIR", "memory")
+        .env("ROLLCALL_ADMIN__BIND", "off")
+        .args(args)
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
     command
 }
 
@@ -191,7 +196,6 @@ async fn what_is_not_built_yet_is_a_clear_error() {
         return;
     }
     check_error(&["--bind", "127.0.0.1:0", "--ws-bind", "127.0.0.1:0"], &["ws"]).await;
-    check_error(&["--bind", "127.0.0.1:0", "--admin", "127.0.0.1:0"], &["admin"]).await;
     check_error(&["modules", "list"], &["modules"]).await;
     check_error(&["clients", "list"], &["clients"]).await;
 }
@@ -203,7 +207,8 @@ async fn a_port_in_use_is_named() {
     }
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = taken.local_addr().unwrap().to_string();
-    check_error(&["--bind", &addr], &[&addr]).await;
+    check_error(&["--bind", &addr], &[&addr, "--bind"]).await;
+    check_error(&["--bind", "127.0.0.1:0", "--admin", &addr], &[&addr, "--admin"]).await;
 }
 
 #[tokio::test]

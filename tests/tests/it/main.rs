@@ -12,7 +12,9 @@ mod broker;
 mod client;
 mod clock;
 mod events;
+mod http;
 
+mod admin;
 mod cli;
 mod connect;
 mod crash;

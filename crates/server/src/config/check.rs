@@ -6,7 +6,7 @@ use mqtt_modules::presence;
 use tracing_subscriber::EnvFilter;
 
 use super::{
-    Auth, Config, Durability, Limits, Log, ModuleConfig, Mqtt, Node, Runtime, SessionLimits, Storage, Sys,
+    Admin, Auth, Config, Durability, Limits, Log, ModuleConfig, Mqtt, Node, Runtime, SessionLimits, Storage, Sys,
     file::{self, File},
     value::MaybeBind,
 };
@@ -30,6 +30,7 @@ impl File {
         Ok(Config {
             node: self.node.check()?,
             mqtt: self.mqtt.check(),
+            admin: self.admin.check(),
             auth: self.check_auth()?,
             limits: self.limits.check(),
             session: SessionLimits {
@@ -55,9 +56,6 @@ impl File {
     fn check_built(&self) -> Result<(), Wrong> {
         if let MaybeBind::On(bind) = self.ws.bind {
             return Err(Wrong::new("ws.bind", format!("\"{}\": this build has no WebSocket; use \"off\"", bind.0)));
-        }
-        if let MaybeBind::On(bind) = self.admin.bind {
-            return Err(Wrong::new("admin.bind", format!("\"{}\": this build has no admin port; use \"off\"", bind.0)));
         }
         Ok(())
     }
@@ -95,6 +93,16 @@ impl file::Node {
             return Err(Wrong::new("node.name", why));
         }
         Ok(Node { name: name.clone() })
+    }
+}
+
+impl file::Admin {
+    fn check(&self) -> Admin {
+        let bind = match self.bind {
+            MaybeBind::Off => None,
+            MaybeBind::On(bind) => Some(bind.0),
+        };
+        Admin { bind, password: self.password.as_ref().map(|password| password.0.clone()) }
     }
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Durability, LogFormat, SysSubscribe,
-    value::{Bind, Expiry, Int, MaybeBind, Size, Span},
+    value::{Bind, Expiry, Int, MaybeBind, Secret, Size, Span},
 };
 
 /// What a section is called, what it is for, and its keys.
@@ -150,10 +150,13 @@ section! {
 }
 
 section! {
-    /// The admin port.
+    /// The dashboard and the REST API.
     Admin = "admin" {
-        /// "off" is the only choice in this build.
-        bind: MaybeBind = MaybeBind::Off,
+        /// IP address and port, or "off". If another program has the default one, the broker goes on without.
+        bind: MaybeBind = MaybeBind::On(Bind::loopback(18083)),
+        /// The password of the user "admin". When not set: the one kept in data_dir, which the first start makes and
+        /// prints once.
+        password: Option<Secret> = None,
     }
 }
 

@@ -23,19 +23,17 @@ pub(super) fn print<'a>(file: &File, place: impl Fn(&str) -> Option<&'a Place>) 
         }
         for key in section.keys {
             comment(&mut out, key.about);
-            match values.and_then(|table| table.get(key.name)) {
-                None => line(&mut out, format_args!("# {} is not set", key.name)),
-                Some(value) => {
-                    let dotted = [section.name, key.name].join(".");
-                    match place(dotted.trim_start_matches('.')) {
-                        None => line(&mut out, format_args!("{} = {value}", key.name)),
-                        Some(place) => {
-                            // A file name may hold what would end the comment.
-                            let place = place.to_string().replace(char::is_control, " ");
-                            line(&mut out, format_args!("{} = {value} # {place}", key.name));
-                        }
-                    }
+            let dotted = [section.name, key.name].join(".");
+            // A file name may hold what would end the comment.
+            let place =
+                place(dotted.trim_start_matches('.')).map(|place| place.to_string().replace(char::is_control, " "));
+            match (values.and_then(|table| table.get(key.name)), place) {
+                (None, None) => line(&mut out, format_args!("# {} is not set", key.name)),
+                (None, Some(place)) => {
+                    line(&mut out, format_args!("# {} is a secret and not shown: {place}", key.name))
                 }
+                (Some(value), None) => line(&mut out, format_args!("{} = {value}", key.name)),
+                (Some(value), Some(place)) => line(&mut out, format_args!("{} = {value} # {place}", key.name)),
             }
         }
     }

@@ -218,11 +218,20 @@ fn what_is_not_built_is_refused_and_off_is_fine() {
         "[ws]\nbind = \"127.0.0.1:8083\"",
         "r.toml:2: ws.bind: \"127.0.0.1:8083\": this build has no WebSocket; use \"off\"",
     );
-    fails(
-        "[admin]\nbind = \"127.0.0.1:18083\"",
-        "r.toml:2: admin.bind: \"127.0.0.1:18083\": this build has no admin port; use \"off\"",
-    );
     reads("data_dir = \"memory\"\n[ws]\nbind = \"off\"\n[admin]\nbind = \"off\"");
+}
+
+#[test]
+fn a_password_is_read_and_never_shown() {
+    let mut layers = Layers::new();
+    layers.add_toml(Path::new("r.toml"), "[admin]\npassword = \"open sesame\"").unwrap();
+    let config = layers.resolve().unwrap();
+    assert_eq!(config.admin.password.as_deref(), Some("open sesame"));
+    for shown in [layers.print().unwrap(), format!("{config:?}")] {
+        assert!(!shown.contains("sesame"), "{shown}");
+    }
+    assert!(layers.print().unwrap().contains("# password is a secret and not shown: r.toml:2"));
+    assert!(reads_error("[admin]\npassword = \"\"").contains("not empty"));
 }
 
 #[test]

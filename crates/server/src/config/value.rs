@@ -274,3 +274,37 @@ impl Serialize for MaybeBind {
         }
     }
 }
+
+/// What is not to be shown again: it is read, and never written.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Secret(pub(super) String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+impl Visitor<'_> for Secret {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text that is not empty, in quotes")
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<Self, E> {
+        if value.is_empty() { Err(E::invalid_value(Unexpected::Str(value), &self)) } else { Ok(Self(value.to_owned())) }
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(Self(String::new()))
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_none()
+    }
+}

@@ -1,0 +1,256 @@
+//! Who may ask: the operator with a password, scripts with keys.
+
+use std::io;
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock};
+use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
+
+use crate::operate::Operate;
+use crate::secret::random_secret;
+
+mod digest;
+mod password;
+
+use digest::{Digest, Keyed};
+
+/// The operator's name.
+pub(crate) const OPERATOR: &str = "admin";
+
+/// The record they are kept in.
+const RECORD: &str = "accounts";
+
+/// Bytes of a generated password, and of a key.
+const PASSWORD_BYTES: usize = 15;
+const KEY_BYTES: usize = 32;
+
+/// Passwords that wait to be checked. Each takes some milliseconds and 19 MiB, one at a time.
+const MAX_WAITING: usize = 16;
+
+/// What a caller may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Look.
+    Viewer,
+    /// Look and change.
+    Admin,
+}
+
+/// An API key, without its secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyInfo {
+    /// The user name of HTTP Basic.
+    pub name: String,
+    /// What it allows.
+    pub role: Role,
+    /// Milliseconds since the Unix epoch.
+    pub created_at: u64,
+}
+
+/// Why a key was not added.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AddKeyError {
+    /// There is one.
+    #[error("there is a key or user {0:?} already")]
+    Exists(String),
+    /// It can't be a name.
+    #[error("{0:?} is no name for a key: wants 1 to 64 letters, digits, '-', '_' and '.'")]
+    Name(String),
+    /// It can't be kept.
+    #[error("the key could not be kept: {0}")]
+    Keep(#[from] io::Error),
+}
+
+/// What came of a user name and a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// Come in.
+    Granted(Role),
+    /// No such name, or a wrong secret.
+    Refused,
+    /// Too many passwords are being checked.
+    Busy,
+}
+
+/// As kept.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Record {
+    /// A PHC string; `None`: none was made yet.
+    password: Option<String>,
+    keys: Vec<Key>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Key {
+    #[serde(flatten)]
+    info: KeyInfo,
+    digest: Digest,
+}
+
+/// Who may ask.
+pub struct Accounts {
+    broker: Arc<dyn Operate>,
+    record: RwLock<Record>,
+    /// Changes go one at a time.
+    changing: Mutex<()>,
+    /// For each of them: what was given and found right lately, so that it is not hashed at each request.
+    keyed: Keyed,
+    known: RwLock<Option<Digest>>,
+    /// A password of the configuration; it holds instead of the kept one.
+    configured: Option<Digest>,
+    /// A key for programs on this machine that may read the broker's folder.
+    local: RwLock<Option<Digest>>,
+    checking: Semaphore,
+    waiting: Semaphore,
+}
+
+/// The name that goes with the key for programs on this machine.
+const LOCAL: &str = "local";
+
+impl Accounts {
+    /// Reads who is known. If there is no password yet, neither kept nor `configured`, one is made and returned: it is
+    /// to be shown, for nobody can ever read it again.
+    ///
+    /// # Errors
+    /// It is made and can't be kept, or what is kept can't be read.
+    pub fn open(broker: Arc<dyn Operate>, configured: Option<&str>) -> io::Result<(Self, Option<String>)> {
+        let record = match broker.kept(RECORD) {
+            Some(kept) => serde_json::from_slice::<Record>(&kept)?,
+            None => Record::default(),
+        };
+        let keyed = Keyed::default();
+        let accounts = Self {
+            broker,
+            configured: configured.map(|password| keyed.digest(password)),
+            record: RwLock::new(record),
+            changing: Mutex::default(),
+            keyed,
+            known: RwLock::default(),
+            local: RwLock::default(),
+            checking: Semaphore::new(1),
+            waiting: Semaphore::new(MAX_WAITING),
+        };
+        let mut made = None;
+        if accounts.configured.is_none() && accounts.record.read().password.is_none() {
+            let password = random_secret(PASSWORD_BYTES);
+            accounts.set_password(&password)?;
+            made = Some(password);
+        }
+        Ok((accounts, made))
+    }
+
+    /// The operator has this password from now on.
+    ///
+    /// # Errors
+    /// It can't be kept; the old one holds.
+    pub fn set_password(&self, password: &str) -> io::Result<()> {
+        let hash = password::hash(password)?;
+        self.change(|record| record.password = Some(hash))?;
+        *self.known.write() = None;
+        Ok(())
+    }
+
+    /// True if the password is the configuration's, and can't be changed here.
+    pub const fn is_configured(&self) -> bool {
+        self.configured.is_some()
+    }
+
+    /// Makes a key and returns its secret, which is kept nowhere.
+    ///
+    /// # Errors
+    /// See [`AddKeyError`].
+    pub fn add_key(&self, name: &str, role: Role, now_ms: u64) -> Result<String, AddKeyError> {
+        let is_fit = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        if name.is_empty() || name.len() > 64 || !name.bytes().all(is_fit) {
+            return Err(AddKeyError::Name(name.to_owned()));
+        }
+        let secret = random_secret(KEY_BYTES);
+        let info = KeyInfo { name: name.to_owned(), role, created_at: now_ms };
+        let mut is_taken = [OPERATOR, LOCAL].contains(&name);
+        self.change(|record| {
+            is_taken |= record.keys.iter().any(|key| key.info.name == name);
+            if !is_taken {
+                record.keys.push(Key { info, digest: Digest::of(&secret) });
+            }
+        })?;
+        if is_taken { Err(AddKeyError::Exists(name.to_owned())) } else { Ok(secret) }
+    }
+
+    /// Takes a key back; false if there is none of this name.
+    ///
+    /// # Errors
+    /// It can't be kept that it is gone; it holds on.
+    pub fn remove_key(&self, name: &str) -> io::Result<bool> {
+        let mut was_there = false;
+        self.change(|record| {
+            let before = record.keys.len();
+            record.keys.retain(|key| key.info.name != name);
+            was_there = record.keys.len() < before;
+        })?;
+        Ok(was_there)
+    }
+
+    /// All keys.
+    pub fn keys(&self) -> Vec<KeyInfo> {
+        self.record.read().keys.iter().map(|key| key.info.clone()).collect()
+    }
+
+    /// Makes the key for programs on this machine; an earlier one holds no longer.
+    pub fn make_local_key(&self) -> String {
+        let secret = random_secret(KEY_BYTES);
+        *self.local.write() = Some(Digest::of(&secret));
+        format!("{LOCAL}:{secret}")
+    }
+
+    /// Who is it?
+    pub async fn enter(self: &Arc<Self>, name: &str, secret: &str) -> Entry {
+        if name != OPERATOR {
+            return self.key(name, secret).map_or(Entry::Refused, Entry::Granted);
+        }
+        let digest = self.keyed.digest(secret);
+        if let Some(configured) = &self.configured {
+            return if *configured == digest { Entry::Granted(Role::Admin) } else { Entry::Refused };
+        }
+        if self.known.read().as_ref() == Some(&digest) {
+            return Entry::Granted(Role::Admin);
+        }
+        let Ok(_place) = self.waiting.try_acquire() else { return Entry::Busy };
+        // It is never closed.
+        let Ok(_turn) = self.checking.acquire().await else { return Entry::Busy };
+        let (accounts, given) = (Arc::clone(self), secret.to_owned());
+        let is_right = tokio::task::spawn_blocking(move || {
+            let hash = accounts.record.read().password.clone();
+            let is_right = hash.as_deref().is_some_and(|hash| password::is_right(&given, hash));
+            // Not if it was changed meanwhile.
+            let record = accounts.record.read();
+            if is_right && record.password == hash {
+                *accounts.known.write() = Some(digest);
+                return true;
+            }
+            false
+        });
+        if is_right.await.unwrap_or(false) { Entry::Granted(Role::Admin) } else { Entry::Refused }
+    }
+
+    fn key(&self, name: &str, secret: &str) -> Option<Role> {
+        let digest = Digest::of(secret);
+        if name == LOCAL {
+            return (self.local.read().as_ref() == Some(&digest)).then_some(Role::Admin);
+        }
+        let record = self.record.read();
+        record.keys.iter().find(|key| key.info.name == name && key.digest == digest).map(|key| key.info.role)
+    }
+
+    /// Keeps what `change` makes of the record before anyone sees it.
+    fn change(&self, change: impl FnOnce(&mut Record)) -> io::Result<()> {
+        let _changing = self.changing.lock();
+        let mut record = self.record.read().clone();
+        change(&mut record);
+        self.broker.keep(RECORD, &serde_json::to_vec(&record)?)?;
+        *self.record.write() = record;
+        Ok(())
+    }
+}

@@ -1,0 +1,47 @@
+//! `/api/v4`: what scripts written for EMQ X 4.3 use, and what is new beside it.
+
+use std::sync::Arc;
+
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::Shared;
+use crate::operate::Operate;
+use crate::reply::Refusal;
+
+mod clients;
+mod modules;
+
+#[derive(OpenApi)]
+#[openapi(info(
+    title = "Rollcall",
+    description = "The REST API of EMQ X 4.3 as Rollcall answers it, and what is new: who is online, and since when."
+))]
+struct Document;
+
+pub(crate) fn router() -> OpenApiRouter<Arc<Shared>> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(modules::list))
+        .routes(routes!(modules::load))
+        .routes(routes!(modules::unload))
+        .routes(routes!(modules::reload))
+        .routes(routes!(modules::list_of_node))
+        .routes(routes!(modules::load_on_node))
+        .routes(routes!(modules::unload_on_node))
+        .routes(routes!(modules::reload_on_node))
+        .routes(routes!(clients::one, clients::kick))
+}
+
+/// Runs what may take as long as looking at every client.
+async fn with_broker<T: Send + 'static>(
+    shared: &Arc<Shared>,
+    ask: impl FnOnce(&dyn Operate) -> T + Send + 'static,
+) -> Result<T, Refusal> {
+    let shared = Arc::clone(shared);
+    let asked = tokio::task::spawn_blocking(move || ask(&*shared.broker)).await;
+    asked.map_err(|error| {
+        tracing::error!(%error, "admin: a request failed");
+        Refusal::internal()
+    })
+}

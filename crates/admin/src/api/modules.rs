@@ -1,0 +1,129 @@
+//! The modules: what there is, started and stopped.
+
+use axum::extract::{Path, State};
+use mqtt_modules::{ChangeError, Status};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::reply::{DONE, Data, Done, Refusal};
+use crate::{Admission, Shared};
+
+/// A module as EMQ X lists it.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Listed {
+    /// EMQ X's name of it.
+    #[schema(example = "emqx_mod_presence")]
+    name: String,
+    /// What it is for.
+    description: String,
+    /// True while it runs.
+    active: bool,
+}
+
+impl From<Status> for Listed {
+    fn from(status: Status) -> Self {
+        let description = status.info.description.to_owned();
+        Self { name: format!("emqx_mod_{}", status.info.name), description, active: status.running }
+    }
+}
+
+/// The modules of a node.
+#[derive(Serialize, ToSchema)]
+pub(super) struct OfNode {
+    /// Its name.
+    #[schema(example = "rollcall@127.0.0.1")]
+    node: String,
+    /// Its modules.
+    modules: Vec<Listed>,
+}
+
+/// What became of a change.
+type Changed = Result<Done, Refusal>;
+
+fn changed(result: Result<(), ChangeError>) -> Changed {
+    let message = match result {
+        Ok(()) => return Ok(DONE),
+        Err(ChangeError::AlreadyStarted(_)) => "already_started".to_owned(),
+        Err(ChangeError::NotStarted(_)) => "not_started".to_owned(),
+        Err(ChangeError::NotFound(_)) => "not_found".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    Err(Refusal::Message(message))
+}
+
+/// EMQ X asks another node; here there is none.
+fn check_node(shared: &Shared, node: &str) -> Result<(), Refusal> {
+    if shared.broker.node().name == node {
+        return Ok(());
+    }
+    Err(Refusal::not_found(format!("there is no node {node:?} here")))
+}
+
+/// All modules.
+#[utoipa::path(get, path = "/modules", tag = "modules", responses((status = OK, body = Data<Vec<OfNode>>)))]
+pub(super) async fn list(State(shared): Admission) -> Data<Vec<OfNode>> {
+    let modules = shared.registry.list().into_iter().map(Listed::from).collect();
+    Data::new(vec![OfNode { node: shared.broker.node().name, modules }])
+}
+
+/// The modules of one node.
+#[utoipa::path(get, path = "/nodes/{node}/modules", tag = "modules", params(("node", description = "its name")),
+    responses((status = OK, body = Data<Vec<Listed>>), (status = NOT_FOUND, description = "no such node")))]
+pub(super) async fn list_of_node(
+    State(shared): Admission,
+    Path(node): Path<String>,
+) -> Result<Data<Vec<Listed>>, Refusal> {
+    check_node(&shared, &node)?;
+    Ok(Data::new(shared.registry.list().into_iter().map(Listed::from).collect()))
+}
+
+/// Starts a module; it stays started over restarts.
+#[utoipa::path(put, path = "/modules/{module}/load", tag = "modules",
+    params(("module", description = "`presence` or `emqx_mod_presence`")),
+    responses((status = OK, body = Done, description = "or only a message: `already_started`, `not_found`")))]
+pub(super) async fn load(State(shared): Admission, Path(module): Path<String>) -> Changed {
+    changed(shared.registry.start(&module).await)
+}
+
+/// Stops a module; it stays stopped over restarts.
+#[utoipa::path(put, path = "/modules/{module}/unload", tag = "modules",
+    params(("module", description = "`presence` or `emqx_mod_presence`")),
+    responses((status = OK, body = Done, description = "or only a message: `not_started`, `not_found`")))]
+pub(super) async fn unload(State(shared): Admission, Path(module): Path<String>) -> Changed {
+    changed(shared.registry.stop(&module).await)
+}
+
+/// Stops and starts a module.
+#[utoipa::path(put, path = "/modules/{module}/reload", tag = "modules",
+    params(("module", description = "`presence` or `emqx_mod_presence`")),
+    responses((status = OK, body = Done, description = "or only a message: `not_started`, `not_found`")))]
+pub(super) async fn reload(State(shared): Admission, Path(module): Path<String>) -> Changed {
+    changed(shared.registry.restart(&module).await)
+}
+
+/// Starts a module on a node.
+#[utoipa::path(put, path = "/nodes/{node}/modules/{module}/load", tag = "modules",
+    params(("node", description = "its name"), ("module", description = "`presence` or `emqx_mod_presence`")),
+    responses((status = OK, body = Done, description = "or only a message"), (status = NOT_FOUND, description = "no such node")))]
+pub(super) async fn load_on_node(State(shared): Admission, Path((node, module)): Path<(String, String)>) -> Changed {
+    check_node(&shared, &node)?;
+    changed(shared.registry.start(&module).await)
+}
+
+/// Stops a module on a node.
+#[utoipa::path(put, path = "/nodes/{node}/modules/{module}/unload", tag = "modules",
+    params(("node", description = "its name"), ("module", description = "`presence` or `emqx_mod_presence`")),
+    responses((status = OK, body = Done, description = "or only a message"), (status = NOT_FOUND, description = "no such node")))]
+pub(super) async fn unload_on_node(State(shared): Admission, Path((node, module)): Path<(String, String)>) -> Changed {
+    check_node(&shared, &node)?;
+    changed(shared.registry.stop(&module).await)
+}
+
+/// Stops and starts a module on a node.
+#[utoipa::path(put, path = "/nodes/{node}/modules/{module}/reload", tag = "modules",
+    params(("node", description = "its name"), ("module", description = "`presence` or `emqx_mod_presence`")),
+    responses((status = OK, body = Done, description = "or only a message"), (status = NOT_FOUND, description = "no such node")))]
+pub(super) async fn reload_on_node(State(shared): Admission, Path((node, module)): Path<(String, String)>) -> Changed {
+    check_node(&shared, &node)?;
+    changed(shared.registry.restart(&module).await)
+}

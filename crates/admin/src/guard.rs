@@ -1,0 +1,122 @@
+//! Who asks, and whether they may.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Redirect, Response};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+
+use crate::Shared;
+use crate::accounts::{Entry, Role};
+use crate::logins::Login;
+use crate::reply::{Refusal, unknown_caller};
+
+/// The cookie of a login.
+pub(crate) const COOKIE: &str = "rollcall";
+
+/// What a change must show with a cookie; scripts with HTTP Basic need it not.
+pub(crate) const CSRF_HEADER: &str = "x-csrf-token";
+
+/// Who asks; handlers find it among the extensions of the request.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    pub(crate) role: Role,
+    /// If they are logged in on the dashboard.
+    pub(crate) login: Option<Login>,
+}
+
+/// Lets a request through with its [`Caller`], or says why not.
+pub(crate) async fn check(
+    State(shared): State<Arc<Shared>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let caller = match identify(&shared, peer, request.headers()).await {
+        Ok(caller) => caller,
+        Err(Some(refusal)) => return refusal.into_response(),
+        Err(None) => return ask_for_login(&request),
+    };
+    let is_change = !matches!(*request.method(), Method::GET | Method::HEAD);
+    if is_change {
+        if let Some(login) = &caller.login
+            && text(request.headers(), CSRF_HEADER) != Some(&*login.csrf)
+        {
+            let why = "a change made with the cookie needs the page's token in x-csrf-token; reload the page";
+            return forbidden(why);
+        }
+        if caller.role != Role::Admin {
+            return forbidden("this key may look and not change");
+        }
+    }
+    request.extensions_mut().insert(caller);
+    next.run(request).await
+}
+
+/// `Err(None)`: nobody said who they are.
+async fn identify(shared: &Shared, peer: SocketAddr, headers: &HeaderMap) -> Result<Caller, Option<Refusal>> {
+    if let Some((name, secret)) = basic(headers) {
+        return enter(shared, peer, &name, &secret).await.map(|role| Caller { role, login: None }).map_err(Some);
+    }
+    let login = cookie(headers).and_then(|token| shared.logins.find(token, Instant::now()));
+    login.map(|login| Caller { role: login.role, login: Some(login) }).ok_or(None)
+}
+
+/// Checks a name and a secret, unless this address has guessed too often.
+pub(crate) async fn enter(shared: &Shared, peer: SocketAddr, name: &str, secret: &str) -> Result<Role, Refusal> {
+    let (address, now) = (peer.ip().to_canonical(), Instant::now());
+    if let Some(wait) = shared.attempts.wait(address, now) {
+        let why = format!("too many wrong passwords; try again in {} s", wait.as_secs() + 1);
+        return Err(Refusal::Status(StatusCode::TOO_MANY_REQUESTS, why));
+    }
+    match shared.accounts.enter(name, secret).await {
+        Entry::Granted(role) => Ok(role),
+        Entry::Refused => {
+            tracing::warn!(%peer, name, "admin: wrong user name, password or key");
+            shared.attempts.note_wrong(address, now);
+            Err(Refusal::Status(StatusCode::UNAUTHORIZED, "wrong user name, password or key".to_owned()))
+        }
+        Entry::Busy => {
+            Err(Refusal::Status(StatusCode::TOO_MANY_REQUESTS, "too many logins at once; try again".to_owned()))
+        }
+    }
+}
+
+fn ask_for_login(request: &Request) -> Response {
+    let is_page = text(request.headers(), header::ACCEPT.as_str()).is_some_and(|accept| accept.contains("text/html"));
+    if *request.method() == Method::GET && is_page {
+        return Redirect::to("/login").into_response();
+    }
+    // The dashboard's own scripts send this header always.
+    unknown_caller(request.headers().contains_key(CSRF_HEADER))
+}
+
+fn forbidden(why: &str) -> Response {
+    Refusal::Status(StatusCode::FORBIDDEN, why.to_owned()).into_response()
+}
+
+fn basic(headers: &HeaderMap) -> Option<(String, String)> {
+    let (scheme, rest) = text(headers, header::AUTHORIZATION.as_str())?.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let text = String::from_utf8(BASE64_STANDARD.decode(rest.trim()).ok()?).ok()?;
+    let (name, secret) = text.split_once(':')?;
+    Some((name.to_owned(), secret.to_owned()))
+}
+
+/// The token of a login, if the request has the cookie.
+pub(crate) fn cookie(headers: &HeaderMap) -> Option<&str> {
+    let all = headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = all.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(name, _)| *name == COOKIE).map(|(_, token)| token)
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}

@@ -1,0 +1,75 @@
+//! The admin port: the REST API as EMQ X 4.3 answers it, what is new beside it, and the dashboard.
+//!
+//! It shows and does what an operator may; it opens no socket of MQTT and knows the broker only as [`Operate`].
+//! [`Admin::new`] makes it, [`Admin::serve`] answers on a listener that the caller has bound.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use mqtt_modules::Registry;
+use tokio::net::TcpListener;
+
+mod accounts;
+mod api;
+mod attempts;
+mod guard;
+mod logins;
+mod operate;
+mod pages;
+mod reply;
+mod secret;
+
+pub use accounts::{Accounts, AddKeyError, Entry, KeyInfo, Role};
+pub use operate::{ClientQuery, ClientState, ConnectionState, NodeState, Operate, Page};
+pub use secret::random_secret;
+
+/// The admin port, not yet served.
+pub struct Admin {
+    shared: Arc<Shared>,
+}
+
+/// What all requests share.
+pub(crate) struct Shared {
+    pub(crate) broker: Arc<dyn Operate>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) accounts: Arc<Accounts>,
+    pub(crate) logins: logins::Logins,
+    pub(crate) attempts: attempts::Attempts,
+}
+
+/// How handlers get at it.
+pub(crate) type Admission = axum::extract::State<Arc<Shared>>;
+
+impl Admin {
+    /// `accounts` say who may ask.
+    pub fn new(broker: Arc<dyn Operate>, registry: Arc<Registry>, accounts: Arc<Accounts>) -> Self {
+        let shared = Shared {
+            broker,
+            registry,
+            accounts,
+            logins: logins::Logins::default(),
+            attempts: attempts::Attempts::default(),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Answers requests until `stop` is ready.
+    ///
+    /// # Errors
+    /// Those of the listener.
+    pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
+        let service = self.router().into_make_service_with_connect_info::<SocketAddr>();
+        axum::serve(listener, service).with_graceful_shutdown(stop).await
+    }
+
+    fn router(&self) -> Router {
+        let shared = &self.shared;
+        let (api, _openapi) = api::router().split_for_parts();
+        let guarded = Router::new().nest("/api/v4", api).merge(pages::guarded());
+        let guarded = guarded.layer(axum::middleware::from_fn_with_state(Arc::clone(shared), guard::check));
+        let all = guarded.merge(pages::open()).fallback(reply::unknown_path);
+        all.layer(axum::middleware::map_response(pages::harden)).with_state(Arc::clone(shared))
+    }
+}

@@ -1,0 +1,84 @@
+//! Who is logged in on the dashboard.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use crate::accounts::Role;
+use crate::secret::random_secret;
+
+/// A login that is not used for so long is over.
+const IDLE: Duration = Duration::from_secs(8 * 60 * 60);
+
+/// Logins at once; a further one ends the one that was not used for the longest time.
+const MAX_LOGINS: usize = 256;
+
+/// Bytes of a token.
+const TOKEN_BYTES: usize = 32;
+
+/// Who is logged in, by the token in the cookie. They end with the process, and with a change of the password.
+#[derive(Default)]
+pub(crate) struct Logins(Mutex<HashMap<String, Login>>);
+
+#[derive(Clone, Debug)]
+pub(crate) struct Login {
+    pub(crate) role: Role,
+    /// What every change must show, so that no other page can ask for one.
+    pub(crate) csrf: String,
+    used_at: Instant,
+}
+
+impl Logins {
+    /// Returns the token for the cookie.
+    pub(crate) fn begin(&self, role: Role, now: Instant) -> String {
+        let mut logins = self.0.lock();
+        logins.retain(|_, login| login.used_at + IDLE > now);
+        if logins.len() >= MAX_LOGINS {
+            let oldest = logins.iter().min_by_key(|(_, login)| login.used_at).map(|(token, _)| token.clone());
+            oldest.and_then(|oldest| logins.remove(&oldest));
+        }
+        let token = random_secret(TOKEN_BYTES);
+        logins.insert(token.clone(), Login { role, csrf: random_secret(TOKEN_BYTES), used_at: now });
+        token
+    }
+
+    pub(crate) fn find(&self, token: &str, now: Instant) -> Option<Login> {
+        let mut logins = self.0.lock();
+        let login = logins.get_mut(token).filter(|login| login.used_at + IDLE > now)?;
+        login.used_at = now;
+        Some(login.clone())
+    }
+
+    pub(crate) fn end(&self, token: &str) {
+        self.0.lock().remove(token);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_lasts_while_it_is_used() {
+        let (logins, start) = (Logins::default(), Instant::now());
+        let token = logins.begin(Role::Admin, start);
+        let login = logins.find(&token, start + IDLE / 2).unwrap();
+        assert_eq!(login.role, Role::Admin);
+        assert_eq!(logins.find(&token, start + IDLE).unwrap().csrf, login.csrf, "used in between");
+        assert!(logins.find(&token, start + IDLE * 3).is_none() && logins.find("x", start).is_none());
+        logins.end(&token);
+        assert!(logins.find(&token, start).is_none());
+    }
+
+    #[test]
+    fn one_too_many_ends_the_one_that_was_idle() {
+        let (logins, start) = (Logins::default(), Instant::now());
+        let first = logins.begin(Role::Admin, start);
+        for n in 1..=MAX_LOGINS as u64 {
+            logins.begin(Role::Viewer, start + Duration::from_secs(n));
+        }
+        assert!(logins.find(&first, start).is_none());
+        assert_eq!(logins.0.lock().len(), MAX_LOGINS);
+    }
+}

@@ -1,0 +1,134 @@
+//! The broker as the admin port sees it.
+
+use std::io;
+use std::net::SocketAddr;
+
+use mqtt_codec::Version;
+
+/// What an operator can see of a broker, and do to it.
+///
+/// Calls may take as long as it takes to look at every client; they are made where they may block.
+pub trait Operate: Send + Sync + 'static {
+    /// The broker itself.
+    fn node(&self) -> NodeState;
+
+    /// Clients in order of their ids.
+    fn clients(&self, query: &ClientQuery<'_>) -> Page<ClientState>;
+
+    /// One client, online or not.
+    fn client(&self, client_id: &str) -> Option<ClientState>;
+
+    /// Ends a client's connection and its session; false if there is neither.
+    fn kick(&self, client_id: &str) -> bool;
+
+    /// What there is now, by EMQ X 4.3's names: `connections.count`, `connections.max`, ...
+    fn stats(&self) -> Vec<(String, u64)>;
+
+    /// What has been counted since the start, by EMQ X 4.3's names.
+    fn metrics(&self) -> Vec<(&'static str, u64)>;
+
+    /// A small record that [`Self::keep`] has kept, maybe in an earlier process.
+    fn kept(&self, name: &str) -> Option<Vec<u8>>;
+
+    /// Keeps a small record; it is in the store when this returns.
+    ///
+    /// # Errors
+    /// Those of the store.
+    fn keep(&self, name: &str, record: &[u8]) -> io::Result<()>;
+}
+
+/// A broker and how it is.
+#[derive(Clone, Debug)]
+pub struct NodeState {
+    /// As in `$SYS/brokers/${node}`.
+    pub name: String,
+    /// Its version.
+    pub version: &'static str,
+    /// Since it was started, in milliseconds.
+    pub uptime_ms: u64,
+    /// Clients with a connection.
+    pub connections: usize,
+    /// Clients there may be at once.
+    pub max_connections: usize,
+    /// Resident memory of the process in bytes.
+    pub memory_used: u64,
+    /// Grows with every start.
+    pub epoch: u64,
+}
+
+/// Which clients.
+pub struct ClientQuery<'a> {
+    /// Those whose ids come after this one.
+    pub after: Option<&'a str>,
+    /// Only ids that start so.
+    pub prefix: &'a str,
+    /// How many of those that are wanted are left out first.
+    pub skip: usize,
+    /// At most so many.
+    pub limit: usize,
+    /// Which of them; asked in order of ids until there are enough.
+    pub wanted: &'a dyn Fn(&ClientState) -> bool,
+}
+
+/// A part of a list.
+#[derive(Clone, Debug)]
+pub struct Page<T> {
+    /// The part.
+    pub rows: Vec<T>,
+    /// There are more after it.
+    pub has_more: bool,
+}
+
+/// A client and its session. What belongs to a connection is there only while there is one.
+#[derive(Clone, Debug)]
+pub struct ClientState {
+    /// Its id.
+    pub client_id: String,
+    /// The connection it has.
+    pub connection: Option<ConnectionState>,
+    /// When it went, in milliseconds since the Unix epoch; `None` while it is online.
+    pub disconnected_at: Option<u64>,
+    /// The version it last spoke.
+    pub version: Version,
+    /// Seconds the session outlives its connection; 4,294,967,295 is for ever.
+    pub expiry_interval: u32,
+    /// Filters subscribed to.
+    pub subscriptions: usize,
+    /// The most there may be.
+    pub max_subscriptions: usize,
+    /// Messages sent and not acknowledged.
+    pub inflight: usize,
+    /// The most there may be.
+    pub max_inflight: usize,
+    /// Messages that wait.
+    pub queued: usize,
+    /// The most there may be.
+    pub max_queued: usize,
+    /// Messages that could not be kept for it.
+    pub dropped: u64,
+    /// QoS 2 messages of it that it has not released.
+    pub unreleased: usize,
+    /// The most there may be.
+    pub max_unreleased: usize,
+}
+
+/// A client's connection.
+#[derive(Clone, Debug)]
+pub struct ConnectionState {
+    /// As authenticated.
+    pub username: Option<String>,
+    /// The peer.
+    pub peer: SocketAddr,
+    /// The listener's port.
+    pub port: u16,
+    /// The listener's name.
+    pub listener: String,
+    /// Seconds, as sent in CONNECT.
+    pub keep_alive: u16,
+    /// Clean session or clean start.
+    pub clean_start: bool,
+    /// Milliseconds since the Unix epoch.
+    pub connected_at: u64,
+    /// Unique within an epoch.
+    pub conn_id: u64,
+}

@@ -1,0 +1,116 @@
+//! The admin port: who may come in, and what they may do.
+
+use std::net::SocketAddr;
+
+use mqtt_codec::Version;
+use serde_json::json;
+
+use crate::broker::Broker;
+use crate::client::Client;
+use crate::events::Watcher;
+use crate::http::{Answer, request};
+
+/// `admin:open sesame`
+const BASIC: &str = "authorization: Basic YWRtaW46b3BlbiBzZXNhbWU=";
+
+/// A broker whose operator's password is known.
+async fn start() -> Option<(Broker, SocketAddr)> {
+    let broker = Broker::with(|config| {
+        config.admin.bind = Some(([127, 0, 0, 1], 0).into());
+        config.admin.password = Some("open sesame".to_owned());
+    });
+    let broker = broker.await?;
+    let addr = broker.server().addresses().admin.expect("it is on");
+    Some((broker, addr))
+}
+
+async fn ask(addr: SocketAddr, line: &str) -> Answer {
+    request(addr, line, &[BASIC.to_owned()], "").await
+}
+
+#[tokio::test]
+async fn nobody_comes_in_without_a_password() {
+    let Some((_broker, addr)) = start().await else { return };
+    let wrong = "authorization: Basic YWRtaW46b3BlbiBzZXNhbQ==".to_owned();
+    for headers in [vec![], vec![wrong.clone()], vec!["authorization: Basic !".to_owned()]] {
+        let answer = request(addr, "GET /api/v4/modules", &headers, "").await;
+        assert_eq!(answer.status, 401, "{answer:?}");
+        assert!(answer.head.contains("www-authenticate: Basic"), "{answer:?}");
+    }
+    assert_eq!(ask(addr, "GET /api/v4/modules").await.status, 200);
+    // Ten wrong guesses are enough.
+    for _ in 0..9 {
+        request(addr, "GET /api/v4/modules", std::slice::from_ref(&wrong), "").await;
+    }
+    assert_eq!(request(addr, "GET /api/v4/modules", &[wrong], "").await.status, 429);
+    assert_eq!(ask(addr, "GET /api/v4/modules").await.status, 429, "nor is the right one listened to");
+}
+
+#[tokio::test]
+async fn a_login_changes_nothing_without_its_token() {
+    let Some((broker, addr)) = start().await else { return };
+    let form = ["content-type: application/x-www-form-urlencoded".to_owned()];
+    let refused = request(addr, "POST /login", &form, "username=admin&password=x").await;
+    assert_eq!(refused.status, 403, "{refused:?}");
+    let login = request(addr, "POST /login", &form, "username=admin&password=open+sesame").await;
+    assert_eq!(login.status, 303, "{login:?}");
+    assert!(login.head.contains("HttpOnly; SameSite=Strict"), "{login:?}");
+    let cookie = format!("cookie: {}", login.cookie());
+    let page = request(addr, "GET /", std::slice::from_ref(&cookie), "").await;
+    assert!(page.head.contains("content-security-policy: default-src 'none'"), "{page:?}");
+    let (_, rest) = page.body.split_once("name=csrf content=\"").expect("a token");
+    let token = format!("x-csrf-token: {}", rest.split('"').next().unwrap());
+    let unload = "PUT /api/v4/modules/presence/unload";
+    for other in [vec![], vec!["x-csrf-token: x".to_owned()]] {
+        let headers = [vec![cookie.clone()], other].concat();
+        assert_eq!(request(addr, unload, &headers, "").await.status, 403);
+    }
+    assert!(broker.server().registry().status("presence").unwrap().running);
+    assert_eq!(request(addr, unload, &[cookie.clone(), token.clone()], "").await.json(), json!({"code": 0}));
+    assert!(!broker.server().registry().status("presence").unwrap().running);
+    let out = request(addr, "POST /logout", &[cookie.clone(), token], "").await;
+    assert_eq!(out.status, 303, "{out:?}");
+    assert_eq!(request(addr, "GET /api/v4/modules", &[cookie], "").await.status, 401);
+}
+
+#[tokio::test]
+async fn modules_are_started_and_stopped_as_in_emqx() {
+    let Some((broker, addr)) = start().await else { return };
+    let listed = ask(addr, "GET /api/v4/modules").await.json();
+    assert_eq!(listed["code"], 0);
+    assert_eq!(listed["data"][0]["node"], "rollcall@127.0.0.1");
+    let presence = &listed["data"][0]["modules"][0];
+    assert_eq!((&presence["name"], &presence["active"]), (&json!("emqx_mod_presence"), &json!(true)));
+    let mut watcher = Watcher::start(broker.addr).await;
+    for (name, change, answer) in [
+        ("presence", "load", json!({"message": "already_started"})),
+        ("emqx_mod_presence", "unload", json!({"code": 0})),
+        ("emqx_mod_presence", "unload", json!({"message": "not_started"})),
+        ("nothing", "load", json!({"message": "not_found"})),
+    ] {
+        assert_eq!(ask(addr, &format!("PUT /api/v4/modules/{name}/{change}")).await.json(), answer, "{name} {change}");
+    }
+    Client::connect(broker.addr, Version::V5, "unseen").await.leave().await;
+    let node = "PUT /api/v4/nodes/rollcall@127.0.0.1/modules/presence/load";
+    assert_eq!(ask(addr, node).await.json(), json!({"code": 0}));
+    assert_eq!(ask(addr, "PUT /api/v4/nodes/other/modules/presence/load").await.status, 404);
+    Client::connect(broker.addr, Version::V5, "seen").await.leave().await;
+    watcher.connected("seen").await;
+    watcher.disconnected("seen", "normal").await;
+}
+
+#[tokio::test]
+async fn a_kick_ends_connection_and_session() {
+    let Some((broker, addr)) = start().await else { return };
+    let mut watcher = Watcher::start(broker.addr).await;
+    let _client = Client::connect(broker.addr, Version::V5, "it").await;
+    watcher.connected("it").await;
+    let listed = ask(addr, "GET /api/v4/clients/it").await.json();
+    assert_eq!(listed["data"][0]["clientid"], "it");
+    assert_eq!(listed["data"][0]["connected"], true);
+    assert_eq!(ask(addr, "DELETE /api/v4/clients/it").await.json(), json!({"code": 0}));
+    watcher.disconnected("it", "kicked").await;
+    let gone = ask(addr, "DELETE /api/v4/clients/it").await.json();
+    assert_eq!(gone, json!({"code": 112, "message": "not_found"}));
+    assert_eq!(ask(addr, "GET /api/v4/clients/it").await.json(), json!({"code": 0, "data": []}));
+}

@@ -1,0 +1,67 @@
+//! One HTTP request at a time, as plain as it can be.
+
+use std::net::SocketAddr;
+
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// An answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    /// All header lines in lower case, one behind the other.
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// The cookie it sets, as it is to be sent back.
+    pub(crate) fn cookie(&self) -> &str {
+        let (_, rest) = self.head.split_once("set-cookie: ").expect("a cookie");
+        rest.split([';', '\r']).next().unwrap_or_default()
+    }
+}
+
+/// Sends a request with these header lines and this body, and reads until the server closes.
+pub(crate) async fn request(addr: SocketAddr, line: &str, headers: &[String], body: &str) -> Answer {
+    let mut text = format!("{line} HTTP/1.1\r\nhost: {addr}\r\nconnection: close\r\n");
+    for header in headers {
+        text += &format!("{header}\r\n");
+    }
+    text += &format!("content-length: {}\r\n\r\n{body}", body.len());
+    let mut stream = TcpStream::connect(addr).await.unwrap();
+    stream.write_all(text.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    let answer = String::from_utf8(answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+    let (head, body) = (lower_names(head), body.to_owned());
+    let body = if head.contains("transfer-encoding: chunked") { joined(&body) } else { body };
+    Answer { status, head, body }
+}
+
+fn lower_names(head: &str) -> String {
+    let lines = head.split("\r\n").map(|line| match line.split_once(": ") {
+        Some((name, value)) => format!("{}: {value}", name.to_ascii_lowercase()),
+        None => line.to_owned(),
+    });
+    lines.collect::<Vec<_>>().join("\r\n")
+}
+
+/// The chunks of a body, without their sizes.
+fn joined(mut chunks: &str) -> String {
+    let mut body = String::new();
+    while let Some((size, rest)) = chunks.split_once("\r\n") {
+        let size = usize::from_str_radix(size, 16).expect("a size");
+        body += &rest[..size];
+        chunks = &rest[size + 2..];
+    }
+    body
+}
