@@ -33,7 +33,13 @@ impl Default for Settings {
 #[async_trait]
 impl Module for Greeter {
     fn info(&self) -> Info {
-        Info { name: "greeter", title: "Greeter", description: "Greets clients as they connect.", default_on: false }
+        Info {
+            name: "greeter",
+            title: "Greeter",
+            description: "Greets clients as they connect.",
+            default_on: false,
+            settings: &[],
+        }
     }
 
     async fn start(&self, ctx: &Ctx) -> Result<(), StartError> {

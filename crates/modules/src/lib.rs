@@ -30,7 +30,7 @@
 //! #[async_trait::async_trait]
 //! impl Module for Watch {
 //!     fn info(&self) -> Info {
-//!         Info { name: "watch", title: "Watch", description: "Tells who leaves.", default_on: true }
+//!         Info { name: "watch", title: "Watch", description: "Tells who leaves.", default_on: true, settings: &[] }
 //!     }
 //!
 //!     async fn start(&self, ctx: &Ctx) -> Result<(), StartError> {
@@ -69,7 +69,7 @@ use std::sync::Arc;
 pub use fact::{ConnectionInfo, Fact, Initiator, Reason};
 pub use hook::{Access, Authenticate, Authorize, Intercept, Observe, Verdict};
 pub use host::Host;
-pub use module::{Ctx, Info, Module, StartError};
+pub use module::{Ctx, Info, Module, Setting, SettingKind, StartError, read_config};
 pub use registry::{ChangeError, MemoryStates, Registry, States, Status};
 pub use table::Hooks;
 

@@ -19,6 +19,12 @@ pub trait Module: Send + Sync + 'static {
     /// if this fails, panics or is dropped half way, they never are.
     async fn start(&self, ctx: &Ctx) -> Result<(), StartError>;
 
+    /// Says whether a start with these settings could go well, as far as the settings go. Asked before they are kept.
+    fn check(&self, config: &Value) -> Result<(), StartError> {
+        let _ = config;
+        Ok(())
+    }
+
     /// Called after a start that went well, never after one that failed. Its hooks are gone by then.
     async fn stop(&self) {}
 }
@@ -34,6 +40,39 @@ pub struct Info {
     pub description: &'static str,
     /// Started unless told otherwise.
     pub default_on: bool,
+    /// What can be set; nothing has to be.
+    pub settings: &'static [Setting],
+}
+
+/// Something of a module that can be set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// Its key.
+    pub name: &'static str,
+    /// For people: `Quality of service`.
+    pub title: &'static str,
+    /// What it changes, and what that costs.
+    pub description: &'static str,
+    /// What values it takes.
+    pub kind: SettingKind,
+    /// The value it has unless told otherwise, as JSON.
+    pub default: &'static str,
+}
+
+/// What values a [`Setting`] takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SettingKind {
+    /// `true` and `false`.
+    Switch,
+    /// A whole number.
+    Number {
+        /// The lowest.
+        min: u64,
+        /// The highest.
+        max: u64,
+    },
+    /// One of these texts.
+    Choice(&'static [&'static str]),
 }
 
 /// Why a module did not start.
@@ -68,10 +107,7 @@ impl Ctx {
     /// The module's settings. Without any, `T::default()`; for single ones that are missing to be those of
     /// `T::default()`, and unknown ones to be errors, mark `T` with `#[serde(default, deny_unknown_fields)]`.
     pub fn config<T: DeserializeOwned + Default>(&self) -> Result<T, StartError> {
-        if self.config.is_null() {
-            return Ok(T::default());
-        }
-        T::deserialize(&*self.config).map_err(|error| StartError::Config(self.explain::<T>(&error)))
+        read_config(&self.config)
     }
 
     /// Registers an observer.
@@ -97,20 +133,28 @@ impl Ctx {
     pub(crate) fn into_staged(self) -> Staged {
         self.staged.into_inner()
     }
+}
 
-    /// The error with the setting it is about, which serde leaves out where a value is of the wrong type.
-    fn explain<T: DeserializeOwned>(&self, error: &serde_json::Error) -> String {
-        let why = error.to_string();
-        let settings = self.config.as_object().into_iter().flatten();
-        let blamed = settings.map(|(key, value)| (key, serde_json::Map::from_iter([(key.clone(), value.clone())])));
-        for (key, alone) in blamed {
-            let same = T::deserialize(Value::Object(alone)).is_err_and(|error| error.to_string() == why);
-            if same && !why.contains(&format!("`{key}`")) {
-                return format!("{key}: {why}");
-            }
-        }
-        why
+/// As [`Ctx::config`]; for [`Module::check`].
+pub fn read_config<T: DeserializeOwned + Default>(config: &Value) -> Result<T, StartError> {
+    if config.is_null() {
+        return Ok(T::default());
     }
+    T::deserialize(config).map_err(|error| StartError::Config(explain::<T>(config, &error)))
+}
+
+/// The error with the setting it is about, which serde leaves out where a value is of the wrong type.
+fn explain<T: DeserializeOwned>(config: &Value, error: &serde_json::Error) -> String {
+    let why = error.to_string();
+    let settings = config.as_object().into_iter().flatten();
+    let blamed = settings.map(|(key, value)| (key, serde_json::Map::from_iter([(key.clone(), value.clone())])));
+    for (key, alone) in blamed {
+        let same = T::deserialize(Value::Object(alone)).is_err_and(|error| error.to_string() == why);
+        if same && !why.contains(&format!("`{key}`")) {
+            return format!("{key}: {why}");
+        }
+    }
+    why
 }
 
 #[cfg(test)]

@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use mqtt_codec::topic::TopicError;
 use mqtt_codec::{Message, Properties, Property, Qos, Topic};
 use serde::Deserialize;
+use serde_json::Value;
 
-use crate::{ConnectionInfo, Ctx, Fact, Host, Info, Module, Observe, StartError};
+use crate::{ConnectionInfo, Ctx, Fact, Host, Info, Module, Observe, Setting, SettingKind, StartError, read_config};
 
 mod event;
 
@@ -33,6 +34,38 @@ impl Default for Settings {
         Self { qos: 1, missing_username: MissingUsername::Undefined, extended: false }
     }
 }
+
+impl Settings {
+    fn qos(&self) -> Result<Qos, StartError> {
+        let wrong = || StartError::Config(format!("qos: {} is none of 0, 1 and 2", self.qos));
+        Qos::from_u8(self.qos).ok_or_else(wrong)
+    }
+}
+
+/// [`Settings`] for people.
+const SETTINGS: [Setting; 3] = [
+    Setting {
+        name: "qos",
+        title: "Quality of service",
+        description: "Of the events: 1 brings every one, also to subscribers that are away and have a session.",
+        kind: SettingKind::Number { min: 0, max: 2 },
+        default: "1",
+    },
+    Setting {
+        name: "missing_username",
+        title: "Missing user name",
+        description: "What stands for the user name of a client without one: the text \"undefined\" as in EMQ X, or null.",
+        kind: SettingKind::Choice(&["undefined", "null"]),
+        default: "\"undefined\"",
+    },
+    Setting {
+        name: "extended",
+        title: "Extended events",
+        description: "Adds more keys after those of EMQ X, some 200 bytes an event.",
+        kind: SettingKind::Switch,
+        default: "false",
+    },
+];
 
 /// What stands for the user name of a client without one.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
@@ -70,7 +103,12 @@ impl Module for Presence {
             title: "Online and Offline Notification",
             description: "Publishes a message when a client goes online or offline.",
             default_on: true,
+            settings: &SETTINGS,
         }
+    }
+
+    fn check(&self, config: &Value) -> Result<(), StartError> {
+        read_config::<Settings>(config)?.qos().map(drop)
     }
 
     async fn start(&self, ctx: &Ctx) -> Result<(), StartError> {
@@ -94,8 +132,7 @@ struct Announcer {
 
 impl Announcer {
     fn new(host: Arc<dyn Host>, settings: &Settings, skipped: Arc<AtomicU64>) -> Result<Self, StartError> {
-        let qos = Qos::from_u8(settings.qos)
-            .ok_or_else(|| StartError::Config(format!("qos: {} is none of 0, 1 and 2", settings.qos)))?;
+        let qos = settings.qos()?;
         let prefix = format!("$SYS/brokers/{}/clients/", host.node());
         if let Err(error) = Topic::new(prefix.clone()) {
             return Err(StartError::Config(format!("the node's name cannot stand in a topic: {error}")));

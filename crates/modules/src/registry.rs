@@ -18,6 +18,8 @@ pub use states::{MemoryStates, States};
 pub struct Status {
     /// What it is.
     pub info: Info,
+    /// An operator sees it; see [`Registry::add`].
+    pub added: bool,
     /// True while it runs.
     pub running: bool,
     /// Why the last start failed.
@@ -41,6 +43,20 @@ pub enum ChangeError {
     /// It does not run.
     #[error("module {0} is not started")]
     NotStarted(String),
+    /// An operator has it already.
+    #[error("module {0} is added already")]
+    AlreadyAdded(String),
+    /// No operator has it.
+    #[error("module {0} is not added")]
+    NotAdded(String),
+    /// The settings are wrong; nothing was changed.
+    #[error("module {name} can't have these settings: {why}")]
+    Settings {
+        /// Which.
+        name: String,
+        /// What is wrong.
+        why: String,
+    },
     /// `start` said no or panicked; no hook of it is left.
     #[error("module {name} did not start: {why}")]
     Start {
@@ -91,9 +107,9 @@ impl Registry {
         let mut slots = self.slots.write();
         assert!(slots.iter().all(|slot| slot.info.name != info.name), "two modules are called {}", info.name);
         let place = slots.len();
-        let config = self.states.settings(info.name).unwrap_or(config);
-        let state = Mutex::new(State { config: Arc::new(config), running: None, error: None });
-        slots.push(Arc::new(Slot { info, module, place, state }));
+        let kept = self.states.settings(info.name);
+        let state = State { config: Arc::new(kept.unwrap_or_else(|| config.clone())), running: None, error: None };
+        slots.push(Arc::new(Slot { info, module, place, configured: config, state: Mutex::new(state) }));
     }
 
     /// Starts all that are wanted (or on by default and never told otherwise); returns what failed.
@@ -115,21 +131,54 @@ impl Registry {
         failed
     }
 
-    /// Starts a module; the wish is kept before this returns, and before any of its hooks is called.
+    /// Adds a module to those an operator sees, with its configured settings, and starts it.
+    pub async fn add(&self, name: &str) -> Result<(), ChangeError> {
+        let _changing = self.changing.lock().await;
+        let slot = self.find(name)?;
+        if self.is_added(&slot) {
+            return Err(ChangeError::AlreadyAdded(slot.name()));
+        }
+        self.start_slot(&slot).await?;
+        self.keep_added(&slot, true)
+    }
+
+    /// Stops a module, forgets the settings it was given, and takes it from those an operator sees.
+    pub async fn remove(&self, name: &str) -> Result<(), ChangeError> {
+        let _changing = self.changing.lock().await;
+        let slot = self.find(name)?;
+        if !self.is_added(&slot) {
+            return Err(ChangeError::NotAdded(slot.name()));
+        }
+        self.keep_added(&slot, false)?;
+        if slot.leave() {
+            slot.stop().await;
+        }
+        slot.state.lock().config = Arc::new(slot.configured.clone());
+        Ok(())
+    }
+
+    /// Starts a module, which is added by that too; the wish is kept before this returns, and before any of its hooks is
+    /// called.
     pub async fn start(&self, name: &str) -> Result<(), ChangeError> {
         let _changing = self.changing.lock().await;
         let slot = self.find(name)?;
+        let is_added = self.is_added(&slot);
+        self.start_slot(&slot).await?;
+        if is_added { Ok(()) } else { self.keep_added(&slot, true) }
+    }
+
+    async fn start_slot(&self, slot: &Slot) -> Result<(), ChangeError> {
         if slot.is_running() {
             return Err(ChangeError::AlreadyStarted(slot.name()));
         }
-        let ctx = self.prepare(&slot, slot.config()).await.map_err(|why| slot.fail(why))?;
-        if let Err(error) = self.keep(&slot, true) {
+        let ctx = self.prepare(slot, slot.config()).await.map_err(|why| slot.fail(why))?;
+        if let Err(error) = self.keep(slot, true) {
             drop(ctx);
             slot.stop().await;
             slot.state.lock().error = Some(error.to_string());
             return Err(error);
         }
-        self.enter(&slot, ctx);
+        self.enter(slot, ctx);
         Ok(())
     }
 
@@ -166,10 +215,13 @@ impl Registry {
     /// Replaces the settings, which are kept before this returns; a running module is restarted with them, and with the
     /// old ones if that fails.
     ///
-    /// One that does not run looks at its settings when it is started.
+    /// Wrong ones are refused whether it runs or not.
     pub async fn configure(&self, name: &str, config: Value) -> Result<(), ChangeError> {
         let _changing = self.changing.lock().await;
         let slot = self.find(name)?;
+        slot.module
+            .check(&config)
+            .map_err(|error| ChangeError::Settings { name: slot.name(), why: error.to_string() })?;
         let config = Arc::new(config);
         if !slot.leave() {
             self.keep_settings(&slot, &config)?;
@@ -209,12 +261,17 @@ impl Registry {
 
     /// All modules in order of registration.
     pub fn list(&self) -> Vec<Status> {
-        self.slots.read().iter().map(|slot| slot.status()).collect()
+        self.slots.read().iter().map(|slot| slot.status(self.is_added(slot))).collect()
     }
 
     /// One module.
     pub fn status(&self, name: &str) -> Result<Status, ChangeError> {
-        self.find(name).map(|slot| slot.status())
+        self.find(name).map(|slot| slot.status(self.is_added(&slot)))
+    }
+
+    /// The settings of a module.
+    pub fn settings(&self, name: &str) -> Result<Value, ChangeError> {
+        self.find(name).map(|slot| Value::clone(&slot.config()))
     }
 
     /// Stops all, the last registered first, without changing what is wanted: the broker ends.
@@ -235,6 +292,15 @@ impl Registry {
         let slots = self.slots.read();
         let called = |name: &str| slots.iter().find(|slot| slot.info.name == name);
         called(name).or_else(|| called(house_name(name))).cloned().ok_or_else(|| ChangeError::NotFound(name.to_owned()))
+    }
+
+    fn is_added(&self, slot: &Slot) -> bool {
+        self.wants(slot) || self.states.added(slot.info.name).unwrap_or(slot.info.default_on)
+    }
+
+    fn keep_added(&self, slot: &Slot, added: bool) -> Result<(), ChangeError> {
+        let kept = self.states.keep_added(slot.info.name, added);
+        kept.map_err(|source| ChangeError::Keep { name: slot.name(), source })
     }
 
     fn wants(&self, slot: &Slot) -> bool {
@@ -284,6 +350,8 @@ struct Slot {
     module: Arc<dyn Module>,
     /// In order of registration.
     place: usize,
+    /// The settings it has unless it was given others.
+    configured: Value,
     state: Mutex<State>,
 }
 
@@ -332,10 +400,11 @@ impl Slot {
         ChangeError::Start { name: self.name(), why }
     }
 
-    fn status(&self) -> Status {
+    fn status(&self, added: bool) -> Status {
         let state = self.state.lock();
         Status {
             info: self.info,
+            added,
             running: state.running.is_some(),
             error: state.error.clone(),
             started_at: state.running.as_ref().map(|running| running.since),

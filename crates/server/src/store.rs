@@ -136,6 +136,8 @@ struct ModuleState {
     wanted: Option<bool>,
     /// If they were changed while the broker ran.
     settings: Option<Value>,
+    #[serde(default)]
+    added: Option<bool>,
 }
 
 /// Keeps what is wanted of modules in the store.
@@ -186,5 +188,18 @@ impl States for StoredStates {
 
     fn keep_settings(&self, name: &str, settings: &Value) -> io::Result<()> {
         self.change(name, |state| state.settings = Some(settings.clone()))
+    }
+
+    fn added(&self, name: &str) -> Option<bool> {
+        self.states.lock().get(name)?.added
+    }
+
+    fn keep_added(&self, name: &str, added: bool) -> io::Result<()> {
+        self.change(name, |state| {
+            state.added = Some(added);
+            if !added {
+                (state.wanted, state.settings) = (Some(false), None);
+            }
+        })
     }
 }

@@ -330,3 +330,16 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn settings_for_people_are_the_settings() {
+    let presence = Rig::new(json!({})).presence;
+    let info = presence.info();
+    for setting in info.settings {
+        let default: Value = serde_json::from_str(setting.default).unwrap();
+        let config = Value::Object([(setting.name.to_owned(), default)].into_iter().collect());
+        assert_eq!(read_config::<Settings>(&config).unwrap(), Settings::default(), "{}", setting.name);
+    }
+    let wrong = json!({"qos": 3});
+    assert!(presence.check(&wrong).unwrap_err().to_string().starts_with("qos: 3"));
+}

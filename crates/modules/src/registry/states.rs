@@ -21,6 +21,12 @@ pub trait States: Send + Sync + 'static {
 
     /// Keeps settings that are from now on to be used instead of the configured ones.
     fn keep_settings(&self, name: &str, settings: &Value) -> io::Result<()>;
+
+    /// Whether an operator has a module among those to be seen; `None`: never told.
+    fn added(&self, name: &str) -> Option<bool>;
+
+    /// Keeps whether a module is added. One that is not is not wanted either, and its settings are forgotten.
+    fn keep_added(&self, name: &str, added: bool) -> io::Result<()>;
 }
 
 /// Keeps them in memory only.
@@ -28,6 +34,7 @@ pub trait States: Send + Sync + 'static {
 pub struct MemoryStates {
     wanted: Mutex<HashMap<String, bool>>,
     settings: Mutex<HashMap<String, Value>>,
+    added: Mutex<HashMap<String, bool>>,
 }
 
 impl States for MemoryStates {
@@ -46,6 +53,19 @@ impl States for MemoryStates {
 
     fn keep_settings(&self, name: &str, settings: &Value) -> io::Result<()> {
         self.settings.lock().insert(name.to_owned(), settings.clone());
+        Ok(())
+    }
+
+    fn added(&self, name: &str) -> Option<bool> {
+        self.added.lock().get(name).copied()
+    }
+
+    fn keep_added(&self, name: &str, added: bool) -> io::Result<()> {
+        self.added.lock().insert(name.to_owned(), added);
+        if !added {
+            self.wanted.lock().insert(name.to_owned(), false);
+            self.settings.lock().remove(name);
+        }
         Ok(())
     }
 }

@@ -65,7 +65,7 @@ impl Observe for Seen {
 #[async_trait::async_trait]
 impl Module for Probe {
     fn info(&self) -> Info {
-        Info { name: self.name, title: "Probe", description: "A probe.", default_on: self.default_on }
+        Info { name: self.name, title: "Probe", description: "A probe.", default_on: self.default_on, settings: &[] }
     }
 
     async fn start(&self, ctx: &Ctx) -> Result<(), StartError> {
@@ -117,6 +117,17 @@ impl States for Disk {
             return Err(io::Error::from(io::ErrorKind::StorageFull));
         }
         self.memory.keep_settings(name, settings)
+    }
+
+    fn added(&self, name: &str) -> Option<bool> {
+        self.memory.added(name)
+    }
+
+    fn keep_added(&self, name: &str, added: bool) -> io::Result<()> {
+        if self.full.load(Ordering::Relaxed) {
+            return Err(io::Error::from(io::ErrorKind::StorageFull));
+        }
+        self.memory.keep_added(name, added)
     }
 }
 
@@ -362,7 +373,7 @@ struct Once(AtomicBool);
 #[async_trait::async_trait]
 impl Module for Once {
     fn info(&self) -> Info {
-        Info { name: "once", title: "Once", description: "Starts once.", default_on: false }
+        Info { name: "once", title: "Once", description: "Starts once.", default_on: false, settings: &[] }
     }
 
     async fn start(&self, ctx: &Ctx) -> Result<(), StartError> {
@@ -424,7 +435,7 @@ struct Sore;
 #[async_trait::async_trait]
 impl Module for Sore {
     fn info(&self) -> Info {
-        Info { name: "sore", title: "Sore", description: "Stops badly.", default_on: false }
+        Info { name: "sore", title: "Sore", description: "Stops badly.", default_on: false, settings: &[] }
     }
 
     async fn start(&self, _ctx: &Ctx) -> Result<(), StartError> {
@@ -474,4 +485,40 @@ fn modules_come_and_go_while_facts_are_shown() {
     let seen = rig.log.take();
     assert_eq!(seen.iter().filter(|name| *name == "b").count(), shown, "who stays sees every fact once");
     assert_eq!(rig.observed(), ["b"]);
+}
+
+#[tokio::test]
+async fn what_is_removed_is_stopped_and_has_its_first_settings_when_it_is_added_again() {
+    let rig = Rig::new().with("a", true, "start");
+    rig.registry.start_wanted().await;
+    assert!(rig.status().added && rig.status().running, "on by default");
+    fails(rig.registry.add("a").await, "module a is added already");
+    rig.registry.configure("a", json!({"act": "harm"})).await.unwrap();
+    rig.registry.remove("a").await.unwrap();
+    assert!(!rig.status().added && !rig.status().running && !rig.hooks.has_observers());
+    fails(rig.registry.remove("a").await, "module a is not added");
+    assert_eq!((rig.disk.wanted("a"), rig.disk.settings("a")), (Some(false), None), "kept");
+    rig.registry.add("a").await.unwrap();
+    assert!(rig.status().added && rig.status().running);
+    assert_eq!(rig.registry.settings("a").unwrap(), json!({"act": "start"}));
+}
+
+#[tokio::test]
+async fn a_module_that_is_started_is_added_and_stays_so() {
+    let rig = Rig::new().with("a", false, "start");
+    assert!(!rig.status().added);
+    rig.registry.start("a").await.unwrap();
+    rig.registry.stop("a").await.unwrap();
+    assert!(rig.status().added);
+    rig.registry.remove("a").await.unwrap();
+    assert!(!rig.status().added);
+}
+
+#[tokio::test]
+async fn nothing_is_removed_that_can_t_be_kept() {
+    let rig = Rig::new().with("a", true, "start");
+    rig.registry.start_wanted().await;
+    rig.disk.full.store(true, Ordering::Relaxed);
+    assert!(matches!(rig.registry.remove("a").await, Err(ChangeError::Keep { .. })));
+    assert!(rig.status().added && rig.status().running);
 }
