@@ -10,6 +10,7 @@ use crate::Shared;
 use crate::operate::Operate;
 use crate::reply::Refusal;
 
+mod catalogue;
 mod clients;
 mod modules;
 
@@ -22,7 +23,13 @@ struct Document;
 
 pub(crate) fn router() -> OpenApiRouter<Arc<Shared>> {
     OpenApiRouter::with_openapi(Document::openapi())
-        .routes(routes!(modules::list))
+        .routes(routes!(modules::list, catalogue::create))
+        .routes(routes!(catalogue::one, catalogue::change, catalogue::delete))
+        .routes(routes!(catalogue::types))
+        .routes(routes!(catalogue::add))
+        .routes(routes!(catalogue::remove))
+        .routes(routes!(catalogue::settings, catalogue::configure))
+        .routes(routes!(catalogue::test))
         .routes(routes!(modules::load))
         .routes(routes!(modules::unload))
         .routes(routes!(modules::reload))

@@ -22,7 +22,7 @@ mod reply;
 mod secret;
 
 pub use accounts::{Accounts, AddKeyError, Entry, KeyInfo, Role};
-pub use operate::{ClientQuery, ClientState, ConnectionState, NodeState, Operate, Page};
+pub use operate::{ClientQuery, ClientState, ConnectionState, NodeState, Operate, Page, Told};
 pub use secret::random_secret;
 
 /// The admin port, not yet served.

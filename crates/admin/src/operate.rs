@@ -2,12 +2,15 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use mqtt_codec::Version;
 
 /// What an operator can see of a broker, and do to it.
 ///
 /// Calls may take as long as it takes to look at every client; they are made where they may block.
+#[async_trait::async_trait]
 pub trait Operate: Send + Sync + 'static {
     /// The broker itself.
     fn node(&self) -> NodeState;
@@ -26,6 +29,10 @@ pub trait Operate: Send + Sync + 'static {
 
     /// What has been counted since the start, by EMQ X 4.3's names.
     fn metrics(&self) -> Vec<(&'static str, u64)>;
+
+    /// Connects a client of the broker's own and lets it go; returns the presence events that brought, and what went
+    /// wrong. Takes some seconds at the most.
+    async fn test_presence(self: Arc<Self>) -> (Vec<Told>, Option<String>);
 
     /// A small record that [`Self::keep`] has kept, maybe in an earlier process.
     fn kept(&self, name: &str) -> Option<Vec<u8>>;
@@ -131,4 +138,15 @@ pub struct ConnectionState {
     pub connected_at: u64,
     /// Unique within an epoch.
     pub conn_id: u64,
+}
+
+/// An event as a subscriber saw it.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// Where it was published.
+    pub topic: String,
+    /// What it says.
+    pub payload: Vec<u8>,
+    /// How long it took to come.
+    pub after: Duration,
 }

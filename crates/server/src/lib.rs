@@ -31,6 +31,7 @@ mod connection;
 mod durable;
 mod handshake;
 mod listener;
+mod loopback;
 mod memory;
 mod metrics;
 mod numbers;

@@ -2,17 +2,20 @@
 
 use std::cmp::Ordering;
 use std::io;
+use std::sync::Arc;
 
-use mqtt_admin::{ClientQuery, ClientState, ConnectionState, NodeState, Operate, Page};
+use mqtt_admin::{ClientQuery, ClientState, ConnectionState, NodeState, Operate, Page, Told};
 
 use crate::broker::Broker;
 use crate::client::ClientRef;
+use crate::loopback;
 use crate::memory;
 use crate::sys;
 
 /// Clients that are sorted first; each time that there are too few wanted among them, four times as many follow.
 const FIRST_SORTED: usize = 1024;
 
+#[async_trait::async_trait]
 impl Operate for Broker {
     fn node(&self) -> NodeState {
         NodeState {
@@ -71,6 +74,10 @@ impl Operate for Broker {
 
     fn metrics(&self) -> Vec<(&'static str, u64)> {
         self.metrics.list()
+    }
+
+    async fn test_presence(self: Arc<Self>) -> (Vec<Told>, Option<String>) {
+        loopback::test_presence(&self).await
     }
 
     fn kept(&self, name: &str) -> Option<Vec<u8>> {

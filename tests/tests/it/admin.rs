@@ -114,3 +114,42 @@ async fn a_kick_ends_connection_and_session() {
     assert_eq!(gone, json!({"code": 112, "message": "not_found"}));
     assert_eq!(ask(addr, "GET /api/v4/clients/it").await.json(), json!({"code": 0, "data": []}));
 }
+
+#[tokio::test]
+async fn a_module_is_added_set_tested_and_removed() {
+    let Some((broker, addr)) = start().await else { return };
+    let types = ask(addr, "GET /api/v4/module_types").await.json();
+    assert_eq!(types["data"][0]["type"], "presence");
+    assert_eq!(types["data"][0]["settings"][0]["name"], "qos");
+    let module = ask(addr, "GET /api/v4/modules/presence").await.json();
+    assert_eq!((&module["data"]["added"], &module["data"]["enabled"]), (&json!(true), &json!(true)));
+    let tested = ask(addr, "POST /api/v4/modules/presence/test").await.json();
+    let (data, events) = (&tested["data"], &tested["data"]["events"]);
+    assert_eq!((&data["ok"], &data["error"]), (&json!(true), &json!(null)), "{tested}");
+    assert!(events[0]["topic"].as_str().unwrap().ends_with("/connected"), "{tested}");
+    assert_eq!(events[1]["payload"]["reason"], "normal", "{tested}");
+    assert!(events[1]["ms"].as_f64().unwrap() > 0.0, "{tested}");
+
+    let json_body = [BASIC.to_owned(), "content-type: application/json".to_owned()];
+    let config = "PUT /api/v4/modules/presence/config";
+    assert_eq!(request(addr, config, &json_body, r#"{"qos":0,"extended":true}"#).await.json(), json!({"code": 0}));
+    let wrong = request(addr, config, &json_body, r#"{"qos":7}"#).await;
+    assert_eq!(wrong.status, 400, "{wrong:?}");
+    assert!(wrong.body.contains("qos: 7"), "{wrong:?}");
+    assert_eq!(request(addr, config, &json_body, "{").await.status, 400);
+    let settings = ask(addr, "GET /api/v4/modules/presence/config").await.json();
+    assert_eq!(settings["data"], json!({"qos": 0, "extended": true}));
+
+    assert_eq!(ask(addr, "POST /api/v4/modules/presence/remove").await.json(), json!({"code": 0}));
+    assert_eq!(ask(addr, "DELETE /api/v4/modules/presence").await.status, 409);
+    let tested = ask(addr, "POST /api/v4/modules/presence/test").await.json();
+    assert_eq!(tested["data"]["ok"], false);
+    assert!(tested["data"]["error"].as_str().unwrap().contains("does not run"), "{tested}");
+    let added = request(addr, "POST /api/v4/modules", &json_body, r#"{"type":"presence"}"#).await.json();
+    assert_eq!(added["data"]["enabled"], true);
+    assert_eq!(added["data"]["config"]["qos"], 1, "as configured");
+    let stopped = request(addr, "PUT /api/v4/modules/presence", &json_body, r#"{"enabled":false}"#).await.json();
+    assert_eq!((&stopped["data"]["enabled"], &stopped["data"]["added"]), (&json!(false), &json!(true)));
+    assert!(!broker.server().registry().status("presence").unwrap().running);
+    assert_eq!(ask(addr, "GET /api/v4/modules/nothing").await.status, 404);
+}

@@ -1,0 +1,319 @@
+//! The catalogue of modules: what can be added, what can be set, and how each is.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use mqtt_modules::{ChangeError, Info, SettingKind, Status};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::operate::Told;
+use crate::reply::{DONE, Data, Done, Explanation, Refusal};
+use crate::{Admission, Shared};
+
+/// The group of EMQ X's catalogue that all modules here are in.
+const GROUP: &str = "local";
+
+/// A module that can be added.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Type {
+    /// Its name.
+    #[schema(example = "presence")]
+    r#type: &'static str,
+    /// Of the catalogue.
+    #[schema(example = "local")]
+    group: &'static str,
+    /// For people.
+    title: &'static str,
+    /// One sentence.
+    description: &'static str,
+    /// What can be set; nothing has to be.
+    settings: Vec<Setting>,
+}
+
+/// Something that can be set.
+#[derive(Serialize, ToSchema)]
+struct Setting {
+    /// Its key.
+    name: &'static str,
+    /// For people.
+    title: &'static str,
+    /// What it changes.
+    description: &'static str,
+    /// `switch`, `number` or `choice`.
+    kind: &'static str,
+    /// Of a number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    min: Option<u64>,
+    /// Of a number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max: Option<u64>,
+    /// Of a choice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    choices: Option<&'static [&'static str]>,
+    /// What it is unless set.
+    default: Value,
+}
+
+impl From<mqtt_modules::Setting> for Setting {
+    fn from(setting: mqtt_modules::Setting) -> Self {
+        let (kind, min, max, choices) = match setting.kind {
+            SettingKind::Switch => ("switch", None, None, None),
+            SettingKind::Number { min, max } => ("number", Some(min), Some(max), None),
+            SettingKind::Choice(choices) => ("choice", None, None, Some(choices)),
+        };
+        Self {
+            name: setting.name,
+            title: setting.title,
+            description: setting.description,
+            kind,
+            min,
+            max,
+            choices,
+            default: serde_json::from_str(setting.default).unwrap_or_default(),
+        }
+    }
+}
+
+impl From<Info> for Type {
+    fn from(info: Info) -> Self {
+        Self {
+            r#type: info.name,
+            group: GROUP,
+            title: info.title,
+            description: info.description,
+            settings: info.settings.iter().map(|setting| (*setting).into()).collect(),
+        }
+    }
+}
+
+/// A module and how it is.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Module {
+    /// Its name.
+    #[schema(example = "presence")]
+    id: &'static str,
+    /// What it is.
+    #[serde(flatten)]
+    what: Type,
+    /// It is among those the operator has.
+    added: bool,
+    /// It runs.
+    enabled: bool,
+    /// Since when: milliseconds since the Unix epoch.
+    started_at: Option<u64>,
+    /// Why its last start failed.
+    error: Option<String>,
+    /// How often its hooks have panicked since its start.
+    panics: u64,
+    /// Its settings as they are.
+    config: Value,
+}
+
+fn module(shared: &Shared, status: Status) -> Module {
+    Module {
+        id: status.info.name,
+        what: status.info.into(),
+        added: status.added,
+        enabled: status.running,
+        started_at: status.started_at,
+        error: status.error,
+        panics: status.panics,
+        config: shared.registry.settings(status.info.name).unwrap_or_default(),
+    }
+}
+
+fn refused(error: ChangeError) -> Refusal {
+    let status = match error {
+        ChangeError::NotFound(_) => StatusCode::NOT_FOUND,
+        ChangeError::Settings { .. } => StatusCode::BAD_REQUEST,
+        ChangeError::Start { .. } | ChangeError::Keep { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::CONFLICT,
+    };
+    Refusal::Status(status, error.to_string())
+}
+
+fn not_json(rejection: &JsonRejection) -> Refusal {
+    Refusal::Status(StatusCode::BAD_REQUEST, rejection.body_text())
+}
+
+/// All modules that can be added, with what can be set.
+#[utoipa::path(get, path = "/module_types", tag = "modules", responses((status = OK, body = Data<Vec<Type>>)))]
+pub(super) async fn types(State(shared): Admission) -> Data<Vec<Type>> {
+    Data::new(shared.registry.list().into_iter().map(|status| status.info.into()).collect())
+}
+
+/// A module and how it is.
+#[utoipa::path(get, path = "/modules/{module}", tag = "modules",
+    params(("module", description = "`presence` or `emqx_mod_presence`")),
+    responses((status = OK, body = Data<Module>), (status = NOT_FOUND, body = Explanation)))]
+pub(super) async fn one(State(shared): Admission, Path(name): Path<String>) -> Result<Data<Module>, Refusal> {
+    let status = shared.registry.status(&name).map_err(refused)?;
+    Ok(Data::new(module(&shared, status)))
+}
+
+/// A module to be added.
+#[derive(Deserialize, ToSchema)]
+pub(super) struct New {
+    /// Which.
+    #[schema(example = "presence")]
+    r#type: String,
+}
+
+/// Adds a module and starts it.
+#[utoipa::path(post, path = "/modules", tag = "modules", request_body = New,
+    responses((status = OK, body = Data<Module>), (status = BAD_REQUEST, body = Explanation), (status = NOT_FOUND, body = Explanation),
+        (status = CONFLICT, body = Explanation, description = "it is added already"),
+        (status = SERVICE_UNAVAILABLE, body = Explanation, description = "it did not start")))]
+pub(super) async fn create(
+    State(shared): Admission,
+    new: Result<Json<New>, JsonRejection>,
+) -> Result<Data<Module>, Refusal> {
+    let Json(new) = new.map_err(|rejection| not_json(&rejection))?;
+    shared.registry.add(&new.r#type).await.map_err(refused)?;
+    let status = shared.registry.status(&new.r#type).map_err(refused)?;
+    Ok(Data::new(module(&shared, status)))
+}
+
+/// Adds a module and starts it.
+#[utoipa::path(post, path = "/modules/{module}/add", tag = "modules",
+    params(("module", description = "`presence` or `emqx_mod_presence`")),
+    responses((status = OK, body = Done), (status = NOT_FOUND, body = Explanation),
+        (status = CONFLICT, body = Explanation, description = "it is added already"),
+        (status = SERVICE_UNAVAILABLE, body = Explanation, description = "it did not start")))]
+pub(super) async fn add(State(shared): Admission, Path(name): Path<String>) -> Result<Done, Refusal> {
+    shared.registry.add(&name).await.map(|()| DONE).map_err(refused)
+}
+
+/// Stops a module, forgets its settings and takes it off the list.
+#[utoipa::path(post, path = "/modules/{module}/remove", tag = "modules",
+    params(("module", description = "`presence` or `emqx_mod_presence`")),
+    responses((status = OK, body = Done), (status = NOT_FOUND, body = Explanation),
+        (status = CONFLICT, body = Explanation, description = "it is not added"),
+        (status = SERVICE_UNAVAILABLE, body = Explanation, description = "it can't be kept")))]
+pub(super) async fn remove(State(shared): Admission, Path(name): Path<String>) -> Result<Done, Refusal> {
+    shared.registry.remove(&name).await.map(|()| DONE).map_err(refused)
+}
+
+/// Stops a module, forgets its settings and takes it off the list.
+#[utoipa::path(delete, path = "/modules/{module}", tag = "modules",
+    params(("module", description = "`presence` or `emqx_mod_presence`")),
+    responses((status = OK, body = Done), (status = NOT_FOUND, body = Explanation),
+        (status = CONFLICT, body = Explanation, description = "it is not added"),
+        (status = SERVICE_UNAVAILABLE, body = Explanation, description = "it can't be kept")))]
+pub(super) async fn delete(State(shared): Admission, Path(name): Path<String>) -> Result<Done, Refusal> {
+    shared.registry.remove(&name).await.map(|()| DONE).map_err(refused)
+}
+
+/// What is to change about a module.
+#[derive(Deserialize, ToSchema)]
+pub(super) struct Change {
+    /// Start or stop it; what is so already is no error.
+    enabled: Option<bool>,
+    /// All its settings; those that are left out are as they are unless set.
+    #[schema(value_type = Option<Object>)]
+    config: Option<serde_json::Map<String, Value>>,
+}
+
+/// Starts or stops a module, or changes its settings.
+#[utoipa::path(put, path = "/modules/{module}", tag = "modules", request_body = Change,
+    params(("module", description = "`presence` or `emqx_mod_presence`")),
+    responses((status = OK, body = Data<Module>), (status = BAD_REQUEST, body = Explanation), (status = NOT_FOUND, body = Explanation),
+        (status = SERVICE_UNAVAILABLE, body = Explanation, description = "it did not start")))]
+pub(super) async fn change(
+    State(shared): Admission,
+    Path(name): Path<String>,
+    change: Result<Json<Change>, JsonRejection>,
+) -> Result<Data<Module>, Refusal> {
+    let Json(change) = change.map_err(|rejection| not_json(&rejection))?;
+    let registry = &shared.registry;
+    registry.status(&name).map_err(refused)?;
+    if let Some(config) = change.config {
+        registry.configure(&name, Value::Object(config)).await.map_err(refused)?;
+    }
+    let changed = match change.enabled {
+        Some(true) => registry.start(&name).await,
+        Some(false) => registry.stop(&name).await,
+        None => Ok(()),
+    };
+    match changed {
+        Ok(()) | Err(ChangeError::AlreadyStarted(_) | ChangeError::NotStarted(_)) => {}
+        Err(error) => return Err(refused(error)),
+    }
+    let status = registry.status(&name).map_err(refused)?;
+    Ok(Data::new(module(&shared, status)))
+}
+
+/// The settings of a module.
+#[utoipa::path(get, path = "/modules/{module}/config", tag = "modules",
+    params(("module", description = "`presence` or `emqx_mod_presence`")),
+    responses((status = OK, body = Data<Object>), (status = NOT_FOUND, body = Explanation)))]
+pub(super) async fn settings(State(shared): Admission, Path(name): Path<String>) -> Result<Data<Value>, Refusal> {
+    shared.registry.settings(&name).map(Data::new).map_err(refused)
+}
+
+/// Replaces the settings of a module; a running one is restarted with them.
+#[utoipa::path(put, path = "/modules/{module}/config", tag = "modules", request_body(content = Object),
+    params(("module", description = "`presence` or `emqx_mod_presence`")),
+    responses((status = OK, body = Done), (status = BAD_REQUEST, body = Explanation), (status = NOT_FOUND, body = Explanation),
+        (status = SERVICE_UNAVAILABLE, body = Explanation, description = "it did not start with them; the old ones hold")))]
+pub(super) async fn configure(
+    State(shared): Admission,
+    Path(name): Path<String>,
+    settings: Result<Json<serde_json::Map<String, Value>>, JsonRejection>,
+) -> Result<Done, Refusal> {
+    let Json(settings) = settings.map_err(|rejection| not_json(&rejection))?;
+    shared.registry.configure(&name, Value::Object(settings)).await.map(|()| DONE).map_err(refused)
+}
+
+/// What a test of presence saw.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Tested {
+    /// Both events came.
+    ok: bool,
+    /// What went wrong.
+    error: Option<String>,
+    /// The events, as they came.
+    events: Vec<TestEvent>,
+}
+
+/// An event of the test.
+#[derive(Serialize, ToSchema)]
+struct TestEvent {
+    /// Where it was published.
+    topic: String,
+    /// What it says.
+    #[schema(value_type = Object)]
+    payload: Value,
+    /// From what the client did to the event's coming, in milliseconds.
+    ms: f64,
+}
+
+impl From<Told> for TestEvent {
+    fn from(told: Told) -> Self {
+        let payload = serde_json::from_slice(&told.payload).unwrap_or(Value::Null);
+        Self { topic: told.topic, payload, ms: told.after.as_secs_f64() * 1000.0 }
+    }
+}
+
+/// Connects a client of the broker's own, lets it go, and says which events that made.
+#[utoipa::path(post, path = "/modules/{module}/test", tag = "modules",
+    params(("module", description = "`presence` or `emqx_mod_presence`")),
+    responses((status = OK, body = Data<Tested>), (status = NOT_FOUND, body = Explanation, description = "no such module, or there is no test of it")))]
+pub(super) async fn test(State(shared): Admission, Path(name): Path<String>) -> Result<Data<Tested>, Refusal> {
+    let status = shared.registry.status(&name).map_err(refused)?;
+    if status.info.name != "presence" {
+        return Err(Refusal::not_found(format!("there is no test of {}", status.info.name)));
+    }
+    if !status.running {
+        let error = Some("the module does not run, so there are no events".to_owned());
+        return Ok(Data::new(Tested { ok: false, error, events: Vec::new() }));
+    }
+    let (events, error) = Arc::clone(&shared.broker).test_presence().await;
+    let events = events.into_iter().map(TestEvent::from).collect();
+    Ok(Data::new(Tested { ok: error.is_none(), error, events }))
+}
