@@ -169,7 +169,7 @@ pub(super) fn create(
 ) -> Result<(File, Salt), StoreError> {
     let path = segment::path(folder, number);
     let (head, salt) = segment::new_head();
-    let made = File::options().read(true).write(true).create(true).truncate(true).open(&path).and_then(|file| {
+    let made = segment::private().truncate(true).open(&path).and_then(|file| {
         (limits.write)(&file, &head, 0)?;
         if durability == Durability::Power {
             (limits.sync)(&file)?;

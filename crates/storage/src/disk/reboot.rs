@@ -88,7 +88,7 @@ fn put_aside(path: &Path, whole: u64) -> io::Result<()> {
     }
     let mut file = File::options().read(true).write(true).open(path)?;
     file.seek(SeekFrom::Start(whole))?;
-    let mut copy = File::create(aside)?;
+    let mut copy = segment::private().truncate(true).open(aside)?;
     io::copy(&mut file, &mut copy)?;
     copy.sync_all()?;
     file.set_len(whole)?;

@@ -1,7 +1,9 @@
 //! Opening: the folder, the lock, and all that the log says.
 
 use std::collections::VecDeque;
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File, Permissions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::log::{Count, Log, create, sync_folder};
@@ -101,18 +103,34 @@ impl Log {
 /// Makes the folder if it is not there, and takes it for this process.
 fn lock(folder: &Path, durability: Durability) -> Result<File, StoreError> {
     if !folder.is_dir() {
-        fs::create_dir_all(folder).map_err(|error| at_path(folder, &error))?;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| at_path(folder, &error))?;
         if let (Durability::Power, Some(parent)) = (durability, folder.parent()) {
             let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
             sync_folder(parent).map_err(|error| at_path(parent, &error))?;
         }
     }
     let path = folder.join("lock");
-    let opened = File::options().read(true).write(true).create(true).truncate(false).open(&path);
-    let lock = opened.map_err(|error| at_path(&path, &error))?;
+    let lock = segment::private().truncate(false).open(&path).map_err(|error| at_path(&path, &error))?;
     match lock.try_lock() {
-        Ok(()) => Ok(lock),
+        Ok(()) => {
+            if let Err(error) = close_to_others(folder) {
+                tracing::warn!(folder = %folder.display(), %error, "others on this machine may be able to read its files");
+            }
+            Ok(lock)
+        }
         Err(TryLockError::WouldBlock) => Err(StoreError::InUse),
         Err(TryLockError::Error(error)) => Err(at_path(&path, &error).into()),
     }
+}
+
+/// Earlier versions made files that everyone could read.
+fn close_to_others(folder: &Path) -> io::Result<()> {
+    let segments = segment::numbers(folder)?.into_iter().map(|number| segment::path(folder, number));
+    for path in segments.chain([folder.join("lock")]) {
+        let mode = fs::metadata(&path)?.permissions().mode();
+        if mode & 0o077 != 0 {
+            fs::set_permissions(&path, Permissions::from_mode(mode & 0o700))?;
+        }
+    }
+    Ok(())
 }

@@ -1,9 +1,9 @@
 //! A file of the log: its name, its head, and frames read one after the other.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::hash::BuildHasher;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::frame::{self, Head, Salt};
@@ -20,6 +20,13 @@ const READ: usize = 256 << 10;
 
 pub(super) fn path(folder: &Path, number: u32) -> PathBuf {
     folder.join(format!("{number:016}.log"))
+}
+
+/// How files of the folder are made: for the owner's eyes only, for messages and digests of passwords are in them.
+pub(super) fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).mode(0o600);
+    options
 }
 
 /// The numbers of all segments, lowest first.

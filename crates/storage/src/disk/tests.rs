@@ -163,3 +163,20 @@ fn the_thread_keeps_a_store_small() {
     drop(disk);
     assert_eq!(records(&open(folder.path()).unwrap().0), *states.last().unwrap());
 }
+
+#[test]
+fn its_files_are_for_the_owner_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let parent = TempDir::new().unwrap();
+    let folder = parent.path().join("data");
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let files = || vec![folder.join("lock"), segment::path(&folder, 1)];
+    drop(open(&folder).unwrap());
+    assert_eq!(mode(&folder), 0o700);
+    assert_eq!(files().iter().map(|path| mode(path)).collect::<Vec<_>>(), [0o600, 0o600]);
+    for path in files() {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    drop(open(&folder).unwrap());
+    assert_eq!(files().iter().map(|path| mode(path)).collect::<Vec<_>>(), [0o600, 0o600], "also if others made them");
+}
