@@ -6,6 +6,7 @@ use std::sync::Arc;
 use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
+use utoipa::ToSchema;
 
 use crate::operate::Operate;
 use crate::secret::random_secret;
@@ -18,8 +19,8 @@ use digest::{Digest, Keyed};
 /// The operator's name.
 pub(crate) const OPERATOR: &str = "admin";
 
-/// The record they are kept in.
-const RECORD: &str = "accounts";
+/// Characters of a password.
+const PASSWORD_LENGTH: std::ops::RangeInclusive<usize> = 8..=1024;
 
 /// Bytes of a generated password, and of a key.
 const PASSWORD_BYTES: usize = 15;
@@ -29,7 +30,7 @@ const KEY_BYTES: usize = 32;
 const MAX_WAITING: usize = 16;
 
 /// What a caller may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Look.
@@ -39,7 +40,7 @@ pub enum Role {
 }
 
 /// An API key, without its secret.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct KeyInfo {
     /// The user name of HTTP Basic.
     pub name: String,
@@ -111,13 +112,26 @@ pub struct Accounts {
 const LOCAL: &str = "local";
 
 impl Accounts {
+    /// The name of the record they are kept in, see [`Operate::keep`].
+    pub const RECORD: &str = "accounts";
+
+    /// That record, `kept` by an earlier process, with another password: for a broker that does not run.
+    ///
+    /// # Errors
+    /// What was kept can't be read.
+    pub fn record_with_password(kept: Option<&[u8]>, password: &str) -> io::Result<Vec<u8>> {
+        let mut record = kept.map_or_else(|| Ok(Record::default()), serde_json::from_slice)?;
+        record.password = Some(password::hash(password)?);
+        Ok(serde_json::to_vec(&record)?)
+    }
+
     /// Reads who is known. If there is no password yet, neither kept nor `configured`, one is made and returned: it is
     /// to be shown, for nobody can ever read it again.
     ///
     /// # Errors
     /// It is made and can't be kept, or what is kept can't be read.
     pub fn open(broker: Arc<dyn Operate>, configured: Option<&str>) -> io::Result<(Self, Option<String>)> {
-        let record = match broker.kept(RECORD) {
+        let record = match broker.kept(Self::RECORD) {
             Some(kept) => serde_json::from_slice::<Record>(&kept)?,
             None => Record::default(),
         };
@@ -140,6 +154,11 @@ impl Accounts {
             made = Some(password);
         }
         Ok((accounts, made))
+    }
+
+    /// Can this be a password? It has 8 to 1024 characters.
+    pub fn is_password(text: &str) -> bool {
+        PASSWORD_LENGTH.contains(&text.chars().count())
     }
 
     /// The operator has this password from now on.
@@ -249,7 +268,7 @@ impl Accounts {
         let _changing = self.changing.lock();
         let mut record = self.record.read().clone();
         change(&mut record);
-        self.broker.keep(RECORD, &serde_json::to_vec(&record)?)?;
+        self.broker.keep(Self::RECORD, &serde_json::to_vec(&record)?)?;
         *self.record.write() = record;
         Ok(())
     }

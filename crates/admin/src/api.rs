@@ -10,6 +10,7 @@ use crate::Shared;
 use crate::operate::Operate;
 use crate::reply::Refusal;
 
+mod accounts;
 mod catalogue;
 mod clients;
 mod modules;
@@ -38,6 +39,15 @@ pub(crate) fn router() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(modules::unload_on_node))
         .routes(routes!(modules::reload_on_node))
         .routes(routes!(clients::one, clients::kick))
+        .routes(routes!(accounts::keys, accounts::add_key))
+        .routes(routes!(accounts::remove_key))
+        .routes(routes!(accounts::set_password))
+        .routes(routes!(accounts::who_am_i))
+}
+
+/// What everyone may ask.
+pub(crate) fn open_router() -> OpenApiRouter<Arc<Shared>> {
+    OpenApiRouter::new().routes(routes!(accounts::log_in))
 }
 
 /// Runs what may take as long as looking at every client.

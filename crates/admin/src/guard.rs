@@ -25,6 +25,8 @@ pub(crate) const CSRF_HEADER: &str = "x-csrf-token";
 /// Who asks; handlers find it among the extensions of the request.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
+    /// `admin`, or that of a key.
+    pub(crate) name: String,
     pub(crate) role: Role,
     /// If they are logged in on the dashboard.
     pub(crate) login: Option<Login>,
@@ -61,10 +63,13 @@ pub(crate) async fn check(
 /// `Err(None)`: nobody said who they are.
 async fn identify(shared: &Shared, peer: SocketAddr, headers: &HeaderMap) -> Result<Caller, Option<Refusal>> {
     if let Some((name, secret)) = basic(headers) {
-        return enter(shared, peer, &name, &secret).await.map(|role| Caller { role, login: None }).map_err(Some);
+        return match enter(shared, peer, &name, &secret).await {
+            Ok(role) => Ok(Caller { name, role, login: None }),
+            Err(refusal) => Err(Some(refusal)),
+        };
     }
     let login = cookie(headers).and_then(|token| shared.logins.find(token, Instant::now()));
-    login.map(|login| Caller { role: login.role, login: Some(login) }).ok_or(None)
+    login.map(|login| Caller { name: login.name.clone(), role: login.role, login: Some(login) }).ok_or(None)
 }
 
 /// Checks a name and a secret, unless this address has guessed too often.

@@ -67,9 +67,10 @@ impl Admin {
     fn router(&self) -> Router {
         let shared = &self.shared;
         let (api, _openapi) = api::router().split_for_parts();
+        let (open_api, _openapi) = api::open_router().split_for_parts();
         let guarded = Router::new().nest("/api/v4", api).merge(pages::guarded());
         let guarded = guarded.layer(axum::middleware::from_fn_with_state(Arc::clone(shared), guard::check));
-        let all = guarded.merge(pages::open()).fallback(reply::unknown_path);
+        let all = guarded.nest("/api/v4", open_api).merge(pages::open()).fallback(reply::unknown_path);
         all.layer(axum::middleware::map_response(pages::harden)).with_state(Arc::clone(shared))
     }
 }

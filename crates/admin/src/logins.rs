@@ -23,6 +23,8 @@ pub(crate) struct Logins(Mutex<HashMap<String, Login>>);
 
 #[derive(Clone, Debug)]
 pub(crate) struct Login {
+    /// With which they came in.
+    pub(crate) name: String,
     pub(crate) role: Role,
     /// What every change must show, so that no other page can ask for one.
     pub(crate) csrf: String,
@@ -31,7 +33,7 @@ pub(crate) struct Login {
 
 impl Logins {
     /// Returns the token for the cookie.
-    pub(crate) fn begin(&self, role: Role, now: Instant) -> String {
+    pub(crate) fn begin(&self, name: &str, role: Role, now: Instant) -> String {
         let mut logins = self.0.lock();
         logins.retain(|_, login| login.used_at + IDLE > now);
         if logins.len() >= MAX_LOGINS {
@@ -39,7 +41,10 @@ impl Logins {
             oldest.and_then(|oldest| logins.remove(&oldest));
         }
         let token = random_secret(TOKEN_BYTES);
-        logins.insert(token.clone(), Login { role, csrf: random_secret(TOKEN_BYTES), used_at: now });
+        logins.insert(
+            token.clone(),
+            Login { name: name.to_owned(), role, csrf: random_secret(TOKEN_BYTES), used_at: now },
+        );
         token
     }
 
@@ -48,6 +53,11 @@ impl Logins {
         let login = logins.get_mut(token).filter(|login| login.used_at + IDLE > now)?;
         login.used_at = now;
         Some(login.clone())
+    }
+
+    /// Ends all, or those of one name.
+    pub(crate) fn end_all(&self, name: Option<&str>) {
+        self.0.lock().retain(|_, login| name.is_some_and(|name| login.name != name));
     }
 
     pub(crate) fn end(&self, token: &str) {
@@ -62,7 +72,7 @@ mod tests {
     #[test]
     fn a_login_lasts_while_it_is_used() {
         let (logins, start) = (Logins::default(), Instant::now());
-        let token = logins.begin(Role::Admin, start);
+        let token = logins.begin("admin", Role::Admin, start);
         let login = logins.find(&token, start + IDLE / 2).unwrap();
         assert_eq!(login.role, Role::Admin);
         assert_eq!(logins.find(&token, start + IDLE).unwrap().csrf, login.csrf, "used in between");
@@ -74,11 +84,21 @@ mod tests {
     #[test]
     fn one_too_many_ends_the_one_that_was_idle() {
         let (logins, start) = (Logins::default(), Instant::now());
-        let first = logins.begin(Role::Admin, start);
+        let first = logins.begin("admin", Role::Admin, start);
         for n in 1..=MAX_LOGINS as u64 {
-            logins.begin(Role::Viewer, start + Duration::from_secs(n));
+            logins.begin("key", Role::Viewer, start + Duration::from_secs(n));
         }
         assert!(logins.find(&first, start).is_none());
         assert_eq!(logins.0.lock().len(), MAX_LOGINS);
+    }
+
+    #[test]
+    fn all_logins_of_a_key_end_with_it_and_all_of_all_with_the_password() {
+        let (logins, start) = (Logins::default(), Instant::now());
+        let [key, other] = ["key", "other"].map(|name| logins.begin(name, Role::Viewer, start));
+        logins.end_all(Some("key"));
+        assert!(logins.find(&key, start).is_none() && logins.find(&other, start).is_some());
+        logins.end_all(None);
+        assert!(logins.find(&other, start).is_none());
     }
 }

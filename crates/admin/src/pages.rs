@@ -64,7 +64,7 @@ async fn log_in(
 ) -> Response {
     match guard::enter(&shared, peer, &given.username, &given.password).await {
         Ok(role) => {
-            let token = shared.logins.begin(role, Instant::now());
+            let token = shared.logins.begin(&given.username, role, Instant::now());
             let cookie = format!("{COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict");
             ([(header::SET_COOKIE, cookie)], Redirect::to("/")).into_response()
         }

@@ -1,0 +1,190 @@
+//! Who may ask: the operator's password, keys for scripts.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use axum::Extension;
+use axum::body::Bytes;
+use axum::extract::{ConnectInfo, Path, State};
+use axum::http::StatusCode;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::accounts::{Accounts, AddKeyError, KeyInfo, Role};
+use crate::guard::{self, Caller};
+use crate::reply::{DONE, Data, Done, Explanation, Refusal};
+use crate::{Admission, Shared};
+
+/// A key to be made.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewKey {
+    /// 1 to 64 letters, digits, `-`, `_` and `.`
+    #[schema(example = "backup")]
+    name: String,
+    /// What it allows; `viewer` if not said.
+    #[serde(default = "viewer")]
+    #[schema(default = "viewer")]
+    role: Role,
+}
+
+const fn viewer() -> Role {
+    Role::Viewer
+}
+
+/// A key that was made.
+#[derive(Serialize, ToSchema)]
+pub(super) struct MadeKey {
+    /// The user name of HTTP Basic.
+    name: String,
+    /// What it allows.
+    role: Role,
+    /// The password of HTTP Basic. It is shown this once.
+    secret: String,
+}
+
+/// A password to be.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewPassword {
+    /// 8 to 1024 characters.
+    #[schema(min_length = 8, max_length = 1024)]
+    password: String,
+}
+
+/// Who asks.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Me {
+    /// `admin`, `local` or the name of a key.
+    #[schema(example = "admin")]
+    name: String,
+    /// What they may do.
+    role: Role,
+    /// Logged in on the dashboard, as opposed to HTTP Basic.
+    login: bool,
+}
+
+/// A user name and its password.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(default)]
+pub(super) struct Credentials {
+    /// `admin`, or the name of a key.
+    #[schema(example = "admin")]
+    username: String,
+    /// Its password, or the secret of the key.
+    password: String,
+}
+
+/// All keys, without their secrets.
+#[utoipa::path(get, path = "/admin/keys", tag = "admin", responses((status = OK, body = Data<Vec<KeyInfo>>)))]
+pub(super) async fn keys(State(shared): Admission) -> Data<Vec<KeyInfo>> {
+    Data::new(shared.accounts.keys())
+}
+
+/// Makes a key for scripts, and shows its secret this once.
+#[utoipa::path(post, path = "/admin/keys", tag = "admin", request_body = NewKey, responses(
+    (status = OK, body = Data<MadeKey>), (status = BAD_REQUEST, body = Explanation, description = "no such name can be"),
+    (status = CONFLICT, body = Explanation, description = "there is one of this name")))]
+pub(super) async fn add_key(State(shared): Admission, body: Bytes) -> Result<Data<MadeKey>, Refusal> {
+    let NewKey { name, role } = read(&body)?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+    let added = change(&shared, move |shared| (shared.accounts.add_key(&name, role, now), name)).await?;
+    match added {
+        (Ok(secret), name) => {
+            tracing::info!(name, ?role, "admin: a key was added");
+            Ok(Data::new(MadeKey { name, role, secret }))
+        }
+        (Err(error @ AddKeyError::Exists(_)), _) => Err(Refusal::Status(StatusCode::CONFLICT, error.to_string())),
+        (Err(error @ AddKeyError::Name(_)), _) => Err(bad_request(error.to_string())),
+        (Err(AddKeyError::Keep(error)), _) => Err(not_kept(&error)),
+    }
+}
+
+/// Takes a key back, and ends the logins made with it.
+#[utoipa::path(delete, path = "/admin/keys/{name}", tag = "admin", params(("name", description = "its name")),
+    responses((status = OK, body = Done), (status = NOT_FOUND, body = Explanation, description = "there is none")))]
+pub(super) async fn remove_key(State(shared): Admission, Path(name): Path<String>) -> Result<Done, Refusal> {
+    let (removed, name) = change(&shared, move |shared| (shared.accounts.remove_key(&name), name)).await?;
+    if !removed.map_err(|error| not_kept(&error))? {
+        return Err(Refusal::not_found(format!("there is no key {name:?}")));
+    }
+    shared.logins.end_all(Some(&name));
+    tracing::info!(name, "admin: a key was removed");
+    Ok(DONE)
+}
+
+/// Changes the operator's password, and ends all logins on the dashboard.
+#[utoipa::path(put, path = "/admin/password", tag = "admin", request_body = NewPassword, responses(
+    (status = OK, body = Done), (status = BAD_REQUEST, body = Explanation, description = "too short"),
+    (status = CONFLICT, body = Explanation, description = "the configuration sets it")))]
+pub(super) async fn set_password(State(shared): Admission, body: Bytes) -> Result<Done, Refusal> {
+    let NewPassword { password } = read(&body)?;
+    if shared.accounts.is_configured() {
+        let why = "the configuration sets the password (admin.password): change it there";
+        return Err(Refusal::Status(StatusCode::CONFLICT, why.to_owned()));
+    }
+    if !Accounts::is_password(&password) {
+        return Err(bad_request("a password has 8 to 1024 characters".to_owned()));
+    }
+    let set = change(&shared, move |shared| shared.accounts.set_password(&password)).await?;
+    set.map_err(|error| not_kept(&error))?;
+    shared.logins.end_all(None);
+    tracing::info!("admin: the password was changed");
+    Ok(DONE)
+}
+
+/// Who is it that asks?
+#[utoipa::path(get, path = "/admin/whoami", tag = "admin", responses((status = OK, body = Data<Me>)))]
+pub(super) async fn who_am_i(Extension(caller): Extension<Caller>) -> Data<Me> {
+    Data::new(Me { name: caller.name, role: caller.role, login: caller.login.is_some() })
+}
+
+/// Says whether a user name and a password are right, as the dashboard of EMQ X asks it.
+#[utoipa::path(post, path = "/auth", tag = "admin", request_body = Credentials, security(()), responses(
+    (status = OK, body = Done, description = "or a fault: 103, they are wrong; 104, one is empty"),
+    (status = BAD_REQUEST, body = Explanation, description = "not such an object"),
+    (status = TOO_MANY_REQUESTS, body = Explanation, description = "too many wrong ones, or too many at once")))]
+pub(super) async fn log_in(
+    State(shared): Admission,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    body: Bytes,
+) -> Result<Done, Refusal> {
+    let Credentials { username, password } = read(&body)?;
+    if username.is_empty() || password.is_empty() {
+        return Err(Refusal::fault(104, "username or password is empty"));
+    }
+    match guard::enter(&shared, peer, &username, &password).await {
+        Ok(_) => Ok(DONE),
+        Err(Refusal::Status(StatusCode::UNAUTHORIZED, _)) => Err(Refusal::fault(103, "username or password error")),
+        Err(refusal) => Err(refusal),
+    }
+}
+
+/// Scripts of EMQ X don't always say that it is JSON.
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+    serde_json::from_slice(body).map_err(|error| bad_request(format!("the body is not what is wanted: {error}")))
+}
+
+/// Hashes, and writes to the store.
+async fn change<T: Send + 'static>(
+    shared: &Arc<Shared>,
+    change: impl FnOnce(&Shared) -> T + Send + 'static,
+) -> Result<T, Refusal> {
+    let shared = Arc::clone(shared);
+    let changed = tokio::task::spawn_blocking(move || change(&shared)).await;
+    changed.map_err(|error| {
+        tracing::error!(%error, "admin: a change failed");
+        Refusal::internal()
+    })
+}
+
+fn not_kept(error: &std::io::Error) -> Refusal {
+    tracing::error!(%error, "admin: a change can't be kept");
+    Refusal::internal()
+}
+
+const fn bad_request(why: String) -> Refusal {
+    Refusal::Status(StatusCode::BAD_REQUEST, why)
+}
