@@ -1,6 +1,8 @@
 //! What the broker does about each packet of a client.
 
-use mqtt_codec::{Packet, Qos, ReasonCode, SubAck, Subscribe, SubscribeFilter, UnsubAck, Unsubscribe, Version};
+use mqtt_codec::{
+    Disconnect, Packet, Qos, ReasonCode, SubAck, Subscribe, SubscribeFilter, UnsubAck, Unsubscribe, Version,
+};
 use mqtt_modules::{Fact, Reason};
 use mqtt_session::{DeliveryOptions, Event, Fanout, Publication, Receipt, Timestamp};
 use mqtt_storage::Stage;
@@ -61,7 +63,7 @@ fn handle_in_session(seat: &Seat, packet: Packet, now: Timestamp) -> Result<(), 
         Event::Publish(publication, receipt) => publish(seat, publication, receipt, now),
         Event::Subscribe(subscribe) => self::subscribe(seat, subscribe, now),
         Event::Unsubscribe(unsubscribe) => self::unsubscribe(seat, &unsubscribe),
-        Event::Disconnect(code) => Err(Ending::gone(Reason::Client(code))),
+        Event::Disconnect(disconnect) => Err(Ending::gone(Reason::Client(disconnect.reason))),
         // [MQTT-4.12.1-1]: no method was agreed on at CONNECT, so none can be used again.
         Event::Auth(_) => Err(Ending::refused(ReasonCode::ProtocolError)),
     }

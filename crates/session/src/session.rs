@@ -50,8 +50,8 @@ pub enum Event {
     Subscribe(Subscribe),
     /// [`Session::unsubscribe`] each, then push UNSUBACK.
     Unsubscribe(Unsubscribe),
-    /// The client leaves with this code; the will is dropped unless the code keeps it.
-    Disconnect(ReasonCode),
+    /// The client leaves; the will is dropped unless the reason code keeps it.
+    Disconnect(Disconnect),
     /// Extended authentication.
     Auth(Auth),
 }
@@ -177,7 +177,7 @@ impl Session {
             Packet::PingReq => out.push(&Packet::PingResp, self.connection.version),
             Packet::Subscribe(subscribe) => return handle_subscribe(subscribe),
             Packet::Unsubscribe(unsubscribe) => return Ok(Event::Unsubscribe(unsubscribe)),
-            Packet::Disconnect(disconnect) => return self.handle_disconnect(&disconnect),
+            Packet::Disconnect(disconnect) => return self.handle_disconnect(disconnect),
             Packet::Auth(auth) => return Ok(Event::Auth(auth)),
             Packet::Connect(_) => return Err(Violation::SecondConnect),
             Packet::ConnAck(_) | Packet::SubAck(_) | Packet::UnsubAck(_) | Packet::PingResp => {
@@ -285,7 +285,7 @@ impl Session {
         }
     }
 
-    fn handle_disconnect(&mut self, disconnect: &Disconnect) -> Result<Event, Violation> {
+    fn handle_disconnect(&mut self, disconnect: Disconnect) -> Result<Event, Violation> {
         if let Some(seconds) = disconnect.properties.session_expiry() {
             if self.connection.is_brief && seconds > 0 {
                 return Err(Violation::SessionExpiry);
@@ -296,7 +296,7 @@ impl Session {
         if disconnect.reason == ReasonCode::Success {
             self.will = None;
         }
-        Ok(Event::Disconnect(disconnect.reason))
+        Ok(Event::Disconnect(disconnect))
     }
 
     /// What does not outlive a connection goes; what was sent on it may have to be sent again.
