@@ -2,10 +2,12 @@
 
 use std::hint::black_box;
 use std::sync::Arc;
+use std::time::Instant;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use mqtt_codec::{Message, ReasonCode, Topic, Version};
-use mqtt_modules::{ConnectionInfo, Fact, Hooks, Host, MemoryStates, Reason, Registry, presence::Presence};
+use mqtt_modules::presence::{History, Presence};
+use mqtt_modules::{ConnectionInfo, Fact, Hooks, Host, MemoryStates, Reason, Registry};
 
 /// A broker that throws away what is published.
 struct Silent {
@@ -55,7 +57,7 @@ fn client() -> ConnectionInfo {
 fn hooks(subscribed: bool) -> (Arc<Hooks>, Registry) {
     let hooks = Hooks::new();
     let registry = Registry::new(Arc::new(Silent { subscribed }), hooks.clone(), Arc::new(MemoryStates::default()));
-    registry.register(Arc::new(Presence::new()), serde_json::Value::Null);
+    registry.register(Arc::new(Presence::new(History::new())), serde_json::Value::Null);
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     assert!(runtime.block_on(registry.start_wanted()).is_empty(), "presence starts");
     (hooks, registry)
@@ -64,11 +66,11 @@ fn hooks(subscribed: bool) -> (Arc<Hooks>, Registry) {
 fn observe(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("presence");
     group.throughput(Throughput::Elements(1));
-    let client = client();
+    let (client, noticed) = (client(), Instant::now());
     for (name, subscribed) in [("subscribed", true), ("nobody subscribed", false)] {
         let (hooks, _registry) = hooks(subscribed);
         group.bench_function(format!("connected/{name}"), |bencher| {
-            bencher.iter(|| hooks.observe(black_box(&Fact::Connected { client: &client, seq: 1 })));
+            bencher.iter(|| hooks.observe(black_box(&Fact::Connected { client: &client, seq: 1, flaps: 1, noticed })));
         });
         let reason = Reason::Client(ReasonCode::Success);
         group.bench_function(format!("disconnected/{name}"), |bencher| {
@@ -76,8 +78,11 @@ fn observe(criterion: &mut Criterion) {
                 hooks.observe(black_box(&Fact::Disconnected {
                     client: &client,
                     reason,
+                    reason_string: None,
                     at: 1_625_572_213_873,
                     seq: 2,
+                    flaps: 1,
+                    noticed,
                 }));
             });
         });

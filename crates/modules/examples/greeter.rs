@@ -5,9 +5,11 @@
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use mqtt_codec::{Message, Properties, Qos, ReasonCode, Topic, Version};
+use mqtt_modules::presence::History;
 use mqtt_modules::{
     ChangeError, ConnectionInfo, Ctx, Fact, Hooks, Host, Info, MemoryStates, Module, Observe, Reason, Registry,
     StartError,
@@ -101,7 +103,7 @@ impl Host for Printer {
 async fn main() -> Result<(), ChangeError> {
     let hooks = Hooks::new();
     let registry = Registry::new(Arc::new(Printer), hooks.clone(), Arc::new(MemoryStates::default()));
-    for module in mqtt_modules::shipped() {
+    for module in mqtt_modules::shipped(History::new()) {
         registry.register(module, Value::Null);
     }
     registry.register(Arc::new(Greeter), json!({ "words": "Welcome" }));
@@ -134,7 +136,8 @@ fn visit(hooks: &Hooks, client_id: &'static str) {
         epoch: 1,
         conn_id: 1,
     };
-    hooks.observe(&Fact::Connected { client, seq: 0 });
-    let reason = Reason::Client(ReasonCode::Success);
-    hooks.observe(&Fact::Disconnected { client, reason, at: client.connected_at + 5, seq: 1 });
+    let (flaps, noticed) = (1, Instant::now());
+    hooks.observe(&Fact::Connected { client, seq: 0, flaps, noticed });
+    let (reason, at) = (Reason::Client(ReasonCode::Success), client.connected_at + 5);
+    hooks.observe(&Fact::Disconnected { client, reason, reason_string: None, at, seq: 1, flaps, noticed });
 }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytestring::ByteString;
 use mqtt_codec::{Filter, ReasonCode, SubscribeOptions, Version};
@@ -47,6 +48,10 @@ pub enum Fact<'a> {
         client: &'a ConnectionInfo,
         /// Counts the facts of going and coming of this client id.
         seq: u64,
+        /// About how often this client id came within the last minute, this time included.
+        flaps: u32,
+        /// When the broker noticed.
+        noticed: Instant,
     },
     /// A client is gone.
     Disconnected {
@@ -54,10 +59,16 @@ pub enum Fact<'a> {
         client: &'a ConnectionInfo,
         /// Why.
         reason: Reason,
+        /// What the client said about that in DISCONNECT.
+        reason_string: Option<&'a str>,
         /// Milliseconds since the Unix epoch; never after the `connected_at` of the connection that replaces it.
         at: u64,
         /// Counts the facts of going and coming of this client id.
         seq: u64,
+        /// About how often this client id came within the last minute.
+        flaps: u32,
+        /// When the broker noticed.
+        noticed: Instant,
     },
     /// A subscription was made or changed.
     Subscribed {

@@ -1,5 +1,7 @@
 //! The broker as modules see it.
 
+use std::time::Instant;
+
 use mqtt_codec::{Message, Topic};
 
 /// The broker as modules see it.
@@ -9,6 +11,11 @@ pub trait Host: Send + Sync + 'static {
 
     /// Milliseconds since the Unix epoch.
     fn now_ms(&self) -> u64;
+
+    /// The clock that never steps back, to see how long something took.
+    fn instant(&self) -> Instant {
+        Instant::now()
+    }
 
     /// Publishes a message in the broker's own name: no access rule applies.
     fn publish(&self, message: Message);

@@ -74,8 +74,9 @@ pub use registry::{ChangeError, MemoryStates, Registry, States, Status};
 pub use table::Hooks;
 
 /// The modules that ship with the broker, in the order in which they are to be registered.
-pub fn shipped() -> Vec<Arc<dyn Module>> {
-    vec![Arc::new(presence::Presence::new())]
+/// What [`presence`] tells goes into `history`.
+pub fn shipped(history: Arc<presence::History>) -> Vec<Arc<dyn Module>> {
+    vec![Arc::new(presence::Presence::new(history))]
 }
 
 /// The README's code compiles.

@@ -4,18 +4,24 @@
 //! It tells each fact where it happens, so its events alternate per client id exactly as the facts do.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use mqtt_codec::topic::TopicError;
 use mqtt_codec::{Message, Properties, Property, Qos, Topic};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::{ConnectionInfo, Ctx, Fact, Host, Info, Module, Observe, Setting, SettingKind, StartError, read_config};
+use crate::{Ctx, Fact, Host, Info, Module, Observe, Setting, SettingKind, StartError, read_config};
 
 mod event;
+mod history;
+mod latency;
 
-use event::{Event, Style};
+use event::{Event, Gone, Style};
+
+pub use history::{Counts, End, Entry, Heard, History, Keep, Live, Query};
+pub use latency::{LATENCY_BOUNDS, LatencyCounts};
 
 /// Settings of [`Presence`].
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
@@ -27,23 +33,33 @@ pub struct Settings {
     pub missing_username: MissingUsername,
     /// Adds more keys after those of EMQ X; some 200 bytes an event.
     pub extended: bool,
+    /// Events that [`History`] may have; 0: none. Each costs some 170 bytes of memory with its client id and user name
+    /// on top, 256 bytes on average at the most.
+    pub history: u32,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { qos: 1, missing_username: MissingUsername::Undefined, extended: false }
+        Self { qos: 1, missing_username: MissingUsername::Undefined, extended: false, history: 10_000 }
     }
 }
 
+/// [`Settings::history`] at the most.
+const MAX_HISTORY: u32 = 10_000_000;
+
 impl Settings {
-    fn qos(&self) -> Result<Qos, StartError> {
+    /// The quality of service, if all values are possible.
+    fn check(&self) -> Result<Qos, StartError> {
+        if self.history > MAX_HISTORY {
+            return Err(StartError::Config(format!("history: {} is more than {MAX_HISTORY}", self.history)));
+        }
         let wrong = || StartError::Config(format!("qos: {} is none of 0, 1 and 2", self.qos));
         Qos::from_u8(self.qos).ok_or_else(wrong)
     }
 }
 
 /// [`Settings`] for people.
-const SETTINGS: [Setting; 3] = [
+const SETTINGS: [Setting; 4] = [
     Setting {
         name: "qos",
         title: "Quality of service",
@@ -65,6 +81,13 @@ const SETTINGS: [Setting; 3] = [
         kind: SettingKind::Switch,
         default: "false",
     },
+    Setting {
+        name: "history",
+        title: "Events kept",
+        description: "The last ones can be looked up, also after a restart; 0 keeps none. Each costs some 200 bytes of memory.",
+        kind: SettingKind::Number { min: 0, max: MAX_HISTORY as u64 },
+        default: "10000",
+    },
 ];
 
 /// What stands for the user name of a client without one.
@@ -78,20 +101,20 @@ pub enum MissingUsername {
 }
 
 /// The module `presence`.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Presence {
-    skipped: Arc<AtomicU64>,
+    history: Arc<History>,
 }
 
 impl Presence {
-    /// Not started.
-    pub fn new() -> Self {
-        Self::default()
+    /// Not started. What it tells goes into `history`.
+    pub const fn new(history: Arc<History>) -> Self {
+        Self { history }
     }
 
-    /// Events that could not be told, for MQTT does not allow the topic they would have: it is too long.
-    pub fn skipped(&self) -> u64 {
-        self.skipped.load(Ordering::Relaxed)
+    /// What it told.
+    pub const fn history(&self) -> &Arc<History> {
+        &self.history
     }
 }
 
@@ -108,12 +131,13 @@ impl Module for Presence {
     }
 
     fn check(&self, config: &Value) -> Result<(), StartError> {
-        read_config::<Settings>(config)?.qos().map(drop)
+        read_config::<Settings>(config)?.check().map(drop)
     }
 
     async fn start(&self, ctx: &Ctx) -> Result<(), StartError> {
         let settings = ctx.config::<Settings>()?;
-        ctx.observe(Arc::new(Announcer::new(ctx.host(), &settings, self.skipped.clone())?));
+        ctx.observe(Arc::new(Announcer::new(ctx.host(), &settings, self.history.clone())?));
+        self.history.set_capacity(settings.history as usize);
         Ok(())
     }
 }
@@ -127,12 +151,12 @@ struct Announcer {
     properties: Properties,
     missing_username: Option<&'static str>,
     extended: bool,
-    skipped: Arc<AtomicU64>,
+    history: Arc<History>,
 }
 
 impl Announcer {
-    fn new(host: Arc<dyn Host>, settings: &Settings, skipped: Arc<AtomicU64>) -> Result<Self, StartError> {
-        let qos = settings.qos()?;
+    fn new(host: Arc<dyn Host>, settings: &Settings, history: Arc<History>) -> Result<Self, StartError> {
+        let qos = settings.check()?;
         let prefix = format!("$SYS/brokers/{}/clients/", host.node());
         if let Err(error) = Topic::new(prefix.clone()) {
             return Err(StartError::Config(format!("the node's name cannot stand in a topic: {error}")));
@@ -147,15 +171,16 @@ impl Announcer {
                 MissingUsername::Null => None,
             },
             extended: settings.extended,
-            skipped,
+            history,
         })
     }
 
-    fn announce(&self, client: &ConnectionInfo, suffix: &str, event: &Event<'_>) {
+    fn announce(&self, event: &Event<'_>, noticed: Instant) {
+        let (client, suffix) = (event.client, if event.end.is_none() { CONNECTED } else { DISCONNECTED });
         let topic = match self.topic(&client.client_id, suffix) {
             Ok(topic) => topic,
             Err(why) => {
-                let skipped = self.skipped.fetch_add(1, Ordering::Relaxed) + 1;
+                let skipped = self.history.skipped.fetch_add(1, Ordering::Relaxed) + 1;
                 let (client_id_bytes, event) = (client.client_id.len(), &suffix[1..]);
                 tracing::warn!(client_id_bytes, event, %why, skipped, "no topic can be made for a presence event");
                 return;
@@ -163,13 +188,16 @@ impl Announcer {
         };
         let style =
             Style { missing_username: self.missing_username, extended: self.extended.then(|| self.host.node()) };
-        self.host.publish_if_wanted(&topic, &mut || Message {
+        let is_told = self.host.publish_if_wanted(&topic, &mut || Message {
             topic: topic.clone(),
             payload: event.write(style, self.host.now_ms()).into(),
             qos: self.qos,
             retain: false,
             properties: self.properties.clone(),
         });
+        if is_told {
+            self.history.latency.note(self.host.instant().saturating_duration_since(noticed));
+        }
     }
 
     /// Too long if the topic of either event of this client is: one of them alone would break their alternation.
@@ -200,9 +228,14 @@ const DISCONNECTED: &str = "/disconnected";
 impl Observe for Announcer {
     fn observe(&self, fact: &Fact<'_>) {
         match *fact {
-            Fact::Connected { client, seq } => self.announce(client, CONNECTED, &Event::Connected { client, seq }),
-            Fact::Disconnected { client, reason, at, seq } => {
-                self.announce(client, DISCONNECTED, &Event::Disconnected { client, reason, at, seq });
+            Fact::Connected { client, seq, flaps, noticed } => {
+                self.history.record(client, seq, client.connected_at, None);
+                self.announce(&Event { client, seq, flaps, end: None }, noticed);
+            }
+            Fact::Disconnected { client, reason, reason_string, at, seq, flaps, noticed } => {
+                self.history.record(client, seq, at, Some(reason));
+                let end = Gone { reason, reason_string, at };
+                self.announce(&Event { client, seq, flaps, end: Some(end) }, noticed);
             }
             _ => {}
         }

@@ -3,11 +3,12 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
 
 use mqtt_codec::{Message, Topic, Version};
 use parking_lot::Mutex;
 
-use crate::{ConnectionInfo, Host};
+use crate::{ConnectionInfo, Fact, Host, Reason};
 
 pub(crate) const NOW: u64 = 1_625_572_213_873;
 
@@ -77,4 +78,12 @@ pub(crate) fn foo() -> ConnectionInfo {
         epoch: 3,
         conn_id: 41,
     }
+}
+
+pub(crate) fn came(client: &ConnectionInfo, seq: u64) -> Fact<'_> {
+    Fact::Connected { client, seq, flaps: 1, noticed: Instant::now() }
+}
+
+pub(crate) fn went(client: &ConnectionInfo, reason: Reason, seq: u64) -> Fact<'_> {
+    Fact::Disconnected { client, reason, reason_string: None, at: NOW, seq, flaps: 1, noticed: Instant::now() }
 }

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use crate::batch;
 use crate::broker::Broker;
 use crate::connection::{Connection, Ending, Written};
+use crate::flaps::Flaps;
 use crate::metrics::Metric;
 use crate::recovery::Fallen;
 use crate::timers::TimerKey;
@@ -38,6 +39,7 @@ pub(crate) struct Transition {
     pub(crate) seq: u64,
     /// When that was, by the system's clock; later facts are never earlier.
     pub(crate) last_fact_ms: u64,
+    pub(crate) flaps: Flaps,
     /// While offline: when the session ends, and the entry that sees to it and to a delayed will.
     pub(crate) expires_at: Option<Timestamp>,
     pub(crate) timer: Option<TimerKey>,

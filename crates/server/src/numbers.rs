@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 
 use crate::broker::Broker;
 use crate::clock::wall_ms;
+use crate::flaps::Flaps;
 
 /// So many numbers are reserved in the store at once, for each restart skips those that are left.
 const RESERVED: u64 = 1024;
@@ -34,8 +35,16 @@ struct Forgotten {
     /// No forgotten client had more that is not in `by_client`.
     floor: u64,
     /// By the hash of the client id; where two share one, the higher.
-    by_client: HashMap<u64, u64>,
+    by_client: HashMap<u64, Left>,
     hasher: RandomState,
+}
+
+/// What is left of a client.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Left {
+    /// Of its last fact of coming or going, or a higher one.
+    pub(crate) seq: u64,
+    pub(crate) flaps: Flaps,
 }
 
 impl Numbers {
@@ -51,23 +60,25 @@ impl Numbers {
         }
     }
 
-    /// The `seq` of the last fact about a client that has left nothing behind, or a higher one.
-    pub(crate) fn last_seq(&self, client_id: &str) -> u64 {
+    /// What is left of a client that has left nothing else behind.
+    pub(crate) fn left_of(&self, client_id: &str) -> Left {
         let forgotten = self.forgotten.lock();
         let hash = forgotten.hasher.hash_one(client_id);
-        forgotten.by_client.get(&hash).copied().unwrap_or(0).max(forgotten.floor)
+        let mut left = forgotten.by_client.get(&hash).copied().unwrap_or_default();
+        left.seq = left.seq.max(forgotten.floor);
+        left
     }
 }
 
 impl Forgotten {
-    fn note(&mut self, client_id: &str, seq: u64) {
+    fn note(&mut self, client_id: &str, left: Left) {
         if self.by_client.len() >= MAX_FORGOTTEN {
-            self.floor = self.by_client.values().copied().fold(self.floor, u64::max);
+            self.floor = self.by_client.values().map(|left| left.seq).fold(self.floor, u64::max);
             self.by_client.clear();
         }
         let hash = self.hasher.hash_one(client_id);
         let last = self.by_client.entry(hash).or_default();
-        *last = seq.max(*last);
+        *last = Left { seq: left.seq.max(last.seq), ..left };
     }
 }
 
@@ -84,10 +95,10 @@ impl Broker {
         number
     }
 
-    /// A client leaves nothing behind but this number.
-    pub(crate) fn forget_seq(&self, client_id: &str, seq: u64) {
-        self.numbers.forgotten.lock().note(client_id, seq);
-        self.reserve(|bounds| (&mut bounds.seq, seq));
+    /// A client leaves nothing behind but this.
+    pub(crate) fn forget_client(&self, client_id: &str, left: Left) {
+        self.numbers.forgotten.lock().note(client_id, left);
+        self.reserve(|bounds| (&mut bounds.seq, left.seq));
     }
 
     /// Reserves more, if `number` is not.
@@ -117,12 +128,14 @@ mod tests {
     #[test]
     fn no_seq_comes_twice_however_many_clients_are_forgotten() {
         let numbers = Numbers::new(Bounds { seq: 5, ..Bounds::default() });
-        assert_eq!(numbers.last_seq("a"), 5);
-        numbers.forgotten.lock().note("a", 9);
-        assert_eq!((numbers.last_seq("a"), numbers.last_seq("b")), (9, 5));
+        let note = |id: &str, seq| numbers.forgotten.lock().note(id, Left { seq, ..Left::default() });
+        let last = |id| numbers.left_of(id).seq;
+        assert_eq!(last("a"), 5);
+        note("a", 9);
+        assert_eq!((last("a"), last("b")), (9, 5));
         for n in 0..MAX_FORGOTTEN {
-            numbers.forgotten.lock().note(&n.to_string(), 7);
+            note(&n.to_string(), 7);
         }
-        assert_eq!((numbers.last_seq("a"), numbers.last_seq("b")), (9, 9));
+        assert_eq!((last("a"), last("b")), (9, 9));
     }
 }

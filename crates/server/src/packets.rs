@@ -63,10 +63,19 @@ fn handle_in_session(seat: &Seat, packet: Packet, now: Timestamp) -> Result<(), 
         Event::Publish(publication, receipt) => publish(seat, publication, receipt, now),
         Event::Subscribe(subscribe) => self::subscribe(seat, subscribe, now),
         Event::Unsubscribe(unsubscribe) => self::unsubscribe(seat, &unsubscribe),
-        Event::Disconnect(disconnect) => Err(Ending::gone(Reason::Client(disconnect.reason))),
+        Event::Disconnect(disconnect) => Err(disconnected(seat, &disconnect)),
         // [MQTT-4.12.1-1]: no method was agreed on at CONNECT, so none can be used again.
         Event::Auth(_) => Err(Ending::refused(ReasonCode::ProtocolError)),
     }
+}
+
+/// The client leaves. What it says about that is told here: there is no room for it on the way out.
+fn disconnected(seat: &Seat, disconnect: &Disconnect) -> Ending {
+    let ending = Ending::gone(Reason::Client(disconnect.reason));
+    if let Some(reason_string) = disconnect.properties.reason_string() {
+        seat.broker().leave(&seat.client, &seat.connection, ending, Some(&reason_string));
+    }
+    ending
 }
 
 /// The client has another connection by now.

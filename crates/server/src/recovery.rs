@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytestring::ByteString;
 use mqtt_codec::Will;
@@ -128,6 +128,7 @@ impl Broker {
     /// Tells that the client went when an earlier process died, if that is still to be told.
     pub(crate) fn tell_fallen(&self, client: &ClientRef, transition: &mut Transition, now: Timestamp) {
         let Some(fallen) = transition.fallen.take() else { return };
+        let noticed = Instant::now();
         let Fallen { info, at, will } = *fallen;
         self.stage(|stage| stage.go(info.conn_id));
         let will = match will {
@@ -141,7 +142,15 @@ impl Broker {
         transition.seq += 1;
         transition.last_fact_ms = at.max(transition.last_fact_ms).min(wall_ms());
         let at = transition.last_fact_ms;
-        self.hooks.observe(&Fact::Disconnected { client: &info, reason: Reason::NodeDown, at, seq: transition.seq });
+        self.hooks.observe(&Fact::Disconnected {
+            client: &info,
+            reason: Reason::NodeDown,
+            reason_string: None,
+            at,
+            seq: transition.seq,
+            flaps: transition.flaps.count(at),
+            noticed,
+        });
     }
 
     /// Tells of all who have not come back by now.

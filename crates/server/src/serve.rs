@@ -142,7 +142,7 @@ impl Seat {
 
     fn leave(&self, ending: Ending) {
         self.connection.stop_timer();
-        self.broker().leave(&self.client, &self.connection, ending);
+        self.broker().leave(&self.client, &self.connection, ending, None);
         self.connection.stop_listening();
     }
 }

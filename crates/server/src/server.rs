@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use mqtt_modules::presence::History;
 use mqtt_modules::{ChangeError, Registry, States};
 use mqtt_storage::StoreError;
 use tokio::sync::watch;
@@ -15,7 +16,7 @@ use crate::broker::Broker;
 use crate::config::Config;
 use crate::pipe::Pipe;
 use crate::timers::Timer;
-use crate::{admin, listener, recovery, shutdown, store, sys};
+use crate::{admin, history, listener, recovery, shutdown, store, sys};
 
 /// How long timers go off before other tasks of the thread have their turn: a million sessions may end at once, and one
 /// of them may have thousands of messages.
@@ -66,6 +67,7 @@ pub struct Addresses {
 pub struct Server {
     broker: Arc<Broker>,
     registry: Arc<Registry>,
+    history: Arc<History>,
     addresses: Addresses,
     password: Option<String>,
     stop: watch::Sender<bool>,
@@ -86,10 +88,12 @@ pub async fn start(config: Config) -> Result<Server, StartError> {
     })?;
     let folder = config.data_dir.clone().unwrap_or_default();
     let opened = store::open(config);
-    let (broker, loaded) = opened.map_err(|source| StartError::Store { folder: folder.clone(), source })?;
+    let cannot_read = |source| StartError::Store { folder: folder.clone(), source };
+    let (broker, loaded) = opened.map_err(cannot_read)?;
     let states = store::module_states(&broker, &loaded.modules);
-    let fallen = broker.restore(loaded).map_err(|source| StartError::Store { folder, source })?;
-    let registry = Arc::new(registry(&broker, states));
+    let fallen = broker.restore(loaded).map_err(cannot_read)?;
+    let history = history::open(&broker).map_err(cannot_read)?;
+    let registry = Arc::new(registry(&broker, states, &history));
     if let Some(error) = registry.start_wanted().await.into_iter().next() {
         return Err(StartError::Module(error));
     }
@@ -110,11 +114,11 @@ pub async fn start(config: Config) -> Result<Server, StartError> {
         (addresses.admin, password) = (Some(bound.address), made);
         tasks.push(tokio::spawn(admin::serve(admin, bound, stopping)));
     }
-    Ok(Server { broker, registry, addresses, password, stop, tasks })
+    Ok(Server { broker, registry, history, addresses, password, stop, tasks })
 }
 
 /// The modules that ship, wanted as the configuration says.
-fn registry(broker: &Arc<Broker>, states: Arc<dyn States>) -> Registry {
+fn registry(broker: &Arc<Broker>, states: Arc<dyn States>, history: &Arc<History>) -> Registry {
     let host: Arc<dyn mqtt_modules::Host> = Arc::clone(broker) as _;
     let configured = &broker.config.modules;
     for (name, module) in configured {
@@ -126,7 +130,7 @@ fn registry(broker: &Arc<Broker>, states: Arc<dyn States>) -> Registry {
         }
     }
     let registry = Registry::new(host, Arc::clone(&broker.hooks), states);
-    for module in mqtt_modules::shipped() {
+    for module in mqtt_modules::shipped(Arc::clone(history)) {
         let settings = configured.get(module.info().name).map(|module| module.settings.clone());
         registry.register(module, settings.unwrap_or_default());
     }
@@ -188,6 +192,11 @@ impl Server {
     /// Its modules.
     pub const fn registry(&self) -> &Arc<Registry> {
         &self.registry
+    }
+
+    /// What presence told lately.
+    pub const fn history(&self) -> &Arc<History> {
+        &self.history
     }
 
     /// Connects a client without a socket: what it would send over TCP goes into the pipe, what it would get comes out.

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytestring::ByteString;
 use mqtt_codec::{ConnAck, Connect, Disconnect, Packet, Properties, ReasonCode, Version};
@@ -16,6 +16,7 @@ use crate::client::{Client, ClientRef, State, Transition};
 use crate::clock::wall_ms;
 use crate::connection::{Connection, Ending};
 use crate::metrics::Metric;
+use crate::numbers::Left;
 use crate::packets;
 use crate::timers::Timer;
 use crate::transport::Transport;
@@ -34,9 +35,19 @@ pub(crate) struct Admission<'a> {
     pub(crate) transport: Transport,
 }
 
+/// A client that goes.
+#[derive(Clone, Copy)]
+struct Going<'a> {
+    ending: Ending,
+    /// Of its DISCONNECT.
+    reason_string: Option<&'a str>,
+    noticed: Instant,
+}
+
 impl Broker {
     /// Lets a client in, ending the connection it had. CONNACK is on its way when this returns.
     pub(crate) fn enter(self: &Arc<Self>, mut admission: Admission<'_>) -> (ClientRef, Arc<Connection>) {
+        let noticed = Instant::now();
         let batch = Batch::begin(self);
         let group = self.group();
         let client = self.client_of(&admission);
@@ -54,7 +65,7 @@ impl Broker {
             self.timers.cancel(timer);
         }
         let clean = admission.info.clean_start;
-        self.take_over(&client, &mut transition, clean, now);
+        self.take_over(&client, &mut transition, clean, noticed, now);
         let is_over = transition.expires_at.take().is_some_and(|at| at <= now);
         let present = transition.has_session && !clean && !is_over;
         if transition.has_session && !present {
@@ -64,7 +75,7 @@ impl Broker {
         transition.has_session = true;
         admission.info.connected_at = wall_ms().max(transition.last_fact_ms);
         admission.info.session_present = present;
-        let connection = self.seat(&client, &mut transition, admission, present, now);
+        let connection = self.seat(&client, &mut transition, admission, present, noticed, now);
         drop(transition);
         drop(group);
         connection.start_timer(now);
@@ -89,18 +100,27 @@ impl Broker {
         self.clients.get_or_insert(id, || {
             // The id is kept long: it must not pin the buffer it was read into.
             let client = ClientRef::new(ByteString::from(&**id), Session::new(Arc::clone(&self.session_config)));
-            client.transition.lock().seq = self.numbers.last_seq(id);
+            let Left { seq, flaps } = self.numbers.left_of(id);
+            *client.transition.lock() = Transition { seq, flaps, ..Transition::default() };
             client
         })
     }
 
     /// Ends the connection the client has, if any.
-    fn take_over(&self, client: &ClientRef, transition: &mut Transition, clean: bool, now: Timestamp) {
+    fn take_over(
+        &self,
+        client: &ClientRef,
+        transition: &mut Transition,
+        clean: bool,
+        noticed: Instant,
+        now: Timestamp,
+    ) {
         // [MQTT-3.1.4-3]
         let code = Some(ReasonCode::SessionTakenOver);
         let reason = if clean { Reason::Discarded } else { Reason::TakenOver };
         let ending = Ending { reason, code };
-        if let Some((old, detached)) = self.detach(client, transition, None, ending, now) {
+        let going = Going { ending, reason_string: None, noticed };
+        if let Some((old, detached)) = self.detach(client, transition, None, going, now) {
             count(if clean { Metric::SessionDiscarded } else { Metric::SessionTakenOver }, 1);
             transition.expires_at = detached.expires_at;
             old.end(ending);
@@ -114,6 +134,7 @@ impl Broker {
         transition: &mut Transition,
         admission: Admission<'_>,
         session_present: bool,
+        noticed: Instant,
         now: Timestamp,
     ) -> Arc<Connection> {
         let Admission { connect, mut info, keep_alive, answer, transport } = admission;
@@ -131,7 +152,8 @@ impl Broker {
         transition.seq += 1;
         transition.last_fact_ms = connection.info.connected_at;
         self.stage_online(client, &connection.info, transition, connect.will.as_ref());
-        self.hooks.observe(&Fact::Connected { client: &connection.info, seq: transition.seq });
+        let flaps = transition.flaps.come(transition.last_fact_ms);
+        self.hooks.observe(&Fact::Connected { client: &connection.info, seq: transition.seq, flaps, noticed });
         let mut state = client.state.lock();
         let State { session, outbox, .. } = &mut *state;
         session.attach(&Attach { connect, session_expiry, keep_alive });
@@ -148,13 +170,21 @@ impl Broker {
         connection
     }
 
-    /// The connection's task ends: the client is gone, unless it has another connection by now.
-    pub(crate) fn leave(&self, client: &ClientRef, connection: &Arc<Connection>, ending: Ending) {
+    /// The connection's task ends: the client is gone, unless it has another connection by now. `reason_string` is what
+    /// it said in DISCONNECT.
+    pub(crate) fn leave(
+        &self,
+        client: &ClientRef,
+        connection: &Arc<Connection>,
+        ending: Ending,
+        reason_string: Option<&str>,
+    ) {
+        let going = Going { ending, reason_string, noticed: Instant::now() };
         let _batch = Batch::begin(self);
         let _group = self.group();
         let mut transition = client.transition.lock();
         let now = self.clock.now();
-        if let Some((_, detached)) = self.detach(client, &mut transition, Some(connection), ending, now) {
+        if let Some((_, detached)) = self.detach(client, &mut transition, Some(connection), going, now) {
             // Who is kicked loses the session too, as in EMQ X.
             let expires_at = if ending.reason == Reason::Kicked { Some(now) } else { detached.expires_at };
             transition.expires_at = expires_at;
@@ -193,15 +223,16 @@ impl Broker {
         client: &ClientRef,
         transition: &mut Transition,
         only: Option<&Arc<Connection>>,
-        ending: Ending,
+        going: Going<'_>,
         now: Timestamp,
     ) -> Option<(Arc<Connection>, Detached)> {
+        let Going { ending: Ending { reason, code }, reason_string, noticed } = going;
         let (connection, mut detached) = {
             let mut state = client.state.lock();
             if only.is_some_and(|only| !state.is_current(only)) {
                 return None;
             }
-            if let Some(reason) = ending.code
+            if let Some(reason) = code
                 && state.connection.as_ref()?.info.version == Version::V5
             {
                 let farewell = Packet::Disconnect(Disconnect { reason, properties: Properties::EMPTY });
@@ -221,9 +252,16 @@ impl Broker {
         let at = wall_ms().max(transition.last_fact_ms);
         transition.seq += 1;
         transition.last_fact_ms = at;
-        let fact = Fact::Disconnected { client: &connection.info, reason: ending.reason, at, seq: transition.seq };
-        self.hooks.observe(&fact);
-        tracing::debug!(client_id = %client.id, reason = ending.reason.name(), "disconnected");
+        self.hooks.observe(&Fact::Disconnected {
+            client: &connection.info,
+            reason,
+            reason_string,
+            at,
+            seq: transition.seq,
+            flaps: transition.flaps.count(at),
+            noticed,
+        });
+        tracing::debug!(client_id = %client.id, reason = reason.name(), "disconnected");
         Some((connection, detached))
     }
 
@@ -252,7 +290,7 @@ impl Broker {
             count(Metric::SessionTerminated, 1);
             transition.has_session = false;
             transition.dead = true;
-            self.forget_seq(&client.id, transition.seq);
+            self.forget_client(&client.id, Left { seq: transition.seq, flaps: transition.flaps });
             self.clients.remove(client);
             return;
         }

@@ -40,6 +40,12 @@ impl Home {
         Self { folder, running, more }
     }
 
+    /// `kill -9`, and what is left.
+    pub(crate) async fn kill(self) -> TempDir {
+        self.running.kill().await;
+        self.folder
+    }
+
     pub(crate) fn addr(&self) -> std::net::SocketAddr {
         self.running.addr()
     }

@@ -20,6 +20,7 @@ mod connect;
 mod crash;
 mod crash_presence;
 mod half_packets;
+mod history;
 mod keep_alive;
 mod malformed;
 mod malformed_connect;

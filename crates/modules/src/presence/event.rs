@@ -8,9 +8,20 @@ use crate::{ConnectionInfo, Initiator, Reason};
 
 /// What an event is about; the two facts of presence.
 #[derive(Clone, Copy)]
-pub(super) enum Event<'a> {
-    Connected { client: &'a ConnectionInfo, seq: u64 },
-    Disconnected { client: &'a ConnectionInfo, reason: Reason, at: u64, seq: u64 },
+pub(super) struct Event<'a> {
+    pub(super) client: &'a ConnectionInfo,
+    pub(super) seq: u64,
+    pub(super) flaps: u32,
+    /// `None`: the client has come.
+    pub(super) end: Option<Gone<'a>>,
+}
+
+/// How the client went.
+#[derive(Clone, Copy)]
+pub(super) struct Gone<'a> {
+    pub(super) reason: Reason,
+    pub(super) reason_string: Option<&'a str>,
+    pub(super) at: u64,
 }
 
 /// How events are written.
@@ -24,24 +35,24 @@ pub(super) struct Style<'a> {
 
 impl Event<'_> {
     pub(super) fn write(&self, style: Style<'_>, now_ms: u64) -> Vec<u8> {
-        match *self {
-            Self::Connected { client, seq } => json(client, style, &Connected::new(client, seq, style, now_ms)),
-            Self::Disconnected { client, reason, at, seq } => {
-                json(client, style, &Disconnected::new(client, reason, at, seq, style, now_ms))
-            }
+        match &self.end {
+            None => self.json(style, &Connected::new(self, style, now_ms)),
+            Some(end) => self.json(style, &Disconnected::new(self, end, style, now_ms)),
         }
     }
-}
 
-fn json(client: &ConnectionInfo, style: Style<'_>, event: &impl Serialize) -> Vec<u8> {
-    // The keys, the punctuation and every number at its longest; only escapes can make it grow.
-    let fixed = if style.extended.is_some() { 504 } else { 264 };
-    let texts = client.client_id.len()
-        + client.username.as_ref().map_or(0, |name| name.len())
-        + style.extended.map_or(0, |node| node.len() + client.listener.len());
-    let mut out = Vec::with_capacity(fixed + texts);
-    serde_json::to_writer(&mut out, event).expect("a Vec takes all bytes and the events have no odd keys");
-    out
+    fn json(&self, style: Style<'_>, shown: &impl Serialize) -> Vec<u8> {
+        // The keys, the punctuation and every number at its longest; only escapes can make it grow.
+        let fixed = if style.extended.is_some() { 560 } else { 264 };
+        let client = self.client;
+        let reason_string = self.end.and_then(|end| end.reason_string).map_or(0, str::len);
+        let texts = client.client_id.len()
+            + client.username.as_ref().map_or(0, |name| name.len())
+            + style.extended.map_or(0, |node| node.len() + client.listener.len() + reason_string);
+        let mut out = Vec::with_capacity(fixed + texts);
+        serde_json::to_writer(&mut out, shown).expect("a Vec takes all bytes and the events have no odd keys");
+        out
+    }
 }
 
 #[derive(Serialize)]
@@ -63,7 +74,8 @@ struct Connected<'a> {
 }
 
 impl<'a> Connected<'a> {
-    fn new(client: &'a ConnectionInfo, seq: u64, style: Style<'a>, now_ms: u64) -> Self {
+    fn new(event: &Event<'a>, style: Style<'a>, now_ms: u64) -> Self {
+        let client = event.client;
         Self {
             username: client.username.as_deref().or(style.missing_username),
             // The clock may have been set back since.
@@ -78,7 +90,7 @@ impl<'a> Connected<'a> {
             connack: 0,
             clientid: &client.client_id,
             clean_start: client.clean_start,
-            extended: style.extended.map(|node| Extended::connected(client, seq, node)),
+            extended: style.extended.map(|node| Extended::connected(event, node)),
         }
     }
 }
@@ -99,18 +111,19 @@ struct Disconnected<'a> {
 }
 
 impl<'a> Disconnected<'a> {
-    fn new(client: &'a ConnectionInfo, reason: Reason, at: u64, seq: u64, style: Style<'a>, now_ms: u64) -> Self {
+    fn new(event: &Event<'a>, end: &Gone<'a>, style: Style<'a>, now_ms: u64) -> Self {
+        let client = event.client;
         Self {
             username: client.username.as_deref().or(style.missing_username),
-            ts: now_ms.max(at),
+            ts: now_ms.max(end.at),
             sockport: client.port,
-            reason: reason.name(),
+            reason: end.reason.name(),
             proto_ver: client.version.level(),
             proto_name: client.version.protocol_name(),
             ipaddress: client.peer.ip().to_canonical(),
-            disconnected_at: at,
+            disconnected_at: end.at,
             clientid: &client.client_id,
-            extended: style.extended.map(|node| Extended::disconnected(client, reason, seq, node)),
+            extended: style.extended.map(|node| Extended::disconnected(event, end, node)),
         }
     }
 }
@@ -129,13 +142,17 @@ struct Extended<'a> {
     session_present: bool,
     initiator: &'static str,
     reason_code: Option<u8>,
+    /// Of the client's DISCONNECT.
+    reason_string: Option<&'a str>,
+    flaps: u32,
     /// `disconnected_at` is the last time the broker is known to have lived.
     estimated: bool,
 }
 
 impl<'a> Extended<'a> {
     /// The client began it, and CONNACK says 0.
-    fn connected(client: &'a ConnectionInfo, seq: u64, node: &'a str) -> Self {
+    fn connected(event: &Event<'a>, node: &'a str) -> Self {
+        let client = event.client;
         Self {
             connected_at: None,
             node,
@@ -143,21 +160,24 @@ impl<'a> Extended<'a> {
             listener: &client.listener,
             epoch: client.epoch,
             conn_id: client.conn_id,
-            seq,
+            seq: event.seq,
             session_present: client.session_present,
             initiator: Initiator::Client.name(),
             reason_code: Some(0),
+            reason_string: None,
+            flaps: event.flaps,
             estimated: false,
         }
     }
 
-    fn disconnected(client: &'a ConnectionInfo, reason: Reason, seq: u64, node: &'a str) -> Self {
+    fn disconnected(event: &Event<'a>, end: &Gone<'a>, node: &'a str) -> Self {
         Self {
-            connected_at: Some(client.connected_at),
-            initiator: reason.initiator().name(),
-            reason_code: reason.code().map(mqtt_codec::ReasonCode::as_u8),
-            estimated: matches!(reason, Reason::NodeDown),
-            ..Self::connected(client, seq, node)
+            connected_at: Some(event.client.connected_at),
+            initiator: end.reason.initiator().name(),
+            reason_code: end.reason.code().map(mqtt_codec::ReasonCode::as_u8),
+            reason_string: end.reason_string,
+            estimated: matches!(end.reason, Reason::NodeDown),
+            ..Self::connected(event, node)
         }
     }
 }

@@ -2,8 +2,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::testing::{NOW, Recorder, foo};
-use crate::{ChangeError, Hooks, MemoryStates, Reason, Registry};
+use crate::testing::{NOW, Recorder, came, foo, went};
+use crate::{ChangeError, ConnectionInfo, Hooks, MemoryStates, Reason, Registry};
 
 /// Presence, started, with a host that remembers.
 struct Rig {
@@ -17,7 +17,7 @@ impl Rig {
     async fn try_new(host: Arc<Recorder>, config: Value) -> Result<Self, ChangeError> {
         let hooks = Hooks::new();
         let registry = Registry::new(host.clone(), hooks.clone(), Arc::new(MemoryStates::default()));
-        let presence = Arc::new(Presence::new());
+        let presence = Arc::new(Presence::new(History::new()));
         registry.register(presence.clone(), config);
         registry.start("presence").await?;
         Ok(Self { host, hooks, registry, presence })
@@ -28,12 +28,12 @@ impl Rig {
     }
 
     fn connected(&self, client: &ConnectionInfo) -> Option<Message> {
-        self.hooks.observe(&Fact::Connected { client, seq: 1 });
+        self.hooks.observe(&came(client, 1));
         self.only()
     }
 
     fn disconnected(&self, client: &ConnectionInfo, reason: Reason) -> Option<Message> {
-        self.hooks.observe(&Fact::Disconnected { client, reason, at: NOW, seq: 2 });
+        self.hooks.observe(&went(client, reason, 2));
         self.only()
     }
 
@@ -88,13 +88,13 @@ fn extended_events_have_more_keys_after_those() {
     let all = rig.connected(&foo()).unwrap();
     let few = plain.connected(&foo()).unwrap();
     let (more, end) = (text(&all).strip_prefix(text(&few).trim_end_matches('}')).unwrap(), "}");
-    let rest = r#""seq":1,"session_present":false,"initiator":"client","reason_code":0,"estimated":false"#;
+    let rest = r#""seq":1,"session_present":false,"initiator":"client","reason_code":0,"reason_string":null,"flaps":1,"estimated":false"#;
     assert_eq!(more, format!("{own}{rest}{end}"));
 
     let all = rig.disconnected(&foo(), Reason::TakenOver).unwrap();
     let few = plain.disconnected(&foo(), Reason::TakenOver).unwrap();
     let more = text(&all).strip_prefix(text(&few).trim_end_matches('}')).unwrap();
-    let rest = r#""seq":2,"session_present":false,"initiator":"server","reason_code":142,"estimated":false"#;
+    let rest = r#""seq":2,"session_present":false,"initiator":"server","reason_code":142,"reason_string":null,"flaps":1,"estimated":false"#;
     assert_eq!(more, format!(r#","connected_at":1625572213873{own}{rest}{end}"#));
 
     let dead = parse(&rig.disconnected(&foo(), Reason::NodeDown).unwrap());
@@ -199,6 +199,7 @@ fn wrong_settings_are_named() {
             json!({"missing_username": "none"}),
             "module presence did not start: missing_username: unknown variant `none`",
         ),
+        (json!({"history": 10_000_001}), "module presence did not start: history: 10000001 is more than 10000000"),
         (json!({"extended": 1}), "module presence did not start: extended: invalid type"),
     ] {
         let error = block_on(Rig::try_new(Recorder::new(), config)).err().unwrap().to_string();
@@ -249,14 +250,14 @@ fn a_client_id_too_long_for_either_topic_has_neither_event() {
     let fits = ConnectionInfo { client_id: "x".repeat(longest).into(), ..foo() };
     assert!(rig.connected(&fits).is_some());
     assert_eq!(rig.disconnected(&fits, Reason::Kicked).unwrap().topic.as_str().len(), 65_535);
-    assert_eq!(rig.presence.skipped(), 0);
+    assert_eq!(rig.presence.history().counts().skipped, 0);
 
     for client_id in ["x".repeat(longest + 1), format!("+{}", "x".repeat(longest - 1)), "#".repeat(65_535)] {
-        let before = rig.presence.skipped();
+        let before = rig.presence.history().counts().skipped;
         let long = ConnectionInfo { client_id: client_id.into(), ..foo() };
         assert!(rig.connected(&long).is_none());
         assert!(rig.disconnected(&long, Reason::Kicked).is_none());
-        assert_eq!(rig.presence.skipped(), before + 2);
+        assert_eq!(rig.presence.history().counts().skipped, before + 2);
     }
 }
 
@@ -293,8 +294,8 @@ fn events_alternate_as_the_facts_do() {
                         let client_id = format!("{thread}-{n}").into();
                         let client = &ConnectionInfo { client_id, conn_id: round, ..foo() };
                         let seq = 2 * round;
-                        hooks.observe(&Fact::Connected { client, seq });
-                        hooks.observe(&Fact::Disconnected { client, reason: Reason::TakenOver, at: NOW, seq: seq + 1 });
+                        hooks.observe(&came(client, seq));
+                        hooks.observe(&went(client, Reason::TakenOver, seq + 1));
                     }
                 }
             });

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::*;
-use crate::testing::{NOW, Recorder, foo};
+use crate::testing::{NOW, Recorder, came, foo};
 use crate::{Fact, Observe, StartError};
 
 /// What [`Probe`] does when it is started.
@@ -154,7 +154,7 @@ impl Rig {
     /// What observers note of one fact.
     fn observed(&self) -> Vec<String> {
         self.log.take();
-        self.hooks.observe(&Fact::Connected { client: &foo(), seq: 0 });
+        self.hooks.observe(&came(&foo(), 0));
         self.log.take()
     }
 
@@ -470,7 +470,7 @@ fn modules_come_and_go_while_facts_are_shown() {
         let shower = scope.spawn(|| {
             let mut shown = 0;
             while !done.load(Ordering::Relaxed) {
-                rig.hooks.observe(&Fact::Connected { client: &foo(), seq: 0 });
+                rig.hooks.observe(&came(&foo(), 0));
                 shown += 1;
             }
             shown

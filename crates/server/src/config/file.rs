@@ -259,6 +259,9 @@ section! {
         missing_username: MissingUsername = MissingUsername::Undefined,
         /// Adds more keys to the events after those of EMQ X; some 200 bytes for each event.
         extended: bool = false,
+        /// Events that are kept to be looked up, the last ones, in memory and in data_dir; 0 keeps none. Each costs some
+        /// 170 bytes of memory and 100 on disk, its client id and user name on top (256 bytes on average at the most).
+        history: Int<0, 10_000_000> = Int(10_000),
         /// After the broker died: how long subscribers have to come back before those who were online and have not
         /// come back are reported gone.
         recovery_grace: Span<0> = Span(Duration::from_secs(5)),

@@ -1,0 +1,271 @@
+//! What was told lately: the last events, in order, to be looked up and followed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use tokio::sync::broadcast::{self, Receiver, Sender, error::RecvError};
+
+use self::ring::Ring;
+use super::latency::{Latency, LatencyCounts};
+use crate::{ConnectionInfo, Reason};
+
+mod entry;
+mod ring;
+
+pub use entry::{End, Entry};
+
+/// Events copied before others may use the ring again.
+const PIECE: usize = 128;
+
+/// Events that wait for a subscriber that is slow; then it misses the oldest.
+const BACKLOG: usize = 1024;
+
+/// Where events are kept so that they outlive the process.
+pub trait Keep: Send + Sync + 'static {
+    /// Keeps an event at this place instead of what is there. Called in the order of the numbers, within the
+    /// [`Fact`](crate::Fact) that the event is about, and with a lock held: it is to return at once.
+    fn keep(&self, place: u64, entry: &Entry);
+
+    /// What is at this place is not needed any more.
+    fn forget(&self, place: u64);
+}
+
+/// Keeps nothing.
+impl Keep for () {
+    fn keep(&self, _place: u64, _entry: &Entry) {}
+
+    fn forget(&self, _place: u64) {}
+}
+
+/// The last events of [`Presence`](super::Presence).
+///
+/// An event is in here before it is published, whether or not anyone subscribes; of one client they are in order. When
+/// there are as many as there may be, or their texts have over 256 bytes on average, the oldest goes. They stay while the
+/// module is stopped.
+///
+/// What is shown here may be known before it is stored: an event that a `kill -9` takes back is told again after the
+/// next start as what has become of it by then, under another number.
+pub struct History {
+    state: Mutex<State>,
+    /// Someone wants events: the ring has room, or someone follows.
+    is_wanted: AtomicBool,
+    keep: Arc<dyn Keep>,
+    connected: AtomicU64,
+    disconnected: AtomicU64,
+    pub(super) skipped: AtomicU64,
+    pub(super) latency: Latency,
+}
+
+struct State {
+    /// Number of the next event.
+    next: u64,
+    ring: Ring,
+    /// There while someone follows.
+    live: Option<Sender<Arc<Entry>>>,
+}
+
+/// Which events are looked for; those that are `None` hold for all.
+#[derive(Clone, Copy, Debug)]
+pub struct Query<'a> {
+    /// With a higher number than this.
+    pub since: Option<u64>,
+    /// With a lower number than this.
+    pub before: Option<u64>,
+    /// That happened then or later: milliseconds since the Unix epoch.
+    pub from: Option<u64>,
+    /// That happened then or earlier.
+    pub to: Option<u64>,
+    /// Of this client.
+    pub client_id: Option<&'a str>,
+    /// Of clients whose id begins like this.
+    pub client_id_prefix: Option<&'a str>,
+    /// So many at the most.
+    pub limit: usize,
+    /// The newest come first, and are those that are found when there are more than `limit`.
+    pub newest_first: bool,
+}
+
+impl Default for Query<'_> {
+    /// All, oldest first.
+    fn default() -> Self {
+        Self {
+            since: None,
+            before: None,
+            from: None,
+            to: None,
+            client_id: None,
+            client_id_prefix: None,
+            limit: usize::MAX,
+            newest_first: false,
+        }
+    }
+}
+
+impl Query<'_> {
+    fn matches(&self, entry: &Entry) -> bool {
+        self.from.is_none_or(|from| entry.at >= from)
+            && self.to.is_none_or(|to| entry.at <= to)
+            && self.client_id.is_none_or(|id| entry.client_id() == id)
+            && self.client_id_prefix.is_none_or(|prefix| entry.client_id().starts_with(prefix))
+    }
+}
+
+/// How much there is and was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// Events that clients came, since the process began.
+    pub connected: u64,
+    /// Events that clients went, since the process began.
+    pub disconnected: u64,
+    /// Events not published, for MQTT does not allow the topic they would have: it is too long.
+    pub skipped: u64,
+    /// From when the broker noticed that a client came or went until that was with all subscribers.
+    pub latency: LatencyCounts,
+    /// Events there are.
+    pub len: usize,
+    /// Events there may be.
+    pub capacity: usize,
+    /// Number of the oldest event there is.
+    pub first: Option<u64>,
+    /// Number of the newest event there is.
+    pub last: Option<u64>,
+}
+
+impl History {
+    /// In memory only, without events, its numbers beginning at 1.
+    pub fn new() -> Arc<Self> {
+        Self::restored(1, Arc::new(()), Vec::new())
+    }
+
+    /// Goes on after `kept`, in any order and with their places. New events are given the numbers from `first` on, or
+    /// those after the highest of `kept`; `first` is to be above all that were ever given, also to events that are not
+    /// kept any more.
+    pub fn restored(first: u64, keep: Arc<dyn Keep>, kept: Vec<(u64, Entry)>) -> Arc<Self> {
+        let ring = Ring::restored(kept);
+        let next = ring.last().map_or(first.max(1), |last| first.max(last + 1));
+        Arc::new(Self {
+            state: Mutex::new(State { next, ring, live: None }),
+            is_wanted: AtomicBool::new(false),
+            keep,
+            connected: AtomicU64::new(0),
+            disconnected: AtomicU64::new(0),
+            skipped: AtomicU64::new(0),
+            latency: Latency::default(),
+        })
+    }
+
+    /// Events in the order asked for. Who comes and goes meanwhile is not held up for longer than some take.
+    pub fn query(&self, query: &Query<'_>) -> Vec<Arc<Entry>> {
+        let (mut after, mut before) = (query.since.unwrap_or(0), query.before.unwrap_or(u64::MAX));
+        let (mut found, mut piece) = (Vec::new(), Vec::with_capacity(PIECE));
+        while found.len() < query.limit {
+            self.state.lock().ring.copy(after, before, query.newest_first, PIECE, &mut piece);
+            match piece.last() {
+                None => break,
+                Some(last) if query.newest_first => before = last.number,
+                Some(last) => after = last.number,
+            }
+            let more = query.limit - found.len();
+            found.extend(piece.drain(..).filter(|entry| query.matches(entry)).take(more));
+        }
+        found
+    }
+
+    /// Follows the events from now on.
+    pub fn subscribe(&self) -> Live {
+        let mut state = self.state.lock();
+        let sender = state.live.get_or_insert_with(|| broadcast::channel(BACKLOG).0);
+        let receiver = sender.subscribe();
+        self.is_wanted.store(true, Ordering::Relaxed);
+        Live { receiver, since: state.next - 1 }
+    }
+
+    /// How much there is and was.
+    pub fn counts(&self) -> Counts {
+        let state = self.state.lock();
+        Counts {
+            connected: self.connected.load(Ordering::Relaxed),
+            disconnected: self.disconnected.load(Ordering::Relaxed),
+            skipped: self.skipped.load(Ordering::Relaxed),
+            latency: self.latency.counts(),
+            len: state.ring.len(),
+            capacity: state.ring.capacity(),
+            first: state.ring.first(),
+            last: state.ring.last(),
+        }
+    }
+
+    /// Changes how many events there may be.
+    pub(super) fn set_capacity(&self, capacity: usize) {
+        let mut state = self.state.lock();
+        state.ring.set_capacity(capacity, &*self.keep);
+        self.is_wanted.store(capacity > 0 || state.live.is_some(), Ordering::Relaxed);
+    }
+
+    /// A client came, or went if there is a reason.
+    pub(super) fn record(&self, client: &ConnectionInfo, seq: u64, at: u64, reason: Option<Reason>) {
+        let counter = if reason.is_none() { &self.connected } else { &self.disconnected };
+        counter.fetch_add(1, Ordering::Relaxed);
+        if !self.is_wanted.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut entry = Entry::new(0, client, seq, at, reason.map(End::from));
+        let mut state = self.state.lock();
+        entry.number = state.next;
+        state.next += 1;
+        let entry = Arc::new(entry);
+        // Kept and sent under the lock, or neither would be in order.
+        let oldest = state.ring.push(&entry, &*self.keep);
+        if let Some(live) = &state.live
+            && live.send(entry).is_err()
+        {
+            state.live = None;
+            self.is_wanted.store(state.ring.capacity() > 0, Ordering::Relaxed);
+        }
+        drop(state);
+        drop(oldest);
+    }
+}
+
+impl std::fmt::Debug for History {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("History").field("counts", &self.counts()).finish_non_exhaustive()
+    }
+}
+
+/// Events as they happen.
+#[derive(Debug)]
+pub struct Live {
+    receiver: Receiver<Arc<Entry>>,
+    since: u64,
+}
+
+/// What who follows hears.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// An event.
+    Event(Arc<Entry>),
+    /// So many events were missed, for they were not taken in time; [`History::query`] may still have them. The next one
+    /// heard is the oldest that is not missed.
+    Missed(u64),
+}
+
+impl Live {
+    /// Number of the last event, or more, when this began: those up to it can be looked up, those after it are heard.
+    pub const fn since(&self) -> u64 {
+        self.since
+    }
+
+    /// The next event, once there is one; `None` when the history is gone. Dropping the future loses nothing.
+    pub async fn next(&mut self) -> Option<Heard> {
+        match self.receiver.recv().await {
+            Ok(entry) => Some(Heard::Event(entry)),
+            Err(RecvError::Lagged(missed)) => Some(Heard::Missed(missed)),
+            Err(RecvError::Closed) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

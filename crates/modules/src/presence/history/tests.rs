@@ -1,0 +1,320 @@
+use std::collections::{BTreeMap, VecDeque};
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::testing::{NOW, foo};
+
+/// What would be on disk.
+#[derive(Default)]
+struct Shelf(Mutex<BTreeMap<u64, Entry>>);
+
+impl Keep for Shelf {
+    fn keep(&self, place: u64, entry: &Entry) {
+        self.0.lock().insert(place, entry.clone());
+    }
+
+    fn forget(&self, place: u64) {
+        assert!(self.0.lock().remove(&place).is_some(), "place {place} is free already");
+    }
+}
+
+impl Shelf {
+    fn kept(&self) -> Vec<(u64, Entry)> {
+        self.0.lock().iter().map(|(place, entry)| (*place, entry.clone())).collect()
+    }
+
+    fn numbers(&self) -> Vec<u64> {
+        let mut numbers: Vec<_> = self.0.lock().values().map(|entry| entry.number).collect();
+        numbers.sort_unstable();
+        numbers
+    }
+}
+
+fn history(capacity: usize) -> Arc<History> {
+    let history = History::new();
+    history.set_capacity(capacity);
+    history
+}
+
+fn named(client_id: &str) -> ConnectionInfo {
+    ConnectionInfo { client_id: client_id.to_owned().into(), username: None, ..foo() }
+}
+
+fn come(history: &History, client_id: &str, at: u64) {
+    history.record(&named(client_id), 1, at, None);
+}
+
+fn numbers(history: &History, query: &Query<'_>) -> Vec<u64> {
+    history.query(query).iter().map(|entry| entry.number).collect()
+}
+
+fn all(history: &History) -> Vec<u64> {
+    numbers(history, &Query::default())
+}
+
+#[test]
+fn the_oldest_goes_when_there_is_no_room() {
+    let history = history(3);
+    for n in 0..5 {
+        come(&history, "c", n);
+    }
+    assert_eq!(all(&history), [3, 4, 5]);
+    let counts = history.counts();
+    assert_eq!((counts.len, counts.capacity, counts.first, counts.last), (3, 3, Some(3), Some(5)));
+    assert_eq!((counts.connected, counts.disconnected), (5, 0));
+}
+
+#[test]
+fn without_room_events_are_only_counted() {
+    let history = history(0);
+    come(&history, "c", 0);
+    history.record(&foo(), 2, 1, Some(Reason::Kicked));
+    assert!(all(&history).is_empty());
+    assert_eq!((history.counts().connected, history.counts().disconnected), (1, 1));
+}
+
+#[test]
+fn long_texts_take_the_room_of_several() {
+    let shelf = Arc::new(Shelf::default());
+    let history = History::restored(1, Arc::clone(&shelf) as _, Vec::new());
+    history.set_capacity(10);
+    for n in 0..10 {
+        come(&history, "short", n);
+    }
+    come(&history, &"x".repeat(9 * ring::TEXT), 10);
+    come(&history, &"x".repeat(ring::TEXT), 11);
+    assert_eq!(all(&history), [11, 12]);
+    assert_eq!(shelf.numbers(), [11, 12]);
+    come(&history, &"x".repeat(65_535), 12);
+    assert_eq!(all(&history), [13], "the newest stays whatever its size");
+    assert_eq!(shelf.numbers(), [13]);
+}
+
+#[test]
+fn the_api_shows_what_makes_sense_for_the_event() {
+    let history = history(9);
+    let quiet = ConnectionInfo { username: None, ..foo() };
+    history.record(&foo(), 1, NOW, None);
+    history.record(&quiet, 2, NOW + 5, Some(Reason::TakenOver));
+    history.record(&foo(), 3, NOW + 6, Some(Reason::NodeDown));
+    let shown: Vec<_> =
+        history.query(&Query::default()).iter().map(|entry| serde_json::to_value(&**entry).unwrap()).collect();
+    assert_eq!(
+        shown[0],
+        json!({
+            "id": 1, "event": "connected", "clientid": "emqtt-8348fe27a87976ad4db3", "username": "foo", "at": NOW,
+            "connected_at": NOW, "ipaddress": "127.0.0.1", "port": 50_123, "sockport": 1883, "listener": "tcp",
+            "proto_ver": 4, "proto_name": "MQTT", "keepalive": 60, "clean_start": true, "expiry_interval": 0,
+            "session_present": false, "epoch": 3, "conn_id": 41, "seq": 1,
+        })
+    );
+    for (key, value) in [
+        ("event", json!("disconnected")),
+        ("username", Value::Null),
+        ("at", json!(NOW + 5)),
+        ("reason", json!("takeovered")),
+        ("reason_code", json!(142)),
+        ("initiator", json!("server")),
+        ("estimated", json!(false)),
+    ] {
+        assert_eq!(shown[1].get(key), Some(&value), "{key}");
+    }
+    assert_eq!((&shown[2]["estimated"], shown[2].get("reason_code")), (&json!(true), None));
+}
+
+#[test]
+fn texts_are_told_apart() {
+    for (id, username) in [("", None), ("", Some("")), ("a", Some("é")), ("aé", None), ("日本", Some("x"))] {
+        let client = ConnectionInfo { username: username.map(Into::into), ..named(id) };
+        let entry = Entry::new(1, &client, 1, NOW, None);
+        assert_eq!((entry.client_id(), entry.username()), (id, username));
+    }
+}
+
+#[test]
+fn events_are_found_by_number_time_and_client() {
+    let history = history(100);
+    for n in 0..10 {
+        come(&history, ["a/1", "a/2", "b"][n as usize % 3], 100 + n);
+    }
+    #[track_caller]
+    fn check(history: &History, query: Query<'_>, found: &[u64]) {
+        assert_eq!(numbers(history, &query), found);
+    }
+    let any = Query::default();
+    check(&history, Query { since: Some(7), ..any }, &[8, 9, 10]);
+    check(&history, Query { since: Some(10), ..any }, &[]);
+    check(&history, Query { before: Some(3), ..any }, &[1, 2]);
+    check(&history, Query { since: Some(2), before: Some(5), newest_first: true, ..any }, &[4, 3]);
+    check(&history, Query { since: Some(5), before: Some(5), ..any }, &[]);
+    check(&history, Query { since: Some(u64::MAX), before: Some(0), ..any }, &[]);
+    check(&history, Query { from: Some(108), ..any }, &[9, 10]);
+    check(&history, Query { to: Some(100), ..any }, &[1]);
+    check(&history, Query { client_id: Some("a/1"), ..any }, &[1, 4, 7, 10]);
+    check(&history, Query { client_id: Some("a"), ..any }, &[]);
+    check(&history, Query { client_id_prefix: Some("a/"), limit: 3, ..any }, &[1, 2, 4]);
+    check(&history, Query { client_id_prefix: Some("a/"), limit: 3, newest_first: true, ..any }, &[10, 8, 7]);
+    check(&history, Query { limit: 0, ..any }, &[]);
+}
+
+#[test]
+fn a_restart_goes_on_where_the_last_process_was() {
+    let shelf = Arc::new(Shelf::default());
+    let history = History::restored(1000, Arc::clone(&shelf) as _, Vec::new());
+    history.set_capacity(3);
+    for n in 0..5 {
+        come(&history, "c", n);
+    }
+    let history = History::restored(2000, Arc::clone(&shelf) as _, shelf.kept());
+    assert_eq!(all(&history), [1002, 1003, 1004], "before the module is started");
+    history.set_capacity(3);
+    history.record(&foo(), 2, 9, Some(Reason::NodeDown));
+    assert_eq!(all(&history), [1003, 1004, 2000]);
+    assert_eq!(shelf.numbers(), [1003, 1004, 2000]);
+    // A first number that is too low is not used.
+    let history = History::restored(5, Arc::clone(&shelf) as _, shelf.kept());
+    history.set_capacity(3);
+    come(&history, "c", 10);
+    assert_eq!(all(&history), [1004, 2000, 2001]);
+}
+
+#[tokio::test]
+async fn who_follows_hears_each_event_once() {
+    let history = history(10);
+    come(&history, "before", 0);
+    let mut live = history.subscribe();
+    assert_eq!(live.since(), 1);
+    come(&history, "after", 1);
+    let Some(Heard::Event(entry)) = live.next().await else { panic!("an event") };
+    assert_eq!((entry.number, entry.client_id()), (2, "after"));
+    drop(live);
+    come(&history, "nobody", 2);
+    assert!(history.state.lock().live.is_none());
+}
+
+#[tokio::test]
+async fn who_is_slow_is_told_how_many_were_missed_and_can_catch_up() {
+    let history = history(10_000);
+    let mut live = history.subscribe();
+    for n in 0..BACKLOG as u64 + 50 {
+        come(&history, "c", n);
+    }
+    assert_eq!(live.next().await, Some(Heard::Missed(50)));
+    let Some(Heard::Event(entry)) = live.next().await else { panic!("an event") };
+    let missed = Query { since: Some(live.since()), before: Some(entry.number), ..Query::default() };
+    assert_eq!(numbers(&history, &missed), (1..=50).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn events_can_be_followed_without_room_for_any() {
+    let history = history(0);
+    let mut live = history.subscribe();
+    come(&history, "c", 0);
+    assert!(matches!(live.next().await, Some(Heard::Event(entry)) if entry.number == 1));
+    drop(history);
+    assert_eq!(live.next().await, None);
+}
+
+#[test]
+fn events_of_one_client_stay_in_order_whoever_else_records_and_asks() {
+    let history = history(100);
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let history = &history;
+            scope.spawn(move || {
+                let client = named(&format!("c{thread}"));
+                for seq in 0..2_000 {
+                    history.record(&client, seq, seq, None);
+                }
+            });
+        }
+        for _ in 0..200 {
+            let found = history.query(&Query::default());
+            assert!(found.is_sorted_by(|a, b| a.number < b.number));
+            let mut last = BTreeMap::new();
+            for entry in found {
+                let before = last.insert(entry.client_id().to_owned(), entry.seq);
+                assert!(before.is_none_or(|before| before < entry.seq));
+            }
+        }
+    });
+    assert_eq!(history.counts().connected, 8_000);
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Come(usize),
+    Resize(usize),
+    Restart(usize),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        20 => prop_oneof![8 => 0usize..30, 1 => 0usize..3_000].prop_map(Step::Come),
+        1 => (0usize..8).prop_map(Step::Resize),
+        1 => (0usize..8).prop_map(Step::Restart),
+    ]
+}
+
+proptest! {
+    /// Against a list; what is kept is always what is there, and the same after a restart.
+    #[test]
+    fn the_ring_agrees_with_a_plain_list(steps in prop::collection::vec(step(), 0..80)) {
+        let shelf = Arc::new(Shelf::default());
+        let mut history = History::restored(1, Arc::clone(&shelf) as _, Vec::new());
+        let (mut capacity, mut next) = (5, 1);
+        history.set_capacity(capacity);
+        let mut plain = VecDeque::<(u64, usize)>::new();
+        for step in steps {
+            match step {
+                Step::Come(len) => {
+                    come(&history, &"x".repeat(len), 0);
+                    // Without room no number is used up.
+                    if capacity > 0 {
+                        plain.push_back((next, len));
+                        next += 1;
+                    }
+                }
+                Step::Resize(to) => {
+                    history.set_capacity(to);
+                    capacity = to;
+                }
+                Step::Restart(to) => {
+                    next += 100;
+                    history = History::restored(next, Arc::clone(&shelf) as _, shelf.kept());
+                    history.set_capacity(to);
+                    capacity = to;
+                }
+            }
+            let text = |plain: &VecDeque<(u64, usize)>| plain.iter().map(|(_, len)| len).sum::<usize>();
+            while plain.len() > capacity || plain.len() > 1 && text(&plain) > capacity * ring::TEXT {
+                plain.pop_front();
+            }
+            let expected: Vec<_> = plain.iter().map(|(number, _)| *number).collect();
+            prop_assert_eq!(&all(&history), &expected);
+            prop_assert_eq!(&shelf.numbers(), &expected);
+            prop_assert!(shelf.0.lock().keys().all(|&place| place < capacity as u64));
+        }
+    }
+
+    #[test]
+    fn pieces_make_no_difference(
+        len in 0..600usize, since in 0..700u64, before in 0..700u64, limit in 0..700usize, newest_first: bool,
+    ) {
+        let history = history(400);
+        for n in 0..len {
+            come(&history, "c", n as u64);
+        }
+        let (since, before) = (Some(since), Some(before));
+        let found = numbers(&history, &Query { since, before, limit, newest_first, ..Query::default() });
+        let mut expected: Vec<_> =
+            all(&history).into_iter().filter(|n| since < Some(*n) && Some(*n) < before).collect();
+        if newest_first {
+            expected.reverse();
+        }
+        expected.truncate(limit);
+        prop_assert_eq!(found, expected);
+    }
+}

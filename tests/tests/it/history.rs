@@ -1,0 +1,232 @@
+//! The last events, to be looked up: in order, bounded, and there after the broker has ended in whatever way.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mqtt_codec::{Property, ReasonCode, Version};
+use mqtt_modules::presence::{Entry, Heard, History, Query};
+use rollcall::Server;
+use rollcall::config::Config;
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::broker::{Broker, outside};
+use crate::client::{Client, connect, keeping};
+use crate::crash::Home;
+use crate::events::Watcher;
+
+/// A broker on this folder, with room for so many events. Who was online is told of as gone at once.
+async fn open(folder: &Path, room: u32) -> Server {
+    let mut config = Config { data_dir: Some(folder.to_owned()), recovery_grace: Duration::ZERO, ..Config::default() };
+    config.mqtt.bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    config.modules.get_mut("presence").unwrap().settings["history"] = json!(room);
+    rollcall::start(config).await.expect("a free port and a good folder")
+}
+
+/// Runs it on a runtime that ends with it: nothing of a broker in there is left, and its folder is free.
+fn run<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+fn addr(server: &Server) -> SocketAddr {
+    server.addresses().mqtt.expect("MQTT over TCP is on")
+}
+
+/// The events, once there are `len`.
+async fn events(history: &History, len: usize) -> Vec<Arc<Entry>> {
+    let mut live = history.subscribe();
+    loop {
+        let found = history.query(&Query::default());
+        if found.len() >= len {
+            assert!(found.is_sorted_by(|a, b| a.number < b.number));
+            assert_eq!(found.len(), len, "{found:?}");
+            return found;
+        }
+        live.next().await.expect("an event");
+    }
+}
+
+/// Whose, and why it went if it did.
+fn short(events: &[Arc<Entry>]) -> Vec<(&str, Option<String>)> {
+    let reason = |entry: &Entry| entry.end().map(|end| end.reason.into_owned());
+    events.iter().map(|entry| (entry.client_id(), reason(entry))).collect()
+}
+
+fn went(client_id: &str, reason: &str) -> (String, Option<String>) {
+    (client_id.to_owned(), Some(reason.to_owned()))
+}
+
+fn came(client_id: &str) -> (String, Option<String>) {
+    (client_id.to_owned(), None)
+}
+
+#[track_caller]
+fn check(events: &[Arc<Entry>], expected: &[(String, Option<String>)]) {
+    let expected: Vec<_> = expected.iter().map(|(id, reason)| (id.as_str(), reason.clone())).collect();
+    assert_eq!(short(events), expected);
+}
+
+#[tokio::test]
+async fn events_are_there_though_nobody_subscribes() {
+    let Some(broker) = Broker::with(|_| {}).await else { return };
+    let history = broker.server().history();
+    let mut live = history.subscribe();
+    let (first, _) = Client::connect_with(broker.addr, keeping(Version::V5, "it")).await;
+    let (second, _) = Client::connect_with(broker.addr, keeping(Version::V3_1_1, "it")).await;
+    second.leave().await;
+    drop(first);
+    let found = events(history, 4).await;
+    check(&found, &[came("it"), went("it", "takeovered"), came("it"), went("it", "normal")]);
+    assert_eq!(found.iter().map(|entry| entry.seq).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    let [old, new] = [&found[1], &found[3]].map(|entry| serde_json::to_value(&**entry).unwrap());
+    for (key, old_value, new_value) in [
+        ("reason_code", json!(142), json!(0)),
+        ("initiator", json!("server"), json!("client")),
+        ("proto_ver", json!(5), json!(4)),
+        ("session_present", json!(false), json!(true)),
+        ("clean_start", json!(false), json!(false)),
+        ("expiry_interval", json!(1000), json!(7200)),
+        ("keepalive", json!(60), json!(60)),
+        ("sockport", json!(broker.addr.port()), json!(broker.addr.port())),
+        ("ipaddress", json!("127.0.0.1"), json!("127.0.0.1")),
+    ] {
+        assert_eq!((&old[key], &new[key]), (&old_value, &new_value), "{key}");
+    }
+    // Who follows hears the same.
+    for entry in &found {
+        assert_eq!(live.next().await, Some(Heard::Event(Arc::clone(entry))));
+    }
+    let counts = history.counts();
+    assert_eq!((counts.connected, counts.disconnected, counts.skipped), (2, 2, 0));
+    assert_eq!(counts.latency.counts.iter().sum::<u64>(), 0, "nothing was published");
+}
+
+#[tokio::test]
+async fn a_stopped_module_records_nothing_and_keeps_what_there_is() {
+    let Some(broker) = Broker::with(|_| {}).await else { return };
+    let history = broker.server().history();
+    Client::connect(broker.addr, Version::V5, "before").await.leave().await;
+    broker.server().registry().stop("presence").await.unwrap();
+    Client::connect(broker.addr, Version::V5, "between").await.leave().await;
+    broker.server().registry().start("presence").await.unwrap();
+    let _after = Client::connect(broker.addr, Version::V5, "after").await;
+    check(&events(history, 3).await, &[came("before"), went("before", "normal"), came("after")]);
+}
+
+#[test]
+fn it_goes_on_after_a_restart_with_any_room() {
+    if outside() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut last = 0;
+    let mut expected = Vec::new();
+    for (round, room) in [10, 10, 4, 7, 7, 3, 0, 5].into_iter().enumerate() {
+        let names = [format!("{round} one"), format!("{round} two")];
+        let history = run(async {
+            let server = open(folder.path(), room).await;
+            let one = Client::connect(addr(&server), Version::V5, &names[0]).await;
+            let _two = Client::connect(addr(&server), Version::V3_1_1, &names[1]).await;
+            one.leave().await;
+            let history = Arc::clone(server.history());
+            // It ends with the second one online.
+            server.shutdown().await;
+            history
+        });
+        expected.extend(names.iter().map(|name| came(name)));
+        expected.extend([went(&names[0], "normal"), went(&names[1], "server_shutting_down")]);
+        let over = expected.len().saturating_sub(room as usize);
+        expected.drain(..over);
+        let found = history.query(&Query::default());
+        check(&found, &expected);
+        let new = found.iter().skip(found.len().saturating_sub(4));
+        assert!(new.clone().all(|entry| entry.number > last), "a number comes once");
+        last = new.map(|entry| entry.number).max().unwrap_or(last);
+    }
+}
+
+#[test]
+fn a_crash_takes_nothing_and_tells_each_gone_once() {
+    if outside() {
+        return;
+    }
+    let (folder, came) = run(crash_three_times());
+    // The next but one finds nothing to tell any more.
+    for _ in 0..2 {
+        run(check_crashed(folder.path(), came));
+    }
+}
+
+/// Ten clients come, some leave, one is taken over, and then the broker dies. Says how often clients came.
+async fn crash_three_times() -> (TempDir, usize) {
+    let mut home = Home::new(&["--set", "modules.presence.recovery_grace=0s"]).await;
+    let (mut came, mut online) = (0, Vec::new());
+    for round in 0..3 {
+        for n in 0..10 {
+            let name = format!("c{n}");
+            let asked = if n % 2 == 0 { connect(Version::V5, &name) } else { keeping(Version::V3_1_1, &name) };
+            online.push(Client::connect_with(home.addr(), asked).await.0);
+            came += 1;
+        }
+        for client in online.drain(..3) {
+            client.leave().await;
+        }
+        online.push(Client::connect(home.addr(), Version::V5, "c9").await);
+        came += 1;
+        if round < 2 {
+            home = home.crash().await;
+            online.clear();
+        }
+    }
+    (home.kill().await, came)
+}
+
+async fn check_crashed(folder: &Path, came: usize) {
+    let server = open(folder, 1000).await;
+    let found = events(server.history(), 2 * came).await;
+    let mut seqs = BTreeMap::new();
+    for entry in &found {
+        // Coming and going alternate, each told once.
+        let seq = seqs.insert(entry.client_id().to_owned(), (entry.seq, entry.is_connected()));
+        let (before, was_connected) = seq.unwrap_or((0, false));
+        assert!(entry.seq > before && entry.is_connected() != was_connected, "{entry:?} after {before}");
+    }
+    assert!(seqs.values().all(|(_, is_connected)| !is_connected), "all are gone");
+    let is_fallen = |entry: &&Arc<Entry>| entry.end().is_some_and(|end| end.reason == "node_down");
+    assert_eq!(found.iter().filter(is_fallen).count(), 3 * 7);
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn extended_events_tell_what_the_client_said_and_how_often_it_came() {
+    let extended = |config: &mut Config| {
+        config.modules.get_mut("presence").unwrap().settings["extended"] = json!(true);
+    };
+    let Some(broker) = Broker::with(extended).await else { return };
+    let mut watcher = Watcher::start(broker.addr).await;
+    // Clean sessions: nothing is left of them in between.
+    for round in 1..=3 {
+        let client = Client::connect(broker.addr, Version::V5, "it").await;
+        let event = watcher.connected("it").await;
+        assert_eq!((event.number("flaps"), event.value("reason_string")), (round, &json!(null)));
+        let said = [Property::ReasonString("tired \"of\" it".into())];
+        client.leave_with(ReasonCode::DisconnectWithWill, said.into()).await;
+        let event = watcher.disconnected("it", "disconnect_with_will_message").await;
+        assert_eq!((event.number("flaps"), event.text("reason_string")), (round, "tired \"of\" it"));
+    }
+    Client::connect(broker.addr, Version::V5, "it").await.leave().await;
+    watcher.connected("it").await;
+    assert!(watcher.disconnected("it", "normal").await.value("reason_string").is_null());
+    let other = Client::connect(broker.addr, Version::V3_1_1, "other").await;
+    assert_eq!(watcher.connected("other").await.number("flaps"), 1);
+    other.cut().await;
+    assert_eq!(watcher.disconnected("other", "tcp_closed").await.number("flaps"), 1);
+    watcher.silence().await;
+    // Each of these was published, and timed.
+    let latency = broker.server().history().counts().latency;
+    assert_eq!(latency.counts.iter().sum::<u64>(), 10);
+    assert!(latency.total > Duration::ZERO);
+}
