@@ -14,6 +14,7 @@ mod accounts;
 mod catalogue;
 mod clients;
 mod modules;
+mod presence;
 
 #[derive(OpenApi)]
 #[openapi(info(
@@ -38,6 +39,9 @@ pub(crate) fn router() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(modules::load_on_node))
         .routes(routes!(modules::unload_on_node))
         .routes(routes!(modules::reload_on_node))
+        .routes(routes!(presence::clients))
+        .routes(routes!(presence::events))
+        .routes(routes!(presence::stream))
         .routes(routes!(clients::one, clients::kick))
         .routes(routes!(accounts::keys, accounts::add_key))
         .routes(routes!(accounts::remove_key))

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use mqtt_modules::Registry;
+use mqtt_modules::presence::History;
 use tokio::net::TcpListener;
 
 mod accounts;
@@ -20,6 +21,7 @@ mod operate;
 mod pages;
 mod reply;
 mod secret;
+mod streams;
 
 pub use accounts::{Accounts, AddKeyError, Entry, KeyInfo, Role};
 pub use operate::{ClientQuery, ClientState, ConnectionState, NodeState, Operate, Page, Told};
@@ -37,20 +39,29 @@ pub(crate) struct Shared {
     pub(crate) accounts: Arc<Accounts>,
     pub(crate) logins: logins::Logins,
     pub(crate) attempts: attempts::Attempts,
+    pub(crate) history: Arc<History>,
+    pub(crate) streams: streams::Streams,
 }
 
 /// How handlers get at it.
 pub(crate) type Admission = axum::extract::State<Arc<Shared>>;
 
 impl Admin {
-    /// `accounts` say who may ask.
-    pub fn new(broker: Arc<dyn Operate>, registry: Arc<Registry>, accounts: Arc<Accounts>) -> Self {
+    /// `history` is what presence told; `accounts` say who may ask.
+    pub fn new(
+        broker: Arc<dyn Operate>,
+        registry: Arc<Registry>,
+        history: Arc<History>,
+        accounts: Arc<Accounts>,
+    ) -> Self {
         let shared = Shared {
             broker,
             registry,
             accounts,
             logins: logins::Logins::default(),
             attempts: attempts::Attempts::default(),
+            history,
+            streams: streams::Streams::default(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -61,6 +72,11 @@ impl Admin {
     /// Those of the listener.
     pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
         let service = self.router().into_make_service_with_connect_info::<SocketAddr>();
+        let shared = Arc::clone(&self.shared);
+        let stop = async move {
+            stop.await;
+            shared.streams.end_all();
+        };
         axum::serve(listener, service).with_graceful_shutdown(stop).await
     }
 

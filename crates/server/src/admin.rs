@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use mqtt_admin::{Accounts, Admin};
 use mqtt_modules::Registry;
+use mqtt_modules::presence::History;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
@@ -77,6 +78,7 @@ pub(crate) fn bind(config: &Config) -> io::Result<Option<Bound>> {
 pub(crate) fn open(
     broker: &Arc<Broker>,
     registry: &Arc<Registry>,
+    history: &Arc<History>,
     bound: &Bound,
 ) -> io::Result<(Admin, Option<String>)> {
     let configured = broker.config.admin.password.as_deref();
@@ -85,7 +87,7 @@ pub(crate) fn open(
         let local = Local { url: format!("http://{}", bound.address), credentials: accounts.make_local_key() };
         local.write(folder)?;
     }
-    let admin = Admin::new(Arc::clone(broker) as _, Arc::clone(registry), Arc::new(accounts));
+    let admin = Admin::new(Arc::clone(broker) as _, Arc::clone(registry), Arc::clone(history), Arc::new(accounts));
     Ok((admin, password))
 }
 

@@ -110,7 +110,7 @@ pub async fn start(config: Config) -> Result<Server, StartError> {
     let mut addresses = Addresses { mqtt: Some(mqtt), admin: None };
     let mut password = None;
     if let Some(bound) = admin_port {
-        let (admin, made) = admin::open(&broker, &registry, &bound).map_err(StartError::Admin)?;
+        let (admin, made) = admin::open(&broker, &registry, &history, &bound).map_err(StartError::Admin)?;
         (addresses.admin, password) = (Some(bound.address), made);
         tasks.push(tokio::spawn(admin::serve(admin, bound, stopping)));
     }

@@ -3,12 +3,12 @@
 use std::net::SocketAddr;
 
 use mqtt_codec::Version;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::broker::Broker;
 use crate::client::Client;
 use crate::events::Watcher;
-use crate::http::{Answer, request};
+use crate::http::{Answer, Stream, request};
 
 /// `admin:open sesame`
 const BASIC: &str = "authorization: Basic YWRtaW46b3BlbiBzZXNhbWU=";
@@ -152,4 +152,50 @@ async fn a_module_is_added_set_tested_and_removed() {
     assert_eq!((&stopped["data"]["enabled"], &stopped["data"]["added"]), (&json!(false), &json!(true)));
     assert!(!broker.server().registry().status("presence").unwrap().running);
     assert_eq!(ask(addr, "GET /api/v4/modules/nothing").await.status, 404);
+}
+
+#[tokio::test]
+async fn who_is_online_and_who_was_is_told() {
+    let Some((broker, addr)) = start().await else { return };
+    let mut kept = Vec::new();
+    for id in ["b/2", "a", "c"] {
+        kept.push(Client::connect(broker.addr, Version::V5, id).await);
+    }
+    let ids = |answer: &Value| {
+        let rows = answer["data"].as_array().unwrap().iter();
+        rows.map(|row| row["clientid"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let page = ask(addr, "GET /api/v4/presence/clients?_limit=2").await.json();
+    assert_eq!((ids(&page), &page["meta"]["next"]), (vec!["a".to_owned(), "b/2".to_owned()], &json!("b/2")));
+    let page = ask(addr, "GET /api/v4/presence/clients?_limit=2&_after=b%2F2").await.json();
+    assert_eq!((ids(&page), &page["meta"]["hasnext"]), (vec!["c".to_owned()], &json!(false)));
+    assert_eq!(ids(&ask(addr, "GET /api/v4/presence/clients?prefix=b/").await.json()), ["b/2"]);
+    let at = page["data"][0]["connected_at"].as_u64().unwrap();
+    let later = ask(addr, &format!("GET /api/v4/presence/clients?since={}", at + 1000)).await.json();
+    assert!(ids(&later).is_empty());
+
+    kept.remove(1).leave().await;
+    let mut watcher = Watcher::start(broker.addr).await;
+    let all = ask(addr, "GET /api/v4/presence/events?_limit=4").await.json();
+    assert_eq!(ids(&all), ["b/2", "a", "c", "a"]);
+    assert_eq!((&all["data"][3]["event"], &all["data"][3]["reason"]), (&json!("disconnected"), &json!("normal")));
+    let since = format!("GET /api/v4/presence/events?clientid=a&since={}", all["data"][1]["id"]);
+    assert_eq!(ask(addr, &since).await.json()["data"].as_array().unwrap().len(), 1);
+    let newest = ask(addr, "GET /api/v4/presence/events?order=desc&_limit=1&prefix=a").await.json();
+    assert_eq!(newest["data"][0]["event"], "disconnected");
+    assert_eq!(ask(addr, "GET /api/v4/presence/events?order=up").await.status, 400);
+
+    // The stream begins with what was, and goes on with what happens.
+    let mut stream = Stream::open(addr, "GET /api/v4/presence/stream?since=0&prefix=a", &[BASIC.to_owned()]).await;
+    for event in ["connected", "disconnected"] {
+        assert_eq!(stream.event("presence").await["event"], event);
+    }
+    let back = Client::connect(broker.addr, Version::V5, "a").await;
+    assert_eq!(stream.event("presence").await["event"], "connected");
+    back.leave().await;
+    assert_eq!(stream.event("presence").await["event"], "disconnected");
+    watcher.connected("a").await;
+    // It does not keep the broker from ending.
+    broker.shutdown().await;
+    stream.read_to_end().await;
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
 /// An answer.
@@ -64,4 +64,50 @@ fn joined(mut chunks: &str) -> String {
         chunks = &rest[size + 2..];
     }
     body
+}
+
+/// Server-sent events.
+pub(crate) struct Stream {
+    socket: BufReader<TcpStream>,
+}
+
+impl Stream {
+    /// Asks for them; the answer's head is read.
+    pub(crate) async fn open(addr: SocketAddr, line: &str, headers: &[String]) -> Self {
+        let mut text = format!("{line} HTTP/1.1\r\nhost: {addr}\r\n");
+        for header in headers {
+            text += &format!("{header}\r\n");
+        }
+        let mut socket = TcpStream::connect(addr).await.unwrap();
+        socket.write_all((text + "\r\n").as_bytes()).await.unwrap();
+        let mut stream = Self { socket: BufReader::new(socket) };
+        let status = stream.line().await;
+        assert!(status.starts_with("HTTP/1.1 200 "), "{status}");
+        while !stream.line().await.is_empty() {}
+        stream
+    }
+
+    /// The data of the next event, which is of this kind.
+    pub(crate) async fn event(&mut self, kind: &str) -> Value {
+        let mut found = None;
+        loop {
+            let line = self.line().await;
+            if let Some(event) = line.strip_prefix("event: ") {
+                assert_eq!(event, kind);
+                found = Some(());
+            } else if let (Some(data), Some(())) = (line.strip_prefix("data: "), found) {
+                return serde_json::from_str(data).unwrap();
+            }
+        }
+    }
+
+    pub(crate) async fn read_to_end(mut self) {
+        self.socket.read_to_end(&mut Vec::new()).await.unwrap();
+    }
+
+    async fn line(&mut self) -> String {
+        let mut line = String::new();
+        assert_ne!(self.socket.read_line(&mut line).await.unwrap(), 0, "the end of the stream");
+        line.trim_end().to_owned()
+    }
 }
