@@ -16,9 +16,6 @@ use tokio::sync::watch;
 use crate::broker::Broker;
 use crate::config::Config;
 
-/// In data_dir: for who may read that.
-const FILE: &str = "admin.json";
-
 /// How programs on this machine find the admin port of the broker that uses a data_dir, and come in.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Local {
@@ -29,17 +26,20 @@ pub struct Local {
 }
 
 impl Local {
+    /// In data_dir: for who may read that.
+    pub(crate) const FILE: &str = "admin.json";
+
     /// Reads what the broker that uses the folder has written.
     ///
     /// # Errors
     /// No broker runs on this folder, or this user may not read it.
     pub fn read(data_dir: &Path) -> io::Result<Self> {
-        Ok(serde_json::from_slice(&fs::read(data_dir.join(FILE))?)?)
+        Ok(serde_json::from_slice(&fs::read(data_dir.join(Self::FILE))?)?)
     }
 
     /// For the owner's eyes only.
     fn write(&self, data_dir: &Path) -> io::Result<()> {
-        let (path, new) = (data_dir.join(FILE), data_dir.join(format!("{FILE}.new")));
+        let (path, new) = (data_dir.join(Self::FILE), data_dir.join(format!("{}.new", Self::FILE)));
         let text = serde_json::to_vec(self)?;
         // Its mode holds for a file that is made; one that is there may be readable.
         let _ = fs::remove_file(&new);
@@ -112,6 +112,6 @@ pub(crate) async fn serve(admin: Admin, bound: Bound, mut stop: watch::Receiver<
 pub(crate) fn forget(data_dir: Option<&PathBuf>) {
     if let Some(folder) = data_dir {
         // It may be gone already, and names an address that nobody answers.
-        let _ = fs::remove_file(folder.join(FILE));
+        let _ = fs::remove_file(folder.join(Local::FILE));
     }
 }

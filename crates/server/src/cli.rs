@@ -2,8 +2,10 @@
 
 use std::{ffi::OsString, path::PathBuf};
 
-use clap::{Parser, Subcommand, error::ErrorKind};
+use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
+use clap_complete::Shell;
 
+use crate::commands::{Noun, Reach};
 use crate::config::{Error, Layers};
 
 /// What the command line asks for.
@@ -15,8 +17,10 @@ pub enum Command {
     CheckConfig,
     /// Print the configuration, all layers together.
     PrintConfig,
-    /// Print this text and end well: help or the version.
+    /// Print this text and end well: help, the version, completions.
     Print(String),
+    /// Ask a running broker, or look into the folder of one that does not run.
+    Ask(Noun, Reach),
 }
 
 /// A command line, read.
@@ -36,8 +40,8 @@ pub enum UsageError {
     #[error("{0}; see --help")]
     Grammar(String),
     /// Known, but not in this build.
-    #[error("{0:?} speaks to a running broker's admin port, which this build does not have")]
-    NeedsAdmin(String),
+    #[error("\"users\" is for a database of users, which this build does not have")]
+    Users,
     /// A setting is wrong.
     #[error(transparent)]
     Config(#[from] Error),
@@ -49,7 +53,9 @@ pub enum UsageError {
     version,
     about = "The MQTT broker that knows who is online",
     after_help = "Settings come from, later ones winning: defaults, the file, the environment (ROLLCALL_MQTT__BIND is mqtt.bind),\n\
-                  flags, --set. All keys with what they mean: rollcall print-config",
+                  flags, --set. All keys with what they mean: rollcall print-config\n\n\
+                  Exit codes: 0 done; 1 the broker says no (not found, already started, wrong key); 2 wrong command line or\n\
+                  setting, or the broker can't start; 3 no broker answers",
     infer_long_args = false
 )]
 struct Args {
@@ -76,6 +82,8 @@ struct Args {
     /// Any setting, such as limits.max_packet_size=2MiB; may be given again
     #[arg(long, value_name = "dotted.key=value", global = true)]
     set: Vec<String>,
+    #[command(flatten)]
+    reach: Reach,
 }
 
 #[derive(Debug, Subcommand)]
@@ -84,13 +92,20 @@ enum Verb {
     CheckConfig,
     /// Print all settings as a commented TOML file
     PrintConfig,
-    /// modules, clients, users and presence, later.
-    #[command(external_subcommand)]
-    Other(Vec<String>),
+    #[command(flatten)]
+    Ask(Noun),
+    /// Print what a shell needs to complete commands and flags
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+    /// Later.
+    #[command(hide = true)]
+    Users {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        _words: Vec<OsString>,
+    },
 }
-
-/// Commands that speak to the admin port.
-const NEED_ADMIN: [&str; 4] = ["modules", "clients", "users", "presence"];
 
 impl Cli {
     /// Reads the arguments (the first is the program's name) and the environment.
@@ -105,13 +120,23 @@ impl Cli {
             }
             Err(error) => return Err(UsageError::Grammar(one_line(&error.to_string()))),
         };
-        let command = match &args.verb {
+        let env: Vec<_> = env.into_iter().collect();
+        let no_color = env.iter().any(|(name, value)| name == "NO_COLOR" && !value.is_empty());
+        let layers = args.layers(env)?;
+        let reach = Reach { colours: !no_color, ..args.reach };
+        let command = match args.verb {
+            Some(Verb::Ask(noun)) => return Ok(Self { command: Command::Ask(noun, reach), layers }),
             None => Command::Run,
             Some(Verb::CheckConfig) => Command::CheckConfig,
             Some(Verb::PrintConfig) => Command::PrintConfig,
-            Some(Verb::Other(words)) => return Err(unknown_verb(words)),
+            Some(Verb::Completions { shell }) => Command::Print(completions(shell)),
+            Some(Verb::Users { .. }) => return Err(UsageError::Users),
         };
-        Ok(Self { command, layers: args.layers(env)? })
+        if reach.url.is_some() || reach.key.is_some() || reach.json {
+            let why = "--url, --key and --json are for commands that ask a running broker".to_owned();
+            return Err(UsageError::Grammar(why));
+        }
+        Ok(Self { command, layers })
     }
 }
 
@@ -141,15 +166,10 @@ impl Args {
     }
 }
 
-fn unknown_verb(words: &[String]) -> UsageError {
-    let word = words.first().cloned().unwrap_or_default();
-    if NEED_ADMIN.contains(&word.as_str()) {
-        return UsageError::NeedsAdmin(word);
-    }
-    let known = ["check-config", "print-config"].into_iter().chain(NEED_ADMIN);
-    let likeness = |known: &str| strsim::jaro_winkler(&word, known);
-    let nearest = known.max_by(|a, b| likeness(a).total_cmp(&likeness(b))).unwrap_or_default();
-    UsageError::Grammar(format!("unknown command {word:?}; the nearest is {nearest}"))
+fn completions(shell: Shell) -> String {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Args::command(), "rollcall", &mut script);
+    String::from_utf8_lossy(&script).into_owned()
 }
 
 /// What clap says over several lines, without its usage.
@@ -200,6 +220,27 @@ mod tests {
     }
 
     #[test]
+    fn who_is_asked_stands_anywhere() {
+        for args in [["--url", "u", "--key", "k", "--json", "stats"], ["stats", "--json", "--url", "u", "--key", "k"]] {
+            let Command::Ask(_, reach) = parse(&args, &[]).unwrap().command else { panic!("{args:?}") };
+            let expected = Reach { url: Some("u".into()), key: Some("k".into()), json: true, colours: true };
+            assert_eq!(reach, expected);
+            let Command::Ask(_, reach) = parse(&args, &[("NO_COLOR", "1")]).unwrap().command else {
+                panic!("{args:?}")
+            };
+            assert!(!reach.colours);
+        }
+    }
+
+    #[test]
+    fn emqx_words_for_modules_are_known() {
+        for (word, same) in [("load", "start"), ("unload", "stop"), ("reload", "restart")] {
+            let [word, same] = [word, same].map(|word| parse(&["modules", word, "presence"], &[]).unwrap().command);
+            assert_eq!(word, same);
+        }
+    }
+
+    #[test]
     fn each_flag_sets_its_key() {
         let args = ["--bind", "127.0.0.1:0", "--ws-bind", "off", "--admin=off", "--data-dir", "memory", "--node", "n"];
         let config = parse(&args, &[]).unwrap().layers.resolve().unwrap();
@@ -221,10 +262,16 @@ mod tests {
 
     #[test]
     fn a_wrong_command_line_is_one_line() {
-        let admin = "speaks to a running broker's admin port, which this build does not have";
-        fails(&["modules", "list"], &format!("\"modules\" {admin}"));
-        fails(&["presence", "watch", "--all"], &format!("\"presence\" {admin}"));
-        fails(&["print-confg"], "unknown command \"print-confg\"; the nearest is print-config; see --help");
+        fails(&["users", "add", "x"], "\"users\" is for a database of users, which this build does not have");
+        fails(
+            &["print-confg"],
+            "unrecognized subcommand 'print-confg'; tip: a similar subcommand exists: 'print-config'; see --help",
+        );
+        fails(
+            &["modules"],
+            "'rollcall modules' requires a subcommand but one was not provided; [subcommands: list, start, load, stop, unload, restart, reload, add, remove, help]; see --help",
+        );
+        fails(&["--json"], "--url, --key and --json are for commands that ask a running broker; see --help");
         fails(
             &["--bnid", "x"],
             "unexpected argument '--bnid' found; tip: a similar argument exists: '--bind'; see --help",

@@ -17,6 +17,7 @@
 //! ```
 
 pub mod cli;
+pub mod commands;
 pub mod config;
 pub mod log;
 
@@ -42,6 +43,7 @@ mod packets;
 mod pipe;
 mod records;
 mod recovery;
+mod remote;
 mod serve;
 mod server;
 mod shutdown;

@@ -10,6 +10,7 @@ use mimalloc::MiMalloc;
 use rollcall::{
     Addresses,
     cli::{Cli, Command},
+    commands::{self, Failure},
     config::Config,
     log,
 };
@@ -27,9 +28,11 @@ fn main() -> ExitCode {
         Err(error) => {
             // One line whatever stands in a file name or a value.
             let line = error.to_string().replace(['\n', '\r'], " ");
+            let code = error.downcast_ref::<Failure>().map_or(Some(2), Failure::exit_code);
+            let Some(code) = code else { return ExitCode::SUCCESS };
             // There is nobody left to tell if stderr is gone.
             let _ = writeln!(io::stderr(), "error: {line}");
-            ExitCode::from(2)
+            ExitCode::from(code)
         }
     }
 }
@@ -43,6 +46,11 @@ fn run() -> anyhow::Result<()> {
             print("the configuration is right\n");
         }
         Command::PrintConfig => print(&cli.layers.print()?),
+        Command::Ask(noun, reach) => {
+            let config = cli.layers.resolve()?;
+            let runtime = Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(commands::run(&noun, &reach, &config))?;
+        }
         Command::Run => {
             let config = cli.layers.resolve()?;
             log::init(&config.log);

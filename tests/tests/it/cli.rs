@@ -107,7 +107,7 @@ impl Running {
 
     /// A word of the ready line.
     #[track_caller]
-    fn word(&self, name: &str) -> &str {
+    pub(crate) fn word(&self, name: &str) -> &str {
         let words = self.ready.trim().split(' ');
         words.filter_map(|word| word.split_once('=')).find(|(key, _)| *key == name).expect(name).1
     }
@@ -196,8 +196,7 @@ async fn what_is_not_built_yet_is_a_clear_error() {
         return;
     }
     check_error(&["--bind", "127.0.0.1:0", "--ws-bind", "127.0.0.1:0"], &["ws"]).await;
-    check_error(&["modules", "list"], &["modules"]).await;
-    check_error(&["clients", "list"], &["clients"]).await;
+    check_error(&["users", "list"], &["users"]).await;
 }
 
 #[tokio::test]

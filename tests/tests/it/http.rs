@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -26,6 +28,11 @@ impl Answer {
         let (_, rest) = self.head.split_once("set-cookie: ").expect("a cookie");
         rest.split([';', '\r']).next().unwrap_or_default()
     }
+}
+
+/// The header line of HTTP Basic.
+pub(crate) fn basic(name: &str, secret: &str) -> String {
+    format!("authorization: Basic {}", BASE64_STANDARD.encode(format!("{name}:{secret}")))
 }
 
 /// Sends a request with these header lines and this body, and reads until the server closes.

@@ -14,8 +14,10 @@ mod clock;
 mod events;
 mod http;
 
+mod accounts;
 mod admin;
 mod cli;
+mod commands;
 mod connect;
 mod crash;
 mod crash_presence;

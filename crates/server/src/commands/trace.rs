@@ -1,0 +1,37 @@
+//! `rollcall trace`
+
+use serde_json::Value;
+
+use super::Failure;
+use super::output::{Output, field, time};
+use super::table::{Cell, Paint, Table};
+use crate::remote::{Remote, encoded};
+
+/// Whose packets.
+#[derive(Debug, PartialEq, Eq, clap::Args)]
+pub struct Args {
+    /// The client's id; it need not be online yet
+    #[arg(value_name = "CLIENTID")]
+    client_id: String,
+}
+
+pub(super) async fn run(args: &Args, remote: &Remote, out: &mut Output) -> Result<(), Failure> {
+    let mut events = remote.events(&format!("/trace/{}", encoded(&args.client_id))).await?;
+    let mut table = Table::bare(3);
+    loop {
+        let event = events.next().await?;
+        let data = serde_json::from_str(&event.data).unwrap_or_default();
+        if event.name == "packet" {
+            out.rows(&mut table, &[data], row)?;
+            out.flush()?;
+        }
+    }
+}
+
+fn row(packet: &Value) -> Vec<Cell> {
+    let direction = match packet["direction"].as_str() {
+        Some("in") => Cell::painted("<-", Paint::Green),
+        _ => Cell::painted("->", Paint::Dim),
+    };
+    vec![time(packet, "at").into(), direction, field(packet, "packet").into()]
+}

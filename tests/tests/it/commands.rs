@@ -1,0 +1,286 @@
+//! The command line against a broker that runs, or does not.
+
+use std::path::Path;
+use std::process::{Output, Stdio};
+
+use mqtt_codec::Version;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::process::Command;
+
+use crate::broker::outside;
+use crate::cli::{Running, command};
+use crate::client::Client;
+use crate::http::{basic, request};
+
+/// A broker with a folder, which commands find it by.
+struct Site {
+    folder: TempDir,
+    running: Running,
+}
+
+impl Site {
+    async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let running = Self::run(folder.path()).await;
+        Self { folder, running }
+    }
+
+    async fn run(folder: &Path) -> Running {
+        let folder = folder.to_str().unwrap();
+        let args = ["--bind", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data-dir", folder];
+        Running::start(&mut command(&args)).await
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        in_folder(self.folder.path(), args)
+    }
+
+    async fn ask(&self, args: &[&str]) -> Answer {
+        Answer::of(&mut self.command(args)).await
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}", self.running.word("admin"))
+    }
+
+    /// Whether this password lets the operator in.
+    async fn lets_in(&self, password: &str) -> bool {
+        let addr = self.running.word("admin").parse().unwrap();
+        request(addr, "GET /api/v4/admin/whoami", &[basic("admin", password)], "").await.status == 200
+    }
+}
+
+fn in_folder(folder: &Path, args: &[&str]) -> Command {
+    let mut command = command(args);
+    command.arg("--data-dir").arg(folder);
+    command
+}
+
+/// What a command printed.
+#[derive(Debug)]
+struct Answer {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl Answer {
+    async fn of(command: &mut Command) -> Self {
+        Self::read(command.output().await.unwrap())
+    }
+
+    /// With a line on standard input.
+    async fn given(command: &mut Command, line: &str) -> Self {
+        let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = piped.spawn().unwrap();
+        // It may have ended without reading.
+        let _ = child.stdin.take().unwrap().write_all(line.as_bytes()).await;
+        Self::read(child.wait_with_output().await.unwrap())
+    }
+
+    fn read(output: Output) -> Self {
+        let [out, err] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+        Self { code: output.status.code(), out, err }
+    }
+
+    #[track_caller]
+    fn done(self) -> String {
+        assert_eq!((self.code, self.err.as_str()), (Some(0), ""), "{}", self.out);
+        self.out
+    }
+
+    #[track_caller]
+    fn failed(self, code: i32, needles: &[&str]) {
+        assert_eq!((self.code, self.err.lines().count(), self.out.as_str()), (Some(code), 1, ""), "{self:?}");
+        for needle in needles {
+            assert!(self.err.contains(needle), "no {needle} in {}", self.err);
+        }
+    }
+
+    /// An object from each line.
+    #[track_caller]
+    fn json(self) -> Vec<Value> {
+        self.done().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+#[tokio::test]
+async fn modules_are_listed_started_and_stopped() {
+    if outside() {
+        return;
+    }
+    let site = Site::start().await;
+    let listed = site.ask(&["modules", "list"]).await.done();
+    let lines: Vec<_> = listed.lines().map(|line| line.split_whitespace().take(2).collect::<Vec<_>>()).collect();
+    assert_eq!(lines[0], ["NAME", "STATE"]);
+    assert!(lines.contains(&vec!["presence", "running"]), "{listed}");
+    assert!(!listed.contains('\x1b'), "no colours where there is no terminal");
+    let objects = site.ask(&["modules", "list", "--json"]).await.json();
+    assert!(objects.iter().any(|module| module["name"] == "emqx_mod_presence" && module["active"] == true));
+    assert_eq!(site.ask(&["modules", "stop", "presence"]).await.done(), "presence is stopped\n");
+    site.ask(&["modules", "unload", "emqx_mod_presence"]).await.failed(1, &["not_started"]);
+    assert_eq!(site.ask(&["--json", "modules", "load", "presence"]).await.json(), [json!({"code": 0})]);
+    site.ask(&["modules", "start", "presence"]).await.failed(1, &["already_started"]);
+    site.ask(&["modules", "restart", "presence"]).await.done();
+    site.ask(&["modules", "start", "presnce"]).await.failed(1, &["presnce", "modules list"]);
+    site.ask(&["modules", "remove", "presence"]).await.done();
+    site.ask(&["modules", "remove", "presence"]).await.failed(1, &["presence"]);
+    site.ask(&["modules", "add", "presence"]).await.done();
+}
+
+#[tokio::test]
+async fn a_client_is_shown_and_kicked() {
+    if outside() {
+        return;
+    }
+    let site = Site::start().await;
+    let odd = "a/b \u{202e}?#é";
+    let mut client = Client::connect(site.running.addr(), Version::V5, odd).await;
+    client.ping().await;
+    let shown = site.ask(&["clients", "show", odd, "--json"]).await.json();
+    assert_eq!((shown.len(), &shown[0]["clientid"]), (1, &json!(odd)));
+    let shown = site.ask(&["clients", "show", odd]).await.done();
+    assert!(shown.contains("a/b \\u{202e}?#é") && !shown.contains('\u{202e}'), "{shown}");
+    site.ask(&["clients", "kick", odd]).await.done();
+    site.ask(&["clients", "kick", odd]).await.failed(1, &["there is no client"]);
+    site.ask(&["clients", "show", odd]).await.failed(1, &["there is no client"]);
+}
+
+#[tokio::test]
+async fn a_key_opens_from_anywhere_and_a_wrong_one_does_not() {
+    if outside() {
+        return;
+    }
+    let site = Site::start().await;
+    let url = site.url();
+    let made = site.ask(&["admin", "key", "add", "looks"]).await.done();
+    let viewer = made.trim();
+    let made = site.ask(&["admin", "key", "add", "changes", "--role", "admin", "--json"]).await.json();
+    let admin = format!("changes:{}", made[0]["secret"].as_str().unwrap());
+    site.ask(&["admin", "key", "add", "looks"]).await.failed(1, &["looks"]);
+    site.ask(&["admin", "key", "add", "a b"]).await.failed(1, &["a b"]);
+    site.ask(&["admin", "key", "add", "x", "--role", "god"]).await.failed(2, &["god"]);
+    let listed = site.ask(&["admin", "key", "list"]).await.done();
+    assert!(listed.contains("looks") && listed.contains("viewer") && listed.contains("changes"), "{listed}");
+
+    let from_afar = |key: &str, rest: &[&str]| {
+        let args = [&["--url", &url, "--key", key], rest].concat();
+        command(&args)
+    };
+    Answer::of(&mut from_afar(viewer, &["modules", "list"])).await.done();
+    Answer::of(&mut from_afar(viewer, &["modules", "stop", "presence"])).await.failed(1, &["may look and not change"]);
+    Answer::of(&mut from_afar(&admin, &["modules", "stop", "presence"])).await.done();
+    let file = site.folder.path().join("key");
+    std::fs::write(&file, format!("{admin}\n")).unwrap();
+    Answer::of(&mut from_afar(&format!("@{}", file.display()), &["modules", "list"])).await.done();
+    site.ask(&["admin", "key", "remove", "looks"]).await.done();
+    site.ask(&["admin", "key", "remove", "looks"]).await.failed(1, &["looks"]);
+    Answer::of(&mut from_afar(viewer, &["modules", "list"])).await.failed(1, &["wrong", "--key"]);
+    Answer::of(&mut command(&["--url", &url, "modules", "list"])).await.failed(2, &["--key NAME:SECRET"]);
+    Answer::of(&mut from_afar("nocolon", &["modules", "list"])).await.failed(2, &["NAME:SECRET"]);
+}
+
+#[tokio::test]
+async fn nobody_to_ask_is_code_3_and_says_what_was_tried() {
+    if outside() {
+        return;
+    }
+    Answer::of(&mut command(&["modules", "list"])).await.failed(3, &["memory", "--url"]);
+    let folder = tempfile::tempdir().unwrap();
+    Answer::of(&mut in_folder(folder.path(), &["modules", "list"])).await.failed(3, &["no broker runs", "--data-dir"]);
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let url = format!("http://{free}");
+    let args = ["--url", &url, "--key", "a:b", "modules", "list"];
+    Answer::of(&mut command(&args)).await.failed(3, &[&url, "refused"]);
+    let addr = free.to_string();
+    let mut configured = command(&["--admin", &addr, "modules", "list"]);
+    Answer::of(configured.env("ROLLCALL_ADMIN__PASSWORD", "open sesame")).await.failed(3, &[&addr, "admin.bind"]);
+    let args = ["--url", "https://127.0.0.1:1", "--key", "a:b", "modules", "list"];
+    Answer::of(&mut command(&args)).await.failed(2, &["https is not built in"]);
+    let site = Site::start().await;
+    let folder = site.folder.path().to_owned();
+    site.running.kill().await;
+    Answer::of(&mut in_folder(&folder, &["modules", "list"])).await.failed(3, &["admin.json", "is it running?"]);
+}
+
+#[tokio::test]
+async fn the_password_is_changed_while_the_broker_runs() {
+    if outside() {
+        return;
+    }
+    let site = Site::start().await;
+    let passwd = || site.command(&["admin", "passwd"]);
+    Answer::given(&mut passwd(), "from stdin\n").await.done();
+    assert!(site.lets_in("from stdin").await);
+    Answer::given(&mut passwd(), "short\n").await.failed(2, &["8 to 1024"]);
+    Answer::given(&mut passwd(), "").await.failed(2, &["8 to 1024"]);
+    let made = site.ask(&["admin", "passwd", "--generate"]).await.done();
+    assert!(site.lets_in(made.trim()).await && !site.lets_in("from stdin").await);
+    let mut with_password = command(&["--url", &site.url(), "modules", "list"]);
+    Answer::of(with_password.env("ROLLCALL_ADMIN__PASSWORD", made.trim())).await.done();
+}
+
+#[tokio::test]
+async fn the_password_is_changed_while_no_broker_runs() {
+    if outside() {
+        return;
+    }
+    let site = Site::start().await;
+    site.ask(&["admin", "key", "add", "stays"]).await.done();
+    let folder = site.folder;
+    site.running.stop().await;
+    let passwd = |args: &[&str]| in_folder(folder.path(), &[&["admin", "passwd"], args].concat());
+    Answer::given(&mut passwd(&[]), "while away\n").await.done();
+    let site = Site { running: Site::run(folder.path()).await, folder };
+    assert!(site.lets_in("while away").await);
+    assert!(site.ask(&["admin", "key", "list"]).await.done().contains("stays"));
+    // Its address stays behind when it is killed.
+    let folder = site.folder;
+    site.running.kill().await;
+    let passwd = |args: &[&str]| in_folder(folder.path(), &[&["admin", "passwd"], args].concat());
+    let made = Answer::of(&mut passwd(&["--generate"])).await.done();
+    let site = Site { running: Site::run(folder.path()).await, folder };
+    assert!(site.lets_in(made.trim()).await);
+    let nowhere = site.folder.path().join("nowhere");
+    Answer::given(&mut in_folder(&nowhere, &["admin", "passwd"]), "long enough\n").await.failed(2, &["nowhere"]);
+    assert!(!nowhere.exists());
+}
+
+#[tokio::test]
+async fn a_folder_in_use_is_not_written_to() {
+    if outside() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let args = ["--bind", "127.0.0.1:0", "--data-dir", folder.path().to_str().unwrap()];
+    let _running = Running::start(&mut command(&args)).await;
+    let given = Answer::given(&mut in_folder(folder.path(), &["admin", "passwd"]), "long enough\n").await;
+    given.failed(3, &["does not answer on its admin port"]);
+}
+
+#[tokio::test]
+async fn shells_are_told_what_can_be_completed() {
+    if outside() {
+        return;
+    }
+    for shell in ["bash", "zsh", "fish"] {
+        let script = Answer::of(&mut command(&["completions", shell])).await.done();
+        assert!(script.contains("kick") && script.contains("data-dir"), "{shell}");
+    }
+    Answer::of(&mut command(&["completions", "cmd"])).await.failed(2, &["cmd", "bash"]);
+}
+
+#[tokio::test]
+async fn who_stops_reading_is_no_error() {
+    if outside() {
+        return;
+    }
+    let site = Site::start().await;
+    let mut child = site.command(&["modules", "list"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let mut complaint = String::new();
+    BufReader::new(child.stderr.take().unwrap()).read_line(&mut complaint).await.unwrap();
+    assert_eq!((complaint.as_str(), child.wait().await.unwrap().code()), ("", Some(0)));
+}
