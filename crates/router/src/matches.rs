@@ -2,7 +2,7 @@
 
 use std::hash::Hash;
 
-use mqtt_codec::Qos;
+use mqtt_codec::{Qos, Topic};
 
 use crate::leaf::{Entry, Groups, Leaf, Snapshot};
 use crate::merge::Merge;
@@ -23,8 +23,13 @@ pub struct Matches<K> {
 pub(crate) struct Found<K> {
     lists: Vec<Snapshot<K>>,
     groups: Vec<FoundGroup<K>>,
-    /// Set only if one of the lists has someone who does not want what it published itself.
+    /// One of the lists has someone who does not want what it published itself.
+    has_no_local: bool,
+    /// Set only then.
     publisher: Option<K>,
+    /// What was looked up, and how many changes the router had seen before; 0: nothing that could be used again.
+    topic: Vec<u8>,
+    changes: u64,
     /// The list that is walked as it is; all others are in `merge`.
     direct: usize,
     merge: Merge,
@@ -58,8 +63,16 @@ pub struct Group<'a, K> {
 
 impl<K> Default for Matches<K> {
     fn default() -> Self {
-        let found =
-            Found { lists: Vec::new(), groups: Vec::new(), publisher: None, direct: 0, merge: Merge::default() };
+        let found = Found {
+            lists: Vec::new(),
+            groups: Vec::new(),
+            has_no_local: false,
+            publisher: None,
+            topic: Vec::new(),
+            changes: 0,
+            direct: 0,
+            merge: Merge::default(),
+        };
         Self { scratch: Scratch::default(), found }
     }
 }
@@ -127,15 +140,34 @@ impl<K: Clone + Eq + Hash> Found<K> {
     pub(crate) fn clear(&mut self) {
         self.lists.clear();
         self.groups.clear();
+        self.has_no_local = false;
         self.publisher = None;
+        self.changes = 0;
         self.direct = 0;
         self.merge.clear();
+    }
+
+    /// True if looking this up would give what is here.
+    pub(crate) fn holds(&self, topic: &Topic, publisher: Option<&K>, changes: u64) -> bool {
+        self.changes == changes
+            && self.topic == topic.as_str().as_bytes()
+            && (!self.has_no_local || self.publisher.as_ref() == publisher)
+    }
+
+    /// What is here came of this topic. Members of a group take turns, so theirs can't be used again.
+    pub(crate) fn remember(&mut self, topic: &Topic, changes: u64) {
+        if self.groups.is_empty() {
+            self.topic.clear();
+            self.topic.extend_from_slice(topic.as_str().as_bytes());
+            self.changes = changes;
+        }
     }
 
     /// Takes what a matching pattern leads to.
     pub(crate) fn add(&mut self, leaf: &Leaf<K>, publisher: Option<&K>) {
         if let Some(list) = leaf.plain().snapshot() {
-            if self.publisher.is_none() && list.has_no_local() {
+            if !self.has_no_local && list.has_no_local() {
+                self.has_no_local = true;
                 self.publisher = publisher.cloned();
             }
             self.lists.push(list);

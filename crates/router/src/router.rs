@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::hash::Hash;
 use std::hint::black_box;
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use dashmap::{DashMap, Entry as MapEntry};
 use foldhash::fast::RandomState;
@@ -18,6 +18,9 @@ use crate::text::Text;
 
 /// More than there are workers on any machine, so that two seldom want the same lock.
 const SHARDS: usize = 64;
+
+/// Where the next router starts to count its changes. None starts at 0.
+static RANGES: AtomicU64 = AtomicU64::new(1 << 40);
 
 /// What a subscriber asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,6 +65,9 @@ pub struct Router<K> {
     leaves: DashMap<Text, Leaf<K>, RandomState>,
     /// Of all patterns in `leaves`; changed under the pattern's shard lock.
     shapes: Shapes,
+    /// Grows with each change of a subscription, so that [`Matches`] can tell whether what they hold is still right.
+    /// Each router counts in a range of its own.
+    changes: AtomicU64,
     filters: AtomicUsize,
     subscriptions: AtomicUsize,
     shared: AtomicUsize,
@@ -73,6 +79,7 @@ impl<K: Clone + Eq + Hash> Router<K> {
         Self {
             leaves: DashMap::with_hasher_and_shard_amount(RandomState::default(), SHARDS),
             shapes: Shapes::new(limits.shape_levels),
+            changes: AtomicU64::new(RANGES.fetch_add(1 << 40, Ordering::Relaxed)),
             filters: AtomicUsize::new(0),
             subscriptions: AtomicUsize::new(0),
             shared: AtomicUsize::new(0),
@@ -116,17 +123,23 @@ impl<K: Clone + Eq + Hash> Router<K> {
     }
 
     /// Puts into `found` (emptied first) everyone whose filter matches; `publisher` does not get what its no-local
-    /// subscriptions would bring.
+    /// subscriptions would bring. Asked for the same topic again, `found` is left as it is unless a subscription has
+    /// changed since.
     ///
     /// No lock is held once this returns.
     pub fn matches(&self, topic: &Topic, publisher: Option<&K>, found: &mut Matches<K>) {
         let Matches { scratch, found } = found;
+        let changes = self.changes.load(Ordering::Acquire);
+        if found.holds(topic, publisher, changes) {
+            return;
+        }
         found.clear();
         self.look_up(topic, scratch, |leaf| {
             found.add(leaf, publisher);
             true
         });
         found.finish();
+        found.remember(topic, changes);
     }
 
     /// True if any filter matches. Costs less than finding out whose it is.
@@ -266,6 +279,7 @@ impl<K: Clone + Eq + Hash> Router<K> {
         let subscribers = leaf.make_subscribers(group);
         let new_filter = subscribers.is_empty();
         let replaced = subscribers.insert(entry);
+        self.changes.fetch_add(1, Ordering::Release);
         if new_filter {
             self.filters.fetch_add(1, Ordering::Relaxed);
         }
@@ -281,6 +295,7 @@ impl<K: Clone + Eq + Hash> Router<K> {
         if !subscribers.remove(key) {
             return false;
         }
+        self.changes.fetch_add(1, Ordering::Release);
         if subscribers.is_empty() {
             self.filters.fetch_sub(1, Ordering::Relaxed);
             if let Some(name) = group {

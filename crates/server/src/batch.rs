@@ -93,6 +93,7 @@ impl Drop for Batch<'_> {
     fn drop(&mut self) {
         let outermost = SCRATCH.with(|scratch| scratch.depth.get() == 1);
         if outermost {
+            forget_matches();
             self.commit();
             flush_touched(self.broker);
             SCRATCH.with(|scratch| {
@@ -146,14 +147,22 @@ pub(crate) fn return_buffer(outbox: Outbox) {
     });
 }
 
-/// Lends the thread's look-up buffer. A nested call gets a fresh one.
+/// Lends the thread's look-up buffer, with what was looked up last in this batch. A nested call gets a fresh one.
 pub(crate) fn with_matches<R>(use_it: impl FnOnce(&mut Matches<ClientRef>) -> R) -> R {
     let mut matches = SCRATCH.with(|scratch| scratch.matches.take()).unwrap_or_default();
     let result = use_it(&mut matches);
-    // What stays in it would keep subscriber lists from being changed in place.
-    matches.clear();
     SCRATCH.with(|scratch| scratch.matches.set(Some(matches)));
     result
+}
+
+/// Empties the look-up buffer: what stays in it would keep subscriber lists from being changed in place.
+pub(crate) fn forget_matches() {
+    SCRATCH.with(|scratch| {
+        if let Some(mut matches) = scratch.matches.take() {
+            matches.clear();
+            scratch.matches.set(Some(matches));
+        }
+    });
 }
 
 fn flush_touched(broker: &Broker) {

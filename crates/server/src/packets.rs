@@ -8,7 +8,7 @@ use mqtt_session::{DeliveryOptions, Event, Fanout, Publication, Receipt, Timesta
 use mqtt_storage::Stage;
 
 use crate::access;
-use crate::batch::count;
+use crate::batch::{self, count};
 use crate::connection::Ending;
 use crate::metrics::Metric;
 use crate::serve::Seat;
@@ -155,6 +155,7 @@ fn acknowledge(seat: &Seat, receipt: Receipt, reason: ReasonCode) -> Result<(), 
 
 fn subscribe(seat: &Seat, subscribe: Subscribe, now: Timestamp) -> Result<(), Ending> {
     let _group = seat.broker().group();
+    batch::forget_matches();
     let id = subscribe.properties.subscription_id();
     let mut reasons = Vec::with_capacity(subscribe.filters.len());
     let mut granted = Vec::new();
@@ -255,6 +256,7 @@ fn send_retained(seat: &Seat, wish: &SubscribeFilter, existed: bool, id: Option<
 fn unsubscribe(seat: &Seat, unsubscribe: &Unsubscribe) -> Result<(), Ending> {
     let (Seat { client, connection }, broker) = (seat, seat.broker());
     let _group = broker.group();
+    batch::forget_matches();
     let mut reasons = Vec::with_capacity(unsubscribe.filters.len());
     for filter in &unsubscribe.filters {
         let mut state = client.state.lock();

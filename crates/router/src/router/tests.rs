@@ -114,6 +114,33 @@ fn no_local_hides_only_what_it_would_bring() {
     check("a", Some(&"bob"), &[("ann", &[1]), ("cid", &[2])]);
     check("b", Some(&"ann"), &[("ann", &[3]), ("bob", &[1]), ("cid", &[2])]);
     check("b", None, &[("ann", &[1, 3]), ("bob", &[1]), ("cid", &[2])]);
+    check("b", Some(&"bob"), &[("ann", &[1, 3]), ("cid", &[2])]);
+}
+
+#[test]
+fn asked_again_it_knows_what_has_changed() {
+    let router = router(&[("a", "ann", id(1))]);
+    let other = Router::new(Limits::default());
+    let mut found = Matches::default();
+    let mut check = |router: &Router<&'static str>, name: &str, expected: &[(&str, &[u32])]| {
+        for _ in 0..2 {
+            router.matches(&topic(name), None, &mut found);
+            let copies = copies(&found);
+            let copies: Vec<(&str, &[u32])> = copies.iter().map(|(key, copy)| (*key, &*copy.ids)).collect();
+            assert_eq!(copies, expected, "{name}");
+        }
+    };
+    check(&router, "a", &[("ann", &[1])]);
+    check(&other, "a", &[]);
+    check(&router, "a", &[("ann", &[1])]);
+    check(&router, "b", &[]);
+    router.subscribe(&filter("+"), "bob", id(2)).unwrap();
+    check(&router, "b", &[("bob", &[2])]);
+    check(&router, "a", &[("ann", &[1]), ("bob", &[2])]);
+    router.subscribe(&filter("a"), "ann", id(3)).unwrap();
+    check(&router, "a", &[("ann", &[3]), ("bob", &[2])]);
+    router.unsubscribe(&filter("a"), &"ann");
+    check(&router, "a", &[("bob", &[2])]);
 }
 
 #[test]
