@@ -104,8 +104,7 @@ fn publish(seat: &Seat, mut publication: Publication, receipt: Receipt, now: Tim
     let is_matched = broker.publish(&publication, Some(client), now, || {
         // Its own message comes after the answer. What that promises is being staged, so it may not leave yet.
         if let Some(receipt) = receipt.take() {
-            client.state.lock().held = true;
-            answered = acknowledge(seat, receipt, ReasonCode::Success);
+            answered = hold(seat).and_then(|()| acknowledge(seat, receipt, ReasonCode::Success));
         }
     });
     match receipt {
@@ -114,14 +113,30 @@ fn publish(seat: &Seat, mut publication: Publication, receipt: Receipt, now: Tim
             acknowledge(seat, receipt, ReasonCode::NoMatchingSubscribers)
         }
         Some(receipt) => acknowledge(seat, receipt, ReasonCode::Success),
-        None => {
-            let mut state = client.state.lock();
-            state.held = false;
-            state.wait_for_store(true);
-            state.touch(client);
-            answered
-        }
+        None => answered.and_then(|()| release(seat)),
     }
+}
+
+/// From now on nothing of the outbox leaves.
+fn hold(seat: &Seat) -> Result<(), Ending> {
+    let mut state = seat.client.state.lock();
+    if !state.is_current(&seat.connection) {
+        return Err(superseded(seat));
+    }
+    state.held = true;
+    Ok(())
+}
+
+/// What was held may leave with all that has been staged since. What another connection holds is its own.
+fn release(seat: &Seat) -> Result<(), Ending> {
+    let mut state = seat.client.state.lock();
+    if !state.is_current(&seat.connection) {
+        return Err(superseded(seat));
+    }
+    state.held = false;
+    state.wait_for_store(true);
+    state.touch(&seat.client);
+    Ok(())
 }
 
 /// Before MQTT 5 there is no way to refuse a message but to close.
