@@ -284,3 +284,61 @@ async fn who_stops_reading_is_no_error() {
     BufReader::new(child.stderr.take().unwrap()).read_line(&mut complaint).await.unwrap();
     assert_eq!((complaint.as_str(), child.wait().await.unwrap().code()), ("", Some(0)));
 }
+
+#[tokio::test]
+async fn who_comes_and_goes_is_seen_live_and_later() {
+    if outside() {
+        return;
+    }
+    let site = Site::start().await;
+    let mut watch = site
+        .command(&["presence", "watch", "--prefix", "t-", "--json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    // It is known to listen when it has told of one; nobody says when it begins to.
+    let first = async {
+        loop {
+            Client::connect(site.running.addr(), Version::V5, "t-first").await.leave().await;
+        }
+    };
+    tokio::select! {
+        line = lines.next_line() => assert!(line.unwrap().unwrap().contains("t-first")),
+        () = first => {}
+    }
+    Client::connect(site.running.addr(), Version::V5, "other").await.leave().await;
+    Client::connect(site.running.addr(), Version::V3_1_1, "t-second").await.leave().await;
+    let mut seen = Vec::new();
+    while seen.len() < 2 {
+        let event: Value = serde_json::from_str(&lines.next_line().await.unwrap().unwrap()).unwrap();
+        assert_ne!(event["clientid"], "other");
+        if event["clientid"] == "t-second" {
+            seen.push(event["event"].clone());
+        }
+    }
+    assert_eq!(seen, ["connected", "disconnected"]);
+    let told: fn(&[&'static str]) -> Vec<&'static str> =
+        |args| [&["presence", "events", "--client", "t-second", "--json"], args].concat();
+    for args in [&[] as &[&str], &["--since", "10m"], &["--since", "0"]] {
+        let events = site.ask(&told(args)).await.json();
+        assert_eq!(events.iter().map(|event| &event["event"]).collect::<Vec<_>>(), seen.iter().collect::<Vec<_>>());
+    }
+    assert_eq!(site.ask(&told(&["--limit", "1"])).await.json()[0]["event"], "disconnected", "the last one");
+    let first = &site.ask(&told(&["--since", "0", "--limit", "1"])).await.json()[0];
+    assert_eq!(first["event"], "connected");
+    let after = first["id"].to_string();
+    let args = ["presence", "events", "--client", "t-second", "--since", &after, "--json"];
+    assert_eq!(site.ask(&args).await.json().len(), 1);
+    let table = site.ask(&["presence", "events", "--client", "t-second"]).await.done();
+    assert!(table.starts_with("TIME") && table.lines().count() == 3 && table.contains("normal"), "{table}");
+
+    let _here = Client::connect(site.running.addr(), Version::V5, "t-here").await;
+    let online = site.ask(&["presence", "snapshot", "--prefix", "t-", "--json"]).await.json();
+    assert_eq!(online.iter().filter(|client| client["clientid"] == "t-here").count(), 1);
+    assert_eq!(site.ask(&["presence", "snapshot", "--prefix", "no"]).await.done().lines().count(), 1, "the heads");
+    site.running.stop().await;
+    let status = watch.wait().await.unwrap();
+    assert_eq!(status.code(), Some(3), "the broker has ended the stream");
+}
