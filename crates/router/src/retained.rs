@@ -91,6 +91,23 @@ impl<V: Clone> Retained<V> {
         }
     }
 
+    /// Appends to `out` the messages of up to `limit` topics that come after `after`, ordered level by level; returns the
+    /// topic to go on after, or `None` if there are no more. For listings: it does not keep publishers waiting.
+    pub fn following(&self, after: Option<&str>, limit: usize, out: &mut Vec<V>) -> Option<String> {
+        let after = after.map(key);
+        let mut found = Vec::with_capacity(limit.min(LOOKED_AT_ONCE));
+        let start = after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        let index = self.index.read();
+        let mut keys = index.range::<str, _>((start, Bound::Unbounded));
+        found.extend(keys.by_ref().take(limit.min(LOOKED_AT_ONCE)).cloned());
+        let has_more = keys.next().is_some();
+        drop(index);
+        let last = found.last().filter(|_| has_more).map(|key| key.replace('\0', "/"));
+        // Not under the index's lock: see there.
+        out.extend(found.iter().filter_map(|key| self.values.get(key).map(|value| value.clone())));
+        last
+    }
+
     /// Drops all for which `keep` says no; returns how many.
     ///
     /// Walks them all, shard by shard, so `keep` must not use these messages.

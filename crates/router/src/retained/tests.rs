@@ -23,6 +23,21 @@ fn matching<V: Clone>(retained: &Retained<V>, filter: &str) -> Vec<V> {
 }
 
 #[test]
+fn a_listing_goes_through_all_topics_in_order() {
+    let topics: Vec<_> = (0..1000).map(|n| format!("{}/{}", n % 7, n)).collect();
+    let retained = retained(&topics.iter().map(String::as_str).collect::<Vec<_>>());
+    let (mut out, mut after) = (Vec::new(), None);
+    loop {
+        after = retained.following(after.as_deref(), 400, &mut out);
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(out, matching(&retained, "#"));
+    assert_eq!((retained.following(Some("9"), 9, &mut out), out.len()), (None, 1000));
+}
+
+#[test]
 fn filters_find_their_topics() {
     let retained = retained(&["a", "a/b", "a/b/c", "a/", "/", "/b", "b", "$SYS/b", "$SYS", "a-b", "a!", "ab/b"]);
     let check = |filter, expected: &[&str]| assert_eq!(matching(&retained, filter), expected, "{filter}");
