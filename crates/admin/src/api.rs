@@ -14,7 +14,10 @@ mod accounts;
 mod catalogue;
 mod clients;
 mod modules;
+mod overview;
 mod presence;
+mod retained;
+mod settings;
 
 #[derive(OpenApi)]
 #[openapi(info(
@@ -43,6 +46,10 @@ pub(crate) fn router() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(presence::events))
         .routes(routes!(presence::stream))
         .routes(routes!(clients::one, clients::kick))
+        .routes(routes!(overview::stream))
+        .routes(routes!(retained::list))
+        .routes(routes!(retained::one, retained::forget))
+        .routes(routes!(settings::list))
         .routes(routes!(accounts::keys, accounts::add_key))
         .routes(routes!(accounts::remove_key))
         .routes(routes!(accounts::set_password))
@@ -55,7 +62,7 @@ pub(crate) fn open_router() -> OpenApiRouter<Arc<Shared>> {
 }
 
 /// Runs what may take as long as looking at every client.
-async fn with_broker<T: Send + 'static>(
+pub(crate) async fn with_broker<T: Send + 'static>(
     shared: &Arc<Shared>,
     ask: impl FnOnce(&dyn Operate) -> T + Send + 'static,
 ) -> Result<T, Refusal> {

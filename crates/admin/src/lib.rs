@@ -20,11 +20,14 @@ mod logins;
 mod operate;
 mod pages;
 mod reply;
+mod samples;
 mod secret;
 mod streams;
 
 pub use accounts::{Accounts, AddKeyError, Entry, KeyInfo, Role};
-pub use operate::{ClientQuery, ClientState, ConnectionState, NodeState, Operate, Page, Told};
+pub use operate::{
+    ClientQuery, ClientState, ConnectionState, NodeState, Operate, Page, RetainedQuery, RetainedState, Setting, Told,
+};
 pub use secret::random_secret;
 
 /// The admin port, not yet served.
@@ -40,6 +43,7 @@ pub(crate) struct Shared {
     pub(crate) logins: logins::Logins,
     pub(crate) attempts: attempts::Attempts,
     pub(crate) history: Arc<History>,
+    pub(crate) samples: samples::Samples,
     pub(crate) streams: streams::Streams,
 }
 
@@ -61,6 +65,7 @@ impl Admin {
             logins: logins::Logins::default(),
             attempts: attempts::Attempts::default(),
             history,
+            samples: samples::Samples::default(),
             streams: streams::Streams::default(),
         };
         Self { shared: Arc::new(shared) }
@@ -77,7 +82,11 @@ impl Admin {
             stop.await;
             shared.streams.end_all();
         };
-        axum::serve(listener, service).with_graceful_shutdown(stop).await
+        let served = axum::serve(listener, service).with_graceful_shutdown(stop);
+        tokio::select! {
+            served = served.into_future() => served,
+            () = samples::take(&self.shared) => unreachable!("it never ends"),
+        }
     }
 
     fn router(&self) -> Router {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mqtt_codec::Version;
+use mqtt_codec::{Message, Topic, Version};
 
 /// What an operator can see of a broker, and do to it.
 ///
@@ -33,6 +33,18 @@ pub trait Operate: Send + Sync + 'static {
     /// Connects a client of the broker's own and lets it go; returns the presence events that brought, and what went
     /// wrong. Takes some seconds at the most.
     async fn test_presence(self: Arc<Self>) -> (Vec<Told>, Option<String>);
+
+    /// Retained messages in order of their topics, level by level.
+    fn retained(&self, query: &RetainedQuery<'_>) -> Page<RetainedState>;
+
+    /// The retained message of a topic.
+    fn retained_message(&self, topic: &Topic) -> Option<RetainedState>;
+
+    /// Forgets the retained message of a topic; false if there is none. The store knows it when this returns.
+    fn forget_retained(&self, topic: &Topic) -> bool;
+
+    /// What the broker was told and where, key by key.
+    fn settings(&self) -> Vec<Setting>;
 
     /// A small record that [`Self::keep`] has kept, maybe in an earlier process.
     fn kept(&self, name: &str) -> Option<Vec<u8>>;
@@ -149,4 +161,36 @@ pub struct Told {
     pub payload: Vec<u8>,
     /// How long it took to come.
     pub after: Duration,
+}
+
+/// Which retained messages.
+pub struct RetainedQuery<'a> {
+    /// Those whose topics come after this one.
+    pub after: Option<&'a str>,
+    /// At most so many.
+    pub limit: usize,
+    /// Which of them.
+    pub wanted: &'a dyn Fn(&Topic) -> bool,
+}
+
+/// A retained message.
+#[derive(Clone, Debug)]
+pub struct RetainedState {
+    /// The message; its payload is shared.
+    pub message: Message,
+    /// When it is forgotten, in milliseconds since the Unix epoch.
+    pub expires_at: Option<u64>,
+}
+
+/// A key of the configuration.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    /// Dotted.
+    pub key: String,
+    /// What it means.
+    pub about: String,
+    /// As TOML; `None`: not set, or not to be shown.
+    pub value: Option<String>,
+    /// Where it was said; `None`: nowhere, it is the default.
+    pub place: Option<String>,
 }

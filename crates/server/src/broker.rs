@@ -152,9 +152,7 @@ impl Broker {
         let _in_order = self.durable.as_ref().map(|durable| durable.lock_retained(topic));
         // [MQTT-3.3.1-6]: an empty payload removes what is retained, and is not kept itself.
         if publication.message.payload.is_empty() {
-            if self.retained.remove(topic).is_some() {
-                self.stage(|stage| stage.forget_retained(topic));
-            }
+            self.forget(topic);
             return;
         }
         count(Metric::Retained, 1);
@@ -169,6 +167,21 @@ impl Broker {
             return;
         }
         self.stage(|stage| stage.retain(&kept));
+    }
+
+    /// Forgets what is retained on a topic; false if nothing is.
+    pub(crate) fn forget_retained(&self, topic: &Topic) -> bool {
+        let _batch = Batch::begin(self);
+        let _in_order = self.durable.as_ref().map(|durable| durable.lock_retained(topic));
+        self.forget(topic)
+    }
+
+    fn forget(&self, topic: &Topic) -> bool {
+        let is_there = self.retained.remove(topic).is_some();
+        if is_there {
+            self.stage(|stage| stage.forget_retained(topic));
+        }
+        is_there
     }
 
     /// Takes back what an earlier process retained.

@@ -3,7 +3,7 @@
 //! [`Layers`] collects what was said and where; [`Layers::resolve`] turns it into the checked [`Config`], or into one line that
 //! names the key, its place and what is wanted. Nobody else reads the environment.
 
-use std::{collections::BTreeMap, fmt, net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +46,26 @@ pub struct Config {
     pub modules: BTreeMap<String, ModuleConfig>,
     /// Threads.
     pub runtime: Runtime,
+    /// Where all of this was said, for people to look at.
+    pub sources: Sources,
+}
+
+/// The keys of the file form, with where each was said. Two configurations that say the same are equal wherever that was.
+#[derive(Clone, Debug, Default)]
+pub struct Sources(Arc<[mqtt_admin::Setting]>);
+
+impl std::ops::Deref for Sources {
+    type Target = [mqtt_admin::Setting];
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl PartialEq for Sources {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 /// Who this broker is.

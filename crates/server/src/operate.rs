@@ -4,10 +4,15 @@ use std::cmp::Ordering;
 use std::io;
 use std::sync::Arc;
 
-use mqtt_admin::{ClientQuery, ClientState, ConnectionState, NodeState, Operate, Page, Told};
+use mqtt_admin::{
+    ClientQuery, ClientState, ConnectionState, NodeState, Operate, Page, RetainedQuery, RetainedState, Setting, Told,
+};
+use mqtt_codec::Topic;
+use mqtt_session::{Publication, Timestamp};
 
 use crate::broker::Broker;
 use crate::client::ClientRef;
+use crate::clock::wall_ms;
 use crate::loopback;
 use crate::memory;
 use crate::sys;
@@ -80,6 +85,40 @@ impl Operate for Broker {
         loopback::test_presence(&self).await
     }
 
+    fn retained(&self, query: &RetainedQuery<'_>) -> Page<RetainedState> {
+        let now = self.clock.now();
+        let (mut rows, mut looked_at) = (Vec::new(), Vec::new());
+        let mut after = query.after.map(str::to_owned);
+        loop {
+            after = self.retained.following(after.as_deref(), usize::MAX, &mut looked_at);
+            for publication in looked_at.drain(..) {
+                if publication.is_expired(now) || !(query.wanted)(&publication.message.topic) {
+                    continue;
+                }
+                if rows.len() == query.limit {
+                    return Page { rows, has_more: true };
+                }
+                rows.push(self.retained_state(&publication));
+            }
+            if after.is_none() {
+                return Page { rows, has_more: false };
+            }
+        }
+    }
+
+    fn retained_message(&self, topic: &Topic) -> Option<RetainedState> {
+        let found = self.retained.get(topic).filter(|publication| !publication.is_expired(self.clock.now()))?;
+        Some(self.retained_state(&found))
+    }
+
+    fn forget_retained(&self, topic: &Topic) -> bool {
+        self.forget_retained(topic)
+    }
+
+    fn settings(&self) -> Vec<Setting> {
+        self.config.sources.to_vec()
+    }
+
     fn kept(&self, name: &str) -> Option<Vec<u8>> {
         self.settings.get(name)
     }
@@ -94,6 +133,13 @@ fn by_id(one: &ClientRef, other: &ClientRef) -> Ordering {
 }
 
 impl Broker {
+    fn retained_state(&self, publication: &Publication) -> RetainedState {
+        // Kept by the broker's own clock, shown by the system's.
+        let left = |at: Timestamp| at.0.saturating_sub(self.clock.now().0);
+        let expires_at = publication.expires_at.map(|at| wall_ms() + left(at));
+        RetainedState { message: publication.message.clone(), expires_at }
+    }
+
     /// `None`: it is gone.
     fn state_of(&self, client: &ClientRef) -> Option<ClientState> {
         let (went_at, is_dead) = {

@@ -6,7 +6,8 @@ use mqtt_modules::presence;
 use tracing_subscriber::EnvFilter;
 
 use super::{
-    Admin, Auth, Config, Durability, Limits, Log, ModuleConfig, Mqtt, Node, Runtime, SessionLimits, Storage, Sys,
+    Admin, Auth, Config, Durability, Limits, Log, ModuleConfig, Mqtt, Node, Runtime, SessionLimits, Sources, Storage,
+    Sys,
     file::{self, File},
     value::MaybeBind,
 };
@@ -49,6 +50,7 @@ impl File {
             log: self.log.check()?,
             modules: BTreeMap::from([("presence".to_owned(), self.modules.presence.check()?)]),
             runtime: Runtime { workers: NonZeroUsize::new(self.runtime.workers.get()) },
+            sources: Sources::default(),
         })
     }
 

@@ -72,7 +72,7 @@ pub(super) struct File {
 }
 
 /// Every key there is, section by section.
-pub(super) const SECTIONS: [Section; 13] = [
+pub(super) static SECTIONS: [Section; 13] = [
     Section { name: "", about: &[], keys: &[Key { name: "data_dir", about: DATA_DIR }] },
     Node::SECTION,
     Mqtt::SECTION,

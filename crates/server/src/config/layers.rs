@@ -82,7 +82,9 @@ impl Layers {
 
     /// All of it, checked.
     pub fn resolve(&self) -> Result<Config, Error> {
-        Ok(self.read()?.config)
+        let Resolved { file, mut config } = self.read()?;
+        config.sources = print::sources(&file, |key| self.said.get(key).map(|said| &said.place));
+        Ok(config)
     }
 
     /// All of it as TOML that says the same when it is read again.

@@ -2,35 +2,31 @@
 
 use std::fmt::Write;
 
+use mqtt_admin::Setting;
+
 use super::{
+    Sources,
     error::Place,
-    file::{File, SECTIONS},
+    file::{File, Key, SECTIONS, Section},
 };
 
 /// Every key with what it means, and with where it was said if it was.
 pub(super) fn print<'a>(file: &File, place: impl Fn(&str) -> Option<&'a Place>) -> String {
-    let all = toml::Value::try_from(file).expect("every value of the file form is TOML");
     let mut out = String::new();
-    for section in &SECTIONS {
+    for (section, rows) in rows(file, place) {
         if !out.is_empty() {
             out.push('\n');
         }
         comment(&mut out, section.about);
-        let mut values = Some(&all);
         if !section.name.is_empty() {
             line(&mut out, format_args!("[{}]", section.name));
-            values = section.name.split('.').try_fold(&all, |table, name| table.get(name));
         }
-        for key in section.keys {
+        for Row { key, value, place } in rows {
             comment(&mut out, key.about);
-            let dotted = [section.name, key.name].join(".");
-            // A file name may hold what would end the comment.
-            let place =
-                place(dotted.trim_start_matches('.')).map(|place| place.to_string().replace(char::is_control, " "));
-            match (values.and_then(|table| table.get(key.name)), place) {
+            match (value, place) {
                 (None, None) => line(&mut out, format_args!("# {} is not set", key.name)),
                 (None, Some(place)) => {
-                    line(&mut out, format_args!("# {} is a secret and not shown: {place}", key.name))
+                    line(&mut out, format_args!("# {} is a secret and not shown: {place}", key.name));
                 }
                 (Some(value), None) => line(&mut out, format_args!("{} = {value}", key.name)),
                 (Some(value), Some(place)) => line(&mut out, format_args!("{} = {value} # {place}", key.name)),
@@ -38,6 +34,47 @@ pub(super) fn print<'a>(file: &File, place: impl Fn(&str) -> Option<&'a Place>) 
         }
     }
     out
+}
+
+/// The same as data.
+pub(super) fn sources<'a>(file: &File, place: impl Fn(&str) -> Option<&'a Place>) -> Sources {
+    let settings = rows(file, place).flat_map(|(section, rows)| {
+        rows.into_iter().map(|Row { key, value, place }| Setting {
+            key: dotted(section, key),
+            about: key.about.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" "),
+            value: value.map(|value| value.to_string()),
+            place,
+        })
+    });
+    Sources(settings.collect())
+}
+
+/// A key as it is. What has no value is not set, or a secret if it has a place.
+struct Row {
+    key: &'static Key,
+    value: Option<toml::Value>,
+    place: Option<String>,
+}
+
+fn rows<'a>(
+    file: &File,
+    place: impl Fn(&str) -> Option<&'a Place>,
+) -> impl Iterator<Item = (&'static Section, Vec<Row>)> {
+    let all = toml::Value::try_from(file).expect("every value of the file form is TOML");
+    SECTIONS.iter().map(move |section| {
+        let mut names = section.name.split('.').filter(|name| !name.is_empty());
+        let values = names.try_fold(&all, |table, name| table.get(name));
+        let row = |key: &'static Key| {
+            // A file name may hold what would end the comment.
+            let place = place(&dotted(section, key)).map(|place| place.to_string().replace(char::is_control, " "));
+            Row { key, value: values.and_then(|table| table.get(key.name)).cloned(), place }
+        };
+        (section, section.keys.iter().map(row).collect())
+    })
+}
+
+fn dotted(section: &Section, key: &Key) -> String {
+    [section.name, key.name].join(".").trim_start_matches('.').to_owned()
 }
 
 fn comment(out: &mut String, about: &[&str]) {
