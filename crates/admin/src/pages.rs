@@ -1,4 +1,6 @@
-//! The dashboard.
+//! The dashboard: one frame, a piece of HTML for each page, and the scripts and the style that are built in.
+//!
+//! Pages hold no data but the node's name: their scripts ask the REST API for it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,14 +17,24 @@ use crate::guard::{self, COOKIE, Caller};
 use crate::reply::Refusal;
 use crate::{Admission, Shared};
 
+mod assets;
+mod frame;
+
+use frame::{PAGES, fill};
+
 /// Pages for who is logged in.
 pub(crate) fn guarded() -> Router<Arc<Shared>> {
-    Router::new().route("/", get(overview)).route("/logout", post(log_out))
+    PAGES.iter().fold(Router::new().route("/logout", post(log_out)), |router, page| {
+        let show = move |State(shared): Admission, Extension(caller): Extension<Caller>| async move {
+            Html(page.render(&shared.broker.node().name, &caller))
+        };
+        router.route(page.path, get(show))
+    })
 }
 
 /// Pages for everyone.
 pub(crate) fn open() -> Router<Arc<Shared>> {
-    Router::new().route("/login", get(login_page).post(log_in))
+    Router::new().route("/login", get(login_page).post(log_in)).route("/assets/{name}", get(assets::one))
 }
 
 /// What a browser is told about every page.
@@ -41,14 +53,13 @@ pub(crate) async fn harden(mut response: Response) -> Response {
     response
 }
 
-async fn overview(State(shared): Admission, Extension(caller): Extension<Caller>) -> Html<String> {
-    let node = shared.broker.node();
-    let token = caller.login.map(|login| login.csrf).unwrap_or_default();
-    Html(format!("<!doctype html><meta name=csrf content=\"{token}\"><title>Rollcall</title><h1>{}</h1>", node.name))
+fn login(username: &str, refusal: Option<&str>) -> Html<String> {
+    let refusal = refusal.map(|why| format!("<p class=\"note bad\" role=\"alert\">{why}</p>\n")).unwrap_or_default();
+    Html(fill(include_str!("pages/html/login.html"), &[("refusal", &refusal), ("username", &frame::escape(username))]))
 }
 
-async fn login_page() -> Html<&'static str> {
-    Html(include_str!("pages/login.html"))
+async fn login_page() -> Html<String> {
+    login("admin", None)
 }
 
 #[derive(Deserialize)]
@@ -68,15 +79,13 @@ async fn log_in(
             let cookie = format!("{COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict");
             ([(header::SET_COOKIE, cookie)], Redirect::to("/")).into_response()
         }
-        Err(refusal) => {
-            let page = Html(
-                include_str!("pages/login.html").replace("<!--refusal-->", "<p role=alert>That is not right.</p>"),
-            );
-            let status = match refusal {
-                Refusal::Status(StatusCode::TOO_MANY_REQUESTS, _) => StatusCode::TOO_MANY_REQUESTS,
-                _ => StatusCode::FORBIDDEN,
-            };
-            (status, page).into_response()
+        Err(Refusal::Status(StatusCode::TOO_MANY_REQUESTS, _)) => {
+            let why = "Too many wrong passwords. Try again in a minute.";
+            (StatusCode::TOO_MANY_REQUESTS, login(&given.username, Some(why))).into_response()
+        }
+        Err(_) => {
+            let why = "Wrong user name or password.";
+            (StatusCode::FORBIDDEN, login(&given.username, Some(why))).into_response()
         }
     }
 }

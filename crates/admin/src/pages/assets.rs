@@ -1,0 +1,46 @@
+//! Scripts, style and icon, built in.
+
+use axum::extract::Path;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use crate::reply::unknown_path;
+
+/// A file's name, its type, its text.
+struct Asset(&'static str, &'static str, &'static str);
+
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+
+macro_rules! scripts {
+    ($($name:literal)*) => { [$(Asset($name, SCRIPT, include_str!(concat!("assets/", $name))),)*] };
+}
+
+const SCRIPTS: &[Asset] = &scripts!(
+    "api.js" "chart.js" "client.js" "clients.js" "dom.js" "feed.js" "form.js" "listeners.js" "live.js" "modules.js"
+    "overview.js" "pager.js" "presence.js" "retained.js" "settings.js" "subscriptions.js" "text.js" "timeline.js"
+);
+
+const OTHERS: &[Asset] = &[
+    Asset("style.css", "text/css; charset=utf-8", include_str!("assets/style.css")),
+    Asset("icon.svg", "image/svg+xml", include_str!("assets/icon.svg")),
+];
+
+/// One of them; a browser asks each time whether the one it has is still right, which is so for a version.
+pub(super) async fn one(Path(name): Path<String>, headers: HeaderMap) -> Response {
+    let Some(Asset(_, kind, text)) = SCRIPTS.iter().chain(OTHERS).find(|asset| asset.0 == name) else {
+        return unknown_path().await.into_response();
+    };
+    let tag = format!("\"{:016x}\"", digest(text));
+    let known = headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes());
+    let head = [
+        (header::CONTENT_TYPE, (*kind).to_owned()),
+        (header::CACHE_CONTROL, "no-cache".to_owned()),
+        (header::ETAG, tag),
+    ];
+    if known { (StatusCode::NOT_MODIFIED, head).into_response() } else { (head, *text).into_response() }
+}
+
+/// FNV-1a: tells versions of a file apart.
+fn digest(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}

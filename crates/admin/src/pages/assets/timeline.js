@@ -1,0 +1,66 @@
+// A client's sessions as bars over time, with why each ended.
+
+import { get } from "/assets/api.js";
+import { h, s } from "/assets/dom.js";
+import { dateTime, lasted, moment, plural } from "/assets/text.js";
+
+const WIDTH = 960;
+const HEIGHT = 64;
+const EVENTS = 200;
+const USUAL = ["normal", "takeovered", "discarded", "server_shutting_down"];
+
+// Pairs `connected` with the `disconnected` that follows; what is cut off at either end is open there.
+export function stays(events) {
+  const all = [];
+  for (const event of [...events].sort((one, other) => one.id - other.id || one.at - other.at)) {
+    const last = all.at(-1);
+    if (event.event === "connected") all.push({ from: event.at, to: null, reason: null, address: event.ipaddress });
+    else if (last !== undefined && last.to === null) Object.assign(last, { to: event.at, reason: event.reason });
+    else all.push({ from: event.connected_at ?? null, to: event.at, reason: event.reason, address: event.ipaddress });
+  }
+  return all;
+}
+
+function bars(all, now) {
+  const first = Math.min(...all.map(({ from, to }) => from ?? to));
+  const span = Math.max(now - first, 1000);
+  const x = (at) => 4 + ((WIDTH - 8) * (at - first)) / span;
+  const marks = all.flatMap(({ from, to, reason }) => {
+    const [start, end] = [from ?? first, to ?? now];
+    const title = s("title", {}, `${moment(start)} to ${to === null ? "now" : moment(to)}, ${lasted(end - start)}${reason ? `: ${reason}` : ""}`);
+    const bar = s(to === null ? "rect.bar.open" : "rect.bar", { x: x(start), y: 12, height: 26, width: Math.max(2, x(end) - x(start)), rx: 2 }, title);
+    if (to === null) return [bar];
+    return [bar, s(USUAL.includes(reason) ? "circle.end" : "circle.end.wrong", { cx: x(end), cy: 8, r: 3.5 }, s("title", {}, reason))];
+  });
+  const axis = [
+    s("line.grid", { x1: 4, x2: WIDTH - 4, y1: 42, y2: 42 }),
+    s("text", { x: 4, y: 58 }, dateTime(first)),
+    s("text", { x: WIDTH - 4, y: 58, "text-anchor": "end" }, "now"),
+  ];
+  const label = `${plural(all.length, "connection")} since ${dateTime(first)}; the table below has them.`;
+  return h("div.chart.timeline", {}, s("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": label }, axis, marks));
+}
+
+function row({ from, to, reason, address }, now) {
+  return h("tr", {},
+    h("td", {}, from === null ? "–" : dateTime(from)),
+    h("td", {}, to === null ? h("span.state", {}, "still here") : dateTime(to)),
+    h("td.num", {}, from === null ? "–" : lasted((to ?? now) - from)),
+    h("td", {}, reason ?? "–"),
+    h("td.mono", {}, address ?? "–"));
+}
+
+// Shows when the client came and went into `place`.
+export async function timeline(place, clientId) {
+  const { data } = await get("presence/events", { clientid: clientId, order: "desc", _limit: EVENTS });
+  const [all, now] = [stays(data), Date.now()];
+  if (all.length === 0) {
+    place.replaceChildren(h("p.empty", {}, "It is not known to have come or gone while presence ran."));
+    return;
+  }
+  const head = ["Came", "Went", "Lasted", "Reason", "Address"].map((text, index) => h(index === 2 ? "th.num" : "th", { scope: "col" }, text));
+  place.replaceChildren(
+    bars(all, now),
+    h("div.scroll", { role: "region", "aria-label": "Connections", tabindex: 0 },
+      h("table", {}, h("thead", {}, h("tr", {}, head)), h("tbody", {}, all.reverse().map((stay) => row(stay, now))))));
+}
