@@ -171,6 +171,11 @@ impl Connection {
         }
     }
 
+    /// The task has ended in order.
+    pub(crate) fn is_over(&self) -> bool {
+        self.listeners.lock().is_over
+    }
+
     /// For the connection's task: it ends. Whoever waits for it is told by the loss of the channel.
     pub(crate) fn stop_listening(&self) {
         *self.listeners.lock() = Listeners { is_over: true, told: None };

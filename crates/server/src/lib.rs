@@ -23,6 +23,7 @@ pub mod log;
 
 mod access;
 mod admin;
+mod arrival;
 mod batch;
 mod broker;
 mod client;

@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 
+use crate::arrival::Origin;
 use crate::broker::Broker;
-use crate::handshake::Origin;
 use crate::pipe::Pipe;
 use crate::serve::Task;
 use crate::transport::Transport;
@@ -71,7 +71,7 @@ fn take(broker: &Arc<Broker>, transport: Transport, origin: Origin) {
         tracing::warn!(peer = %origin.peer, "not accepted: twice mqtt.max_connections sockets are open");
         return;
     }
-    tokio::spawn(Task::new(Arc::clone(broker), transport, origin));
+    tokio::spawn(Task::new(broker, transport, origin));
 }
 
 fn is_exhausted(error: &io::Error) -> bool {

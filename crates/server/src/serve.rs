@@ -1,6 +1,7 @@
 //! A connection's task: the handshake, then reading and handling packets until the end.
 
 use std::cell::Cell;
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -11,11 +12,12 @@ use bytes::BytesMut;
 use mqtt_codec::Decoder;
 use mqtt_modules::Reason;
 
+use crate::arrival::{Arrival, First, Origin};
 use crate::batch::{self, Batch};
 use crate::broker::Broker;
 use crate::client::ClientRef;
 use crate::connection::{Connection, Ending};
-use crate::handshake::{self, Origin};
+use crate::handshake::{self, Next};
 use crate::metrics::Metric;
 use crate::transport::Transport;
 use crate::{packets, socket};
@@ -50,11 +52,13 @@ pub(crate) struct Task {
 }
 
 /// A stage that seldom lasts, so its memory is its own.
-type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+pub(crate) type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 enum Stage {
     /// CONNECT has not come yet.
-    Handshake(Boxed<Option<(Seat, Reader)>>),
+    Arriving(Box<Arrival>),
+    /// It has, and it is not decided yet, or refused.
+    Waiting(Boxed<Option<(Seat, Reader)>>),
     Serving(Seat, Reader),
     /// The client is reported gone; what is left is written.
     Lingering(Boxed<()>),
@@ -62,11 +66,10 @@ enum Stage {
 }
 
 impl Task {
-    pub(crate) fn new(broker: Arc<Broker>, transport: Transport, origin: Origin) -> Self {
-        let handshake = handshake::shake(Arc::clone(&broker), transport, origin);
-        let handshake = tokio::time::timeout(broker.config.mqtt.connect_timeout, handshake);
+    pub(crate) fn new(broker: &Arc<Broker>, transport: Transport, origin: Origin) -> Self {
         broker.sockets.fetch_add(1, Relaxed);
-        Self { broker, stage: Stage::Handshake(Box::pin(async { handshake.await.ok().flatten() })) }
+        let arrival = Arrival::new(broker, transport, origin);
+        Self { broker: Arc::clone(broker), stage: Stage::Arriving(Box::new(arrival)) }
     }
 }
 
@@ -74,36 +77,57 @@ impl Future for Task {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let task = &mut *self;
         loop {
-            let next = match &mut self.stage {
-                Stage::Handshake(handshake) => match ready!(handshake.as_mut().poll(context)) {
-                    Some((seat, reader)) => {
-                        self.broker.served.fetch_add(1, Relaxed);
-                        Stage::Serving(seat, reader)
-                    }
+            let next = match &mut task.stage {
+                Stage::Arriving(arrival) => {
+                    let first = ready!(arrival.poll(&task.broker, context));
+                    task.judge(first)
+                }
+                Stage::Waiting(waiting) => match ready!(waiting.as_mut().poll(context)) {
+                    Some((seat, reader)) => task.serve(seat, reader),
                     None => Stage::Closed,
                 },
                 Stage::Serving(seat, reader) => {
                     let ending = ready!(reader.poll(seat, context));
                     seat.leave(ending);
-                    self.after(ending)
+                    task.after(ending)
                 }
                 Stage::Lingering(lingering) => {
                     ready!(lingering.as_mut().poll(context));
-                    self.broker.served.fetch_sub(1, Relaxed);
+                    task.broker.served.fetch_sub(1, Relaxed);
                     Stage::Closed
                 }
                 Stage::Closed => return Poll::Ready(()),
             };
-            self.stage = next;
+            task.stage = next;
         }
     }
 }
 
 impl Task {
+    fn judge(&mut self, first: First) -> Stage {
+        let Stage::Arriving(arrival) = mem::replace(&mut self.stage, Stage::Closed) else {
+            return Stage::Closed;
+        };
+        let deadline = self.broker.clock.instant(arrival.deadline);
+        match handshake::judge(&self.broker, arrival, first) {
+            Next::Serve(seat, reader) => self.serve(seat, reader),
+            Next::Wait(wait) => {
+                Stage::Waiting(Box::pin(async move { tokio::time::timeout_at(deadline, wait).await.ok().flatten() }))
+            }
+            Next::Close => Stage::Closed,
+        }
+    }
+
+    fn serve(&self, seat: Seat, reader: Reader) -> Stage {
+        self.broker.served.fetch_add(1, Relaxed);
+        Stage::Serving(seat, reader)
+    }
+
     /// A client that left needs no more; one that was told to go is given time to read that.
     fn after(&mut self, ending: Ending) -> Stage {
-        let Stage::Serving(seat, _) = std::mem::replace(&mut self.stage, Stage::Closed) else {
+        let Stage::Serving(seat, _) = mem::replace(&mut self.stage, Stage::Closed) else {
             return Stage::Closed;
         };
         let client_left = matches!(ending.reason, Reason::Client(_) | Reason::Closed(_) | Reason::Socket(_));
@@ -122,7 +146,7 @@ impl Task {
 impl Drop for Task {
     fn drop(&mut self) {
         self.broker.sockets.fetch_sub(1, Relaxed);
-        if !matches!(self.stage, Stage::Handshake(_) | Stage::Closed) {
+        if matches!(self.stage, Stage::Serving(..) | Stage::Lingering(_)) {
             self.broker.served.fetch_sub(1, Relaxed);
         }
     }
@@ -149,8 +173,9 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        // Finds nothing to do if the client has left in order.
-        self.leave(Ending::gone(Reason::InternalError));
+        if !self.connection.is_over() {
+            self.leave(Ending::gone(Reason::InternalError));
+        }
     }
 }
 
@@ -174,7 +199,7 @@ impl Reader {
 impl Reader {
     fn poll(&mut self, seat: &Seat, context: &mut Context<'_>) -> Poll<Ending> {
         seat.connection.register(context);
-        if std::mem::take(&mut self.fresh)
+        if mem::take(&mut self.fresh)
             && let Some(mut input) = self.partial.take()
         {
             if let Err(ending) = self.handle(seat, &mut input) {

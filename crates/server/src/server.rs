@@ -168,6 +168,7 @@ fn run_due_timers(broker: &Arc<Broker>) -> bool {
                     connection.look(now);
                 }
             }
+            Some(Timer::Arrival(waker)) => waker.wake(),
             Some(Timer::Client(client)) => {
                 if let Some(client) = client.upgrade() {
                     broker.client_is_due(client);

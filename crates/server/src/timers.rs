@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Weak;
+use std::task::Waker;
 
 use mqtt_session::Timestamp;
 use parking_lot::Mutex;
@@ -18,6 +19,8 @@ use crate::connection::Connection;
 pub(crate) enum Timer {
     /// Silent for too long, or taking nothing for too long?
     Connection(Weak<Connection>),
+    /// No CONNECT yet?
+    Arrival(Waker),
     /// A will to publish, a session to end?
     Client(Weak<Client>),
 }

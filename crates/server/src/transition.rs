@@ -44,6 +44,13 @@ struct Going<'a> {
     noticed: Instant,
 }
 
+/// Lets the task of a connection handle what has come already: what a client said before it came back counts, a
+/// DISCONNECT above all.
+pub(crate) async fn hear_out(connection: Arc<Connection>) {
+    // Whether it has said all, ended or takes too long: it is taken over now, if it is still there.
+    let _ = tokio::time::timeout(HEAR_OUT, connection.hear_out()).await;
+}
+
 impl Broker {
     /// Lets a client in, ending the connection it had. CONNACK is on its way when this returns.
     pub(crate) fn enter(self: &Arc<Self>, mut admission: Admission<'_>) -> (ClientRef, Arc<Connection>) {
@@ -83,16 +90,9 @@ impl Broker {
         (client, connection)
     }
 
-    /// Lets the task of the connection that this client has, if any, handle what has come already: what a client said
-    /// before it came back counts, a DISCONNECT above all.
-    pub(crate) async fn hear_out(&self, client_id: &ByteString) {
-        let Some(client) = self.clients.get(client_id) else { return };
-        let connection = client.state.lock().connection.clone();
-        if let Some(connection) = connection {
-            let heard_out = Box::pin(tokio::time::timeout(HEAR_OUT, connection.hear_out()));
-            // Whether it has said all, ended or takes too long: it is taken over now, if it is still there.
-            let _ = heard_out.await;
-        }
+    /// The connection that the client of this id has, to be [heard out](hear_out) before it is taken over.
+    pub(crate) fn connection_of(&self, client_id: &str) -> Option<Arc<Connection>> {
+        self.clients.get(client_id)?.state.lock().connection.clone()
     }
 
     fn client_of(&self, admission: &Admission<'_>) -> ClientRef {

@@ -1,7 +1,7 @@
 //! What carries a connection's bytes.
 
 use std::future::poll_fn;
-use std::io::{self, ErrorKind, IoSlice};
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::Shutdown;
 use std::task::{Context, Poll, ready};
 
@@ -31,6 +31,23 @@ impl Transport {
         }
     }
 
+    /// Reads up to `room` bytes if there are any, whether or not the system has told this process of them; `None`:
+    /// there are none.
+    pub(crate) fn read_now(&self, input: &mut BytesMut, room: usize) -> Option<io::Result<usize>> {
+        let stream = match self {
+            Self::Tcp(stream) => stream,
+            Self::Memory(_) => return None,
+        };
+        let before = input.len();
+        input.resize(before + room, 0);
+        let read = (&*socket2::SockRef::from(stream)).read(&mut input[before..]);
+        input.truncate(before + read.as_ref().map_or(0, |read| *read));
+        match read {
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => None,
+            read => Some(read),
+        }
+    }
+
     /// Makes room for `room` bytes and reads.
     pub(crate) async fn read(&self, input: &mut BytesMut, room: usize) -> io::Result<usize> {
         input.reserve(room);
@@ -40,8 +57,7 @@ impl Transport {
     /// Writes what can be written without waiting.
     pub(crate) fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         match (self, slices) {
-            (Self::Tcp(stream), [one]) => stream.try_write(one),
-            (Self::Tcp(stream), many) => stream.try_write_vectored(many),
+            (Self::Tcp(stream), slices) => try_write_tcp(stream, slices),
             (Self::Memory(pipe), slices) => pipe.try_write(slices),
         }
     }
@@ -84,6 +100,21 @@ impl Transport {
             Self::Tcp(stream) => drop(socket2::SockRef::from(stream).shutdown(Shutdown::Write)),
             Self::Memory(pipe) => pipe.shut_down(),
         }
+    }
+}
+
+fn try_write_tcp(stream: &TcpStream, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    let written = match slices {
+        [one] => stream.try_write(one),
+        many => stream.try_write_vectored(many),
+    };
+    match written {
+        // Of a new socket the runtime does not know yet that it takes bytes. Where it knows that this one does not,
+        // it will hear when that changes.
+        Err(error) if error.kind() == ErrorKind::WouldBlock => {
+            (&*socket2::SockRef::from(stream)).write_vectored(slices)
+        }
+        written => written,
     }
 }
 
