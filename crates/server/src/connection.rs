@@ -171,6 +171,11 @@ impl Connection {
         }
     }
 
+    /// Someone waits until all that has come has been handled.
+    pub(crate) fn is_listened_to(&self) -> bool {
+        self.listeners.lock().told.is_some()
+    }
+
     /// The task has ended in order.
     pub(crate) fn is_over(&self) -> bool {
         self.listeners.lock().is_over

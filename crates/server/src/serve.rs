@@ -1,12 +1,12 @@
 //! A connection's task: the handshake, then reading and handling packets until the end.
 
 use std::cell::Cell;
-use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
+use std::{io, mem};
 
 use bytes::BytesMut;
 use mqtt_codec::Decoder;
@@ -212,13 +212,18 @@ impl Reader {
                 return Poll::Ready(ending);
             }
             seat.connection.poll_write(&seat.client, context);
-            match self.poll_read(seat, context) {
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(ending)) => return Poll::Ready(ending),
-                Poll::Pending => {
+            let transport = seat.connection.transport();
+            let mut read = self.read(seat, |input| transport.poll_read(context, input));
+            if read.is_pending() && seat.connection.is_listened_to() {
+                // What has come may not have been told to this task yet.
+                read =
+                    self.read(seat, |input| transport.read_now(input, IGNORED_READ).map_or(Poll::Pending, Poll::Ready));
+                if read.is_pending() {
                     seat.connection.tell_heard_out();
-                    return Poll::Pending;
                 }
+            }
+            if let Err(ending) = ready!(read) {
+                return Poll::Ready(ending);
             }
         }
         context.waker().wake_by_ref();
@@ -226,7 +231,11 @@ impl Reader {
     }
 
     /// One read, and all whole packets that are there then.
-    fn poll_read(&mut self, seat: &Seat, context: &mut Context<'_>) -> Poll<Result<(), Ending>> {
+    fn read(
+        &mut self,
+        seat: &Seat,
+        read: impl FnOnce(&mut BytesMut) -> Poll<io::Result<usize>>,
+    ) -> Poll<Result<(), Ending>> {
         let own = self.partial.take_if(|partial| partial.len() > SMALL_PARTIAL);
         let is_own = own.is_some();
         let mut input = own.map_or_else(|| READ_BUFFER.take(), |own| *own);
@@ -234,11 +243,10 @@ impl Reader {
         input.reserve(READ_SIZE + kept.len());
         input.extend_from_slice(kept);
         let before = input.len();
-        let transport = seat.connection.transport();
-        let result = match transport.poll_read(context, &mut input) {
+        let result = match read(&mut input) {
             Poll::Ready(Ok(0)) => {
-                let reason =
-                    seat.connection.write_error().map_or(Reason::Closed(transport.name_of_close()), Reason::Socket);
+                let name_of_close = seat.connection.transport().name_of_close();
+                let reason = seat.connection.write_error().map_or(Reason::Closed(name_of_close), Reason::Socket);
                 Poll::Ready(Err(Ending::gone(reason)))
             }
             Poll::Ready(Ok(read)) => {
