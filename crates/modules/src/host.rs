@@ -17,6 +17,11 @@ pub trait Host: Send + Sync + 'static {
         Instant::now()
     }
 
+    /// False: nobody subscribes to anything under `$SYS`, so that nothing need be made for it, not even a topic.
+    fn is_sys_watched(&self) -> bool {
+        true
+    }
+
     /// Publishes a message in the broker's own name: no access rule applies.
     fn publish(&self, message: Message);
 

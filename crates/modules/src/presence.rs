@@ -176,6 +176,9 @@ impl Announcer {
     }
 
     fn announce(&self, event: &Event<'_>, noticed: Instant) {
+        if !self.host.is_sys_watched() {
+            return;
+        }
         let (client, suffix) = (event.client, if event.end.is_none() { CONNECTED } else { DISCONNECTED });
         let topic = match self.topic(&client.client_id, suffix) {
             Ok(topic) => topic,

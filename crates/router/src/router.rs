@@ -68,6 +68,8 @@ pub struct Router<K> {
     /// Grows with each change of a subscription, so that [`Matches`] can tell whether what they hold is still right.
     /// Each router counts in a range of its own.
     changes: AtomicU64,
+    /// Patterns that begin with `$`.
+    dollar: AtomicUsize,
     filters: AtomicUsize,
     subscriptions: AtomicUsize,
     shared: AtomicUsize,
@@ -80,6 +82,7 @@ impl<K: Clone + Eq + Hash> Router<K> {
             leaves: DashMap::with_hasher_and_shard_amount(RandomState::default(), SHARDS),
             shapes: Shapes::new(limits.shape_levels),
             changes: AtomicU64::new(RANGES.fetch_add(1 << 40, Ordering::Relaxed)),
+            dollar: AtomicUsize::new(0),
             filters: AtomicUsize::new(0),
             subscriptions: AtomicUsize::new(0),
             shared: AtomicUsize::new(0),
@@ -99,6 +102,7 @@ impl<K: Clone + Eq + Hash> Router<K> {
                 if let Some(shape) = Shape::of(pattern) {
                     self.shapes.add(shape)?;
                 }
+                self.dollar.fetch_add(usize::from(pattern.starts_with('$')), Ordering::Release);
                 let mut leaf = Leaf::default();
                 self.insert(&mut leaf, filter.group(), entry);
                 vacant.insert(leaf);
@@ -114,8 +118,11 @@ impl<K: Clone + Eq + Hash> Router<K> {
         self.leaves.remove_if_mut(pattern.as_bytes(), |_, leaf| {
             found = self.remove(leaf, filter.group(), key);
             let empty = leaf.is_empty();
-            if empty && let Some(shape) = Shape::of(pattern) {
-                self.shapes.remove(&shape);
+            if empty {
+                self.dollar.fetch_sub(usize::from(pattern.starts_with('$')), Ordering::Relaxed);
+                if let Some(shape) = Shape::of(pattern) {
+                    self.shapes.remove(&shape);
+                }
             }
             empty
         });
@@ -150,6 +157,11 @@ impl<K: Clone + Eq + Hash> Router<K> {
             false
         });
         wanted
+    }
+
+    /// False if no filter can match a topic that begins with `$`: a wildcard in front does not. [MQTT-4.7.2-1]
+    pub fn has_dollar_filters(&self) -> bool {
+        self.dollar.load(Ordering::Acquire) > 0
     }
 
     /// Different filters, shared ones counted once per group.

@@ -334,6 +334,10 @@ impl Host for Broker {
         wall_ms()
     }
 
+    fn is_sys_watched(&self) -> bool {
+        self.router.has_dollar_filters()
+    }
+
     fn publish(&self, message: Message) {
         let _batch = Batch::begin(self);
         let now = self.clock.now();

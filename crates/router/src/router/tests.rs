@@ -307,7 +307,7 @@ fn who_waits_for_a_shard_keeps_nobody_from_another() {
 #[track_caller]
 fn check_empty<K: Clone + Eq + Hash>(router: &Router<K>) {
     assert!(router.leaves.is_empty());
-    assert!(router.shapes.load().is_empty());
+    assert!(router.shapes.load().is_empty() && !router.has_dollar_filters());
     assert_eq!((router.filters_len(), router.subscriptions_len(), router.shared_len()), (0, 0, 0));
 }
 
@@ -415,6 +415,8 @@ fn check_against_oracle(keys: u8, changes: Vec<Change>, topics: &[Topic]) {
             assert_eq!(router.is_wanted(topic), wanted);
         }
     }
+    let has_dollar = oracle.0.keys().any(|(filter, _)| filter.pattern().starts_with('$'));
+    assert_eq!(router.has_dollar_filters(), has_dollar);
     let filters: BTreeSet<_> = oracle.0.keys().map(|(filter, _)| filter.as_str().to_owned()).collect();
     let mut listed = BTreeSet::new();
     router.for_each_filter(|text| assert!(listed.insert(text.to_owned())));
