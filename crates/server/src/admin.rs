@@ -2,7 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -84,11 +84,21 @@ pub(crate) fn open(
     let configured = broker.config.admin.password.as_deref();
     let (accounts, password) = Accounts::open(Arc::clone(broker) as _, configured)?;
     if let Some(folder) = &broker.config.data_dir {
-        let local = Local { url: format!("http://{}", bound.address), credentials: accounts.make_local_key() };
+        let url = format!("http://{}", from_here(bound.address));
+        let local = Local { url, credentials: accounts.make_local_key() };
         local.write(folder)?;
     }
     let admin = Admin::new(Arc::clone(broker) as _, Arc::clone(registry), Arc::clone(history), Arc::new(accounts));
     Ok((admin, password))
+}
+
+/// A listener on every address is reached from this machine by loopback.
+fn from_here(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        let loopback = if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
+        address.set_ip(loopback);
+    }
+    address
 }
 
 /// Answers until told to stop.

@@ -138,7 +138,7 @@ impl Remote {
                 "{}: wrong user name, password or key ({}); on the broker's machine `rollcall admin key add` makes a key",
                 self.found, self.whose
             ))),
-            (_, _, Some(message)) => Err(Failure::Refused(message.to_owned())),
+            (_, _, Some(message)) => Err(Failure::Refused(message.replace(char::is_control, " "))),
             (_, _, None) => {
                 Err(Failure::Unreachable(format!("{}: answers {status}, not as a broker does", self.found)))
             }
