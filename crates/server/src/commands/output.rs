@@ -33,6 +33,11 @@ impl Output {
         }
     }
 
+    /// Lines may be longer than the terminal is wide.
+    pub(super) const fn keep_long_lines(&mut self) {
+        self.width = None;
+    }
+
     /// A line of JSON.
     pub(super) fn json(&mut self, value: &Value) -> io::Result<()> {
         writeln!(self.stdout, "{value}")

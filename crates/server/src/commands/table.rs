@@ -112,7 +112,7 @@ pub(super) fn visible(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for char in text.chars() {
         match char {
-            '\'' | '"' => out.push(char),
+            '\'' | '"' | '\\' => out.push(char),
             _ => out.extend(char.escape_debug()),
         }
     }
@@ -158,6 +158,6 @@ mod tests {
         assert_eq!(visible("it's \"fine\" 漢 é"), "it's \"fine\" 漢 é");
         assert_eq!(visible("\x1b[2J\n\r\t\u{9b}\u{7f}"), "\\u{1b}[2J\\n\\r\\t\\u{9b}\\u{7f}");
         assert_eq!(visible("a\u{202e}b\u{200b}c\u{301}"), "a\\u{202e}b\\u{200b}c\\u{301}");
-        assert_eq!(visible("\\n"), "\\\\n");
+        assert_eq!(visible("DOMAIN\\user"), "DOMAIN\\user");
     }
 }

@@ -17,14 +17,17 @@ pub struct Args {
 
 pub(super) async fn run(args: &Args, remote: &Remote, out: &mut Output) -> Result<(), Failure> {
     let mut events = remote.events(&format!("/trace/{}", encoded(&args.client_id))).await?;
+    out.keep_long_lines();
     let mut table = Table::bare(3);
     loop {
         let event = events.next().await?;
-        let data = serde_json::from_str(&event.data).unwrap_or_default();
-        if event.name == "packet" {
-            out.rows(&mut table, &[data], row)?;
-            out.flush()?;
+        let data: Value = serde_json::from_str(&event.data).unwrap_or_default();
+        match &*event.name {
+            "packet" => out.rows(&mut table, &[data], row)?,
+            "dropped" => out.note(&format!("{} packets came faster than they were taken", data["count"]))?,
+            _ => {}
         }
+        out.flush()?;
     }
 }
 
