@@ -14,10 +14,12 @@ mod accounts;
 mod catalogue;
 mod clients;
 mod modules;
+mod mqtt;
 mod overview;
 mod presence;
 mod retained;
 mod settings;
+mod subscriptions;
 
 #[derive(OpenApi)]
 #[openapi(info(
@@ -28,6 +30,7 @@ struct Document;
 
 pub(crate) fn router() -> OpenApiRouter<Arc<Shared>> {
     OpenApiRouter::with_openapi(Document::openapi())
+        .merge(emqx())
         .routes(routes!(modules::list, catalogue::create))
         .routes(routes!(catalogue::one, catalogue::change, catalogue::delete))
         .routes(routes!(catalogue::types))
@@ -45,7 +48,6 @@ pub(crate) fn router() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(presence::clients))
         .routes(routes!(presence::events))
         .routes(routes!(presence::stream))
-        .routes(routes!(clients::one, clients::kick))
         .routes(routes!(overview::stream))
         .routes(routes!(retained::list))
         .routes(routes!(retained::one, retained::forget))
@@ -56,9 +58,43 @@ pub(crate) fn router() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(accounts::who_am_i))
 }
 
+/// What EMQ X has, modules apart.
+fn emqx() -> OpenApiRouter<Arc<Shared>> {
+    OpenApiRouter::new()
+        .routes(routes!(clients::list))
+        .routes(routes!(clients::one, clients::kick))
+        .routes(routes!(clients::of_user))
+        .routes(routes!(clients::list_of_node))
+        .routes(routes!(clients::one_of_node, clients::kick_on_node))
+        .routes(routes!(clients::of_user_on_node))
+        .routes(routes!(clients::limits::acl_cache, clients::limits::drop_acl_cache))
+        .routes(routes!(clients::limits::set_ratelimit, clients::limits::drop_ratelimit))
+        .routes(routes!(clients::limits::set_quota, clients::limits::drop_quota))
+        .routes(routes!(subscriptions::list))
+        .routes(routes!(subscriptions::of_client))
+        .routes(routes!(subscriptions::list_of_node))
+        .routes(routes!(subscriptions::of_client_on_node))
+        .routes(routes!(subscriptions::routes))
+        .routes(routes!(subscriptions::route))
+        .routes(routes!(mqtt::publish))
+        .routes(routes!(mqtt::publish_batch))
+        .routes(routes!(mqtt::subscribe))
+        .routes(routes!(mqtt::subscribe_batch))
+        .routes(routes!(mqtt::unsubscribe))
+        .routes(routes!(mqtt::unsubscribe_batch))
+}
+
 /// What everyone may ask.
 pub(crate) fn open_router() -> OpenApiRouter<Arc<Shared>> {
     OpenApiRouter::new().routes(routes!(accounts::log_in))
+}
+
+/// EMQ X asks another node; here there is none.
+fn check_node(shared: &Shared, node: &str) -> Result<(), Refusal> {
+    if shared.broker.node().name == node {
+        return Ok(());
+    }
+    Err(Refusal::not_found(format!("there is no node {node:?} here")))
 }
 
 /// Runs what may take as long as looking at every client.

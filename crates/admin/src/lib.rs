@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 mod accounts;
 mod api;
 mod attempts;
+mod extract;
 mod guard;
 mod logins;
 mod operate;
@@ -23,10 +24,12 @@ mod reply;
 mod samples;
 mod secret;
 mod streams;
+mod time;
 
 pub use accounts::{Accounts, AddKeyError, Entry, KeyInfo, Role};
 pub use operate::{
-    ClientQuery, ClientState, ConnectionState, NodeState, Operate, Page, RetainedQuery, RetainedState, Setting, Told,
+    ClientQuery, ClientState, ConnectionState, NodeState, Operate, Page, RetainedQuery, RetainedState, Setting,
+    SubscribeError, SubscriptionQuery, SubscriptionState, Told, Traffic,
 };
 pub use secret::random_secret;
 

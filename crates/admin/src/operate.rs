@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mqtt_codec::{Message, Topic, Version};
+use mqtt_codec::{Filter, Message, ReasonCode, SubscribeFilter, SubscribeOptions, Topic, Version};
 
 /// What an operator can see of a broker, and do to it.
 ///
@@ -21,8 +21,43 @@ pub trait Operate: Send + Sync + 'static {
     /// One client, online or not.
     fn client(&self, client_id: &str) -> Option<ClientState>;
 
-    /// Ends a client's connection and its session; false if there is neither.
+    /// How many clients there are, away or not.
+    fn clients_len(&self) -> usize;
+
+    /// Ends a client's connection and its session; false if there is neither. It may take a moment until both are gone.
     fn kick(&self, client_id: &str) -> bool;
+
+    /// Subscriptions in order of their clients' ids, then of their filters.
+    fn subscriptions(&self, query: &SubscriptionQuery<'_>) -> Page<SubscriptionState>;
+
+    /// How many subscriptions there are.
+    fn subscriptions_len(&self) -> usize;
+
+    /// Different filters that are subscribed with, without `$share/group/`, in order; so many are skipped, and so many
+    /// are listed at most.
+    fn routes(&self, skip: usize, limit: usize) -> Page<String>;
+
+    /// How many different filters there are.
+    fn routes_len(&self) -> usize;
+
+    /// True if someone has subscribed with this filter, `$share/group/` apart.
+    fn has_route(&self, filter: &str) -> bool;
+
+    /// Publishes a message in the name of `client_id`, which may be nobody's. What is to be stored of it is in the
+    /// store when this returns.
+    ///
+    /// # Errors
+    /// Those of the store.
+    fn publish(&self, client_id: &str, message: Message) -> io::Result<()>;
+
+    /// Subscribes for a client that is online, whatever it may do itself.
+    ///
+    /// # Errors
+    /// The client is not online, or a limit is reached.
+    fn subscribe(&self, client_id: &str, wishes: &[SubscribeFilter]) -> Result<(), SubscribeError>;
+
+    /// Unsubscribes for a client, and is content if it had not subscribed; false if it is not online.
+    fn unsubscribe(&self, client_id: &str, filter: &Filter) -> bool;
 
     /// What there is now, by EMQ X 4.3's names: `connections.count`, `connections.max`, ...
     fn stats(&self) -> Vec<(String, u64)>;
@@ -85,8 +120,42 @@ pub struct ClientQuery<'a> {
     pub skip: usize,
     /// At most so many.
     pub limit: usize,
-    /// Which of them; asked in order of ids until there are enough.
-    pub wanted: &'a dyn Fn(&ClientState) -> bool,
+    /// Which of them; asked in order of ids until there are enough. `None`: all.
+    pub wanted: Option<&'a dyn Fn(&ClientState) -> bool>,
+}
+
+/// Which subscriptions.
+pub struct SubscriptionQuery<'a> {
+    /// Only of this client.
+    pub client_id: Option<&'a str>,
+    /// How many of those that are wanted are left out first.
+    pub skip: usize,
+    /// At most so many.
+    pub limit: usize,
+    /// Which of them. `None`: all.
+    pub wanted: Option<&'a dyn Fn(&SubscriptionState) -> bool>,
+}
+
+/// Why a client was not subscribed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SubscribeError {
+    /// It is away, or there is none.
+    #[error("the client is not online")]
+    Offline,
+    /// As its SUBACK would have said.
+    #[error("refused: {}", .0.name())]
+    Refused(ReasonCode),
+}
+
+/// A client's subscription.
+#[derive(Clone, Debug)]
+pub struct SubscriptionState {
+    /// Whose.
+    pub client_id: String,
+    /// With `$share/group/`, if it is shared.
+    pub filter: Filter,
+    /// What for.
+    pub options: SubscribeOptions,
 }
 
 /// A part of a list.
@@ -105,6 +174,8 @@ pub struct ClientState {
     pub client_id: String,
     /// The connection it has.
     pub connection: Option<ConnectionState>,
+    /// When its session began, in milliseconds since the Unix epoch.
+    pub created_at: u64,
     /// When it went, in milliseconds since the Unix epoch; `None` while it is online.
     pub disconnected_at: Option<u64>,
     /// The version it last spoke.
@@ -150,6 +221,29 @@ pub struct ConnectionState {
     pub connected_at: u64,
     /// Unique within an epoch.
     pub conn_id: u64,
+    /// What has gone over it.
+    pub traffic: Traffic,
+}
+
+/// What has gone over a connection since it began, seen from the broker.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Traffic {
+    /// Bytes.
+    pub recv_oct: u64,
+    /// Reads.
+    pub recv_cnt: u64,
+    /// Packets.
+    pub recv_pkt: u64,
+    /// PUBLISH packets.
+    pub recv_msg: u64,
+    /// Bytes.
+    pub send_oct: u64,
+    /// Writes.
+    pub send_cnt: u64,
+    /// Packets.
+    pub send_pkt: u64,
+    /// PUBLISH packets.
+    pub send_msg: u64,
 }
 
 /// An event as a subscriber saw it.

@@ -3,11 +3,12 @@
 use axum::Json;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
-use utoipa::ToSchema;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 /// `{"code":0}`
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Done {
     /// Always 0.
     #[schema(example = 0)]
@@ -24,6 +25,7 @@ impl IntoResponse for Done {
 
 /// `{"code":0,"data":...}`
 #[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Data<T> {
     /// Always 0.
     #[schema(example = 0)]
@@ -44,8 +46,88 @@ impl<T: Serialize> IntoResponse for Data<T> {
     }
 }
 
+/// Which part of a list.
+#[derive(Clone, Copy, Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Paging {
+    /// From 1.
+    #[serde(rename = "_page")]
+    page: Option<u32>,
+    /// Rows of a page: 10000 if not given, and at most.
+    #[serde(rename = "_limit")]
+    limit: Option<u32>,
+}
+
+impl Paging {
+    /// EMQ X's `max_row_limit`.
+    pub(crate) const MAX: usize = 10_000;
+
+    fn page(self) -> usize {
+        self.page.unwrap_or(1).max(1) as usize
+    }
+
+    pub(crate) fn limit(self) -> usize {
+        self.limit.map_or(Self::MAX, |limit| limit as usize).clamp(1, Self::MAX)
+    }
+
+    /// Rows before the page.
+    pub(crate) fn skip(self) -> usize {
+        (self.page() - 1).saturating_mul(self.limit())
+    }
+}
+
+/// What part of a list it is.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Meta {
+    #[schema(example = 1)]
+    page: usize,
+    #[schema(example = 10000)]
+    limit: usize,
+    /// Rows of all pages; -1: not counted.
+    count: i64,
+    /// There are more pages.
+    hasnext: bool,
+    /// What the next page begins after, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    next: Option<String>,
+}
+
+/// `{"code":0,"data":[...],"meta":{...}}`
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Listed<T> {
+    /// Always 0.
+    #[schema(example = 0)]
+    code: u16,
+    /// A page.
+    data: Vec<T>,
+    meta: Meta,
+}
+
+impl<T> Listed<T> {
+    /// `count`: rows of all pages, or -1.
+    pub(crate) fn new(data: Vec<T>, paging: Paging, count: i64, hasnext: bool) -> Self {
+        let meta = Meta { page: paging.page(), limit: paging.limit(), count, hasnext, next: None };
+        Self { code: 0, data, meta }
+    }
+
+    pub(crate) fn with_next(mut self, next: Option<String>) -> Self {
+        self.meta.next = next;
+        self
+    }
+}
+
+impl<T: Serialize> IntoResponse for Listed<T> {
+    fn into_response(self) -> Response {
+        Json(self).into_response()
+    }
+}
+
 /// EMQ X's code and what it says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Fault {
     /// EMQ X's code.
     #[schema(example = 112)]
@@ -57,6 +139,7 @@ pub(crate) struct Fault {
 
 /// What is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Explanation {
     /// For people, except where EMQ X has a word that scripts look for.
     message: String,
@@ -67,6 +150,8 @@ pub(crate) struct Explanation {
 pub(crate) enum Refusal {
     /// As EMQ X 4.3 does it: status 200 and a code.
     Fault(Fault),
+    /// As EMQ X 4.3 does it where it can't read the request: status 400 and a code.
+    BadRequest(Fault),
     /// As EMQ X 4.3 answers about modules: status 200 and no code.
     Message(String),
     /// A proper status, for everything that is new.
@@ -79,8 +164,26 @@ impl Refusal {
         Self::fault(112, "not_found")
     }
 
+    /// 108: a parameter is not what it should be.
+    pub(crate) fn bad_param(message: impl Into<String>) -> Self {
+        Self::fault(108, message)
+    }
+
+    /// 109: the body is no JSON.
+    pub(crate) fn not_json() -> Self {
+        Self::BadRequest(Fault { code: 109, message: "not_json".to_owned() })
+    }
+
     pub(crate) fn fault(code: u16, message: impl Into<String>) -> Self {
         Self::Fault(Fault { code, message: message.into() })
+    }
+
+    /// EMQ X's code for it.
+    pub(crate) const fn code(&self) -> u16 {
+        match self {
+            Self::Fault(fault) | Self::BadRequest(fault) => fault.code,
+            Self::Message(_) | Self::Status(..) => 102,
+        }
     }
 
     pub(crate) fn not_found(message: impl Into<String>) -> Self {
@@ -98,6 +201,7 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         match self {
             Self::Fault(fault) => Json(fault).into_response(),
+            Self::BadRequest(fault) => (StatusCode::BAD_REQUEST, Json(fault)).into_response(),
             Self::Message(message) => Json(Explanation { message }).into_response(),
             Self::Status(StatusCode::UNAUTHORIZED, message) => {
                 let how = [(header::WWW_AUTHENTICATE, "Basic realm=\"rollcall\"")];

@@ -179,6 +179,24 @@ impl<K: Clone + Eq + Hash> Router<K> {
         self.shared.load(Ordering::Relaxed)
     }
 
+    /// Different filters without `$share/group/`.
+    pub fn patterns_len(&self) -> usize {
+        self.leaves.len()
+    }
+
+    /// True if anyone has subscribed with this filter, `$share/group/` apart.
+    pub fn has_pattern(&self, pattern: &str) -> bool {
+        self.leaves.contains_key(pattern.as_bytes())
+    }
+
+    /// Calls `visit` once with each filter's text without `$share/group/`. Locks like
+    /// [`for_each_filter`](Self::for_each_filter).
+    pub fn for_each_pattern(&self, mut visit: impl FnMut(&str)) {
+        for leaf in &self.leaves {
+            visit(leaf.key().as_str());
+        }
+    }
+
     /// Calls `visit` with each different filter's text. For listings: it walks all of them, shard by shard.
     ///
     /// A shard is locked meanwhile, so `visit` must not use this router.

@@ -40,6 +40,8 @@ pub(crate) struct Transition {
     /// When that was, by the system's clock; later facts are never earlier.
     pub(crate) last_fact_ms: u64,
     pub(crate) flaps: Flaps,
+    /// When the session began, by the system's clock.
+    pub(crate) created_at: u64,
     /// While offline: when the session ends, and the entry that sees to it and to a delayed will.
     pub(crate) expires_at: Option<Timestamp>,
     pub(crate) timer: Option<TimerKey>,
@@ -313,5 +315,16 @@ impl Eq for ClientRef {}
 impl Hash for ClientRef {
     fn hash<H: Hasher>(&self, state: &mut H) {
         Arc::as_ptr(&self.0).hash(state);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// With its reference counts it fits the allocator's 384 bytes.
+    #[test]
+    fn a_client_costs_no_more_than_its_allocation() {
+        assert!(size_of::<Client>() <= 368, "{}", size_of::<Client>());
     }
 }

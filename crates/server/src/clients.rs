@@ -48,6 +48,11 @@ impl Clients {
         self.0.iter().map(|found| found.0.clone()).collect()
     }
 
+    /// Those of [`Self::all`] whose ids are `wanted`.
+    pub(crate) fn select(&self, wanted: impl Fn(&str) -> bool) -> Vec<ClientRef> {
+        self.0.iter().filter(|found| wanted(&found.0.id)).map(|found| found.0.clone()).collect()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }

@@ -1,13 +1,13 @@
 //! What the admin port can see of the broker, and do to it.
 
-use std::cmp::Ordering;
 use std::io;
 use std::sync::Arc;
 
 use mqtt_admin::{
-    ClientQuery, ClientState, ConnectionState, NodeState, Operate, Page, RetainedQuery, RetainedState, Setting, Told,
+    ClientQuery, ClientState, ConnectionState, NodeState, Operate, Page, RetainedQuery, RetainedState, Setting,
+    SubscribeError, SubscriptionQuery, SubscriptionState, Told, Traffic,
 };
-use mqtt_codec::Topic;
+use mqtt_codec::{Filter, Message, SubscribeFilter, Topic};
 use mqtt_session::{Publication, Timestamp};
 
 use crate::broker::Broker;
@@ -17,8 +17,10 @@ use crate::loopback;
 use crate::memory;
 use crate::sys;
 
-/// Clients that are sorted first; each time that there are too few wanted among them, four times as many follow.
-const FIRST_SORTED: usize = 1024;
+mod in_order;
+mod messages;
+
+use in_order::InOrder;
 
 #[async_trait::async_trait]
 impl Operate for Broker {
@@ -35,42 +37,76 @@ impl Operate for Broker {
     }
 
     fn clients(&self, query: &ClientQuery<'_>) -> Page<ClientState> {
-        let is_meant = |client: &ClientRef| {
-            client.id.starts_with(query.prefix) && query.after.is_none_or(|after| &client.id[..] > after)
-        };
-        let mut left: Vec<_> = self.clients.all().into_iter().filter(is_meant).collect();
-        let (mut rows, mut skip) = (Vec::new(), query.skip);
-        // Only as many are sorted as are looked at.
-        let (mut start, mut together) = (0, FIRST_SORTED.max(query.limit));
-        while start < left.len() {
-            let rest = &mut left[start..];
-            together = together.min(rest.len());
-            if together < rest.len() {
-                rest.select_nth_unstable_by(together, by_id);
-            }
-            rest[..together].sort_unstable_by(by_id);
-            for client in &rest[..together] {
-                let Some(state) = self.state_of(client).filter(|state| (query.wanted)(state)) else { continue };
-                if skip > 0 {
-                    skip -= 1;
-                } else if rows.len() == query.limit {
-                    return Page { rows, has_more: true };
-                } else {
-                    rows.push(state);
-                }
-            }
-            start += together;
-            together *= 4;
+        let is_meant = |id: &str| id.starts_with(query.prefix) && query.after.is_none_or(|after| id > after);
+        let mut clients = InOrder::new(self.clients.select(is_meant), query.limit);
+        let mut skip = query.skip;
+        if query.wanted.is_none() {
+            clients.pass(std::mem::take(&mut skip));
         }
-        Page { rows, has_more: false }
+        let states = clients.filter_map(|client| self.state_of(&client));
+        page(states.filter(|state| query.wanted.is_none_or(|wanted| wanted(state))).skip(skip), query.limit)
     }
 
     fn client(&self, client_id: &str) -> Option<ClientState> {
         self.state_of(&self.clients.get(client_id)?)
     }
 
+    fn clients_len(&self) -> usize {
+        self.clients.len()
+    }
+
     fn kick(&self, client_id: &str) -> bool {
         self.kick(client_id)
+    }
+
+    fn subscriptions(&self, query: &SubscriptionQuery<'_>) -> Page<SubscriptionState> {
+        let clients = match query.client_id {
+            Some(id) => self.clients.get(id).into_iter().collect(),
+            None => self.clients.all(),
+        };
+        let all = InOrder::new(clients, query.limit).flat_map(|client| subscriptions_of(&client));
+        page(all.filter(|state| query.wanted.is_none_or(|wanted| wanted(state))).skip(query.skip), query.limit)
+    }
+
+    fn subscriptions_len(&self) -> usize {
+        self.router.subscriptions_len()
+    }
+
+    fn routes(&self, skip: usize, limit: usize) -> Page<String> {
+        let mut filters = Vec::new();
+        self.router.for_each_pattern(|filter| filters.push(filter.to_owned()));
+        if skip >= filters.len() {
+            return Page { rows: Vec::new(), has_more: false };
+        }
+        let (_, first, rest) = filters.select_nth_unstable(skip);
+        let mut rows = vec![std::mem::take(first)];
+        let has_more = rest.len() >= limit;
+        if has_more {
+            rest.select_nth_unstable(limit - 1);
+        }
+        rows.extend(rest.iter_mut().take(limit - 1).map(std::mem::take));
+        rows.sort_unstable();
+        Page { rows, has_more }
+    }
+
+    fn routes_len(&self) -> usize {
+        self.router.patterns_len()
+    }
+
+    fn has_route(&self, filter: &str) -> bool {
+        self.router.has_pattern(filter)
+    }
+
+    fn publish(&self, client_id: &str, message: Message) -> io::Result<()> {
+        self.publish_for(client_id, message)
+    }
+
+    fn subscribe(&self, client_id: &str, wishes: &[SubscribeFilter]) -> Result<(), SubscribeError> {
+        self.subscribe_for(client_id, wishes)
+    }
+
+    fn unsubscribe(&self, client_id: &str, filter: &Filter) -> bool {
+        self.unsubscribe_for(client_id, filter)
     }
 
     fn stats(&self) -> Vec<(String, u64)> {
@@ -128,8 +164,28 @@ impl Operate for Broker {
     }
 }
 
-fn by_id(one: &ClientRef, other: &ClientRef) -> Ordering {
-    one.id[..].cmp(&other.id[..])
+/// The first of them.
+fn page<T>(rows: impl Iterator<Item = T>, limit: usize) -> Page<T> {
+    let mut rows: Vec<T> = rows.take(limit + 1).collect();
+    let has_more = rows.len() > limit;
+    rows.truncate(limit);
+    Page { rows, has_more }
+}
+
+fn subscriptions_of(client: &ClientRef) -> Vec<SubscriptionState> {
+    let state = client.state.lock();
+    let mut all: Vec<_> = state
+        .session
+        .subscriptions()
+        .map(|(filter, options, _)| SubscriptionState {
+            client_id: client.id.to_string(),
+            filter: filter.clone(),
+            options,
+        })
+        .collect();
+    drop(state);
+    all.sort_unstable_by(|one, other| one.filter.as_str().cmp(other.filter.as_str()));
+    all
 }
 
 impl Broker {
@@ -142,14 +198,14 @@ impl Broker {
 
     /// `None`: it is gone.
     fn state_of(&self, client: &ClientRef) -> Option<ClientState> {
-        let (went_at, is_dead) = {
+        let (went_at, created_at) = {
             let transition = client.transition.lock();
-            (transition.last_fact_ms, transition.dead)
+            if !transition.has_session && transition.fallen.is_none() {
+                return None;
+            }
+            (transition.last_fact_ms, transition.created_at)
         };
         let state = client.state.lock();
-        if is_dead {
-            return None;
-        }
         let connection = state.connection.as_ref().map(|connection| {
             let info = &connection.info;
             ConnectionState {
@@ -161,11 +217,13 @@ impl Broker {
                 clean_start: info.clean_start,
                 connected_at: info.connected_at,
                 conn_id: info.conn_id,
+                traffic: Traffic::default(),
             }
         });
         let (session, limits) = (&state.session, &self.config.limits);
         Some(ClientState {
             client_id: client.id.to_string(),
+            created_at,
             disconnected_at: connection.is_none().then_some(went_at),
             connection,
             version: session.version(),

@@ -1,7 +1,9 @@
 //! What the broker does about each packet of a client.
 
+use std::sync::Arc;
+
 use mqtt_codec::{
-    Disconnect, Packet, Qos, ReasonCode, SubAck, Subscribe, SubscribeFilter, UnsubAck, Unsubscribe, Version,
+    Disconnect, Filter, Packet, Qos, ReasonCode, SubAck, Subscribe, SubscribeFilter, UnsubAck, Unsubscribe, Version,
 };
 use mqtt_modules::{Fact, Reason};
 use mqtt_session::{DeliveryOptions, Event, Fanout, Publication, Receipt, Timestamp};
@@ -9,7 +11,9 @@ use mqtt_storage::Stage;
 
 use crate::access;
 use crate::batch::{self, count};
-use crate::connection::Ending;
+use crate::broker::Broker;
+use crate::client::ClientRef;
+use crate::connection::{Connection, Ending};
 use crate::metrics::Metric;
 use crate::serve::Seat;
 
@@ -35,7 +39,7 @@ fn handle_in_session(seat: &Seat, packet: Packet, now: Timestamp) -> Result<(), 
     let event = {
         let mut state = seat.client.state.lock();
         if !state.is_current(&seat.connection) {
-            return Err(superseded(seat));
+            return Err(superseded(&seat.connection));
         }
         let state = &mut *state;
         if state.number > 0 && matches!(&packet, Packet::Publish(publish) if publish.qos == Qos::ExactlyOnce) {
@@ -79,8 +83,8 @@ fn disconnected(seat: &Seat, disconnect: &Disconnect) -> Ending {
 }
 
 /// The client has another connection by now.
-fn superseded(seat: &Seat) -> Ending {
-    seat.connection.ending().unwrap_or(Ending::gone(Reason::TakenOver))
+fn superseded(connection: &Connection) -> Ending {
+    connection.ending().unwrap_or(Ending::gone(Reason::TakenOver))
 }
 
 /// Decides about a message, routes it and answers its publisher.
@@ -121,7 +125,7 @@ fn publish(seat: &Seat, mut publication: Publication, receipt: Receipt, now: Tim
 fn hold(seat: &Seat) -> Result<(), Ending> {
     let mut state = seat.client.state.lock();
     if !state.is_current(&seat.connection) {
-        return Err(superseded(seat));
+        return Err(superseded(&seat.connection));
     }
     state.held = true;
     Ok(())
@@ -131,7 +135,7 @@ fn hold(seat: &Seat) -> Result<(), Ending> {
 fn release(seat: &Seat) -> Result<(), Ending> {
     let mut state = seat.client.state.lock();
     if !state.is_current(&seat.connection) {
-        return Err(superseded(seat));
+        return Err(superseded(&seat.connection));
     }
     state.held = false;
     state.wait_for_store(true);
@@ -155,7 +159,7 @@ fn refuse(seat: &Seat, receipt: Receipt, code: ReasonCode) -> Result<(), Ending>
 fn acknowledge(seat: &Seat, receipt: Receipt, reason: ReasonCode) -> Result<(), Ending> {
     let mut state = seat.client.state.lock();
     if !state.is_current(&seat.connection) {
-        return Err(superseded(seat));
+        return Err(superseded(&seat.connection));
     }
     let state = &mut *state;
     state.session.acknowledge(receipt, reason, &mut state.outbox);
@@ -194,7 +198,7 @@ fn subscribe(seat: &Seat, subscribe: Subscribe, now: Timestamp) -> Result<(), En
             filter: &wish.filter,
             options: wish.options,
         });
-        send_retained(seat, &wish, existed, id, now);
+        send_retained(&seat.client, seat.broker(), &wish, existed, id, now);
     }
     Ok(())
 }
@@ -215,10 +219,21 @@ fn subscribe_one(seat: &Seat, wish: &mut SubscribeFilter, id: Option<u32>) -> Re
         tracing::warn!(client_id = %client.id, peer = %info.peer, filter = %wish.filter, rule = refusal.rule, "subscribe refused");
         return Ok(Err(refusal.code));
     }
+    add_subscription(client, connection, wish, id)
+}
+
+/// Like [`subscribe_one`] for who may.
+pub(crate) fn add_subscription(
+    client: &ClientRef,
+    connection: &Arc<Connection>,
+    wish: &SubscribeFilter,
+    id: Option<u32>,
+) -> Result<Result<bool, ReasonCode>, Ending> {
+    let broker = connection.broker();
     // Under the session's lock, so that a takeover finds either both the router's and the session's entry or none.
     let mut state = client.state.lock();
     if !state.is_current(connection) {
-        return Err(superseded(seat));
+        return Err(superseded(connection));
     }
     if broker.memory.is_full() {
         tracing::warn!(client_id = %client.id, "subscribe refused: limits.memory is reached");
@@ -243,7 +258,14 @@ fn subscribe_one(seat: &Seat, wish: &mut SubscribeFilter, id: Option<u32>) -> Re
     Ok(Ok(state.session.subscribe(&wish.filter, wish.options, id)))
 }
 
-fn send_retained(seat: &Seat, wish: &SubscribeFilter, existed: bool, id: Option<u32>, now: Timestamp) {
+pub(crate) fn send_retained(
+    client: &ClientRef,
+    broker: &Broker,
+    wish: &SubscribeFilter,
+    existed: bool,
+    id: Option<u32>,
+    now: Timestamp,
+) {
     use mqtt_codec::RetainHandling::{DoNotSend, Send, SendIfNew};
     // [MQTT-3.3.1-9] to [MQTT-3.3.1-11]; a shared subscription gets none.
     let wanted = match wish.options.retain_handling {
@@ -255,7 +277,6 @@ fn send_retained(seat: &Seat, wish: &SubscribeFilter, existed: bool, id: Option<
         return;
     }
     let mut found = Vec::new();
-    let (client, broker) = (&seat.client, seat.broker());
     broker.retained.matching(&wish.filter, &mut found);
     let options =
         DeliveryOptions { qos: wish.options.qos, retain: true, stored: true, subscription_ids: id.as_slice() };
@@ -269,34 +290,44 @@ fn send_retained(seat: &Seat, wish: &SubscribeFilter, existed: bool, id: Option<
 }
 
 fn unsubscribe(seat: &Seat, unsubscribe: &Unsubscribe) -> Result<(), Ending> {
-    let (Seat { client, connection }, broker) = (seat, seat.broker());
-    let _group = broker.group();
+    let _group = seat.broker().group();
     batch::forget_matches();
     let mut reasons = Vec::with_capacity(unsubscribe.filters.len());
     for filter in &unsubscribe.filters {
-        let mut state = client.state.lock();
-        if !state.is_current(connection) {
-            return Err(superseded(seat));
-        }
-        let existed = state.session.unsubscribe(filter);
-        broker.router.unsubscribe(filter, client);
-        if existed && state.number > 0 {
-            broker.stage(|stage| stage.unsubscribe(state.number, filter));
-        }
-        drop(state);
-        if existed {
-            broker.hooks.observe(&Fact::Unsubscribed { client: &connection.info, filter });
-        }
+        let existed = remove_subscription(&seat.client, &seat.connection, filter)?;
         reasons.push(if existed { ReasonCode::Success } else { ReasonCode::NoSubscriptionExisted });
     }
     let properties = mqtt_codec::Properties::EMPTY;
     push(seat, &Packet::UnsubAck(UnsubAck { packet_id: unsubscribe.packet_id, reasons, properties }))
 }
 
+/// False if it had not subscribed so.
+pub(crate) fn remove_subscription(
+    client: &ClientRef,
+    connection: &Arc<Connection>,
+    filter: &Filter,
+) -> Result<bool, Ending> {
+    let broker = connection.broker();
+    let mut state = client.state.lock();
+    if !state.is_current(connection) {
+        return Err(superseded(connection));
+    }
+    let existed = state.session.unsubscribe(filter);
+    broker.router.unsubscribe(filter, client);
+    if existed && state.number > 0 {
+        broker.stage(|stage| stage.unsubscribe(state.number, filter));
+    }
+    drop(state);
+    if existed {
+        broker.hooks.observe(&Fact::Unsubscribed { client: &connection.info, filter });
+    }
+    Ok(existed)
+}
+
 fn push(seat: &Seat, packet: &Packet) -> Result<(), Ending> {
     let mut state = seat.client.state.lock();
     if !state.is_current(&seat.connection) {
-        return Err(superseded(seat));
+        return Err(superseded(&seat.connection));
     }
     // [MQTT-3.1.2-24]: the client waits for this answer and could never get it.
     if packet.encoded_len(state.session.version()) > state.session.max_packet_size() as usize {

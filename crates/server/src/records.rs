@@ -67,6 +67,7 @@ fn session_record<'a>(client: &'a Client, state: &State, transition: &Transition
         will: state.session.will().map(|(will, due)| WillRecord::new(&will, due)),
         seq: transition.seq,
         last_fact_ms: transition.last_fact_ms,
+        created_at: transition.created_at,
     }
 }
 

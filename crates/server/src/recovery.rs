@@ -74,6 +74,7 @@ impl Broker {
             has_session: true,
             seq: record.seq,
             last_fact_ms: record.last_fact_ms,
+            created_at: record.created_at,
             expires_at: record.expires_at.map(Timestamp),
             ..Transition::default()
         };
@@ -119,6 +120,7 @@ impl Broker {
         *client.transition.lock() = Transition {
             seq: record.seq,
             last_fact_ms: record.connected_at,
+            created_at: record.connected_at,
             fallen: Some(Box::new(fallen)),
             ..Transition::default()
         };

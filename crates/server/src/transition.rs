@@ -82,6 +82,9 @@ impl Broker {
         transition.has_session = true;
         admission.info.connected_at = wall_ms().max(transition.last_fact_ms);
         admission.info.session_present = present;
+        if !present {
+            transition.created_at = admission.info.connected_at;
+        }
         let connection = self.seat(&client, &mut transition, admission, present, noticed, now);
         drop(transition);
         drop(group);
@@ -185,15 +188,13 @@ impl Broker {
         let mut transition = client.transition.lock();
         let now = self.clock.now();
         if let Some((_, detached)) = self.detach(client, &mut transition, Some(connection), going, now) {
-            // Who is kicked loses the session too, as in EMQ X.
-            let expires_at = if ending.reason == Reason::Kicked { Some(now) } else { detached.expires_at };
-            transition.expires_at = expires_at;
-            let next = detached.will_at.into_iter().chain(expires_at).min();
+            transition.expires_at = detached.expires_at;
+            let next = detached.will_at.into_iter().chain(detached.expires_at).min();
             self.look_after(client, &mut transition, next, now);
         }
     }
 
-    /// Ends a client's connection and its session; false if there is neither.
+    /// Ends a client's connection and its session, as in EMQ X; false if there is neither.
     pub(crate) fn kick(&self, client_id: &str) -> bool {
         let Some(client) = self.clients.get(client_id) else { return false };
         let _batch = Batch::begin(self);
@@ -202,15 +203,16 @@ impl Broker {
         if transition.dead {
             return false;
         }
-        let connection = client.state.lock().connection.clone();
-        if let Some(connection) = connection {
-            connection.end(Ending { reason: Reason::Kicked, code: Some(ReasonCode::AdministrativeAction) });
-            return true;
-        }
         let now = self.clock.now();
         self.tell_fallen(&client, &mut transition, now);
         if let Some(timer) = transition.timer.take() {
             self.timers.cancel(timer);
+        }
+        // Here and not in the connection's task, so that whoever asks next finds it gone.
+        let ending = Ending { reason: Reason::Kicked, code: Some(ReasonCode::AdministrativeAction) };
+        let going = Going { ending, reason_string: None, noticed: Instant::now() };
+        if let Some((connection, _)) = self.detach(&client, &mut transition, None, going, now) {
+            connection.end(ending);
         }
         transition.expires_at = Some(now);
         self.look_after(&client, &mut transition, None, now);

@@ -12,7 +12,7 @@ use crate::stage::{ALIVE_KEY, BOUNDS_KEY, SCHEMA_KEY};
 use crate::{Batch, Store, StoreError, Table};
 
 /// What this version writes. A store with another is not opened.
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 2;
 
 /// Numbers that may have been given; those above them have not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

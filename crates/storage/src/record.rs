@@ -26,6 +26,8 @@ pub struct SessionRecord<'a> {
     pub seq: u64,
     /// When that was: milliseconds since the Unix epoch.
     pub last_fact_ms: u64,
+    /// When it began: milliseconds since the Unix epoch.
+    pub created_at: u64,
 }
 
 /// A will.

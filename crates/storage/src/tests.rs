@@ -30,6 +30,7 @@ fn session_record(client_id: &str) -> SessionRecord<'_> {
         will: None,
         seq: 4,
         last_fact_ms: 6_000,
+        created_at: 5_000,
     }
 }
 

@@ -14,7 +14,7 @@ use crate::http::{Answer, Stream, request};
 const BASIC: &str = "authorization: Basic YWRtaW46b3BlbiBzZXNhbWU=";
 
 /// A broker whose operator's password is known.
-async fn start() -> Option<(Broker, SocketAddr)> {
+pub(crate) async fn start() -> Option<(Broker, SocketAddr)> {
     let broker = Broker::with(|config| {
         config.admin.bind = Some(([127, 0, 0, 1], 0).into());
         config.admin.password = Some("open sesame".to_owned());
@@ -24,8 +24,13 @@ async fn start() -> Option<(Broker, SocketAddr)> {
     Some((broker, addr))
 }
 
-async fn ask(addr: SocketAddr, line: &str) -> Answer {
-    request(addr, line, &[BASIC.to_owned()], "").await
+pub(crate) async fn ask(addr: SocketAddr, line: &str) -> Answer {
+    send(addr, line, "").await
+}
+
+/// Asks with a body.
+pub(crate) async fn send(addr: SocketAddr, line: &str, body: &str) -> Answer {
+    request(addr, line, &[BASIC.to_owned()], body).await
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ mod http;
 
 mod accounts;
 mod admin;
+mod admin_rest;
 mod cli;
 mod commands;
 mod connect;

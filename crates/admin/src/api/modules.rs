@@ -1,12 +1,14 @@
 //! The modules: what there is, started and stopped.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use mqtt_modules::{ChangeError, Status};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::check_node;
+use crate::Admission;
+use crate::extract::Path;
 use crate::reply::{DONE, Data, Done, Refusal};
-use crate::{Admission, Shared};
 
 /// A module as EMQ X lists it.
 #[derive(Serialize, ToSchema)]
@@ -49,14 +51,6 @@ fn changed(result: Result<(), ChangeError>) -> Changed {
         Err(error) => error.to_string(),
     };
     Err(Refusal::Message(message))
-}
-
-/// EMQ X asks another node; here there is none.
-fn check_node(shared: &Shared, node: &str) -> Result<(), Refusal> {
-    if shared.broker.node().name == node {
-        return Ok(());
-    }
-    Err(Refusal::not_found(format!("there is no node {node:?} here")))
 }
 
 /// All modules.

@@ -136,7 +136,7 @@ pub(super) async fn clients(
             client.connection.as_ref().is_some_and(|connection| connection.connected_at >= since)
         };
         let after = query._after.as_deref();
-        let page = broker.clients(&ClientQuery { after, prefix: &query.prefix, skip: 0, limit, wanted: &wanted });
+        let page = broker.clients(&ClientQuery { after, prefix: &query.prefix, skip: 0, limit, wanted: Some(&wanted) });
         (broker.node().epoch, page)
     })
     .await?;

@@ -1,0 +1,10 @@
+//! Times as EMQ X writes them.
+
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, Zoned};
+
+/// Milliseconds since the Unix epoch as local time, to the second.
+pub(crate) fn local_time(ms: u64) -> String {
+    let time = i64::try_from(ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok()).unwrap_or_default();
+    Zoned::new(time, TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()
+}

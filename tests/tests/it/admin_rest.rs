@@ -1,0 +1,255 @@
+//! The REST API as scripts for EMQ X 4.3 use it.
+
+use std::net::SocketAddr;
+
+use bytestring::ByteString;
+use mqtt_codec::{Property, Qos, ReasonCode, Version};
+use serde_json::{Value, json};
+
+use crate::admin::{ask, send, start};
+use crate::client::{Client, connect, keeping};
+
+const V4: &str = "/api/v4";
+
+async fn get(addr: SocketAddr, path: &str) -> Value {
+    ask(addr, &format!("GET {V4}{path}")).await.json()
+}
+
+/// The rows' values of a key, and whether there is a page after them.
+#[track_caller]
+fn column(answer: &Value, key: &str) -> (Vec<String>, bool) {
+    let rows = answer["data"].as_array().unwrap_or_else(|| panic!("no rows: {answer}"));
+    let values = rows.iter().map(|row| row[key].as_str().unwrap_or_default().to_owned());
+    (values.collect(), answer["meta"]["hasnext"] == true)
+}
+
+#[tokio::test]
+async fn a_client_has_all_keys_that_it_has_in_emqx() {
+    let Some((broker, addr)) = start().await else { return };
+    let mut connect = connect(Version::V3_1_1, "one");
+    connect.username = Some(ByteString::from_static("anna"));
+    let (_client, _) = Client::connect_with(broker.addr, connect).await;
+    let answer = get(addr, "/clients/one").await;
+    let client = answer["data"][0].as_object().unwrap();
+    let keys = "awaiting_rel clean_start clientid connected connected_at created_at expiry_interval heap_size inflight \
+                ip_address is_bridge keepalive mailbox_len max_awaiting_rel max_inflight max_mqueue max_subscriptions \
+                mountpoint mqueue_dropped mqueue_len node port proto_name proto_ver recv_cnt recv_msg recv_oct \
+                recv_pkt reductions send_cnt send_msg send_oct send_pkt subscriptions_cnt username zone";
+    let mut found: Vec<_> = client.keys().map(String::as_str).collect();
+    found.sort_unstable();
+    assert_eq!(found.join(" "), keys);
+    for (key, value) in [
+        ("username", json!("anna")),
+        ("mountpoint", json!("undefined")),
+        ("is_bridge", json!(false)),
+        ("proto_name", json!("MQTT")),
+        ("proto_ver", json!(4)),
+        ("ip_address", json!("127.0.0.1")),
+        ("connected", json!(true)),
+        ("created_at", client["connected_at"].clone()),
+    ] {
+        assert_eq!(client[key], value, "{key}");
+    }
+    assert_eq!(get(addr, "/clients/username/anna").await["data"], answer["data"]);
+    assert_eq!(get(addr, "/clients/username/ben").await, json!({"code": 0, "data": []}));
+}
+
+#[tokio::test]
+async fn clients_are_listed_page_by_page() {
+    let Some((broker, addr)) = start().await else { return };
+    let mut clients = Vec::new();
+    for n in 0..5 {
+        clients.push(Client::connect(broker.addr, Version::V5, &format!("c/{n}")).await);
+    }
+    let first = get(addr, "/clients?_page=1&_limit=2").await;
+    let meta = json!({"page": 1, "limit": 2, "count": 5, "hasnext": true, "next": "c/1"});
+    assert_eq!(first["meta"], meta);
+    for (query, ids, more) in [
+        ("?_page=1&_limit=2", &["c/0", "c/1"][..], true),
+        ("?_page=3&_limit=2", &["c/4"], false),
+        ("?_page=4&_limit=2", &[], false),
+        ("?_after=c%2F1&_limit=2", &["c/2", "c/3"], true),
+        ("?_after=c%2F3&_limit=2", &["c/4"], false),
+        ("?clientid=c%2F2", &["c/2"], false),
+    ] {
+        let answer = get(addr, &format!("/clients{query}")).await;
+        assert_eq!(column(&answer, "clientid"), (ids.iter().map(|id| id.to_string()).collect(), more), "{query}");
+    }
+    assert_eq!(get(addr, "/nodes/rollcall@127.0.0.1/clients?_page=1&_limit=2").await, first);
+    assert_eq!(ask(addr, "GET /api/v4/nodes/other/clients").await.status, 404);
+    assert_eq!(get(addr, "/clients/c%2F3").await["data"][0]["clientid"], "c/3");
+}
+
+#[tokio::test]
+async fn clients_are_filtered() {
+    let Some((broker, addr)) = start().await else { return };
+    let (away, _) = Client::connect_with(broker.addr, keeping(Version::V3_1_1, "away")).await;
+    away.leave().await;
+    let mut named = connect(Version::V5, "named");
+    named.username = Some(ByteString::from_static("anna"));
+    let (_named, _) = Client::connect_with(broker.addr, named).await;
+    let _old = Client::connect(broker.addr, Version::V3_1, "old").await;
+    while get(addr, "/clients/away").await["data"][0]["connected"] == true {}
+    for (query, ids) in [
+        ("", "away named old"),
+        ("conn_state=connected", "named old"),
+        ("conn_state=disconnected", "away"),
+        ("conn_state=idle", ""),
+        ("username=anna", "named"),
+        ("_like_username=nn", "named"),
+        ("_like_clientid=a", "away named"),
+        ("proto_ver=3", "old"),
+        ("proto_name=MQTT", "away named"),
+        ("clean_start=true", "named old"),
+        ("ip_address=127.0.0.1", "named old"),
+        ("ip_address=127.0.0.9", ""),
+        ("zone=external", "away named old"),
+        ("_gte_created_at=1000000000", "away named old"),
+        ("_gte_created_at=9000000000", ""),
+        ("_lte_connected_at=9000000000", "named old"),
+        ("_gte_mqueue_len=1", ""),
+        ("_lte_mqueue_dropped=0&_like_clientid=o", "old"),
+        ("clientid=old&proto_ver=4", ""),
+    ] {
+        let answer = get(addr, &format!("/clients?{query}")).await;
+        assert_eq!(column(&answer, "clientid").0.join(" "), ids, "{query}");
+        assert_eq!(answer["meta"]["count"], if query.is_empty() { 3 } else { -1 }, "{query}");
+    }
+    assert_eq!(get(addr, "/clients?proto_ver=x").await["code"], 108);
+    assert_eq!(get(addr, "/clients?_limit=-1").await["code"], 108);
+}
+
+#[tokio::test]
+async fn subscriptions_and_routes_are_listed() {
+    let Some((broker, addr)) = start().await else { return };
+    let mut one = Client::connect(broker.addr, Version::V5, "one").await;
+    let mut two = Client::connect(broker.addr, Version::V5, "two").await;
+    one.subscribe("a/+", Qos::AtLeastOnce).await;
+    one.subscribe("$share/g/b", Qos::AtMostOnce).await;
+    two.subscribe("a/1", Qos::ExactlyOnce).await;
+    assert_eq!(two.subscribe("b", Qos::AtMostOnce).await, ReasonCode::Success);
+    for (query, topics) in [
+        ("", "$share/g/b a/+ a/1 b"),
+        ("?_limit=3", "$share/g/b a/+ a/1"),
+        ("?_page=2&_limit=3", "b"),
+        ("?clientid=two", "a/1 b"),
+        ("?clientid=none", ""),
+        ("?topic=b", "$share/g/b b"),
+        ("?qos=2", "a/1"),
+        ("?share=g", "$share/g/b"),
+        ("?_match_topic=a/%23", "a/+ a/1"),
+        ("?_match_topic=b&clientid=two", "b"),
+        ("/one", "$share/g/b a/+"),
+    ] {
+        let answer = get(addr, &format!("/subscriptions{query}")).await;
+        assert_eq!(column(&answer, "topic").0.join(" "), topics, "{query}");
+    }
+    let node = "rollcall@127.0.0.1";
+    assert_eq!(
+        get(addr, &format!("/nodes/{node}/subscriptions/two")).await["data"][0],
+        json!({"node": node, "clientid": "two", "topic": "a/1", "qos": 2})
+    );
+    let routes = get(addr, "/routes?_limit=2").await;
+    assert_eq!(column(&routes, "topic"), (vec!["a/+".to_owned(), "a/1".to_owned()], true));
+    assert_eq!(routes["meta"]["count"], 3);
+    assert_eq!(column(&get(addr, "/routes?_limit=2&_page=2").await, "topic"), (vec!["b".to_owned()], false));
+    assert_eq!(get(addr, "/routes/a%2F%2B").await["data"], json!([{"topic": "a/+", "node": node}]));
+    assert_eq!(get(addr, "/routes/c").await["data"], json!([]));
+}
+
+/// The code of the answer to a POST.
+async fn post(addr: SocketAddr, path: &str, body: Value) -> Value {
+    let answer = send(addr, &format!("POST {V4}{path}"), &body.to_string()).await;
+    assert_eq!(answer.status, 200, "{path} {body}: {answer:?}");
+    answer.json()
+}
+
+#[tokio::test]
+async fn messages_are_published_over_rest() {
+    let Some((broker, addr)) = start().await else { return };
+    let mut client = Client::connect(broker.addr, Version::V5, "one").await;
+    client.subscribe("a/#", Qos::ExactlyOnce).await;
+    let publish = "/mqtt/publish";
+    let message = json!({
+        "topic": "a/1", "payload": "hello", "qos": 1, "clientid": "script", "user_properties": {"k": "v", "n": 1},
+        "properties": {"content_type": "text/plain", "message_expiry_interval": 60},
+    });
+    assert_eq!(post(addr, publish, message).await, json!({"code": 0}));
+    let got = client.take().await;
+    assert_eq!((&*got.payload, got.qos), (&b"hello"[..], Qos::AtLeastOnce));
+    let properties: Vec<_> = got.properties.iter().collect();
+    for wanted in [
+        Property::ContentType("text/plain".into()),
+        Property::UserProperty("k".into(), "v".into()),
+        Property::UserProperty("n".into(), "1".into()),
+    ] {
+        assert!(properties.contains(&wanted), "{properties:?}");
+    }
+    let several = json!({"topics": "a/2,a/3,bad/#", "payload": "aGk=", "encoding": "base64", "return": true});
+    let answer = post(addr, publish, several).await;
+    assert_eq!(answer["data"]["msgids"].as_array().map(Vec::len), Some(2), "{answer}");
+    assert_eq!(client.take_text().await, "hi");
+    assert_eq!(client.take_text().await, "hi");
+    let kept = json!({"topic": "a/kept", "payload": {"on": true}, "retain": true, "return": "x"});
+    assert_eq!(post(addr, publish, kept).await["data"]["msgid"].as_str().map(str::len), Some(32));
+    assert_eq!(client.take_text().await, r#"{"on":true}"#);
+    let mut late = Client::connect(broker.addr, Version::V3_1_1, "late").await;
+    late.subscribe("a/kept", Qos::AtMostOnce).await;
+    assert_eq!(late.take_text().await, r#"{"on":true}"#);
+    for (body, code) in [
+        (json!({"payload": "x"}), 115),
+        (json!({"topic": "a/+"}), 115),
+        (json!({"topic": "$SYS/x"}), 115),
+        (json!({"topic": "a\u{0}"}), 115),
+        (json!({"topic": 5}), 108),
+        (json!({"topic": "a", "qos": 3}), 116),
+        (json!({"topic": "a", "qos": "1"}), 116),
+        (json!({"topic": "a", "clientid": 1}), 108),
+        (json!({"topic": "a", "payload": "?", "encoding": "base64"}), 108),
+        (json!({"topic": "a", "properties": {"x": 1}}), 108),
+        (json!({"topic": "a", "user_properties": {"x": []}}), 108),
+        (json!([]), 108),
+    ] {
+        assert_eq!(post(addr, publish, body.clone()).await["code"], code, "{body}");
+    }
+    let broken = send(addr, "POST /api/v4/mqtt/publish", "{").await;
+    assert_eq!((broken.status, broken.json()), (400, json!({"code": 109, "message": "not_json"})));
+    let batch = json!([{"topic": "a/4", "payload": "4"}, {"topic": "+"}, {"topic": 1}]);
+    let answer = post(addr, "/mqtt/publish_batch", batch).await;
+    let expected = json!([
+        {"topic": "a/4", "code": 0}, {"topic": "+", "code": 115}, {"code": 108, "message": "bad_params"},
+    ]);
+    assert_eq!(answer["data"], expected);
+    assert_eq!(client.take_text().await, "4");
+}
+
+#[tokio::test]
+async fn clients_are_subscribed_over_rest() {
+    let Some((broker, addr)) = start().await else { return };
+    let mut client = Client::connect(broker.addr, Version::V3_1_1, "one").await;
+    let kept = json!({"topic": "a/1", "payload": "kept", "retain": true});
+    post(addr, "/mqtt/publish", kept).await;
+    let (subscribe, unsubscribe) = ("/mqtt/subscribe", "/mqtt/unsubscribe");
+    let wish = json!({"clientid": "one", "topics": "a/+,b", "qos": 1});
+    assert_eq!(post(addr, subscribe, wish).await, json!({"code": 0}));
+    assert_eq!(client.take_text().await, "kept");
+    assert_eq!(column(&get(addr, "/subscriptions/one").await, "topic").0, ["a/+", "b"]);
+    assert_eq!(post(addr, unsubscribe, json!({"clientid": "one", "topic": "b"})).await, json!({"code": 0}));
+    assert_eq!(post(addr, unsubscribe, json!({"clientid": "one", "topic": "b"})).await, json!({"code": 0}));
+    assert_eq!(column(&get(addr, "/subscriptions/one").await, "topic").0, ["a/+"]);
+    for (path, body, code) in [
+        (subscribe, json!({"clientid": "none", "topic": "a"}), 112),
+        (subscribe, json!({"clientid": "one", "topic": "a/#/b"}), 115),
+        (subscribe, json!({"clientid": "one", "topic": "a", "qos": 3}), 116),
+        (subscribe, json!({"topic": "a"}), 108),
+        (unsubscribe, json!({"clientid": "none", "topic": "a"}), 112),
+        (unsubscribe, json!({"clientid": "one"}), 115),
+    ] {
+        assert_eq!(post(addr, path, body.clone()).await["code"], code, "{path} {body}");
+    }
+    let answer = post(addr, "/mqtt/subscribe_batch", json!([{"clientid": "one", "topic": "c"}, {"topic": "c"}])).await;
+    assert_eq!(answer["data"][0], json!({"clientid": "one", "topic": "c", "code": 0}));
+    assert_eq!(answer["data"][1]["code"], 108);
+    let answer = post(addr, "/mqtt/unsubscribe_batch", json!([{"clientid": "none", "topic": "c"}])).await;
+    assert_eq!(answer["data"], json!([{"clientid": "none", "topic": "c", "code": 112}]));
+}
