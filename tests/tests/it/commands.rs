@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Output, Stdio};
 
-use mqtt_codec::Version;
+use mqtt_codec::{Qos, Version};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -11,7 +11,7 @@ use tokio::process::Command;
 
 use crate::broker::outside;
 use crate::cli::{Running, command};
-use crate::client::Client;
+use crate::client::{Client, connect};
 use crate::http::{basic, request};
 
 /// A broker with a folder, which commands find it by.
@@ -146,6 +146,45 @@ async fn a_client_is_shown_and_kicked() {
     site.ask(&["clients", "kick", odd]).await.done();
     site.ask(&["clients", "kick", odd]).await.failed(1, &["there is no client"]);
     site.ask(&["clients", "show", odd]).await.failed(1, &["there is no client"]);
+}
+
+#[tokio::test]
+async fn clients_and_subscriptions_are_listed() {
+    if outside() {
+        return;
+    }
+    let site = Site::start().await;
+    let mut away = connect(Version::V3_1_1, "b-away");
+    away.clean_start = false;
+    Client::connect_with(site.running.addr(), away).await.0.leave().await;
+    let mut here = Vec::new();
+    for id in ["a-one", "b-here", "b-there"] {
+        let mut client = Client::connect(site.running.addr(), Version::V5, id).await;
+        client.subscribe(&format!("of/{id}"), Qos::AtLeastOnce).await;
+        here.push(client);
+    }
+    for (args, expected) in [
+        (&[] as &[&str], &["a-one", "b-away", "b-here", "b-there"] as &[&str]),
+        (&["--online"], &["a-one", "b-here", "b-there"]),
+        (&["--offline"], &["b-away"]),
+        (&["--prefix", "b-"], &["b-away", "b-here", "b-there"]),
+        (&["--prefix", "b-", "--online"], &["b-here", "b-there"]),
+        (&["--limit", "2"], &["a-one", "b-away"]),
+        (&["--limit", "0"], &[]),
+    ] {
+        let listed = site.ask(&[&["clients", "list", "--json"], args].concat()).await.json();
+        let ids: Vec<_> = listed.iter().map(|client| client["clientid"].as_str().unwrap()).collect();
+        assert_eq!(ids, expected, "{args:?}");
+        let table = site.ask(&[&["clients", "list"], args].concat()).await.done();
+        let ids: Vec<_> = table.lines().skip(1).map(|line| line.split(' ').next().unwrap()).collect();
+        assert_eq!(ids, expected, "{args:?}");
+    }
+    site.ask(&["clients", "list", "--online", "--offline"]).await.failed(2, &["--offline"]);
+    let listed = site.ask(&["subscriptions", "--json"]).await.json();
+    assert_eq!(listed.iter().filter(|one| one["qos"] == 1).count(), 3);
+    let one = site.ask(&["subscriptions", "list", "--client", "b-here", "--json"]).await.json();
+    assert_eq!((one.len(), &one[0]["topic"]), (1, &json!("of/b-here")));
+    assert_eq!(site.ask(&["subscriptions", "--limit", "2"]).await.done().lines().count(), 3);
 }
 
 #[tokio::test]

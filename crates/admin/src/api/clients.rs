@@ -178,15 +178,17 @@ fn page(broker: &dyn Operate, paging: Paging, cursor: &Cursor, filter: &Filter) 
         // There is one, if it is there.
         Some(id) => {
             let found = broker.client(id).filter(|state| skip == 0 && filter.wants(state));
+            let found = found.filter(|_| id.starts_with(&cursor.prefix));
             (found.filter(|_| cursor.after.as_ref().is_none_or(|after| id > after)).into_iter().collect(), false)
         }
         None => {
             let after = cursor.after.as_deref();
-            let page = broker.clients(&ClientQuery { after, prefix: "", skip, limit: paging.limit(), wanted });
+            let page =
+                broker.clients(&ClientQuery { after, prefix: &cursor.prefix, skip, limit: paging.limit(), wanted });
             (page.rows, page.has_more)
         }
     };
-    let count = if filter.is_empty() { broker.clients_len() as i64 } else { -1 };
+    let count = if filter.is_empty() && cursor.prefix.is_empty() { broker.clients_len() as i64 } else { -1 };
     let next = rows.last().filter(|_| has_more).map(|last| last.client_id.clone());
     let rows = rows.into_iter().map(|state| Client::new(&node, state)).collect();
     Listed::new(rows, paging, count, has_more).with_next(next)

@@ -15,6 +15,9 @@ pub(crate) struct Cursor {
     /// Instead of `_page`: only clients whose ids come after this one.
     #[serde(rename = "_after")]
     pub(super) after: Option<String>,
+    /// Only clients whose ids begin so.
+    #[serde(default)]
+    pub(super) prefix: String,
 }
 
 /// EMQ X's filters; all that are given must hold. Times are in seconds since 1970.
