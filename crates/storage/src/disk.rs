@@ -79,7 +79,7 @@ pub struct Opened {
 pub struct Disk {
     shared: Arc<Shared>,
     opened: Opened,
-    compaction: Option<JoinHandle<()>>,
+    compaction: Mutex<Option<JoinHandle<()>>>,
 }
 
 #[derive(Debug)]
@@ -135,7 +135,7 @@ impl Disk {
         let working = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("compaction".to_owned());
         let compaction = thread.spawn(move || working.compact())?;
-        Ok(Self { shared, opened, compaction: Some(compaction) })
+        Ok(Self { shared, opened, compaction: Mutex::new(Some(compaction)) })
     }
 
     /// Bytes of all files.
@@ -158,18 +158,27 @@ impl Store for Disk {
     fn read(&self, table: Table, visit: &mut Visit<'_>) -> Result<(), StoreError> {
         self.shared.log.lock().read(table, visit)
     }
-}
 
-impl Drop for Disk {
-    fn drop(&mut self) {
+    fn size(&self) -> Option<u64> {
+        Some(Self::size(self))
+    }
+
+    fn close(&self) {
         let log = self.shared.log.lock();
         self.shared.is_closed.store(true, Ordering::Relaxed);
         drop(log);
         self.shared.work.notify_one();
-        if let Some(compaction) = self.compaction.take() {
+        if let Some(compaction) = self.compaction.lock().take() {
             // It has panicked if this fails, and said so.
             let _ = compaction.join();
         }
+        self.shared.log.lock().lock = None;
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 
@@ -193,6 +202,9 @@ impl Shared {
         frame.fill(batch);
         frame.check()?;
         let mut log = self.log.lock();
+        if self.is_closed() {
+            return Err(StoreError::Closed);
+        }
         let written = log.append(&mut frame);
         if log.is_compactable() {
             self.work.notify_one();

@@ -18,6 +18,9 @@ pub enum StoreError {
     /// Another process has the folder open.
     #[error("another process uses it")]
     InUse,
+    /// It was [closed](Store::close).
+    #[error("it is closed")]
+    Closed,
     /// Written by another version of the store.
     #[error(
         "it has schema {found} and this version reads {expected}; start the version that wrote it, or give another data_dir"
@@ -59,6 +62,14 @@ pub trait Store: Send + Sync {
 
     /// Calls `visit` with key and value of each record of a table, in order of keys.
     fn read(&self, table: Table, visit: &mut Visit<'_>) -> Result<(), StoreError>;
+
+    /// Bytes of its files; `None`: it has none.
+    fn size(&self) -> Option<u64> {
+        None
+    }
+
+    /// Another may open it from now on, and nothing can be written by this one.
+    fn close(&self) {}
 }
 
 /// Takes key and value of a record; an error ends the reading.

@@ -39,7 +39,7 @@ pub(super) struct Log {
     /// Bytes of what is there.
     pub(super) live: u64,
     /// Held for as long as the store is open.
-    pub(super) _lock: File,
+    pub(super) lock: Option<File>,
 }
 
 impl Log {

@@ -39,7 +39,7 @@ impl Log {
             is_torn: false,
             total: 0,
             live: 0,
-            _lock: lock,
+            lock: Some(lock),
         };
         for &number in numbers.iter().filter(|&&number| number != newest) {
             let path = segment::path(&log.folder, number);

@@ -112,6 +112,19 @@ fn a_folder_is_for_one() {
 }
 
 #[test]
+fn a_closed_store_frees_its_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Disk::open(folder.path(), Durability::Process).unwrap();
+    disk.close();
+    let other = Disk::open(folder.path(), Durability::Process).unwrap();
+    let put = batch(&[Step::Put(Table::Meta, b"a", b"1")]);
+    assert!(matches!(disk.write(&put), Err(StoreError::Closed)));
+    other.write(&put).unwrap();
+    drop(disk);
+    assert!(matches!(Disk::open(folder.path(), Durability::Process), Err(StoreError::InUse)));
+}
+
+#[test]
 fn a_folder_that_cannot_be_made_is_told() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("file"), "").unwrap();
