@@ -11,6 +11,7 @@ use crate::operate::Operate;
 use crate::reply::Refusal;
 
 mod accounts;
+mod alarms;
 mod catalogue;
 mod clients;
 mod modules;
@@ -56,6 +57,12 @@ pub(crate) fn router() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(accounts::remove_key))
         .routes(routes!(accounts::set_password))
         .routes(routes!(accounts::who_am_i))
+        .routes(routes!(alarms::list))
+        .routes(routes!(alarms::activated))
+        .routes(routes!(alarms::deactivated, alarms::deactivate, alarms::forget))
+        .routes(routes!(alarms::list_of_node))
+        .routes(routes!(alarms::activated_of_node))
+        .routes(routes!(alarms::deactivated_of_node, alarms::forget_of_node))
 }
 
 /// What EMQ X has, modules apart.

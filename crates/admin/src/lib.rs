@@ -3,11 +3,10 @@
 //! It shows and does what an operator may; it opens no socket of MQTT and knows the broker only as [`Operate`].
 //! [`Admin::new`] makes it, [`Admin::serve`] answers on a listener that the caller has bound.
 
-use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use mqtt_modules::Registry;
 use mqtt_modules::presence::History;
 use tokio::net::TcpListener;
@@ -19,10 +18,14 @@ mod extract;
 mod guard;
 mod logins;
 mod operate;
+mod oversee;
 mod pages;
+mod probes;
+mod prometheus;
 mod reply;
 mod samples;
 mod secret;
+mod serve;
 mod streams;
 mod time;
 
@@ -31,7 +34,11 @@ pub use operate::{
     ClientQuery, ClientState, ConnectionState, NodeState, Operate, Page, RetainedQuery, RetainedState, Setting,
     SubscribeError, SubscriptionQuery, SubscriptionState, Told, Traffic,
 };
+pub use oversee::{Alarm, Health, Oversee, Until};
 pub use secret::random_secret;
+
+/// Bytes of a request's body, at the most.
+const MAX_BODY: usize = 2 << 20;
 
 /// The admin port, not yet served.
 pub struct Admin {
@@ -42,10 +49,10 @@ pub struct Admin {
 pub(crate) struct Shared {
     pub(crate) broker: Arc<dyn Operate>,
     pub(crate) registry: Arc<Registry>,
+    pub(crate) history: Arc<History>,
     pub(crate) accounts: Arc<Accounts>,
     pub(crate) logins: logins::Logins,
     pub(crate) attempts: attempts::Attempts,
-    pub(crate) history: Arc<History>,
     pub(crate) samples: samples::Samples,
     pub(crate) streams: streams::Streams,
 }
@@ -64,30 +71,24 @@ impl Admin {
         let shared = Shared {
             broker,
             registry,
+            history,
             accounts,
             logins: logins::Logins::default(),
             attempts: attempts::Attempts::default(),
-            history,
             samples: samples::Samples::default(),
             streams: streams::Streams::default(),
         };
         Self { shared: Arc::new(shared) }
     }
 
-    /// Answers requests until `stop` is ready.
-    ///
-    /// # Errors
-    /// Those of the listener.
-    pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
-        let service = self.router().into_make_service_with_connect_info::<SocketAddr>();
-        let shared = Arc::clone(&self.shared);
-        let stop = async move {
+    /// Answers requests until `stop` is ready. When this returns nobody is answered any more, streams of events included.
+    pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()> + Send) {
+        let stop = async {
             stop.await;
-            shared.streams.end_all();
+            self.shared.streams.end_all();
         };
-        let served = axum::serve(listener, service).with_graceful_shutdown(stop);
         tokio::select! {
-            served = served.into_future() => served,
+            () = serve::serve(listener, self.router(), serve::Limits::default(), stop) => {}
             () = samples::take(&self.shared) => unreachable!("it never ends"),
         }
     }
@@ -98,7 +99,8 @@ impl Admin {
         let (open_api, _openapi) = api::open_router().split_for_parts();
         let guarded = Router::new().nest("/api/v4", api).merge(pages::guarded());
         let guarded = guarded.layer(axum::middleware::from_fn_with_state(Arc::clone(shared), guard::check));
-        let all = guarded.nest("/api/v4", open_api).merge(pages::open()).fallback(reply::unknown_path);
+        let open = pages::open().merge(probes::open()).merge(prometheus::open()).nest("/api/v4", open_api);
+        let all = guarded.merge(open).fallback(reply::unknown_path).layer(DefaultBodyLimit::max(MAX_BODY));
         all.layer(axum::middleware::map_response(pages::harden)).with_state(Arc::clone(shared))
     }
 }

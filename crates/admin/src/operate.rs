@@ -11,7 +11,7 @@ use mqtt_codec::{Filter, Message, ReasonCode, SubscribeFilter, SubscribeOptions,
 ///
 /// Calls may take as long as it takes to look at every client; they are made where they may block.
 #[async_trait::async_trait]
-pub trait Operate: Send + Sync + 'static {
+pub trait Operate: crate::Oversee {
     /// The broker itself.
     fn node(&self) -> NodeState;
 

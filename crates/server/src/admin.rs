@@ -103,18 +103,10 @@ fn from_here(mut address: SocketAddr) -> SocketAddr {
 
 /// Answers until told to stop.
 pub(crate) async fn serve(admin: Admin, bound: Bound, mut stop: watch::Receiver<bool>) {
-    let served = match tokio::net::TcpListener::from_std(bound.listener) {
-        Ok(listener) => {
-            let stopped = async move {
-                // An error says that the broker is gone.
-                let _ = stop.wait_for(|&stop| stop).await;
-            };
-            admin.serve(listener, stopped).await
-        }
-        Err(error) => Err(error),
-    };
-    if let Err(error) = served {
-        tracing::error!(%error, "the admin port is closed");
+    match tokio::net::TcpListener::from_std(bound.listener) {
+        // An error says that the broker is gone.
+        Ok(listener) => admin.serve(listener, async { drop(stop.wait_for(|&stop| stop).await) }).await,
+        Err(error) => tracing::error!(%error, "the admin port is closed"),
     }
 }
 

@@ -11,6 +11,7 @@ use mqtt_session::{Delivered, DeliveryOptions, DropReason, Fanout, Publication, 
 use mqtt_storage::Bounds;
 use tokio::runtime::Handle;
 
+use crate::alarms::Alarms;
 use crate::batch::{self, Batch, count};
 use crate::client::ClientRef;
 use crate::clients::Clients;
@@ -47,6 +48,7 @@ pub(crate) struct Broker {
     pub(crate) metrics: Metrics,
     pub(crate) highest: Highest,
     pub(crate) settings: Settings,
+    pub(crate) alarms: Alarms,
     pub(crate) memory: Memory,
     /// Sockets accepted and not yet closed.
     pub(crate) sockets: AtomicUsize,
@@ -91,6 +93,7 @@ impl Broker {
             metrics: Metrics::default(),
             highest: Highest::default(),
             settings,
+            alarms: Alarms::default(),
             memory: Memory::new(limits.memory),
             sockets: AtomicUsize::new(0),
             served: AtomicUsize::new(0),
@@ -277,7 +280,22 @@ impl Broker {
             self.queued_expire.store(true, Relaxed);
         }
         self.count_delivered(delivered, qos);
+        if let Delivered::Dropped(reason) = delivered
+            && reason != DropReason::Offline
+            && message.topic.as_str().starts_with("$SYS/brokers/")
+        {
+            self.count_dropped_presence(&message.topic);
+        }
         delivered
+    }
+
+    /// Whoever watches presence and misses an event is wrong about a client from then on.
+    fn count_dropped_presence(&self, topic: &Topic) {
+        let rest =
+            topic.as_str().strip_prefix("$SYS/brokers/").and_then(|rest| rest.strip_prefix(&*self.config.node.name));
+        if rest.is_some_and(|rest| rest.starts_with("/clients/")) {
+            count(Metric::DroppedPresence, 1);
+        }
     }
 
     /// One member of a group gets the message: the first in turn that is online and has room; else the first that is

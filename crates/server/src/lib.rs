@@ -23,6 +23,7 @@ pub mod log;
 
 mod access;
 mod admin;
+mod alarms;
 mod arrival;
 mod batch;
 mod broker;
@@ -40,6 +41,7 @@ mod memory;
 mod metrics;
 mod numbers;
 mod operate;
+mod oversee;
 mod packets;
 mod pipe;
 mod records;

@@ -48,6 +48,7 @@ pub(crate) async fn accept(
             }
             Err(error) if is_exhausted(&error) => {
                 tracing::error!(%error, "cannot accept connections; trying again");
+                broker.note_accept_failed();
                 tokio::time::sleep(EXHAUSTED_PAUSE).await;
             }
             // The peer was gone before it was accepted.

@@ -16,7 +16,7 @@ use crate::broker::Broker;
 use crate::config::Config;
 use crate::pipe::Pipe;
 use crate::timers::Timer;
-use crate::{admin, history, listener, recovery, shutdown, store, sys};
+use crate::{admin, alarms, history, listener, recovery, shutdown, store, sys};
 
 /// How long timers go off before other tasks of the thread have their turn: a million sessions may end at once, and one
 /// of them may have thousands of messages.
@@ -72,6 +72,13 @@ pub struct Server {
     password: Option<String>,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
+    /// Answers until all else has ended, so that probes can see it end.
+    admin: Option<AdminTask>,
+}
+
+struct AdminTask {
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
 }
 
 /// Binds, starts the wanted modules and serves. Once this returns, clients can connect.
@@ -100,21 +107,23 @@ pub async fn start(config: Config) -> Result<Server, StartError> {
     let listener = socket.listen(backlog).map_err(cannot_bind)?;
     let mqtt = listener.local_addr().map_err(cannot_bind)?;
     let (stop, stopping) = watch::channel(false);
-    let mut tasks = vec![
-        tokio::spawn(listener::accept(Arc::clone(&broker), listener, "tcp".into(), stopping.clone())),
+    let tasks = vec![
+        tokio::spawn(listener::accept(Arc::clone(&broker), listener, "tcp".into(), stopping)),
         tokio::spawn(run_timers(Arc::clone(&broker))),
         tokio::spawn(sys::publish(Arc::clone(&broker))),
         tokio::spawn(store::keep_alive(Arc::clone(&broker))),
         tokio::spawn(recovery::tell(Arc::clone(&broker), fallen, grace)),
+        tokio::spawn(alarms::watch(Arc::clone(&broker), Arc::clone(&registry), Arc::clone(&history))),
     ];
     let mut addresses = Addresses { mqtt: Some(mqtt), admin: None };
-    let mut password = None;
+    let (mut password, mut admin_task) = (None, None);
     if let Some(bound) = admin_port {
         let (admin, made) = admin::open(&broker, &registry, &history, &bound).map_err(StartError::Admin)?;
         (addresses.admin, password) = (Some(bound.address), made);
-        tasks.push(tokio::spawn(admin::serve(admin, bound, stopping)));
+        let (stop, stopping) = watch::channel(false);
+        admin_task = Some(AdminTask { stop, task: tokio::spawn(admin::serve(admin, bound, stopping)) });
     }
-    Ok(Server { broker, registry, history, addresses, password, stop, tasks })
+    Ok(Server { broker, registry, history, addresses, password, stop, tasks, admin: admin_task })
 }
 
 /// The modules that ship, wanted as the configuration says.
@@ -224,10 +233,17 @@ impl Server {
         let _ = self.stop.send(true);
         shutdown::drain(&self.broker).await;
         self.registry.stop_all().await;
-        store::finish(&self.broker);
-        admin::forget(self.broker.config.data_dir.as_ref());
+        if let Some(AdminTask { stop, task }) = self.admin {
+            // Nobody receiving means that it has ended already; so does an error of the task.
+            let _ = stop.send(true);
+            let _ = task.await;
+        }
         for task in self.tasks {
             task.abort();
+            // The error says that it was aborted.
+            let _ = task.await;
         }
+        store::finish(&self.broker);
+        admin::forget(self.broker.config.data_dir.as_ref());
     }
 }

@@ -5,8 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mqtt_codec::{Message, Properties, Property, Qos, Topic};
-use mqtt_modules::{Host, MemoryStates, States};
+use mqtt_modules::{MemoryStates, States};
 use mqtt_storage::{Disk, Durability, Journal, Loaded, Store, StoreError};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -65,6 +64,10 @@ pub(crate) fn finish(broker: &Broker) {
     if let Err(error) = retry(broker) {
         tracing::error!(%error, "the last changes could not be stored");
     }
+    // A socket that has not sent CONNECT keeps the broker; the folder is free all the same.
+    if let Some(durable) = &broker.durable {
+        durable.journal.store().close();
+    }
 }
 
 /// Tells the store that the broker lives, and finds out whether the store does.
@@ -72,39 +75,24 @@ pub(crate) async fn keep_alive(broker: Arc<Broker>) {
     let Some(durable) = &broker.durable else { return };
     let mut every = interval(ALIVE_EVERY);
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut failing_since = None;
+    let mut is_failing = false;
     loop {
         every.tick().await;
         broker.stage(|stage| stage.alive(wall_ms()));
         let written = if durable.is_slow { tokio::task::block_in_place(|| retry(&broker)) } else { retry(&broker) };
-        match (written, failing_since) {
-            (Err(error), None) => {
-                failing_since = Some(wall_ms());
-                raise_alarm(&broker, "activate", &error.to_string(), wall_ms(), None);
+        match written {
+            Err(error) if !is_failing => {
+                let message = "the store can't be written to: QoS 1 and 2 messages are refused";
+                broker.activate_alarm(ALARM, message, json!({ "why": error.to_string() }));
+                is_failing = true;
             }
-            (Ok(()), Some(since)) => {
-                failing_since = None;
-                raise_alarm(&broker, "deactivate", "", since, Some(wall_ms()));
+            Ok(()) if is_failing => {
+                broker.deactivate_alarm(ALARM);
+                is_failing = false;
             }
             _ => {}
         }
     }
-}
-
-/// As EMQ X tells alarms; its times are in microseconds.
-fn raise_alarm(broker: &Broker, what: &str, why: &str, since: u64, until: Option<u64>) {
-    let payload = json!({
-        "name": ALARM,
-        "details": { "why": why },
-        "message": "the store can't be written to: QoS 1 and 2 messages are refused",
-        "activate_at": since * 1000,
-        "deactivate_at": until.map_or_else(|| json!("infinity"), |until| json!(until * 1000)),
-        "activated": until.is_none(),
-    });
-    let Ok(topic) = Topic::new(format!("$SYS/brokers/{}/alarms/{what}", broker.config.node.name)) else { return };
-    let properties = Properties::from([Property::ContentType("application/json".into())]);
-    let payload = payload.to_string().into();
-    Host::publish(broker, Message { topic, payload, qos: Qos::AtMostOnce, retain: false, properties });
 }
 
 /// Small records of other parts than modules.

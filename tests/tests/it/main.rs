@@ -41,4 +41,5 @@ mod storm;
 mod subscribe;
 mod sys;
 mod takeover;
+mod watch;
 mod will;

@@ -1,0 +1,176 @@
+//! `GET /metrics`: Prometheus's text format 0.0.4. Totals only, no client is named, so it asks for no login, as EMQ X's does not.
+
+use std::fmt::{Display, Write};
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use mqtt_modules::presence::LATENCY_BOUNDS;
+
+use crate::reply::Refusal;
+use crate::{Admission, Shared};
+
+const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+pub(crate) fn open() -> Router<Arc<Shared>> {
+    Router::new().route("/metrics", get(metrics)).route("/api/v4/emqx_prometheus", get(metrics))
+}
+
+async fn metrics(State(shared): Admission) -> Result<Response, Refusal> {
+    let asked = Arc::clone(&shared);
+    let text = tokio::task::spawn_blocking(move || write(&asked)).await;
+    let text = text.map_err(|_| Refusal::internal())?;
+    Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response())
+}
+
+fn write(shared: &Shared) -> String {
+    let mut text = Text::default();
+    write_node(&mut text, shared);
+    write_modules(&mut text, shared);
+    write_presence(&mut text, shared);
+    let active = shared.broker.alarms().into_iter().filter(|alarm| alarm.activated);
+    text.family("rollcall_alarm_active", GAUGE, "1 for each alarm that is active; see /api/v4/alarms.");
+    for alarm in active {
+        text.sample("rollcall_alarm_active", &[("name", &alarm.name)], 1);
+    }
+    for (name, value) in shared.broker.stats() {
+        let (name, help) = match name.strip_suffix(".count") {
+            Some(what) => (what.to_owned(), format!("There are now; EMQ X's statistic {name}.")),
+            None => (name.clone(), format!("The most there were; EMQ X's statistic {name}.")),
+        };
+        text.one(&format!("rollcall_{}", name.replace('.', "_")), GAUGE, &help, value);
+    }
+    for (name, value) in shared.broker.metrics() {
+        let counter = match name {
+            "bytes.received" => "rollcall_received_bytes_total".to_owned(),
+            "bytes.sent" => "rollcall_sent_bytes_total".to_owned(),
+            name => format!("rollcall_{}_total", name.replace('.', "_")),
+        };
+        text.one(&counter, COUNTER, &format!("Since the start; EMQ X's metric {name}."), value);
+    }
+    text.0
+}
+
+fn write_node(text: &mut Text, shared: &Shared) {
+    let (node, health) = (shared.broker.node(), shared.broker.health());
+    text.family("rollcall_build_info", GAUGE, "Always 1; which broker this is.");
+    text.sample("rollcall_build_info", &[("node", &node.name), ("version", node.version)], 1);
+    let started_at = seconds(health.started_at);
+    text.one("rollcall_start_time_seconds", GAUGE, "When it was started, since the Unix epoch.", started_at);
+    text.one("rollcall_uptime_seconds", GAUGE, "Since it was started.", seconds(node.uptime_ms));
+    text.one("rollcall_resident_memory_bytes", GAUGE, "Memory of the process.", node.memory_used);
+    let help = "limits.memory: from there on nothing more is queued.";
+    text.one("rollcall_memory_limit_bytes", GAUGE, help, health.memory_limit);
+    text.one("rollcall_connections_limit", GAUGE, "mqtt.max_connections.", node.max_connections);
+    text.one("rollcall_stopping", GAUGE, "1 while it ends.", u8::from(health.stopping));
+    let help = "1 while the store can't be written to.";
+    text.one("rollcall_store_failing", GAUGE, help, u8::from(health.store_failing));
+    if let Some(bytes) = health.store_bytes {
+        text.one("rollcall_store_bytes", GAUGE, "Of the store's files.", bytes);
+    }
+}
+
+fn write_modules(text: &mut Text, shared: &Shared) {
+    let modules = shared.registry.list();
+    text.family("rollcall_module_running", GAUGE, "1 while the module runs.");
+    for module in &modules {
+        text.sample("rollcall_module_running", &[("module", module.info.name)], u8::from(module.running));
+    }
+    text.family("rollcall_module_panics_total", COUNTER, "Panics of its hooks since its start.");
+    for module in &modules {
+        text.sample("rollcall_module_panics_total", &[("module", module.info.name)], module.panics);
+    }
+    let name = "rollcall_module_start_time_seconds";
+    text.family(name, GAUGE, "When it was started, since the Unix epoch.");
+    for (module, at) in modules.iter().filter_map(|module| Some((module, module.started_at?))) {
+        text.sample(name, &[("module", module.info.name)], seconds(at));
+    }
+}
+
+fn write_presence(text: &mut Text, shared: &Shared) {
+    let counts = shared.history.counts();
+    let name = "rollcall_presence_events_total";
+    text.family(name, COUNTER, "Presence events since the start, whether or not anyone subscribes.");
+    text.sample(name, &[("event", "connected")], counts.connected);
+    text.sample(name, &[("event", "disconnected")], counts.disconnected);
+    let help = "Presence events not published, for MQTT does not allow their topic: it is too long.";
+    text.one("rollcall_presence_events_skipped_total", COUNTER, help, counts.skipped);
+    let help = "Presence events that a subscriber did not get, for its queue or its socket was full.";
+    text.one("rollcall_presence_events_dropped_total", COUNTER, help, shared.broker.health().presence_dropped);
+    let name = "rollcall_presence_latency_seconds";
+    text.family(
+        name,
+        "histogram",
+        "From when the broker noticed that a client came or went until all subscribers had that.",
+    );
+    let mut total = 0;
+    let bounds = LATENCY_BOUNDS.iter().map(|&us| (us as f64 / 1e6).to_string()).chain(["+Inf".to_owned()]);
+    for (bound, count) in bounds.zip(counts.latency.counts) {
+        total += count;
+        text.sample(&format!("{name}_bucket"), &[("le", &bound)], total);
+    }
+    text.sample(&format!("{name}_sum"), &[], counts.latency.total.as_secs_f64());
+    text.sample(&format!("{name}_count"), &[], total);
+}
+
+fn seconds(ms: u64) -> f64 {
+    ms as f64 / 1000.0
+}
+
+const COUNTER: &str = "counter";
+const GAUGE: &str = "gauge";
+
+/// The text format.
+#[derive(Default)]
+struct Text(String);
+
+impl Text {
+    /// What follows are its samples.
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        let help = help.replace('\\', "\\\\").replace('\n', "\\n");
+        self.line(format_args!("# HELP {name} {help}"));
+        self.line(format_args!("# TYPE {name} {kind}"));
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+        let labels: Vec<_> = labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect();
+        match labels.is_empty() {
+            true => self.line(format_args!("{name} {value}")),
+            false => self.line(format_args!("{name}{{{}}} {value}", labels.join(","))),
+        }
+    }
+
+    /// A family with one sample.
+    fn one(&mut self, name: &str, kind: &str, help: &str, value: impl Display) {
+        self.family(name, kind, help);
+        self.sample(name, &[], value);
+    }
+
+    fn line(&mut self, line: std::fmt::Arguments<'_>) {
+        // Writing to a String does not fail.
+        let _ = writeln!(self.0, "{line}");
+    }
+}
+
+fn escaped(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_and_help_are_escaped() {
+        let mut text = Text::default();
+        text.family("a", GAUGE, "one\\\ntwo");
+        text.sample("a", &[("b", "\"\\\n"), ("c", "d")], 1.5);
+        text.one("e_total", COUNTER, "f.", 7);
+        let lines = ["# HELP a one\\\\\\ntwo", "# TYPE a gauge", "a{b=\"\\\"\\\\\\n\",c=\"d\"} 1.5"];
+        let lines = [&lines[..], &["# HELP e_total f.", "# TYPE e_total counter", "e_total 7", ""]].concat();
+        assert_eq!(text.0, lines.join("\n"));
+    }
+}
