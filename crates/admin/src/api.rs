@@ -21,6 +21,7 @@ mod presence;
 mod retained;
 mod settings;
 mod subscriptions;
+mod trace;
 
 #[derive(OpenApi)]
 #[openapi(info(
@@ -57,6 +58,7 @@ pub(crate) fn router() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(accounts::remove_key))
         .routes(routes!(accounts::set_password))
         .routes(routes!(accounts::who_am_i))
+        .routes(routes!(trace::follow))
         .routes(routes!(alarms::list))
         .routes(routes!(alarms::activated))
         .routes(routes!(alarms::deactivated, alarms::deactivate, alarms::forget))

@@ -34,7 +34,7 @@ pub use operate::{
     ClientQuery, ClientState, ConnectionState, NodeState, Operate, Page, RetainedQuery, RetainedState, Setting,
     SubscribeError, SubscriptionQuery, SubscriptionState, Told, Traffic,
 };
-pub use oversee::{Alarm, Health, Oversee, Until};
+pub use oversee::{Alarm, Direction, Health, Oversee, Trace, TraceLine, Until};
 pub use secret::random_secret;
 
 /// Bytes of a request's body, at the most.

@@ -1,6 +1,10 @@
 //! What an operator watches: how the broker is, and what is wrong with it.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
 use serde::Serialize;
+use tokio::sync::mpsc::Receiver;
 use utoipa::ToSchema;
 
 /// What an operator watches of a broker.
@@ -16,6 +20,9 @@ pub trait Oversee: Send + Sync + 'static {
 
     /// Forgets the alarms that are over.
     fn forget_alarms(&self);
+
+    /// Traces what a client id sends and gets from now on; `None`: too many are traced.
+    fn trace(self: Arc<Self>, client_id: &str) -> Option<Trace>;
 }
 
 /// How a broker is.
@@ -33,6 +40,37 @@ pub struct Health {
     pub started_at: u64,
     /// Presence events that some subscriber did not get, for its queue or its socket was full.
     pub presence_dropped: u64,
+}
+
+/// A trace; it ends when this is dropped.
+pub struct Trace {
+    /// A line for each packet.
+    pub lines: Receiver<TraceLine>,
+    /// How many were not kept for whoever reads the lines too slowly.
+    pub dropped: Arc<AtomicU64>,
+    /// Ends the trace when it is dropped.
+    pub end: Box<dyn Send + Sync>,
+}
+
+/// A packet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TraceLine {
+    /// Milliseconds since the Unix epoch.
+    pub at: u64,
+    /// Which way it went.
+    pub direction: Direction,
+    /// For people; passwords are not in it.
+    pub packet: String,
+}
+
+/// Which way a packet went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// The client sent it.
+    In,
+    /// The client got it.
+    Out,
 }
 
 /// Something that is or was wrong, as EMQ X 4.3 shows it.

@@ -24,6 +24,7 @@ use crate::numbers::Numbers;
 use crate::store::Settings;
 use crate::sys::Highest;
 use crate::timers::Timers;
+use crate::trace::Traces;
 
 /// With fewer worker threads than this, cutting a fan-out in pieces costs more than it gains.
 const MANY_WORKERS: usize = 4;
@@ -49,6 +50,7 @@ pub(crate) struct Broker {
     pub(crate) highest: Highest,
     pub(crate) settings: Settings,
     pub(crate) alarms: Alarms,
+    pub(crate) traces: Traces,
     pub(crate) memory: Memory,
     /// Sockets accepted and not yet closed.
     pub(crate) sockets: AtomicUsize,
@@ -94,6 +96,7 @@ impl Broker {
             highest: Highest::default(),
             settings,
             alarms: Alarms::default(),
+            traces: Traces::default(),
             memory: Memory::new(limits.memory),
             sockets: AtomicUsize::new(0),
             served: AtomicUsize::new(0),

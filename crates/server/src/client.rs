@@ -75,6 +75,11 @@ impl State {
         self.connection.as_ref().is_some_and(|current| Arc::ptr_eq(current, connection))
     }
 
+    /// Some bytes of a packet may have left, and others not.
+    pub(crate) const fn is_amid_a_packet(&self) -> bool {
+        self.writing || self.blocked
+    }
+
     /// Puts a packet into the outbox.
     pub(crate) fn push(&mut self, packet: &Packet) {
         let version = self.session.version();

@@ -212,6 +212,9 @@ impl Connection {
             let filled = outbox.io_slices(&mut slices);
             match self.transport.try_write(&slices[..filled]) {
                 Ok(written) => {
+                    if self.broker.traces.are_running() {
+                        self.trace_written(&slices[..filled], written);
+                    }
                     outbox.advance(written);
                     total += written;
                 }
@@ -228,6 +231,17 @@ impl Connection {
             self.took_at.store(self.now().0, Relaxed);
         }
         written
+    }
+
+    #[cold]
+    fn trace_written(&self, slices: &[IoSlice<'_>], mut written: usize) {
+        let taken = slices.iter().map(|slice| {
+            let part = slice.len().min(written);
+            written -= part;
+            &slice[..part]
+        });
+        let taken: Vec<_> = taken.collect();
+        self.broker.traces.note_written(&self.info, &taken);
     }
 
     /// The socket is full: the task goes on when it takes more, and the broker looks after some time whether it did.

@@ -54,6 +54,7 @@ mod socket;
 mod store;
 mod sys;
 mod timers;
+mod trace;
 mod transition;
 mod transport;
 

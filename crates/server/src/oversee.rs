@@ -1,8 +1,9 @@
 //! What an operator watches of the broker.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use mqtt_admin::{Alarm, Health, Oversee};
+use mqtt_admin::{Alarm, Health, Oversee, Trace};
 
 use crate::broker::Broker;
 use crate::clock::wall_ms;
@@ -30,5 +31,9 @@ impl Oversee for Broker {
 
     fn forget_alarms(&self) {
         self.alarms.forget_past();
+    }
+
+    fn trace(self: Arc<Self>, client_id: &str) -> Option<Trace> {
+        self.start_trace(client_id)
     }
 }

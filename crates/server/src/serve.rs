@@ -283,6 +283,9 @@ impl Reader {
         let now = seat.broker().clock.now();
         seat.connection.heard(now);
         let batch = Batch::begin(seat.broker());
+        if seat.broker().traces.are_running() {
+            seat.broker().traces.note_read(&seat.client.id, &self.decoder, input);
+        }
         loop {
             match self.decoder.decode(input) {
                 Ok(Some(packet)) => packets::handle(seat, packet, now)?,

@@ -55,6 +55,9 @@ impl Broker {
     /// Lets a client in, ending the connection it had. CONNACK is on its way when this returns.
     pub(crate) fn enter(self: &Arc<Self>, mut admission: Admission<'_>) -> (ClientRef, Arc<Connection>) {
         let noticed = Instant::now();
+        if self.traces.are_running() {
+            self.traces.note_connect(&admission.info.client_id, admission.connect);
+        }
         let batch = Batch::begin(self);
         let group = self.group();
         let client = self.client_of(&admission);

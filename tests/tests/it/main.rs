@@ -41,5 +41,6 @@ mod storm;
 mod subscribe;
 mod sys;
 mod takeover;
+mod trace;
 mod watch;
 mod will;

@@ -38,6 +38,7 @@ pub(super) const PAGES: &[Page] = &[
     page!("/", "Overview", "overview", Listed::Yes),
     page!("/clients", "Clients", "clients", Listed::Yes),
     page!("/client", "Client", "client", Listed::Below("/clients")),
+    page!("/trace", "Trace", "trace", Listed::Below("/clients")),
     page!("/presence", "Presence", "presence", Listed::Yes),
     page!("/modules", "Modules", "modules", Listed::Yes),
     page!("/subscriptions", "Subscriptions", "subscriptions", Listed::Yes),

@@ -11,6 +11,7 @@ const MOST_SUBSCRIPTIONS = 1000;
 
 const id = new URLSearchParams(location.search).get("id") ?? "";
 byId("title").textContent = id;
+byId("trace").href = `/trace?id=${encodeURIComponent(id)}`;
 document.title = `${id} · Rollcall`;
 
 const known = (text) => (text === "undefined" ? "–" : text);
