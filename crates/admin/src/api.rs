@@ -12,10 +12,12 @@ use crate::reply::Refusal;
 
 mod accounts;
 mod alarms;
+mod banned;
 mod catalogue;
 mod clients;
 mod modules;
 mod mqtt;
+mod nodes;
 mod overview;
 mod presence;
 mod retained;
@@ -91,6 +93,21 @@ fn emqx() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(mqtt::subscribe_batch))
         .routes(routes!(mqtt::unsubscribe))
         .routes(routes!(mqtt::unsubscribe_batch))
+        .routes(routes!(banned::list, banned::add))
+        .routes(routes!(banned::remove))
+        .routes(routes!(nodes::list))
+        .routes(routes!(nodes::one))
+        .routes(routes!(nodes::brokers))
+        .routes(routes!(nodes::broker))
+        .routes(routes!(nodes::stats))
+        .routes(routes!(nodes::stats_of_node))
+        .routes(routes!(nodes::metrics))
+        .routes(routes!(nodes::metrics_of_node))
+        .routes(routes!(nodes::listeners))
+        .routes(routes!(nodes::listeners_of_node))
+        .routes(routes!(nodes::plugins))
+        .routes(routes!(nodes::plugins_of_node))
+        .routes(routes!(nodes::apps))
 }
 
 /// What everyone may ask.
@@ -100,7 +117,7 @@ pub(crate) fn open_router() -> OpenApiRouter<Arc<Shared>> {
 
 /// EMQ X asks another node; here there is none.
 fn check_node(shared: &Shared, node: &str) -> Result<(), Refusal> {
-    if shared.broker.node().name == node {
+    if shared.broker.node_name() == node {
         return Ok(());
     }
     Err(Refusal::not_found(format!("there is no node {node:?} here")))

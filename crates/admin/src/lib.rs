@@ -17,6 +17,7 @@ mod attempts;
 mod extract;
 mod guard;
 mod logins;
+mod openapi;
 mod operate;
 mod oversee;
 mod pages;
@@ -31,8 +32,8 @@ mod time;
 
 pub use accounts::{Accounts, AddKeyError, Entry, KeyInfo, Role};
 pub use operate::{
-    ClientQuery, ClientState, ConnectionState, NodeState, Operate, Page, RetainedQuery, RetainedState, Setting,
-    SubscribeError, SubscriptionQuery, SubscriptionState, Told, Traffic,
+    Ban, BanKind, ClientQuery, ClientState, ConnectionState, HostState, ListenerState, NodeState, Operate, Page,
+    RetainedQuery, RetainedState, Setting, SubscribeError, SubscriptionQuery, SubscriptionState, Told, Traffic,
 };
 pub use oversee::{Alarm, Direction, Health, Oversee, Trace, TraceLine, Until};
 pub use secret::random_secret;
@@ -95,12 +96,30 @@ impl Admin {
 
     fn router(&self) -> Router {
         let shared = &self.shared;
-        let (api, _openapi) = api::router().split_for_parts();
-        let (open_api, _openapi) = api::open_router().split_for_parts();
+        let (api, described) = api::router().split_for_parts();
+        let (open_api, described_open) = api::open_router().split_for_parts();
+        let description = openapi::Description::new(described, described_open);
+        let api = api.route("/openapi.json", axum::routing::get(move || async move { description }));
         let guarded = Router::new().nest("/api/v4", api).merge(pages::guarded());
         let guarded = guarded.layer(axum::middleware::from_fn_with_state(Arc::clone(shared), guard::check));
         let open = pages::open().merge(probes::open()).merge(prometheus::open()).nest("/api/v4", open_api);
-        let all = guarded.merge(open).fallback(reply::unknown_path).layer(DefaultBodyLimit::max(MAX_BODY));
-        all.layer(axum::middleware::map_response(pages::harden)).with_state(Arc::clone(shared))
+        let all = guarded.merge(open).fallback(reply::unknown_path).method_not_allowed_fallback(reply::wrong_method);
+        let all = all.layer(DefaultBodyLimit::max(MAX_BODY));
+        let all = all.layer(axum::middleware::map_response(pages::harden)).with_state(Arc::clone(shared));
+        // Around the routes, so that they are asked for the path without its slash.
+        Router::new().fallback_service(all).layer(axum::middleware::map_request(without_slash))
     }
+}
+
+/// EMQ X takes `/clients/` for `/clients`.
+async fn without_slash(mut request: axum::extract::Request) -> axum::extract::Request {
+    let uri = request.uri();
+    let path = uri.path().trim_end_matches('/');
+    if path.starts_with("/api/") && path.len() < uri.path().len() {
+        let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+        if let Ok(shorter) = format!("{path}{query}").parse() {
+            *request.uri_mut() = shorter;
+        }
+    }
+    request
 }

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mqtt_codec::{Filter, Message, ReasonCode, SubscribeFilter, SubscribeOptions, Topic, Version};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// What an operator can see of a broker, and do to it.
 ///
@@ -14,6 +16,31 @@ use mqtt_codec::{Filter, Message, ReasonCode, SubscribeFilter, SubscribeOptions,
 pub trait Operate: crate::Oversee {
     /// The broker itself.
     fn node(&self) -> NodeState;
+
+    /// Its name, as in `$SYS/brokers/${node}`.
+    fn node_name(&self) -> &str;
+
+    /// The machine and the process it runs in.
+    fn host(&self) -> HostState;
+
+    /// What clients come in by.
+    fn listeners(&self) -> Vec<ListenerState>;
+
+    /// Who may not come in, those whose time is over left out.
+    fn bans(&self) -> Vec<Ban>;
+
+    /// Lets someone in no more, and ends the connections they have. A ban of the same one is replaced. It is in the
+    /// store when this returns.
+    ///
+    /// # Errors
+    /// There are too many, or those of the store.
+    fn ban(&self, ban: Ban) -> io::Result<()>;
+
+    /// Lets someone in again.
+    ///
+    /// # Errors
+    /// Those of the store.
+    fn unban(&self, kind: BanKind, who: &str) -> io::Result<()>;
 
     /// Clients in order of their ids.
     fn clients(&self, query: &ClientQuery<'_>) -> Page<ClientState>;
@@ -108,6 +135,64 @@ pub struct NodeState {
     pub memory_used: u64,
     /// Grows with every start.
     pub epoch: u64,
+}
+
+/// The machine and the process a broker runs in; 0 where the system does not tell.
+#[derive(Clone, Debug, Default)]
+pub struct HostState {
+    /// Processes that wanted to run over 1, 5 and 15 minutes.
+    pub load: [f32; 3],
+    /// Memory of the machine in bytes.
+    pub memory_total: u64,
+    /// Files the process may have open, sockets among them.
+    pub max_fds: u64,
+    /// Tasks of the process.
+    pub tasks: usize,
+    /// Since the broker was started, in words.
+    pub uptime: String,
+}
+
+/// What clients come in by.
+#[derive(Clone, Debug)]
+pub struct ListenerState {
+    /// Its name.
+    pub name: String,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Clients that came in by it and are there.
+    pub connections: usize,
+    /// Clients there may be at once, by all listeners together.
+    pub max_connections: usize,
+}
+
+/// What of a client is compared with a ban.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum BanKind {
+    /// Its id.
+    ClientId,
+    /// Its user name.
+    Username,
+    /// The IP address it comes from.
+    PeerHost,
+}
+
+/// Someone may not come in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Ban {
+    /// What `who` is.
+    #[serde(rename = "as")]
+    pub kind: BanKind,
+    /// The id, name or address.
+    pub who: String,
+    /// Why.
+    pub reason: String,
+    /// By whom.
+    pub by: String,
+    /// Since when: seconds since the Unix epoch.
+    pub at: u64,
+    /// Until when.
+    pub until: u64,
 }
 
 /// Which clients.

@@ -225,3 +225,7 @@ pub(crate) fn unknown_caller(is_dashboard: bool) -> Response {
 pub(crate) async fn unknown_path() -> Refusal {
     Refusal::not_found("no such path; see /api/v4/openapi.json")
 }
+
+pub(crate) async fn wrong_method() -> Refusal {
+    Refusal::Status(StatusCode::METHOD_NOT_ALLOWED, "no such method here; see /api/v4/openapi.json".to_owned())
+}

@@ -1,5 +1,6 @@
 //! What all connections share, and how a message finds its receivers.
 
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
@@ -9,9 +10,11 @@ use mqtt_modules::{Hooks, Host};
 use mqtt_router::{Full, Limits, Match, Matches, Options, Retained, Router};
 use mqtt_session::{Delivered, DeliveryOptions, DropReason, Fanout, Publication, Timestamp};
 use mqtt_storage::Bounds;
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use crate::alarms::Alarms;
+use crate::banned::Banned;
 use crate::batch::{self, Batch, count};
 use crate::client::ClientRef;
 use crate::clients::Clients;
@@ -52,6 +55,9 @@ pub(crate) struct Broker {
     pub(crate) alarms: Alarms,
     pub(crate) traces: Traces,
     pub(crate) memory: Memory,
+    pub(crate) banned: Banned,
+    /// The listeners that are open, and where.
+    pub(crate) listeners: Mutex<Vec<(Arc<str>, SocketAddr)>>,
     /// Sockets accepted and not yet closed.
     pub(crate) sockets: AtomicUsize,
     /// Sockets of clients, those that are about to be closed included.
@@ -94,6 +100,8 @@ impl Broker {
             timers: Timers::default(),
             metrics: Metrics::default(),
             highest: Highest::default(),
+            banned: Banned::load(&settings),
+            listeners: Mutex::default(),
             settings,
             alarms: Alarms::default(),
             traces: Traces::default(),

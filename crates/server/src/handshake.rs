@@ -11,6 +11,7 @@ use mqtt_modules::{ConnectionInfo, Verdict};
 
 use crate::access;
 use crate::arrival::{Arrival, First, Origin};
+use crate::banned;
 use crate::batch::{Batch, count};
 use crate::broker::Broker;
 use crate::metrics::Metric;
@@ -142,6 +143,10 @@ impl Candidate {
         };
         let Arrival { transport, decoder, rest, .. } = *arrival;
         let (client, connection) = broker.enter(Admission { connect: &connect, info, keep_alive, answer, transport });
+        if broker.banned.has(&connection.info) {
+            // The ban came in between, and whoever made it may not have found the connection.
+            connection.end(banned::ENDING);
+        }
         (Seat { client, connection }, Reader::new(decoder, rest))
     }
 }
@@ -170,7 +175,7 @@ fn examine(broker: &Broker, connect: &Connect, origin: Origin) -> Result<Connect
     } else {
         connect.client_id.clone()
     };
-    Ok(ConnectionInfo {
+    let info = ConnectionInfo {
         client_id,
         username: connect.username.as_deref().map(ByteString::from),
         version: connect.version,
@@ -184,7 +189,8 @@ fn examine(broker: &Broker, connect: &Connect, origin: Origin) -> Result<Connect
         session_present: false,
         epoch: broker.numbers.epoch,
         conn_id: broker.next_connection(),
-    })
+    };
+    if broker.banned.has(&info) { Err(ReasonCode::Banned) } else { Ok(info) }
 }
 
 /// Seconds the session outlives its connection.

@@ -25,6 +25,7 @@ mod access;
 mod admin;
 mod alarms;
 mod arrival;
+mod banned;
 mod batch;
 mod broker;
 mod client;

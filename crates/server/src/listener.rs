@@ -35,7 +35,9 @@ pub(crate) async fn accept(
     name: Arc<str>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let port = listener.local_addr().map_or(0, |address| address.port());
+    let address = listener.local_addr().ok();
+    broker.listeners.lock().extend(address.map(|address| (Arc::clone(&name), address)));
+    let port = address.map_or(0, |address| address.port());
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,

@@ -4,8 +4,8 @@ use std::io;
 use std::sync::Arc;
 
 use mqtt_admin::{
-    ClientQuery, ClientState, ConnectionState, NodeState, Operate, Page, RetainedQuery, RetainedState, Setting,
-    SubscribeError, SubscriptionQuery, SubscriptionState, Told, Traffic,
+    Ban, BanKind, ClientQuery, ClientState, ConnectionState, HostState, ListenerState, NodeState, Operate, Page,
+    RetainedQuery, RetainedState, Setting, SubscribeError, SubscriptionQuery, SubscriptionState, Told, Traffic,
 };
 use mqtt_codec::{Filter, Message, SubscribeFilter, Topic};
 use mqtt_session::{Publication, Timestamp};
@@ -17,6 +17,7 @@ use crate::loopback;
 use crate::memory;
 use crate::sys;
 
+mod host;
 mod in_order;
 mod messages;
 
@@ -34,6 +35,30 @@ impl Operate for Broker {
             memory_used: memory::resident().unwrap_or_default() as u64,
             epoch: self.numbers.epoch,
         }
+    }
+
+    fn node_name(&self) -> &str {
+        &self.config.node.name
+    }
+
+    fn host(&self) -> HostState {
+        host::state(self)
+    }
+
+    fn listeners(&self) -> Vec<ListenerState> {
+        self.listener_states()
+    }
+
+    fn bans(&self) -> Vec<Ban> {
+        self.banned.all()
+    }
+
+    fn ban(&self, ban: Ban) -> io::Result<()> {
+        self.add_ban(ban)
+    }
+
+    fn unban(&self, kind: BanKind, who: &str) -> io::Result<()> {
+        self.remove_ban(kind, who)
     }
 
     fn clients(&self, query: &ClientQuery<'_>) -> Page<ClientState> {
@@ -189,6 +214,27 @@ fn subscriptions_of(client: &ClientRef) -> Vec<SubscriptionState> {
 }
 
 impl Broker {
+    fn listener_states(&self) -> Vec<ListenerState> {
+        let listeners = self.listeners.lock().clone();
+        let mut counts = vec![0; listeners.len()];
+        for client in self.clients.all() {
+            let state = client.state.lock();
+            let name = state.connection.as_ref().map(|connection| &connection.info.listener);
+            let found = name.and_then(|name| listeners.iter().position(|(listener, _)| listener == name));
+            if let Some(found) = found {
+                counts[found] += 1;
+            }
+        }
+        let max_connections = self.config.mqtt.max_connections;
+        let states = listeners.into_iter().zip(counts).map(|((name, address), connections)| ListenerState {
+            name: name.to_string(),
+            address,
+            connections,
+            max_connections,
+        });
+        states.collect()
+    }
+
     fn retained_state(&self, publication: &Publication) -> RetainedState {
         // Kept by the broker's own clock, shown by the system's.
         let left = |at: Timestamp| at.0.saturating_sub(self.clock.now().0);

@@ -107,7 +107,7 @@ fn tell(broker: &Broker, topic: String, payload: String, retain: bool) {
 }
 
 /// `1 days, 2 hours, 3 minutes, 4 seconds`, without leading zero units.
-fn uptime(seconds: u64) -> String {
+pub(crate) fn uptime(seconds: u64) -> String {
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
     let mut text = String::new();
     for (value, total, unit) in [(days, days, "days"), (hours % 24, hours, "hours"), (minutes % 60, minutes, "minutes")]

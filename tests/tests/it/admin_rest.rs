@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 
 use crate::admin::{ask, send, start};
 use crate::client::{Client, connect, keeping};
+use crate::events::Watcher;
+use crate::http::request;
 
 const V4: &str = "/api/v4";
 
@@ -252,4 +254,95 @@ async fn clients_are_subscribed_over_rest() {
     assert_eq!(answer["data"][1]["code"], 108);
     let answer = post(addr, "/mqtt/unsubscribe_batch", json!([{"clientid": "none", "topic": "c"}])).await;
     assert_eq!(answer["data"], json!([{"clientid": "none", "topic": "c", "code": 112}]));
+}
+
+#[tokio::test]
+async fn who_is_banned_goes_and_does_not_come_back() {
+    let Some((broker, addr)) = start().await else { return };
+    let named = |version, id| {
+        let mut connect = connect(version, id);
+        connect.username = Some(ByteString::from_static("eve"));
+        connect
+    };
+    let mut watcher = Watcher::start(broker.addr).await;
+    let (mut client, _) = Client::connect_with(broker.addr, named(Version::V5, "one")).await;
+    watcher.connected("one").await;
+    let ban = json!({"as": "username", "who": "eve", "reason": "loud", "until": 9_000_000_000_u64});
+    assert_eq!(post(addr, "/banned", ban.clone()).await, json!({"code": 0, "data": ban}));
+    client.expect_disconnect(ReasonCode::AdministrativeAction).await;
+    watcher.disconnected("one", "banned").await;
+    let (_, answer) = Client::try_connect(broker.addr, named(Version::V5, "one")).await;
+    assert_eq!(answer.reason, ReasonCode::Banned);
+    let (_, answer) = Client::try_connect(broker.addr, named(Version::V3_1_1, "two")).await;
+    assert_eq!(answer.reason, ReasonCode::NotAuthorized);
+    let listed = get(addr, "/banned").await;
+    assert_eq!((&listed["data"][0]["who"], &listed["data"][0]["as"]), (&json!("eve"), &json!("username")));
+    assert_eq!((&listed["data"][0]["by"], &listed["meta"]["count"]), (&json!("user"), &json!(1)));
+    assert_eq!(ask(addr, "DELETE /api/v4/banned/username/eve").await.json(), json!({"code": 0}));
+    Client::connect_with(broker.addr, named(Version::V5, "one")).await;
+    for (body, code) in [
+        (json!({"who": "x"}), 107),
+        (json!({"who": "x", "as": "y"}), 108),
+        (json!({"who": "x", "as": "peerhost"}), 108),
+        (json!({"who": "127.0.0.9", "as": "peerhost"}), 0),
+        // It is over already.
+        (json!({"who": "one", "as": "clientid", "until": 1}), 0),
+    ] {
+        assert_eq!(post(addr, "/banned", body.clone()).await["code"], code, "{body}");
+    }
+    Client::connect(broker.addr, Version::V5, "one").await;
+    assert_eq!(ask(addr, "DELETE /api/v4/banned/none/x").await.json()["code"], 108);
+}
+
+#[tokio::test]
+async fn the_broker_is_described_as_in_emqx() {
+    let Some((broker, addr)) = start().await else { return };
+    let _client = Client::connect(broker.addr, Version::V5, "one").await;
+    let node = "rollcall@127.0.0.1";
+    let nodes = get(addr, "/nodes").await;
+    assert_eq!(nodes["data"][0]["node_status"], "Running");
+    assert_eq!(nodes["data"][0]["connections"], 1);
+    assert!(nodes["data"][0]["memory_total"].as_u64() > nodes["data"][0]["memory_used"].as_u64(), "{nodes}");
+    let stats = get(addr, "/stats").await;
+    assert_eq!((&stats["data"][0]["node"], &stats["data"][0]["stats"]["sessions.count"]), (&json!(node), &json!(1)));
+    assert_eq!(get(addr, &format!("/nodes/{node}/stats")).await["data"]["connections.count"], 1);
+    assert_eq!(get(addr, "/metrics").await["data"][0]["metrics"]["client.connected"], 1);
+    assert_eq!(get(addr, &format!("/nodes/{node}/metrics")).await["data"]["client.connected"], 1);
+    assert_eq!(get(addr, &format!("/brokers/{node}")).await["data"]["sysdescr"], "Rollcall");
+    let listener = &get(addr, "/listeners").await["data"][0]["listeners"][0];
+    assert_eq!(listener["listen_on"], broker.addr.to_string());
+    assert_eq!((&listener["protocol"], &listener["current_conns"]), (&json!("mqtt:tcp"), &json!(1)));
+    assert_eq!(get(addr, "/plugins").await["data"], json!([{"node": node, "plugins": []}]));
+    assert_eq!(get(addr, "/apps").await["data"], json!([]));
+}
+
+#[tokio::test]
+async fn requests_that_make_no_sense_are_told_so() {
+    let Some((_broker, addr)) = start().await else { return };
+    for (line, status) in [
+        ("GET /api/v4/nothing", 404),
+        ("PATCH /api/v4/clients", 405),
+        ("GET /api/v4/mqtt/publish", 405),
+        ("GET /api/v4/clients/%FF", 400),
+        ("GET /api/v4/clients/", 200),
+        ("GET /api/v4/clients/?_limit=1", 200),
+    ] {
+        let answer = ask(addr, line).await;
+        assert_eq!(answer.status, status, "{line}: {answer:?}");
+        assert!(answer.json().is_object(), "{line}");
+    }
+    let long = "x".repeat(3 << 20);
+    assert_eq!(send(addr, "POST /api/v4/mqtt/publish", &long).await.status, 413);
+}
+
+#[tokio::test]
+async fn the_api_describes_itself() {
+    let Some((_broker, addr)) = start().await else { return };
+    assert_eq!(request(addr, "GET /api/v4/openapi.json", &[], "").await.status, 401);
+    let document = get(addr, "/openapi.json").await;
+    assert_eq!(document["openapi"], "3.1.0");
+    for (path, method) in [("/clients", "get"), ("/clients/{clientid}", "delete"), ("/mqtt/publish", "post")] {
+        let responses = document["paths"][path][method]["responses"].as_object().unwrap();
+        assert!(["200", "401", "429"].iter().all(|status| responses.contains_key(*status)), "{path} {responses:?}");
+    }
 }

@@ -170,7 +170,7 @@ pub(super) async fn list_of_node(
 }
 
 fn page(broker: &dyn Operate, paging: Paging, cursor: &Cursor, filter: &Filter) -> Listed<Client> {
-    let node = broker.node().name;
+    let node = broker.node_name();
     let wanted = |state: &ClientState| filter.wants(state);
     let wanted: Option<&dyn Fn(&ClientState) -> bool> = if filter.is_empty() { None } else { Some(&wanted) };
     let skip = if cursor.after.is_some() { 0 } else { paging.skip() };
@@ -190,13 +190,13 @@ fn page(broker: &dyn Operate, paging: Paging, cursor: &Cursor, filter: &Filter) 
     };
     let count = if filter.is_empty() && cursor.prefix.is_empty() { broker.clients_len() as i64 } else { -1 };
     let next = rows.last().filter(|_| has_more).map(|last| last.client_id.clone());
-    let rows = rows.into_iter().map(|state| Client::new(&node, state)).collect();
+    let rows = rows.into_iter().map(|state| Client::new(node, state)).collect();
     Listed::new(rows, paging, count, has_more).with_next(next)
 }
 
 fn find(broker: &dyn Operate, client_id: &str) -> Data<Vec<Client>> {
-    let node = broker.node().name;
-    Data::new(broker.client(client_id).map(|state| Client::new(&node, state)).into_iter().collect())
+    let node = broker.node_name();
+    Data::new(broker.client(client_id).map(|state| Client::new(node, state)).into_iter().collect())
 }
 
 /// A client, in a list; the list is empty if there is none of this id.
@@ -216,11 +216,11 @@ pub(super) async fn one_of_node(State(shared): Admission, Path((node, client_id)
 }
 
 fn find_by_user(broker: &dyn Operate, username: &str) -> Data<Vec<Client>> {
-    let node = broker.node().name;
+    let node = broker.node_name();
     let filter = Filter::of_user(username);
     let wanted = |state: &ClientState| filter.wants(state);
     let query = ClientQuery { after: None, prefix: "", skip: 0, limit: Paging::MAX, wanted: Some(&wanted) };
-    Data::new(broker.clients(&query).rows.into_iter().map(|state| Client::new(&node, state)).collect())
+    Data::new(broker.clients(&query).rows.into_iter().map(|state| Client::new(node, state)).collect())
 }
 
 /// The clients of a user that are online, 10,000 at most.

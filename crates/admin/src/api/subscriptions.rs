@@ -106,22 +106,22 @@ pub(super) async fn list_of_node(
 }
 
 fn page(broker: &dyn Operate, paging: Paging, which: &Which) -> Listed<Subscription> {
-    let node = broker.node().name;
+    let node = broker.node_name();
     let wanted = |state: &SubscriptionState| which.wants(state);
     let wanted: Option<&dyn Fn(&SubscriptionState) -> bool> = if which.is_empty() { None } else { Some(&wanted) };
     let client_id = which.clientid.as_deref();
     let query = SubscriptionQuery { client_id, skip: paging.skip(), limit: paging.limit(), wanted };
     let page = broker.subscriptions(&query);
     let count = if which.is_empty() && client_id.is_none() { broker.subscriptions_len() as i64 } else { -1 };
-    let rows = page.rows.into_iter().map(|state| Subscription::new(&node, state)).collect();
+    let rows = page.rows.into_iter().map(|state| Subscription::new(node, state)).collect();
     Listed::new(rows, paging, count, page.has_more)
 }
 
 fn all_of(broker: &dyn Operate, client_id: &str) -> Data<Vec<Subscription>> {
-    let node = broker.node().name;
+    let node = broker.node_name();
     let limit = Paging::MAX;
     let page = broker.subscriptions(&SubscriptionQuery { client_id: Some(client_id), skip: 0, limit, wanted: None });
-    Data::new(page.rows.into_iter().map(|state| Subscription::new(&node, state)).collect())
+    Data::new(page.rows.into_iter().map(|state| Subscription::new(node, state)).collect())
 }
 
 /// A client's subscriptions, 10,000 at most.
@@ -160,9 +160,9 @@ pub(super) struct Route {
     responses((status = OK, body = Listed<Route>)))]
 pub(super) async fn routes(State(shared): Admission, Query(paging): Query<Paging>) -> Result<Listed<Route>, Refusal> {
     let answer = with_broker(&shared, move |broker| {
-        let node = broker.node().name;
+        let node = broker.node_name();
         let page = broker.routes(paging.skip(), paging.limit());
-        let rows = page.rows.into_iter().map(|topic| Route { topic, node: node.clone() }).collect();
+        let rows = page.rows.into_iter().map(|topic| Route { topic, node: node.to_owned() }).collect();
         Listed::new(rows, paging, broker.routes_len() as i64, page.has_more)
     });
     answer.await
@@ -173,9 +173,9 @@ pub(super) async fn routes(State(shared): Admission, Query(paging): Query<Paging
     responses((status = OK, body = Data<Vec<Route>>)))]
 pub(super) async fn route(State(shared): Admission, Path(topic): Path<String>) -> Result<Data<Vec<Route>>, Refusal> {
     let answer = with_broker(&shared, move |broker| {
-        let node = broker.node().name;
+        let node = broker.node_name();
         let is_there = broker.has_route(&topic);
-        Data::new(is_there.then_some(Route { topic, node }).into_iter().collect())
+        Data::new(is_there.then_some(Route { topic, node: node.to_owned() }).into_iter().collect())
     });
     answer.await
 }

@@ -1,0 +1,307 @@
+//! The broker itself: a cluster of one node.
+
+use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use axum::extract::State;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{check_node, with_broker};
+use crate::Admission;
+use crate::extract::Path;
+use crate::operate::Operate;
+use crate::reply::{Data, Refusal};
+use crate::time::local_time;
+
+/// There is no Erlang here.
+const OTP_RELEASE: &str = "undefined";
+const RUNNING: &str = "Running";
+
+/// A node and how it is.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Node {
+    #[schema(example = "rollcall@127.0.0.1")]
+    node: String,
+    #[schema(example = "Running")]
+    node_status: &'static str,
+    version: &'static str,
+    #[schema(example = "3 minutes, 4 seconds")]
+    uptime: String,
+    otp_release: &'static str,
+    /// Clients that are connected.
+    connections: usize,
+    /// Files the process may have open.
+    max_fds: u64,
+    /// Of the machine, in bytes.
+    memory_total: u64,
+    /// Of the process, in bytes.
+    memory_used: u64,
+    /// Clients there may be.
+    process_available: usize,
+    /// Tasks there are.
+    process_used: usize,
+    #[schema(example = "0.25")]
+    load1: String,
+    load5: String,
+    load15: String,
+}
+
+impl Node {
+    fn of(broker: &dyn Operate) -> Self {
+        let (node, host) = (broker.node(), broker.host());
+        let [load1, load5, load15] = host.load.map(|load| format!("{load:.2}"));
+        Self {
+            node: node.name,
+            node_status: RUNNING,
+            version: node.version,
+            uptime: host.uptime,
+            otp_release: OTP_RELEASE,
+            connections: node.connections,
+            max_fds: host.max_fds,
+            memory_total: host.memory_total,
+            memory_used: node.memory_used,
+            process_available: node.max_connections,
+            process_used: host.tasks,
+            load1,
+            load5,
+            load15,
+        }
+    }
+}
+
+/// The nodes: this one.
+#[utoipa::path(get, path = "/nodes", tag = "nodes", responses((status = OK, body = Data<Vec<Node>>)))]
+pub(super) async fn list(State(shared): Admission) -> Result<Data<Vec<Node>>, Refusal> {
+    with_broker(&shared, |broker| Data::new(vec![Node::of(broker)])).await
+}
+
+/// A node.
+#[utoipa::path(get, path = "/nodes/{node}", tag = "nodes", params(("node", description = "its name")),
+    responses((status = OK, body = Data<Node>)))]
+pub(super) async fn one(State(shared): Admission, Path(node): Path<String>) -> Result<Data<Node>, Refusal> {
+    check_node(&shared, &node)?;
+    with_broker(&shared, |broker| Data::new(Node::of(broker))).await
+}
+
+/// A node's broker.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Broker {
+    node: String,
+    #[schema(example = "Running")]
+    node_status: &'static str,
+    version: &'static str,
+    #[schema(example = "Rollcall")]
+    sysdescr: &'static str,
+    uptime: String,
+    /// Local time.
+    #[schema(example = "2026-01-31 23:59:59")]
+    datetime: String,
+    otp_release: &'static str,
+}
+
+impl Broker {
+    fn of(broker: &dyn Operate) -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+        let node = broker.node();
+        Self {
+            node: node.name,
+            node_status: RUNNING,
+            version: node.version,
+            sysdescr: "Rollcall",
+            uptime: broker.host().uptime,
+            datetime: local_time(now),
+            otp_release: OTP_RELEASE,
+        }
+    }
+}
+
+/// The brokers: this one.
+#[utoipa::path(get, path = "/brokers", tag = "nodes", responses((status = OK, body = Data<Vec<Broker>>)))]
+pub(super) async fn brokers(State(shared): Admission) -> Result<Data<Vec<Broker>>, Refusal> {
+    with_broker(&shared, |broker| Data::new(vec![Broker::of(broker)])).await
+}
+
+/// A node's broker.
+#[utoipa::path(get, path = "/brokers/{node}", tag = "nodes", params(("node", description = "its name")),
+    responses((status = OK, body = Data<Broker>)))]
+pub(super) async fn broker(State(shared): Admission, Path(node): Path<String>) -> Result<Data<Broker>, Refusal> {
+    check_node(&shared, &node)?;
+    with_broker(&shared, |broker| Data::new(Broker::of(broker))).await
+}
+
+/// Numbers by EMQ X's names.
+type Numbers = BTreeMap<String, u64>;
+
+fn numbers_of_metrics(broker: &dyn Operate) -> Numbers {
+    broker.metrics().into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+fn numbers_of_stats(broker: &dyn Operate) -> Numbers {
+    broker.stats().into_iter().collect()
+}
+
+/// How many of everything a node has.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Stats {
+    node: String,
+    #[schema(example = json!({"connections.count": 1, "connections.max": 2}))]
+    stats: Numbers,
+}
+
+/// How many of everything there are now, and were at most.
+#[utoipa::path(get, path = "/stats", tag = "nodes", responses((status = OK, body = Data<Vec<Stats>>)))]
+pub(super) async fn stats(State(shared): Admission) -> Result<Data<Vec<Stats>>, Refusal> {
+    let answer = with_broker(&shared, |broker| {
+        Data::new(vec![Stats { node: broker.node_name().to_owned(), stats: numbers_of_stats(broker) }])
+    });
+    answer.await
+}
+
+/// How many of everything a node has, and had at most.
+#[utoipa::path(get, path = "/nodes/{node}/stats", tag = "nodes", params(("node", description = "its name")),
+    responses((status = OK, body = Data<Numbers>)))]
+pub(super) async fn stats_of_node(
+    State(shared): Admission,
+    Path(node): Path<String>,
+) -> Result<Data<Numbers>, Refusal> {
+    check_node(&shared, &node)?;
+    with_broker(&shared, |broker| Data::new(numbers_of_stats(broker))).await
+}
+
+/// What a node has counted.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Metrics {
+    node: String,
+    #[schema(example = json!({"packets.connect.received": 1}))]
+    metrics: Numbers,
+}
+
+/// What has been counted since the start.
+#[utoipa::path(get, path = "/metrics", tag = "nodes", responses((status = OK, body = Data<Vec<Metrics>>)))]
+pub(super) async fn metrics(State(shared): Admission) -> Result<Data<Vec<Metrics>>, Refusal> {
+    let answer = with_broker(&shared, |broker| {
+        Data::new(vec![Metrics { node: broker.node_name().to_owned(), metrics: numbers_of_metrics(broker) }])
+    });
+    answer.await
+}
+
+/// What a node has counted since its start.
+#[utoipa::path(get, path = "/nodes/{node}/metrics", tag = "nodes", params(("node", description = "its name")),
+    responses((status = OK, body = Data<Numbers>)))]
+pub(super) async fn metrics_of_node(
+    State(shared): Admission,
+    Path(node): Path<String>,
+) -> Result<Data<Numbers>, Refusal> {
+    check_node(&shared, &node)?;
+    with_broker(&shared, |broker| Data::new(numbers_of_metrics(broker))).await
+}
+
+/// What clients come in by.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Listener {
+    #[schema(example = "mqtt:tcp")]
+    protocol: String,
+    #[schema(example = "mqtt:tcp:external")]
+    identifier: String,
+    #[schema(example = "127.0.0.1:1883")]
+    listen_on: String,
+    acceptors: u8,
+    /// Of all listeners together.
+    max_conns: usize,
+    current_conns: usize,
+    /// Not counted.
+    shutdown_count: BTreeMap<String, u64>,
+}
+
+fn listeners_of(broker: &dyn Operate) -> Vec<Listener> {
+    let listeners = broker.listeners().into_iter().map(|listener| Listener {
+        protocol: format!("mqtt:{}", listener.name),
+        identifier: format!("mqtt:{}:external", listener.name),
+        listen_on: listener.address.to_string(),
+        acceptors: 1,
+        max_conns: listener.max_connections,
+        current_conns: listener.connections,
+        shutdown_count: BTreeMap::new(),
+    });
+    listeners.collect()
+}
+
+/// A node's listeners.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Listeners {
+    node: String,
+    listeners: Vec<Listener>,
+}
+
+/// The listeners for MQTT.
+#[utoipa::path(get, path = "/listeners", tag = "nodes", responses((status = OK, body = Data<Vec<Listeners>>)))]
+pub(super) async fn listeners(State(shared): Admission) -> Result<Data<Vec<Listeners>>, Refusal> {
+    let answer = with_broker(&shared, |broker| {
+        Data::new(vec![Listeners { node: broker.node_name().to_owned(), listeners: listeners_of(broker) }])
+    });
+    answer.await
+}
+
+/// The listeners of a node.
+#[utoipa::path(get, path = "/nodes/{node}/listeners", tag = "nodes", params(("node", description = "its name")),
+    responses((status = OK, body = Data<Vec<Listener>>)))]
+pub(super) async fn listeners_of_node(
+    State(shared): Admission,
+    Path(node): Path<String>,
+) -> Result<Data<Vec<Listener>>, Refusal> {
+    check_node(&shared, &node)?;
+    with_broker(&shared, |broker| Data::new(listeners_of(broker))).await
+}
+
+/// What EMQ X calls plugins, which are not here: modules are.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Plugin {
+    name: String,
+    active: bool,
+}
+
+/// A node's plugins.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Plugins {
+    node: String,
+    plugins: Vec<Plugin>,
+}
+
+/// Plugins: none, see modules.
+#[utoipa::path(get, path = "/plugins", tag = "nodes", responses((status = OK, body = Data<Vec<Plugins>>)))]
+pub(super) async fn plugins(State(shared): Admission) -> Data<Vec<Plugins>> {
+    Data::new(vec![Plugins { node: shared.broker.node_name().to_owned(), plugins: Vec::new() }])
+}
+
+/// Plugins of a node: none, see modules.
+#[utoipa::path(get, path = "/nodes/{node}/plugins", tag = "nodes", params(("node", description = "its name")),
+    responses((status = OK, body = Data<Vec<Plugin>>)))]
+pub(super) async fn plugins_of_node(
+    State(shared): Admission,
+    Path(node): Path<String>,
+) -> Result<Data<Vec<Plugin>>, Refusal> {
+    check_node(&shared, &node)?;
+    Ok(Data::new(Vec::new()))
+}
+
+/// EMQ X's applications, which are keys here.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct App {
+    app_id: String,
+}
+
+/// EMQ X's applications: none, see keys.
+#[utoipa::path(get, path = "/apps", tag = "nodes", responses((status = OK, body = Data<Vec<App>>)))]
+pub(super) async fn apps() -> Data<Vec<App>> {
+    Data::new(Vec::new())
+}

@@ -1,0 +1,111 @@
+//! The description of the API: what the handlers say of themselves, and what may be answered to any of them.
+
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+use utoipa::openapi::OpenApi;
+
+/// Served as it is.
+#[derive(Clone)]
+pub(crate) struct Description(String);
+
+impl Description {
+    /// `open` needs no login.
+    pub(crate) fn new(guarded: OpenApi, open: OpenApi) -> Self {
+        let mut open = serde_json::to_value(open).unwrap_or_default();
+        let mut all = serde_json::to_value(guarded).unwrap_or_default();
+        each_operation(&mut open, |_, _, operation| {
+            operation["security"] = json!([]);
+        });
+        merge(&mut all, open);
+        all["servers"] = json!([{"url": "/api/v4"}]);
+        all["components"]["securitySchemes"] = json!({"basic": {"type": "http", "scheme": "basic"}});
+        all["components"]["schemas"]["Fault"] = json!({
+            "type": "object", "description": "EMQ X's code and what it says.", "additionalProperties": false,
+            "required": ["code", "message"],
+            "properties": {"code": {"type": "integer", "example": 112}, "message": {"type": "string"}},
+        });
+        all["components"]["schemas"]["Explanation"] = json!({
+            "type": "object", "description": "What is wrong.", "additionalProperties": false,
+            "required": ["message"], "properties": {"message": {"type": "string"}},
+        });
+        all["security"] = json!([{"basic": []}]);
+        each_operation(&mut all, complete);
+        Self(all.to_string())
+    }
+}
+
+impl IntoResponse for Description {
+    fn into_response(self) -> Response {
+        ([(header::CONTENT_TYPE, "application/json")], self.0).into_response()
+    }
+}
+
+fn each_operation(document: &mut Value, mut visit: impl FnMut(&str, &str, &mut Value)) {
+    let paths = document["paths"].as_object_mut().into_iter().flatten();
+    for (path, operations) in paths {
+        for (method, operation) in operations.as_object_mut().into_iter().flatten() {
+            visit(path, method, operation);
+        }
+    }
+}
+
+/// Adds what is not there.
+fn merge(all: &mut Value, other: Value) {
+    match (all, other) {
+        (Value::Object(all), Value::Object(other)) => {
+            for (key, value) in other {
+                merge(all.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (all @ Value::Null, other) => *all = other,
+        _ => {}
+    }
+}
+
+/// What the layers around a handler may answer, and EMQ X's faults with status 200.
+fn complete(path: &str, method: &str, operation: &mut Value) {
+    let has_input =
+        path.contains('{') || operation.get("requestBody").is_some() || operation.get("parameters").is_some();
+    let is_open = operation["security"] == json!([]);
+    let Some(responses) = operation["responses"].as_object_mut() else { return };
+    if let Some(schema) = responses.get_mut("200").and_then(|ok| ok.pointer_mut("/content/application~1json/schema"))
+        && (has_input || method != "get")
+    {
+        let done = schema.take();
+        let mut one_of = vec![done, reference("Fault")];
+        if path.contains("/modules") {
+            one_of.push(reference("Explanation"));
+        }
+        *schema = json!({ "oneOf": one_of });
+    }
+    let mut add = |status: &str, why: &str| {
+        let schema = json!({"oneOf": [reference("Explanation"), reference("Fault")]});
+        let response = json!({"description": why, "content": {"application/json": {"schema": schema}}});
+        responses.entry(status).or_insert(response);
+    };
+    add("429", "too many wrong passwords, or too many logins at once");
+    if has_input {
+        add("400", "a part of the request can't be read");
+    }
+    if path.contains("{node}") {
+        add("404", "there is no such node");
+    }
+    if operation_has_body(method) {
+        add("413", "the body is too large");
+    }
+    if !is_open {
+        add("401", "wrong or missing user name and password, or key");
+        if method != "get" {
+            add("403", "the key may look and not change, or the page's token is missing");
+        }
+    }
+}
+
+fn operation_has_body(method: &str) -> bool {
+    matches!(method, "post" | "put" | "patch")
+}
+
+fn reference(name: &str) -> Value {
+    json!({"$ref": format!("#/components/schemas/{name}")})
+}
