@@ -1,5 +1,6 @@
 //! `cargo xtask ci`: everything a change must pass, step by step; the first failure ends it.
 
+mod browser;
 mod clients;
 mod crash;
 mod deny;
@@ -47,6 +48,7 @@ const STEPS: &[Step] = &[
     Step { name: "edges", about: "crates depend only on what the architecture allows", run: edges::run },
     Step { name: "test", about: "unit, property, documentation and integration tests", run: test },
     Step { name: "clients", about: "mosquitto, paho and MQTT.js against the release binary", run: clients::run },
+    Step { name: "browser", about: "the dashboard in headless Chromium, where it is at hand", run: browser::run },
     Step { name: "crash", about: "five rounds of kill -9: no promise is broken", run: crash::run },
     Step { name: "fuzz", about: "each fuzz target for a while, where nightly is at hand", run: fuzz::run },
 ];

@@ -1,5 +1,7 @@
 // A stream of server-sent events that comes back by itself.
 
+import { api } from "/assets/api.js";
+
 const FIRST_WAIT = 1000;
 const LONGEST_WAIT = 15000;
 
@@ -32,6 +34,8 @@ export function live(path, handlers, status) {
       timer = setTimeout(open, wait * (0.75 + Math.random() / 2));
       wait = Math.min(wait * 2, LONGEST_WAIT);
       handlers.lost?.();
+      // Whose login has ended is sent to the login page.
+      api("GET", "admin/whoami").catch(() => {});
     };
     for (const [name, handle] of Object.entries(handlers)) {
       if (name !== "open" && name !== "lost") source.addEventListener(name, (event) => handle(JSON.parse(event.data)));

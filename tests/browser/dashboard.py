@@ -1,0 +1,285 @@
+"""The dashboard as an operator uses it, in headless Chromium."""
+
+import os
+import sys
+import time
+import traceback
+
+from selenium.webdriver.common.keys import Keys
+
+from rig import PASSWORD, Broker, arguments, expect, until
+from rig.browser import Browser
+from rig.clients import Client, allow_files, crowd
+
+CROWD = 20_000
+EVIL = "<img src=x onerror=alert(1)>\"'&/+#"
+LONG = "long-" + "0123456789abcdef" * 12
+PAGES = ("/", "/clients", f"/client?id={LONG}", "/presence", "/modules", "/subscriptions", "/retained", "/listeners", "/settings")
+
+
+def nobody_comes_in_with_a_wrong_password(broker, browser):
+    browser.open("/modules")
+    expect(browser.driver.current_url.endswith("/login"), "sent to the login page")
+    browser.log_in("wrong")
+    browser.until_text("Wrong user name or password.", "[role=alert]")
+    browser.no_faults(["403 (Forbidden)"])
+    browser.come_in()
+    browser.no_faults()
+
+
+def stopping_presence_is_asked_first_and_then_nobody_is_told(broker, browser):
+    watcher = Client(broker, "watcher")
+    watcher.subscribe("$SYS/brokers/+/clients/#")
+    browser.open("/modules")
+    browser.press("Stop")
+    browser.until_text("nobody is told", "dialog")
+    browser.press("Cancel", "dialog")
+    browser.until_text("running")
+    browser.press("Stop")
+    browser.press("Stop", "dialog")
+    browser.until_text("stopped", "[data-module=presence]")
+    Client(broker, "unseen").leave()
+    browser.press("Start")
+    browser.until_text("running", "[data-module=presence]")
+    browser.press("Test")
+    browser.until_text("The test passed: 2 events came.")
+    Client(broker, "seen").leave()
+    until("the event of seen", lambda: any("/seen/disconnected" in message.topic for message in watcher.messages))
+    expect(not any("/unseen/" in message.topic for message in watcher.messages), "an event while it was stopped")
+    watcher.leave()
+
+
+def a_module_is_removed_and_added(broker, browser):
+    browser.open("/modules")
+    browser.press("Remove")
+    browser.press("Remove", "dialog")
+    browser.until_text("No module is added.")
+    browser.press("Add module")
+    browser.until_text("No configuration needed.", "dialog")
+    browser.press("Add", "dialog")
+    browser.until_text("running", "[data-module=presence]")
+
+
+def events_arrive_as_they_happen(broker, browser):
+    browser.open("/presence")
+    browser.until_text("Live", "#live")
+    client = Client(broker, EVIL)
+    row = "#feed tr[data-event=connected] button"
+    until("its row", lambda: EVIL in [button.text for button in browser.all(row)])
+    browser.press("Pause")
+    client.leave()
+    Client(broker, "later").leave()
+    browser.press("Go on")
+    until("what came meanwhile", lambda: "later" in browser.text("#feed"))
+    expect(browser.all("#feed img") == [], "a client id is no HTML")
+    next(button for button in browser.all(row) if button.text == EVIL).click()
+    until("its timeline", lambda: browser.all("#one-timeline svg .bar"))
+    browser.until_text("normal", "#one-timeline")
+
+
+def a_flood_is_told_together_and_the_feed_stays_small(broker, browser):
+    browser.open("/presence")
+    browser.until_text("Live", "#live")
+    for one in crowd(broker, 2_000):
+        one.close()
+    until("a row for many", lambda: browser.all("#feed tr[data-flood]"))
+    until("all of them went", lambda: int(browser.text("#went").replace(",", "")) >= 2_000)
+    expect(len(browser.all("#feed tr")) <= 200, "the feed is bounded")
+
+
+def a_client_is_kicked(broker, browser):
+    client = Client(broker, LONG)
+    client.subscribe("plant/+/state")
+    gone = []
+    client.client.on_disconnect = lambda *_: (gone.append(True), client.client.loop_stop())
+    browser.open("/clients")
+    browser.find("input[name=text]").send_keys("long-", Keys.ENTER)
+    until("only its row", lambda: [row.text for row in browser.all("#rows a")] == [LONG])
+    browser.find("#rows a").click()
+    browser.until_text("plant/+/state")
+    browser.press("Kick")
+    browser.press("Cancel", "dialog")
+    browser.press("Kick")
+    browser.press("Kick", "dialog")
+    until("its end", lambda: gone)
+    browser.until_text("kicked", "#timeline")
+
+
+def retained_messages_are_looked_at_and_deleted(broker, browser):
+    client = Client(broker, "keeper")
+    client.publish("plant/1/state", '{"ok":true}', retain=True)
+    client.publish(f"<b>{EVIL.strip('+#/')}</b>", bytes(range(32)), retain=True)
+    browser.open("/retained")
+    browser.find("input[name=filter]").send_keys("plant/#", Keys.ENTER)
+    until("one row", lambda: browser.text("#rows").count("Delete") == 1)
+    browser.press("plant/1/state")
+    browser.until_text('"ok": true', "dialog pre")
+    browser.press("Hex", "dialog")
+    browser.until_text("7b 22 6f 6b", "dialog pre")
+    browser.press("Close", "dialog")
+    browser.press("Delete")
+    browser.press("Delete", "dialog")
+    browser.until_text("Nothing matches.")
+    client.leave()
+
+
+def a_key_is_made_and_taken_back(broker, browser):
+    browser.open("/settings")
+    browser.until_text("ROLLCALL_ADMIN__PASSWORD")
+    expect(PASSWORD not in browser.text(), "the password is not shown")
+    browser.find("#add-key input[name=name]").send_keys("backup")
+    browser.press("Add key")
+    expect(len(browser.find("#secret").text) > 20, "its secret")
+    browser.press("I have it", "dialog")
+    browser.until_text("backup", "#keys")
+    browser.press("Remove", "#keys")
+    browser.press("Remove", "dialog")
+    until("no key", lambda: "backup" not in browser.text("#keys"))
+
+
+def all_of_it_works_without_a_mouse(broker, browser):
+    browser.press("Log out")
+    until("the login page", lambda: browser.driver.current_url.endswith("/login"))
+    browser.keys(PASSWORD, Keys.ENTER)
+    browser.until_text("Clients online")
+    browser.keys(Keys.TAB)
+    expect(browser.focused() == "Skip to the content", f"first is {browser.focused()}")
+    for _ in range(20):
+        browser.keys(Keys.TAB)
+        if browser.focused() == "Modules":
+            break
+    browser.keys(Keys.ENTER)
+    browser.until_text("running", "[data-module=presence]")
+    for _ in range(30):
+        browser.keys(Keys.TAB)
+        if browser.focused() == "Stop":
+            break
+    expect(browser.run("return getComputedStyle(document.activeElement).outlineStyle") != "none", "the focus is seen")
+    browser.keys(Keys.ENTER)
+    until("the question", lambda: browser.focused() == "Cancel")
+    browser.keys(Keys.ESCAPE)
+    until("back where it was", lambda: browser.focused() == "Stop")
+    browser.until_text("running", "[data-module=presence]")
+
+
+def what_is_set_outlives_a_restart(broker, browser):
+    browser.open("/modules")
+    browser.press("Stop")
+    browser.press("Stop", "dialog")
+    browser.until_text("stopped", "[data-module=presence]")
+    browser.open("/")
+    browser.until_text("Live", "#live")
+    broker.stop()
+    browser.until_text("Not connected", "#live")
+    broker.start()
+    # Logins end with the process; the page finds out by itself.
+    until("the login page", lambda: browser.driver.current_url.endswith("/login"))
+    browser.come_in()
+    browser.open("/modules")
+    browser.until_text("stopped", "[data-module=presence]")
+    browser.press("Start")
+    browser.until_text("running", "[data-module=presence]")
+    browser.no_faults(["ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE_CHUNKED_ENCODING", "ERR_CONNECTION_RESET", "401 (Unauthorized)", "ERR_EMPTY_RESPONSE"])
+
+
+def every_page_is_fit_to_be_seen(broker, browser):
+    clients = [Client(broker, name) for name in (EVIL, LONG, "dev-1", "dev-2")]
+    for client in clients:
+        client.subscribe("plant/+/state")
+    clients[2].publish("plant/1/state", '{"temperature":21.5}', retain=True)
+    clients[2].publish("<script>alert(1)</script>/" + "x" * 150, "1", retain=True)
+    for scheme in ("light", "dark"):
+        for width in (1280, 390):
+            browser.look(scheme, width)
+            for page in PAGES:
+                browser.open(page)
+                name = page.strip("/").partition("?")[0] or "overview"
+                until(f"{page} to be filled", lambda: browser.run("return document.querySelector('[aria-busy=true]') === null"))
+                browser.run("return new Promise((done) => setTimeout(done, 300))")
+                browser.shoot(f"{name}-{width}-{scheme}", width)
+                expect(browser.run("return document.querySelectorAll('h1').length") == 1, f"{page} has one heading")
+                unnamed = browser.run("return [...document.querySelectorAll('input:not(.vh), select')].filter((it) => it.labels.length === 0).length")
+                expect(unnamed == 0, f"{page} has fields without labels")
+                browser.no_faults()
+    browser.look("light", 1280)
+    for client in clients:
+        client.leave()
+
+
+def a_crowd_is_listed_and_nobody_waits(broker, browser):
+    sockets = crowd(broker, min(CROWD, broker.files - 500))
+    began = time.monotonic()
+    browser.open("/clients")
+    browser.find("input[name=text]").send_keys("crowd-", Keys.ENTER)
+    until("its first page", lambda: "crowd-00049" in browser.text("#rows"))
+    first = time.monotonic() - began
+    client = Client(broker, "bystander")
+    client.subscribe("echo")
+    waits = []
+    began = time.monotonic()
+    for page in range(1, 21):
+        browser.press("Next")
+        before = time.monotonic()
+        client.publish("echo", b"x")
+        waits.append(time.monotonic() - before)
+        until("the next page", lambda: f"crowd-{page * 50:05}" in browser.text("#rows"))
+    paged = (time.monotonic() - began) / 20
+    print(f"  {len(sockets)} clients: first page after {first:.2f} s, each next one {paged * 1000:.0f} ms; "
+          f"a publish meanwhile at most {max(waits) * 1000:.1f} ms", flush=True)
+    client.leave()
+    for one in sockets:
+        one.close()
+
+
+CHECKS = (
+    nobody_comes_in_with_a_wrong_password,
+    stopping_presence_is_asked_first_and_then_nobody_is_told,
+    a_module_is_removed_and_added,
+    events_arrive_as_they_happen,
+    a_client_is_kicked,
+    retained_messages_are_looked_at_and_deleted,
+    a_key_is_made_and_taken_back,
+    all_of_it_works_without_a_mouse,
+    what_is_set_outlives_a_restart,
+    every_page_is_fit_to_be_seen,
+    a_flood_is_told_together_and_the_feed_stays_small,
+    a_crowd_is_listed_and_nobody_waits,
+)
+
+
+def main():
+    told = arguments()
+    files = allow_files(CROWD + 5_000)
+    broker = Broker(told.program)
+    broker.files = files
+    browser = Browser(broker, told.chromium, told.driver, told.shots)
+    failed = 0
+    try:
+        browser.come_in()
+        for check in CHECKS:
+            title = check.__name__.replace("_", " ")
+            if told.only and told.only not in title and check is not CHECKS[0]:
+                continue
+            began = time.monotonic()
+            try:
+                if check is CHECKS[0]:
+                    browser.driver.delete_all_cookies()
+                elif not browser.is_logged_in():
+                    browser.come_in()
+                check(broker, browser)
+                browser.no_faults()
+            except Exception as error:  # every fault of a check is its failure, and the others still run
+                failed += 1
+                print(f"browser: {title} ... FAILED: {error}", flush=True)
+                traceback.print_exc()
+                browser.driver.save_screenshot(os.path.join(told.shots, f"failed-{check.__name__}.png"))
+                browser.driver.get_log("browser")
+            else:
+                print(f"browser: {title} ... ok ({time.monotonic() - began:.1f} s)", flush=True)
+    finally:
+        browser.end()
+        broker.end()
+    sys.exit(1 if failed else 0)
+
+
+main()
