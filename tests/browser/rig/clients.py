@@ -42,14 +42,14 @@ def allow_files(wanted):
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
-def crowd(broker, count):
+def crowd(broker, count, first=0, clean=True):
     """So many clients that are connected and silent; they leave when their sockets are closed."""
     sockets = []
-    for first in range(0, count, 200):
+    for start in range(first, first + count, 200):
         some = []
-        for number in range(first, min(first + 200, count)):
+        for number in range(start, min(start + 200, first + count)):
             name = f"crowd-{number:05}".encode()
-            body = b"\0\4MQTT\4\2\0\0" + struct.pack(">H", len(name)) + name
+            body = b"\0\4MQTT\4" + (b"\2" if clean else b"\0") + b"\0\0" + struct.pack(">H", len(name)) + name
             one = socket.create_connection(("127.0.0.1", broker.port))
             one.sendall(bytes((0x10, len(body))) + body)
             some.append(one)

@@ -26,7 +26,7 @@ pager({
   row,
   empty: "No client has come yet.",
   async load({ text, state: wanted }, after, limit) {
-    const { data, meta } = await get("clients", { _limit: limit, _after: after ?? (text === "" ? "" : undefined), _prefix: text, conn_state: wanted });
+    const { data, meta } = await get("clients", { _limit: limit, _after: after, prefix: text, conn_state: wanted });
     return { rows: data, next: meta.hasnext ? (meta.next ?? data.at(-1).clientid) : null, count: text === "" && wanted === "" ? meta.count : undefined };
   },
 });

@@ -42,7 +42,10 @@ export function pager({ load, row, empty }) {
     }
   }
 
+  let typing = 0;
+
   function restart() {
+    clearTimeout(typing);
     cursors = [undefined];
     const words = new URLSearchParams(Object.entries(query()).filter(([, value]) => value !== ""));
     history.replaceState(null, "", words.size === 0 ? location.pathname : `?${words}`);
@@ -54,7 +57,6 @@ export function pager({ load, row, empty }) {
     restart();
   });
   form.addEventListener("change", (event) => event.target.tagName === "SELECT" && restart());
-  let typing = 0;
   form.addEventListener("input", () => {
     clearTimeout(typing);
     typing = setTimeout(restart, 300);
