@@ -79,6 +79,7 @@ impl Paging {
 /// What part of a list it is.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = PageMeta)]
 struct Meta {
     #[schema(example = 1)]
     page: usize,
