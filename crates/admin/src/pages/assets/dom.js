@@ -58,7 +58,7 @@ export async function ask(title, text, yes) {
 }
 
 // A client's id as a link to its page.
-export const clientLink = (id) => h("a.id", { href: `/client?id=${encodeURIComponent(id)}` }, id === "" ? "(empty)" : id);
+export const clientLink = (id) => h("a.id", { title: id, href: `/client?id=${encodeURIComponent(id)}` }, id === "" ? "(empty)" : id);
 
 export function state(isOnline) {
   return h(isOnline ? "span.state" : "span.state.away", {}, isOnline ? "online" : "offline");
