@@ -11,7 +11,9 @@ use crate::record::{self, EventRecord, OnlineRecord, Owed, SessionRecord, corrup
 use crate::stage::{ALIVE_KEY, BOUNDS_KEY, SCHEMA_KEY};
 use crate::{Batch, Store, StoreError, Table};
 
-/// What this version writes. A store with another is not opened.
+mod upgrade;
+
+/// What this version writes. A store with a later one is not opened; an earlier one is brought here first.
 const SCHEMA: u32 = 2;
 
 /// Numbers that may have been given; those above them have not.
@@ -123,10 +125,11 @@ impl Loaded {
         })?;
         match schema.as_deref().map(<[u8; 4]>::try_from) {
             None => Ok(true),
-            Some(Ok(schema)) if u32::from_le_bytes(schema) == SCHEMA => Ok(false),
-            Some(Ok(schema)) => {
-                Err(StoreError::Schema { found: u32::from_le_bytes(schema).to_string(), expected: SCHEMA })
-            }
+            Some(Ok(schema)) => match u32::from_le_bytes(schema) {
+                SCHEMA => Ok(false),
+                1 => upgrade::from_1(store).map(|()| false),
+                other => Err(StoreError::Schema { found: other.to_string(), expected: SCHEMA }),
+            },
             Some(Err(_)) => Err(StoreError::Foreign("its schema version can't be read".to_owned())),
         }
     }

@@ -317,6 +317,41 @@ fn what_could_not_be_written_is_written_later_in_order() {
 }
 
 #[test]
+fn sessions_of_schema_1_are_opened_and_written_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Disk::open(folder.path(), Durability::Process).unwrap();
+    let mut batch = Batch::default();
+    batch.put(Table::Meta, b"schema", &1_u32.to_le_bytes());
+    // "c", level 5, 100 s, until 7000 ms, no will, the 4th fact, at 6000 ms.
+    let old = [1, b'c', 5, 100, 1, 0xd8, 0x36, 0, 4, 0xf0, 0x2e];
+    batch.put(Table::Sessions, &3_u64.to_be_bytes(), &old);
+    batch.put(Table::Sessions, &9_u64.to_be_bytes(), &old);
+    store.write(&batch).unwrap();
+    drop(store);
+    // The second time there is nothing to be done.
+    for _ in 0..2 {
+        let store = Disk::open(folder.path(), Durability::Process).unwrap();
+        let loaded = Loaded::read(&store).unwrap();
+        let sessions: Vec<_> = loaded.sessions.iter().map(|session| (session.number, &session.record)).collect();
+        let expected = SessionRecord { created_at: 6_000, ..session_record("c") };
+        assert_eq!(sessions, [(3, &expected), (9, &expected)]);
+    }
+}
+
+#[test]
+fn an_unreadable_session_of_schema_1_changes_nothing() {
+    let store = Memory::default();
+    let mut batch = Batch::default();
+    batch.put(Table::Meta, b"schema", &1_u32.to_le_bytes());
+    batch.put(Table::Sessions, &3_u64.to_be_bytes(), &[1, b'c', 5]);
+    store.write(&batch).unwrap();
+    for _ in 0..2 {
+        let error = Loaded::read(&store).unwrap_err().to_string();
+        assert!(error.contains("sessions"), "{error}");
+    }
+}
+
+#[test]
 fn another_schema_is_refused() {
     let store = Memory::default();
     Loaded::read(&store).unwrap();
