@@ -185,6 +185,10 @@ async fn clients_and_subscriptions_are_listed() {
     let one = site.ask(&["subscriptions", "list", "--client", "b-here", "--json"]).await.json();
     assert_eq!((one.len(), &one[0]["topic"]), (1, &json!("of/b-here")));
     assert_eq!(site.ask(&["subscriptions", "--limit", "2"]).await.done().lines().count(), 3);
+    let stats = site.ask(&["stats", "--json"]).await.json();
+    assert_eq!((stats.len(), &stats[0]["connections.count"]), (1, &json!(3)));
+    assert!(site.ask(&["stats"]).await.done().lines().any(|line| line.starts_with("connections.count ")));
+    assert!(site.ask(&["stats", "--metrics"]).await.done().contains("packets.connect.received"));
 }
 
 #[tokio::test]
@@ -380,4 +384,30 @@ async fn who_comes_and_goes_is_seen_live_and_later() {
     site.running.stop().await;
     let status = watch.wait().await.unwrap();
     assert_eq!(status.code(), Some(3), "the broker has ended the stream");
+}
+
+#[tokio::test]
+async fn packets_of_a_client_are_traced() {
+    if outside() {
+        return;
+    }
+    let site = Site::start().await;
+    let mut trace = site.command(&["trace", "it", "--json"]);
+    let mut trace = trace.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(trace.stdout.take().unwrap()).lines();
+    // As above: nobody says when it begins to listen.
+    let comes = async {
+        loop {
+            Client::connect(site.running.addr(), Version::V5, "it").await.leave().await;
+        }
+    };
+    tokio::select! {
+        line = lines.next_line() => {
+            let packet: Value = serde_json::from_str(&line.unwrap().unwrap()).unwrap();
+            assert!(["in", "out"].contains(&packet["direction"].as_str().unwrap()), "{packet}");
+            assert!(packet["at"].is_u64() && packet["packet"].is_string(), "{packet}");
+        }
+        () = comes => {}
+    }
+    trace.kill().await.unwrap();
 }
