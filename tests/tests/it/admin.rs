@@ -128,6 +128,7 @@ async fn a_module_is_added_set_tested_and_removed() {
     assert_eq!(types["data"][0]["settings"][0]["name"], "qos");
     let module = ask(addr, "GET /api/v4/modules/presence").await.json();
     assert_eq!((&module["data"]["added"], &module["data"]["enabled"]), (&json!(true), &json!(true)));
+    assert_eq!(module["data"]["counters"]["events.connected"], 0);
     let tested = ask(addr, "POST /api/v4/modules/presence/test").await.json();
     let (data, events) = (&tested["data"], &tested["data"]["events"]);
     assert_eq!((&data["ok"], &data["error"]), (&json!(true), &json!(null)), "{tested}");

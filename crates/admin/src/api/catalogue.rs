@@ -1,5 +1,6 @@
 //! The catalogue of modules: what can be added, what can be set, and how each is.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -110,6 +111,8 @@ pub(super) struct Module {
     error: Option<String>,
     /// How often its hooks have panicked since its start.
     panics: u64,
+    /// What it has counted since the broker's start.
+    counters: BTreeMap<&'static str, u64>,
     /// Its settings as they are.
     config: Value,
 }
@@ -123,8 +126,23 @@ fn module(shared: &Shared, status: Status) -> Module {
         started_at: status.started_at,
         error: status.error,
         panics: status.panics,
+        counters: counters(shared, status.info.name),
         config: shared.registry.settings(status.info.name).unwrap_or_default(),
     }
+}
+
+/// Presence is the one that counts.
+fn counters(shared: &Shared, name: &str) -> BTreeMap<&'static str, u64> {
+    if name != "presence" {
+        return BTreeMap::new();
+    }
+    let counts = shared.history.counts();
+    BTreeMap::from([
+        ("events.connected", counts.connected),
+        ("events.disconnected", counts.disconnected),
+        ("events.kept", counts.len as u64),
+        ("events.skipped", counts.skipped),
+    ])
 }
 
 fn refused(error: ChangeError) -> Refusal {
