@@ -93,6 +93,7 @@ async fn log_in(
 async fn log_out(State(shared): Admission, headers: HeaderMap) -> Response {
     if let Some(token) = guard::cookie(&headers) {
         shared.logins.end(token);
+        shared.streams.renew();
     }
     let cookie = format!("{COOKIE}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0");
     ([(header::SET_COOKIE, cookie)], Redirect::to("/login")).into_response()

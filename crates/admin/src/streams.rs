@@ -17,12 +17,20 @@ const MAX_STREAMS: usize = 128;
 /// The streams that are open.
 pub(crate) struct Streams {
     places: Arc<Semaphore>,
-    stop: watch::Sender<bool>,
+    until: watch::Sender<Until>,
+}
+
+/// What ends streams.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Until {
+    /// Grows when someone who could come in no longer can: whoever reads is to ask again, and show who they are.
+    renewed: u64,
+    stopped: bool,
 }
 
 impl Default for Streams {
     fn default() -> Self {
-        Self { places: Arc::new(Semaphore::new(MAX_STREAMS)), stop: watch::Sender::new(false) }
+        Self { places: Arc::new(Semaphore::new(MAX_STREAMS)), until: watch::Sender::default() }
     }
 }
 
@@ -39,10 +47,11 @@ impl Streams {
             let why = format!("{MAX_STREAMS} streams are open, more are not; close one");
             return Err(Refusal::Status(StatusCode::SERVICE_UNAVAILABLE, why));
         };
-        let mut stop = self.stop.subscribe();
+        let mut until = self.until.subscribe();
+        let begun = until.borrow_and_update().renewed;
         let stopped = Box::pin(async move {
             // An error says that the admin port is gone.
-            let _ = stop.wait_for(|&stop| stop).await;
+            let _ = until.wait_for(|until| until.stopped || until.renewed != begun).await;
         });
         let events = stream::unfold(first, next).take_until(stopped).map(move |event| {
             let _until_the_end = &place;
@@ -51,8 +60,13 @@ impl Streams {
         Ok(Sse::new(events).keep_alive(KeepAlive::default()).into_response())
     }
 
+    /// Ends all that are open: a login, a key or the password is no longer what it was.
+    pub(crate) fn renew(&self) {
+        self.until.send_modify(|until| until.renewed += 1);
+    }
+
     /// Ends all, and every later one at once.
     pub(crate) fn end_all(&self) {
-        self.stop.send_replace(true);
+        self.until.send_modify(|until| until.stopped = true);
     }
 }

@@ -205,3 +205,17 @@ async fn who_is_online_and_who_was_is_told() {
     broker.shutdown().await;
     stream.read_to_end().await;
 }
+
+#[tokio::test]
+async fn a_stream_ends_with_the_login_it_was_opened_by() {
+    let Some((_broker, addr)) = start().await else { return };
+    let form = ["content-type: application/x-www-form-urlencoded".to_owned()];
+    let login = request(addr, "POST /login", &form, "username=admin&password=open+sesame").await;
+    let cookie = format!("cookie: {}", login.cookie());
+    let page = request(addr, "GET /", std::slice::from_ref(&cookie), "").await;
+    let (_, rest) = page.body.split_once("name=csrf content=\"").expect("a token");
+    let token = format!("x-csrf-token: {}", rest.split('"').next().unwrap());
+    let stream = Stream::open(addr, "GET /api/v4/presence/stream", std::slice::from_ref(&cookie)).await;
+    assert_eq!(request(addr, "POST /logout", &[cookie, token], "").await.status, 303);
+    stream.read_to_end().await;
+}

@@ -111,6 +111,7 @@ pub(super) async fn remove_key(State(shared): Admission, Path(name): Path<String
         return Err(Refusal::not_found(format!("there is no key {name:?}")));
     }
     shared.logins.end_all(Some(&name));
+    shared.streams.renew();
     tracing::info!(name, "admin: a key was removed");
     Ok(DONE)
 }
@@ -131,6 +132,7 @@ pub(super) async fn set_password(State(shared): Admission, body: Bytes) -> Resul
     let set = change(&shared, move |shared| shared.accounts.set_password(&password)).await?;
     set.map_err(|error| not_kept(&error))?;
     shared.logins.end_all(None);
+    shared.streams.renew();
     tracing::info!("admin: the password was changed");
     Ok(DONE)
 }
