@@ -25,7 +25,7 @@ pub(crate) struct Args {
     #[arg(long)]
     list: bool,
     /// How long each fuzz target runs
-    #[arg(long, value_name = "N", default_value_t = 60)]
+    #[arg(long, value_name = "N", default_value_t = 30)]
     fuzz_seconds: u32,
 }
 
