@@ -47,3 +47,22 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
         T::deserialize(value).map(Self).map_err(|error| Refusal::bad_param(error.to_string()))
     }
 }
+
+/// For what EMQ X does not have: what can't be taken is refused with status 400 and no code of EMQ X's.
+pub(crate) struct Strict<T>(pub(crate) T);
+
+impl<T: FromRequestParts<S, Rejection = Refusal>, S: Send + Sync> FromRequestParts<S> for Strict<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        T::from_request_parts(parts, state).await.map(Self).map_err(Refusal::without_code)
+    }
+}
+
+impl<T: FromRequest<S, Rejection = Refusal>, S: Send + Sync> FromRequest<S> for Strict<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
+        T::from_request(request, state).await.map(Self).map_err(Refusal::without_code)
+    }
+}

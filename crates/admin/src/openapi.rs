@@ -74,7 +74,7 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
     {
         let done = schema.take();
         let mut one_of = vec![done, reference("Fault")];
-        if path.contains("/modules") {
+        if path.contains("/modules") || path.contains("/alarms") {
             one_of.push(reference("Explanation"));
         }
         *schema = json!({ "oneOf": one_of });
@@ -84,7 +84,9 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
         let response = json!({"description": why, "content": {"application/json": {"schema": schema}}});
         responses.entry(status).or_insert(response);
     };
+    add("408", "the request took too long to come or to be answered");
     add("429", "too many wrong passwords, or too many logins at once");
+    add("500", "a fault of the broker's");
     if has_input {
         add("400", "a part of the request can't be read");
     }

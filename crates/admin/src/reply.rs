@@ -179,6 +179,14 @@ impl Refusal {
         Self::Fault(Fault { code, message: message.into() })
     }
 
+    /// With a proper status instead of EMQ X's code.
+    pub(crate) fn without_code(self) -> Self {
+        match self {
+            Self::Fault(fault) | Self::BadRequest(fault) => Self::Status(StatusCode::BAD_REQUEST, fault.message),
+            refusal @ (Self::Message(_) | Self::Status(..)) => refusal,
+        }
+    }
+
     /// EMQ X's code for it.
     pub(crate) const fn code(&self) -> u16 {
         match self {

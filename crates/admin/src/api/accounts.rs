@@ -5,14 +5,13 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::Extension;
-use axum::body::Bytes;
-use axum::extract::{ConnectInfo, Path, State};
+use axum::extract::{ConnectInfo, State};
 use axum::http::StatusCode;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::accounts::{Accounts, AddKeyError, KeyInfo, Role};
+use crate::extract::{Body, Path, Strict};
 use crate::guard::{self, Caller};
 use crate::reply::{DONE, Data, Done, Explanation, Refusal};
 use crate::{Admission, Shared};
@@ -87,8 +86,10 @@ pub(super) async fn keys(State(shared): Admission) -> Data<Vec<KeyInfo>> {
 #[utoipa::path(post, path = "/admin/keys", tag = "admin", request_body = NewKey, responses(
     (status = OK, body = Data<MadeKey>), (status = BAD_REQUEST, body = Explanation, description = "no such name can be"),
     (status = CONFLICT, body = Explanation, description = "there is one of this name")))]
-pub(super) async fn add_key(State(shared): Admission, body: Bytes) -> Result<Data<MadeKey>, Refusal> {
-    let NewKey { name, role } = read(&body)?;
+pub(super) async fn add_key(
+    State(shared): Admission,
+    Strict(Body(NewKey { name, role })): Strict<Body<NewKey>>,
+) -> Result<Data<MadeKey>, Refusal> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
     let added = change(&shared, move |shared| (shared.accounts.add_key(&name, role, now), name)).await?;
     match added {
@@ -120,8 +121,10 @@ pub(super) async fn remove_key(State(shared): Admission, Path(name): Path<String
 #[utoipa::path(put, path = "/admin/password", tag = "admin", request_body = NewPassword, responses(
     (status = OK, body = Done), (status = BAD_REQUEST, body = Explanation, description = "too short"),
     (status = CONFLICT, body = Explanation, description = "the configuration sets it")))]
-pub(super) async fn set_password(State(shared): Admission, body: Bytes) -> Result<Done, Refusal> {
-    let NewPassword { password } = read(&body)?;
+pub(super) async fn set_password(
+    State(shared): Admission,
+    Strict(Body(NewPassword { password })): Strict<Body<NewPassword>>,
+) -> Result<Done, Refusal> {
     if shared.accounts.is_configured() {
         let why = "the configuration sets the password (admin.password): change it there";
         return Err(Refusal::Status(StatusCode::CONFLICT, why.to_owned()));
@@ -151,9 +154,8 @@ pub(super) async fn who_am_i(Extension(caller): Extension<Caller>) -> Data<Me> {
 pub(super) async fn log_in(
     State(shared): Admission,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    body: Bytes,
+    Body(Credentials { username, password }): Body<Credentials>,
 ) -> Result<Done, Refusal> {
-    let Credentials { username, password } = read(&body)?;
     if username.is_empty() || password.is_empty() {
         return Err(Refusal::fault(104, "username or password is empty"));
     }
@@ -162,11 +164,6 @@ pub(super) async fn log_in(
         Err(Refusal::Status(StatusCode::UNAUTHORIZED, _)) => Err(Refusal::fault(103, "username or password error")),
         Err(refusal) => Err(refusal),
     }
-}
-
-/// Scripts of EMQ X don't always say that it is JSON.
-fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
-    serde_json::from_slice(body).map_err(|error| bad_request(format!("the body is not what is wanted: {error}")))
 }
 
 /// Hashes, and writes to the store.

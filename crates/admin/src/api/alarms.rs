@@ -2,19 +2,19 @@
 
 use std::sync::Arc;
 
-use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::check_node;
+use crate::extract::{Body, Path};
 use crate::oversee::Alarm;
-use crate::reply::{DONE, Data, Done, Refusal};
+use crate::reply::{DONE, Data, Done, Explanation, Refusal};
 use crate::{Admission, Shared};
 
 /// The alarms of a node.
 #[derive(Serialize, ToSchema)]
-pub(super) struct OfNode {
+pub(super) struct NodeAlarms {
     /// Its name.
     #[schema(example = "rollcall@127.0.0.1")]
     node: String,
@@ -37,8 +37,8 @@ fn of(shared: &Arc<Shared>, is_meant: fn(&Alarm) -> bool) -> Vec<Alarm> {
     shared.broker.alarms().into_iter().filter(is_meant).collect()
 }
 
-fn of_cluster(shared: &Arc<Shared>, is_meant: fn(&Alarm) -> bool) -> Data<Vec<OfNode>> {
-    Data::new(vec![OfNode { node: shared.broker.node().name, alarms: of(shared, is_meant) }])
+fn of_cluster(shared: &Arc<Shared>, is_meant: fn(&Alarm) -> bool) -> Data<Vec<NodeAlarms>> {
+    Data::new(vec![NodeAlarms { node: shared.broker.node().name, alarms: of(shared, is_meant) }])
 }
 
 fn of_node(shared: &Arc<Shared>, node: &str, is_meant: fn(&Alarm) -> bool) -> Result<Data<Vec<Alarm>>, Refusal> {
@@ -47,26 +47,26 @@ fn of_node(shared: &Arc<Shared>, node: &str, is_meant: fn(&Alarm) -> bool) -> Re
 }
 
 /// All alarms.
-#[utoipa::path(get, path = "/alarms", tag = "alarms", responses((status = OK, body = Data<Vec<OfNode>>)))]
-pub(super) async fn list(State(shared): Admission) -> Data<Vec<OfNode>> {
+#[utoipa::path(get, path = "/alarms", tag = "alarms", responses((status = OK, body = Data<Vec<NodeAlarms>>)))]
+pub(super) async fn list(State(shared): Admission) -> Data<Vec<NodeAlarms>> {
     of_cluster(&shared, |_| true)
 }
 
 /// What is wrong.
-#[utoipa::path(get, path = "/alarms/activated", tag = "alarms", responses((status = OK, body = Data<Vec<OfNode>>)))]
-pub(super) async fn activated(State(shared): Admission) -> Data<Vec<OfNode>> {
+#[utoipa::path(get, path = "/alarms/activated", tag = "alarms", responses((status = OK, body = Data<Vec<NodeAlarms>>)))]
+pub(super) async fn activated(State(shared): Admission) -> Data<Vec<NodeAlarms>> {
     of_cluster(&shared, |alarm| alarm.activated)
 }
 
 /// What was wrong.
-#[utoipa::path(get, path = "/alarms/deactivated", tag = "alarms", responses((status = OK, body = Data<Vec<OfNode>>)))]
-pub(super) async fn deactivated(State(shared): Admission) -> Data<Vec<OfNode>> {
+#[utoipa::path(get, path = "/alarms/deactivated", tag = "alarms", responses((status = OK, body = Data<Vec<NodeAlarms>>)))]
+pub(super) async fn deactivated(State(shared): Admission) -> Data<Vec<NodeAlarms>> {
     of_cluster(&shared, |alarm| !alarm.activated)
 }
 
 /// All alarms of one node.
 #[utoipa::path(get, path = "/nodes/{node}/alarms", tag = "alarms", params(("node", description = "its name")),
-    responses((status = OK, body = Data<Vec<Alarm>>), (status = NOT_FOUND, description = "no such node")))]
+    responses((status = OK, body = Data<Vec<Alarm>>), (status = NOT_FOUND, body = Explanation, description = "no such node")))]
 pub(super) async fn list_of_node(
     State(shared): Admission,
     Path(node): Path<String>,
@@ -76,7 +76,7 @@ pub(super) async fn list_of_node(
 
 /// What is wrong with one node.
 #[utoipa::path(get, path = "/nodes/{node}/alarms/activated", tag = "alarms", params(("node", description = "its name")),
-    responses((status = OK, body = Data<Vec<Alarm>>), (status = NOT_FOUND, description = "no such node")))]
+    responses((status = OK, body = Data<Vec<Alarm>>), (status = NOT_FOUND, body = Explanation, description = "no such node")))]
 pub(super) async fn activated_of_node(
     State(shared): Admission,
     Path(node): Path<String>,
@@ -86,7 +86,7 @@ pub(super) async fn activated_of_node(
 
 /// What was wrong with one node.
 #[utoipa::path(get, path = "/nodes/{node}/alarms/deactivated", tag = "alarms", params(("node", description = "its name")),
-    responses((status = OK, body = Data<Vec<Alarm>>), (status = NOT_FOUND, description = "no such node")))]
+    responses((status = OK, body = Data<Vec<Alarm>>), (status = NOT_FOUND, body = Explanation, description = "no such node")))]
 pub(super) async fn deactivated_of_node(
     State(shared): Admission,
     Path(node): Path<String>,
@@ -97,7 +97,7 @@ pub(super) async fn deactivated_of_node(
 /// Declares an alarm over. It comes back when its cause does, not while that lasts.
 #[utoipa::path(post, path = "/alarms/deactivated", tag = "alarms", request_body = Which,
     responses((status = OK, body = Done, description = "or a fault: 107, a parameter is missing; or only a message: `not_found`")))]
-pub(super) async fn deactivate(State(shared): Admission, Json(which): Json<Which>) -> Result<Done, Refusal> {
+pub(super) async fn deactivate(State(shared): Admission, Body(which): Body<Which>) -> Result<Done, Refusal> {
     let (Some(node), Some(name)) = (which.node, which.name) else {
         return Err(Refusal::fault(107, "missing_param"));
     };
@@ -115,7 +115,7 @@ pub(super) async fn forget(State(shared): Admission) -> Done {
 
 /// Forgets the alarms of one node that are over.
 #[utoipa::path(delete, path = "/nodes/{node}/alarms/deactivated", tag = "alarms", params(("node", description = "its name")),
-    responses((status = OK, body = Done), (status = NOT_FOUND, description = "no such node")))]
+    responses((status = OK, body = Done), (status = NOT_FOUND, body = Explanation, description = "no such node")))]
 pub(super) async fn forget_of_node(State(shared): Admission, Path(node): Path<String>) -> Result<Done, Refusal> {
     check_node(&shared, &node)?;
     shared.broker.forget_alarms();

@@ -3,15 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::Json;
-use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use mqtt_modules::{ChangeError, Info, SettingKind, Status};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use crate::extract::{Body, Path, Strict};
 use crate::operate::Told;
 use crate::reply::{DONE, Data, Done, Explanation, Refusal};
 use crate::{Admission, Shared};
@@ -33,12 +32,12 @@ pub(super) struct Type {
     /// One sentence.
     description: &'static str,
     /// What can be set; nothing has to be.
-    settings: Vec<Setting>,
+    settings: Vec<ModuleSetting>,
 }
 
 /// Something that can be set.
 #[derive(Serialize, ToSchema)]
-struct Setting {
+struct ModuleSetting {
     /// Its key.
     name: &'static str,
     /// For people.
@@ -60,7 +59,7 @@ struct Setting {
     default: Value,
 }
 
-impl From<mqtt_modules::Setting> for Setting {
+impl From<mqtt_modules::Setting> for ModuleSetting {
     fn from(setting: mqtt_modules::Setting) -> Self {
         let (kind, min, max, choices) = match setting.kind {
             SettingKind::Switch => ("switch", None, None, None),
@@ -155,10 +154,6 @@ fn refused(error: ChangeError) -> Refusal {
     Refusal::Status(status, error.to_string())
 }
 
-fn not_json(rejection: &JsonRejection) -> Refusal {
-    Refusal::Status(StatusCode::BAD_REQUEST, rejection.body_text())
-}
-
 /// All modules that can be added, with what can be set.
 #[utoipa::path(get, path = "/module_types", tag = "modules", responses((status = OK, body = Data<Vec<Type>>)))]
 pub(super) async fn types(State(shared): Admission) -> Data<Vec<Type>> {
@@ -189,9 +184,8 @@ pub(super) struct New {
         (status = SERVICE_UNAVAILABLE, body = Explanation, description = "it did not start")))]
 pub(super) async fn create(
     State(shared): Admission,
-    new: Result<Json<New>, JsonRejection>,
+    Strict(Body(new)): Strict<Body<New>>,
 ) -> Result<Data<Module>, Refusal> {
-    let Json(new) = new.map_err(|rejection| not_json(&rejection))?;
     shared.registry.add(&new.r#type).await.map_err(refused)?;
     let status = shared.registry.status(&new.r#type).map_err(refused)?;
     Ok(Data::new(module(&shared, status)))
@@ -245,9 +239,8 @@ pub(super) struct Change {
 pub(super) async fn change(
     State(shared): Admission,
     Path(name): Path<String>,
-    change: Result<Json<Change>, JsonRejection>,
+    Strict(Body(change)): Strict<Body<Change>>,
 ) -> Result<Data<Module>, Refusal> {
-    let Json(change) = change.map_err(|rejection| not_json(&rejection))?;
     let registry = &shared.registry;
     registry.status(&name).map_err(refused)?;
     if let Some(config) = change.config {
@@ -282,9 +275,8 @@ pub(super) async fn settings(State(shared): Admission, Path(name): Path<String>)
 pub(super) async fn configure(
     State(shared): Admission,
     Path(name): Path<String>,
-    settings: Result<Json<serde_json::Map<String, Value>>, JsonRejection>,
+    Strict(Body(settings)): Strict<Body<serde_json::Map<String, Value>>>,
 ) -> Result<Done, Refusal> {
-    let Json(settings) = settings.map_err(|rejection| not_json(&rejection))?;
     shared.registry.configure(&name, Value::Object(settings)).await.map(|()| DONE).map_err(refused)
 }
 

@@ -8,11 +8,11 @@ use utoipa::ToSchema;
 use super::check_node;
 use crate::Admission;
 use crate::extract::Path;
-use crate::reply::{DONE, Data, Done, Refusal};
+use crate::reply::{DONE, Data, Done, Explanation, Refusal};
 
 /// A module as EMQ X lists it.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Listed {
+pub(super) struct ListedModule {
     /// EMQ X's name of it.
     #[schema(example = "emqx_mod_presence")]
     name: String,
@@ -22,7 +22,7 @@ pub(super) struct Listed {
     active: bool,
 }
 
-impl From<Status> for Listed {
+impl From<Status> for ListedModule {
     fn from(status: Status) -> Self {
         let description = status.info.description.to_owned();
         Self { name: format!("emqx_mod_{}", status.info.name), description, active: status.running }
@@ -31,12 +31,12 @@ impl From<Status> for Listed {
 
 /// The modules of a node.
 #[derive(Serialize, ToSchema)]
-pub(super) struct OfNode {
+pub(super) struct NodeModules {
     /// Its name.
     #[schema(example = "rollcall@127.0.0.1")]
     node: String,
     /// Its modules.
-    modules: Vec<Listed>,
+    modules: Vec<ListedModule>,
 }
 
 /// What became of a change.
@@ -54,21 +54,21 @@ fn changed(result: Result<(), ChangeError>) -> Changed {
 }
 
 /// All modules.
-#[utoipa::path(get, path = "/modules", tag = "modules", responses((status = OK, body = Data<Vec<OfNode>>)))]
-pub(super) async fn list(State(shared): Admission) -> Data<Vec<OfNode>> {
-    let modules = shared.registry.list().into_iter().map(Listed::from).collect();
-    Data::new(vec![OfNode { node: shared.broker.node().name, modules }])
+#[utoipa::path(get, path = "/modules", tag = "modules", responses((status = OK, body = Data<Vec<NodeModules>>)))]
+pub(super) async fn list(State(shared): Admission) -> Data<Vec<NodeModules>> {
+    let modules = shared.registry.list().into_iter().map(ListedModule::from).collect();
+    Data::new(vec![NodeModules { node: shared.broker.node().name, modules }])
 }
 
 /// The modules of one node.
 #[utoipa::path(get, path = "/nodes/{node}/modules", tag = "modules", params(("node", description = "its name")),
-    responses((status = OK, body = Data<Vec<Listed>>), (status = NOT_FOUND, description = "no such node")))]
+    responses((status = OK, body = Data<Vec<ListedModule>>), (status = NOT_FOUND, body = Explanation, description = "no such node")))]
 pub(super) async fn list_of_node(
     State(shared): Admission,
     Path(node): Path<String>,
-) -> Result<Data<Vec<Listed>>, Refusal> {
+) -> Result<Data<Vec<ListedModule>>, Refusal> {
     check_node(&shared, &node)?;
-    Ok(Data::new(shared.registry.list().into_iter().map(Listed::from).collect()))
+    Ok(Data::new(shared.registry.list().into_iter().map(ListedModule::from).collect()))
 }
 
 /// Starts a module; it stays started over restarts.
@@ -98,7 +98,7 @@ pub(super) async fn reload(State(shared): Admission, Path(module): Path<String>)
 /// Starts a module on a node.
 #[utoipa::path(put, path = "/nodes/{node}/modules/{module}/load", tag = "modules",
     params(("node", description = "its name"), ("module", description = "`presence` or `emqx_mod_presence`")),
-    responses((status = OK, body = Done, description = "or only a message"), (status = NOT_FOUND, description = "no such node")))]
+    responses((status = OK, body = Done, description = "or only a message"), (status = NOT_FOUND, body = Explanation, description = "no such node")))]
 pub(super) async fn load_on_node(State(shared): Admission, Path((node, module)): Path<(String, String)>) -> Changed {
     check_node(&shared, &node)?;
     changed(shared.registry.start(&module).await)
@@ -107,7 +107,7 @@ pub(super) async fn load_on_node(State(shared): Admission, Path((node, module)):
 /// Stops a module on a node.
 #[utoipa::path(put, path = "/nodes/{node}/modules/{module}/unload", tag = "modules",
     params(("node", description = "its name"), ("module", description = "`presence` or `emqx_mod_presence`")),
-    responses((status = OK, body = Done, description = "or only a message"), (status = NOT_FOUND, description = "no such node")))]
+    responses((status = OK, body = Done, description = "or only a message"), (status = NOT_FOUND, body = Explanation, description = "no such node")))]
 pub(super) async fn unload_on_node(State(shared): Admission, Path((node, module)): Path<(String, String)>) -> Changed {
     check_node(&shared, &node)?;
     changed(shared.registry.stop(&module).await)
@@ -116,7 +116,7 @@ pub(super) async fn unload_on_node(State(shared): Admission, Path((node, module)
 /// Stops and starts a module on a node.
 #[utoipa::path(put, path = "/nodes/{node}/modules/{module}/reload", tag = "modules",
     params(("node", description = "its name"), ("module", description = "`presence` or `emqx_mod_presence`")),
-    responses((status = OK, body = Done, description = "or only a message"), (status = NOT_FOUND, description = "no such node")))]
+    responses((status = OK, body = Done, description = "or only a message"), (status = NOT_FOUND, body = Explanation, description = "no such node")))]
 pub(super) async fn reload_on_node(State(shared): Admission, Path((node, module)): Path<(String, String)>) -> Changed {
     check_node(&shared, &node)?;
     changed(shared.registry.restart(&module).await)

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::response::sse::Event;
 use axum::response::{IntoResponse, Response};
 use mqtt_modules::presence::{self, Entry, Heard, History, Live};
@@ -13,6 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::with_broker;
 use crate::Admission;
+use crate::extract::{Query, Strict};
 use crate::operate::{ClientQuery, ClientState};
 use crate::reply::{Explanation, Refusal};
 
@@ -25,17 +25,17 @@ const PIECE: usize = 256;
 
 /// A list and how it goes on.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Listed<T> {
+pub(super) struct Stretch<T> {
     /// Always 0.
     #[schema(example = 0)]
     code: u16,
     data: Vec<T>,
-    meta: Meta,
+    meta: Position,
 }
 
 /// How a list goes on.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Meta {
+pub(super) struct Position {
     /// The most rows there may be.
     limit: usize,
     /// There is more.
@@ -45,7 +45,7 @@ pub(super) struct Meta {
     next: Option<String>,
 }
 
-impl<T: Serialize> IntoResponse for Listed<T> {
+impl<T: Serialize> IntoResponse for Stretch<T> {
     fn into_response(self) -> Response {
         axum::Json(self).into_response()
     }
@@ -99,9 +99,9 @@ impl Online {
     }
 }
 
-#[derive(Deserialize, IntoParams)]
+#[derive(Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(default)]
-#[derive(Default)]
 pub(super) struct WhoIsOnline {
     /// Only ids that begin so.
     prefix: String,
@@ -117,18 +117,13 @@ fn limit_of(asked: Option<usize>) -> usize {
     asked.unwrap_or(LIMIT).clamp(1, MAX_LIMIT)
 }
 
-fn bad_query(rejection: &QueryRejection) -> Refusal {
-    Refusal::Status(StatusCode::BAD_REQUEST, rejection.body_text())
-}
-
 /// Who is online, in order of their ids.
 #[utoipa::path(get, path = "/presence/clients", tag = "presence", params(WhoIsOnline),
-    responses((status = OK, body = Listed<Online>), (status = BAD_REQUEST, body = Explanation)))]
+    responses((status = OK, body = Stretch<Online>), (status = BAD_REQUEST, body = Explanation)))]
 pub(super) async fn clients(
     State(shared): Admission,
-    query: Result<Query<WhoIsOnline>, QueryRejection>,
-) -> Result<Listed<Online>, Refusal> {
-    let Query(query) = query.map_err(|rejection| bad_query(&rejection))?;
+    Strict(Query(query)): Strict<Query<WhoIsOnline>>,
+) -> Result<Stretch<Online>, Refusal> {
     let limit = limit_of(query._limit);
     let (epoch, page) = with_broker(&shared, move |broker| {
         let since = query.since.unwrap_or(0);
@@ -142,12 +137,12 @@ pub(super) async fn clients(
     .await?;
     let next = page.has_more.then(|| page.rows.last().map(|last| last.client_id.clone())).flatten();
     let data = page.rows.into_iter().filter_map(|client| Online::new(client, epoch)).collect();
-    Ok(Listed { code: 0, data, meta: Meta { limit, hasnext: page.has_more, next } })
+    Ok(Stretch { code: 0, data, meta: Position { limit, hasnext: page.has_more, next } })
 }
 
-#[derive(Deserialize, IntoParams)]
+#[derive(Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(default)]
-#[derive(Default)]
 pub(super) struct WhichEvents {
     /// Only events with a higher number than this.
     since: Option<u64>,
@@ -162,6 +157,7 @@ pub(super) struct WhichEvents {
     /// Only of clients whose ids begin so.
     prefix: Option<String>,
     /// `asc` (oldest first, unless told otherwise) or `desc`.
+    #[param(inline)]
     order: Option<Order>,
     /// Rows at the most: 100 unless told otherwise, 10,000 at the most.
     _limit: Option<usize>,
@@ -185,12 +181,11 @@ enum Order {
 
 /// What presence told lately: `modules.presence.history` events are kept, over restarts too.
 #[utoipa::path(get, path = "/presence/events", tag = "presence", params(WhichEvents),
-    responses((status = OK, body = Listed<Object>), (status = BAD_REQUEST, body = Explanation)))]
+    responses((status = OK, body = Stretch<Object>), (status = BAD_REQUEST, body = Explanation)))]
 pub(super) async fn events(
     State(shared): Admission,
-    query: Result<Query<WhichEvents>, QueryRejection>,
-) -> Result<Listed<Row>, Refusal> {
-    let Query(query) = query.map_err(|rejection| bad_query(&rejection))?;
+    Strict(Query(query)): Strict<Query<WhichEvents>>,
+) -> Result<Stretch<Row>, Refusal> {
     let (limit, newest_first) = (limit_of(query._limit), query.order == Some(Order::Desc));
     let history = Arc::clone(&shared.history);
     let mut data = with_broker(&shared, move |_| {
@@ -210,12 +205,12 @@ pub(super) async fn events(
     data.truncate(limit);
     let next = data.last().map(|last| last.number.to_string());
     let data = data.into_iter().map(Row).collect();
-    Ok(Listed { code: 0, data, meta: Meta { limit, hasnext, next } })
+    Ok(Stretch { code: 0, data, meta: Position { limit, hasnext, next } })
 }
 
-#[derive(Deserialize, IntoParams)]
+#[derive(Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(default)]
-#[derive(Default)]
 pub(super) struct WhichStream {
     /// Begin with the events after this one, as far as they are kept; without, with the next one.
     since: Option<u64>,
@@ -233,9 +228,8 @@ pub(super) struct WhichStream {
 pub(super) async fn stream(
     State(shared): Admission,
     headers: HeaderMap,
-    query: Result<Query<WhichStream>, QueryRejection>,
+    Strict(Query(query)): Strict<Query<WhichStream>>,
 ) -> Result<Response, Refusal> {
-    let Query(query) = query.map_err(|rejection| bad_query(&rejection))?;
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
     let live = shared.history.subscribe();
     let since = last.or(query.since).unwrap_or(live.since());

@@ -1,6 +1,6 @@
 //! Retained messages: listed, looked at, forgotten.
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -10,6 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::with_broker;
 use crate::Admission;
+use crate::extract::{Query, Strict};
 use crate::operate::{RetainedQuery, RetainedState};
 use crate::reply::{DONE, Data, Done, Explanation, Refusal};
 
@@ -65,12 +66,12 @@ pub(super) struct Rows {
     /// In order of topics, level by level.
     data: Vec<Row>,
     /// How it goes on.
-    meta: Meta,
+    meta: Extent,
 }
 
 /// How a list goes on.
 #[derive(Serialize, ToSchema)]
-struct Meta {
+struct Extent {
     /// Rows asked for.
     limit: usize,
     /// Retained messages in all.
@@ -83,8 +84,11 @@ struct Meta {
 
 /// Retained messages.
 #[utoipa::path(get, path = "/retained", tag = "retained", params(Asked),
-    responses((status = OK, body = Rows), (status = BAD_REQUEST, body = String, description = "`_limit` is no number")))]
-pub(super) async fn list(State(shared): Admission, Query(asked): Query<Asked>) -> Result<axum::Json<Rows>, Refusal> {
+    responses((status = OK, body = Rows), (status = BAD_REQUEST, body = Explanation, description = "`_limit` is no number")))]
+pub(super) async fn list(
+    State(shared): Admission,
+    Strict(Query(asked)): Strict<Query<Asked>>,
+) -> Result<axum::Json<Rows>, Refusal> {
     let limit = asked.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT);
     let (page, count) = with_broker(&shared, move |broker| {
         let part = asked.filter;
@@ -101,7 +105,7 @@ pub(super) async fn list(State(shared): Admission, Query(asked): Query<Asked>) -
     .await?;
     let data: Vec<Row> = page.rows.iter().map(Row::from).collect();
     let next = data.last().filter(|_| page.has_more).map(|row| row.topic.clone());
-    Ok(axum::Json(Rows { code: 0, meta: Meta { limit, count, hasnext: page.has_more, next }, data }))
+    Ok(axum::Json(Rows { code: 0, meta: Extent { limit, count, hasnext: page.has_more, next }, data }))
 }
 
 /// Which topic.
@@ -109,6 +113,7 @@ pub(super) async fn list(State(shared): Admission, Query(asked): Query<Asked>) -
 #[into_params(parameter_in = Query)]
 pub(super) struct OfTopic {
     /// The topic itself, no filter.
+    #[param(min_length = 1, example = "sport/tennis")]
     topic: String,
 }
 
@@ -134,7 +139,10 @@ fn none(topic: &str) -> Refusal {
 /// The retained message of a topic.
 #[utoipa::path(get, path = "/retained/message", tag = "retained", params(OfTopic),
     responses((status = OK, body = Data<Whole>), (status = BAD_REQUEST, body = Explanation), (status = NOT_FOUND, body = Explanation)))]
-pub(super) async fn one(State(shared): Admission, Query(asked): Query<OfTopic>) -> Result<Data<Whole>, Refusal> {
+pub(super) async fn one(
+    State(shared): Admission,
+    Strict(Query(asked)): Strict<Query<OfTopic>>,
+) -> Result<Data<Whole>, Refusal> {
     let topic = asked.checked()?;
     let name = topic.to_string();
     let found = with_broker(&shared, move |broker| broker.retained_message(&topic)).await?;
@@ -145,7 +153,10 @@ pub(super) async fn one(State(shared): Admission, Query(asked): Query<OfTopic>) 
 /// Forgets the retained message of a topic. Nobody who subscribed is told.
 #[utoipa::path(delete, path = "/retained/message", tag = "retained", params(OfTopic),
     responses((status = OK, body = Done), (status = BAD_REQUEST, body = Explanation), (status = NOT_FOUND, body = Explanation)))]
-pub(super) async fn forget(State(shared): Admission, Query(asked): Query<OfTopic>) -> Result<Done, Refusal> {
+pub(super) async fn forget(
+    State(shared): Admission,
+    Strict(Query(asked)): Strict<Query<OfTopic>>,
+) -> Result<Done, Refusal> {
     let topic = asked.checked()?;
     let name = topic.to_string();
     let was_there = with_broker(&shared, move |broker| broker.forget_retained(&topic)).await?;

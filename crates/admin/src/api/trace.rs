@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::response::sse::Event;
@@ -12,6 +12,7 @@ use serde_json::json;
 use tokio::sync::mpsc::error::TryRecvError;
 
 use crate::Admission;
+use crate::extract::Path;
 use crate::oversee::Trace;
 use crate::reply::{Explanation, Refusal};
 
