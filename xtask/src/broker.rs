@@ -54,20 +54,24 @@ impl Drop for Folder {
 pub(crate) struct Broker {
     child: Child,
     addr: SocketAddr,
+    /// Of the REST API, if it was asked for.
+    admin: Option<SocketAddr>,
     log: PathBuf,
     stopped: bool,
     ready_after: Duration,
 }
 
 impl Broker {
-    /// Starts the release binary that [`build`] made; without a folder it keeps nothing.
+    /// Starts the release binary that [`build`] made; without a folder it keeps nothing, without `--admin` in the
+    /// arguments it has no REST API.
     pub(crate) fn rollcall(program: &Path, folder: Option<&Folder>, arguments: &[&str]) -> Result<Self> {
         let log = log_file("rollcall")?;
         let data_dir = folder.map_or(Path::new("memory"), Folder::path);
         let started = Instant::now();
         let mut child = command(program)
-            .args(["--bind", "127.0.0.1:0", "--ws-bind", "off", "--admin", "off", "--data-dir"])
+            .args(["--bind", "127.0.0.1:0", "--ws-bind", "off", "--data-dir"])
             .arg(data_dir)
+            .args(if arguments.contains(&"--admin") { &[] as &[&str] } else { &["--admin", "off"] })
             .args(arguments)
             .stdout(Stdio::piped())
             .stderr(File::create(&log)?)
@@ -75,21 +79,22 @@ impl Broker {
             .with_context(|| format!("{} does not start", program.display()))?;
         let stdout = child.stdout.take().expect("stdout is piped");
         // From here on an early return kills the child.
-        let mut broker = Self { child, addr: ([127, 0, 0, 1], 0).into(), log, stopped: false, ready_after: START };
+        let addr = ([127, 0, 0, 1], 0).into();
+        let mut broker = Self { child, addr, admin: None, log, stopped: false, ready_after: START };
         let (found, ready) = std::sync::mpsc::channel();
         // The thread goes on reading, so that the broker never blocks on a full pipe.
         std::thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
                 if let Some(rest) = line.strip_prefix("rollcall ready ") {
-                    let addr = rest.split(' ').find_map(|word| word.strip_prefix("mqtt="));
+                    let find = |name| rest.split(' ').find_map(|word| word.strip_prefix(name)?.parse().ok());
                     // The receiver is gone once it has its answer.
-                    let _ = found.send(addr.map(str::to_owned));
+                    let _ = found.send((find("mqtt="), find("admin=")));
                 }
             }
         });
         match ready.recv_timeout(START) {
-            Ok(Some(addr)) => broker.addr = addr.parse().with_context(|| format!("mqtt={addr} in the ready line"))?,
-            Ok(None) => bail!("the ready line has no mqtt=ADDR"),
+            Ok((Some(addr), admin)) => (broker.addr, broker.admin) = (addr, admin),
+            Ok((None, _)) => bail!("the ready line has no mqtt=ADDR"),
             Err(_) => bail!("rollcall is not ready; it said:\n{}", broker.said()),
         }
         broker.ready_after = started.elapsed();
@@ -125,7 +130,7 @@ impl Broker {
             .stderr(File::create(&log)?)
             .spawn()
             .context("mosquitto does not start")?;
-        let mut broker = Self { child, addr, log, stopped: false, ready_after: START };
+        let mut broker = Self { child, addr, admin: None, log, stopped: false, ready_after: START };
         let deadline = Instant::now() + START;
         while TcpStream::connect(addr).is_err() {
             if Instant::now() > deadline {
@@ -139,6 +144,11 @@ impl Broker {
 
     pub(crate) const fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// Where its REST API is, if it has one.
+    pub(crate) const fn admin(&self) -> Option<SocketAddr> {
+        self.admin
     }
 
     /// From its start until clients could connect.

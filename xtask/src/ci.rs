@@ -47,7 +47,11 @@ const STEPS: &[Step] = &[
     Step { name: "deny", about: "licences, bans and sources of all dependencies", run: deny::run },
     Step { name: "edges", about: "crates depend only on what the architecture allows", run: edges::run },
     Step { name: "test", about: "unit, property, documentation and integration tests", run: test },
-    Step { name: "clients", about: "mosquitto, paho and MQTT.js against the release binary", run: clients::run },
+    Step {
+        name: "clients",
+        about: "mosquitto, paho, MQTT.js, requests and schemathesis against the release binary",
+        run: clients::run,
+    },
     Step { name: "browser", about: "the dashboard in headless Chromium, where it is at hand", run: browser::run },
     Step { name: "crash", about: "five rounds of kill -9: no promise is broken", run: crash::run },
     Step { name: "fuzz", about: "each fuzz target for a while, where nightly is at hand", run: fuzz::run },

@@ -26,11 +26,15 @@ def arguments():
     parser = argparse.ArgumentParser()
     parser.add_argument("--host", required=True)
     parser.add_argument("--port", required=True, type=int)
+    parser.add_argument("--admin", help="where the REST API is: http://HOST:PORT")
+    parser.add_argument("--user", nargs=2, help="who may ask it, and the password")
     parser.add_argument("--node", default="rollcall@127.0.0.1")
     parser.add_argument("--only", help="run the checks whose name has this in it")
     _watchdog.daemon = True
     _watchdog.start()
-    return parser.parse_args()
+    given = parser.parse_args()
+    given.user = tuple(given.user or ())
+    return given
 
 
 def run_checks(script, broker, checks):

@@ -1,4 +1,5 @@
-//! Clients that others wrote against the release binary: the scripts of `tests/clients/`, a fresh broker for each.
+//! Clients that others wrote against the release binary: the scripts of `tests/clients/`, a fresh broker for each, with a
+//! REST API for those whose name begins with `rest_`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,6 +9,9 @@ use anyhow::{Context, Result, bail};
 use super::{Args, Outcome};
 use crate::broker::{Broker, build};
 use crate::shell::{command, debian, find, python, root, run as run_command, target};
+
+/// For scripts of the REST API.
+const ADMIN: &[&str] = &["--admin", "127.0.0.1:0", "--set", "admin.password=open sesame"];
 
 pub(super) fn run(_: &Args) -> Result<Outcome> {
     debian("mosquitto_sub", "mosquitto-clients")?;
@@ -19,7 +23,7 @@ pub(super) fn run(_: &Args) -> Result<Outcome> {
     for script in scripts(&folder)? {
         let name = script.file_name().unwrap_or_default().to_string_lossy().into_owned();
         println!("--- {name}");
-        let broker = Broker::rollcall(&program, None, &[])?;
+        let broker = Broker::rollcall(&program, None, if name.starts_with("rest_") { ADMIN } else { &[] })?;
         let mut client = if name.ends_with(".mjs") { command("node") } else { command(&python) };
         client.arg(&script).env("NODE_PATH", &modules).env("PYTHONDONTWRITEBYTECODE", "1");
         let outcome = run_command(with_broker(&mut client, &broker));
@@ -35,7 +39,11 @@ pub(super) fn run(_: &Args) -> Result<Outcome> {
 }
 
 fn with_broker<'a>(client: &'a mut Command, broker: &Broker) -> &'a mut Command {
-    client.arg("--host").arg(broker.addr().ip().to_string()).arg("--port").arg(broker.addr().port().to_string())
+    client.arg("--host").arg(broker.addr().ip().to_string()).arg("--port").arg(broker.addr().port().to_string());
+    if let Some(admin) = broker.admin() {
+        client.arg("--admin").arg(format!("http://{admin}")).args(["--user", "admin", "open sesame"]);
+    }
+    client
 }
 
 /// The scripts, by name; what only other scripts import stands in a folder.
