@@ -138,6 +138,28 @@ def a_key_is_made_and_taken_back(broker, browser):
     until("no key", lambda: "backup" not in browser.text("#keys"))
 
 
+def the_rest_api_is_tried_from_its_page(broker, browser):
+    client = Client(broker, EVIL)
+    browser.open("/api")
+    browser.find("#find").send_keys("get /clients/{clientid}")
+    one = "details:first-of-type"
+    until("one operation first", lambda: browser.texts(".operation .path")[:1] == ["/clients/{clientid}"])
+    browser.find(f"{one} summary").click()
+    browser.find(f"{one} input").send_keys(EVIL)
+    browser.press("Send", one)
+    browser.until_text("200 OK", f"{one} .result")
+    browser.until_text('"connected": true', f"{one} .result")
+    expect(browser.all("main img") == [], "a client id is no HTML")
+    client.leave()
+    browser.find("#find").clear()
+    browser.find("#find").send_keys("put /modules/{module}/load")
+    until("the other operation", lambda: browser.texts(".operation .path") == ["/modules/{module}/load"])
+    browser.find(f"{one} summary").click()
+    browser.find(f"{one} input").send_keys("presence")
+    browser.press("Send", one)
+    browser.until_text("already_started", f"{one} .result")
+
+
 def all_of_it_works_without_a_mouse(broker, browser):
     browser.press("Log out")
     until("the login page", lambda: browser.driver.current_url.endswith("/login"))
@@ -244,6 +266,7 @@ CHECKS = (
     a_client_is_kicked,
     retained_messages_are_looked_at_and_deleted,
     a_key_is_made_and_taken_back,
+    the_rest_api_is_tried_from_its_page,
     all_of_it_works_without_a_mouse,
     what_is_set_outlives_a_restart,
     every_page_is_fit_to_be_seen,

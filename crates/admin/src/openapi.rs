@@ -68,6 +68,10 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
     let has_input =
         path.contains('{') || operation.get("requestBody").is_some() || operation.get("parameters").is_some();
     let is_open = operation["security"] == json!([]);
+    // The names of handlers are short, as they have modules around them; here they have to be unique.
+    let id =
+        [&operation["tags"][0], &operation["operationId"]].map(|part| part.as_str().unwrap_or_default().to_owned());
+    operation["operationId"] = id.join("_").into();
     let Some(responses) = operation["responses"].as_object_mut() else { return };
     if let Some(schema) = responses.get_mut("200").and_then(|ok| ok.pointer_mut("/content/application~1json/schema"))
         && (has_input || method != "get")
@@ -110,4 +114,50 @@ fn operation_has_body(method: &str) -> bool {
 
 fn reference(name: &str) -> Value {
     json!({"$ref": format!("#/components/schemas/{name}")})
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn document() -> Value {
+        let (_, guarded) = crate::api::router().split_for_parts();
+        let (_, open) = crate::api::open_router().split_for_parts();
+        serde_json::from_str(&Description::new(guarded, open).0).unwrap()
+    }
+
+    fn references(value: &Value, found: &mut BTreeSet<String>) {
+        match value {
+            Value::Object(fields) => {
+                found.extend(fields.get("$ref").and_then(|at| Some(at.as_str()?.trim_start_matches('#').to_owned())));
+                fields.values().for_each(|value| references(value, found));
+            }
+            Value::Array(values) => values.iter().for_each(|value| references(value, found)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere() {
+        let (document, mut found) = (document(), BTreeSet::new());
+        references(&document, &mut found);
+        assert!(found.len() > 10);
+        for reference in found {
+            assert!(document.pointer(&reference).is_some(), "{reference}");
+        }
+    }
+
+    #[test]
+    fn operations_have_names_of_their_own_and_parameters_in_their_places() {
+        let (mut document, mut ids) = (document(), BTreeSet::new());
+        each_operation(&mut document, |path, method, operation| {
+            let id = operation["operationId"].as_str().unwrap().to_owned();
+            assert!(ids.insert(id), "{method} {path}: {}", operation["operationId"]);
+            let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+            let of_path = parameters.iter().filter(|parameter| parameter["in"] == "path");
+            assert_eq!(of_path.count(), path.matches('{').count(), "{method} {path}");
+        });
+    }
 }

@@ -17,7 +17,7 @@ macro_rules! scripts {
 
 const SCRIPTS: &[Asset] = &scripts!(
     "api.js" "chart.js" "client.js" "clients.js" "dom.js" "feed.js" "form.js" "listeners.js" "live.js" "modules.js"
-    "overview.js" "pager.js" "presence.js" "retained.js" "settings.js" "subscriptions.js" "text.js" "timeline.js"
+    "overview.js" "pager.js" "presence.js" "rest.js" "retained.js" "schema.js" "settings.js" "subscriptions.js" "text.js" "timeline.js"
     "trace.js"
 );
 

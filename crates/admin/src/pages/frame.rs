@@ -45,10 +45,8 @@ pub(super) const PAGES: &[Page] = &[
     page!("/retained", "Retained", "retained", Listed::Yes),
     page!("/listeners", "Listeners", "listeners", Listed::Yes),
     page!("/settings", "Settings", "settings", Listed::Yes),
+    page!("/api", "REST API", "rest", Listed::Yes),
 ];
-
-/// Where the REST API is explained; another module's page.
-const API: (&str, &str) = ("/api", "REST API");
 
 impl Page {
     pub(super) fn render(&self, node: &str, caller: &Caller) -> String {
@@ -67,13 +65,13 @@ impl Page {
     }
 
     fn links(&self) -> String {
-        let listed = PAGES.iter().filter(|page| page.listed == Listed::Yes).map(|page| (page.path, page.title));
+        let listed = PAGES.iter().filter(|page| page.listed == Listed::Yes);
         let here = if let Listed::Below(path) = self.listed { path } else { self.path };
-        let link = |(path, title)| {
-            let current = if path == here { " aria-current=\"page\"" } else { "" };
+        let link = |Self { path, title, .. }: &Self| {
+            let current = if *path == here { " aria-current=\"page\"" } else { "" };
             format!("<li><a href=\"{path}\"{current}>{title}</a></li>\n")
         };
-        listed.chain([API]).map(link).collect()
+        listed.map(link).collect()
     }
 }
 

@@ -25,7 +25,7 @@ pub(crate) struct NewMessage {
     #[schema(value_type = Option<String>)]
     clientid: Option<Value>,
     /// A text; anything else is sent as JSON.
-    #[schema(value_type = Option<Object>, example = "on")]
+    #[schema(value_type = Value, required = false, example = "on")]
     payload: Option<Value>,
     /// `plain`, or `base64` if the payload is.
     #[schema(example = "plain")]

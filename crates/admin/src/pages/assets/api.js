@@ -11,13 +11,13 @@ export class Refused extends Error {
   }
 }
 
-// The answer of /api/v4/`path`; throws Refused where it is no.
-export async function api(method, path, body) {
+// Whatever /api/v4/`path` answers; `body` is text.
+export async function send(method, path, body) {
   const headers = { "x-csrf-token": csrf };
   if (body !== undefined) headers["content-type"] = "application/json";
   let answer;
   try {
-    answer = await fetch(`/api/v4/${path}`, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
+    answer = await fetch(`/api/v4/${path}`, { method, headers, body });
   } catch {
     throw new Refused(0, "The broker does not answer.");
   }
@@ -25,6 +25,12 @@ export async function api(method, path, body) {
     location.assign("/login");
     throw new Refused(401, "You are logged out.");
   }
+  return answer;
+}
+
+// The answer of /api/v4/`path`; throws Refused where it is no.
+export async function api(method, path, body) {
+  const answer = await send(method, path, body === undefined ? undefined : JSON.stringify(body));
   const text = await answer.text();
   let read = {};
   try {
