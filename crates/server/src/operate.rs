@@ -89,8 +89,24 @@ impl Operate for Broker {
             Some(id) => self.clients.get(id).into_iter().collect(),
             None => self.clients.all(),
         };
-        let all = InOrder::new(clients, query.limit).flat_map(|client| subscriptions_of(&client));
-        page(all.filter(|state| query.wanted.is_none_or(|wanted| wanted(state))).skip(query.skip), query.limit)
+        let mut skip = query.skip;
+        let all = InOrder::new(clients, query.limit).flat_map(|client| {
+            if query.wanted.is_none() && skip > 0 {
+                let count = client.state.lock().session.subscriptions_len();
+                // Rows of pages before this one need not be made.
+                if count <= skip {
+                    skip -= count;
+                    return Vec::new();
+                }
+            }
+            let mut rows = subscriptions_of(&client);
+            rows.retain(|state| query.wanted.is_none_or(|wanted| wanted(state)));
+            let passed = skip.min(rows.len());
+            skip -= passed;
+            rows.drain(..passed);
+            rows
+        });
+        page(all, query.limit)
     }
 
     fn subscriptions_len(&self) -> usize {
