@@ -14,7 +14,10 @@ from rig.clients import Client, allow_files, crowd
 CROWD = 20_000
 EVIL = "<img src=x onerror=alert(1)>\"'&/+#"
 LONG = "long-" + "0123456789abcdef" * 12
-PAGES = ("/", "/clients", f"/client?id={LONG}", "/presence", "/modules", "/subscriptions", "/retained", "/listeners", "/settings", f"/trace?id={LONG}")
+PAGES = (
+    "/", "/clients", f"/client?id={LONG}", "/presence", "/modules", "/subscriptions", "/retained", "/listeners", "/settings", "/api",
+    f"/trace?id={LONG}",
+)
 
 
 def nobody_comes_in_with_a_wrong_password(broker, browser):
