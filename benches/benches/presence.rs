@@ -7,7 +7,7 @@ use std::time::Instant;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use mqtt_codec::{Message, ReasonCode, Topic, Version};
 use mqtt_modules::presence::{History, Presence};
-use mqtt_modules::{ConnectionInfo, Fact, Hooks, Host, MemoryStates, Reason, Registry};
+use mqtt_modules::{ConnectionInfo, Fact, Hooks, Host, Listener, MemoryStates, Reason, Registry};
 
 /// A broker that throws away what is published.
 struct Silent {
@@ -42,8 +42,7 @@ fn client() -> ConnectionInfo {
         username: Some("foo".into()),
         version: Version::V3_1_1,
         peer: ([127, 0, 0, 1], 50_000).into(),
-        port: 1883,
-        listener: "tcp".into(),
+        listener: Arc::new(Listener { name: "tcp".into(), port: 1883 }),
         keep_alive: 60,
         clean_start: true,
         expiry_interval: 0,

@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use mqtt_codec::{Message, Properties, Qos, ReasonCode, Topic, Version};
 use mqtt_modules::presence::History;
 use mqtt_modules::{
-    ChangeError, ConnectionInfo, Ctx, Fact, Hooks, Host, Info, MemoryStates, Module, Observe, Reason, Registry,
-    StartError,
+    ChangeError, ConnectionInfo, Ctx, Fact, Hooks, Host, Info, Listener, MemoryStates, Module, Observe, Reason,
+    Registry, StartError,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -126,8 +126,7 @@ fn visit(hooks: &Hooks, client_id: &'static str) {
         username: None,
         version: Version::V5,
         peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 50_000)),
-        port: 1883,
-        listener: "tcp".into(),
+        listener: Arc::new(Listener { name: "tcp".into(), port: 1883 }),
         keep_alive: 60,
         clean_start: true,
         expiry_interval: 0,

@@ -4,24 +4,21 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytestring::ByteString;
 use mqtt_codec::{Filter, ReasonCode, SubscribeOptions, Version};
 
 /// What stays true of a connection from CONNECT to its end.
 #[derive(Clone, Debug)]
 pub struct ConnectionInfo {
     /// After assignment, if the server made it.
-    pub client_id: ByteString,
+    pub client_id: Arc<str>,
     /// As authenticated.
-    pub username: Option<ByteString>,
+    pub username: Option<Arc<str>>,
     /// Protocol version.
     pub version: Version,
     /// The peer, by the PROXY protocol where that is on.
     pub peer: SocketAddr,
-    /// The listener's port.
-    pub port: u16,
-    /// The listener's name.
-    pub listener: Arc<str>,
+    /// Where it came in.
+    pub listener: Arc<Listener>,
     /// Seconds, as sent in CONNECT.
     pub keep_alive: u16,
     /// Clean session or clean start.
@@ -36,6 +33,15 @@ pub struct ConnectionInfo {
     pub epoch: u64,
     /// Unique per connection within an epoch.
     pub conn_id: u64,
+}
+
+/// What clients come in by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// Its name.
+    pub name: Box<str>,
+    /// Its port.
+    pub port: u16,
 }
 
 /// Something that happened to a client. Facts of one client come one at a time and in order.

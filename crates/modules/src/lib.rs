@@ -66,7 +66,7 @@ mod testing;
 
 use std::sync::Arc;
 
-pub use fact::{ConnectionInfo, Fact, Initiator, Reason};
+pub use fact::{ConnectionInfo, Fact, Initiator, Listener, Reason};
 pub use hook::{Access, Authenticate, Authorize, Intercept, Observe, Verdict};
 pub use host::Host;
 pub use module::{Ctx, Info, Module, Setting, SettingKind, StartError, read_config};

@@ -8,7 +8,7 @@ use std::time::Instant;
 use mqtt_codec::{Message, Topic, Version};
 use parking_lot::Mutex;
 
-use crate::{ConnectionInfo, Fact, Host, Reason};
+use crate::{ConnectionInfo, Fact, Host, Listener, Reason};
 
 pub(crate) const NOW: u64 = 1_625_572_213_873;
 
@@ -68,8 +68,7 @@ pub(crate) fn foo() -> ConnectionInfo {
         username: Some("foo".into()),
         version: Version::V3_1_1,
         peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 50_123)),
-        port: 1883,
-        listener: "tcp".into(),
+        listener: Arc::new(Listener { name: "tcp".into(), port: 1883 }),
         keep_alive: 60,
         clean_start: true,
         expiry_interval: 0,

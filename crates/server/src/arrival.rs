@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
 use mqtt_codec::{Connect, DecodeError, Decoder, Packet, Role};
+use mqtt_modules::Listener;
 use mqtt_session::Timestamp;
 
 use crate::broker::Broker;
@@ -16,10 +17,7 @@ use crate::transport::Transport;
 #[derive(Clone, Debug)]
 pub(crate) struct Origin {
     pub(crate) peer: SocketAddr,
-    /// The listener's port.
-    pub(crate) port: u16,
-    /// The listener's name.
-    pub(crate) listener: Arc<str>,
+    pub(crate) listener: Arc<Listener>,
 }
 
 /// Bytes that are read at once before a client is in.
@@ -70,7 +68,7 @@ impl Arrival {
         } else if broker.clock.now() >= self.deadline {
             return Poll::Ready(First::Nothing);
         } else if self.timer.is_none() {
-            self.timer = Some(broker.timers.insert(self.deadline, Timer::Arrival(context.waker().clone())));
+            self.timer = Some(broker.timers.insert(self.deadline, Timer::Arrival(Box::new(context.waker().clone()))));
         }
         first
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use mqtt_codec::{Filter, Message, Qos, SubscribeOptions, Topic};
-use mqtt_modules::{Hooks, Host};
+use mqtt_modules::{Hooks, Host, Listener};
 use mqtt_router::{Full, Limits, Match, Matches, Options, Retained, Router};
 use mqtt_session::{Delivered, DeliveryOptions, DropReason, Fanout, Publication, Timestamp};
 use mqtt_storage::Bounds;
@@ -57,7 +57,7 @@ pub(crate) struct Broker {
     pub(crate) memory: Memory,
     pub(crate) banned: Banned,
     /// The listeners that are open, and where.
-    pub(crate) listeners: Mutex<Vec<(Arc<str>, SocketAddr)>>,
+    pub(crate) listeners: Mutex<Vec<(Arc<Listener>, SocketAddr)>>,
     /// Sockets accepted and not yet closed.
     pub(crate) sockets: AtomicUsize,
     /// Sockets of clients, those that are about to be closed included.

@@ -1,8 +1,9 @@
 //! A connection: its transport, shared by all who deliver, and the facts about it.
 
 use std::io::{ErrorKind, IoSlice};
+use std::mem;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 
 use mqtt_codec::ReasonCode;
@@ -55,41 +56,49 @@ pub(crate) struct Connection {
     pub(crate) info: ConnectionInfo,
     transport: Transport,
     broker: Arc<Broker>,
-    /// Wakes the connection's own task.
-    waker: Mutex<Option<Waker>>,
+    shared: Mutex<Shared>,
+    /// Someone has said in `shared` that it ends.
+    is_ending: AtomicBool,
     /// The task is to wait until the socket takes bytes again.
     wants_write: AtomicBool,
-    /// Set by the first who ends this connection from outside its task.
-    ending: OnceLock<Ending>,
     /// The first error of a write. The reader may still find a DISCONNECT that came before.
     write_error: FirstError,
-    tail: Mutex<Tail>,
     /// When bytes last came, in ms of the broker's clock.
     heard_at: AtomicU64,
     /// When the socket last took bytes; meant while it is blocked.
     took_at: AtomicU64,
     /// Seconds; 0: none.
     keep_alive: u16,
-    timer: Mutex<Option<TimerKey>>,
-    listeners: Mutex<Listeners>,
 }
 
-/// Those who wait until all that has come has been handled.
+/// What the connection's task and others tell each other. Locked for some instructions only.
 #[derive(Debug, Default)]
-struct Listeners {
+struct Shared {
+    /// Wakes the connection's own task.
+    waker: Option<Waker>,
+    timer: Option<TimerKey>,
+    /// Boxed, for most connections never have any of it.
+    rare: Option<Box<Rare>>,
     /// The task has ended.
     is_over: bool,
-    /// Boxed, for there seldom are any.
-    #[expect(clippy::box_collection, reason = "8 bytes in every connection instead of 24")]
-    told: Option<Box<Vec<oneshot::Sender<()>>>>,
+    /// The client has no part in the connection any more, but a flush that began before has the bytes that come first.
+    is_flushed: bool,
 }
 
-/// What is still to be written once the client has no part in the connection any more.
 #[derive(Debug, Default)]
-struct Tail {
-    left: Option<Box<Left>>,
-    /// A flush that began before has the bytes that come first.
-    busy: bool,
+struct Rare {
+    /// Of the first who ends this connection from outside its task.
+    ending: Option<Ending>,
+    /// Those who wait until all that has come has been handled.
+    listeners: Vec<oneshot::Sender<()>>,
+    /// What is still to be written once the client has no part in the connection any more.
+    left: Option<Left>,
+}
+
+impl Shared {
+    fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -110,16 +119,13 @@ impl Connection {
             info,
             transport,
             broker,
-            waker: Mutex::default(),
+            shared: Mutex::default(),
+            is_ending: AtomicBool::new(false),
             wants_write: AtomicBool::new(false),
-            ending: OnceLock::new(),
             write_error: FirstError::default(),
-            tail: Mutex::default(),
             heard_at: AtomicU64::new(now.0),
             took_at: AtomicU64::new(now.0),
             keep_alive,
-            timer: Mutex::default(),
-            listeners: Mutex::default(),
         }
     }
 
@@ -138,24 +144,32 @@ impl Connection {
 
     /// Ends the connection: its task will do it. The first reason given holds.
     pub(crate) fn end(&self, ending: Ending) {
-        if self.ending.set(ending).is_ok() {
+        let mut shared = self.shared.lock();
+        let place = &mut shared.rare().ending;
+        if place.is_none() {
+            *place = Some(ending);
+            self.is_ending.store(true, Relaxed);
+            drop(shared);
             self.wake();
         }
     }
 
     pub(crate) fn ending(&self) -> Option<Ending> {
-        self.ending.get().copied()
+        if !self.is_ending.load(Relaxed) {
+            return None;
+        }
+        self.shared.lock().rare.as_ref()?.ending
     }
 
     /// Returns when the connection's task has handled all that has come by now, or has ended.
     pub(crate) async fn hear_out(&self) {
         let (told, heard_out) = oneshot::channel();
         {
-            let mut listeners = self.listeners.lock();
-            if listeners.is_over {
+            let mut shared = self.shared.lock();
+            if shared.is_over {
                 return;
             }
-            listeners.told.get_or_insert_default().push(told);
+            shared.rare().listeners.push(told);
         }
         self.wake();
         // An error says that the task has ended.
@@ -164,8 +178,7 @@ impl Connection {
 
     /// For the connection's task: nothing more has come.
     pub(crate) fn tell_heard_out(&self) {
-        let listeners = self.listeners.lock().told.take();
-        for listener in listeners.into_iter().flat_map(|listeners| *listeners) {
+        for listener in self.take_listeners() {
             // It may have given up waiting.
             let _ = listener.send(());
         }
@@ -173,21 +186,27 @@ impl Connection {
 
     /// Someone waits until all that has come has been handled.
     pub(crate) fn is_listened_to(&self) -> bool {
-        self.listeners.lock().told.is_some()
+        self.shared.lock().rare.as_ref().is_some_and(|rare| !rare.listeners.is_empty())
     }
 
     /// The task has ended in order.
     pub(crate) fn is_over(&self) -> bool {
-        self.listeners.lock().is_over
+        self.shared.lock().is_over
     }
 
     /// For the connection's task: it ends. Whoever waits for it is told by the loss of the channel.
     pub(crate) fn stop_listening(&self) {
-        *self.listeners.lock() = Listeners { is_over: true, told: None };
+        self.shared.lock().is_over = true;
+        drop(self.take_listeners());
+    }
+
+    fn take_listeners(&self) -> Vec<oneshot::Sender<()>> {
+        let mut shared = self.shared.lock();
+        shared.rare.as_mut().map(|rare| mem::take(&mut rare.listeners)).unwrap_or_default()
     }
 
     pub(crate) fn wake(&self) {
-        let waker = self.waker.lock().take();
+        let waker = self.shared.lock().waker.take();
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -195,7 +214,7 @@ impl Connection {
 
     /// For the connection's task: where to find it.
     pub(crate) fn register(&self, context: &Context<'_>) {
-        let mut waker = self.waker.lock();
+        let waker = &mut self.shared.lock().waker;
         if !waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
             *waker = Some(context.waker().clone());
         }
@@ -249,7 +268,7 @@ impl Connection {
         if !self.wants_write.swap(true, Relaxed) {
             let now = self.now();
             self.took_at.store(now.0, Relaxed);
-            let mut timer = self.timer.lock();
+            let timer = &mut self.shared.lock().timer;
             if let Some(timer) = timer.take() {
                 self.broker.timers.cancel(timer);
             }
@@ -284,12 +303,13 @@ impl Connection {
     /// Starts the clock of keep alive.
     pub(crate) fn start_timer(self: &Arc<Self>, now: Timestamp) {
         if let Some(at) = self.next_look(now) {
-            *self.timer.lock() = Some(self.broker.timers.insert(at, Timer::Connection(Arc::downgrade(self))));
+            self.shared.lock().timer = Some(self.broker.timers.insert(at, Timer::Connection(Arc::downgrade(self))));
         }
     }
 
     pub(crate) fn stop_timer(&self) {
-        if let Some(timer) = self.timer.lock().take() {
+        let timer = self.shared.lock().timer.take();
+        if let Some(timer) = timer {
             self.broker.timers.cancel(timer);
         }
     }
@@ -325,19 +345,21 @@ impl Connection {
 
     /// What is left in the outbox when the client gives this connection up; `busy`: a flush is under way.
     pub(crate) fn leave_tail(&self, outbox: Outbox, needs: Needs, busy: bool) {
-        let mut tail = self.tail.lock();
-        tail.busy = busy;
-        tail.left = (!outbox.is_empty()).then(|| Box::new(Left { outbox, needs }));
+        let mut shared = self.shared.lock();
+        shared.is_flushed = busy;
+        if !outbox.is_empty() {
+            shared.rare().left = Some(Left { outbox, needs });
+        }
     }
 
     /// The flush that was under way is over; `rest` is what it could not write.
     pub(crate) fn return_tail(&self, rest: Outbox) {
-        let mut tail = self.tail.lock();
-        tail.busy = false;
+        let mut shared = self.shared.lock();
+        shared.is_flushed = false;
         if !rest.is_empty() {
-            tail.left.get_or_insert_default().outbox.put_back(rest);
+            shared.rare().left.get_or_insert_default().outbox.put_back(rest);
         }
-        drop(tail);
+        drop(shared);
         self.wake();
     }
 
@@ -346,22 +368,22 @@ impl Connection {
     pub(crate) fn poll_tail(&self, context: &mut Context<'_>) -> Poll<()> {
         self.register(context);
         loop {
-            let mut tail = self.tail.lock();
-            if tail.busy {
-                return Poll::Pending;
-            }
-            let Some(left) = tail.left.as_mut() else {
-                return Poll::Ready(());
+            let left = {
+                let mut shared = self.shared.lock();
+                if shared.is_flushed {
+                    return Poll::Pending;
+                }
+                shared.rare.as_mut().and_then(|rare| rare.left.take())
             };
-            let needs = std::mem::take(&mut left.needs);
+            let Some(mut left) = left else { return Poll::Ready(()) };
+            let needs = mem::take(&mut left.needs);
             if self.broker.commit(needs.position).is_err() && needs.owes {
                 return Poll::Ready(());
             }
             match self.write(&mut left.outbox) {
                 Written::All | Written::Failed => return Poll::Ready(()),
-                Written::Blocked => {}
+                Written::Blocked => self.shared.lock().rare().left = Some(left),
             }
-            drop(tail);
             if self.transport.poll_writable(context).is_pending() {
                 return Poll::Pending;
             }
@@ -373,9 +395,9 @@ impl Connection {
 mod tests {
     use super::Connection;
 
-    /// With its reference counts it fills 384 bytes, a size the allocator has; one more byte would cost 64.
+    /// With its reference counts it fills 256 bytes, a size the allocator has; one more byte would cost 64.
     #[test]
-    fn a_connection_costs_384_bytes() {
-        assert!(size_of::<Connection>() <= 368, "{}", size_of::<Connection>());
+    fn a_connection_costs_256_bytes() {
+        assert!(size_of::<Connection>() <= 240, "{}", size_of::<Connection>());
     }
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::BytesMut;
-use bytestring::ByteString;
 use mqtt_codec::{ConnAck, Connect, DecodeError, Packet, Properties, Property, ReasonCode, Version};
 use mqtt_modules::{ConnectionInfo, Verdict};
 
@@ -173,14 +172,13 @@ fn examine(broker: &Broker, connect: &Connect, origin: Origin) -> Result<Connect
     } else if connect.client_id.len() > broker.config.limits.max_client_id {
         return Err(ReasonCode::ClientIdNotValid);
     } else {
-        connect.client_id.clone()
+        Arc::from(&*connect.client_id)
     };
     let info = ConnectionInfo {
         client_id,
-        username: connect.username.as_deref().map(ByteString::from),
+        username: connect.username.as_deref().map(Arc::from),
         version: connect.version,
         peer: origin.peer,
-        port: origin.port,
         listener: origin.listener,
         keep_alive: connect.keep_alive,
         clean_start: connect.clean_start,
@@ -217,7 +215,7 @@ fn told_limits(broker: &Broker, connect: &Connect, info: &ConnectionInfo) -> Pro
         Property::TopicAliasMaximum(limits.topic_alias_maximum),
     ];
     if connect.client_id.is_empty() {
-        told.push(Property::AssignedClientId(info.client_id.clone()));
+        told.push(Property::AssignedClientId((*info.client_id).into()));
     }
     if connect.properties.session_expiry().is_some_and(|asked| asked != info.expiry_interval) {
         told.push(Property::SessionExpiry(info.expiry_interval));
@@ -227,7 +225,7 @@ fn told_limits(broker: &Broker, connect: &Connect, info: &ConnectionInfo) -> Pro
 }
 
 /// 128 random bits: nobody guesses another's id.
-fn assigned_id() -> ByteString {
+fn assigned_id() -> Arc<str> {
     let random = |n: u8| RandomState::new().hash_one(n);
     format!("auto-{:016x}{:016x}", random(0), random(1)).into()
 }

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 
-use mqtt_modules::Initiator;
 use mqtt_modules::presence::{End, Entry, History, Keep};
+use mqtt_modules::{Initiator, Listener};
 use mqtt_storage::{EndRecord, EventRecord, OnlineRecord, StoreError};
 
 use crate::broker::Broker;
@@ -22,7 +22,7 @@ pub(crate) fn open(broker: &Arc<Broker>) -> Result<Arc<History>, StoreError> {
         return Ok(History::restored(first, Arc::new(()), Vec::new()));
     };
     let mut kept = Vec::new();
-    let mut listener = Arc::from("");
+    let mut listener = Arc::new(Listener { name: "".into(), port: 0 });
     mqtt_storage::read_events(&**durable.journal.store(), |place, event| {
         kept.push((place, entry(event, &mut listener)?));
         Ok(())
@@ -67,8 +67,8 @@ fn record(entry: &Entry) -> EventRecord<'_> {
             username: entry.username().map(Cow::Borrowed),
             level: entry.version.level(),
             peer: SocketAddr::new(entry.ip, entry.peer_port),
-            port: entry.port,
-            listener: Cow::Borrowed(&entry.listener),
+            port: entry.listener.port,
+            listener: Cow::Borrowed(&entry.listener.name),
             keep_alive: entry.keep_alive,
             clean_start: entry.clean_start,
             expiry_interval: entry.expiry_interval,
@@ -82,7 +82,7 @@ fn record(entry: &Entry) -> EventRecord<'_> {
 }
 
 /// `listener` is that of the entry before: most share one.
-fn entry(record: EventRecord<'_>, listener: &mut Arc<str>) -> Result<Entry, StoreError> {
+fn entry(record: EventRecord<'_>, listener: &mut Arc<Listener>) -> Result<Entry, StoreError> {
     let EventRecord { number, at, connection, end, client } = record;
     let mut info = records::connection_info(connection, &client)?;
     if info.listener != *listener {
@@ -104,7 +104,7 @@ fn entry(record: EventRecord<'_>, listener: &mut Arc<str>) -> Result<Entry, Stor
 #[cfg(test)]
 mod tests {
     use mqtt_codec::Version;
-    use mqtt_modules::{ConnectionInfo, Reason};
+    use mqtt_modules::{ConnectionInfo, Listener, Reason};
 
     use super::*;
 
@@ -115,8 +115,7 @@ mod tests {
             username: Some("u".into()),
             version: Version::V5,
             peer: "[2001:db8::1]:5000".parse().unwrap(),
-            port: 1883,
-            listener: "tcp".into(),
+            listener: Arc::new(Listener { name: "tcp".into(), port: 1883 }),
             keep_alive: 60,
             clean_start: false,
             expiry_interval: u32::MAX,
@@ -129,7 +128,7 @@ mod tests {
         for client in [client, quiet] {
             for reason in [None, Some(Reason::Kicked), Some(Reason::TakenOver), Some(Reason::Closed("tcp_closed"))] {
                 let told = Entry::new(7, &client, 3, 1_625_572_213_999, reason.map(End::from));
-                assert_eq!(entry(record(&told), &mut "tcp".into()).unwrap(), told);
+                assert_eq!(entry(record(&told), &mut Arc::clone(&told.listener)).unwrap(), told);
             }
         }
     }

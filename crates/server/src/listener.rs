@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use mqtt_modules::Listener;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 
@@ -29,15 +30,11 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
 }
 
 /// Accepts until told to stop.
-pub(crate) async fn accept(
-    broker: Arc<Broker>,
-    listener: TcpListener,
-    name: Arc<str>,
-    mut stop: watch::Receiver<bool>,
-) {
+pub(crate) async fn accept(broker: Arc<Broker>, listener: TcpListener, name: &str, mut stop: watch::Receiver<bool>) {
     let address = listener.local_addr().ok();
-    broker.listeners.lock().extend(address.map(|address| (Arc::clone(&name), address)));
     let port = address.map_or(0, |address| address.port());
+    let origin = Arc::new(Listener { name: name.into(), port });
+    broker.listeners.lock().extend(address.map(|address| (Arc::clone(&origin), address)));
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -45,7 +42,7 @@ pub(crate) async fn accept(
         };
         match accepted {
             Ok((stream, peer)) => {
-                let origin = Origin { peer, port, listener: Arc::clone(&name) };
+                let origin = Origin { peer, listener: Arc::clone(&origin) };
                 take(&broker, Transport::Tcp(stream), origin);
             }
             Err(error) if is_exhausted(&error) => {
@@ -61,9 +58,9 @@ pub(crate) async fn accept(
 
 /// The other end is served like an accepted socket, from no port.
 pub(crate) fn connect_in_memory(broker: &Arc<Broker>, peer: SocketAddr) -> Pipe {
-    static NAME: LazyLock<Arc<str>> = LazyLock::new(|| "memory".into());
+    static MEMORY: LazyLock<Arc<Listener>> = LazyLock::new(|| Arc::new(Listener { name: "memory".into(), port: 0 }));
     let (ours, theirs) = Pipe::pair();
-    take(broker, Transport::Memory(ours), Origin { peer, port: 0, listener: Arc::clone(&NAME) });
+    take(broker, Transport::Memory(ours), Origin { peer, listener: Arc::clone(&MEMORY) });
     theirs
 }
 

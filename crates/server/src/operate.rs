@@ -235,15 +235,16 @@ impl Broker {
         let mut counts = vec![0; listeners.len()];
         for client in self.clients.all() {
             let state = client.state.lock();
-            let name = state.connection.as_ref().map(|connection| &connection.info.listener);
-            let found = name.and_then(|name| listeners.iter().position(|(listener, _)| listener == name));
+            let origin = state.connection.as_ref().map(|connection| &connection.info.listener);
+            let found =
+                origin.and_then(|origin| listeners.iter().position(|(listener, _)| Arc::ptr_eq(listener, origin)));
             if let Some(found) = found {
                 counts[found] += 1;
             }
         }
         let max_connections = self.config.mqtt.max_connections;
-        let states = listeners.into_iter().zip(counts).map(|((name, address), connections)| ListenerState {
-            name: name.to_string(),
+        let states = listeners.into_iter().zip(counts).map(|((listener, address), connections)| ListenerState {
+            name: listener.name.to_string(),
             address,
             connections,
             max_connections,
@@ -273,8 +274,8 @@ impl Broker {
             ConnectionState {
                 username: info.username.as_deref().map(str::to_owned),
                 peer: info.peer,
-                port: info.port,
-                listener: info.listener.to_string(),
+                port: info.listener.port,
+                listener: info.listener.name.to_string(),
                 keep_alive: info.keep_alive,
                 clean_start: info.clean_start,
                 connected_at: info.connected_at,

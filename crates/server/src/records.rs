@@ -1,9 +1,10 @@
 //! A client as the store keeps it.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use mqtt_codec::Will;
-use mqtt_modules::ConnectionInfo;
+use mqtt_modules::{ConnectionInfo, Listener};
 use mqtt_storage::{OnlineRecord, SessionRecord, StoreError, WillRecord};
 
 use crate::broker::Broker;
@@ -63,7 +64,7 @@ fn session_record<'a>(client: &'a Client, state: &State, transition: &Transition
         client_id: Cow::Borrowed(&client.id),
         level: state.session.version().level(),
         session_expiry: state.session.session_expiry(),
-        expires_at: transition.expires_at.map(|at| at.0),
+        expires_at: transition.expires_at.at().map(|at| at.0),
         will: state.session.will().map(|(will, due)| WillRecord::new(&will, due)),
         seq: transition.seq,
         last_fact_ms: transition.last_fact_ms,
@@ -78,8 +79,8 @@ fn online_record<'a>(info: &'a ConnectionInfo, seq: u64, session: u64, will: Opt
         username: info.username.as_deref().map(Cow::Borrowed),
         level: info.version.level(),
         peer: info.peer,
-        port: info.port,
-        listener: Cow::Borrowed(&info.listener),
+        port: info.listener.port,
+        listener: Cow::Borrowed(&info.listener.name),
         keep_alive: info.keep_alive,
         clean_start: info.clean_start,
         expiry_interval: info.expiry_interval,
@@ -98,8 +99,7 @@ pub(crate) fn connection_info(number: u64, record: &OnlineRecord<'_>) -> Result<
         username: record.username.as_deref().map(Into::into),
         version: record.version()?,
         peer: record.peer,
-        port: record.port,
-        listener: (*record.listener).into(),
+        listener: Arc::new(Listener { name: (*record.listener).into(), port: record.port }),
         keep_alive: record.keep_alive,
         clean_start: record.clean_start,
         expiry_interval: record.expiry_interval,

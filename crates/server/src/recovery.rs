@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use bytestring::ByteString;
 use mqtt_codec::Will;
 use mqtt_modules::{ConnectionInfo, Fact, Reason};
 use mqtt_session::{Publication, Session, Timestamp};
@@ -75,7 +74,7 @@ impl Broker {
             seq: record.seq,
             last_fact_ms: record.last_fact_ms,
             created_at: record.created_at,
-            expires_at: record.expires_at.map(Timestamp),
+            expires_at: record.expires_at.map(Timestamp).into(),
             ..Transition::default()
         };
         if let Some((connection, online, alive_at)) = online {
@@ -84,7 +83,7 @@ impl Broker {
             kept.will = online.will.as_ref().map(|will| will.will()).transpose()?;
             // As if the connection had ended when the broker did.
             let expiry = online.expiry_interval;
-            transition.expires_at = (expiry < u32::MAX).then(|| Timestamp(alive_at).plus_seconds(expiry));
+            transition.expires_at = (expiry < u32::MAX).then(|| Timestamp(alive_at).plus_seconds(expiry)).into();
             will_due = kept.will.as_ref().map(|will| Timestamp(alive_at).plus_seconds(will.delay.min(expiry)));
             transition.seq = online.seq;
             transition.last_fact_ms = online.connected_at;
@@ -96,7 +95,7 @@ impl Broker {
         for subscription in &subscriptions {
             session.subscribe(&subscription.filter, subscription.options, subscription.id);
         }
-        let client = ClientRef::new(ByteString::from(record.client_id.into_owned()), session);
+        let client = ClientRef::new(record.client_id.as_ref().into(), session);
         client.state.lock().number = number;
         for subscription in &subscriptions {
             if self.route(&subscription.filter, &client, subscription.options, subscription.id).is_err() {
@@ -104,7 +103,7 @@ impl Broker {
             }
         }
         if transition.fallen.is_none() {
-            let next = will_due.into_iter().chain(transition.expires_at).min();
+            let next = will_due.into_iter().chain(transition.expires_at.at()).min();
             transition.timer = next.map(|at| self.timers.insert(at, Timer::Client(Arc::downgrade(&client.0))));
         }
         *client.transition.lock() = transition;
@@ -115,7 +114,7 @@ impl Broker {
     fn restore_fallen(&self, number: u64, record: &OnlineRecord<'_>, alive_at: u64) -> Result<ClientRef, StoreError> {
         let info = records::connection_info(number, record)?;
         let will = record.will.as_ref().map(|will| will.will()).transpose()?;
-        let client = ClientRef::new(info.client_id.clone(), Session::new(Arc::clone(&self.session_config)));
+        let client = ClientRef::new(Arc::clone(&info.client_id), Session::new(Arc::clone(&self.session_config)));
         let fallen = Fallen { at: alive_at, info, will };
         *client.transition.lock() = Transition {
             seq: record.seq,
@@ -177,9 +176,9 @@ impl Broker {
         self.tell_fallen(client, &mut transition, now);
         let will_due = client.state.lock().session.will().and_then(|(_, due)| due);
         if !transition.has_session {
-            transition.expires_at = Some(now);
+            transition.expires_at = now.into();
         }
-        let next = will_due.into_iter().chain(transition.expires_at).min();
+        let next = will_due.into_iter().chain(transition.expires_at.at()).min();
         self.look_after(client, &mut transition, next, now);
     }
 }

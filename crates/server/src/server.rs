@@ -108,7 +108,7 @@ pub async fn start(config: Config) -> Result<Server, StartError> {
     let mqtt = listener.local_addr().map_err(cannot_bind)?;
     let (stop, stopping) = watch::channel(false);
     let tasks = vec![
-        tokio::spawn(listener::accept(Arc::clone(&broker), listener, "tcp".into(), stopping)),
+        tokio::spawn(listener::accept(Arc::clone(&broker), listener, "tcp", stopping)),
         tokio::spawn(run_timers(Arc::clone(&broker))),
         tokio::spawn(sys::publish(Arc::clone(&broker))),
         tokio::spawn(store::keep_alive(Arc::clone(&broker))),

@@ -4,6 +4,7 @@
 //! wakes nobody until its time has come.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::sync::Weak;
 use std::task::Waker;
 
@@ -19,8 +20,8 @@ use crate::connection::Connection;
 pub(crate) enum Timer {
     /// Silent for too long, or taking nothing for too long?
     Connection(Weak<Connection>),
-    /// No CONNECT yet?
-    Arrival(Waker),
+    /// No CONNECT yet? Boxed, for it is seldom waited for, and all others would have room for it.
+    Arrival(Box<Waker>),
     /// A will to publish, a session to end?
     Client(Weak<Client>),
 }
@@ -29,7 +30,30 @@ pub(crate) enum Timer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct TimerKey {
     at: Timestamp,
-    number: u64,
+    number: NonZeroU64,
+}
+
+/// When something ends, if it does, in 8 bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Expiry(Option<NonZeroU64>);
+
+impl Expiry {
+    pub(crate) fn at(self) -> Option<Timestamp> {
+        self.0.map(|at| Timestamp(at.get()))
+    }
+}
+
+impl From<Option<Timestamp>> for Expiry {
+    fn from(at: Option<Timestamp>) -> Self {
+        // 0 is as much over as 1.
+        Self(at.and_then(|at| NonZeroU64::new(at.0.max(1))))
+    }
+}
+
+impl From<Timestamp> for Expiry {
+    fn from(at: Timestamp) -> Self {
+        Some(at).into()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -41,15 +65,15 @@ pub(crate) struct Timers {
 
 #[derive(Debug, Default)]
 struct Entries {
-    next_number: u64,
+    made: u64,
     by_time: BTreeMap<TimerKey, Timer>,
 }
 
 impl Timers {
     pub(crate) fn insert(&self, at: Timestamp, timer: Timer) -> TimerKey {
         let mut entries = self.entries.lock();
-        let key = TimerKey { at, number: entries.next_number };
-        entries.next_number += 1;
+        let key = TimerKey { at, number: NonZeroU64::MIN.saturating_add(entries.made) };
+        entries.made += 1;
         let is_first = entries.by_time.first_key_value().is_none_or(|(first, _)| at < first.at);
         entries.by_time.insert(key, timer);
         drop(entries);

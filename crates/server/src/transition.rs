@@ -1,11 +1,11 @@
 //! Coming and going. Each change of one client is made and told under its transition lock: the table first, then the
 //! facts, then the bytes.
 
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use bytestring::ByteString;
 use mqtt_codec::{ConnAck, Connect, Disconnect, Packet, Properties, ReasonCode, Version};
 use mqtt_modules::{ConnectionInfo, Fact, Reason};
 use mqtt_session::{Attach, Detached, Publication, Session, Timestamp};
@@ -76,7 +76,7 @@ impl Broker {
         }
         let clean = admission.info.clean_start;
         self.take_over(&client, &mut transition, clean, noticed, now);
-        let is_over = transition.expires_at.take().is_some_and(|at| at <= now);
+        let is_over = mem::take(&mut transition.expires_at).at().is_some_and(|at| at <= now);
         let present = transition.has_session && !clean && !is_over;
         if transition.has_session && !present {
             self.end_session(&client, now);
@@ -104,8 +104,7 @@ impl Broker {
     fn client_of(&self, admission: &Admission<'_>) -> ClientRef {
         let id = &admission.info.client_id;
         self.clients.get_or_insert(id, || {
-            // The id is kept long: it must not pin the buffer it was read into.
-            let client = ClientRef::new(ByteString::from(&**id), Session::new(Arc::clone(&self.session_config)));
+            let client = ClientRef::new(Arc::clone(id), Session::new(Arc::clone(&self.session_config)));
             let Left { seq, flaps } = self.numbers.left_of(id);
             *client.transition.lock() = Transition { seq, flaps, ..Transition::default() };
             client
@@ -128,7 +127,7 @@ impl Broker {
         let going = Going { ending, reason_string: None, noticed };
         if let Some((old, detached)) = self.detach(client, transition, None, going, now) {
             count(if clean { Metric::SessionDiscarded } else { Metric::SessionTakenOver }, 1);
-            transition.expires_at = detached.expires_at;
+            transition.expires_at = detached.expires_at.into();
             old.end(ending);
         }
     }
@@ -145,7 +144,7 @@ impl Broker {
     ) -> Arc<Connection> {
         let Admission { connect, mut info, keep_alive, answer, transport } = admission;
         // The same text, but one memory for both.
-        info.client_id = client.id.clone();
+        info.client_id = Arc::clone(&client.id);
         let session_expiry = info.expiry_interval;
         let connection = Arc::new(Connection::new(info, transport, Arc::clone(self), keep_alive, now));
         {
@@ -191,7 +190,7 @@ impl Broker {
         let mut transition = client.transition.lock();
         let now = self.clock.now();
         if let Some((_, detached)) = self.detach(client, &mut transition, Some(connection), going, now) {
-            transition.expires_at = detached.expires_at;
+            transition.expires_at = detached.expires_at.into();
             let next = detached.will_at.into_iter().chain(detached.expires_at).min();
             self.look_after(client, &mut transition, next, now);
         }
@@ -217,7 +216,7 @@ impl Broker {
         if let Some((connection, _)) = self.detach(&client, &mut transition, None, going, now) {
             connection.end(ending);
         }
-        transition.expires_at = Some(now);
+        transition.expires_at = now.into();
         self.look_after(&client, &mut transition, None, now);
         true
     }
@@ -290,7 +289,7 @@ impl Broker {
         next: Option<Timestamp>,
         now: Timestamp,
     ) {
-        if transition.expires_at.is_some_and(|at| at <= now) {
+        if transition.expires_at.at().is_some_and(|at| at <= now) {
             self.end_session(client, now);
             count(Metric::SessionTerminated, 1);
             transition.has_session = false;
@@ -315,7 +314,7 @@ impl Broker {
                 self.router.unsubscribe(filter, client);
             }
             self.stage_end(&mut state);
-            (std::mem::replace(&mut state.session, Session::new(Arc::clone(&self.session_config))), will)
+            (mem::replace(&mut state.session, Session::new(Arc::clone(&self.session_config))), will)
         };
         // Queued messages are dropped without the lock: there may be many.
         drop(old);
@@ -342,7 +341,7 @@ impl Broker {
             self.publish_will(&will, now);
         }
         transition.timer = None;
-        let next = transition.expires_at;
+        let next = transition.expires_at.at();
         self.look_after(&client, &mut transition, next, now);
     }
 
@@ -359,7 +358,7 @@ impl Broker {
             };
             // Of one that fell with an earlier process the next is to tell, if this one has not.
             if !transition.dead && is_left && transition.fallen.is_none() {
-                transition.expires_at = Some(now);
+                transition.expires_at = now.into();
                 self.look_after(&client, &mut transition, None, now);
             }
         }

@@ -5,6 +5,13 @@ use mqtt_codec::Topic;
 
 use crate::Violation;
 
+/// Both directions.
+#[derive(Debug, Default)]
+pub(crate) struct Aliases {
+    pub(crate) incoming: IncomingAliases,
+    pub(crate) outgoing: OutgoingAliases,
+}
+
 /// What a client's aliases stand for.
 #[derive(Debug)]
 pub(crate) struct IncomingAliases(HashMap<u16, Topic>);

@@ -2,7 +2,7 @@
 
 use mqtt_codec::{Connect, PublishHead, Topic, Version};
 
-use crate::alias::{Alias, IncomingAliases, OutgoingAliases};
+use crate::alias::{Alias, Aliases};
 use crate::frame::{Oversized, write_publish};
 use crate::queue::Delivery;
 use crate::{Config, DeliveryOptions, Outbox, Publication, Timestamp, Violation};
@@ -48,8 +48,7 @@ pub(crate) struct Connection {
     /// Tells the connections of a session apart.
     pub(crate) serial: u32,
     alias_maximum: u16,
-    incoming_aliases: Option<Box<IncomingAliases>>,
-    outgoing_aliases: Option<Box<OutgoingAliases>>,
+    aliases: Option<Box<Aliases>>,
 }
 
 /// A PUBLISH for this client.
@@ -74,8 +73,7 @@ impl Default for Connection {
             owed: 0,
             serial: 0,
             alias_maximum: 0,
-            incoming_aliases: None,
-            outgoing_aliases: None,
+            aliases: None,
         }
     }
 }
@@ -108,8 +106,7 @@ impl Connection {
     pub(crate) fn close(&mut self) {
         self.phase = Phase::Gone;
         self.owed = 0;
-        self.incoming_aliases = None;
-        self.outgoing_aliases = None;
+        self.aliases = None;
     }
 
     /// The largest packet the client takes.
@@ -131,7 +128,7 @@ impl Connection {
         if alias == 0 || alias > maximum {
             return Err(Violation::TopicAlias(alias, maximum));
         }
-        self.incoming_aliases.get_or_insert_default().resolve(alias, topic)
+        self.aliases.get_or_insert_default().incoming.resolve(alias, topic)
     }
 
     /// True if the client's PUBLISH is the same as that of others with these subscription ids.
@@ -157,7 +154,7 @@ impl Connection {
         };
         let limit = self.packet_limit();
         if self.alias_maximum > 0 {
-            let aliases = self.outgoing_aliases.get_or_insert_default();
+            let aliases = &mut self.aliases.get_or_insert_default().outgoing;
             match aliases.of(&message.topic, self.alias_maximum) {
                 Alias::Known(alias) => {
                     head.topic = "";

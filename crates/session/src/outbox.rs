@@ -38,11 +38,22 @@ const KEEP: usize = 2048;
 /// ```
 #[derive(Debug, Default)]
 pub struct Outbox {
-    len: usize,
-    /// Leaves before the tail. Most outboxes never have any.
-    #[expect(clippy::box_collection, reason = "8 bytes in every client instead of 32")]
-    front: Option<Box<VecDeque<Bytes>>>,
+    /// Leaves before the tail. Most outboxes never have any; where there is one, it is not empty.
+    front: Option<Box<Front>>,
     tail: BytesMut,
+}
+
+#[derive(Debug, Default)]
+struct Front {
+    len: usize,
+    parts: VecDeque<Bytes>,
+}
+
+impl Front {
+    fn push(&mut self, part: Bytes) {
+        self.len += part.len();
+        self.parts.push_back(part);
+    }
 }
 
 impl Outbox {
@@ -52,26 +63,24 @@ impl Outbox {
     }
 
     /// Bytes waiting.
-    pub const fn len(&self) -> usize {
-        self.len
+    pub fn len(&self) -> usize {
+        self.tail.len() + self.front.as_ref().map_or(0, |front| front.len)
     }
 
     /// True if nothing waits.
-    pub const fn is_empty(&self) -> bool {
-        self.len == 0
+    pub fn is_empty(&self) -> bool {
+        self.tail.is_empty() && self.front.is_none()
     }
 
     /// Appends a packet; one that is over MQTT's limit of 256 MiB is left out.
     pub fn push(&mut self, packet: &Packet, version: Version) {
-        let before = self.tail.len();
-        if packet.encode(version, &mut self.tail).is_ok() {
-            self.len += self.tail.len() - before;
-        }
+        // What is over the limit adds nothing.
+        let _ = packet.encode(version, &mut self.tail);
     }
 
     /// Fills `slices` from the front of the outbox and returns how many were filled.
     pub fn io_slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
-        let front = self.front.iter().flat_map(|front| front.iter()).map(|bytes| &bytes[..]);
+        let front = self.front.iter().flat_map(|front| front.parts.iter()).map(|bytes| &bytes[..]);
         let waiting = front.chain([&self.tail[..]]).filter(|bytes| !bytes.is_empty());
         let mut filled = 0;
         for (slice, bytes) in slices.iter_mut().zip(waiting) {
@@ -83,16 +92,17 @@ impl Outbox {
 
     /// Forgets the first `written` bytes.
     pub fn advance(&mut self, written: usize) {
-        let mut written = written.min(self.len);
-        self.len -= written;
+        let mut written = written.min(self.len());
         if let Some(front) = &mut self.front {
-            while let Some(first) = front.front_mut() {
+            while let Some(first) = front.parts.front_mut() {
+                let part = first.len().min(written);
+                front.len -= part;
                 if first.len() > written {
                     first.advance(written);
                     return;
                 }
-                written -= first.len();
-                front.pop_front();
+                written -= part;
+                front.parts.pop_front();
             }
             self.front = None;
         }
@@ -116,15 +126,14 @@ impl Outbox {
             self.recycle(rest);
             return;
         }
-        if !self.is_empty() {
-            let since = std::mem::take(self);
-            if let Some(front) = since.front {
-                rest.cut();
-                rest.front.get_or_insert_default().extend(*front);
-            }
-            rest.append_shared_or_copied(since.tail);
-            rest.len += since.len;
+        let since = std::mem::take(self);
+        if let Some(since) = since.front {
+            rest.cut();
+            let front = rest.front.get_or_insert_default();
+            front.len += since.len;
+            front.parts.extend(since.parts);
         }
+        rest.append_shared_or_copied(since.tail);
         *self = rest;
     }
 
@@ -146,7 +155,6 @@ impl Outbox {
 
     /// Drops everything, keeping small buffers for re-use.
     pub fn clear(&mut self) {
-        self.len = 0;
         self.front = None;
         self.tail.clear();
         self.shrink();
@@ -154,29 +162,25 @@ impl Outbox {
 
     /// Appends a PUBLISH with the given payload. Nothing is appended if it is over MQTT's limit.
     pub(crate) fn push_publish(&mut self, head: &PublishHead<'_>, payload: &Bytes, version: Version) -> bool {
-        let before = self.tail.len();
         if head.encode(version, &mut self.tail).is_err() {
             return false;
         }
-        self.len += self.tail.len() - before;
         self.push_payload(payload);
         true
     }
 
-    /// Appends encoded bytes and lends them for the change that makes them this receiver's.
+    /// Appends an encoded PUBLISH, its payload left out where that is shared, and lends them for the change that makes them this receiver's.
     pub(crate) fn push_frame(&mut self, frame: &[u8]) -> &mut [u8] {
         let before = self.tail.len();
         self.tail.extend_from_slice(frame);
-        self.len += frame.len();
         &mut self.tail[before..]
     }
 
     /// Appends a payload, shared if it is large.
     pub(crate) fn push_payload(&mut self, payload: &Bytes) {
-        self.len += payload.len();
         if payload.len() >= SHARE_FROM {
             self.cut();
-            self.front.get_or_insert_default().push_back(payload.clone());
+            self.front.get_or_insert_default().push(payload.clone());
         } else {
             self.tail.extend_from_slice(payload);
         }
@@ -186,7 +190,7 @@ impl Outbox {
     fn cut(&mut self) {
         if !self.tail.is_empty() {
             let tail = self.tail.split().freeze();
-            self.front.get_or_insert_default().push_back(tail);
+            self.front.get_or_insert_default().push(tail);
         }
     }
 

@@ -1,5 +1,7 @@
 //! What a session is subscribed to.
 
+use std::mem;
+
 use bytestring::ByteString;
 use foldhash::{HashMap, HashMapExt};
 use mqtt_codec::{Filter, SubscribeOptions};
@@ -17,13 +19,13 @@ pub(crate) struct Terms {
 /// The subscriptions of a session, one for each filter.
 #[derive(Debug)]
 pub(crate) enum Subscriptions {
-    Listed(Vec<(Filter, Terms)>),
+    Listed(Box<[(Filter, Terms)]>),
     Hashed(Box<HashMap<Filter, Terms>>),
 }
 
 impl Default for Subscriptions {
     fn default() -> Self {
-        Self::Listed(Vec::new())
+        Self::Listed(Box::default())
     }
 }
 
@@ -50,12 +52,14 @@ impl Subscriptions {
                     *there = terms;
                     return true;
                 }
-                if list.len() < MAX_LISTED {
-                    list.reserve_exact(1);
-                    list.push((detached(filter), terms));
+                let mut there = mem::take(list).into_vec();
+                if there.len() < MAX_LISTED {
+                    there.reserve_exact(1);
+                    there.push((detached(filter), terms));
+                    *list = there.into_boxed_slice();
                 } else {
                     let mut map = HashMap::with_capacity(2 * MAX_LISTED);
-                    map.extend(list.drain(..));
+                    map.extend(there);
                     map.insert(detached(filter), terms);
                     *self = Self::Hashed(Box::new(map));
                 }
@@ -76,9 +80,11 @@ impl Subscriptions {
     pub(crate) fn remove(&mut self, filter: &Filter) -> bool {
         match self {
             Self::Listed(list) => {
-                let before = list.len();
-                list.retain(|(listed, _)| listed != filter);
-                list.len() < before
+                let Some(place) = list.iter().position(|(listed, _)| listed == filter) else { return false };
+                let mut there = mem::take(list).into_vec();
+                there.swap_remove(place);
+                *list = there.into_boxed_slice();
+                true
             }
             Self::Hashed(map) => {
                 let existed = map.remove(filter).is_some();
@@ -92,7 +98,7 @@ impl Subscriptions {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&Filter, &Terms)> {
         let (listed, hashed) = match self {
-            Self::Listed(list) => (list.as_slice(), None),
+            Self::Listed(list) => (&list[..], None),
             Self::Hashed(map) => (&[][..], Some(map.iter())),
         };
         listed.iter().map(|(filter, terms)| (filter, terms)).chain(hashed.into_iter().flatten())

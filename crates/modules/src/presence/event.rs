@@ -48,7 +48,7 @@ impl Event<'_> {
         let reason_string = self.end.and_then(|end| end.reason_string).map_or(0, str::len);
         let texts = client.client_id.len()
             + client.username.as_ref().map_or(0, |name| name.len())
-            + style.extended.map_or(0, |node| node.len() + client.listener.len() + reason_string);
+            + style.extended.map_or(0, |node| node.len() + client.listener.name.len() + reason_string);
         let mut out = Vec::with_capacity(fixed + texts);
         serde_json::to_writer(&mut out, shown).expect("a Vec takes all bytes and the events have no odd keys");
         out
@@ -80,7 +80,7 @@ impl<'a> Connected<'a> {
             username: client.username.as_deref().or(style.missing_username),
             // The clock may have been set back since.
             ts: now_ms.max(client.connected_at),
-            sockport: client.port,
+            sockport: client.listener.port,
             proto_ver: client.version.level(),
             proto_name: client.version.protocol_name(),
             keepalive: client.keep_alive,
@@ -116,7 +116,7 @@ impl<'a> Disconnected<'a> {
         Self {
             username: client.username.as_deref().or(style.missing_username),
             ts: now_ms.max(end.at),
-            sockport: client.port,
+            sockport: client.listener.port,
             reason: end.reason.name(),
             proto_ver: client.version.level(),
             proto_name: client.version.protocol_name(),
@@ -157,7 +157,7 @@ impl<'a> Extended<'a> {
             connected_at: None,
             node,
             peerport: client.peer.port(),
-            listener: &client.listener,
+            listener: &client.listener.name,
             epoch: client.epoch,
             conn_id: client.conn_id,
             seq: event.seq,

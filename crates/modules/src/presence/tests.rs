@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::testing::{NOW, Recorder, came, foo, went};
-use crate::{ChangeError, ConnectionInfo, Hooks, MemoryStates, Reason, Registry};
+use crate::{ChangeError, ConnectionInfo, Hooks, Listener, MemoryStates, Reason, Registry};
 
 /// Presence, started, with a host that remembers.
 struct Rig {
@@ -162,7 +162,8 @@ fn ts_is_never_before_what_it_tells() {
 #[test]
 fn numbers_are_shown_up_to_their_ends() {
     let rig = Rig::new(Value::Null);
-    let client = ConnectionInfo { keep_alive: u16::MAX, expiry_interval: u32::MAX, port: u16::MAX, ..foo() };
+    let listener = Arc::new(Listener { name: "tcp".into(), port: u16::MAX });
+    let client = ConnectionInfo { keep_alive: u16::MAX, expiry_interval: u32::MAX, listener, ..foo() };
     let event = parse(&rig.connected(&client).unwrap());
     assert_eq!(event["keepalive"], 65_535);
     assert_eq!(event["expiry_interval"], 4_294_967_295_u32);

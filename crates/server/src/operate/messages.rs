@@ -4,10 +4,9 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use bytestring::ByteString;
 use mqtt_admin::SubscribeError;
 use mqtt_codec::{Filter, Message, Qos, SubscribeFilter, Version};
-use mqtt_modules::{ConnectionInfo, Fact};
+use mqtt_modules::{ConnectionInfo, Fact, Listener};
 use mqtt_session::Publication;
 
 use crate::batch::{self, Batch};
@@ -35,13 +34,13 @@ impl Broker {
 
     /// Who modules are told it was.
     fn publisher(&self, client_id: &str) -> ConnectionInfo {
+        let port = self.config.admin.bind.map_or(0, |address| address.port());
         ConnectionInfo {
-            client_id: ByteString::from(client_id),
+            client_id: client_id.into(),
             username: None,
             version: Version::V5,
             peer: (Ipv4Addr::LOCALHOST, 0).into(),
-            port: self.config.admin.bind.map_or(0, |address| address.port()),
-            listener: "admin".into(),
+            listener: Arc::new(Listener { name: "admin".into(), port }),
             keep_alive: 0,
             clean_start: true,
             expiry_interval: 0,

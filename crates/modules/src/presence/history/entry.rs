@@ -7,7 +7,7 @@ use std::sync::Arc;
 use mqtt_codec::{ReasonCode, Version};
 use serde::{Serialize, Serializer};
 
-use crate::{ConnectionInfo, Initiator, Reason};
+use crate::{ConnectionInfo, Initiator, Listener, Reason};
 
 /// An event that was told. As JSON it has the keys that the API shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,8 +24,8 @@ pub struct Entry {
     pub epoch: u64,
     /// Milliseconds since the Unix epoch.
     pub connected_at: u64,
-    /// The listener's name.
-    pub listener: Arc<str>,
+    /// Where it came in.
+    pub listener: Arc<Listener>,
     /// Client id and user name, one behind the other: one piece of memory, and never a part of a read buffer.
     texts: Box<str>,
     id_len: u32,
@@ -38,8 +38,6 @@ pub struct Entry {
     pub ip: IpAddr,
     /// The peer's port.
     pub peer_port: u16,
-    /// The listener's port.
-    pub port: u16,
     /// Seconds, as sent in CONNECT.
     pub keep_alive: u16,
     /// Seconds; 4,294,967,295 is for ever.
@@ -77,7 +75,7 @@ impl Entry {
     /// Tells that `client` came, or went if there is an `end`.
     pub fn new(number: u64, client: &ConnectionInfo, seq: u64, at: u64, end: Option<End>) -> Self {
         let username = client.username.as_deref();
-        let texts = [&client.client_id, username.unwrap_or("")].concat();
+        let texts = [&*client.client_id, username.unwrap_or("")].concat();
         let (reason, code, initiator) = match end {
             Some(end) => (Some(end.reason), end.code, end.initiator),
             None => (None, None, Initiator::Client),
@@ -99,7 +97,6 @@ impl Entry {
             initiator,
             ip: client.peer.ip().to_canonical(),
             peer_port: client.peer.port(),
-            port: client.port,
             keep_alive: client.keep_alive,
             expiry_interval: client.expiry_interval,
             version: client.version,
@@ -182,8 +179,8 @@ impl Serialize for Entry {
             connected_at: self.connected_at,
             ipaddress: self.ip,
             port: self.peer_port,
-            sockport: self.port,
-            listener: &self.listener,
+            sockport: self.listener.port,
+            listener: &self.listener.name,
             proto_ver: self.version.level(),
             proto_name: self.version.protocol_name(),
             keepalive: self.keep_alive,
