@@ -11,6 +11,7 @@ use mqtt_session::Timestamp;
 
 use crate::broker::Broker;
 use crate::timers::{Timer, TimerKey};
+use crate::traffic::Traffic;
 use crate::transport::Transport;
 
 /// Where a connection came in.
@@ -26,6 +27,7 @@ const FIRST_READ: usize = 1024;
 /// A socket that has not sent CONNECT yet.
 pub(crate) struct Arrival {
     pub(crate) transport: Transport,
+    pub(crate) traffic: Traffic,
     pub(crate) origin: Origin,
     pub(crate) decoder: Decoder,
     /// Bytes read and not yet decoded; once CONNECT has come, what came with it.
@@ -50,6 +52,7 @@ impl Arrival {
         let timeout = broker.config.mqtt.connect_timeout.as_millis() as u64;
         Self {
             transport,
+            traffic: Traffic::default(),
             origin,
             decoder: Decoder::new(Role::Server, broker.config.limits.max_packet_size),
             rest: BytesMut::new(),
@@ -83,7 +86,7 @@ impl Arrival {
             self.rest.reserve(FIRST_READ);
             match ready!(self.transport.poll_read(context, &mut self.rest)) {
                 Ok(0) | Err(_) => return Poll::Ready(First::Nothing),
-                Ok(_) => {}
+                Ok(read) => self.traffic.note_read(read),
             }
             if let Some(first) = decode(&mut self.decoder, &mut self.rest) {
                 return Poll::Ready(first);
@@ -96,7 +99,10 @@ impl Arrival {
     fn look_at_once(&mut self) -> Option<First> {
         match self.transport.read_now(&mut self.rest, FIRST_READ)? {
             Ok(0) | Err(_) => Some(First::Nothing),
-            Ok(_) => decode(&mut self.decoder, &mut self.rest),
+            Ok(read) => {
+                self.traffic.note_read(read);
+                decode(&mut self.decoder, &mut self.rest)
+            }
         }
     }
 }

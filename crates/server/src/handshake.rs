@@ -140,8 +140,10 @@ impl Candidate {
             (Version::V5, Some(keep_alive)) => keep_alive,
             _ => connect.keep_alive,
         };
-        let Arrival { transport, decoder, rest, .. } = *arrival;
-        let (client, connection) = broker.enter(Admission { connect: &connect, info, keep_alive, answer, transport });
+        let Arrival { transport, traffic, decoder, rest, .. } = *arrival;
+        traffic.note_received(1, 0);
+        let (client, connection) =
+            broker.enter(Admission { connect: &connect, info, keep_alive, answer, traffic, transport });
         if broker.banned.has(&connection.info) {
             // The ban came in between, and whoever made it may not have found the connection.
             connection.end(banned::ENDING);

@@ -56,6 +56,7 @@ mod store;
 mod sys;
 mod timers;
 mod trace;
+mod traffic;
 mod transition;
 mod transport;
 

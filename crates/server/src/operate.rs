@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use mqtt_admin::{
     Ban, BanKind, ClientQuery, ClientState, ConnectionState, HostState, ListenerState, NodeState, Operate, Page,
-    RetainedQuery, RetainedState, Setting, SubscribeError, SubscriptionQuery, SubscriptionState, Told, Traffic,
+    RetainedQuery, RetainedState, Setting, SubscribeError, SubscriptionQuery, SubscriptionState, Told,
 };
 use mqtt_codec::{Filter, Message, SubscribeFilter, Topic};
 use mqtt_session::{Publication, Timestamp};
@@ -280,7 +280,7 @@ impl Broker {
                 clean_start: info.clean_start,
                 connected_at: info.connected_at,
                 conn_id: info.conn_id,
-                traffic: Traffic::default(),
+                traffic: connection.traffic.state(),
             }
         });
         let (session, limits) = (&state.session, &self.config.limits);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use std::{io, mem};
 
 use bytes::BytesMut;
-use mqtt_codec::Decoder;
+use mqtt_codec::{Decoder, Packet};
 use mqtt_modules::Reason;
 
 use crate::arrival::{Arrival, First, Origin};
@@ -258,6 +258,7 @@ impl Reader {
                 Poll::Ready(Err(Ending::gone(reason)))
             }
             Poll::Ready(Ok(read)) => {
+                seat.connection.traffic.note_read(read);
                 batch::count(Metric::BytesReceived, read as u64);
                 batch::note_traffic(read);
                 Poll::Ready(self.handle(seat, &mut input))
@@ -294,17 +295,27 @@ impl Reader {
         if seat.broker().traces.are_running() {
             seat.broker().traces.note_read(&seat.client.id, &self.decoder, input);
         }
-        loop {
+        let (mut received, mut messages) = (0, 0);
+        let handled = loop {
             match self.decoder.decode(input) {
-                Ok(Some(packet)) => packets::handle(seat, packet, now)?,
-                Ok(None) => return Ok(()),
+                Ok(Some(packet)) => {
+                    received += 1;
+                    messages += u64::from(matches!(packet, Packet::Publish(_)));
+                    if let Err(ending) = packets::handle(seat, packet, now) {
+                        break Err(ending);
+                    }
+                }
+                Ok(None) => break Ok(()),
                 Err(error) => {
                     tracing::debug!(client_id = %seat.client.id, %error, "not a packet");
-                    return Err(Ending::refused(error.reason_code()));
+                    break Err(Ending::refused(error.reason_code()));
                 }
             }
             batch.relieve();
-        }
+        };
+        // Before the batch ends: what is answered is counted.
+        seat.connection.traffic.note_received(received, messages);
+        handled
     }
 }
 

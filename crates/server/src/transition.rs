@@ -19,6 +19,7 @@ use crate::metrics::Metric;
 use crate::numbers::Left;
 use crate::packets;
 use crate::timers::Timer;
+use crate::traffic::Traffic;
 use crate::transport::Transport;
 
 /// How long a client that comes back may have to wait for the task of its old connection.
@@ -32,6 +33,7 @@ pub(crate) struct Admission<'a> {
     pub(crate) keep_alive: u16,
     /// CONNACK, with the limits told; whether there is a session is yet to be seen.
     pub(crate) answer: ConnAck,
+    pub(crate) traffic: Traffic,
     pub(crate) transport: Transport,
 }
 
@@ -142,11 +144,11 @@ impl Broker {
         noticed: Instant,
         now: Timestamp,
     ) -> Arc<Connection> {
-        let Admission { connect, mut info, keep_alive, answer, transport } = admission;
+        let Admission { connect, mut info, keep_alive, answer, traffic, transport } = admission;
         // The same text, but one memory for both.
         info.client_id = Arc::clone(&client.id);
         let session_expiry = info.expiry_interval;
-        let connection = Arc::new(Connection::new(info, transport, Arc::clone(self), keep_alive, now));
+        let connection = Arc::new(Connection::new(info, traffic, transport, Arc::clone(self), keep_alive, now));
         {
             let mut state = client.state.lock();
             state.reset_output();

@@ -69,7 +69,7 @@ pub use delivery::{Delivered, DeliveryOptions, DropReason, Drops};
 pub use frame::Fanout;
 pub use incoming::Receipt;
 pub use inflight::Released;
-pub use outbox::Outbox;
+pub use outbox::{Outbox, Pushed};
 pub use publication::{Place, Publication, Timestamp};
 pub use queue::{Delivery, SubscriptionIds};
 pub use session::{Config, Detached, Event, Session};

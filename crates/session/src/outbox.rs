@@ -41,12 +41,22 @@ pub struct Outbox {
     /// Leaves before the tail. Most outboxes never have any; where there is one, it is not empty.
     front: Option<Box<Front>>,
     tail: BytesMut,
+    pushed: Pushed,
 }
 
 #[derive(Debug, Default)]
 struct Front {
     len: usize,
     parts: VecDeque<Bytes>,
+}
+
+/// How many packets were put into an outbox.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pushed {
+    /// PUBLISH packets.
+    pub messages: u32,
+    /// All others.
+    pub others: u32,
 }
 
 impl Front {
@@ -72,10 +82,16 @@ impl Outbox {
         self.tail.is_empty() && self.front.is_none()
     }
 
+    /// Packets put in since this was last asked. For counting.
+    pub fn take_pushed(&mut self) -> Pushed {
+        std::mem::take(&mut self.pushed)
+    }
+
     /// Appends a packet; one that is over MQTT's limit of 256 MiB is left out.
     pub fn push(&mut self, packet: &Packet, version: Version) {
-        // What is over the limit adds nothing.
-        let _ = packet.encode(version, &mut self.tail);
+        if packet.encode(version, &mut self.tail).is_ok() {
+            self.pushed.others += 1;
+        }
     }
 
     /// Fills `slices` from the front of the outbox and returns how many were filled.
@@ -122,11 +138,13 @@ impl Outbox {
 
     /// Puts `rest` (taken from this outbox before, partly written) in front of what came since.
     pub fn put_back(&mut self, mut rest: Self) {
+        self.pushed.messages += rest.pushed.messages;
+        self.pushed.others += rest.pushed.others;
         if rest.is_empty() {
             self.recycle(rest);
             return;
         }
-        let since = std::mem::take(self);
+        let since = std::mem::replace(self, Self { pushed: self.pushed, ..Self::default() });
         if let Some(since) = since.front {
             rest.cut();
             let front = rest.front.get_or_insert_default();
@@ -134,7 +152,8 @@ impl Outbox {
             front.parts.extend(since.parts);
         }
         rest.append_shared_or_copied(since.tail);
-        *self = rest;
+        self.front = rest.front;
+        self.tail = rest.tail;
     }
 
     /// Takes over the buffer of an outbox that has been written, if it has none of its own and that one is small.
@@ -165,6 +184,7 @@ impl Outbox {
         if head.encode(version, &mut self.tail).is_err() {
             return false;
         }
+        self.pushed.messages += 1;
         self.push_payload(payload);
         true
     }
@@ -173,6 +193,7 @@ impl Outbox {
     pub(crate) fn push_frame(&mut self, frame: &[u8]) -> &mut [u8] {
         let before = self.tail.len();
         self.tail.extend_from_slice(frame);
+        self.pushed.messages += 1;
         &mut self.tail[before..]
     }
 
@@ -289,6 +310,21 @@ mod tests {
         let mut grown = with(&[&[1; 3000]]);
         grown.clear();
         assert!(grown.is_empty() && !grown.has_buffer());
+    }
+
+    #[test]
+    fn packets_are_counted_once_wherever_they_wait() {
+        let mut outbox = Outbox::new();
+        outbox.push(&Packet::PingResp, Version::V5);
+        let mut leaving = outbox.take();
+        assert_eq!(leaving.take_pushed(), Pushed { messages: 0, others: 1 });
+        outbox.push_frame(b"abc");
+        outbox.put_back(leaving);
+        assert_eq!(outbox.take_pushed(), Pushed { messages: 1, others: 0 });
+        let leaving = outbox.take();
+        outbox.push(&Packet::PingResp, Version::V5);
+        outbox.put_back(leaving);
+        assert_eq!((outbox.len(), outbox.take_pushed()), (7, Pushed { messages: 0, others: 1 }));
     }
 
     #[test]

@@ -3,11 +3,11 @@
 use std::net::SocketAddr;
 
 use bytestring::ByteString;
-use mqtt_codec::{Property, Qos, ReasonCode, Version};
+use mqtt_codec::{Packet, Property, Qos, ReasonCode, Version};
 use serde_json::{Value, json};
 
 use crate::admin::{ask, send, start};
-use crate::client::{Client, connect, keeping};
+use crate::client::{Client, connect, keeping, message};
 use crate::events::Watcher;
 use crate::http::request;
 
@@ -54,6 +54,35 @@ async fn a_client_has_all_keys_that_it_has_in_emqx() {
     }
     assert_eq!(get(addr, "/clients/username/anna").await["data"], answer["data"]);
     assert_eq!(get(addr, "/clients/username/ben").await, json!({"code": 0, "data": []}));
+}
+
+#[tokio::test]
+async fn what_has_gone_over_a_connection_is_counted() {
+    let Some((broker, addr)) = start().await else { return };
+    let mut client = Client::connect(broker.addr, Version::V3_1_1, "one").await;
+    client.subscribe("t", Qos::AtMostOnce).await;
+    client.publish(message("t", vec![0; 5000], Qos::AtLeastOnce)).await;
+    client.take().await;
+    client.send(Packet::PingReq).await;
+    assert_eq!(client.receive().await, Packet::PingResp);
+    // CONNECT, SUBSCRIBE, PUBLISH, PINGREQ; CONNACK, SUBACK, PUBACK, PUBLISH, PINGRESP.
+    let (received, sent) = (17 + 8 + 5008 + 2, 4 + 5 + 4 + 5006 + 2);
+    // What was written is counted after it was, so the client may be ahead.
+    let counted = loop {
+        let counted = get(addr, "/clients/one").await["data"][0].take();
+        if counted["send_oct"].as_u64() >= Some(sent) {
+            break counted;
+        }
+    };
+    for (key, value) in
+        [("recv_oct", received), ("recv_pkt", 4), ("recv_msg", 1), ("send_oct", sent), ("send_pkt", 5), ("send_msg", 1)]
+    {
+        assert_eq!(counted[key], value, "{key}");
+    }
+    // A read or a write may have taken a part only.
+    for key in ["recv_cnt", "send_cnt"] {
+        assert!(counted[key].as_u64() >= Some(4), "{key}: {}", counted[key]);
+    }
 }
 
 #[tokio::test]
