@@ -23,8 +23,8 @@ const UNDEFINED: &str = "undefined";
 /// EMQ X's name of the only zone there is here.
 const ZONE: &str = "external";
 
-/// A client with the keys that EMQ X 4.3.22 shows. Times are local. What a single client sends and gets is not counted:
-/// those keys are 0.
+/// A client with the keys that EMQ X 4.3.22 shows. Times are local. What it has sent and got is
+/// that of its present connection.
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Client {
