@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use mqtt_modules::presence::Counts;
 use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::broadcast;
@@ -49,14 +50,14 @@ pub(crate) struct Sample {
     bytes_received: u64,
     /// Bytes that went out.
     bytes_sent: u64,
-    /// Clients that came.
+    /// Events of presence that a client came.
     connected: u64,
-    /// Clients that went.
+    /// Events of presence that a client went.
     disconnected: u64,
 }
 
 impl Sample {
-    fn of(broker: &dyn Operate) -> Self {
+    fn of(broker: &dyn Operate, presence: &Counts) -> Self {
         let (node, stats, metrics) = (broker.node(), broker.stats(), broker.metrics());
         let stat = |name| stats.iter().find(|(known, _)| known == name).map_or(0, |(_, value)| *value);
         let metric = |name| metrics.iter().find(|(known, _)| *known == name).map_or(0, |(_, value)| *value);
@@ -73,8 +74,8 @@ impl Sample {
             dropped: metric("delivery.dropped"),
             bytes_received: metric("bytes.received"),
             bytes_sent: metric("bytes.sent"),
-            connected: metric("client.connected"),
-            disconnected: metric("client.disconnected"),
+            connected: presence.connected,
+            disconnected: presence.disconnected,
         }
     }
 }
@@ -115,7 +116,8 @@ pub(crate) async fn take(shared: &Arc<Shared>) {
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
-        if let Ok(sample) = with_broker(shared, Sample::of).await {
+        let history = Arc::clone(&shared.history);
+        if let Ok(sample) = with_broker(shared, move |broker| Sample::of(broker, &history.counts())).await {
             shared.samples.add(sample);
         }
     }

@@ -219,3 +219,19 @@ async fn a_stream_ends_with_the_login_it_was_opened_by() {
     assert_eq!(request(addr, "POST /logout", &[cookie, token], "").await.status, 303);
     stream.read_to_end().await;
 }
+
+#[tokio::test]
+async fn the_overview_counts_what_presence_told_and_nothing_while_it_is_stopped() {
+    let Some((broker, addr)) = start().await else { return };
+    ask(addr, "PUT /api/v4/modules/presence/unload").await;
+    let _client = Client::connect(broker.addr, Version::V5, "unseen").await;
+    let mut stream = Stream::open(addr, "GET /api/v4/overview/stream", &[BASIC.to_owned()]).await;
+    stream.event("history").await;
+    loop {
+        let sample = stream.event("sample").await;
+        assert_eq!(sample["connected"], 0);
+        if sample["connections"] == 1 {
+            break;
+        }
+    }
+}
