@@ -6,8 +6,9 @@ use std::time::Instant;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use mqtt_codec::{Message, ReasonCode, Topic, Version};
+use mqtt_hooks::{ConnectionInfo, Fact, Hooks, Host, Listener, Reason};
 use mqtt_modules::presence::{History, Presence};
-use mqtt_modules::{ConnectionInfo, Fact, Hooks, Host, Listener, MemoryStates, Reason, Registry};
+use mqtt_modules::{MemoryStates, Registry};
 
 /// A broker that throws away what is published.
 struct Silent {

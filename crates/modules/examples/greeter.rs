@@ -9,11 +9,9 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use mqtt_codec::{Message, Properties, Qos, ReasonCode, Topic, Version};
+use mqtt_hooks::{ConnectionInfo, Ctx, Fact, Hooks, Host, Info, Listener, Module, Observe, Reason, StartError};
 use mqtt_modules::presence::History;
-use mqtt_modules::{
-    ChangeError, ConnectionInfo, Ctx, Fact, Hooks, Host, Info, Listener, MemoryStates, Module, Observe, Reason,
-    Registry, StartError,
-};
+use mqtt_modules::{ChangeError, MemoryStates, Registry};
 use serde::Deserialize;
 use serde_json::{Value, json};
 

@@ -9,10 +9,9 @@ use std::time::Instant;
 
 use mqtt_codec::topic::TopicError;
 use mqtt_codec::{Message, Properties, Property, Qos, Topic};
+use mqtt_hooks::{Ctx, Fact, Host, Info, Module, Observe, Setting, SettingKind, StartError, read_config};
 use serde::Deserialize;
 use serde_json::Value;
-
-use crate::{Ctx, Fact, Host, Info, Module, Observe, Setting, SettingKind, StartError, read_config};
 
 mod event;
 mod history;

@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
+use mqtt_hooks::run::{Entered, caught_async};
+use mqtt_hooks::{Ctx, Hooks, Host, Info, Module};
 use parking_lot::{Mutex, RwLock};
 use serde_json::Value;
-
-use crate::panics::caught_async;
-use crate::table::{Entered, Origin};
-use crate::{Ctx, Hooks, Host, Info, Module};
 
 mod states;
 
@@ -327,7 +325,7 @@ impl Registry {
     }
 
     fn enter(&self, slot: &Slot, ctx: Ctx) {
-        let hooks = self.hooks.enter(Origin::new(slot.info.name, slot.place), ctx.into_staged());
+        let hooks = self.hooks.enter(slot.info.name, slot.place, ctx);
         let mut state = slot.state.lock();
         state.running = Some(Running { since: self.host.now_ms(), hooks });
         state.error = None;

@@ -1,7 +1,7 @@
 //! The rules that hold before any module is asked.
 
 use mqtt_codec::{Filter, ReasonCode, Topic};
-use mqtt_modules::{Access, ConnectionInfo, Hooks, Verdict};
+use mqtt_hooks::{Access, ConnectionInfo, Hooks, Verdict};
 
 use crate::config::{Sys, SysSubscribe};
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use mqtt_admin::Alarm;
 use mqtt_codec::{Message, Properties, Property, Qos, Topic};
-use mqtt_modules::Host;
+use mqtt_hooks::Host;
 use parking_lot::Mutex;
 use serde_json::Value;
 

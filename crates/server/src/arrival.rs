@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
 use mqtt_codec::{Connect, DecodeError, Decoder, Packet, Role};
-use mqtt_modules::Listener;
+use mqtt_hooks::Listener;
 use mqtt_session::Timestamp;
 
 use crate::broker::Broker;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use mqtt_admin::{Ban, BanKind};
 use mqtt_codec::ReasonCode;
-use mqtt_modules::{ConnectionInfo, Reason};
+use mqtt_hooks::{ConnectionInfo, Reason};
 use parking_lot::Mutex;
 
 use crate::broker::Broker;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use mqtt_codec::{Filter, Message, Qos, SubscribeOptions, Topic};
-use mqtt_modules::{Hooks, Host, Listener};
+use mqtt_hooks::{Hooks, Host, Listener};
 use mqtt_router::{Full, Limits, Match, Matches, Options, Retained, Router};
 use mqtt_session::{Delivered, DeliveryOptions, DropReason, Fanout, Publication, Timestamp};
 use mqtt_storage::Bounds;

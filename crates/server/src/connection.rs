@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll, Waker};
 
 use mqtt_codec::ReasonCode;
-use mqtt_modules::{ConnectionInfo, Reason};
+use mqtt_hooks::{ConnectionInfo, Reason};
 use mqtt_session::{Outbox, Timestamp};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::BytesMut;
 use mqtt_codec::{ConnAck, Connect, DecodeError, Packet, Properties, Property, ReasonCode, Version};
-use mqtt_modules::{ConnectionInfo, Verdict};
+use mqtt_hooks::{ConnectionInfo, Verdict};
 
 use crate::access;
 use crate::arrival::{Arrival, First, Origin};

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 
+use mqtt_hooks::{Initiator, Listener};
 use mqtt_modules::presence::{End, Entry, History, Keep};
-use mqtt_modules::{Initiator, Listener};
 use mqtt_storage::{EndRecord, EventRecord, OnlineRecord, StoreError};
 
 use crate::broker::Broker;
@@ -104,7 +104,7 @@ fn entry(record: EventRecord<'_>, listener: &mut Arc<Listener>) -> Result<Entry,
 #[cfg(test)]
 mod tests {
     use mqtt_codec::Version;
-    use mqtt_modules::{ConnectionInfo, Listener, Reason};
+    use mqtt_hooks::{ConnectionInfo, Listener, Reason};
 
     use super::*;
 

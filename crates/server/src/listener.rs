@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use mqtt_modules::Listener;
+use mqtt_hooks::Listener;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use mqtt_codec::{
     Disconnect, Filter, Packet, Qos, ReasonCode, SubAck, Subscribe, SubscribeFilter, UnsubAck, Unsubscribe, Version,
 };
-use mqtt_modules::{Fact, Reason};
+use mqtt_hooks::{Fact, Reason};
 use mqtt_session::{DeliveryOptions, Event, Fanout, Publication, Receipt, Timestamp};
 use mqtt_storage::Stage;
 

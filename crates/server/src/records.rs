@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use mqtt_codec::Will;
-use mqtt_modules::{ConnectionInfo, Listener};
+use mqtt_hooks::{ConnectionInfo, Listener};
 use mqtt_storage::{OnlineRecord, SessionRecord, StoreError, WillRecord};
 
 use crate::broker::Broker;

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use mqtt_codec::Will;
-use mqtt_modules::{ConnectionInfo, Fact, Reason};
+use mqtt_hooks::{ConnectionInfo, Fact, Reason};
 use mqtt_session::{Publication, Session, Timestamp};
 use mqtt_storage::{Loaded, LoadedSession, OnlineRecord, StoreError};
 

@@ -10,7 +10,7 @@ use std::{io, mem};
 
 use bytes::BytesMut;
 use mqtt_codec::{Decoder, Packet};
-use mqtt_modules::Reason;
+use mqtt_hooks::Reason;
 
 use crate::arrival::{Arrival, First, Origin};
 use crate::batch::{self, Batch};

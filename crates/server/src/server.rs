@@ -128,7 +128,7 @@ pub async fn start(config: Config) -> Result<Server, StartError> {
 
 /// The modules that ship, wanted as the configuration says.
 fn registry(broker: &Arc<Broker>, states: Arc<dyn States>, history: &Arc<History>) -> Registry {
-    let host: Arc<dyn mqtt_modules::Host> = Arc::clone(broker) as _;
+    let host: Arc<dyn mqtt_hooks::Host> = Arc::clone(broker) as _;
     let configured = &broker.config.modules;
     for (name, module) in configured {
         if let Some(on) = module.enabled {

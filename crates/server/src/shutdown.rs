@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use mqtt_codec::ReasonCode;
-use mqtt_modules::Reason;
+use mqtt_hooks::Reason;
 use tokio::time::{Instant, sleep};
 
 use crate::broker::Broker;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use mqtt_codec::{Message, Properties, Qos, Topic};
-use mqtt_modules::Host;
+use mqtt_hooks::Host;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::broker::Broker;

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use bytes::BytesMut;
 use mqtt_admin::{Direction, Trace, TraceLine};
 use mqtt_codec::{Connect, Decoder, Role};
-use mqtt_modules::ConnectionInfo;
+use mqtt_hooks::ConnectionInfo;
 use parking_lot::Mutex;
 use tokio::sync::mpsc::{self, Sender, error::TrySendError};
 

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use mqtt_codec::{ConnAck, Connect, Disconnect, Packet, Properties, ReasonCode, Version};
-use mqtt_modules::{ConnectionInfo, Fact, Reason};
+use mqtt_hooks::{ConnectionInfo, Fact, Reason};
 use mqtt_session::{Attach, Detached, Publication, Session, Timestamp};
 
 use crate::batch::{Batch, count};

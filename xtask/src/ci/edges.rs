@@ -14,12 +14,22 @@ const EDGES: &[(&str, &[&str])] = &[
     ("mqtt-session", &["mqtt-codec"]),
     ("mqtt-router", &["mqtt-codec"]),
     ("mqtt-storage", &["mqtt-codec", "mqtt-session"]),
-    ("mqtt-modules", &["mqtt-codec"]),
-    ("mqtt-auth", &["mqtt-codec", "mqtt-modules"]),
-    ("mqtt-admin", &["mqtt-codec", "mqtt-modules"]),
+    ("mqtt-hooks", &["mqtt-codec"]),
+    ("mqtt-modules", &["mqtt-codec", "mqtt-hooks"]),
+    ("mqtt-auth", &["mqtt-codec", "mqtt-hooks"]),
+    ("mqtt-admin", &["mqtt-codec", "mqtt-hooks", "mqtt-modules"]),
     (
         "server",
-        &["mqtt-codec", "mqtt-session", "mqtt-router", "mqtt-storage", "mqtt-modules", "mqtt-auth", "mqtt-admin"],
+        &[
+            "mqtt-codec",
+            "mqtt-session",
+            "mqtt-router",
+            "mqtt-storage",
+            "mqtt-hooks",
+            "mqtt-modules",
+            "mqtt-auth",
+            "mqtt-admin",
+        ],
     ),
 ];
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use mqtt_modules::{ChangeError, Info, SettingKind, Status};
+use mqtt_hooks::{Info, SettingKind};
+use mqtt_modules::{ChangeError, Status};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -59,8 +60,8 @@ struct ModuleSetting {
     default: Value,
 }
 
-impl From<mqtt_modules::Setting> for ModuleSetting {
-    fn from(setting: mqtt_modules::Setting) -> Self {
+impl From<mqtt_hooks::Setting> for ModuleSetting {
+    fn from(setting: mqtt_hooks::Setting) -> Self {
         let (kind, min, max, choices) = match setting.kind {
             SettingKind::Switch => ("switch", None, None, None),
             SettingKind::Number { min, max } => ("number", Some(min), Some(max), None),

@@ -2,9 +2,8 @@
 
 use std::net::IpAddr;
 
+use mqtt_hooks::{ConnectionInfo, Initiator, Reason};
 use serde::Serialize;
-
-use crate::{ConnectionInfo, Initiator, Reason};
 
 /// What an event is about; the two facts of presence.
 #[derive(Clone, Copy)]

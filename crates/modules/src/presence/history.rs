@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use mqtt_hooks::{ConnectionInfo, Reason};
 use parking_lot::Mutex;
 use tokio::sync::broadcast::{self, Receiver, Sender, error::RecvError};
 
 use self::ring::Ring;
 use super::latency::{Latency, LatencyCounts};
-use crate::{ConnectionInfo, Reason};
 
 mod entry;
 mod ring;
@@ -24,7 +24,7 @@ const BACKLOG: usize = 1024;
 /// Where events are kept so that they outlive the process.
 pub trait Keep: Send + Sync + 'static {
     /// Keeps an event at this place instead of what is there. Called in the order of the numbers, within the
-    /// [`Fact`](crate::Fact) that the event is about, and with a lock held: it is to return at once.
+    /// [`Fact`](mqtt_hooks::Fact) that the event is about, and with a lock held: it is to return at once.
     fn keep(&self, place: u64, entry: &Entry);
 
     /// What is at this place is not needed any more.

@@ -1,9 +1,10 @@
+use mqtt_hooks::testing::{NOW, Recorder, came, foo, went};
+use mqtt_hooks::{ConnectionInfo, Hooks, Listener, Reason};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::testing::{NOW, Recorder, came, foo, went};
-use crate::{ChangeError, ConnectionInfo, Hooks, Listener, MemoryStates, Reason, Registry};
+use crate::{ChangeError, MemoryStates, Registry};
 
 /// Presence, started, with a host that remembers.
 struct Rig {

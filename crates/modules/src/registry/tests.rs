@@ -3,12 +3,12 @@ use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Waker};
 
+use mqtt_hooks::testing::{NOW, Recorder, came, foo};
+use mqtt_hooks::{Fact, Observe, StartError};
 use serde::Deserialize;
 use serde_json::json;
 
 use super::*;
-use crate::testing::{NOW, Recorder, came, foo};
-use crate::{Fact, Observe, StartError};
 
 /// What [`Probe`] does when it is started.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]

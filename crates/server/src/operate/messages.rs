@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use mqtt_admin::SubscribeError;
 use mqtt_codec::{Filter, Message, Qos, SubscribeFilter, Version};
-use mqtt_modules::{ConnectionInfo, Fact, Listener};
+use mqtt_hooks::{ConnectionInfo, Fact, Listener};
 use mqtt_session::Publication;
 
 use crate::batch::{self, Batch};

@@ -5,9 +5,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use mqtt_codec::{ReasonCode, Version};
+use mqtt_hooks::{ConnectionInfo, Initiator, Listener, Reason};
 use serde::{Serialize, Serializer};
-
-use crate::{ConnectionInfo, Initiator, Listener, Reason};
 
 /// An event that was told. As JSON it has the keys that the API shows.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,10 +1,10 @@
 use std::collections::{BTreeMap, VecDeque};
 
+use mqtt_hooks::testing::{NOW, foo};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::testing::{NOW, foo};
 
 /// What would be on disk.
 #[derive(Default)]

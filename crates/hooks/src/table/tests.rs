@@ -1,7 +1,7 @@
 use mqtt_codec::{Properties, Qos, Topic};
 
 use super::*;
-use crate::testing::foo;
+use crate::testing::{Recorder, foo};
 
 /// Answers every question the same way, and notes that it was asked.
 struct Say {
@@ -84,18 +84,20 @@ fn message() -> Message {
     Message { topic: topic("t"), payload, qos: Qos::AtMostOnce, retain: false, properties }
 }
 
+fn ctx() -> Ctx {
+    Ctx::new(Recorder::new(), Arc::default())
+}
+
 /// Hooks with these answers, in this order, and what counts the questions.
 fn hooks(answers: &[Answer]) -> (Arc<Hooks>, Vec<Entered>, Arc<AtomicU64>) {
     let (hooks, asked) = (Hooks::new(), Arc::<AtomicU64>::default());
     let entered = answers.iter().enumerate().map(|(place, &answer)| {
         let say = Arc::new(Say { answer, asked: asked.clone() });
-        let staged = Staged {
-            authenticate: vec![say.clone()],
-            authorize: vec![say.clone()],
-            intercept: vec![say],
-            ..Staged::default()
-        };
-        hooks.enter(Origin::new("say", place), staged)
+        let ctx = ctx();
+        ctx.authenticate(say.clone());
+        ctx.authorize(say.clone());
+        ctx.intercept(say);
+        hooks.enter("say", place, ctx)
     });
     let entered = entered.collect();
     (hooks, entered, asked)
@@ -180,8 +182,10 @@ fn the_order_is_that_of_registration_whoever_starts_first() {
     let (hooks, asked) = (Hooks::new(), Arc::<AtomicU64>::default());
     let enter = |place, level| {
         let say = |level| Arc::new(Say { answer: Answer::Level(level), asked: asked.clone() });
-        let intercept: Vec<Arc<dyn Intercept>> = vec![say(level), say("x")];
-        hooks.enter(Origin::new("say", place), Staged { intercept, ..Staged::default() })
+        let ctx = ctx();
+        ctx.intercept(say(level));
+        ctx.intercept(say("x"));
+        hooks.enter("say", place, ctx)
     };
     let _entered = (enter(2, "two"), enter(0, "zero"), enter(1, "one"));
     let mut message = message();

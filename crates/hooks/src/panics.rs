@@ -15,7 +15,7 @@ pub(crate) fn caught<T>(f: impl FnOnce() -> T) -> Result<T, String> {
 }
 
 /// Awaits `future`; `Err` is the message of its panic. It is not polled again after that.
-pub(crate) async fn caught_async<T>(future: impl Future<Output = T>) -> Result<T, String> {
+pub async fn caught_async<T>(future: impl Future<Output = T>) -> Result<T, String> {
     let mut future = pin!(future);
     poll_fn(|cx| match caught(|| future.as_mut().poll(cx)) {
         Ok(Poll::Pending) => Poll::Pending,

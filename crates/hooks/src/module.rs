@@ -95,7 +95,8 @@ pub struct Ctx {
 }
 
 impl Ctx {
-    pub(crate) fn new(host: Arc<dyn Host>, config: Arc<Value>) -> Self {
+    /// What a start is handed; for who runs modules.
+    pub fn new(host: Arc<dyn Host>, config: Arc<Value>) -> Self {
         Self { host, config, staged: Mutex::default() }
     }
 

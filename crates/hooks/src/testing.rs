@@ -1,4 +1,4 @@
-//! A host that remembers, for tests.
+//! For tests of modules: a broker that remembers, and a client that comes and goes.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -10,22 +10,27 @@ use parking_lot::Mutex;
 
 use crate::{ConnectionInfo, Fact, Host, Listener, Reason};
 
-pub(crate) const NOW: u64 = 1_625_572_213_873;
+/// When all of it happens, in milliseconds since the Unix epoch.
+pub const NOW: u64 = 1_625_572_213_873;
 
-pub(crate) struct Recorder {
+/// A broker that remembers what modules publish.
+pub struct Recorder {
     node: String,
-    pub(crate) now: AtomicU64,
-    /// Someone subscribes.
-    pub(crate) wanted: AtomicBool,
+    /// What its clock shows; [`NOW`] at first.
+    pub now: AtomicU64,
+    /// Someone subscribes; true at first.
+    pub wanted: AtomicBool,
     published: Mutex<Vec<Message>>,
 }
 
 impl Recorder {
-    pub(crate) fn new() -> Arc<Self> {
+    /// One that is called `rollcall@127.0.0.1`.
+    pub fn new() -> Arc<Self> {
         Self::with_node("rollcall@127.0.0.1")
     }
 
-    pub(crate) fn with_node(node: &str) -> Arc<Self> {
+    /// One with this name.
+    pub fn with_node(node: &str) -> Arc<Self> {
         Arc::new(Self {
             node: node.to_owned(),
             now: AtomicU64::new(NOW),
@@ -34,7 +39,8 @@ impl Recorder {
         })
     }
 
-    pub(crate) fn take(&self) -> Vec<Message> {
+    /// What was published since the last time.
+    pub fn take(&self) -> Vec<Message> {
         std::mem::take(&mut *self.published.lock())
     }
 }
@@ -61,8 +67,8 @@ impl Host for Recorder {
     }
 }
 
-/// The client of the seed's example.
-pub(crate) fn foo() -> ConnectionInfo {
+/// The client of the example in EMQ X's manual.
+pub fn foo() -> ConnectionInfo {
     ConnectionInfo {
         client_id: "emqtt-8348fe27a87976ad4db3".into(),
         username: Some("foo".into()),
@@ -79,10 +85,12 @@ pub(crate) fn foo() -> ConnectionInfo {
     }
 }
 
-pub(crate) fn came(client: &ConnectionInfo, seq: u64) -> Fact<'_> {
+/// It is in.
+pub fn came(client: &ConnectionInfo, seq: u64) -> Fact<'_> {
     Fact::Connected { client, seq, flaps: 1, noticed: Instant::now() }
 }
 
-pub(crate) fn went(client: &ConnectionInfo, reason: Reason, seq: u64) -> Fact<'_> {
+/// It is gone.
+pub fn went(client: &ConnectionInfo, reason: Reason, seq: u64) -> Fact<'_> {
     Fact::Disconnected { client, reason, reason_string: None, at: NOW, seq, flaps: 1, noticed: Instant::now() }
 }

@@ -8,7 +8,7 @@ use mqtt_codec::{Filter, Message, ReasonCode, SubscribeOptions};
 use parking_lot::Mutex;
 
 use crate::panics::{caught, caught_async};
-use crate::{Access, Authenticate, Authorize, ConnectionInfo, Fact, Intercept, Observe, Verdict};
+use crate::{Access, Authenticate, Authorize, ConnectionInfo, Ctx, Fact, Intercept, Observe, Verdict};
 
 /// All hooks of the running modules; an empty list costs a load.
 ///
@@ -133,9 +133,12 @@ impl Hooks {
         }
     }
 
-    /// Puts the hooks of one start in; they stay until what this returns is dropped.
-    pub(crate) fn enter(self: &Arc<Self>, origin: Origin, staged: Staged) -> Entered {
-        let origin = Arc::new(origin);
+    /// Puts in what the start of a module has registered, until what this returns is dropped; for who runs modules.
+    ///
+    /// `place` is the module's in the order in which hooks are called.
+    pub fn enter(self: &Arc<Self>, module: &'static str, place: usize, ctx: Ctx) -> Entered {
+        let origin = Arc::new(Origin { module, place, panics: AtomicU64::new(0) });
+        let staged = ctx.into_staged();
         let _changing = self.changing.lock();
         self.observe.add(&origin, staged.observe);
         self.authenticate.add(&origin, staged.authenticate);
@@ -163,7 +166,7 @@ pub(crate) struct Staged {
 }
 
 /// The start that hooks belong to.
-pub(crate) struct Origin {
+struct Origin {
     module: &'static str,
     /// The module's place in order of registration.
     place: usize,
@@ -171,10 +174,6 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    pub(crate) const fn new(module: &'static str, place: usize) -> Self {
-        Self { module, place, panics: AtomicU64::new(0) }
-    }
-
     fn complain(&self, hook: &'static str, why: &str) {
         let panics = self.panics.fetch_add(1, Ordering::Relaxed) + 1;
         tracing::error!(module = self.module, hook, why, panics, "a hook panicked");
@@ -182,14 +181,15 @@ impl Origin {
 }
 
 /// Takes the hooks of one start out again when it is dropped.
-pub(crate) struct Entered {
+#[must_use]
+pub struct Entered {
     hooks: Arc<Hooks>,
     origin: Arc<Origin>,
 }
 
 impl Entered {
     /// How often hooks of this start have panicked.
-    pub(crate) fn panics(&self) -> u64 {
+    pub fn panics(&self) -> u64 {
         self.origin.panics.load(Ordering::Relaxed)
     }
 }

@@ -1,0 +1,67 @@
+//! What a module author needs: [`Module`], what a start is handed ([`Ctx`]), [`Fact`]s, hooks, and the broker as modules
+//! see it ([`Host`]).
+//!
+//! It names no module and runs none: `mqtt-modules` has the registry that starts and stops them, by way of [`run`]. It
+//! knows neither the server nor sockets nor a store, spawns nothing, and runs wherever a future can be polled.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use mqtt_hooks::testing::{Recorder, foo, went};
+//! use mqtt_hooks::{Ctx, Fact, Hooks, Info, Module, Observe, Reason, StartError};
+//!
+//! struct Watch;
+//!
+//! impl Observe for Watch {
+//!     fn observe(&self, fact: &Fact<'_>) {
+//!         if let Fact::Disconnected { client, reason, .. } = fact {
+//!             eprintln!("{} left: {}", client.client_id, reason.name());
+//!         }
+//!     }
+//! }
+//!
+//! #[async_trait::async_trait]
+//! impl Module for Watch {
+//!     fn info(&self) -> Info {
+//!         Info { name: "watch", title: "Watch", description: "Tells who leaves.", default_on: true, settings: &[] }
+//!     }
+//!
+//!     async fn start(&self, ctx: &Ctx) -> Result<(), StartError> {
+//!         ctx.observe(Arc::new(Watch));
+//!         Ok(())
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), StartError> {
+//! // What the registry does, with a broker that only remembers:
+//! let hooks = Hooks::new();
+//! let ctx = Ctx::new(Recorder::new(), Arc::default());
+//! Watch.start(&ctx).await?;
+//! let entered = hooks.enter("watch", 0, ctx);
+//! hooks.observe(&went(&foo(), Reason::KeepAliveTimeout, 1));
+//! drop(entered);
+//! assert!(!hooks.has_observers());
+//! # Ok(())
+//! # }
+//! ```
+
+mod fact;
+mod hook;
+mod host;
+mod module;
+mod panics;
+pub mod run;
+mod table;
+pub mod testing;
+
+pub use fact::{ConnectionInfo, Fact, Initiator, Listener, Reason};
+pub use hook::{Access, Authenticate, Authorize, Intercept, Observe, Verdict};
+pub use host::Host;
+pub use module::{Ctx, Info, Module, Setting, SettingKind, StartError, read_config};
+pub use table::Hooks;
+
+/// The README's code compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,0 +1,5 @@
+//! For who runs modules, as the registry of `mqtt-modules` does: hand each start a [`Ctx::new`](crate::Ctx::new), and
+//! what it has registered to [`Hooks::enter`](crate::Hooks::enter).
+
+pub use crate::panics::caught_async;
+pub use crate::table::Entered;
