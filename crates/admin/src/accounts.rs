@@ -3,12 +3,12 @@
 use std::io;
 use std::sync::Arc;
 
+use mqtt_operate::Operate;
 use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use utoipa::ToSchema;
 
-use crate::operate::Operate;
 use crate::secret::random_secret;
 
 mod digest;

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use mqtt_operate::Operate;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::Shared;
-use crate::operate::Operate;
 use crate::reply::Refusal;
 
 mod accounts;

@@ -9,6 +9,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use mqtt_modules::Registry;
 use mqtt_modules::presence::History;
+use mqtt_operate::Operate;
 use tokio::net::TcpListener;
 
 mod accounts;
@@ -18,8 +19,6 @@ mod extract;
 mod guard;
 mod logins;
 mod openapi;
-mod operate;
-mod oversee;
 mod pages;
 mod probes;
 mod prometheus;
@@ -31,11 +30,6 @@ mod streams;
 mod time;
 
 pub use accounts::{Accounts, AddKeyError, Entry, KeyInfo, Role};
-pub use operate::{
-    Ban, BanKind, ClientQuery, ClientState, ConnectionState, HostState, ListenerState, NodeState, Operate, Page,
-    RetainedQuery, RetainedState, Setting, SubscribeError, SubscriptionQuery, SubscriptionState, Told, Traffic,
-};
-pub use oversee::{Alarm, Direction, Health, Oversee, Trace, TraceLine, Until};
 pub use secret::random_secret;
 
 /// Bytes of a request's body, at the most.

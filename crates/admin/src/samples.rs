@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mqtt_modules::presence::Counts;
+use mqtt_operate::Operate;
 use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::broadcast;
@@ -13,7 +14,6 @@ use utoipa::ToSchema;
 
 use crate::Shared;
 use crate::api::with_broker;
-use crate::operate::Operate;
 
 const EVERY: Duration = Duration::from_secs(1);
 

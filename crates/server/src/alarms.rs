@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use mqtt_admin::Alarm;
 use mqtt_codec::{Message, Properties, Property, Qos, Topic};
 use mqtt_hooks::Host;
+use mqtt_operate::Alarm;
 use parking_lot::Mutex;
 use serde_json::Value;
 

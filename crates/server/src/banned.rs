@@ -5,9 +5,9 @@ use std::io;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use mqtt_admin::{Ban, BanKind};
 use mqtt_codec::ReasonCode;
 use mqtt_hooks::{ConnectionInfo, Reason};
+use mqtt_operate::{Ban, BanKind};
 use parking_lot::Mutex;
 
 use crate::broker::Broker;

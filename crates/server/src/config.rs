@@ -52,10 +52,10 @@ pub struct Config {
 
 /// The keys of the file form, with where each was said. Two configurations that say the same are equal wherever that was.
 #[derive(Clone, Debug, Default)]
-pub struct Sources(Arc<[mqtt_admin::Setting]>);
+pub struct Sources(Arc<[mqtt_operate::Setting]>);
 
 impl std::ops::Deref for Sources {
-    type Target = [mqtt_admin::Setting];
+    type Target = [mqtt_operate::Setting];
 
     fn deref(&self) -> &Self::Target {
         &self.0

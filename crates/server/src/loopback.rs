@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use mqtt_admin::{Told, random_secret};
+use mqtt_admin::random_secret;
 use mqtt_codec::{
     Connect, Decoder, Disconnect, Filter, Packet, PacketId, Properties, Qos, ReasonCode, Role, Subscribe,
     SubscribeFilter, SubscribeOptions, Version,
 };
+use mqtt_operate::Told;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 

@@ -3,11 +3,11 @@
 use std::io;
 use std::sync::Arc;
 
-use mqtt_admin::{
+use mqtt_codec::{Filter, Message, SubscribeFilter, Topic};
+use mqtt_operate::{
     Ban, BanKind, ClientQuery, ClientState, ConnectionState, HostState, ListenerState, NodeState, Operate, Page,
     RetainedQuery, RetainedState, Setting, SubscribeError, SubscriptionQuery, SubscriptionState, Told,
 };
-use mqtt_codec::{Filter, Message, SubscribeFilter, Topic};
 use mqtt_session::{Publication, Timestamp};
 
 use crate::broker::Broker;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use mqtt_admin::{Alarm, Health, Oversee, Trace};
+use mqtt_operate::{Alarm, Health, Oversee, Trace};
 
 use crate::broker::Broker;
 use crate::clock::wall_ms;

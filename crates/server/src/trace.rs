@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use bytes::BytesMut;
-use mqtt_admin::{Direction, Trace, TraceLine};
 use mqtt_codec::{Connect, Decoder, Role};
 use mqtt_hooks::ConnectionInfo;
+use mqtt_operate::{Direction, Trace, TraceLine};
 use parking_lot::Mutex;
 use tokio::sync::mpsc::{self, Sender, error::TrySendError};
 

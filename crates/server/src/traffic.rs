@@ -43,9 +43,9 @@ impl Traffic {
         add(&self.send_cnt, writes);
     }
 
-    pub(crate) fn state(&self) -> mqtt_admin::Traffic {
+    pub(crate) fn state(&self) -> mqtt_operate::Traffic {
         let of = |counter: &AtomicU64| counter.load(Relaxed);
-        mqtt_admin::Traffic {
+        mqtt_operate::Traffic {
             recv_oct: of(&self.recv_oct),
             recv_cnt: of(&self.recv_cnt),
             recv_pkt: of(&self.recv_pkt),

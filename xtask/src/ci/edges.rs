@@ -17,7 +17,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("mqtt-hooks", &["mqtt-codec"]),
     ("mqtt-modules", &["mqtt-codec", "mqtt-hooks"]),
     ("mqtt-auth", &["mqtt-codec", "mqtt-hooks"]),
-    ("mqtt-admin", &["mqtt-codec", "mqtt-hooks", "mqtt-modules"]),
+    ("mqtt-operate", &["mqtt-codec"]),
+    ("mqtt-admin", &["mqtt-codec", "mqtt-hooks", "mqtt-modules", "mqtt-operate"]),
     (
         "server",
         &[
@@ -28,6 +29,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "mqtt-hooks",
             "mqtt-modules",
             "mqtt-auth",
+            "mqtt-operate",
             "mqtt-admin",
         ],
     ),

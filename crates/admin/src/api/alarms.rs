@@ -3,14 +3,59 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use serde::{Deserialize, Serialize};
+use mqtt_operate as operate;
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::check_node;
 use crate::extract::{Body, Path};
-use crate::oversee::Alarm;
 use crate::reply::{DONE, Data, Done, Explanation, Refusal};
 use crate::{Admission, Shared};
+
+/// Something that is or was wrong, as EMQ X 4.3 shows it.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Alarm {
+    /// What: `store_failing`.
+    #[schema(example = "store_failing")]
+    name: String,
+    /// For people.
+    message: String,
+    /// More about it.
+    details: Value,
+    /// When it began, in microseconds since the Unix epoch.
+    activate_at: u64,
+    /// When it was over, in microseconds since the Unix epoch, or `"infinity"`.
+    deactivate_at: Until,
+    /// It is not over.
+    activated: bool,
+}
+
+/// A time that may not have come.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+enum Until {
+    /// Microseconds since the Unix epoch.
+    At(u64),
+    /// Not yet.
+    #[serde(serialize_with = "infinity")]
+    Infinity,
+}
+
+fn infinity<S: Serializer>(serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str("infinity")
+}
+
+impl From<operate::Alarm> for Alarm {
+    fn from(alarm: operate::Alarm) -> Self {
+        let operate::Alarm { name, message, details, activate_at, deactivate_at, activated } = alarm;
+        let deactivate_at = match deactivate_at {
+            operate::Until::At(at) => Until::At(at),
+            operate::Until::Infinity => Until::Infinity,
+        };
+        Self { name, message, details, activate_at, deactivate_at, activated }
+    }
+}
 
 /// The alarms of a node.
 #[derive(Serialize, ToSchema)]
@@ -33,15 +78,19 @@ pub(super) struct Which {
     name: Option<String>,
 }
 
-fn of(shared: &Arc<Shared>, is_meant: fn(&Alarm) -> bool) -> Vec<Alarm> {
-    shared.broker.alarms().into_iter().filter(is_meant).collect()
+fn of(shared: &Arc<Shared>, is_meant: fn(&operate::Alarm) -> bool) -> Vec<Alarm> {
+    shared.broker.alarms().into_iter().filter(is_meant).map(Alarm::from).collect()
 }
 
-fn of_cluster(shared: &Arc<Shared>, is_meant: fn(&Alarm) -> bool) -> Data<Vec<NodeAlarms>> {
+fn of_cluster(shared: &Arc<Shared>, is_meant: fn(&operate::Alarm) -> bool) -> Data<Vec<NodeAlarms>> {
     Data::new(vec![NodeAlarms { node: shared.broker.node().name, alarms: of(shared, is_meant) }])
 }
 
-fn of_node(shared: &Arc<Shared>, node: &str, is_meant: fn(&Alarm) -> bool) -> Result<Data<Vec<Alarm>>, Refusal> {
+fn of_node(
+    shared: &Arc<Shared>,
+    node: &str,
+    is_meant: fn(&operate::Alarm) -> bool,
+) -> Result<Data<Vec<Alarm>>, Refusal> {
     check_node(shared, node)?;
     Ok(Data::new(of(shared, is_meant)))
 }
@@ -120,4 +169,20 @@ pub(super) async fn forget_of_node(State(shared): Admission, Path(node): Path<St
     check_node(&shared, &node)?;
     shared.broker.forget_alarms();
     Ok(DONE)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_alarm_looks_as_it_does_over_mqtt() {
+        let active = operate::Alarm::new("a", "b", json!({"c": 1}), 2);
+        for alarm in [active.clone(), active.over(3)] {
+            let published = serde_json::to_value(&alarm).unwrap();
+            assert_eq!(serde_json::to_value(Alarm::from(alarm)).unwrap(), published);
+        }
+    }
 }

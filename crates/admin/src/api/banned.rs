@@ -5,14 +5,14 @@ use std::net::IpAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::extract::State;
-use serde::Deserialize;
+use mqtt_operate as operate;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::with_broker;
 use crate::Admission;
 use crate::extract::{Body, Path, Query};
-use crate::operate::{Ban, BanKind};
 use crate::reply::{DONE, Data, Done, Listed, Paging, Refusal};
 
 /// What was sent is answered.
@@ -23,6 +23,47 @@ const DEFAULT_DURATION: u64 = 300;
 
 /// Bytes of any of its texts.
 const MAX_TEXT: usize = 1024;
+
+/// What of a client is compared with a ban.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum BanKind {
+    /// Its id.
+    ClientId,
+    /// Its user name.
+    Username,
+    /// The IP address it comes from.
+    PeerHost,
+}
+
+/// Someone may not come in.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Ban {
+    /// What `who` is.
+    #[serde(rename = "as")]
+    kind: BanKind,
+    /// The id, name or address.
+    who: String,
+    /// Why.
+    reason: String,
+    /// By whom.
+    by: String,
+    /// Since when: seconds since the Unix epoch.
+    at: u64,
+    /// Until when.
+    until: u64,
+}
+
+impl From<operate::Ban> for Ban {
+    fn from(operate::Ban { kind, who, reason, by, at, until }: operate::Ban) -> Self {
+        let kind = match kind {
+            operate::BanKind::ClientId => BanKind::ClientId,
+            operate::BanKind::Username => BanKind::Username,
+            operate::BanKind::PeerHost => BanKind::PeerHost,
+        };
+        Self { kind, who, reason, by, at, until }
+    }
+}
 
 /// Someone to be banned.
 #[derive(Deserialize, ToSchema)]
@@ -40,18 +81,18 @@ struct NewBan {
     until: Option<u64>,
 }
 
-fn kind_of(text: &str) -> Result<BanKind, Refusal> {
+fn kind_of(text: &str) -> Result<operate::BanKind, Refusal> {
     match text {
-        "clientid" => Ok(BanKind::ClientId),
-        "username" => Ok(BanKind::Username),
-        "peerhost" => Ok(BanKind::PeerHost),
+        "clientid" => Ok(operate::BanKind::ClientId),
+        "username" => Ok(operate::BanKind::Username),
+        "peerhost" => Ok(operate::BanKind::PeerHost),
         _ => Err(Refusal::bad_param("value of 'as' must be one of: ['clientid', 'username', 'peerhost']")),
     }
 }
 
 /// As it is compared.
-fn who_of(kind: BanKind, text: String) -> Result<String, Refusal> {
-    if kind != BanKind::PeerHost {
+fn who_of(kind: operate::BanKind, text: String) -> Result<String, Refusal> {
+    if kind != operate::BanKind::PeerHost {
         return Ok(text);
     }
     let address: IpAddr = text.parse().map_err(|_| Refusal::bad_param("value of 'who' must be an IP address"))?;
@@ -59,13 +100,13 @@ fn who_of(kind: BanKind, text: String) -> Result<String, Refusal> {
 }
 
 impl NewBan {
-    fn check(self) -> Result<Ban, Refusal> {
+    fn check(self) -> Result<operate::Ban, Refusal> {
         let (Some(kind), Some(who)) = (self.kind, self.who) else {
             return Err(Refusal::fault(107, "missing mandatory params: ['who', 'as']"));
         };
         let kind = kind_of(&kind)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let ban = Ban {
+        let ban = operate::Ban {
             kind,
             who: who_of(kind, who)?,
             reason: self.reason.unwrap_or_default(),
@@ -88,7 +129,7 @@ pub(super) async fn list(State(shared): Admission, Query(paging): Query<Paging>)
     let answer = with_broker(&shared, move |broker| {
         let bans = broker.bans();
         let count = bans.len();
-        let rows: Vec<_> = bans.into_iter().skip(paging.skip()).take(paging.limit()).collect();
+        let rows: Vec<_> = bans.into_iter().skip(paging.skip()).take(paging.limit()).map(Ban::from).collect();
         let has_more = paging.skip().saturating_add(rows.len()) < count;
         Listed::new(rows, paging, count as i64, has_more)
     });

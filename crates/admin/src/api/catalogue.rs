@@ -7,12 +7,12 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use mqtt_hooks::{Info, SettingKind};
 use mqtt_modules::{ChangeError, Status};
+use mqtt_operate::Told;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::extract::{Body, Path, Strict};
-use crate::operate::Told;
 use crate::reply::{DONE, Data, Done, Explanation, Refusal};
 use crate::{Admission, Shared};
 

@@ -2,13 +2,13 @@
 
 use axum::extract::State;
 use mqtt_codec::Version;
+use mqtt_operate::{ClientQuery, ClientState, Operate};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{check_node, with_broker};
 use crate::Admission;
 use crate::extract::{Path, Query};
-use crate::operate::{ClientQuery, ClientState, Operate};
 use crate::reply::{DONE, Data, Done, Listed, Paging, Refusal};
 use crate::time::local_time;
 

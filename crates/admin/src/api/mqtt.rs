@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use mqtt_codec::{Filter, Message, Property, Qos, RetainHandling, SubscribeFilter, SubscribeOptions, Topic};
+use mqtt_operate::{Operate, SubscribeError};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -9,7 +10,6 @@ use utoipa::ToSchema;
 use super::with_broker;
 use crate::Admission;
 use crate::extract::Body;
-use crate::operate::{Operate, SubscribeError};
 use crate::reply::{DONE, Data, Done, Refusal};
 
 mod message;

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::extract::State;
+use mqtt_operate::Operate;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{check_node, with_broker};
 use crate::Admission;
 use crate::extract::Path;
-use crate::operate::Operate;
 use crate::reply::{Data, Refusal};
 use crate::time::local_time;
 

@@ -7,13 +7,13 @@ use axum::http::HeaderMap;
 use axum::response::sse::Event;
 use axum::response::{IntoResponse, Response};
 use mqtt_modules::presence::{self, Entry, Heard, History, Live};
+use mqtt_operate::{ClientQuery, ClientState};
 use serde::{Deserialize, Serialize, Serializer};
 use utoipa::{IntoParams, ToSchema};
 
 use super::with_broker;
 use crate::Admission;
 use crate::extract::{Query, Strict};
-use crate::operate::{ClientQuery, ClientState};
 use crate::reply::{Explanation, Refusal};
 
 /// Rows of an answer unless asked for otherwise, and at the most.

@@ -5,13 +5,13 @@ use axum::http::StatusCode;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use mqtt_codec::{Filter, Topic};
+use mqtt_operate::{RetainedQuery, RetainedState};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::with_broker;
 use crate::Admission;
 use crate::extract::{Query, Strict};
-use crate::operate::{RetainedQuery, RetainedState};
 use crate::reply::{DONE, Data, Done, Explanation, Refusal};
 
 /// Rows of a page unless asked for fewer, and at most.

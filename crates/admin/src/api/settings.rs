@@ -6,7 +6,6 @@ use utoipa::ToSchema;
 
 use super::with_broker;
 use crate::Admission;
-use crate::operate;
 use crate::reply::{Data, Refusal};
 
 /// A key of the configuration.
@@ -23,8 +22,8 @@ pub(super) struct Setting {
     about: String,
 }
 
-impl From<operate::Setting> for Setting {
-    fn from(operate::Setting { key, about, value, place }: operate::Setting) -> Self {
+impl From<mqtt_operate::Setting> for Setting {
+    fn from(mqtt_operate::Setting { key, about, value, place }: mqtt_operate::Setting) -> Self {
         Self { key, value, place, about }
     }
 }

@@ -2,13 +2,13 @@
 
 use axum::extract::State;
 use mqtt_codec::Filter;
+use mqtt_operate::{Operate, SubscriptionQuery, SubscriptionState};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{check_node, with_broker};
 use crate::Admission;
 use crate::extract::{Path, Query};
-use crate::operate::{Operate, SubscriptionQuery, SubscriptionState};
 use crate::reply::{Data, Listed, Paging, Refusal};
 
 /// A client's subscription.

@@ -7,13 +7,13 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::response::sse::Event;
+use mqtt_operate::Trace;
 use serde::Serialize;
 use serde_json::json;
 use tokio::sync::mpsc::error::TryRecvError;
 
 use crate::Admission;
 use crate::extract::Path;
-use crate::oversee::Trace;
 use crate::reply::{Explanation, Refusal};
 
 /// Follows a client id, over reconnects, until the reader goes: server-sent events `packet` with JSON

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use mqtt_admin::Setting;
+use mqtt_operate::Setting;
 
 use super::{
     Sources,

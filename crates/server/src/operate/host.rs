@@ -2,7 +2,7 @@
 
 use std::fs::read_to_string;
 
-use mqtt_admin::HostState;
+use mqtt_operate::HostState;
 use tokio::runtime::Handle;
 
 use crate::broker::Broker;

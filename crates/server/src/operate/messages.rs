@@ -4,9 +4,9 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use mqtt_admin::SubscribeError;
 use mqtt_codec::{Filter, Message, Qos, SubscribeFilter, Version};
 use mqtt_hooks::{ConnectionInfo, Fact, Listener};
+use mqtt_operate::SubscribeError;
 use mqtt_session::Publication;
 
 use crate::batch::{self, Batch};

@@ -2,11 +2,11 @@
 
 use std::net::IpAddr;
 
+use mqtt_operate::ClientState;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::{UNDEFINED, ZONE, proto_name};
-use crate::operate::ClientState;
 
 /// Where a page begins.
 #[derive(Deserialize, IntoParams)]

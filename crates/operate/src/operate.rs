@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use mqtt_codec::{Filter, Message, ReasonCode, SubscribeFilter, SubscribeOptions, Topic, Version};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 /// What an operator can see of a broker, and do to it.
 ///
@@ -166,7 +165,7 @@ pub struct ListenerState {
 }
 
 /// What of a client is compared with a ban.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BanKind {
     /// Its id.
@@ -178,7 +177,7 @@ pub enum BanKind {
 }
 
 /// Someone may not come in.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ban {
     /// What `who` is.
     #[serde(rename = "as")]

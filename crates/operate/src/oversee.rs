@@ -5,7 +5,6 @@ use std::sync::atomic::AtomicU64;
 
 use serde::Serialize;
 use tokio::sync::mpsc::Receiver;
-use utoipa::ToSchema;
 
 /// What an operator watches of a broker.
 pub trait Oversee: Send + Sync + 'static {
@@ -74,10 +73,9 @@ pub enum Direction {
 }
 
 /// Something that is or was wrong, as EMQ X 4.3 shows it.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Alarm {
     /// What: `store_failing`.
-    #[schema(example = "store_failing")]
     pub name: String,
     /// For people.
     pub message: String,
@@ -92,7 +90,7 @@ pub struct Alarm {
 }
 
 /// A time that may not have come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Until {
     /// Microseconds since the Unix epoch.
