@@ -15,11 +15,28 @@
 //! }
 //! ```
 
+mod alarm;
+mod ban;
+mod client;
+mod node;
 mod operate;
 mod oversee;
+mod page;
+mod presence;
+mod retained;
+mod setting;
+mod subscription;
+mod trace;
 
-pub use operate::{
-    Ban, BanKind, ClientQuery, ClientState, ConnectionState, HostState, ListenerState, NodeState, Operate, Page,
-    RetainedQuery, RetainedState, Setting, SubscribeError, SubscriptionQuery, SubscriptionState, Told, Traffic,
-};
-pub use oversee::{Alarm, Direction, Health, Oversee, Trace, TraceLine, Until};
+pub use alarm::{Alarm, Until};
+pub use ban::{Ban, BanKind};
+pub use client::{ClientQuery, ClientState, ConnectionState, Traffic};
+pub use node::{Health, HostState, ListenerState, NodeState};
+pub use operate::Operate;
+pub use oversee::Oversee;
+pub use page::Page;
+pub use presence::Told;
+pub use retained::{RetainedQuery, RetainedState};
+pub use setting::Setting;
+pub use subscription::{SubscribeError, SubscriptionQuery, SubscriptionState};
+pub use trace::{Direction, Trace, TraceLine};

@@ -1,0 +1,67 @@
+//! A broker, and the machine it runs on.
+
+use std::net::SocketAddr;
+
+/// A broker and how it is.
+#[derive(Clone, Debug)]
+pub struct NodeState {
+    /// As in `$SYS/brokers/${node}`.
+    pub name: String,
+    /// Its version.
+    pub version: &'static str,
+    /// Since it was started, in milliseconds.
+    pub uptime_ms: u64,
+    /// Clients with a connection.
+    pub connections: usize,
+    /// Clients there may be at once.
+    pub max_connections: usize,
+    /// Resident memory of the process in bytes.
+    pub memory_used: u64,
+    /// Grows with every start.
+    pub epoch: u64,
+}
+
+/// The machine and the process a broker runs in; 0 where the system does not tell.
+#[derive(Clone, Debug, Default)]
+pub struct HostState {
+    /// Processes that wanted to run over 1, 5 and 15 minutes.
+    pub load: [f32; 3],
+    /// Memory of the machine in bytes.
+    pub memory_total: u64,
+    /// Files the process may have open, sockets among them.
+    pub max_fds: u64,
+    /// Tasks of the process.
+    pub tasks: usize,
+    /// Since the broker was started, in words.
+    pub uptime: String,
+}
+
+/// What clients come in by.
+#[derive(Clone, Debug)]
+pub struct ListenerState {
+    /// Its name.
+    pub name: String,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Clients that came in by it and are there.
+    pub connections: usize,
+    /// Clients there may be at once, by all listeners together.
+    pub max_connections: usize,
+}
+
+/// How a broker is.
+#[derive(Clone, Debug)]
+pub struct Health {
+    /// It ends.
+    pub stopping: bool,
+    /// Nothing can be written to the store, so QoS 1 and 2 are refused.
+    pub store_failing: bool,
+    /// Bytes of the store's files; `None`: there is no store.
+    pub store_bytes: Option<u64>,
+    /// Resident memory at which nothing more is queued, in bytes.
+    pub memory_limit: usize,
+    /// When the process began, in milliseconds since the Unix epoch.
+    pub started_at: u64,
+    /// Presence events that some subscriber did not get, for its queue or its socket was full.
+    pub presence_dropped: u64,
+}

@@ -1,0 +1,10 @@
+//! Long lists.
+
+/// A part of a list.
+#[derive(Clone, Debug)]
+pub struct Page<T> {
+    /// The part.
+    pub rows: Vec<T>,
+    /// There are more after it.
+    pub has_more: bool,
+}
