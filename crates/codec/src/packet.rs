@@ -24,6 +24,11 @@ impl Version {
         self as u8
     }
 
+    /// The version of this level.
+    pub fn from_level(level: u8) -> Option<Self> {
+        [Self::V3_1, Self::V3_1_1, Self::V5].into_iter().find(|version| version.level() == level)
+    }
+
     /// The protocol name of CONNECT.
     pub const fn protocol_name(self) -> &'static str {
         match self {

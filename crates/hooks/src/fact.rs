@@ -5,15 +5,20 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use mqtt_codec::{Filter, ReasonCode, SubscribeOptions, Version};
+use serde::{Deserialize, Serialize};
 
 /// What stays true of a connection from CONNECT to its end.
-#[derive(Clone, Debug)]
+///
+/// This is the one description of it. It is stored as serde writes it, with the names of its fields, so a new field needs
+/// no more than a default for records from before it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ConnectionInfo {
     /// After assignment, if the server made it.
     pub client_id: Arc<str>,
     /// As authenticated.
     pub username: Option<Arc<str>>,
     /// Protocol version.
+    #[serde(with = "level")]
     pub version: Version,
     /// The peer, by the PROXY protocol where that is on.
     pub peer: SocketAddr,
@@ -36,12 +41,29 @@ pub struct ConnectionInfo {
 }
 
 /// What clients come in by.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listener {
     /// Its name.
     pub name: Box<str>,
     /// Its port.
     pub port: u16,
+}
+
+/// A protocol version as its level.
+mod level {
+    use mqtt_codec::Version;
+    use serde::de::{Error, Unexpected};
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(version: &Version, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u8(version.level())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Version, D::Error> {
+        let level = u8::deserialize(deserializer)?;
+        let unknown = || D::Error::invalid_value(Unexpected::Unsigned(level.into()), &"a protocol level");
+        Version::from_level(level).ok_or_else(unknown)
+    }
 }
 
 /// Something that happened to a client. Facts of one client come one at a time and in order.
@@ -52,6 +74,9 @@ pub enum Fact<'a> {
     Connected {
         /// Who.
         client: &'a ConnectionInfo,
+        /// When this is told: milliseconds since the Unix epoch. Of one client it never goes back, whatever the system's
+        /// clock does.
+        told_at: u64,
         /// Counts the facts of going and coming of this client id.
         seq: u64,
         /// About how often this client id came within the last minute, this time included.
@@ -69,6 +94,9 @@ pub enum Fact<'a> {
         reason_string: Option<&'a str>,
         /// Milliseconds since the Unix epoch; never after the `connected_at` of the connection that replaces it.
         at: u64,
+        /// When this is told: milliseconds since the Unix epoch. Later than `at` where the broker was down meanwhile; of
+        /// one client it never goes back.
+        told_at: u64,
         /// Counts the facts of going and coming of this client id.
         seq: u64,
         /// About how often this client id came within the last minute.
@@ -145,6 +173,11 @@ impl Initiator {
             Self::Server => "server",
             Self::Admin => "admin",
         }
+    }
+
+    /// By that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Client, Self::Server, Self::Admin].into_iter().find(|known| known.name() == name)
     }
 }
 

@@ -2,12 +2,13 @@
 
 use mqtt_codec::{Filter, Message, ReasonCode, SubscribeOptions, Topic};
 
-use crate::{ConnectionInfo, Fact};
+use crate::{ConnectionInfo, Fact, Moment};
 
 /// Sees facts, inline, where they happen. An observer that talks to the network hands over to a queue of its own.
 pub trait Observe: Send + Sync {
-    /// One fact. A panic is logged, and the next observer is shown the fact all the same.
-    fn observe(&self, fact: &Fact<'_>);
+    /// One fact. What is published and kept through `moment` leaves, and gets into the store, with what the fact is
+    /// about. A panic is logged, and the next observer is shown the fact all the same.
+    fn observe(&self, fact: &Fact<'_>, moment: &mut dyn Moment);
 }
 
 /// What a hook says to a question.

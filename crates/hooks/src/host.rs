@@ -1,5 +1,6 @@
 //! The broker as modules see it.
 
+use std::io;
 use std::time::Instant;
 
 use mqtt_codec::{Message, Topic};
@@ -22,9 +23,31 @@ pub trait Host: Send + Sync + 'static {
         true
     }
 
+    /// Grows with every start of the broker: milliseconds since the Unix epoch, or more.
+    fn epoch(&self) -> u64;
+
+    /// Shows `visit` each record that a module has kept, with its key, in order of keys.
+    fn records(&self, module: &str, visit: &mut dyn FnMut(&[u8], &[u8])) -> io::Result<()>;
+
+    /// Makes a moment of its own for what is not about a fact: what `act` publishes and keeps leaves when this returns.
+    ///
+    /// For a module's start and its tasks. Within a hook it would wait for what waits for the hook: there the hook's own
+    /// moment is at hand.
+    fn act(&self, act: &mut dyn FnMut(&mut dyn Moment));
+}
+
+/// The broker in the middle of something. What is published and kept here leaves together, and gets into the store as a
+/// whole or not at all.
+pub trait Moment {
     /// Publishes a message in the broker's own name: no access rule applies.
-    fn publish(&self, message: Message);
+    fn publish(&mut self, message: Message);
 
     /// Publishes to `topic` if anyone subscribes to it; only then is `build` called. Says whether it was.
-    fn publish_if_wanted(&self, topic: &Topic, build: &mut dyn FnMut() -> Message) -> bool;
+    fn publish_if_wanted(&mut self, topic: &Topic, build: &mut dyn FnMut() -> Message) -> bool;
+
+    /// Keeps a record of a module's own, instead of what has this key.
+    fn keep(&mut self, module: &'static str, key: &[u8], record: &[u8]);
+
+    /// A module's record with this key is not needed any more.
+    fn forget(&mut self, module: &'static str, key: &[u8]);
 }

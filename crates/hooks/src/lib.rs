@@ -8,12 +8,12 @@
 //! use std::sync::Arc;
 //!
 //! use mqtt_hooks::testing::{Recorder, foo, went};
-//! use mqtt_hooks::{Ctx, Fact, Hooks, Info, Module, Observe, Reason, StartError};
+//! use mqtt_hooks::{Ctx, Fact, Hooks, Info, Module, Moment, Observe, Reason, StartError};
 //!
 //! struct Watch;
 //!
 //! impl Observe for Watch {
-//!     fn observe(&self, fact: &Fact<'_>) {
+//!     fn observe(&self, fact: &Fact<'_>, _: &mut dyn Moment) {
 //!         if let Fact::Disconnected { client, reason, .. } = fact {
 //!             eprintln!("{} left: {}", client.client_id, reason.name());
 //!         }
@@ -36,10 +36,11 @@
 //! # async fn main() -> Result<(), StartError> {
 //! // What the registry does, with a broker that only remembers:
 //! let hooks = Hooks::new();
-//! let ctx = Ctx::new(Recorder::new(), Arc::default());
+//! let broker = Recorder::new();
+//! let ctx = Ctx::new(broker.clone(), Arc::default());
 //! Watch.start(&ctx).await?;
 //! let entered = hooks.enter("watch", 0, ctx);
-//! hooks.observe(&went(&foo(), Reason::KeepAliveTimeout, 1));
+//! hooks.observe(&went(&foo(), Reason::KeepAliveTimeout, 1), &mut broker.moment());
 //! drop(entered);
 //! assert!(!hooks.has_observers());
 //! # Ok(())
@@ -57,7 +58,7 @@ pub mod testing;
 
 pub use fact::{ConnectionInfo, Fact, Initiator, Listener, Reason};
 pub use hook::{Access, Authenticate, Authorize, Intercept, Observe, Verdict};
-pub use host::Host;
+pub use host::{Host, Moment};
 pub use module::{Ctx, Info, Module, Setting, SettingKind, StartError, read_config};
 pub use table::Hooks;
 

@@ -15,6 +15,13 @@ pub trait Module: Send + Sync + 'static {
     /// What it is.
     fn info(&self) -> Info;
 
+    /// Takes back what an earlier process has kept through [`Moment::keep`](crate::Moment::keep). Called once, whether or not
+    /// the module is to be started, and before that.
+    fn restore(&self, host: &dyn Host) -> Result<(), StartError> {
+        let _ = host;
+        Ok(())
+    }
+
     /// Registers hooks through `ctx`. They are called from when this has returned `Ok` until the module is stopped;
     /// if this fails, panics or is dropped half way, they never are.
     async fn start(&self, ctx: &Ctx) -> Result<(), StartError>;

@@ -8,7 +8,7 @@ use mqtt_codec::{Filter, Message, ReasonCode, SubscribeOptions};
 use parking_lot::Mutex;
 
 use crate::panics::{caught, caught_async};
-use crate::{Access, Authenticate, Authorize, ConnectionInfo, Ctx, Fact, Intercept, Observe, Verdict};
+use crate::{Access, Authenticate, Authorize, ConnectionInfo, Ctx, Fact, Intercept, Moment, Observe, Verdict};
 
 /// All hooks of the running modules; an empty list costs a load.
 ///
@@ -36,12 +36,12 @@ impl Hooks {
     }
 
     /// Shows a fact to all observers. One that panics is logged and passed over.
-    pub fn observe(&self, fact: &Fact<'_>) {
+    pub fn observe(&self, fact: &Fact<'_>, moment: &mut dyn Moment) {
         if !self.observe.any() {
             return;
         }
         for entry in self.observe.list.load().iter() {
-            if let Err(why) = caught(|| entry.hook.observe(fact)) {
+            if let Err(why) = caught(|| entry.hook.observe(fact, moment)) {
                 entry.origin.complain("observe", &why);
             }
         }

@@ -1,5 +1,7 @@
 //! For tests of modules: a broker that remembers, and a client that comes and goes.
 
+use std::collections::BTreeMap;
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -8,7 +10,7 @@ use std::time::Instant;
 use mqtt_codec::{Message, Topic, Version};
 use parking_lot::Mutex;
 
-use crate::{ConnectionInfo, Fact, Host, Listener, Reason};
+use crate::{ConnectionInfo, Fact, Host, Listener, Moment, Reason};
 
 /// When all of it happens, in milliseconds since the Unix epoch.
 pub const NOW: u64 = 1_625_572_213_873;
@@ -18,10 +20,16 @@ pub struct Recorder {
     node: String,
     /// What its clock shows; [`NOW`] at first.
     pub now: AtomicU64,
+    /// [`Host::epoch`]; 0 at first.
+    pub epoch: AtomicU64,
     /// Someone subscribes; true at first.
     pub wanted: AtomicBool,
     published: Mutex<Vec<Message>>,
+    kept: Mutex<BTreeMap<RecordKey, Vec<u8>>>,
 }
+
+/// A module's name, and the key of a record of its own.
+type RecordKey = (&'static str, Vec<u8>);
 
 impl Recorder {
     /// One that is called `rollcall@127.0.0.1`.
@@ -34,9 +42,23 @@ impl Recorder {
         Arc::new(Self {
             node: node.to_owned(),
             now: AtomicU64::new(NOW),
+            epoch: AtomicU64::new(0),
             wanted: AtomicBool::new(true),
             published: Mutex::default(),
+            kept: Mutex::default(),
         })
+    }
+
+    /// One of its moments, for an observer.
+    pub const fn moment(&self) -> Recording<'_> {
+        Recording(self)
+    }
+
+    /// What a module keeps, with the keys.
+    pub fn kept(&self, module: &str) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let kept = self.kept.lock();
+        let of_it = kept.iter().filter(|((of, _), _)| *of == module);
+        of_it.map(|((_, key), record)| (key.clone(), record.clone())).collect()
     }
 
     /// What was published since the last time.
@@ -54,16 +76,42 @@ impl Host for Recorder {
         self.now.load(Ordering::Relaxed)
     }
 
-    fn publish(&self, message: Message) {
-        self.published.lock().push(message);
+    fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Relaxed)
     }
 
-    fn publish_if_wanted(&self, _topic: &Topic, build: &mut dyn FnMut() -> Message) -> bool {
-        let wanted = self.wanted.load(Ordering::Relaxed);
+    fn records(&self, module: &str, visit: &mut dyn FnMut(&[u8], &[u8])) -> io::Result<()> {
+        self.kept(module).iter().for_each(|(key, record)| visit(key, record));
+        Ok(())
+    }
+
+    fn act(&self, act: &mut dyn FnMut(&mut dyn Moment)) {
+        act(&mut self.moment());
+    }
+}
+
+/// A moment of a [`Recorder`].
+pub struct Recording<'a>(&'a Recorder);
+
+impl Moment for Recording<'_> {
+    fn publish(&mut self, message: Message) {
+        self.0.published.lock().push(message);
+    }
+
+    fn publish_if_wanted(&mut self, _topic: &Topic, build: &mut dyn FnMut() -> Message) -> bool {
+        let wanted = self.0.wanted.load(Ordering::Relaxed);
         if wanted {
             self.publish(build());
         }
         wanted
+    }
+
+    fn keep(&mut self, module: &'static str, key: &[u8], record: &[u8]) {
+        self.0.kept.lock().insert((module, key.to_vec()), record.to_vec());
+    }
+
+    fn forget(&mut self, module: &'static str, key: &[u8]) {
+        self.0.kept.lock().remove(&(module, key.to_vec()));
     }
 }
 
@@ -87,10 +135,19 @@ pub fn foo() -> ConnectionInfo {
 
 /// It is in.
 pub fn came(client: &ConnectionInfo, seq: u64) -> Fact<'_> {
-    Fact::Connected { client, seq, flaps: 1, noticed: Instant::now() }
+    Fact::Connected { client, told_at: NOW, seq, flaps: 1, noticed: Instant::now() }
 }
 
 /// It is gone.
 pub fn went(client: &ConnectionInfo, reason: Reason, seq: u64) -> Fact<'_> {
-    Fact::Disconnected { client, reason, reason_string: None, at: NOW, seq, flaps: 1, noticed: Instant::now() }
+    Fact::Disconnected {
+        client,
+        reason,
+        reason_string: None,
+        at: NOW,
+        told_at: NOW,
+        seq,
+        flaps: 1,
+        noticed: Instant::now(),
+    }
 }

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use mqtt_codec::{Message, Properties, Qos, ReasonCode, Topic, Version};
-use mqtt_hooks::{ConnectionInfo, Ctx, Fact, Hooks, Host, Info, Listener, Module, Observe, Reason, StartError};
+use mqtt_hooks::{ConnectionInfo, Ctx, Fact, Hooks, Host, Info, Listener, Module, Moment, Observe, Reason, StartError};
 use mqtt_modules::presence::History;
 use mqtt_modules::{ChangeError, MemoryStates, Registry};
 use serde::Deserialize;
@@ -47,23 +47,22 @@ impl Module for Greeter {
         if words.is_empty() {
             return Err(StartError::Config("words: a greeting needs some".to_owned()));
         }
-        ctx.observe(Arc::new(Greet { host: ctx.host(), words }));
+        ctx.observe(Arc::new(Greet { words }));
         Ok(())
     }
 }
 
 /// Its hook.
 struct Greet {
-    host: Arc<dyn Host>,
     words: String,
 }
 
 impl Observe for Greet {
-    fn observe(&self, fact: &Fact<'_>) {
+    fn observe(&self, fact: &Fact<'_>, moment: &mut dyn Moment) {
         let Fact::Connected { client, .. } = fact else { return };
         // A client id may hold what no topic can, such as `#`.
         let Ok(topic) = Topic::new(format!("greetings/{}", client.client_id)) else { return };
-        self.host.publish_if_wanted(&topic, &mut || Message {
+        moment.publish_if_wanted(&topic, &mut || Message {
             topic: topic.clone(),
             payload: format!("{}, {}!", self.words, client.client_id).into(),
             qos: Qos::AtMostOnce,
@@ -85,16 +84,37 @@ impl Host for Printer {
         1_625_572_213_873
     }
 
-    fn publish(&self, message: Message) {
+    fn epoch(&self) -> u64 {
+        1
+    }
+
+    fn records(&self, _module: &str, _visit: &mut dyn FnMut(&[u8], &[u8])) -> std::io::Result<()> {
+        Ok(())
+    }
+
+    fn act(&self, act: &mut dyn FnMut(&mut dyn Moment)) {
+        act(&mut Printing);
+    }
+}
+
+/// Everything happens at once.
+struct Printing;
+
+impl Moment for Printing {
+    fn publish(&mut self, message: Message) {
         let payload = String::from_utf8_lossy(&message.payload);
         // Whoever reads may have gone, as `head` does.
         let _ = writeln!(std::io::stdout(), "{}  {payload}", message.topic);
     }
 
-    fn publish_if_wanted(&self, _topic: &Topic, build: &mut dyn FnMut() -> Message) -> bool {
+    fn publish_if_wanted(&mut self, _topic: &Topic, build: &mut dyn FnMut() -> Message) -> bool {
         self.publish(build());
         true
     }
+
+    fn keep(&mut self, _module: &'static str, _key: &[u8], _record: &[u8]) {}
+
+    fn forget(&mut self, _module: &'static str, _key: &[u8]) {}
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -134,7 +154,9 @@ fn visit(hooks: &Hooks, client_id: &'static str) {
         conn_id: 1,
     };
     let (flaps, noticed) = (1, Instant::now());
-    hooks.observe(&Fact::Connected { client, seq: 0, flaps, noticed });
+    let told_at = client.connected_at;
+    hooks.observe(&Fact::Connected { client, told_at, seq: 0, flaps, noticed }, &mut Printing);
     let (reason, at) = (Reason::Client(ReasonCode::Success), client.connected_at + 5);
-    hooks.observe(&Fact::Disconnected { client, reason, reason_string: None, at, seq: 1, flaps, noticed });
+    let went = Fact::Disconnected { client, reason, reason_string: None, at, told_at: at, seq: 1, flaps, noticed };
+    hooks.observe(&went, &mut Printing);
 }

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use mqtt_codec::topic::TopicError;
 use mqtt_codec::{Message, Properties, Property, Qos, Topic};
-use mqtt_hooks::{Ctx, Fact, Host, Info, Module, Observe, Setting, SettingKind, StartError, read_config};
+use mqtt_hooks::{Ctx, Fact, Host, Info, Module, Moment, Observe, Setting, SettingKind, StartError, read_config};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -19,7 +19,14 @@ mod latency;
 
 use event::{Event, Gone, Style};
 
-pub use history::{Counts, End, Entry, Heard, History, Keep, Live, Query};
+pub use history::{Counts, End, Entry, Heard, History, Live, Query};
+
+/// Its name, under which its records are kept too.
+const MODULE: &str = "presence";
+
+/// More events than a process can tell in a millisecond: those of the next begin above the last of this one, also where
+/// nothing is stored, or was not stored in time.
+const NUMBERS_PER_MS: u64 = 1000;
 pub use latency::{LATENCY_BOUNDS, LatencyCounts};
 
 /// Settings of [`Presence`].
@@ -121,7 +128,7 @@ impl Presence {
 impl Module for Presence {
     fn info(&self) -> Info {
         Info {
-            name: "presence",
+            name: MODULE,
             title: "Online and Offline Notification",
             description: "Publishes a message when a client goes online or offline.",
             default_on: true,
@@ -133,10 +140,15 @@ impl Module for Presence {
         read_config::<Settings>(config)?.check().map(drop)
     }
 
+    fn restore(&self, host: &dyn Host) -> Result<(), StartError> {
+        let first = host.epoch().saturating_mul(NUMBERS_PER_MS);
+        self.history.restore(host, first).map_err(|error| StartError::Other(error.to_string()))
+    }
+
     async fn start(&self, ctx: &Ctx) -> Result<(), StartError> {
         let settings = ctx.config::<Settings>()?;
         ctx.observe(Arc::new(Announcer::new(ctx.host(), &settings, self.history.clone())?));
-        self.history.set_capacity(settings.history as usize);
+        ctx.host().act(&mut |moment| self.history.set_capacity(settings.history as usize, moment));
         Ok(())
     }
 }
@@ -174,7 +186,7 @@ impl Announcer {
         })
     }
 
-    fn announce(&self, event: &Event<'_>, noticed: Instant) {
+    fn announce(&self, event: &Event<'_>, noticed: Instant, moment: &mut dyn Moment) {
         if !self.host.is_sys_watched() {
             return;
         }
@@ -190,9 +202,9 @@ impl Announcer {
         };
         let style =
             Style { missing_username: self.missing_username, extended: self.extended.then(|| self.host.node()) };
-        let is_told = self.host.publish_if_wanted(&topic, &mut || Message {
+        let is_told = moment.publish_if_wanted(&topic, &mut || Message {
             topic: topic.clone(),
-            payload: event.write(style, self.host.now_ms()).into(),
+            payload: event.write(style).into(),
             qos: self.qos,
             retain: false,
             properties: self.properties.clone(),
@@ -228,16 +240,16 @@ const CONNECTED: &str = "/connected";
 const DISCONNECTED: &str = "/disconnected";
 
 impl Observe for Announcer {
-    fn observe(&self, fact: &Fact<'_>) {
+    fn observe(&self, fact: &Fact<'_>, moment: &mut dyn Moment) {
         match *fact {
-            Fact::Connected { client, seq, flaps, noticed } => {
-                self.history.record(client, seq, client.connected_at, None);
-                self.announce(&Event { client, seq, flaps, end: None }, noticed);
+            Fact::Connected { client, told_at, seq, flaps, noticed } => {
+                self.history.record(client, seq, client.connected_at, None, moment);
+                self.announce(&Event { client, told_at, seq, flaps, end: None }, noticed, moment);
             }
-            Fact::Disconnected { client, reason, reason_string, at, seq, flaps, noticed } => {
-                self.history.record(client, seq, at, Some(reason));
+            Fact::Disconnected { client, reason, reason_string, at, told_at, seq, flaps, noticed } => {
+                self.history.record(client, seq, at, Some(reason), moment);
                 let end = Gone { reason, reason_string, at };
-                self.announce(&Event { client, seq, flaps, end: Some(end) }, noticed);
+                self.announce(&Event { client, told_at, seq, flaps, end: Some(end) }, noticed, moment);
             }
             _ => {}
         }

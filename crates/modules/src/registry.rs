@@ -110,6 +110,13 @@ impl Registry {
         slots.push(Arc::new(Slot { info, module, place, configured: config, state: Mutex::new(state) }));
     }
 
+    /// Lets all modules take back what an earlier process has kept of them; to be done before any is started.
+    pub fn restore(&self) -> Result<(), ChangeError> {
+        self.slots()
+            .iter()
+            .try_for_each(|slot| slot.module.restore(&*self.host).map_err(|error| slot.fail(error.to_string())))
+    }
+
     /// Starts all that are wanted (or on by default and never told otherwise); returns what failed.
     pub async fn start_wanted(&self) -> Vec<ChangeError> {
         let _changing = self.changing.lock().await;

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use crate::broker::Broker;
 use crate::config::Config;
+use crate::operate::Operator;
 
 /// How programs on this machine find the admin port of the broker that uses a data_dir, and come in.
 #[derive(Debug, Serialize, Deserialize)]
@@ -82,13 +83,14 @@ pub(crate) fn open(
     bound: &Bound,
 ) -> io::Result<(Admin, Option<String>)> {
     let configured = broker.config.admin.password.as_deref();
-    let (accounts, password) = Accounts::open(Arc::clone(broker) as _, configured)?;
+    let operator = Arc::new(Operator(Arc::clone(broker)));
+    let (accounts, password) = Accounts::open(Arc::clone(&operator) as _, configured)?;
     if let Some(folder) = &broker.config.data_dir {
         let url = format!("http://{}", from_here(bound.address));
         let local = Local { url, credentials: accounts.make_local_key() };
         local.write(folder)?;
     }
-    let admin = Admin::new(Arc::clone(broker) as _, Arc::clone(registry), Arc::clone(history), Arc::new(accounts));
+    let admin = Admin::new(operator, Arc::clone(registry), Arc::clone(history), Arc::new(accounts));
     Ok((admin, password))
 }
 

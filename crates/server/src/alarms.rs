@@ -1,14 +1,15 @@
 //! What is wrong with the broker: told on `$SYS/brokers/${node}/alarms/activate` and `.../deactivate`, and remembered.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use mqtt_codec::{Message, Properties, Property, Qos, Topic};
-use mqtt_hooks::Host;
 use mqtt_operate::Alarm;
 use parking_lot::Mutex;
 use serde_json::Value;
 
+use crate::batch::Batch;
 use crate::broker::Broker;
 use crate::clock::wall_ms;
 
@@ -69,7 +70,7 @@ impl Alarms {
 
 impl Broker {
     /// Something begins to be wrong. An alarm of this name that is active stays as it is.
-    pub(crate) fn activate_alarm(&self, name: &str, message: &str, details: Value) {
+    pub(crate) fn activate_alarm(self: &Arc<Self>, name: &str, message: &str, details: Value) {
         let alarm = Alarm::new(name, message, details, wall_ms() * 1000);
         if let Some(alarm) = self.alarms.state.lock().activate(alarm) {
             tracing::warn!(name, message, details = %alarm.details, "alarm activated");
@@ -78,7 +79,7 @@ impl Broker {
     }
 
     /// It is over; false if there is no such alarm.
-    pub(crate) fn deactivate_alarm(&self, name: &str) -> bool {
+    pub(crate) fn deactivate_alarm(self: &Arc<Self>, name: &str) -> bool {
         let over = self.alarms.state.lock().deactivate(name, wall_ms() * 1000);
         if let Some(alarm) = &over {
             tracing::info!(name, "alarm deactivated");
@@ -87,12 +88,15 @@ impl Broker {
         over.is_some()
     }
 
-    fn tell_alarm(&self, what: &str, alarm: &Alarm) {
+    fn tell_alarm(self: &Arc<Self>, what: &str, alarm: &Alarm) {
         let Ok(topic) = Topic::new(format!("$SYS/brokers/{}/alarms/{what}", self.config.node.name)) else { return };
         let Ok(payload) = serde_json::to_vec(alarm) else { return };
         let properties = Properties::from([Property::ContentType("application/json".into())]);
         let message = Message { topic, payload: payload.into(), qos: Qos::AtMostOnce, retain: false, properties };
-        Host::publish(self, message);
+        let mut batch = Batch::begin(self);
+        self.announce(message, &mut batch);
+        // A message of QoS 0 stores nothing.
+        let _ = batch.finish();
     }
 
     /// For the listener.

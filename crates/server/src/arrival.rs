@@ -7,10 +7,10 @@ use std::task::{Context, Poll, ready};
 use bytes::BytesMut;
 use mqtt_codec::{Connect, DecodeError, Decoder, Packet, Role};
 use mqtt_hooks::Listener;
-use mqtt_session::Timestamp;
 
 use crate::broker::Broker;
-use crate::timers::{Timer, TimerKey};
+use crate::patience::Patient;
+use crate::timers::{Awaited, TimerKey};
 use crate::traffic::Traffic;
 use crate::transport::Transport;
 
@@ -33,9 +33,9 @@ pub(crate) struct Arrival {
     /// Bytes read and not yet decoded; once CONNECT has come, what came with it.
     pub(crate) rest: BytesMut,
     /// When CONNECT and the answer to it must be through.
-    pub(crate) deadline: Timestamp,
+    pub(crate) deadline: Patient,
     /// Wakes the task then; there is one only if CONNECT was not there at once.
-    timer: Option<TimerKey>,
+    timer: Option<TimerKey<Patient>>,
     is_new: bool,
 }
 
@@ -49,29 +49,31 @@ pub(crate) enum First {
 
 impl Arrival {
     pub(crate) fn new(broker: &Broker, transport: Transport, origin: Origin) -> Self {
-        let timeout = broker.config.mqtt.connect_timeout.as_millis() as u64;
         Self {
             transport,
             traffic: Traffic::default(),
             origin,
             decoder: Decoder::new(Role::Server, broker.config.limits.max_packet_size),
             rest: BytesMut::new(),
-            deadline: Timestamp(broker.clock.now().0.saturating_add(timeout)),
+            deadline: broker.clock.patient().after(broker.config.mqtt.connect_timeout),
             timer: None,
             is_new: true,
         }
     }
 
     pub(crate) fn poll(&mut self, broker: &Broker, context: &mut Context<'_>) -> Poll<First> {
-        let first = self.poll_first(context);
+        let mut first = self.poll_first(context);
+        if first.is_pending() && broker.clock.patient() >= self.deadline {
+            // What has come may not have been told to this task yet.
+            first = Poll::Ready(self.look_at_once().unwrap_or(First::Nothing));
+        }
         if first.is_ready() {
             if let Some(timer) = self.timer.take() {
-                broker.timers.cancel(timer);
+                broker.awaited.cancel(timer);
             }
-        } else if broker.clock.now() >= self.deadline {
-            return Poll::Ready(First::Nothing);
-        } else if self.timer.is_none() {
-            self.timer = Some(broker.timers.insert(self.deadline, Timer::Arrival(Box::new(context.waker().clone()))));
+        } else {
+            let wake = || Awaited::Arrival(Box::new(context.waker().clone()));
+            self.timer.get_or_insert_with(|| broker.awaited.insert(self.deadline, wake()));
         }
         first
     }

@@ -1,12 +1,18 @@
-//! What a worker thread gathers while it handles the packets of one read: clients whose outboxes are to be flushed,
-//! counts to be added up, and how far the journal is to be written before that. All of it happens without an `.await`,
-//! so it can live in the thread.
+//! What is gathered while the packets of one read are handled, or something like it happens: clients whose outboxes are
+//! to be flushed, counts to be added up, and how far the journal is to be written before that.
+//!
+//! A batch is a value. Whoever stages, touches or counts needs one in its signature, so nothing can be left behind for
+//! somebody else, and two brokers in one process share nothing.
 
-use std::cell::{Cell, RefCell};
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::{mem, thread};
 
+use bytes::BytesMut;
 use mqtt_router::Matches;
 use mqtt_session::Outbox;
-use mqtt_storage::Position;
+use mqtt_storage::{Failing, Position, Stage};
+use parking_lot::Mutex;
 
 use crate::broker::Broker;
 use crate::client::ClientRef;
@@ -21,172 +27,200 @@ const MAX_TRAFFIC: usize = 8 << 20;
 /// A fan-out is cut into pieces of so many clients, where there are workers to share them.
 const FLUSHED_TOGETHER: usize = 256;
 
-/// Spare output buffers of a thread; the session bounds the size of each.
+/// Spare output buffers in one workplace; the session bounds the size of each.
 const MAX_BUFFERS: usize = 256;
 
-thread_local! {
-    static SCRATCH: Scratch = const { Scratch {
-        depth: Cell::new(0),
-        touched: RefCell::new(Vec::new()),
-        tally: Tally::new(),
-        matches: Cell::new(None),
-        traffic: Cell::new(0),
-        buffers: RefCell::new(Vec::new()),
-        staged: Cell::new(Position::NONE),
-    } };
-}
+/// Workplaces kept for the next batch: more are seldom in use at once than there are worker threads.
+const MAX_WORKPLACES: usize = 64;
 
-struct Scratch {
-    depth: Cell<u32>,
-    touched: RefCell<Vec<ClientRef>>,
+/// What a batch works with. It outlives the batch, for its memory is used again.
+#[derive(Default)]
+struct Workplace {
+    touched: Vec<ClientRef>,
     tally: Tally,
-    matches: Cell<Option<Box<Matches<ClientRef>>>>,
+    matches: Option<Box<Matches<ClientRef>>>,
     /// Bytes not yet told to [`Memory`](crate::memory::Memory).
-    traffic: Cell<usize>,
+    traffic: usize,
     /// Empty outboxes with memory, so that a client needs some only while bytes wait.
-    buffers: RefCell<Vec<Outbox>>,
-    /// Of what this batch has staged and not committed yet.
-    staged: Cell<Position>,
+    buffers: Vec<Outbox>,
+    /// Read into by whoever handles packets, so that an idle connection owns no buffer.
+    input: BytesMut,
+    /// How far the journal is with what this batch has staged.
+    staged: Position,
 }
 
-/// While one lives on a thread, what is delivered there waits in the outboxes; the outermost flushes them when dropped.
+/// Workplaces of which no batch makes use.
+#[derive(Default)]
+pub(crate) struct Workplaces(Mutex<Vec<Box<Workplace>>>);
+
+/// What is delivered waits in the outboxes until the batch is [finished](Self::finish) or [settled](Self::settle).
 ///
-/// No lock may be held when the outermost is dropped.
+/// It is begun before any lock is taken and settled when none is held, nor a group open. It stays on its thread.
+#[must_use]
 pub(crate) struct Batch<'a> {
-    broker: &'a Broker,
-    /// It stays on its thread.
-    _not_send: std::marker::PhantomData<*const ()>,
+    broker: &'a Arc<Broker>,
+    /// `None` only while it is dropped.
+    place: Option<Box<Workplace>>,
+    _stays: PhantomData<*const ()>,
 }
 
 impl<'a> Batch<'a> {
-    pub(crate) fn begin(broker: &'a Broker) -> Self {
-        SCRATCH.with(|scratch| scratch.depth.set(scratch.depth.get() + 1));
-        Self { broker, _not_send: std::marker::PhantomData }
+    pub(crate) fn begin(broker: &'a Arc<Broker>) -> Self {
+        let place = broker.workplaces.0.lock().pop();
+        Self { broker, place: Some(place.unwrap_or_default()), _stays: PhantomData }
     }
 
-    /// Flushes if much is waiting. Call it where no lock is held.
-    pub(crate) fn relieve(&self) {
-        let is_much = SCRATCH.with(|scratch| {
-            let touched = scratch.touched.borrow().len();
-            scratch.depth.get() == 1 && (touched >= MAX_TOUCHED || scratch.traffic.get() >= MAX_TRAFFIC)
-        });
-        if is_much {
-            self.commit();
-            flush_touched(self.broker);
-            self.broker.memory.note(SCRATCH.with(|scratch| scratch.traffic.take()));
+    pub(crate) const fn broker(&self) -> &'a Arc<Broker> {
+        self.broker
+    }
+
+    /// Stores what was staged, then lets everything leave. An error says that something is not stored; each client's
+    /// flush has decided what could leave all the same.
+    pub(crate) fn finish(mut self) -> Result<(), Failing> {
+        self.settle()
+    }
+
+    /// [`Self::finish`], and the batch goes on.
+    pub(crate) fn settle(&mut self) -> Result<(), Failing> {
+        self.forget_matches();
+        let mut stored = self.commit();
+        self.flush_touched();
+        // A flush may have sent what waited in a session's queue, which is staged too.
+        stored = stored.and(self.commit());
+        let broker = self.broker;
+        let place = self.place();
+        place.tally.add_to(&broker.metrics);
+        broker.memory.note(mem::take(&mut place.traffic));
+        stored
+    }
+
+    /// Settles if much is waiting.
+    pub(crate) fn relieve(&mut self) {
+        let place = self.place();
+        if place.touched.len() >= MAX_TOUCHED || place.traffic >= MAX_TRAFFIC {
+            // Each client's flush has decided.
+            let _ = self.settle();
         }
     }
-}
 
-impl Batch<'_> {
-    /// What the batch has staged is to be in the store before anyone hears of it. If it can't be, each client's flush
-    /// decides what may leave all the same.
-    fn commit(&self) {
-        let staged = SCRATCH.with(|scratch| scratch.staged.take());
-        if staged > Position::NONE {
-            let _ = self.broker.commit(staged);
+    /// Notes that `client` has something in its outbox.
+    pub(crate) fn touch(&mut self, client: &ClientRef) {
+        self.place().touched.push(client.clone());
+    }
+
+    /// Adds to a metric; others see it when the batch is settled.
+    pub(crate) fn count(&mut self, metric: Metric, n: u64) {
+        self.place().tally.count(metric, n);
+    }
+
+    /// Stages what `write` says, if there is a store. Call it under the lock of what has changed.
+    pub(crate) fn stage(&mut self, write: impl FnOnce(&mut Stage<'_>)) {
+        if let Some(durable) = &self.broker.durable {
+            self.place().staged = durable.journal.stage(write);
         }
+    }
+
+    /// What this batch has staged so far must be in the store before anyone hears of it.
+    pub(crate) fn staged(&mut self) -> Position {
+        self.place().staged
+    }
+
+    /// Notes bytes taken in or handed to receivers, which may have made the process grow.
+    pub(crate) fn note_traffic(&mut self, bytes: usize) {
+        self.place().traffic += bytes;
+    }
+
+    /// Gives an outbox without memory some that was used before, if there is any.
+    pub(crate) fn lend_buffer(&mut self, outbox: &mut Outbox) {
+        if let Some(spare) = self.place().buffers.pop() {
+            outbox.recycle(spare);
+        }
+    }
+
+    /// Takes an outbox that is written out; its memory is for the next who needs some.
+    pub(crate) fn return_buffer(&mut self, outbox: Outbox) {
+        let buffers = &mut self.place().buffers;
+        if buffers.len() < MAX_BUFFERS && outbox.has_buffer() {
+            buffers.push(outbox);
+        }
+    }
+
+    /// Lends the buffer to read into, empty.
+    pub(crate) fn lend_input(&mut self) -> BytesMut {
+        mem::take(&mut self.place().input)
+    }
+
+    pub(crate) fn return_input(&mut self, mut input: BytesMut) {
+        input.clear();
+        self.place().input = input;
+    }
+
+    /// Lends the look-up buffer, with what was looked up last in this batch; who asks for another meanwhile gets a fresh
+    /// one.
+    pub(crate) fn lend_matches(&mut self) -> Box<Matches<ClientRef>> {
+        self.place().matches.take().unwrap_or_default()
+    }
+
+    pub(crate) fn return_matches(&mut self, matches: Box<Matches<ClientRef>>) {
+        self.place().matches = Some(matches);
+    }
+
+    /// Empties the look-up buffer: what stays in it would keep subscriber lists from being changed in place.
+    pub(crate) fn forget_matches(&mut self) {
+        if let Some(matches) = &mut self.place().matches {
+            matches.clear();
+        }
+    }
+
+    fn place(&mut self) -> &mut Workplace {
+        self.place.as_mut().expect("it is there until the batch is dropped")
+    }
+
+    fn commit(&mut self) -> Result<(), Failing> {
+        match mem::take(&mut self.place().staged) {
+            Position::NONE => Ok(()),
+            staged => self.broker.commit(staged),
+        }
+    }
+
+    fn flush_touched(&mut self) {
+        let mut touched = mem::take(&mut self.place().touched);
+        if let Some(workers) = &self.broker.workers {
+            // What is delivered meanwhile joins what waits in each outbox, so its order stays.
+            while touched.len() >= 2 * FLUSHED_TOGETHER {
+                let clients = touched.split_off(touched.len() - FLUSHED_TOGETHER);
+                let broker = Arc::clone(self.broker);
+                workers.spawn(async move { flush_all(&broker, clients) });
+            }
+        }
+        for client in touched.drain(..) {
+            client.flush(self);
+        }
+        // Flushing touches nobody, so the list that is there now is empty: keep the memory of this one.
+        self.place().touched = touched;
     }
 }
 
 impl Drop for Batch<'_> {
     fn drop(&mut self) {
-        let outermost = SCRATCH.with(|scratch| scratch.depth.get() == 1);
-        if outermost {
-            forget_matches();
-            self.commit();
-            flush_touched(self.broker);
-            SCRATCH.with(|scratch| {
-                scratch.tally.add_to(&self.broker.metrics);
-                self.broker.memory.note(scratch.traffic.take());
-            });
+        let place = self.place();
+        if !place.touched.is_empty() || place.staged > Position::NONE {
+            debug_assert!(thread::panicking(), "a batch that is not finished");
+            // A packet's handling panicked. Those who were touched before believe that a flush is under way, and
+            // nobody else would do it.
+            let _ = self.settle();
         }
-        SCRATCH.with(|scratch| scratch.depth.set(scratch.depth.get() - 1));
+        let Some(place) = self.place.take() else { return };
+        let mut places = self.broker.workplaces.0.lock();
+        if places.len() < MAX_WORKPLACES {
+            places.push(place);
+        }
     }
 }
 
-/// Notes that `client` has something in its outbox.
-pub(crate) fn touch(client: &ClientRef) {
-    SCRATCH.with(|scratch| scratch.touched.borrow_mut().push(client.clone()));
-}
-
-/// Adds to a metric; it is seen by others when the batch ends.
-pub(crate) fn count(metric: Metric, n: u64) {
-    SCRATCH.with(|scratch| scratch.tally.count(metric, n));
-}
-
-/// Notes how far the journal is with what this batch has staged.
-pub(crate) fn note_staged(position: Position) {
-    SCRATCH.with(|scratch| scratch.staged.set(position));
-}
-
-/// What this batch has staged so far must be in the store before anyone hears of it.
-pub(crate) fn staged() -> Position {
-    SCRATCH.with(|scratch| scratch.staged.get())
-}
-
-/// Notes bytes taken in or handed to receivers, which may have made the process grow.
-pub(crate) fn note_traffic(bytes: usize) {
-    SCRATCH.with(|scratch| scratch.traffic.set(scratch.traffic.get() + bytes));
-}
-
-/// Gives an outbox without memory some that was used before, if there is any.
-pub(crate) fn lend_buffer(outbox: &mut Outbox) {
-    if let Some(spare) = SCRATCH.with(|scratch| scratch.buffers.borrow_mut().pop()) {
-        outbox.recycle(spare);
-    }
-}
-
-/// Takes an outbox that is written out; its memory is for the next who needs some.
-pub(crate) fn return_buffer(outbox: Outbox) {
-    SCRATCH.with(|scratch| {
-        let mut buffers = scratch.buffers.borrow_mut();
-        if buffers.len() < MAX_BUFFERS && outbox.has_buffer() {
-            buffers.push(outbox);
-        }
-    });
-}
-
-/// Lends the thread's look-up buffer, with what was looked up last in this batch. A nested call gets a fresh one.
-pub(crate) fn with_matches<R>(use_it: impl FnOnce(&mut Matches<ClientRef>) -> R) -> R {
-    let mut matches = SCRATCH.with(|scratch| scratch.matches.take()).unwrap_or_default();
-    let result = use_it(&mut matches);
-    SCRATCH.with(|scratch| scratch.matches.set(Some(matches)));
-    result
-}
-
-/// Empties the look-up buffer: what stays in it would keep subscriber lists from being changed in place.
-pub(crate) fn forget_matches() {
-    SCRATCH.with(|scratch| {
-        if let Some(mut matches) = scratch.matches.take() {
-            matches.clear();
-            scratch.matches.set(Some(matches));
-        }
-    });
-}
-
-fn flush_touched(broker: &Broker) {
-    loop {
-        let mut touched = SCRATCH.with(|scratch| scratch.touched.take());
-        if touched.is_empty() {
-            return;
-        }
-        if let Some(workers) = &broker.workers {
-            // What is delivered meanwhile joins what waits in each outbox, so its order stays.
-            while touched.len() >= 2 * FLUSHED_TOGETHER {
-                let clients = touched.split_off(touched.len() - FLUSHED_TOGETHER);
-                workers.spawn(async move { clients.iter().for_each(ClientRef::flush) });
-            }
-        }
-        for client in touched.drain(..) {
-            client.flush();
-        }
-        // Flushing touches nobody, so the list that is there now is empty: keep the memory of this one.
-        SCRATCH.with(|scratch| {
-            let mut now = scratch.touched.borrow_mut();
-            if now.is_empty() {
-                *now = touched;
-            }
-        });
-    }
+fn flush_all(broker: &Arc<Broker>, clients: Vec<ClientRef>) {
+    let mut batch = Batch::begin(broker);
+    clients.iter().for_each(|client| client.flush(&mut batch));
+    // Each flush has decided what could leave.
+    let _ = batch.finish();
 }

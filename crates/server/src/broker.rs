@@ -2,31 +2,32 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Weak};
 
 use mqtt_codec::{Filter, Message, Qos, SubscribeOptions, Topic};
-use mqtt_hooks::{Hooks, Host, Listener};
+use mqtt_hooks::{Hooks, Listener};
 use mqtt_router::{Full, Limits, Match, Matches, Options, Retained, Router};
 use mqtt_session::{Delivered, DeliveryOptions, DropReason, Fanout, Publication, Timestamp};
-use mqtt_storage::Bounds;
+use mqtt_storage::{Alive, Bounds};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use crate::alarms::Alarms;
 use crate::banned::Banned;
-use crate::batch::{self, Batch, count};
-use crate::client::ClientRef;
+use crate::batch::{Batch, Workplaces};
+use crate::client::{Client, ClientRef};
 use crate::clients::Clients;
-use crate::clock::{Clock, wall_ms};
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::durable::Durable;
 use crate::memory::Memory;
 use crate::metrics::{Metric, Metrics};
 use crate::numbers::Numbers;
+use crate::patience::Patient;
 use crate::store::Settings;
 use crate::sys::Highest;
-use crate::timers::Timers;
+use crate::timers::{Awaited, Timers};
 use crate::trace::Traces;
 
 /// With fewer worker threads than this, cutting a fan-out in pieces costs more than it gains.
@@ -34,6 +35,15 @@ const MANY_WORKERS: usize = 4;
 
 /// Clients whose queues are looked through before other tasks of the thread have their turn.
 const SWEPT_TOGETHER: usize = 256;
+
+/// What of earlier processes the broker goes on from.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Past {
+    /// The numbers that they have given.
+    pub(crate) bounds: Bounds,
+    /// When the last one is known to have lived.
+    pub(crate) alive: Option<Alive>,
+}
 
 /// The broker: clients, subscriptions, retained messages, hooks.
 pub(crate) struct Broker {
@@ -48,8 +58,12 @@ pub(crate) struct Broker {
     /// A message with a message expiry may wait in a queue since expired ones were last dropped.
     pub(crate) queued_expire: AtomicBool,
     pub(crate) hooks: Arc<Hooks>,
-    pub(crate) timers: Timers,
+    /// What is due at offline clients: a will to publish, a session to end.
+    pub(crate) timers: Timers<Timestamp, Weak<Client>>,
+    /// Connections and arrivals that are waited for.
+    pub(crate) awaited: Timers<Patient, Awaited>,
     pub(crate) metrics: Metrics,
+    pub(crate) workplaces: Workplaces,
     pub(crate) highest: Highest,
     pub(crate) settings: Settings,
     pub(crate) alarms: Alarms,
@@ -74,8 +88,7 @@ pub(crate) struct Broker {
 }
 
 impl Broker {
-    /// `reserved` are the numbers that were given by earlier processes.
-    pub(crate) fn new(config: Config, durable: Option<Durable>, reserved: Bounds, settings: Settings) -> Self {
+    pub(crate) fn new(config: Config, durable: Option<Durable>, past: Past, settings: Settings) -> Self {
         let limits = &config.limits;
         let session_config = Arc::new(mqtt_session::Config {
             receive_maximum: limits.receive_maximum,
@@ -90,7 +103,7 @@ impl Broker {
         });
         Self {
             session_config,
-            clock: Clock::new(),
+            clock: Clock::new(past.alive),
             clients: Clients::default(),
             router: Router::new(Limits { shape_levels: limits.shape_levels }),
             retained: Retained::new(limits.retained_messages),
@@ -98,7 +111,9 @@ impl Broker {
             queued_expire: AtomicBool::new(false),
             hooks: Hooks::new(),
             timers: Timers::default(),
+            awaited: Timers::default(),
             metrics: Metrics::default(),
+            workplaces: Workplaces::default(),
             highest: Highest::default(),
             banned: Banned::load(&settings),
             listeners: Mutex::default(),
@@ -110,7 +125,7 @@ impl Broker {
             served: AtomicUsize::new(0),
             online: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
-            numbers: Numbers::new(reserved),
+            numbers: Numbers::new(past.bounds, Clock::floor_ms(past.alive)),
             workers: Handle::try_current().ok().filter(|runtime| runtime.metrics().num_workers() >= MANY_WORKERS),
             durable,
             config,
@@ -124,24 +139,50 @@ impl Broker {
         publication: &Publication,
         publisher: Option<&ClientRef>,
         now: Timestamp,
-        answer: impl FnOnce(),
+        batch: &mut Batch<'_>,
+        answer: impl FnOnce(&mut Batch<'_>),
     ) -> bool {
         let mut _group = None;
         if publication.message.retain {
             _group = self.group();
-            self.retain(publication);
+            self.retain(publication, batch);
         }
-        batch::with_matches(|matches| {
-            self.router.matches(&publication.message.topic, publisher, matches);
-            if let Some(publisher) = publisher
-                && publication.message.qos > Qos::AtMostOnce
-                && (matches.groups().next().is_some() || matches.iter().any(|found| found.key == publisher))
-            {
-                answer();
-            }
-            self.deliver_all(publication, matches, now);
-            !matches.is_unmatched()
-        })
+        let mut matches = batch.lend_matches();
+        self.router.matches(&publication.message.topic, publisher, &mut matches);
+        if let Some(publisher) = publisher
+            && publication.message.qos > Qos::AtMostOnce
+            && (matches.groups().next().is_some() || matches.iter().any(|found| found.key == publisher))
+        {
+            answer(batch);
+        }
+        self.deliver_all(publication, &matches, now, batch);
+        let is_matched = !matches.is_unmatched();
+        batch.return_matches(matches);
+        is_matched
+    }
+
+    /// Publishes to `topic` if anyone subscribes to it; only then is the message made.
+    pub(crate) fn publish_if_wanted(
+        &self,
+        topic: &Topic,
+        build: &mut dyn FnMut() -> Message,
+        batch: &mut Batch<'_>,
+    ) -> bool {
+        let mut matches = batch.lend_matches();
+        self.router.matches(topic, None, &mut matches);
+        let is_wanted = !matches.is_empty();
+        if is_wanted {
+            let now = self.clock.now();
+            self.deliver_all(&Publication::new(build(), now), &matches, now, batch);
+        }
+        batch.return_matches(matches);
+        is_wanted
+    }
+
+    /// Publishes a message in the broker's own name.
+    pub(crate) fn announce(&self, message: Message, batch: &mut Batch<'_>) {
+        let now = self.clock.now();
+        self.publish(&Publication::new(message, now), None, now, batch, |_| {});
     }
 
     /// From now on messages that `filter` matches go to `client`.
@@ -161,15 +202,15 @@ impl Broker {
         self.router.subscribe(filter, client.clone(), options).map(drop)
     }
 
-    fn retain(&self, publication: &Publication) {
+    fn retain(&self, publication: &Publication, batch: &mut Batch<'_>) {
         let topic = &publication.message.topic;
         let _in_order = self.durable.as_ref().map(|durable| durable.lock_retained(topic));
         // [MQTT-3.3.1-6]: an empty payload removes what is retained, and is not kept itself.
         if publication.message.payload.is_empty() {
-            self.forget(topic);
+            self.forget(topic, batch);
             return;
         }
-        count(Metric::Retained, 1);
+        batch.count(Metric::Retained, 1);
         if publication.expires_at.is_some() {
             self.retained_expire.store(true, Relaxed);
         }
@@ -180,20 +221,19 @@ impl Broker {
             tracing::warn!(%topic, "not retained: limits.retained_messages or limits.memory is reached");
             return;
         }
-        self.stage(|stage| stage.retain(&kept));
+        batch.stage(|stage| stage.retain(&kept));
     }
 
     /// Forgets what is retained on a topic; false if nothing is.
-    pub(crate) fn forget_retained(&self, topic: &Topic) -> bool {
-        let _batch = Batch::begin(self);
+    pub(crate) fn forget_retained(&self, topic: &Topic, batch: &mut Batch<'_>) -> bool {
         let _in_order = self.durable.as_ref().map(|durable| durable.lock_retained(topic));
-        self.forget(topic)
+        self.forget(topic, batch)
     }
 
-    fn forget(&self, topic: &Topic) -> bool {
+    fn forget(&self, topic: &Topic, batch: &mut Batch<'_>) -> bool {
         let is_there = self.retained.remove(topic).is_some();
         if is_there {
-            self.stage(|stage| stage.forget_retained(topic));
+            batch.stage(|stage| stage.forget_retained(topic));
         }
         is_there
     }
@@ -210,7 +250,7 @@ impl Broker {
     }
 
     /// Drops retained messages past their message expiry. Nobody is sent one; this is for the memory.
-    pub(crate) fn drop_expired_retained(&self) {
+    pub(crate) fn drop_expired_retained(&self, batch: &mut Batch<'_>) {
         if self.retained_expire.swap(false, Relaxed) {
             let now = self.clock.now();
             let mut more = false;
@@ -218,7 +258,7 @@ impl Broker {
                 more |= publication.expires_at.is_some();
                 let is_expired = publication.is_expired(now);
                 if is_expired {
-                    self.stage(|stage| stage.forget_retained(&publication.message.topic));
+                    batch.stage(|stage| stage.forget_retained(&publication.message.topic));
                 }
                 !is_expired
             });
@@ -227,7 +267,7 @@ impl Broker {
     }
 
     /// Drops messages that have expired while they waited for their client.
-    pub(crate) async fn drop_expired_queued(&self) {
+    pub(crate) async fn drop_expired_queued(self: &Arc<Self>) {
         if !self.queued_expire.swap(false, Relaxed) {
             return;
         }
@@ -237,21 +277,29 @@ impl Broker {
         }
     }
 
-    fn drop_expired_of(&self, clients: &[ClientRef]) {
-        let _batch = Batch::begin(self);
+    fn drop_expired_of(self: &Arc<Self>, clients: &[ClientRef]) {
+        let mut batch = Batch::begin(self);
         let now = self.clock.now();
         for client in clients {
             let mut state = client.state.lock();
             let dropped = state.session.drop_expired(now);
-            state.stage(self);
-            count(Metric::DroppedExpired, dropped as u64);
+            state.stage(&mut batch);
+            batch.count(Metric::DroppedExpired, dropped as u64);
             if state.session.has_expiring() {
                 self.queued_expire.store(true, Relaxed);
             }
         }
+        // What can't be stored now is tried again every second.
+        let _ = batch.finish();
     }
 
-    fn deliver_all(&self, publication: &Publication, matches: &Matches<ClientRef>, now: Timestamp) {
+    fn deliver_all(
+        &self,
+        publication: &Publication,
+        matches: &Matches<ClientRef>,
+        now: Timestamp,
+        batch: &mut Batch<'_>,
+    ) {
         // What is stored of one message gets into the store as a whole.
         let mut _group = None;
         if self.durable.is_some() && publication.message.qos > Qos::AtMostOnce {
@@ -264,19 +312,25 @@ impl Broker {
         let mut fanout = Fanout::new(publication);
         let mut receivers = 0;
         for found in matches.iter() {
-            self.deliver(&found, &mut fanout, now);
+            self.deliver(&found, &mut fanout, now, batch);
             receivers += 1;
         }
         for group in matches.groups() {
-            receivers += usize::from(self.deliver_to_one(|| group.candidates(), &mut fanout, now));
+            receivers += usize::from(self.deliver_to_one(|| group.candidates(), &mut fanout, now, batch));
         }
-        batch::note_traffic(receivers * publication.size());
+        batch.note_traffic(receivers * publication.size());
         if receivers == 0 {
-            count(Metric::NoSubscribers, 1);
+            batch.count(Metric::NoSubscribers, 1);
         }
     }
 
-    fn deliver(&self, found: &Match<'_, ClientRef>, fanout: &mut Fanout<'_>, now: Timestamp) -> Delivered {
+    fn deliver(
+        &self,
+        found: &Match<'_, ClientRef>,
+        fanout: &mut Fanout<'_>,
+        now: Timestamp,
+        batch: &mut Batch<'_>,
+    ) -> Delivered {
         let message = &fanout.publication().message;
         let options = DeliveryOptions {
             qos: found.qos,
@@ -286,26 +340,26 @@ impl Broker {
             subscription_ids: found.subscription_ids,
         };
         let qos = found.qos.min(message.qos);
-        let delivered = found.key.deliver(fanout, options, now, self);
+        let delivered = found.key.deliver(fanout, options, now, batch);
         if delivered == Delivered::Queued && fanout.publication().expires_at.is_some() {
             self.queued_expire.store(true, Relaxed);
         }
-        self.count_delivered(delivered, qos);
+        count_delivered(delivered, qos, batch);
         if let Delivered::Dropped(reason) = delivered
             && reason != DropReason::Offline
             && message.topic.as_str().starts_with("$SYS/brokers/")
         {
-            self.count_dropped_presence(&message.topic);
+            self.count_dropped_presence(&message.topic, batch);
         }
         delivered
     }
 
     /// Whoever watches presence and misses an event is wrong about a client from then on.
-    fn count_dropped_presence(&self, topic: &Topic) {
+    fn count_dropped_presence(&self, topic: &Topic, batch: &mut Batch<'_>) {
         let rest =
             topic.as_str().strip_prefix("$SYS/brokers/").and_then(|rest| rest.strip_prefix(&*self.config.node.name));
         if rest.is_some_and(|rest| rest.starts_with("/clients/")) {
-            count(Metric::DroppedPresence, 1);
+            batch.count(Metric::DroppedPresence, 1);
         }
     }
 
@@ -316,30 +370,19 @@ impl Broker {
         candidates: impl Fn() -> I,
         fanout: &mut Fanout<'_>,
         now: Timestamp,
+        batch: &mut Batch<'_>,
     ) -> bool {
         let is_online = |found: &Match<'_, ClientRef>| found.key.state.lock().session.is_attached();
         let is_ready = |found: &Match<'_, ClientRef>| found.key.state.lock().session.is_ready();
         let chosen = candidates().find(is_ready).or_else(|| candidates().find(is_online));
         if let Some(chosen) = &chosen
-            && !matches!(self.deliver(chosen, fanout, now), Delivered::Dropped(_))
+            && !matches!(self.deliver(chosen, fanout, now, batch), Delivered::Dropped(_))
         {
             return true;
         }
         candidates()
             .filter(|found| chosen.as_ref().is_none_or(|chosen| chosen.key != found.key))
-            .any(|found| !matches!(self.deliver(&found, fanout, now), Delivered::Dropped(_)))
-    }
-
-    pub(crate) fn count_delivered(&self, delivered: Delivered, qos: Qos) {
-        let metric = match delivered {
-            Delivered::Sent => Metric::SENT[qos as usize],
-            Delivered::Queued => return,
-            Delivered::Dropped(DropReason::QueueFull) => Metric::DroppedQueueFull,
-            Delivered::Dropped(DropReason::Offline | DropReason::OutboxFull) => Metric::DroppedQos0,
-            Delivered::Dropped(DropReason::TooLarge) => Metric::DroppedTooLarge,
-            Delivered::Dropped(DropReason::Expired) => Metric::DroppedExpired,
-        };
-        count(metric, 1);
+            .any(|found| !matches!(self.deliver(&found, fanout, now, batch), Delivered::Dropped(_)))
     }
 
     pub(crate) fn online(&self) -> usize {
@@ -347,43 +390,22 @@ impl Broker {
     }
 }
 
+/// Counts what became of a delivery of this quality of service.
+pub(crate) fn count_delivered(delivered: Delivered, qos: Qos, batch: &mut Batch<'_>) {
+    let metric = match delivered {
+        Delivered::Sent => Metric::SENT[qos as usize],
+        Delivered::Queued => return,
+        Delivered::Dropped(DropReason::QueueFull) => Metric::DroppedQueueFull,
+        Delivered::Dropped(DropReason::Offline | DropReason::OutboxFull) => Metric::DroppedQos0,
+        Delivered::Dropped(DropReason::TooLarge) => Metric::DroppedTooLarge,
+        Delivered::Dropped(DropReason::Expired) => Metric::DroppedExpired,
+    };
+    batch.count(metric, 1);
+}
+
 impl std::fmt::Debug for Broker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Broker").field("node", &self.config.node.name).finish_non_exhaustive()
-    }
-}
-
-/// The broker as modules see it.
-impl Host for Broker {
-    fn node(&self) -> &str {
-        &self.config.node.name
-    }
-
-    fn now_ms(&self) -> u64 {
-        wall_ms()
-    }
-
-    fn is_sys_watched(&self) -> bool {
-        self.router.has_dollar_filters()
-    }
-
-    fn publish(&self, message: Message) {
-        let _batch = Batch::begin(self);
-        let now = self.clock.now();
-        Self::publish(self, &Publication::new(message, now), None, now, || {});
-    }
-
-    fn publish_if_wanted(&self, topic: &Topic, build: &mut dyn FnMut() -> Message) -> bool {
-        let _batch = Batch::begin(self);
-        batch::with_matches(|matches| {
-            self.router.matches(topic, None, matches);
-            if matches.is_empty() {
-                return false;
-            }
-            let now = self.clock.now();
-            self.deliver_all(&Publication::new(build(), now), matches, now);
-            true
-        })
     }
 }
 
@@ -395,7 +417,8 @@ mod tests {
 
     #[test]
     fn expired_retained_messages_are_dropped() {
-        let broker = Broker::new(Config::default(), None, Bounds::default(), Settings::default());
+        let broker = Arc::new(Broker::new(Config::default(), None, Past::default(), Settings::default()));
+        let mut batch = Batch::begin(&broker);
         let now = broker.clock.now();
         for (topic, expiry) in [("gone", Some(0)), ("stays", Some(1000)), ("for/ever", None)] {
             let message = Message {
@@ -405,9 +428,10 @@ mod tests {
                 retain: true,
                 properties: expiry.map(Property::MessageExpiry).into_iter().collect::<Properties>(),
             };
-            broker.publish(&Publication::new(message, now), None, now, || {});
+            broker.publish(&Publication::new(message, now), None, now, &mut batch, |_| {});
         }
-        broker.drop_expired_retained();
+        broker.drop_expired_retained(&mut batch);
         assert_eq!(broker.retained.len(), 2);
+        batch.finish().unwrap();
     }
 }

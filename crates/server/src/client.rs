@@ -10,11 +10,12 @@ use mqtt_session::{Delivered, DeliveryOptions, DropReason, Fanout, Outbox, Sessi
 use mqtt_storage::Position;
 use parking_lot::Mutex;
 
-use crate::batch;
-use crate::broker::Broker;
+use crate::batch::Batch;
+use crate::clock::wall_ms;
 use crate::connection::{Connection, Ending, Written};
 use crate::flaps::Flaps;
 use crate::metrics::Metric;
+use crate::numbers::Left;
 use crate::recovery::Fallen;
 use crate::timers::{Expiry, TimerKey};
 
@@ -37,16 +38,46 @@ pub(crate) struct Transition {
     pub(crate) has_session: bool,
     /// Of the last fact of coming or going.
     pub(crate) seq: u64,
-    /// When that was, by the system's clock; later facts are never earlier.
+    /// When that was, by the system's clock.
     pub(crate) last_fact_ms: u64,
+    /// By how much later it was told. Later facts are not told earlier, whatever the system's clock does.
+    pub(crate) told_late_ms: u32,
     pub(crate) flaps: Flaps,
     /// When the session began, by the system's clock.
     pub(crate) created_at: u64,
     /// While offline: when the session ends, and the entry that sees to it and to a delayed will.
     pub(crate) expires_at: Expiry,
-    pub(crate) timer: Option<TimerKey>,
+    pub(crate) timer: Option<TimerKey<Timestamp>>,
     /// The client was online when an earlier process died, and nobody has been told.
     pub(crate) fallen: Option<Box<Fallen>>,
+}
+
+impl Transition {
+    /// The system's time for a fact that is told now.
+    pub(crate) fn now_ms(&self) -> u64 {
+        wall_ms().max(self.told_ms())
+    }
+
+    fn told_ms(&self) -> u64 {
+        self.last_fact_ms + u64::from(self.told_late_ms)
+    }
+
+    /// The next fact is not told before this.
+    pub(crate) fn note_told(&mut self, told_ms: u64) {
+        let late = told_ms.saturating_sub(self.last_fact_ms).try_into().unwrap_or(u32::MAX);
+        self.told_late_ms = self.told_late_ms.max(late);
+    }
+
+    /// A fact, told at once or later.
+    pub(crate) fn note_fact(&mut self, at_ms: u64, told_ms: u64) {
+        (self.last_fact_ms, self.told_late_ms) = (at_ms, 0);
+        self.note_told(told_ms);
+    }
+
+    /// What is left of a client whose session has ended.
+    pub(crate) fn left(&self) -> Left {
+        Left { seq: self.seq, flaps: self.flaps, told_ms: self.told_ms() }
+    }
 }
 
 /// The session, the bytes ready to leave, and the connection they leave by.
@@ -88,43 +119,44 @@ impl State {
     }
 
     /// Stages what the session says is to be stored.
-    pub(crate) fn stage(&mut self, broker: &Broker) {
+    pub(crate) fn stage(&mut self, batch: &mut Batch<'_>) {
         if !self.session.is_stored() {
             return;
         }
         let changes = self.session.take_changes();
         if !changes.is_empty() {
-            broker.stage(|stage| changes.iter().for_each(|change| stage.change(self.number, change)));
+            batch.stage(|stage| changes.iter().for_each(|change| stage.change(self.number, change)));
         }
     }
 
     /// What was just put into the outbox tells of something that this batch has staged, if it has; `owes` says that it
     /// is the answer to the client's own doing.
-    pub(crate) fn wait_for_store(&mut self, owes: bool) {
-        self.wait_for(batch::staged(), owes);
+    pub(crate) fn wait_for_store(&mut self, owes: bool, batch: &mut Batch<'_>) {
+        self.wait_for(batch.staged(), owes);
     }
 
     /// What was just put into the outbox tells of what is staged up to `position`.
     pub(crate) fn wait_for(&mut self, position: Position, owes: bool) {
-        if position > Position::NONE {
+        // With nothing in the outbox there is nothing that tells: what is put there later must not wait for it.
+        if position > Position::NONE && !self.outbox.is_empty() {
             self.position = self.position.max(position);
             self.owes |= owes;
         }
     }
 
     /// Makes sure what is in the outbox will be flushed.
-    pub(crate) fn touch(&mut self, client: &ClientRef) {
+    pub(crate) fn touch(&mut self, client: &ClientRef, batch: &mut Batch<'_>) {
         if !self.touched && !self.writing && !self.blocked && !self.held && !self.outbox.is_empty() {
             self.touched = true;
-            batch::touch(client);
+            batch.touch(client);
         }
     }
 
     /// Counts what had waited, or was sent again.
-    pub(crate) fn count_sent_late(&mut self) {
+    pub(crate) fn count_sent_late(&mut self, batch: &mut Batch<'_>) {
         for (metric, sent) in Metric::SENT.into_iter().zip(self.session.take_sent_late()) {
             if sent > 0 {
-                batch::count(metric, sent.into());
+                batch.count(metric, sent.into());
             }
         }
     }
@@ -191,22 +223,22 @@ impl ClientRef {
         fanout: &mut Fanout<'_>,
         options: DeliveryOptions<'_>,
         now: Timestamp,
-        broker: &Broker,
+        batch: &mut Batch<'_>,
     ) -> Delivered {
         let mut state = self.state.lock();
         let State { session, outbox, blocked, .. } = &mut *state;
-        if broker.memory.is_full() && (*blocked || !session.is_attached() || session.has_backlog()) {
+        if batch.broker().memory.is_full() && (*blocked || !session.is_attached() || session.has_backlog()) {
             return Delivered::Dropped(DropReason::QueueFull);
         }
         if !outbox.has_buffer() {
-            batch::lend_buffer(outbox);
+            batch.lend_buffer(outbox);
         }
         let delivered = session.deliver(fanout, options, now, outbox);
-        state.stage(broker);
+        state.stage(batch);
         match delivered {
             Delivered::Sent => {
-                state.wait_for_store(false);
-                state.touch(self);
+                state.wait_for_store(false, batch);
+                state.touch(self, batch);
             }
             Delivered::Dropped(DropReason::QueueFull) => self.warn_of_full_queue(&state.session),
             Delivered::Queued | Delivered::Dropped(_) => {}
@@ -225,34 +257,45 @@ impl ClientRef {
         }
     }
 
-    /// Writes the outbox to the socket, there and then. Whoever finds someone writing leaves it to them.
-    pub(crate) fn flush(&self) {
+    /// Writes the outbox to the socket, there and then.
+    ///
+    /// At most one thread is between taking the outbox and giving it back: `writing` says so. It leaves by one of five
+    /// exits, and each leaves the state so that whoever adds to the outbox next knows who writes it: nobody (then `touch`
+    /// finds someone), this thread (it looks again before it lets go), or the connection's own task (`blocked`).
+    pub(crate) fn flush(&self, batch: &mut Batch<'_>) {
+        let broker = batch.broker();
         let mut state = self.state.lock();
         state.touched = false;
+        // 1: someone else is writing. They look again before they let go, so what we just added leaves with theirs. Or the
+        // socket is full, and the task that waits for it writes all there is by then.
         if state.writing || state.blocked {
             return;
         }
         let Some(connection) = state.connection.clone() else {
             return;
         };
-        let broker = connection.broker();
         while !state.outbox.is_empty() && !state.held {
             if !broker.is_written(state.position) {
+                // What the bytes tell of is to be in the store first. That takes a disk's time, so the lock is given up, and
+                // what was known under it is asked for again.
                 let position = state.position;
                 drop(state);
                 let is_stored = broker.commit(position).is_ok();
                 state = self.state.lock();
+                // 2: taken over, or another flush came by meanwhile: the outbox is theirs now, with what it needs.
                 if !state.is_current(&connection) || state.writing || state.blocked || state.held {
                     return;
                 }
                 if !is_stored && state.owes {
-                    // Nothing is promised that is not stored: the client is to ask again.
+                    // 3: nothing is promised that is not stored. To skip the one answer would leave its client waiting for
+                    // ever, so it is closed, and asks again when it is back.
                     state.outbox.clear();
                     state.take_needs();
                     drop(state);
                     connection.end(Ending::refused(ReasonCode::QuotaExceeded));
                     return;
                 }
+                // More was added meanwhile, and it tells of more.
                 if is_stored && state.position > position {
                     continue;
                 }
@@ -262,16 +305,19 @@ impl ClientRef {
             state.writing = true;
             drop(state);
             // No lock is held while the socket is written to.
-            let written = connection.write(&mut leaving);
+            let written = connection.write(&mut leaving, batch);
             state = self.state.lock();
             if !state.is_current(&connection) {
+                // 4: taken over while we wrote. The rest is the old connection's, whose task writes it on its way out:
+                // the new one must not get the second half of a packet.
                 connection.return_tail(leaving);
                 return;
             }
             state.writing = false;
             match written {
-                Written::All => batch::return_buffer(leaving),
+                Written::All => batch.return_buffer(leaving),
                 Written::Blocked => {
+                    // 5: the socket is full. What came meanwhile is behind what is put back.
                     state.outbox.put_back(leaving);
                     state.blocked = true;
                     drop(state);
@@ -279,7 +325,8 @@ impl ClientRef {
                     return;
                 }
                 Written::Failed => {
-                    // Nothing leaves any more; the connection's task finds out why and ends it.
+                    // Nothing leaves any more. The connection's task finds out why and ends it; until then `blocked` keeps
+                    // others from trying.
                     state.outbox.clear();
                     state.blocked = true;
                     drop(state);
@@ -287,23 +334,24 @@ impl ClientRef {
                     return;
                 }
             }
+            // Room in the outbox is room for what the session could not send before.
             let State { session, outbox, .. } = &mut *state;
             if outbox.is_empty() && session.has_backlog() {
                 session.pump(connection.now(), outbox);
-                state.stage(broker);
-                state.wait_for_store(false);
-                state.count_sent_late();
+                state.stage(batch);
+                state.wait_for_store(false, batch);
+                state.count_sent_late(batch);
             }
         }
     }
 
     /// The socket takes bytes again.
-    pub(crate) fn unblock(&self, connection: &Arc<Connection>) {
+    pub(crate) fn unblock(&self, connection: &Arc<Connection>, batch: &mut Batch<'_>) {
         let mut state = self.state.lock();
         if state.is_current(connection) {
             state.blocked = false;
             drop(state);
-            self.flush();
+            self.flush(batch);
         }
     }
 }

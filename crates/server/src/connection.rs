@@ -12,12 +12,13 @@ use mqtt_session::{Outbox, Timestamp};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use crate::batch;
+use crate::batch::Batch;
 use crate::broker::Broker;
 use crate::client::{ClientRef, Needs};
 use crate::metrics::Metric;
+use crate::patience::Patient;
 use crate::socket::FirstError;
-use crate::timers::{Timer, TimerKey};
+use crate::timers::{Awaited, TimerKey};
 use crate::traffic::Traffic;
 use crate::transport::Transport;
 
@@ -65,9 +66,11 @@ pub(crate) struct Connection {
     wants_write: AtomicBool,
     /// The first error of a write. The reader may still find a DISCONNECT that came before.
     write_error: FirstError,
-    /// When bytes last came, in ms of the broker's clock.
+    /// The timer has found the client too silent or too slow. Its task is to look whether that is so.
+    is_doubted: AtomicBool,
+    /// The [`Patient`] moment at which bytes last came.
     heard_at: AtomicU64,
-    /// When the socket last took bytes; meant while it is blocked.
+    /// That at which the socket last took bytes; meant while it is blocked.
     took_at: AtomicU64,
     /// Seconds; 0: none.
     keep_alive: u16,
@@ -78,7 +81,7 @@ pub(crate) struct Connection {
 struct Shared {
     /// Wakes the connection's own task.
     waker: Option<Waker>,
-    timer: Option<TimerKey>,
+    timer: Option<TimerKey<Patient>>,
     /// Boxed, for most connections never have any of it.
     rare: Option<Box<Rare>>,
     /// The task has ended.
@@ -116,8 +119,8 @@ impl Connection {
         transport: Transport,
         broker: Arc<Broker>,
         keep_alive: u16,
-        now: Timestamp,
     ) -> Self {
+        let now = broker.clock.patient();
         Self {
             info,
             traffic,
@@ -126,6 +129,7 @@ impl Connection {
             shared: Mutex::default(),
             is_ending: AtomicBool::new(false),
             wants_write: AtomicBool::new(false),
+            is_doubted: AtomicBool::new(false),
             write_error: FirstError::default(),
             heard_at: AtomicU64::new(now.0),
             took_at: AtomicU64::new(now.0),
@@ -225,7 +229,7 @@ impl Connection {
     }
 
     /// Writes until all is written or the socket would block.
-    pub(crate) fn write(&self, outbox: &mut Outbox) -> Written {
+    pub(crate) fn write(&self, outbox: &mut Outbox, batch: &mut Batch<'_>) -> Written {
         self.traffic.note_sent(outbox.take_pushed());
         let (mut total, mut writes) = (0, 0);
         let written = loop {
@@ -252,9 +256,9 @@ impl Connection {
             }
         };
         self.traffic.note_written(total as u64, writes);
-        batch::count(Metric::BytesSent, total as u64);
+        batch.count(Metric::BytesSent, total as u64);
         if written == Written::Blocked && total > 0 {
-            self.took_at.store(self.now().0, Relaxed);
+            self.took_at.store(self.broker.clock.patient().0, Relaxed);
         }
         written
     }
@@ -273,27 +277,27 @@ impl Connection {
     /// The socket is full: the task goes on when it takes more, and the broker looks after some time whether it did.
     pub(crate) fn wait_writable(self: &Arc<Self>) {
         if !self.wants_write.swap(true, Relaxed) {
-            let now = self.now();
+            let now = self.broker.clock.patient();
             self.took_at.store(now.0, Relaxed);
             let timer = &mut self.shared.lock().timer;
             if let Some(timer) = timer.take() {
-                self.broker.timers.cancel(timer);
+                self.broker.awaited.cancel(timer);
             }
             let at = self.next_look(now);
-            *timer = at.map(|at| self.broker.timers.insert(at, Timer::Connection(Arc::downgrade(self))));
+            *timer = at.map(|at| self.broker.awaited.insert(at, Awaited::Connection(Arc::downgrade(self))));
         }
         self.wake();
     }
 
     /// For the connection's task: goes on writing if the socket has become writable.
-    pub(crate) fn poll_write(self: &Arc<Self>, client: &ClientRef, context: &mut Context<'_>) {
+    pub(crate) fn poll_write(self: &Arc<Self>, client: &ClientRef, context: &mut Context<'_>, batch: &mut Batch<'_>) {
         while self.wants_write.load(Relaxed) {
             match self.transport.poll_writable(context) {
                 Poll::Pending => return,
                 Poll::Ready(()) => {
                     self.wants_write.store(false, Relaxed);
-                    self.took_at.store(self.now().0, Relaxed);
-                    client.unblock(self);
+                    self.took_at.store(self.broker.clock.patient().0, Relaxed);
+                    client.unblock(self, batch);
                 }
             }
         }
@@ -303,51 +307,79 @@ impl Connection {
         self.write_error.name()
     }
 
-    pub(crate) fn heard(&self, now: Timestamp) {
+    pub(crate) fn heard(&self, now: Patient) {
         self.heard_at.store(now.0, Relaxed);
     }
 
     /// Starts the clock of keep alive.
-    pub(crate) fn start_timer(self: &Arc<Self>, now: Timestamp) {
+    pub(crate) fn start_timer(self: &Arc<Self>, now: Patient) {
         if let Some(at) = self.next_look(now) {
-            self.shared.lock().timer = Some(self.broker.timers.insert(at, Timer::Connection(Arc::downgrade(self))));
+            let timer = self.broker.awaited.insert(at, Awaited::Connection(Arc::downgrade(self)));
+            self.shared.lock().timer = Some(timer);
         }
     }
 
     pub(crate) fn stop_timer(&self) {
         let timer = self.shared.lock().timer.take();
         if let Some(timer) = timer {
-            self.broker.timers.cancel(timer);
+            self.broker.awaited.cancel(timer);
         }
     }
 
     /// The timer's time has come: too silent, too slow, or look again later.
-    pub(crate) fn look(self: &Arc<Self>, now: Timestamp) {
-        if self.silent_until().is_some_and(|at| at <= now) {
-            let code = Some(ReasonCode::KeepAliveTimeout);
-            self.end(Ending { reason: Reason::KeepAliveTimeout, code });
-        } else if self.slow_until().is_some_and(|at| at <= now) {
-            let code = Some(ReasonCode::QuotaExceeded);
-            self.end(Ending { reason: Reason::SlowConsumer, code });
+    ///
+    /// Nobody is ended by that alone. What the client has sent may lie in its socket, because this process or this one
+    /// task was late; only the task can see that.
+    pub(crate) fn look(self: &Arc<Self>, now: Patient) {
+        if self.overdue(now).is_some() {
+            self.is_doubted.store(true, Relaxed);
+            self.wake();
         } else if self.ending().is_none() {
             self.start_timer(now);
         }
     }
 
-    fn next_look(&self, now: Timestamp) -> Option<Timestamp> {
-        let at = self.silent_until().into_iter().chain(self.slow_until()).min()?;
-        Some(at.max(Timestamp(now.0 + 1)))
+    /// For the connection's task: it is to read what has come, and to write what is taken, and then to [`judge`](Self::judge).
+    pub(crate) fn is_doubted(&self) -> bool {
+        self.is_doubted.load(Relaxed)
     }
 
-    fn silent_until(&self) -> Option<Timestamp> {
+    /// For the task of a connection in doubt, when it has read and written all it could: whether that is the end.
+    pub(crate) fn judge(self: &Arc<Self>) -> Option<Ending> {
+        let now = self.broker.clock.patient();
+        let overdue = self.overdue(now);
+        if overdue.is_none() {
+            self.is_doubted.store(false, Relaxed);
+            self.start_timer(now);
+        }
+        overdue
+    }
+
+    fn overdue(&self, now: Patient) -> Option<Ending> {
+        let is_over = |at: Option<Patient>| at.is_some_and(|at| at <= now);
+        if is_over(self.silent_until()) {
+            Some(Ending { reason: Reason::KeepAliveTimeout, code: Some(ReasonCode::KeepAliveTimeout) })
+        } else if is_over(self.slow_until()) {
+            Some(Ending { reason: Reason::SlowConsumer, code: Some(ReasonCode::QuotaExceeded) })
+        } else {
+            None
+        }
+    }
+
+    fn next_look(&self, now: Patient) -> Option<Patient> {
+        let at = self.silent_until().into_iter().chain(self.slow_until()).min()?;
+        Some(at.max(Patient(now.0 + 1)))
+    }
+
+    fn silent_until(&self) -> Option<Patient> {
         // [MQTT-3.1.2-22]
         let limit = u64::from(self.keep_alive) * 1500;
-        (limit > 0).then(|| Timestamp(self.heard_at.load(Relaxed) + limit))
+        (limit > 0).then(|| Patient(self.heard_at.load(Relaxed) + limit))
     }
 
-    fn slow_until(&self) -> Option<Timestamp> {
-        let limit = self.broker.config.limits.slow_consumer_timeout.as_millis() as u64;
-        self.wants_write.load(Relaxed).then(|| Timestamp(self.took_at.load(Relaxed) + limit))
+    fn slow_until(&self) -> Option<Patient> {
+        let taken = Patient(self.took_at.load(Relaxed));
+        self.wants_write.load(Relaxed).then(|| taken.after(self.broker.config.limits.slow_consumer_timeout))
     }
 
     /// What is left in the outbox when the client gives this connection up; `busy`: a flush is under way.
@@ -387,7 +419,11 @@ impl Connection {
             if self.broker.commit(needs.position).is_err() && needs.owes {
                 return Poll::Ready(());
             }
-            match self.write(&mut left.outbox) {
+            let mut batch = Batch::begin(&self.broker);
+            let written = self.write(&mut left.outbox, &mut batch);
+            // It has counted bytes, no more.
+            let _ = batch.finish();
+            match written {
                 Written::All | Written::Failed => return Poll::Ready(()),
                 Written::Blocked => self.shared.lock().rare().left = Some(left),
             }

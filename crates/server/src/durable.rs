@@ -4,10 +4,9 @@ use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
 use mqtt_codec::Topic;
-use mqtt_storage::{Failing, Group, Journal, Position, Stage};
+use mqtt_storage::{Failing, Group, Journal, Position, Stage, StoreError};
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::batch;
 use crate::broker::Broker;
 
 /// Locks that topics share.
@@ -46,17 +45,18 @@ impl Durable {
 }
 
 impl Broker {
-    /// Open while what belongs together is staged. Drop it before the batch ends. One step that is staged alone needs
+    /// Open while what belongs together is staged. Drop it before the batch is settled. One step that is staged alone needs
     /// none.
     pub(crate) fn group(&self) -> Option<Group<'_>> {
         self.durable.as_ref().map(|durable| durable.journal.group())
     }
 
-    /// Stages what `write` says, if there is a store. Call it under the lock of what has changed.
-    pub(crate) fn stage(&self, write: impl FnOnce(&mut Stage<'_>)) {
-        if let Some(durable) = &self.durable {
-            batch::note_staged(durable.journal.stage(write));
-        }
+    /// Stages what `write` says, if there is a store, and returns when it is there. For what belongs to no batch, where
+    /// neither a group nor a lock of a client is held: it takes as long as a disk does.
+    pub(crate) fn store_now(&self, write: impl FnOnce(&mut Stage<'_>)) -> Result<(), StoreError> {
+        let Some(durable) = &self.durable else { return Ok(()) };
+        durable.journal.stage(write);
+        durable.journal.retry()
     }
 
     /// Returns once everything up to `position` is in the store, if there is one. No lock may be held.

@@ -11,7 +11,7 @@ use mqtt_hooks::{ConnectionInfo, Verdict};
 use crate::access;
 use crate::arrival::{Arrival, First, Origin};
 use crate::banned;
-use crate::batch::{Batch, count};
+use crate::batch::Batch;
 use crate::broker::Broker;
 use crate::metrics::Metric;
 use crate::serve::{Boxed, Reader, Seat, say_farewell};
@@ -30,12 +30,15 @@ pub(crate) enum Next {
 pub(crate) fn judge(broker: &Arc<Broker>, arrival: Box<Arrival>, first: First) -> Next {
     match first {
         First::Connect(connect) => {
-            let _batch = Batch::begin(broker);
-            count(Metric::Connect, 1);
-            match examine(broker, &connect, arrival.origin.clone()) {
-                Ok(info) => Candidate { broker: Arc::clone(broker), arrival, connect, info }.judge(),
+            let mut batch = Batch::begin(broker);
+            batch.count(Metric::Connect, 1);
+            let next = match examine(&connect, arrival.origin.clone(), &mut batch) {
+                Ok(info) => Candidate { broker: Arc::clone(broker), arrival, connect, info }.judge(&mut batch),
                 Err(code) => refuse(broker, arrival.transport, &connect, code),
-            }
+            };
+            // CONNACK promises nothing that is not stored: the client's flush decides about it.
+            let _ = batch.finish();
+            next
         }
         First::Malformed(DecodeError::UnsupportedVersion(level)) => {
             // [MQTT-3.1.2-2]: in the form of the version that is nearest to what the client speaks.
@@ -63,20 +66,22 @@ struct Candidate {
 }
 
 impl Candidate {
-    fn judge(self) -> Next {
-        count(Metric::Authenticate, 1);
+    fn judge(self, batch: &mut Batch<'_>) -> Next {
+        batch.count(Metric::Authenticate, 1);
         if self.broker.hooks.has_authenticators() {
             return Next::Wait(Box::pin(self.ask()));
         }
-        self.decide(Verdict::Ignore)
+        self.decide(Verdict::Ignore, batch)
     }
 
     async fn ask(self) -> Option<(Seat, Reader)> {
         let broker = Arc::clone(&self.broker);
         let verdict = broker.hooks.authenticate(&self.info, self.connect.password.as_deref()).await;
         let next = {
-            let _batch = Batch::begin(&broker);
-            self.decide(verdict)
+            let mut batch = Batch::begin(&broker);
+            let next = self.decide(verdict, &mut batch);
+            let _ = batch.finish();
+            next
         };
         match next {
             Next::Serve(seat, reader) => Some((seat, reader)),
@@ -85,32 +90,36 @@ impl Candidate {
         }
     }
 
-    fn decide(self, verdict: Verdict) -> Next {
-        if let Err(code) = self.check(verdict) {
+    fn decide(self, verdict: Verdict, batch: &mut Batch<'_>) -> Next {
+        if let Err(code) = self.check(verdict, batch) {
             return refuse(&self.broker, self.arrival.transport, &self.connect, code);
         }
         let Some(answer) = self.answer() else { return Next::Close };
         match self.broker.connection_of(&self.info.client_id) {
             None => {
-                let (seat, reader) = self.enter(answer);
+                let (seat, reader) = self.enter(answer, batch);
                 Next::Serve(seat, reader)
             }
             Some(old) => Next::Wait(Box::pin(async move {
                 transition::hear_out(old).await;
-                Some(self.enter(answer))
+                let broker = Arc::clone(&self.broker);
+                let mut batch = Batch::begin(&broker);
+                let entered = self.enter(answer, &mut batch);
+                let _ = batch.finish();
+                Some(entered)
             })),
         }
     }
 
     /// What the authenticators say, and the rules about its will.
-    fn check(&self, verdict: Verdict) -> Result<(), ReasonCode> {
+    fn check(&self, verdict: Verdict, batch: &mut Batch<'_>) -> Result<(), ReasonCode> {
         let (metric, result) = match verdict {
             Verdict::Allow => (Metric::AuthSuccess, Ok(())),
             Verdict::Ignore if self.broker.config.auth.anonymous => (Metric::AuthAnonymous, Ok(())),
             Verdict::Ignore => (Metric::AuthFailure, Err(ReasonCode::NotAuthorized)),
             Verdict::Deny(code) => (Metric::AuthFailure, Err(code)),
         };
-        count(metric, 1);
+        batch.count(metric, 1);
         result?;
         if let Some(will) = &self.connect.will {
             let topic = &will.message.topic;
@@ -134,7 +143,7 @@ impl Candidate {
         Some(answer)
     }
 
-    fn enter(self, answer: ConnAck) -> (Seat, Reader) {
+    fn enter(self, answer: ConnAck, batch: &mut Batch<'_>) -> (Seat, Reader) {
         let Self { broker, arrival, connect, info } = self;
         let keep_alive = match (connect.version, broker.config.mqtt.server_keep_alive) {
             (Version::V5, Some(keep_alive)) => keep_alive,
@@ -143,7 +152,7 @@ impl Candidate {
         let Arrival { transport, traffic, decoder, rest, .. } = *arrival;
         traffic.note_received(1, 0);
         let (client, connection) =
-            broker.enter(Admission { connect: &connect, info, keep_alive, answer, traffic, transport });
+            broker.enter(Admission { connect: &connect, info, keep_alive, answer, traffic, transport }, batch);
         if broker.banned.has(&connection.info) {
             // The ban came in between, and whoever made it may not have found the connection.
             connection.end(banned::ENDING);
@@ -153,7 +162,8 @@ impl Candidate {
 }
 
 /// What is known of the client by its CONNECT, or why that is not good enough.
-fn examine(broker: &Broker, connect: &Connect, origin: Origin) -> Result<ConnectionInfo, ReasonCode> {
+fn examine(connect: &Connect, origin: Origin, batch: &mut Batch<'_>) -> Result<ConnectionInfo, ReasonCode> {
+    let broker = batch.broker();
     if broker.stopping.load(Relaxed) {
         return Err(ReasonCode::ServerShuttingDown);
     }
@@ -188,7 +198,7 @@ fn examine(broker: &Broker, connect: &Connect, origin: Origin) -> Result<Connect
         connected_at: 0,
         session_present: false,
         epoch: broker.numbers.epoch,
-        conn_id: broker.next_connection(),
+        conn_id: broker.next_connection(batch),
     };
     if broker.banned.has(&info) { Err(ReasonCode::Banned) } else { Ok(info) }
 }
@@ -251,11 +261,12 @@ fn answer_and_close(broker: &Arc<Broker>, transport: Transport, version: Version
     }))
 }
 
-fn count_refusal(broker: &Broker, reason: ReasonCode) {
-    let _batch = Batch::begin(broker);
-    count(Metric::ConnAckSent, 1);
-    count(Metric::ConnAckError, 1);
+fn count_refusal(broker: &Arc<Broker>, reason: ReasonCode) {
+    let mut batch = Batch::begin(broker);
+    batch.count(Metric::ConnAckSent, 1);
+    batch.count(Metric::ConnAckError, 1);
     if matches!(reason, ReasonCode::NotAuthorized | ReasonCode::BadUserNameOrPassword) {
-        count(Metric::ConnAckAuthError, 1);
+        batch.count(Metric::ConnAckAuthError, 1);
     }
+    let _ = batch.finish();
 }

@@ -1,6 +1,5 @@
 //! Counts since the start, by EMQ X 4.3's names.
 
-use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// What is counted; everything else that is shown is a sum of these.
@@ -62,25 +61,25 @@ impl Metric {
 const METRICS: usize = Metric::SessionTerminated as usize + 1;
 
 /// A thread's counts, until its batch ends.
-pub(crate) struct Tally([Cell<u64>; METRICS]);
+pub(crate) struct Tally([u64; METRICS]);
 
 impl Tally {
-    pub(crate) const fn new() -> Self {
-        Self([const { Cell::new(0) }; METRICS])
+    pub(crate) const fn count(&mut self, metric: Metric, n: u64) {
+        self.0[metric as usize] += n;
     }
 
-    pub(crate) fn count(&self, metric: Metric, n: u64) {
-        let cell = &self.0[metric as usize];
-        cell.set(cell.get() + n);
-    }
-
-    pub(crate) fn add_to(&self, metrics: &Metrics) {
-        for (cell, total) in self.0.iter().zip(&metrics.0) {
-            let n = cell.take();
-            if n > 0 {
-                total.fetch_add(n, Relaxed);
+    pub(crate) fn add_to(&mut self, metrics: &Metrics) {
+        for (count, total) in self.0.iter_mut().zip(&metrics.0) {
+            if *count > 0 {
+                total.fetch_add(std::mem::take(count), Relaxed);
             }
         }
+    }
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self([0; METRICS])
     }
 }
 

@@ -10,6 +10,7 @@ use mqtt_operate::{
 };
 use mqtt_session::{Publication, Timestamp};
 
+use crate::batch::Batch;
 use crate::broker::Broker;
 use crate::client::ClientRef;
 use crate::clock::wall_ms;
@@ -23,71 +24,74 @@ mod messages;
 
 use in_order::InOrder;
 
+/// The broker as an operator sees it.
+pub(crate) struct Operator(pub(crate) Arc<Broker>);
+
 #[async_trait::async_trait]
-impl Operate for Broker {
+impl Operate for Operator {
     fn node(&self) -> NodeState {
         NodeState {
-            name: self.config.node.name.clone(),
+            name: self.0.config.node.name.clone(),
             version: sys::VERSION,
-            uptime_ms: self.clock.uptime_ms(),
-            connections: self.online(),
-            max_connections: self.config.mqtt.max_connections,
+            uptime_ms: self.0.clock.uptime_ms(),
+            connections: self.0.online(),
+            max_connections: self.0.config.mqtt.max_connections,
             memory_used: memory::resident().unwrap_or_default() as u64,
-            epoch: self.numbers.epoch,
+            epoch: self.0.numbers.epoch,
         }
     }
 
     fn node_name(&self) -> &str {
-        &self.config.node.name
+        &self.0.config.node.name
     }
 
     fn host(&self) -> HostState {
-        host::state(self)
+        host::state(&self.0)
     }
 
     fn listeners(&self) -> Vec<ListenerState> {
-        self.listener_states()
+        self.0.listener_states()
     }
 
     fn bans(&self) -> Vec<Ban> {
-        self.banned.all()
+        self.0.banned.all()
     }
 
     fn ban(&self, ban: Ban) -> io::Result<()> {
-        self.add_ban(ban)
+        self.0.add_ban(ban)
     }
 
     fn unban(&self, kind: BanKind, who: &str) -> io::Result<()> {
-        self.remove_ban(kind, who)
+        self.0.remove_ban(kind, who)
     }
 
     fn clients(&self, query: &ClientQuery<'_>) -> Page<ClientState> {
         let is_meant = |id: &str| id.starts_with(query.prefix) && query.after.is_none_or(|after| id > after);
-        let mut clients = InOrder::new(self.clients.select(is_meant), query.limit);
+        let mut clients = InOrder::new(self.0.clients.select(is_meant), query.limit);
         let mut skip = query.skip;
         if query.wanted.is_none() {
             clients.pass(std::mem::take(&mut skip));
         }
-        let states = clients.filter_map(|client| self.state_of(&client));
+        let states = clients.filter_map(|client| self.0.state_of(&client));
         page(states.filter(|state| query.wanted.is_none_or(|wanted| wanted(state))).skip(skip), query.limit)
     }
 
     fn client(&self, client_id: &str) -> Option<ClientState> {
-        self.state_of(&self.clients.get(client_id)?)
+        self.0.state_of(&self.0.clients.get(client_id)?)
     }
 
     fn clients_len(&self) -> usize {
-        self.clients.len()
+        self.0.clients.len()
     }
 
     fn kick(&self, client_id: &str) -> bool {
-        self.kick(client_id)
+        self.0.kick(client_id)
     }
 
     fn subscriptions(&self, query: &SubscriptionQuery<'_>) -> Page<SubscriptionState> {
         let clients = match query.client_id {
-            Some(id) => self.clients.get(id).into_iter().collect(),
-            None => self.clients.all(),
+            Some(id) => self.0.clients.get(id).into_iter().collect(),
+            None => self.0.clients.all(),
         };
         let mut skip = query.skip;
         let all = InOrder::new(clients, query.limit).flat_map(|client| {
@@ -110,12 +114,12 @@ impl Operate for Broker {
     }
 
     fn subscriptions_len(&self) -> usize {
-        self.router.subscriptions_len()
+        self.0.router.subscriptions_len()
     }
 
     fn routes(&self, skip: usize, limit: usize) -> Page<String> {
         let mut filters = Vec::new();
-        self.router.for_each_pattern(|filter| filters.push(filter.to_owned()));
+        self.0.router.for_each_pattern(|filter| filters.push(filter.to_owned()));
         if skip >= filters.len() {
             return Page { rows: Vec::new(), has_more: false };
         }
@@ -131,43 +135,43 @@ impl Operate for Broker {
     }
 
     fn routes_len(&self) -> usize {
-        self.router.patterns_len()
+        self.0.router.patterns_len()
     }
 
     fn has_route(&self, filter: &str) -> bool {
-        self.router.has_pattern(filter)
+        self.0.router.has_pattern(filter)
     }
 
     fn publish(&self, client_id: &str, message: Message) -> io::Result<()> {
-        self.publish_for(client_id, message)
+        self.0.publish_for(client_id, message)
     }
 
     fn subscribe(&self, client_id: &str, wishes: &[SubscribeFilter]) -> Result<(), SubscribeError> {
-        self.subscribe_for(client_id, wishes)
+        self.0.subscribe_for(client_id, wishes)
     }
 
     fn unsubscribe(&self, client_id: &str, filter: &Filter) -> bool {
-        self.unsubscribe_for(client_id, filter)
+        self.0.unsubscribe_for(client_id, filter)
     }
 
     fn stats(&self) -> Vec<(String, u64)> {
-        sys::stats(self)
+        sys::stats(&self.0)
     }
 
     fn metrics(&self) -> Vec<(&'static str, u64)> {
-        self.metrics.list()
+        self.0.metrics.list()
     }
 
     async fn test_presence(self: Arc<Self>) -> (Vec<Told>, Option<String>) {
-        loopback::test_presence(&self).await
+        loopback::test_presence(&self.0).await
     }
 
     fn retained(&self, query: &RetainedQuery<'_>) -> Page<RetainedState> {
-        let now = self.clock.now();
+        let now = self.0.clock.now();
         let (mut rows, mut looked_at) = (Vec::new(), Vec::new());
         let mut after = query.after.map(str::to_owned);
         loop {
-            after = self.retained.following(after.as_deref(), usize::MAX, &mut looked_at);
+            after = self.0.retained.following(after.as_deref(), usize::MAX, &mut looked_at);
             for publication in looked_at.drain(..) {
                 if publication.is_expired(now) || !(query.wanted)(&publication.message.topic) {
                     continue;
@@ -175,7 +179,7 @@ impl Operate for Broker {
                 if rows.len() == query.limit {
                     return Page { rows, has_more: true };
                 }
-                rows.push(self.retained_state(&publication));
+                rows.push(self.0.retained_state(&publication));
             }
             if after.is_none() {
                 return Page { rows, has_more: false };
@@ -184,24 +188,28 @@ impl Operate for Broker {
     }
 
     fn retained_message(&self, topic: &Topic) -> Option<RetainedState> {
-        let found = self.retained.get(topic).filter(|publication| !publication.is_expired(self.clock.now()))?;
-        Some(self.retained_state(&found))
+        let found = self.0.retained.get(topic).filter(|publication| !publication.is_expired(self.0.clock.now()))?;
+        Some(self.0.retained_state(&found))
     }
 
     fn forget_retained(&self, topic: &Topic) -> bool {
-        self.forget_retained(topic)
+        let mut batch = Batch::begin(&self.0);
+        let is_there = self.0.forget_retained(topic, &mut batch);
+        // It is gone; what can't be stored now is tried again every second.
+        let _ = batch.finish();
+        is_there
     }
 
     fn settings(&self) -> Vec<Setting> {
-        self.config.sources.to_vec()
+        self.0.config.sources.to_vec()
     }
 
     fn kept(&self, name: &str) -> Option<Vec<u8>> {
-        self.settings.get(name)
+        self.0.settings.get(name)
     }
 
     fn keep(&self, name: &str, record: &[u8]) -> io::Result<()> {
-        self.settings.keep(self, name, record)
+        self.0.settings.keep(&self.0, name, record)
     }
 }
 

@@ -5,35 +5,35 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use mqtt_operate::{Alarm, Health, Oversee, Trace};
 
-use crate::broker::Broker;
 use crate::clock::wall_ms;
 use crate::metrics::Metric;
+use crate::operate::Operator;
 
-impl Oversee for Broker {
+impl Oversee for Operator {
     fn health(&self) -> Health {
         Health {
-            stopping: self.stopping.load(Relaxed),
-            store_failing: self.is_failing(),
-            store_bytes: self.durable.as_ref().and_then(|durable| durable.journal.store().size()),
-            memory_limit: self.config.limits.memory,
-            started_at: wall_ms().saturating_sub(self.clock.uptime_ms()),
-            presence_dropped: self.metrics.total(Metric::DroppedPresence),
+            stopping: self.0.stopping.load(Relaxed),
+            store_failing: self.0.is_failing(),
+            store_bytes: self.0.durable.as_ref().and_then(|durable| durable.journal.store().size()),
+            memory_limit: self.0.config.limits.memory,
+            started_at: wall_ms().saturating_sub(self.0.clock.uptime_ms()),
+            presence_dropped: self.0.metrics.total(Metric::DroppedPresence),
         }
     }
 
     fn alarms(&self) -> Vec<Alarm> {
-        self.alarms.list()
+        self.0.alarms.list()
     }
 
     fn deactivate_alarm(&self, name: &str) -> bool {
-        self.deactivate_alarm(name)
+        self.0.deactivate_alarm(name)
     }
 
     fn forget_alarms(&self) {
-        self.alarms.forget_past();
+        self.0.alarms.forget_past();
     }
 
     fn trace(self: Arc<Self>, client_id: &str) -> Option<Trace> {
-        self.start_trace(client_id)
+        self.0.start_trace(client_id)
     }
 }

@@ -1,12 +1,11 @@
 //! A client as the store keeps it.
 
-use std::borrow::Cow;
-use std::sync::Arc;
-
 use mqtt_codec::Will;
-use mqtt_hooks::{ConnectionInfo, Listener};
+use mqtt_hooks::ConnectionInfo;
 use mqtt_storage::{OnlineRecord, SessionRecord, StoreError, WillRecord};
+use std::borrow::Cow;
 
+use crate::batch::Batch;
 use crate::broker::Broker;
 use crate::client::{Client, ClientRef, State, Transition};
 
@@ -18,38 +17,39 @@ impl Broker {
         info: &ConnectionInfo,
         transition: &Transition,
         will: Option<&Will>,
+        batch: &mut Batch<'_>,
     ) {
         if self.durable.is_none() {
             return;
         }
         let mut state = client.state.lock();
         if state.number == 0 && info.expiry_interval > 0 {
-            state.number = self.next_session();
+            state.number = self.next_session(batch);
             let record = session_record(client, &state, transition);
-            self.stage(|stage| stage.put_session(state.number, &record));
+            batch.stage(|stage| stage.put_session(state.number, &record));
         }
         let record = online_record(info, transition.seq, state.number, will);
-        self.stage(|stage| stage.come(info.conn_id, &record));
+        batch.stage(|stage| stage.come(info.conn_id, &record));
     }
 
     /// The client is away and its session stays.
-    pub(crate) fn stage_session(&self, client: &ClientRef, transition: &Transition) {
+    pub(crate) fn stage_session(&self, client: &ClientRef, transition: &Transition, batch: &mut Batch<'_>) {
         let state = client.state.lock();
         if state.number > 0 {
             let record = session_record(client, &state, transition);
-            self.stage(|stage| stage.put_session(state.number, &record));
+            batch.stage(|stage| stage.put_session(state.number, &record));
         }
     }
 
     /// The session ends, with all it has.
-    pub(crate) fn stage_end(&self, state: &mut State) {
+    pub(crate) fn stage_end(&self, state: &mut State, batch: &mut Batch<'_>) {
         let number = std::mem::take(&mut state.number);
         if number == 0 {
             return;
         }
         state.session.give_up();
         let changes = state.session.take_changes();
-        self.stage(|stage| {
+        batch.stage(|stage| {
             changes.iter().for_each(|change| stage.change(number, change));
             for (filter, _, _) in state.session.subscriptions() {
                 stage.unsubscribe(number, filter);
@@ -75,37 +75,30 @@ fn session_record<'a>(client: &'a Client, state: &State, transition: &Transition
 fn online_record<'a>(info: &'a ConnectionInfo, seq: u64, session: u64, will: Option<&Will>) -> OnlineRecord<'a> {
     OnlineRecord {
         session: (session > 0).then_some(session),
-        client_id: Cow::Borrowed(&info.client_id),
-        username: info.username.as_deref().map(Cow::Borrowed),
-        level: info.version.level(),
-        peer: info.peer,
-        port: info.listener.port,
-        listener: Cow::Borrowed(&info.listener.name),
-        keep_alive: info.keep_alive,
-        clean_start: info.clean_start,
-        expiry_interval: info.expiry_interval,
-        connected_at: info.connected_at,
-        session_present: info.session_present,
-        epoch: info.epoch,
+        info: serde_json::to_vec(info).expect("a Vec takes all bytes and the keys are texts").into(),
         seq,
         will: will.map(|will| WillRecord::new(will, None)),
     }
 }
 
-/// Who it was that the record tells of.
-pub(crate) fn connection_info(number: u64, record: &OnlineRecord<'_>) -> Result<ConnectionInfo, StoreError> {
-    Ok(ConnectionInfo {
-        client_id: (*record.client_id).into(),
-        username: record.username.as_deref().map(Into::into),
-        version: record.version()?,
-        peer: record.peer,
-        listener: Arc::new(Listener { name: (*record.listener).into(), port: record.port }),
-        keep_alive: record.keep_alive,
-        clean_start: record.clean_start,
-        expiry_interval: record.expiry_interval,
-        connected_at: record.connected_at,
-        session_present: record.session_present,
-        epoch: record.epoch,
-        conn_id: number,
-    })
+/// A connection that was open when an earlier process ended.
+pub(crate) struct Online {
+    pub(crate) info: ConnectionInfo,
+    /// Of the fact that it came.
+    pub(crate) seq: u64,
+    /// The number of its session, if that is stored.
+    pub(crate) session: Option<u64>,
+    pub(crate) will: Option<Will>,
+}
+
+impl Online {
+    pub(crate) fn read(record: &OnlineRecord<'_>) -> Result<Self, StoreError> {
+        let corrupt = |error: serde_json::Error| StoreError::Corrupt { table: "online", why: error.to_string() };
+        Ok(Self {
+            info: serde_json::from_slice(&record.info).map_err(corrupt)?,
+            seq: record.seq,
+            session: record.session,
+            will: record.will.as_ref().map(WillRecord::will).transpose()?,
+        })
+    }
 }

@@ -1,6 +1,5 @@
 //! A connection's task: the handshake, then reading and handling packets until the end.
 
-use std::cell::Cell;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -13,7 +12,7 @@ use mqtt_codec::{Decoder, Packet};
 use mqtt_hooks::Reason;
 
 use crate::arrival::{Arrival, First, Origin};
-use crate::batch::{self, Batch};
+use crate::batch::Batch;
 use crate::broker::Broker;
 use crate::client::ClientRef;
 use crate::connection::{Connection, Ending};
@@ -37,10 +36,6 @@ const READS_IN_A_ROW: usize = 4;
 
 /// How long a peer that was told to go may take to read that, and to close.
 const LINGER: Duration = Duration::from_secs(2);
-
-thread_local! {
-    static READ_BUFFER: Cell<BytesMut> = Cell::new(BytesMut::new());
-}
 
 /// The task of a socket, from accept to close.
 ///
@@ -117,11 +112,12 @@ impl Task {
         let Stage::Arriving(arrival) = mem::replace(&mut self.stage, Stage::Closed) else {
             return Stage::Closed;
         };
-        let deadline = self.broker.clock.instant(arrival.deadline);
+        let deadline = arrival.deadline;
         match handshake::judge(&self.broker, arrival, first) {
             Next::Serve(seat, reader) => self.serve(seat, reader),
             Next::Wait(wait) => {
-                let wait = async move { tokio::time::timeout_at(deadline, wait).await.ok().flatten() };
+                let broker = Arc::clone(&self.broker);
+                let wait = async move { broker.clock.wait_for(wait, deadline).await.flatten() };
                 Stage::Waiting(Box::new(Box::pin(wait)))
             }
             Next::Close => Stage::Closed,
@@ -205,12 +201,23 @@ impl Reader {
 }
 
 impl Reader {
+    /// Reads and handles what comes. Ready when the connection ends.
     fn poll(&mut self, seat: &Seat, context: &mut Context<'_>) -> Poll<Ending> {
+        let mut batch = Batch::begin(seat.broker());
+        let polled = self.poll_packets(seat, context, &mut batch);
+        // What could not be stored has kept those waiting who were to be told; each client's flush has seen to that.
+        let _ = batch.finish();
+        polled
+    }
+
+    fn poll_packets(&mut self, seat: &Seat, context: &mut Context<'_>, batch: &mut Batch<'_>) -> Poll<Ending> {
         seat.connection.register(context);
         if mem::take(&mut self.fresh)
             && let Some(mut input) = self.partial.take()
         {
-            if let Err(ending) = self.handle(seat, &mut input) {
+            let handled = self.handle(seat, &mut input, batch);
+            let _ = batch.settle();
+            if let Err(ending) = handled {
                 return Poll::Ready(ending);
             }
             self.keep(&input);
@@ -219,19 +226,26 @@ impl Reader {
             if let Some(ending) = seat.connection.ending() {
                 return Poll::Ready(ending);
             }
-            seat.connection.poll_write(&seat.client, context);
+            seat.connection.poll_write(&seat.client, context, batch);
             let transport = seat.connection.transport();
-            let mut read = self.read(seat, |input| transport.poll_read(context, input));
-            if read.is_pending() && seat.connection.is_listened_to() {
+            let mut read = self.read(seat, batch, |input| transport.poll_read(context, input));
+            let is_doubted = seat.connection.is_doubted();
+            if read.is_pending() && (is_doubted || seat.connection.is_listened_to()) {
                 // What has come may not have been told to this task yet.
-                read =
-                    self.read(seat, |input| transport.read_now(input, IGNORED_READ).map_or(Poll::Pending, Poll::Ready));
+                let read_now = |input: &mut BytesMut| transport.read_now(input, IGNORED_READ);
+                read = self.read(seat, batch, |input| read_now(input).map_or(Poll::Pending, Poll::Ready));
                 if read.is_pending() {
                     seat.connection.tell_heard_out();
                 }
             }
-            if let Err(ending) = ready!(read) {
+            if let Poll::Ready(Err(ending)) = read {
                 return Poll::Ready(ending);
+            }
+            if is_doubted && let Some(ending) = seat.connection.judge() {
+                return Poll::Ready(ending);
+            }
+            if read.is_pending() {
+                return Poll::Pending;
             }
         }
         context.waker().wake_by_ref();
@@ -242,11 +256,12 @@ impl Reader {
     fn read(
         &mut self,
         seat: &Seat,
+        batch: &mut Batch<'_>,
         read: impl FnOnce(&mut BytesMut) -> Poll<io::Result<usize>>,
     ) -> Poll<Result<(), Ending>> {
         let own = self.partial.take_if(|partial| partial.len() > SMALL_PARTIAL);
         let is_own = own.is_some();
-        let mut input = own.map_or_else(|| READ_BUFFER.take(), |own| *own);
+        let mut input = own.map_or_else(|| batch.lend_input(), |own| *own);
         let kept = self.partial.as_ref().map_or(&[][..], |partial| partial);
         input.reserve(READ_SIZE + kept.len());
         input.extend_from_slice(kept);
@@ -259,9 +274,12 @@ impl Reader {
             }
             Poll::Ready(Ok(read)) => {
                 seat.connection.traffic.note_read(read);
-                batch::count(Metric::BytesReceived, read as u64);
-                batch::note_traffic(read);
-                Poll::Ready(self.handle(seat, &mut input))
+                batch.count(Metric::BytesReceived, read as u64);
+                batch.note_traffic(read);
+                let handled = self.handle(seat, &mut input, batch);
+                // One write per receiver for all that one read has brought.
+                let _ = batch.settle();
+                Poll::Ready(handled)
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(Ending::gone(Reason::Socket(socket::error_name(&error))))),
             Poll::Pending => match seat.connection.write_error() {
@@ -276,8 +294,7 @@ impl Reader {
             if input.len() != before || result.is_ready() {
                 self.keep(&input);
             }
-            input.clear();
-            READ_BUFFER.set(input);
+            batch.return_input(input);
         }
         result
     }
@@ -287,11 +304,10 @@ impl Reader {
         self.partial = (!rest.is_empty()).then(|| Box::new(BytesMut::from(rest)));
     }
 
-    /// Handles every whole packet in `input`; what they bring about leaves when all are handled.
-    fn handle(&mut self, seat: &Seat, input: &mut BytesMut) -> Result<(), Ending> {
-        let now = seat.broker().clock.now();
-        seat.connection.heard(now);
-        let batch = Batch::begin(seat.broker());
+    /// Handles every whole packet in `input`; what they bring about leaves when the batch is settled.
+    fn handle(&mut self, seat: &Seat, input: &mut BytesMut, batch: &mut Batch<'_>) -> Result<(), Ending> {
+        let (now, heard) = seat.broker().clock.both();
+        seat.connection.heard(heard);
         if seat.broker().traces.are_running() {
             seat.broker().traces.note_read(&seat.client.id, &self.decoder, input);
         }
@@ -301,7 +317,7 @@ impl Reader {
                 Ok(Some(packet)) => {
                     received += 1;
                     messages += u64::from(matches!(packet, Packet::Publish(_)));
-                    if let Err(ending) = packets::handle(seat, packet, now) {
+                    if let Err(ending) = packets::handle(seat, packet, now, batch) {
                         break Err(ending);
                     }
                 }
@@ -313,7 +329,7 @@ impl Reader {
             }
             batch.relieve();
         };
-        // Before the batch ends: what is answered is counted.
+        // Before the batch is settled: what is answered is counted.
         seat.connection.traffic.note_received(received, messages);
         handled
     }

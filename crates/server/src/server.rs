@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use mqtt_modules::presence::History;
 use mqtt_modules::{ChangeError, Registry, States};
@@ -11,16 +10,11 @@ use mqtt_storage::StoreError;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::batch::Batch;
 use crate::broker::Broker;
 use crate::config::Config;
+use crate::host::Hosting;
 use crate::pipe::Pipe;
-use crate::timers::Timer;
-use crate::{admin, alarms, history, listener, recovery, shutdown, store, sys};
-
-/// How long timers go off before other tasks of the thread have their turn: a million sessions may end at once, and one
-/// of them may have thousands of messages.
-const TIMERS_IN_A_ROW: Duration = Duration::from_micros(500);
+use crate::{admin, alarms, due, listener, patience, recovery, shutdown, store, sys};
 
 /// Why the broker did not start.
 #[derive(Debug, thiserror::Error)]
@@ -99,8 +93,9 @@ pub async fn start(config: Config) -> Result<Server, StartError> {
     let (broker, loaded) = opened.map_err(cannot_read)?;
     let states = store::module_states(&broker, &loaded.modules);
     let fallen = broker.restore(loaded).map_err(cannot_read)?;
-    let history = history::open(&broker).map_err(cannot_read)?;
+    let history = History::new();
     let registry = Arc::new(registry(&broker, states, &history));
+    registry.restore().map_err(StartError::Module)?;
     if let Some(error) = registry.start_wanted().await.into_iter().next() {
         return Err(StartError::Module(error));
     }
@@ -109,7 +104,8 @@ pub async fn start(config: Config) -> Result<Server, StartError> {
     let (stop, stopping) = watch::channel(false);
     let tasks = vec![
         tokio::spawn(listener::accept(Arc::clone(&broker), listener, "tcp", stopping)),
-        tokio::spawn(run_timers(Arc::clone(&broker))),
+        tokio::spawn(patience::beat(Arc::clone(&broker))),
+        tokio::spawn(due::run(Arc::clone(&broker))),
         tokio::spawn(sys::publish(Arc::clone(&broker))),
         tokio::spawn(store::keep_alive(Arc::clone(&broker))),
         tokio::spawn(recovery::tell(Arc::clone(&broker), fallen, grace)),
@@ -128,7 +124,7 @@ pub async fn start(config: Config) -> Result<Server, StartError> {
 
 /// The modules that ship, wanted as the configuration says.
 fn registry(broker: &Arc<Broker>, states: Arc<dyn States>, history: &Arc<History>) -> Registry {
-    let host: Arc<dyn mqtt_hooks::Host> = Arc::clone(broker) as _;
+    let host = Arc::new(Hosting(Arc::clone(broker)));
     let configured = &broker.config.modules;
     for (name, module) in configured {
         if let Some(on) = module.enabled {
@@ -144,48 +140,6 @@ fn registry(broker: &Arc<Broker>, states: Arc<dyn States>, history: &Arc<History
         registry.register(module, settings.unwrap_or_default());
     }
     registry
-}
-
-async fn run_timers(broker: Arc<Broker>) {
-    loop {
-        while !run_due_timers(&broker) {
-            tokio::task::yield_now().await;
-        }
-        match broker.timers.next() {
-            None => broker.timers.earlier().await,
-            Some(at) => {
-                let at = broker.clock.instant(at);
-                tokio::select! {
-                    () = tokio::time::sleep_until(at) => {}
-                    () = broker.timers.earlier() => {}
-                }
-            }
-        }
-    }
-}
-
-/// Lets timers go off for some time, with one write to the store for all of them; true if no more are due.
-fn run_due_timers(broker: &Arc<Broker>) -> bool {
-    let _batch = Batch::begin(broker);
-    let until = Instant::now() + TIMERS_IN_A_ROW;
-    while Instant::now() < until {
-        let now = broker.clock.now();
-        match broker.timers.pop_due(now) {
-            None => return true,
-            Some(Timer::Connection(connection)) => {
-                if let Some(connection) = connection.upgrade() {
-                    connection.look(now);
-                }
-            }
-            Some(Timer::Arrival(waker)) => waker.wake(),
-            Some(Timer::Client(client)) => {
-                if let Some(client) = client.upgrade() {
-                    broker.client_is_due(client);
-                }
-            }
-        }
-    }
-    false
 }
 
 impl Server {

@@ -1,5 +1,6 @@
 //! The end, in order: whoever may want to hear of others stays until those have gone.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -33,7 +34,7 @@ enum Round {
 
 /// Ends every connection, and every session that is not stored. The wills are published, the events told, and taken by those who take
 /// them in time.
-pub(crate) async fn drain(broker: &Broker) {
+pub(crate) async fn drain(broker: &Arc<Broker>) {
     broker.stopping.store(true, Relaxed);
     let limit = Instant::now() + LIMIT;
     let soon = || limit.min(Instant::now() + PATIENCE);

@@ -3,23 +3,20 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use mqtt_modules::{MemoryStates, States};
-use mqtt_storage::{Disk, Durability, Journal, Loaded, Store, StoreError};
+use mqtt_storage::{Alive, Disk, Durability, Journal, Loaded, Store, StoreError};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::broker::Broker;
-use crate::clock::wall_ms;
+use crate::broker::{Broker, Past};
+use crate::clock::{ALIVE_EVERY, wall_ms};
 use crate::config::Config;
 use crate::durable::Durable;
-
-/// How often the store is told that the broker lives. So exact is `disconnected_at` after the broker died.
-const ALIVE_EVERY: Duration = Duration::from_secs(1);
 
 /// EMQ X's `name` of the alarm.
 const ALARM: &str = "store_failing";
@@ -28,7 +25,7 @@ const ALARM: &str = "store_failing";
 pub(crate) fn open(config: Config) -> Result<(Arc<Broker>, Loaded), StoreError> {
     let Some(folder) = config.data_dir.clone() else {
         let loaded = Loaded::default();
-        return Ok((Arc::new(Broker::new(config, None, loaded.bounds, Settings::default())), loaded));
+        return Ok((Arc::new(Broker::new(config, None, Past::default(), Settings::default())), loaded));
     };
     let started = Instant::now();
     let durability = config.storage.durability;
@@ -48,20 +45,15 @@ pub(crate) fn open(config: Config) -> Result<(Arc<Broker>, Loaded), StoreError> 
     let has_others = Handle::try_current().is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread);
     let durable = Durable::new(journal, durability == Durability::Power && has_others);
     let settings = Settings::new(std::mem::take(&mut loaded.settings));
-    let broker = Arc::new(Broker::new(config, Some(durable), loaded.bounds, settings));
-    broker.stage_epoch();
-    retry(&broker)?;
+    let past = Past { bounds: loaded.bounds, alive: loaded.alive };
+    let broker = Arc::new(Broker::new(config, Some(durable), past, settings));
+    broker.store_epoch()?;
     Ok((broker, loaded))
-}
-
-/// Writes what waits.
-fn retry(broker: &Broker) -> Result<(), StoreError> {
-    broker.durable.as_ref().map_or(Ok(()), |durable| durable.journal.retry())
 }
 
 /// The broker ends: what has not been written by now is.
 pub(crate) fn finish(broker: &Broker) {
-    if let Err(error) = retry(broker) {
+    if let Err(error) = broker.store_now(|_| {}) {
         tracing::error!(%error, "the last changes could not be stored");
     }
     // A socket that has not sent CONNECT keeps the broker; the folder is free all the same.
@@ -78,8 +70,8 @@ pub(crate) async fn keep_alive(broker: Arc<Broker>) {
     let mut is_failing = false;
     loop {
         every.tick().await;
-        broker.stage(|stage| stage.alive(wall_ms()));
-        let written = if durable.is_slow { tokio::task::block_in_place(|| retry(&broker)) } else { retry(&broker) };
+        let store = || broker.store_now(|stage| stage.alive(Alive { wall: wall_ms(), clock: broker.clock.now() }));
+        let written = if durable.is_slow { tokio::task::block_in_place(store) } else { store() };
         match written {
             Err(error) if !is_failing => {
                 let message = "the store can't be written to: QoS 1 and 2 messages are refused";
@@ -111,8 +103,7 @@ impl Settings {
     /// It is in the store when this returns, if there is one.
     pub(crate) fn keep(&self, broker: &Broker, name: &str, record: &[u8]) -> io::Result<()> {
         let mut kept = self.0.lock();
-        broker.stage(|stage| stage.setting(name, record));
-        retry(broker).map_err(io::Error::other)?;
+        broker.store_now(|stage| stage.setting(name, record)).map_err(io::Error::other)?;
         kept.insert(name.to_owned(), record.to_vec());
         Ok(())
     }
@@ -154,8 +145,7 @@ impl StoredStates {
         let mut state = states.get(name).cloned().unwrap_or_default();
         change(&mut state);
         let record = serde_json::to_vec(&state)?;
-        self.broker.stage(|stage| stage.module(name, &record));
-        retry(&self.broker).map_err(io::Error::other)?;
+        self.broker.store_now(|stage| stage.module(name, &record)).map_err(io::Error::other)?;
         states.insert(name.to_owned(), state);
         Ok(())
     }

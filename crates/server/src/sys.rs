@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use mqtt_codec::{Message, Properties, Qos, Topic};
-use mqtt_hooks::Host;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
+use crate::batch::Batch;
 use crate::broker::Broker;
 
 /// The broker's version.
@@ -40,34 +40,45 @@ pub(crate) async fn publish(broker: Arc<Broker>) {
     loop {
         tokio::select! {
             _ = slow.tick() => {
-                broker.drop_expired_retained();
                 broker.drop_expired_queued().await;
-                slow_round(&broker);
+                in_batch(&broker, |batch| {
+                    broker.drop_expired_retained(batch);
+                    slow_round(batch);
+                });
             }
-            _ = fast.tick() => fast_round(&broker),
+            _ = fast.tick() => in_batch(&broker, fast_round),
         }
     }
 }
 
-fn slow_round(broker: &Broker) {
+fn in_batch(broker: &Arc<Broker>, round: impl FnOnce(&mut Batch<'_>)) {
+    let mut batch = Batch::begin(broker);
+    round(&mut batch);
+    // What can't be stored now is tried again every second.
+    let _ = batch.finish();
+}
+
+fn slow_round(batch: &mut Batch<'_>) {
+    let broker = batch.broker();
     let node = &broker.config.node.name;
-    tell(broker, "$SYS/brokers".to_owned(), node.clone(), true);
-    tell(broker, format!("$SYS/brokers/{node}/version"), VERSION.to_owned(), true);
-    tell(broker, format!("$SYS/brokers/{node}/sysdescr"), "Rollcall".to_owned(), true);
+    tell(batch, "$SYS/brokers".to_owned(), node.clone(), true);
+    tell(batch, format!("$SYS/brokers/{node}/version"), VERSION.to_owned(), true);
+    tell(batch, format!("$SYS/brokers/{node}/sysdescr"), "Rollcall".to_owned(), true);
     for (name, value) in stats(broker) {
-        tell(broker, format!("$SYS/brokers/{node}/stats/{name}"), value.to_string(), false);
+        tell(batch, format!("$SYS/brokers/{node}/stats/{name}"), value.to_string(), false);
     }
     for (name, value) in broker.metrics.list() {
         let name = name.replace('.', "/");
-        tell(broker, format!("$SYS/brokers/{node}/metrics/{name}"), value.to_string(), false);
+        tell(batch, format!("$SYS/brokers/{node}/metrics/{name}"), value.to_string(), false);
     }
 }
 
-fn fast_round(broker: &Broker) {
+fn fast_round(batch: &mut Batch<'_>) {
+    let broker = batch.broker();
     let node = &broker.config.node.name;
     let now = jiff::Zoned::now().strftime("%Y-%m-%d %H:%M:%S").to_string();
-    tell(broker, format!("$SYS/brokers/{node}/uptime"), uptime(broker.clock.uptime_ms() / 1000), false);
-    tell(broker, format!("$SYS/brokers/{node}/datetime"), now, false);
+    tell(batch, format!("$SYS/brokers/{node}/uptime"), uptime(broker.clock.uptime_ms() / 1000), false);
+    tell(batch, format!("$SYS/brokers/{node}/datetime"), now, false);
 }
 
 /// How many of everything there are, and the most that were seen by whoever asked.
@@ -98,12 +109,12 @@ fn values(broker: &Broker) -> [usize; STATS.len()] {
     ]
 }
 
-fn tell(broker: &Broker, topic: String, payload: String, retain: bool) {
+fn tell(batch: &mut Batch<'_>, topic: String, payload: String, retain: bool) {
     // The node's name is checked to be a topic level.
     let Ok(topic) = Topic::new(topic) else { return };
     let message =
         Message { topic, payload: payload.into(), qos: Qos::AtMostOnce, retain, properties: Properties::EMPTY };
-    Host::publish(broker, message);
+    batch.broker().announce(message, batch);
 }
 
 /// `1 days, 2 hours, 3 minutes, 4 seconds`, without leading zero units.

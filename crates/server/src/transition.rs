@@ -10,15 +10,13 @@ use mqtt_codec::{ConnAck, Connect, Disconnect, Packet, Properties, ReasonCode, V
 use mqtt_hooks::{ConnectionInfo, Fact, Reason};
 use mqtt_session::{Attach, Detached, Publication, Session, Timestamp};
 
-use crate::batch::{Batch, count};
+use crate::batch::Batch;
 use crate::broker::Broker;
 use crate::client::{Client, ClientRef, State, Transition};
-use crate::clock::wall_ms;
 use crate::connection::{Connection, Ending};
 use crate::metrics::Metric;
 use crate::numbers::Left;
 use crate::packets;
-use crate::timers::Timer;
 use crate::traffic::Traffic;
 use crate::transport::Transport;
 
@@ -50,17 +48,21 @@ struct Going<'a> {
 /// DISCONNECT above all.
 pub(crate) async fn hear_out(connection: Arc<Connection>) {
     // Whether it has said all, ended or takes too long: it is taken over now, if it is still there.
-    let _ = tokio::time::timeout(HEAR_OUT, connection.hear_out()).await;
+    let clock = &connection.broker().clock;
+    let _ = clock.wait_for(connection.hear_out(), clock.patient().after(HEAR_OUT)).await;
 }
 
 impl Broker {
-    /// Lets a client in, ending the connection it had. CONNACK is on its way when this returns.
-    pub(crate) fn enter(self: &Arc<Self>, mut admission: Admission<'_>) -> (ClientRef, Arc<Connection>) {
+    /// Lets a client in, ending the connection it had. CONNACK leaves with the batch.
+    pub(crate) fn enter(
+        self: &Arc<Self>,
+        mut admission: Admission<'_>,
+        batch: &mut Batch<'_>,
+    ) -> (ClientRef, Arc<Connection>) {
         let noticed = Instant::now();
         if self.traces.are_running() {
             self.traces.note_connect(&admission.info.client_id, admission.connect);
         }
-        let batch = Batch::begin(self);
         let group = self.group();
         let client = self.client_of(&admission);
         let mut transition = client.transition.lock();
@@ -68,33 +70,31 @@ impl Broker {
             // Its session ended between the look-up and the lock.
             drop(transition);
             drop(group);
-            drop(batch);
-            return self.enter(admission);
+            return self.enter(admission, batch);
         }
         let now = self.clock.now();
-        self.tell_fallen(&client, &mut transition, now);
+        self.tell_fallen(&client, &mut transition, now, batch);
         if let Some(timer) = transition.timer.take() {
             self.timers.cancel(timer);
         }
         let clean = admission.info.clean_start;
-        self.take_over(&client, &mut transition, clean, noticed, now);
+        self.take_over(&client, &mut transition, clean, noticed, now, batch);
         let is_over = mem::take(&mut transition.expires_at).at().is_some_and(|at| at <= now);
         let present = transition.has_session && !clean && !is_over;
         if transition.has_session && !present {
-            self.end_session(&client, now);
+            self.end_session(&client, now, batch);
         }
-        count(if present { Metric::SessionResumed } else { Metric::SessionCreated }, 1);
+        batch.count(if present { Metric::SessionResumed } else { Metric::SessionCreated }, 1);
         transition.has_session = true;
-        admission.info.connected_at = wall_ms().max(transition.last_fact_ms);
+        admission.info.connected_at = transition.now_ms();
         admission.info.session_present = present;
         if !present {
             transition.created_at = admission.info.connected_at;
         }
-        let connection = self.seat(&client, &mut transition, admission, present, noticed, now);
+        let connection = self.seat(&client, &mut transition, admission, present, noticed, now, batch);
         drop(transition);
         drop(group);
-        connection.start_timer(now);
-        drop(batch);
+        connection.start_timer(self.clock.patient());
         (client, connection)
     }
 
@@ -107,8 +107,8 @@ impl Broker {
         let id = &admission.info.client_id;
         self.clients.get_or_insert(id, || {
             let client = ClientRef::new(Arc::clone(id), Session::new(Arc::clone(&self.session_config)));
-            let Left { seq, flaps } = self.numbers.left_of(id);
-            *client.transition.lock() = Transition { seq, flaps, ..Transition::default() };
+            let Left { seq, flaps, told_ms } = self.numbers.left_of(id);
+            *client.transition.lock() = Transition { seq, flaps, last_fact_ms: told_ms, ..Transition::default() };
             client
         })
     }
@@ -121,14 +121,15 @@ impl Broker {
         clean: bool,
         noticed: Instant,
         now: Timestamp,
+        batch: &mut Batch<'_>,
     ) {
         // [MQTT-3.1.4-3]
         let code = Some(ReasonCode::SessionTakenOver);
         let reason = if clean { Reason::Discarded } else { Reason::TakenOver };
         let ending = Ending { reason, code };
         let going = Going { ending, reason_string: None, noticed };
-        if let Some((old, detached)) = self.detach(client, transition, None, going, now) {
-            count(if clean { Metric::SessionDiscarded } else { Metric::SessionTakenOver }, 1);
+        if let Some((old, detached)) = self.detach(client, transition, None, going, now, batch) {
+            batch.count(if clean { Metric::SessionDiscarded } else { Metric::SessionTakenOver }, 1);
             transition.expires_at = detached.expires_at.into();
             old.end(ending);
         }
@@ -143,36 +144,39 @@ impl Broker {
         session_present: bool,
         noticed: Instant,
         now: Timestamp,
+        batch: &mut Batch<'_>,
     ) -> Arc<Connection> {
         let Admission { connect, mut info, keep_alive, answer, traffic, transport } = admission;
         // The same text, but one memory for both.
         info.client_id = Arc::clone(&client.id);
         let session_expiry = info.expiry_interval;
-        let connection = Arc::new(Connection::new(info, traffic, transport, Arc::clone(self), keep_alive, now));
+        let connection = Arc::new(Connection::new(info, traffic, transport, Arc::clone(self), keep_alive));
         {
             let mut state = client.state.lock();
             state.reset_output();
             state.connection = Some(Arc::clone(&connection));
         }
         self.online.fetch_add(1, Relaxed);
-        count(Metric::Connected, 1);
+        batch.count(Metric::Connected, 1);
         transition.seq += 1;
-        transition.last_fact_ms = connection.info.connected_at;
-        self.stage_online(client, &connection.info, transition, connect.will.as_ref());
-        let flaps = transition.flaps.come(transition.last_fact_ms);
-        self.hooks.observe(&Fact::Connected { client: &connection.info, seq: transition.seq, flaps, noticed });
+        let told_at = connection.info.connected_at;
+        transition.note_fact(told_at, told_at);
+        self.stage_online(client, &connection.info, transition, connect.will.as_ref(), batch);
+        let flaps = transition.flaps.come(told_at);
+        let fact = Fact::Connected { client: &connection.info, told_at, seq: transition.seq, flaps, noticed };
+        self.hooks.observe(&fact, batch);
         let mut state = client.state.lock();
         let State { session, outbox, .. } = &mut *state;
         session.attach(&Attach { connect, session_expiry, keep_alive });
         // [MQTT-3.2.0-1]: until here the session was not attached, so nothing else can be in the outbox.
         let answer = Packet::ConnAck(ConnAck { session_present, ..answer });
         outbox.push(&answer, connection.info.version);
-        packets::count_sent(&answer);
+        packets::count_sent(&answer, batch);
         session.resume(now, outbox);
-        state.stage(self);
-        state.wait_for_store(false);
-        state.count_sent_late();
-        state.touch(client);
+        state.stage(batch);
+        state.wait_for_store(false, batch);
+        state.count_sent_late(batch);
+        state.touch(client, batch);
         drop(state);
         connection
     }
@@ -180,46 +184,55 @@ impl Broker {
     /// The connection's task ends: the client is gone, unless it has another connection by now. `reason_string` is what
     /// it said in DISCONNECT.
     pub(crate) fn leave(
-        &self,
+        self: &Arc<Self>,
         client: &ClientRef,
         connection: &Arc<Connection>,
         ending: Ending,
         reason_string: Option<&str>,
     ) {
         let going = Going { ending, reason_string, noticed: Instant::now() };
-        let _batch = Batch::begin(self);
-        let _group = self.group();
+        let mut batch = Batch::begin(self);
+        let group = self.group();
         let mut transition = client.transition.lock();
         let now = self.clock.now();
-        if let Some((_, detached)) = self.detach(client, &mut transition, Some(connection), going, now) {
+        let detached = self.detach(client, &mut transition, Some(connection), going, now, &mut batch);
+        if let Some((_, detached)) = detached {
             transition.expires_at = detached.expires_at.into();
             let next = detached.will_at.into_iter().chain(detached.expires_at).min();
-            self.look_after(client, &mut transition, next, now);
+            self.look_after(client, &mut transition, next, now, &mut batch);
         }
+        drop(transition);
+        drop(group);
+        // The client is gone whether or not that is stored: it is tried again every second.
+        let _ = batch.finish();
     }
 
     /// Ends a client's connection and its session, as in EMQ X; false if there is neither.
-    pub(crate) fn kick(&self, client_id: &str) -> bool {
+    pub(crate) fn kick(self: &Arc<Self>, client_id: &str) -> bool {
         let Some(client) = self.clients.get(client_id) else { return false };
-        let _batch = Batch::begin(self);
-        let _group = self.group();
+        let mut batch = Batch::begin(self);
+        let group = self.group();
         let mut transition = client.transition.lock();
         if transition.dead {
             return false;
         }
         let now = self.clock.now();
-        self.tell_fallen(&client, &mut transition, now);
+        self.tell_fallen(&client, &mut transition, now, &mut batch);
         if let Some(timer) = transition.timer.take() {
             self.timers.cancel(timer);
         }
         // Here and not in the connection's task, so that whoever asks next finds it gone.
         let ending = Ending { reason: Reason::Kicked, code: Some(ReasonCode::AdministrativeAction) };
         let going = Going { ending, reason_string: None, noticed: Instant::now() };
-        if let Some((connection, _)) = self.detach(&client, &mut transition, None, going, now) {
+        if let Some((connection, _)) = self.detach(&client, &mut transition, None, going, now, &mut batch) {
             connection.end(ending);
         }
         transition.expires_at = now.into();
-        self.look_after(&client, &mut transition, None, now);
+        self.look_after(&client, &mut transition, None, now, &mut batch);
+        drop(transition);
+        drop(group);
+        // As when it leaves by itself.
+        let _ = batch.finish();
         true
     }
 
@@ -231,6 +244,7 @@ impl Broker {
         only: Option<&Arc<Connection>>,
         going: Going<'_>,
         now: Timestamp,
+        batch: &mut Batch<'_>,
     ) -> Option<(Arc<Connection>, Detached)> {
         let Going { ending: Ending { reason, code }, reason_string, noticed } = going;
         let (connection, mut detached) = {
@@ -243,30 +257,32 @@ impl Broker {
             {
                 let farewell = Packet::Disconnect(Disconnect { reason, properties: Properties::EMPTY });
                 state.push(&farewell);
-                packets::count_sent(&farewell);
+                packets::count_sent(&farewell, batch);
             }
             (state.take_connection()?, state.session.detach(now))
         };
         detached.expires_at = self.cap_expiry(detached.expires_at, now);
         self.online.fetch_sub(1, Relaxed);
-        self.stage(|stage| stage.go(connection.info.conn_id));
-        count(Metric::Disconnected, 1);
+        batch.stage(|stage| stage.go(connection.info.conn_id));
+        batch.count(Metric::Disconnected, 1);
         // An undelayed will comes before the fact.
         if let Some(will) = &detached.will {
-            self.publish_will(will, now);
+            self.publish_will(will, now, batch);
         }
-        let at = wall_ms().max(transition.last_fact_ms);
+        let at = transition.now_ms();
         transition.seq += 1;
-        transition.last_fact_ms = at;
-        self.hooks.observe(&Fact::Disconnected {
+        transition.note_fact(at, at);
+        let fact = Fact::Disconnected {
             client: &connection.info,
             reason,
             reason_string,
             at,
+            told_at: at,
             seq: transition.seq,
             flaps: transition.flaps.count(at),
             noticed,
-        });
+        };
+        self.hooks.observe(&fact, batch);
         tracing::debug!(client_id = %client.id, reason = reason.name(), "disconnected");
         Some((connection, detached))
     }
@@ -279,8 +295,8 @@ impl Broker {
         }
     }
 
-    pub(crate) fn publish_will(&self, will: &Publication, now: Timestamp) {
-        self.publish(will, None, now, || {});
+    pub(crate) fn publish_will(&self, will: &Publication, now: Timestamp, batch: &mut Batch<'_>) {
+        self.publish(will, None, now, batch, |_| {});
     }
 
     /// An offline client: ends its session if that is due, and otherwise comes back at `next`.
@@ -290,24 +306,25 @@ impl Broker {
         transition: &mut Transition,
         next: Option<Timestamp>,
         now: Timestamp,
+        batch: &mut Batch<'_>,
     ) {
         if transition.expires_at.at().is_some_and(|at| at <= now) {
-            self.end_session(client, now);
-            count(Metric::SessionTerminated, 1);
+            self.end_session(client, now, batch);
+            batch.count(Metric::SessionTerminated, 1);
             transition.has_session = false;
             transition.dead = true;
-            self.forget_client(&client.id, Left { seq: transition.seq, flaps: transition.flaps });
+            self.forget_client(&client.id, transition.left(), batch);
             self.clients.remove(client);
             return;
         }
-        self.stage_session(client, transition);
+        self.stage_session(client, transition, batch);
         if let Some(at) = next {
-            transition.timer = Some(self.timers.insert(at, Timer::Client(Arc::downgrade(&client.0))));
+            transition.timer = Some(self.timers.insert(at, Arc::downgrade(&client.0)));
         }
     }
 
     /// The session is over: a will that waited is published, subscriptions are given up, the rest is forgotten.
-    fn end_session(&self, client: &ClientRef, now: Timestamp) {
+    fn end_session(&self, client: &ClientRef, now: Timestamp, batch: &mut Batch<'_>) {
         let (old, will) = {
             let mut state = client.state.lock();
             // [MQTT-3.1.3-9]: a delayed will is published when the session ends, if not before.
@@ -315,20 +332,19 @@ impl Broker {
             for (filter, _, _) in state.session.subscriptions() {
                 self.router.unsubscribe(filter, client);
             }
-            self.stage_end(&mut state);
+            self.stage_end(&mut state, batch);
             (mem::replace(&mut state.session, Session::new(Arc::clone(&self.session_config))), will)
         };
         // Queued messages are dropped without the lock: there may be many.
         drop(old);
         if let Some(will) = will {
-            self.publish_will(&will, now);
+            self.publish_will(&will, now, batch);
         }
     }
 
     /// A client's timer: a delayed will, or the end of its session.
-    pub(crate) fn client_is_due(&self, client: Arc<Client>) {
+    pub(crate) fn client_is_due(&self, client: Arc<Client>, batch: &mut Batch<'_>) {
         let client = ClientRef(client);
-        let _batch = Batch::begin(self);
         let _group = self.group();
         let mut transition = client.transition.lock();
         let now = self.clock.now();
@@ -340,29 +356,35 @@ impl Broker {
             state.session.take_will(now, false)
         };
         if let Some(will) = will {
-            self.publish_will(&will, now);
+            self.publish_will(&will, now, batch);
         }
         transition.timer = None;
         let next = transition.expires_at.at();
-        self.look_after(&client, &mut transition, next, now);
+        self.look_after(&client, &mut transition, next, now, batch);
     }
 
     /// The broker stops: every session that is not stored ends, wills of theirs that wait are published.
-    pub(crate) fn end_unstored_sessions(&self) {
+    pub(crate) fn end_unstored_sessions(self: &Arc<Self>) {
         for client in self.clients.all() {
-            let _batch = Batch::begin(self);
-            let _group = self.group();
-            let mut transition = client.transition.lock();
-            let now = self.clock.now();
-            let is_left = {
-                let state = client.state.lock();
-                state.connection.is_none() && state.number == 0
-            };
-            // Of one that fell with an earlier process the next is to tell, if this one has not.
-            if !transition.dead && is_left && transition.fallen.is_none() {
-                transition.expires_at = now.into();
-                self.look_after(&client, &mut transition, None, now);
-            }
+            let mut batch = Batch::begin(self);
+            self.end_if_unstored(&client, &mut batch);
+            // Of these sessions nothing is stored; wills that are for others are tried again at the end.
+            let _ = batch.finish();
+        }
+    }
+
+    fn end_if_unstored(&self, client: &ClientRef, batch: &mut Batch<'_>) {
+        let _group = self.group();
+        let mut transition = client.transition.lock();
+        let now = self.clock.now();
+        let is_left = {
+            let state = client.state.lock();
+            state.connection.is_none() && state.number == 0
+        };
+        // Of one that fell with an earlier process the next is to tell, if this one has not.
+        if !transition.dead && is_left && transition.fallen.is_none() {
+            transition.expires_at = now.into();
+            self.look_after(client, &mut transition, None, now, batch);
         }
     }
 }

@@ -25,15 +25,17 @@ pub enum Table {
     Online,
     /// Wanted states and settings of modules, by name.
     Modules,
-    /// The last presence events, by their place in a ring.
-    Events,
+    /// Empty: what was here is in [`Self::Records`] since schema 3.
+    Retired,
     /// Small records of other parts of the broker, by name.
     Settings,
+    /// Records of modules' own, by module and key.
+    Records,
 }
 
 impl Table {
     /// All tables. On disk a table is its place in this list: what is new goes to the end.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Meta,
         Self::Sessions,
         Self::Subscriptions,
@@ -44,8 +46,9 @@ impl Table {
         Self::Retained,
         Self::Online,
         Self::Modules,
-        Self::Events,
+        Self::Retired,
         Self::Settings,
+        Self::Records,
     ];
 
     pub(crate) const fn number(self) -> u8 {
@@ -69,8 +72,9 @@ impl Table {
             Self::Retained => "retained",
             Self::Online => "online",
             Self::Modules => "modules",
-            Self::Events => "events",
+            Self::Retired => "retired",
             Self::Settings => "settings",
+            Self::Records => "records",
         }
     }
 }

@@ -10,15 +10,17 @@
 //! ```
 //! use std::sync::Arc;
 //!
-//! use mqtt_storage::{Journal, Loaded, Memory, Store};
+//! use mqtt_session::Timestamp;
+//! use mqtt_storage::{Alive, Journal, Loaded, Memory, Store};
 //!
 //! let store: Arc<dyn Store> = Arc::new(Memory::default());
 //! let loaded = Loaded::read(&*store).unwrap();
 //! let journal = Journal::new(Arc::clone(&store), loaded.last_message);
 //!
-//! let position = journal.stage(|stage| stage.alive(1_700_000_000_000));
+//! let alive = Alive { wall: 1_700_000_000_000, clock: Timestamp(1_700_000_000_000) };
+//! let position = journal.stage(|stage| stage.alive(alive));
 //! journal.commit(position).unwrap();
-//! assert_eq!(Loaded::read(&*store).unwrap().alive_at, Some(1_700_000_000_000));
+//! assert_eq!(Loaded::read(&*store).unwrap().alive, Some(alive));
 //! ```
 
 mod batch;
@@ -32,8 +34,8 @@ mod store;
 pub use batch::{Batch, Step, Table};
 pub use disk::{Disk, Durability, Opened};
 pub use journal::{Failing, Group, Journal, Position, Stage};
-pub use load::{Bounds, Loaded, LoadedSession, LoadedSubscription, read_events};
-pub use record::{EndRecord, EventRecord, OnlineRecord, SessionRecord, WillRecord};
+pub use load::{Alive, Bounds, Loaded, LoadedSession, LoadedSubscription, read_records};
+pub use record::{OnlineRecord, SessionRecord, WillRecord};
 pub use store::{Memory, Store, StoreError, Visit};
 
 #[cfg(test)]

@@ -7,14 +7,14 @@ use mqtt_codec::{Filter, PacketId, SubscribeOptions};
 use mqtt_session::{Kept, Publication, Released, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::record::{self, EventRecord, OnlineRecord, Owed, SessionRecord, corrupt};
-use crate::stage::{ALIVE_KEY, BOUNDS_KEY, SCHEMA_KEY};
+use crate::record::{self, OnlineRecord, Owed, SessionRecord, corrupt};
+use crate::stage::{ALIVE_KEY, BOUNDS_KEY, SCHEMA_KEY, record_key};
 use crate::{Batch, Store, StoreError, Table};
 
 mod upgrade;
 
 /// What this version writes. A store with a later one is not opened; an earlier one is brought here first.
-const SCHEMA: u32 = 2;
+const SCHEMA: u32 = 3;
 
 /// Numbers that may have been given; those above them have not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,13 +29,22 @@ pub struct Bounds {
     pub session: u64,
 }
 
+/// When a broker is known to have lived, by both of its clocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Alive {
+    /// The system's: milliseconds since the Unix epoch. It may be set, forward and back.
+    pub wall: u64,
+    /// The one that times in records are of. It passes evenly.
+    pub clock: Timestamp,
+}
+
 /// What an earlier process has left.
 #[derive(Debug, Default)]
 pub struct Loaded {
     /// What must not be given again.
     pub bounds: Bounds,
-    /// When it was last known to live: milliseconds since the Unix epoch.
-    pub alive_at: Option<u64>,
+    /// When it was last known to live.
+    pub alive: Option<Alive>,
     /// All sessions.
     pub sessions: Vec<LoadedSession>,
     /// Connections that were open, by number, in the order in which they were opened.
@@ -115,9 +124,7 @@ impl Loaded {
             match name {
                 SCHEMA_KEY => schema = Some(value.to_vec()),
                 BOUNDS_KEY => self.bounds = record::read(value)?,
-                ALIVE_KEY => {
-                    self.alive_at = Some(value.try_into().map(u64::from_le_bytes).map_err(|_| corrupt("alive"))?)
-                }
+                ALIVE_KEY => self.alive = Some(read_alive(value).ok_or_else(|| corrupt("alive"))?),
                 // Of no use to this version, and harmless.
                 _ => {}
             }
@@ -127,7 +134,8 @@ impl Loaded {
             None => Ok(true),
             Some(Ok(schema)) => match u32::from_le_bytes(schema) {
                 SCHEMA => Ok(false),
-                1 => upgrade::from_1(store).map(|()| false),
+                1 => upgrade::from_1(store).and_then(|()| upgrade::from_2(store)).map(|()| false),
+                2 => upgrade::from_2(store).map(|()| false),
                 other => Err(StoreError::Schema { found: other.to_string(), expected: SCHEMA }),
             },
             Some(Err(_)) => Err(StoreError::Foreign("its schema version can't be read".to_owned())),
@@ -212,12 +220,26 @@ impl Loaded {
     }
 }
 
-/// Shows `visit` each presence event with its place, in order of places; there may be very many.
-pub fn read_events(
+/// Shows `visit` each record of a module's own with its key, in order of keys; there may be very many.
+pub fn read_records(
     store: &dyn Store,
-    mut visit: impl FnMut(u64, EventRecord<'_>) -> Result<(), StoreError>,
+    module: &str,
+    mut visit: impl FnMut(&[u8], &[u8]) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
-    each(store, Table::Events, |place, event| visit(record::read_number(place)?, record::read(event)?))
+    let prefix = record_key(module, &[]);
+    each(store, Table::Records, |key, record| match key.strip_prefix(&prefix[..]) {
+        Some(key) => visit(key, record),
+        None => Ok(()),
+    })
+}
+
+/// Up to schema 2 there was one clock.
+fn read_alive(value: &[u8]) -> Option<Alive> {
+    let number = |bytes: &[u8]| bytes.try_into().ok().map(u64::from_le_bytes);
+    let (wall, clock) = value.split_at_checked(8)?;
+    let wall = number(wall)?;
+    let clock = if clock.is_empty() { wall } else { number(clock)? };
+    Some(Alive { wall, clock: Timestamp(clock) })
 }
 
 /// Reads a table; what is wrong with a record is told with the table's name.

@@ -45,67 +45,12 @@ pub struct WillRecord {
 pub struct OnlineRecord<'a> {
     /// Of the session, if that is stored.
     pub session: Option<u64>,
-    /// Whose.
-    pub client_id: Cow<'a, str>,
-    /// As authenticated.
-    pub username: Option<Cow<'a, str>>,
-    /// Protocol level.
-    pub level: u8,
-    /// IP address and port.
-    pub peer: std::net::SocketAddr,
-    /// The listener's port.
-    pub port: u16,
-    /// The listener's name.
-    pub listener: Cow<'a, str>,
-    /// Seconds.
-    pub keep_alive: u16,
-    /// Clean session or clean start.
-    pub clean_start: bool,
-    /// Seconds.
-    pub expiry_interval: u32,
-    /// Milliseconds since the Unix epoch.
-    pub connected_at: u64,
-    /// The client went on with a session.
-    pub session_present: bool,
-    /// Of the start of the broker it belongs to.
-    pub epoch: u64,
+    /// Who it is, as its keeper likes to write it. It had better say what its parts are: this outlives versions.
+    pub info: Cow<'a, [u8]>,
     /// Of the fact that it came.
     pub seq: u64,
     /// To be published when it is found dead.
     pub will: Option<WillRecord>,
-}
-
-/// A presence event.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct EventRecord<'a> {
-    /// Its running number.
-    pub number: u64,
-    /// When: milliseconds since the Unix epoch.
-    pub at: u64,
-    /// Number of the connection.
-    pub connection: u64,
-    /// Why the connection ended; `None`: it began.
-    pub end: Option<EndRecord<'a>>,
-    /// The connection; session and will are left out, and `seq` is that of this event.
-    pub client: OnlineRecord<'a>,
-}
-
-/// Why a connection ended.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct EndRecord<'a> {
-    /// The reason's name.
-    pub reason: Cow<'a, str>,
-    /// Its code in MQTT 5, if it has one.
-    pub code: Option<u8>,
-    /// Which side it was, as its keeper likes to write it.
-    pub initiator: u8,
-}
-
-impl OnlineRecord<'_> {
-    /// Of the connection.
-    pub fn version(&self) -> Result<Version, StoreError> {
-        version(self.level)
-    }
 }
 
 impl WillRecord {
@@ -312,8 +257,7 @@ pub(crate) fn read_subscription(mut bytes: &[u8]) -> Result<(SubscribeOptions, O
 
 /// The version that is told by its protocol level.
 pub(crate) fn version(level: u8) -> Result<Version, StoreError> {
-    let known = [Version::V3_1, Version::V3_1_1, Version::V5];
-    known.into_iter().find(|version| version.level() == level).ok_or_else(|| corrupt("an unknown protocol level"))
+    Version::from_level(level).ok_or_else(|| corrupt("an unknown protocol level"))
 }
 
 /// A key of two numbers, in their order.

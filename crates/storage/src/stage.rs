@@ -3,8 +3,8 @@
 use mqtt_codec::{Filter, PacketId, SubscribeOptions, Topic};
 use mqtt_session::{Change, Delivery, Publication};
 
-use crate::record::{self, EventRecord, OnlineRecord, SessionRecord};
-use crate::{Bounds, Stage, Table};
+use crate::record::{self, OnlineRecord, SessionRecord};
+use crate::{Alive, Bounds, Stage, Table};
 
 /// Bytes of the longest key; of a filter this leaves room for all but the last few a packet can carry.
 pub(crate) const MAX_KEY: usize = 65_535;
@@ -92,9 +92,10 @@ impl Stage<'_> {
         self.batch.put_with(Table::Meta, BOUNDS_KEY, |out| record::write(bounds, out));
     }
 
-    /// The broker lives: milliseconds since the Unix epoch.
-    pub fn alive(&mut self, now: u64) {
-        self.batch.put(Table::Meta, ALIVE_KEY, &now.to_le_bytes());
+    /// The broker lives.
+    pub fn alive(&mut self, alive: Alive) {
+        let value = [alive.wall.to_le_bytes(), alive.clock.0.to_le_bytes()].concat();
+        self.batch.put(Table::Meta, ALIVE_KEY, &value);
     }
 
     /// What is kept of a module, as its keeper likes to write it.
@@ -102,14 +103,25 @@ impl Stage<'_> {
         self.batch.put(Table::Modules, name.as_bytes(), state);
     }
 
-    /// A client's coming or going was told; `place` is free, or that of the oldest event.
-    pub fn event(&mut self, place: u64, event: &EventRecord<'_>) {
-        self.batch.put_with(Table::Events, &place.to_be_bytes(), |out| record::write(event, out));
+    /// A module keeps a record of its own, instead of what has this key.
+    ///
+    /// One whose key is too long for the store is not kept; see [`Self::can_keep_record`].
+    pub fn keep_record(&mut self, module: &str, key: &[u8], record: &[u8]) {
+        if Self::can_keep_record(module, key) {
+            self.batch.put(Table::Records, &record_key(module, key), record);
+        }
     }
 
-    /// The event at this place is not kept any more.
-    pub fn forget_event(&mut self, place: u64) {
-        self.batch.remove(Table::Events, &place.to_be_bytes());
+    /// A module's record is not kept any more.
+    pub fn forget_record(&mut self, module: &str, key: &[u8]) {
+        if Self::can_keep_record(module, key) {
+            self.batch.remove(Table::Records, &record_key(module, key));
+        }
+    }
+
+    /// True if a module's record with this key can be kept.
+    pub const fn can_keep_record(module: &str, key: &[u8]) -> bool {
+        module.len() <= u8::MAX as usize && 1 + module.len() + key.len() <= MAX_KEY
     }
 
     /// What another part of the broker keeps.
@@ -150,6 +162,11 @@ impl Stage<'_> {
 
 fn filter_key(session: u64, filter: &Filter) -> Vec<u8> {
     [&session.to_be_bytes(), filter.as_str().as_bytes()].concat()
+}
+
+/// Names of modules have at most 255 bytes, so a module's keys stand together and no other's among them.
+pub(crate) fn record_key(module: &str, key: &[u8]) -> Vec<u8> {
+    [&[module.len() as u8], module.as_bytes(), key].concat()
 }
 
 fn received_key(session: u64, packet_id: PacketId) -> [u8; 10] {

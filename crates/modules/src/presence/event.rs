@@ -9,6 +9,7 @@ use serde::Serialize;
 #[derive(Clone, Copy)]
 pub(super) struct Event<'a> {
     pub(super) client: &'a ConnectionInfo,
+    pub(super) told_at: u64,
     pub(super) seq: u64,
     pub(super) flaps: u32,
     /// `None`: the client has come.
@@ -33,10 +34,10 @@ pub(super) struct Style<'a> {
 }
 
 impl Event<'_> {
-    pub(super) fn write(&self, style: Style<'_>, now_ms: u64) -> Vec<u8> {
+    pub(super) fn write(&self, style: Style<'_>) -> Vec<u8> {
         match &self.end {
-            None => self.json(style, &Connected::new(self, style, now_ms)),
-            Some(end) => self.json(style, &Disconnected::new(self, end, style, now_ms)),
+            None => self.json(style, &Connected::new(self, style)),
+            Some(end) => self.json(style, &Disconnected::new(self, end, style)),
         }
     }
 
@@ -73,12 +74,11 @@ struct Connected<'a> {
 }
 
 impl<'a> Connected<'a> {
-    fn new(event: &Event<'a>, style: Style<'a>, now_ms: u64) -> Self {
+    fn new(event: &Event<'a>, style: Style<'a>) -> Self {
         let client = event.client;
         Self {
             username: client.username.as_deref().or(style.missing_username),
-            // The clock may have been set back since.
-            ts: now_ms.max(client.connected_at),
+            ts: event.told_at,
             sockport: client.listener.port,
             proto_ver: client.version.level(),
             proto_name: client.version.protocol_name(),
@@ -110,11 +110,11 @@ struct Disconnected<'a> {
 }
 
 impl<'a> Disconnected<'a> {
-    fn new(event: &Event<'a>, end: &Gone<'a>, style: Style<'a>, now_ms: u64) -> Self {
+    fn new(event: &Event<'a>, end: &Gone<'a>, style: Style<'a>) -> Self {
         let client = event.client;
         Self {
             username: client.username.as_deref().or(style.missing_username),
-            ts: now_ms.max(end.at),
+            ts: event.told_at,
             sockport: client.listener.port,
             reason: end.reason.name(),
             proto_ver: client.version.level(),

@@ -1,13 +1,15 @@
 //! What was told lately: the last events, in order, to be looked up and followed.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use mqtt_hooks::{ConnectionInfo, Reason};
+use mqtt_hooks::{ConnectionInfo, Host, Listener, Moment, Reason};
 use parking_lot::Mutex;
 use tokio::sync::broadcast::{self, Receiver, Sender, error::RecvError};
 
 use self::ring::Ring;
+use super::MODULE;
 use super::latency::{Latency, LatencyCounts};
 
 mod entry;
@@ -21,23 +23,6 @@ const PIECE: usize = 128;
 /// Events that wait for a subscriber that is slow; then it misses the oldest.
 const BACKLOG: usize = 1024;
 
-/// Where events are kept so that they outlive the process.
-pub trait Keep: Send + Sync + 'static {
-    /// Keeps an event at this place instead of what is there. Called in the order of the numbers, within the
-    /// [`Fact`](mqtt_hooks::Fact) that the event is about, and with a lock held: it is to return at once.
-    fn keep(&self, place: u64, entry: &Entry);
-
-    /// What is at this place is not needed any more.
-    fn forget(&self, place: u64);
-}
-
-/// Keeps nothing.
-impl Keep for () {
-    fn keep(&self, _place: u64, _entry: &Entry) {}
-
-    fn forget(&self, _place: u64) {}
-}
-
 /// The last events of [`Presence`](super::Presence).
 ///
 /// An event is in here before it is published, whether or not anyone subscribes; of one client they are in order. When
@@ -50,7 +35,6 @@ pub struct History {
     state: Mutex<State>,
     /// Someone wants events: the ring has room, or someone follows.
     is_wanted: AtomicBool,
-    keep: Arc<dyn Keep>,
     connected: AtomicU64,
     disconnected: AtomicU64,
     pub(super) skipped: AtomicU64,
@@ -133,26 +117,40 @@ pub struct Counts {
 }
 
 impl History {
-    /// In memory only, without events, its numbers beginning at 1.
+    /// Without events, their numbers beginning at 1.
     pub fn new() -> Arc<Self> {
-        Self::restored(1, Arc::new(()), Vec::new())
-    }
-
-    /// Goes on after `kept`, in any order and with their places. New events are given the numbers from `first` on, or
-    /// those after the highest of `kept`; `first` is to be above all that were ever given, also to events that are not
-    /// kept any more.
-    pub fn restored(first: u64, keep: Arc<dyn Keep>, kept: Vec<(u64, Entry)>) -> Arc<Self> {
-        let ring = Ring::restored(kept);
-        let next = ring.last().map_or(first.max(1), |last| first.max(last + 1));
         Arc::new(Self {
-            state: Mutex::new(State { next, ring, live: None }),
+            state: Mutex::new(State { next: 1, ring: Ring::default(), live: None }),
             is_wanted: AtomicBool::new(false),
-            keep,
             connected: AtomicU64::new(0),
             disconnected: AtomicU64::new(0),
             skipped: AtomicU64::new(0),
             latency: Latency::default(),
         })
+    }
+
+    /// Goes on after what earlier processes have kept. New events are given the numbers from `first` on, or those after
+    /// the highest that is kept; `first` is to be above all that were ever given, also to events that are not kept any
+    /// more.
+    pub(super) fn restore(&self, host: &dyn Host, first: u64) -> io::Result<()> {
+        let (mut kept, mut wrong) = (Vec::new(), None);
+        // Most events share one.
+        let mut listener = Arc::new(Listener { name: "".into(), port: 0 });
+        host.records(
+            MODULE,
+            &mut |place, record| match (place.try_into(), Entry::from_record(record, &mut listener)) {
+                (Ok(place), Ok(entry)) => kept.push((u64::from_be_bytes(place), entry)),
+                (Err(_), _) => wrong = Some("its key is no place".to_owned()),
+                (_, Err(error)) => wrong = Some(error.to_string()),
+            },
+        )?;
+        if let Some(why) = wrong {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, format!("an event that can't be read: {why}")));
+        }
+        let ring = Ring::restored(kept);
+        let next = ring.last().map_or(first.max(1), |last| first.max(last + 1));
+        *self.state.lock() = State { next, ring, live: None };
+        Ok(())
     }
 
     /// Events in the order asked for. Who comes and goes meanwhile is not held up for longer than some take.
@@ -197,14 +195,21 @@ impl History {
     }
 
     /// Changes how many events there may be.
-    pub(super) fn set_capacity(&self, capacity: usize) {
+    pub(super) fn set_capacity(&self, capacity: usize, moment: &mut dyn Moment) {
         let mut state = self.state.lock();
-        state.ring.set_capacity(capacity, &*self.keep);
+        state.ring.set_capacity(capacity, moment);
         self.is_wanted.store(capacity > 0 || state.live.is_some(), Ordering::Relaxed);
     }
 
     /// A client came, or went if there is a reason.
-    pub(super) fn record(&self, client: &ConnectionInfo, seq: u64, at: u64, reason: Option<Reason>) {
+    pub(super) fn record(
+        &self,
+        client: &ConnectionInfo,
+        seq: u64,
+        at: u64,
+        reason: Option<Reason>,
+        moment: &mut dyn Moment,
+    ) {
         let counter = if reason.is_none() { &self.connected } else { &self.disconnected };
         counter.fetch_add(1, Ordering::Relaxed);
         if !self.is_wanted.load(Ordering::Relaxed) {
@@ -216,7 +221,7 @@ impl History {
         state.next += 1;
         let entry = Arc::new(entry);
         // Kept and sent under the lock, or neither would be in order.
-        let oldest = state.ring.push(&entry, &*self.keep);
+        let oldest = state.ring.push(&entry, moment);
         if let Some(live) = &state.live
             && live.send(entry).is_err()
         {

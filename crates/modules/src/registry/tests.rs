@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Waker};
 
 use mqtt_hooks::testing::{NOW, Recorder, came, foo};
-use mqtt_hooks::{Fact, Observe, StartError};
+use mqtt_hooks::{Fact, Moment, Observe, StartError};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -56,7 +56,7 @@ struct Seen {
 }
 
 impl Observe for Seen {
-    fn observe(&self, _fact: &Fact<'_>) {
+    fn observe(&self, _fact: &Fact<'_>, _: &mut dyn Moment) {
         assert!(!self.harm, "observe says no");
         self.log.note(self.name);
     }
@@ -154,7 +154,7 @@ impl Rig {
     /// What observers note of one fact.
     fn observed(&self) -> Vec<String> {
         self.log.take();
-        self.hooks.observe(&came(&foo(), 0));
+        self.hooks.observe(&came(&foo(), 0), &mut Recorder::new().moment());
         self.log.take()
     }
 
@@ -470,7 +470,7 @@ fn modules_come_and_go_while_facts_are_shown() {
         let shower = scope.spawn(|| {
             let mut shown = 0;
             while !done.load(Ordering::Relaxed) {
-                rig.hooks.observe(&came(&foo(), 0));
+                rig.hooks.observe(&came(&foo(), 0), &mut Recorder::new().moment());
                 shown += 1;
             }
             shown

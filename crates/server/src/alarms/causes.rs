@@ -40,7 +40,9 @@ struct Causes {
     dropped: Watch,
     skipped: Watch,
     modules: BTreeMap<&'static str, (Watch, Watch)>,
+    stalled: Watch,
     accepts_failed: u64,
+    stalls: u64,
     presence_dropped: u64,
     presence_skipped: u64,
 }
@@ -53,7 +55,7 @@ struct Cause<'a> {
 }
 
 impl Causes {
-    fn look(&mut self, broker: &Broker, modules: &[Status], skipped: u64) {
+    fn look(&mut self, broker: &Arc<Broker>, modules: &[Status], skipped: u64) {
         self.look_at_memory(broker);
         let (online, limit) = (broker.online(), broker.config.mqtt.max_connections);
         let message = "mqtt.max_connections is reached: nobody else comes in";
@@ -61,13 +63,14 @@ impl Causes {
             Cause { name: "connections_limit", message, details: json!({ "connections": online, "limit": limit }) };
         change(broker, &mut self.connections, Level::of(online, limit), cause);
         self.look_at_files(broker);
+        self.look_at_stalls(broker);
         self.look_at_presence(broker, skipped);
         for module in modules {
             self.look_at_module(broker, module);
         }
     }
 
-    fn look_at_memory(&mut self, broker: &Broker) {
+    fn look_at_memory(&mut self, broker: &Arc<Broker>) {
         // Without traffic nobody else looks whether it is over.
         let is_full = broker.memory.is_still_full();
         let (used, limit) = (memory::resident().unwrap_or_default(), broker.config.limits.memory);
@@ -78,7 +81,7 @@ impl Causes {
         change(broker, &mut self.memory, level, cause);
     }
 
-    fn look_at_files(&mut self, broker: &Broker) {
+    fn look_at_files(&mut self, broker: &Arc<Broker>) {
         let failed = broker.alarms.accepts_failed.load(Relaxed);
         let happened = std::mem::replace(&mut self.accepts_failed, failed) != failed;
         let limit = rlimit::getrlimit(rlimit::Resource::NOFILE).map_or(usize::MAX, |(soft, _)| soft as usize);
@@ -90,7 +93,21 @@ impl Causes {
         change(broker, &mut self.files, level, Cause { name: "file_descriptors", message, details });
     }
 
-    fn look_at_presence(&mut self, broker: &Broker, skipped: u64) {
+    fn look_at_stalls(&mut self, broker: &Arc<Broker>) {
+        let stalls = broker.clock.patience.stalls();
+        let happened = std::mem::replace(&mut self.stalls, stalls.count) != stalls.count;
+        let message = "the broker stood still: paused, short of processor time, or blocked; nobody was ended for it";
+        let details =
+            json!({ "stalled_ms": stalls.last_ms, "stalls": stalls.count, "stalled_ms_total": stalls.total_ms });
+        change(
+            broker,
+            &mut self.stalled,
+            Level::of_event(happened),
+            Cause { name: "broker_stalled", message, details },
+        );
+    }
+
+    fn look_at_presence(&mut self, broker: &Arc<Broker>, skipped: u64) {
         let dropped = broker.metrics.total(Metric::DroppedPresence);
         let happened = std::mem::replace(&mut self.presence_dropped, dropped) != dropped;
         let message = "presence events did not reach a subscriber: its queue or its socket is full";
@@ -102,7 +119,7 @@ impl Causes {
         change(broker, &mut self.skipped, Level::of_event(happened), cause);
     }
 
-    fn look_at_module(&mut self, broker: &Broker, module: &Status) {
+    fn look_at_module(&mut self, broker: &Arc<Broker>, module: &Status) {
         let name = module.info.name;
         let (failed, panicked) = self.modules.entry(name).or_default();
         let message = format!("module {name} did not start");
@@ -122,7 +139,7 @@ impl Causes {
     }
 }
 
-fn change(broker: &Broker, watch: &mut Watch, level: Level, cause: Cause<'_>) {
+fn change(broker: &Arc<Broker>, watch: &mut Watch, level: Level, cause: Cause<'_>) {
     match watch.look(level) {
         Some(Change::Activate) => broker.activate_alarm(cause.name, cause.message, cause.details),
         Some(Change::Deactivate) => drop(broker.deactivate_alarm(cause.name)),
@@ -132,20 +149,19 @@ fn change(broker: &Broker, watch: &mut Watch, level: Level, cause: Cause<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use mqtt_storage::Bounds;
-
     use super::*;
+    use crate::broker::Past;
     use crate::config::Config;
     use crate::store::Settings;
 
-    fn broker(change: impl FnOnce(&mut Config)) -> Broker {
+    fn broker(change: impl FnOnce(&mut Config)) -> Arc<Broker> {
         let mut config = Config::default();
         change(&mut config);
-        Broker::new(config, None, Bounds::default(), Settings::default())
+        Arc::new(Broker::new(config, None, Past::default(), Settings::default()))
     }
 
     #[track_caller]
-    fn check(broker: &Broker, causes: &mut Causes, active: &[&str]) {
+    fn check(broker: &Arc<Broker>, causes: &mut Causes, active: &[&str]) {
         causes.look(broker, &[], 0);
         let alarms = broker.alarms.list().into_iter().filter(|alarm| alarm.activated);
         assert_eq!(alarms.map(|alarm| alarm.name).collect::<Vec<_>>(), active);
@@ -182,7 +198,7 @@ mod tests {
 
     #[test]
     fn a_failed_accept_is_an_alarm() {
-        let (broker, mut causes) = (Arc::new(broker(|_| {})), Causes::default());
+        let (broker, mut causes) = (broker(|_| {}), Causes::default());
         broker.note_accept_failed();
         check(&broker, &mut causes, &["file_descriptors"]);
     }

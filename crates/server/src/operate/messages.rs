@@ -7,9 +7,8 @@ use std::sync::Arc;
 use mqtt_codec::{Filter, Message, Qos, SubscribeFilter, Version};
 use mqtt_hooks::{ConnectionInfo, Fact, Listener};
 use mqtt_operate::SubscribeError;
-use mqtt_session::Publication;
 
-use crate::batch::{self, Batch};
+use crate::batch::Batch;
 use crate::broker::Broker;
 use crate::client::ClientRef;
 use crate::clock::wall_ms;
@@ -17,19 +16,16 @@ use crate::connection::Connection;
 use crate::packets;
 
 impl Broker {
-    pub(super) fn publish_for(&self, client_id: &str, mut message: Message) -> io::Result<()> {
+    pub(super) fn publish_for(self: &Arc<Self>, client_id: &str, mut message: Message) -> io::Result<()> {
         if message.qos > Qos::AtMostOnce && self.is_failing() {
             return Err(io::Error::other("the store can't be written to"));
         }
         if self.hooks.has_interceptors() && !self.hooks.intercept_publish(&self.publisher(client_id), &mut message) {
             return Ok(());
         }
-        let batch = Batch::begin(self);
-        let now = self.clock.now();
-        self.publish(&Publication::new(message, now), None, now, || {});
-        let staged = batch::staged();
-        drop(batch);
-        self.commit(staged).map_err(io::Error::other)
+        let mut batch = Batch::begin(self);
+        self.announce(message, &mut batch);
+        batch.finish().map_err(io::Error::other)
     }
 
     /// Who modules are told it was.
@@ -51,27 +47,45 @@ impl Broker {
         }
     }
 
-    pub(super) fn subscribe_for(&self, client_id: &str, wishes: &[SubscribeFilter]) -> Result<(), SubscribeError> {
+    pub(super) fn subscribe_for(
+        self: &Arc<Self>,
+        client_id: &str,
+        wishes: &[SubscribeFilter],
+    ) -> Result<(), SubscribeError> {
         let (client, connection) = self.connected(client_id).ok_or(SubscribeError::Offline)?;
-        let _batch = Batch::begin(self);
-        let _group = self.group();
-        let now = self.clock.now();
-        for wish in wishes {
-            let added =
-                packets::add_subscription(&client, &connection, wish, None).map_err(|_| SubscribeError::Offline)?;
-            let existed = added.map_err(SubscribeError::Refused)?;
-            let fact = Fact::Subscribed { client: &connection.info, filter: &wish.filter, options: wish.options };
-            self.hooks.observe(&fact);
-            packets::send_retained(&client, self, wish, existed, None, now);
-        }
+        let mut batch = Batch::begin(self);
+        let group = self.group();
+        let subscribed = wishes.iter().try_for_each(|wish| self.subscribe_one(&client, &connection, wish, &mut batch));
+        drop(group);
+        // What is not stored yet is tried again every second; the subscription holds until then all the same.
+        let _ = batch.finish();
+        subscribed
+    }
+
+    fn subscribe_one(
+        &self,
+        client: &ClientRef,
+        connection: &Arc<Connection>,
+        wish: &SubscribeFilter,
+        batch: &mut Batch<'_>,
+    ) -> Result<(), SubscribeError> {
+        let added =
+            packets::add_subscription(client, connection, wish, None, batch).map_err(|_| SubscribeError::Offline)?;
+        let existed = added.map_err(SubscribeError::Refused)?;
+        let fact = Fact::Subscribed { client: &connection.info, filter: &wish.filter, options: wish.options };
+        self.hooks.observe(&fact, batch);
+        packets::send_retained(client, wish, existed, None, self.clock.now(), batch);
         Ok(())
     }
 
-    pub(super) fn unsubscribe_for(&self, client_id: &str, filter: &Filter) -> bool {
+    pub(super) fn unsubscribe_for(self: &Arc<Self>, client_id: &str, filter: &Filter) -> bool {
         let Some((client, connection)) = self.connected(client_id) else { return false };
-        let _batch = Batch::begin(self);
-        let _group = self.group();
-        packets::remove_subscription(&client, &connection, filter).is_ok()
+        let mut batch = Batch::begin(self);
+        let group = self.group();
+        let removed = packets::remove_subscription(&client, &connection, filter, &mut batch);
+        drop(group);
+        let _ = batch.finish();
+        removed.is_ok()
     }
 
     /// `None`: it is not online.

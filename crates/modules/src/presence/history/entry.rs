@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use mqtt_codec::{ReasonCode, Version};
 use mqtt_hooks::{ConnectionInfo, Initiator, Listener, Reason};
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// An event that was told. As JSON it has the keys that the API shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,6 +125,49 @@ impl Entry {
         Some(End { reason, code: self.code, initiator: self.initiator })
     }
 
+    /// As it is kept: what the API shows, with the names of all parts.
+    pub(super) fn to_record(&self) -> Vec<u8> {
+        // All keys and numbers at their longest.
+        let mut record = Vec::with_capacity(448 + self.texts.len());
+        serde_json::to_writer(&mut record, self).expect("a Vec takes all bytes and the keys are texts");
+        record
+    }
+
+    /// `listener` is that of the event before: most share one.
+    pub(super) fn from_record(record: &[u8], listener: &mut Arc<Listener>) -> serde_json::Result<Self> {
+        let kept: Kept<'_> = serde_json::from_slice(record)?;
+        if *listener.name != *kept.listener || listener.port != kept.sockport {
+            *listener = Arc::new(Listener { name: (*kept.listener).into(), port: kept.sockport });
+        }
+        let version = Version::from_level(kept.proto_ver);
+        let initiator = kept.initiator.as_deref().map_or(Some(Initiator::Client), Initiator::from_name);
+        let (Some(version), Some(initiator)) = (version, initiator) else {
+            return Err(serde::de::Error::custom("an unknown protocol level or initiator"));
+        };
+        Ok(Self {
+            number: kept.id,
+            at: kept.at,
+            seq: kept.seq,
+            conn_id: kept.conn_id,
+            epoch: kept.epoch,
+            connected_at: kept.connected_at,
+            listener: Arc::clone(listener),
+            texts: [&*kept.clientid, kept.username.as_deref().unwrap_or("")].concat().into_boxed_str(),
+            id_len: kept.clientid.len() as u32,
+            has_username: kept.username.is_some(),
+            reason: kept.reason.map(|reason| Cow::Owned(reason.into_owned())),
+            code: kept.reason_code,
+            initiator,
+            ip: kept.ipaddress,
+            peer_port: kept.port,
+            keep_alive: kept.keepalive,
+            expiry_interval: kept.expiry_interval,
+            version,
+            clean_start: kept.clean_start,
+            session_present: kept.session_present,
+        })
+    }
+
     /// Bytes that it has beside those that each has.
     pub(super) const fn text_len(&self) -> usize {
         self.texts.len()
@@ -163,6 +206,31 @@ struct Shown<'a> {
     estimated: Option<bool>,
 }
 
+/// What of [`Shown`] can't be told from the rest.
+#[derive(Deserialize)]
+struct Kept<'a> {
+    id: u64,
+    clientid: Cow<'a, str>,
+    username: Option<Cow<'a, str>>,
+    at: u64,
+    reason: Option<Cow<'a, str>>,
+    reason_code: Option<u8>,
+    initiator: Option<Cow<'a, str>>,
+    connected_at: u64,
+    ipaddress: IpAddr,
+    port: u16,
+    sockport: u16,
+    listener: Cow<'a, str>,
+    proto_ver: u8,
+    keepalive: u16,
+    clean_start: bool,
+    expiry_interval: u32,
+    session_present: bool,
+    epoch: u64,
+    conn_id: u64,
+    seq: u64,
+}
+
 impl Serialize for Entry {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let reason = self.reason.as_deref();
@@ -197,7 +265,24 @@ impl Serialize for Entry {
 
 #[cfg(test)]
 mod tests {
-    use super::Entry;
+    use mqtt_hooks::testing::foo;
+
+    use super::*;
+
+    #[test]
+    fn an_event_comes_back_as_it_was() {
+        let peer = "[2001:db8::1]:5000".parse().unwrap();
+        let odd = ConnectionInfo { client_id: "\"\\\n\u{1}é".into(), username: None, peer, ..foo() };
+        for client in [foo(), odd] {
+            for reason in [None, Some(Reason::Kicked), Some(Reason::TakenOver), Some(Reason::Closed("tcp_closed"))] {
+                let told = Entry::new(7, &client, 3, 1_625_572_213_999, reason.map(End::from));
+                let mut listener = Arc::clone(&told.listener);
+                let kept = Entry::from_record(&told.to_record(), &mut listener).unwrap();
+                assert_eq!(kept, told);
+                assert!(Arc::ptr_eq(&kept.listener, &told.listener));
+            }
+        }
+    }
 
     /// With the counts of its `Arc` it fills 160 bytes, a size allocators have.
     #[test]

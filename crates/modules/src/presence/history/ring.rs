@@ -3,7 +3,10 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::{Entry, Keep};
+use mqtt_hooks::Moment;
+
+use super::Entry;
+use crate::presence::MODULE;
 
 /// Bytes of client id and user name that events may have on average. MQTT's longest would make the ring 600 times as
 /// big as it is with usual ones.
@@ -51,25 +54,25 @@ impl Ring {
     }
 
     /// Takes an event, if there is room for any at all. Returns the one that went for it: freeing it takes a while.
-    pub(super) fn push(&mut self, entry: &Arc<Entry>, keep: &dyn Keep) -> Option<Arc<Entry>> {
+    pub(super) fn push(&mut self, entry: &Arc<Entry>, moment: &mut dyn Moment) -> Option<Arc<Entry>> {
         if self.capacity == 0 {
             return None;
         }
         let oldest = if self.len() == self.capacity { self.pop() } else { None };
-        keep.keep(self.place, entry);
+        keep(self.place, entry, moment);
         self.place = self.follow(self.place, 1);
         self.text += entry.text_len();
         self.events.push_back(Arc::clone(entry));
         while self.is_over() {
             let place = self.place_of_first();
             self.pop();
-            keep.forget(place);
+            forget(place, moment);
         }
         oldest
     }
 
     /// Changes how many events there may be; the oldest go.
-    pub(super) fn set_capacity(&mut self, capacity: usize, keep: &dyn Keep) {
+    pub(super) fn set_capacity(&mut self, capacity: usize, moment: &mut dyn Moment) {
         let mut places = std::mem::take(&mut self.found);
         if places.is_empty() {
             if capacity == self.capacity {
@@ -90,12 +93,12 @@ impl Ring {
             kept.iter().all(|&place| place < capacity as u64 && expected.next() == Some(place))
         });
         if is_ring {
-            gone.iter().for_each(|&place| keep.forget(place));
+            gone.iter().for_each(|&place| forget(place, moment));
             self.place = kept.last().map_or(0, |&last| self.follow(last, 1));
         } else {
-            places.iter().filter(|place| **place >= self.len() as u64).for_each(|&place| keep.forget(place));
+            places.iter().filter(|place| **place >= self.len() as u64).for_each(|&place| forget(place, moment));
             for (place, entry) in (0..).zip(&self.events) {
-                keep.keep(place, entry);
+                keep(place, entry, moment);
             }
             self.place = self.follow(0, self.len() as u64);
         }
@@ -138,4 +141,13 @@ impl Ring {
     const fn follow(&self, place: u64, n: u64) -> u64 {
         if self.capacity == 0 { 0 } else { (place + n) % self.capacity as u64 }
     }
+}
+
+/// Called in the order of the numbers, at the moment of the fact that the event is about, so both are stored or neither.
+fn keep(place: u64, entry: &Entry, moment: &mut dyn Moment) {
+    moment.keep(MODULE, &place.to_be_bytes(), &entry.to_record());
+}
+
+fn forget(place: u64, moment: &mut dyn Moment) {
+    moment.forget(MODULE, &place.to_be_bytes());
 }

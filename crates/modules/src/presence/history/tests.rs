@@ -1,40 +1,34 @@
 use std::collections::{BTreeMap, VecDeque};
 
-use mqtt_hooks::testing::{NOW, foo};
+use mqtt_hooks::testing::{NOW, Recorder, foo};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
 
 /// What would be on disk.
-#[derive(Default)]
-struct Shelf(Mutex<BTreeMap<u64, Entry>>);
-
-impl Keep for Shelf {
-    fn keep(&self, place: u64, entry: &Entry) {
-        self.0.lock().insert(place, entry.clone());
-    }
-
-    fn forget(&self, place: u64) {
-        assert!(self.0.lock().remove(&place).is_some(), "place {place} is free already");
-    }
+fn kept(host: &Recorder) -> Vec<(u64, Entry)> {
+    let records = host.kept(MODULE).into_iter();
+    let entry = |record: &[u8]| Entry::from_record(record, &mut foo().listener).unwrap();
+    records.map(|(place, record)| (u64::from_be_bytes(place.try_into().unwrap()), entry(&record))).collect()
 }
 
-impl Shelf {
-    fn kept(&self) -> Vec<(u64, Entry)> {
-        self.0.lock().iter().map(|(place, entry)| (*place, entry.clone())).collect()
-    }
+fn kept_numbers(host: &Recorder) -> Vec<u64> {
+    let mut numbers: Vec<_> = kept(host).iter().map(|(_, entry)| entry.number).collect();
+    numbers.sort_unstable();
+    numbers
+}
 
-    fn numbers(&self) -> Vec<u64> {
-        let mut numbers: Vec<_> = self.0.lock().values().map(|entry| entry.number).collect();
-        numbers.sort_unstable();
-        numbers
-    }
+/// With what the host has kept.
+fn restored(host: &Recorder, first: u64) -> Arc<History> {
+    let history = History::new();
+    history.restore(host, first).unwrap();
+    history
 }
 
 fn history(capacity: usize) -> Arc<History> {
     let history = History::new();
-    history.set_capacity(capacity);
+    history.set_capacity(capacity, &mut Recorder::new().moment());
     history
 }
 
@@ -43,7 +37,11 @@ fn named(client_id: &str) -> ConnectionInfo {
 }
 
 fn come(history: &History, client_id: &str, at: u64) {
-    history.record(&named(client_id), 1, at, None);
+    come_at(&Recorder::new(), history, client_id, at);
+}
+
+fn come_at(host: &Recorder, history: &History, client_id: &str, at: u64) {
+    history.record(&named(client_id), 1, at, None, &mut host.moment());
 }
 
 fn numbers(history: &History, query: &Query<'_>) -> Vec<u64> {
@@ -70,35 +68,35 @@ fn the_oldest_goes_when_there_is_no_room() {
 fn without_room_events_are_only_counted() {
     let history = history(0);
     come(&history, "c", 0);
-    history.record(&foo(), 2, 1, Some(Reason::Kicked));
+    history.record(&foo(), 2, 1, Some(Reason::Kicked), &mut Recorder::new().moment());
     assert!(all(&history).is_empty());
     assert_eq!((history.counts().connected, history.counts().disconnected), (1, 1));
 }
 
 #[test]
 fn long_texts_take_the_room_of_several() {
-    let shelf = Arc::new(Shelf::default());
-    let history = History::restored(1, Arc::clone(&shelf) as _, Vec::new());
-    history.set_capacity(10);
+    let host = Recorder::new();
+    let history = restored(&host, 1);
+    history.set_capacity(10, &mut host.moment());
     for n in 0..10 {
-        come(&history, "short", n);
+        come_at(&host, &history, "short", n);
     }
-    come(&history, &"x".repeat(9 * ring::TEXT), 10);
-    come(&history, &"x".repeat(ring::TEXT), 11);
+    come_at(&host, &history, &"x".repeat(9 * ring::TEXT), 10);
+    come_at(&host, &history, &"x".repeat(ring::TEXT), 11);
     assert_eq!(all(&history), [11, 12]);
-    assert_eq!(shelf.numbers(), [11, 12]);
-    come(&history, &"x".repeat(65_535), 12);
+    assert_eq!(kept_numbers(&host), [11, 12]);
+    come_at(&host, &history, &"x".repeat(65_535), 12);
     assert_eq!(all(&history), [13], "the newest stays whatever its size");
-    assert_eq!(shelf.numbers(), [13]);
+    assert_eq!(kept_numbers(&host), [13]);
 }
 
 #[test]
 fn the_api_shows_what_makes_sense_for_the_event() {
     let history = history(9);
     let quiet = ConnectionInfo { username: None, ..foo() };
-    history.record(&foo(), 1, NOW, None);
-    history.record(&quiet, 2, NOW + 5, Some(Reason::TakenOver));
-    history.record(&foo(), 3, NOW + 6, Some(Reason::NodeDown));
+    history.record(&foo(), 1, NOW, None, &mut Recorder::new().moment());
+    history.record(&quiet, 2, NOW + 5, Some(Reason::TakenOver), &mut Recorder::new().moment());
+    history.record(&foo(), 3, NOW + 6, Some(Reason::NodeDown), &mut Recorder::new().moment());
     let shown: Vec<_> =
         history.query(&Query::default()).iter().map(|entry| serde_json::to_value(&**entry).unwrap()).collect();
     assert_eq!(
@@ -161,22 +159,22 @@ fn events_are_found_by_number_time_and_client() {
 
 #[test]
 fn a_restart_goes_on_where_the_last_process_was() {
-    let shelf = Arc::new(Shelf::default());
-    let history = History::restored(1000, Arc::clone(&shelf) as _, Vec::new());
-    history.set_capacity(3);
+    let host = Recorder::new();
+    let history = restored(&host, 1000);
+    history.set_capacity(3, &mut host.moment());
     for n in 0..5 {
-        come(&history, "c", n);
+        come_at(&host, &history, "c", n);
     }
-    let history = History::restored(2000, Arc::clone(&shelf) as _, shelf.kept());
+    let history = restored(&host, 2000);
     assert_eq!(all(&history), [1002, 1003, 1004], "before the module is started");
-    history.set_capacity(3);
-    history.record(&foo(), 2, 9, Some(Reason::NodeDown));
+    history.set_capacity(3, &mut host.moment());
+    history.record(&foo(), 2, 9, Some(Reason::NodeDown), &mut host.moment());
     assert_eq!(all(&history), [1003, 1004, 2000]);
-    assert_eq!(shelf.numbers(), [1003, 1004, 2000]);
+    assert_eq!(kept_numbers(&host), [1003, 1004, 2000]);
     // A first number that is too low is not used.
-    let history = History::restored(5, Arc::clone(&shelf) as _, shelf.kept());
-    history.set_capacity(3);
-    come(&history, "c", 10);
+    let history = restored(&host, 5);
+    history.set_capacity(3, &mut host.moment());
+    come_at(&host, &history, "c", 10);
     assert_eq!(all(&history), [1004, 2000, 2001]);
 }
 
@@ -226,7 +224,7 @@ fn events_of_one_client_stay_in_order_whoever_else_records_and_asks() {
             scope.spawn(move || {
                 let client = named(&format!("c{thread}"));
                 for seq in 0..2_000 {
-                    history.record(&client, seq, seq, None);
+                    history.record(&client, seq, seq, None, &mut Recorder::new().moment());
                 }
             });
         }
@@ -262,15 +260,15 @@ proptest! {
     /// Against a list; what is kept is always what is there, and the same after a restart.
     #[test]
     fn the_ring_agrees_with_a_plain_list(steps in prop::collection::vec(step(), 0..80)) {
-        let shelf = Arc::new(Shelf::default());
-        let mut history = History::restored(1, Arc::clone(&shelf) as _, Vec::new());
+        let host = Recorder::new();
+        let mut history = restored(&host, 1);
         let (mut capacity, mut next) = (5, 1);
-        history.set_capacity(capacity);
+        history.set_capacity(capacity, &mut host.moment());
         let mut plain = VecDeque::<(u64, usize)>::new();
         for step in steps {
             match step {
                 Step::Come(len) => {
-                    come(&history, &"x".repeat(len), 0);
+                    come_at(&host, &history, &"x".repeat(len), 0);
                     // Without room no number is used up.
                     if capacity > 0 {
                         plain.push_back((next, len));
@@ -278,13 +276,13 @@ proptest! {
                     }
                 }
                 Step::Resize(to) => {
-                    history.set_capacity(to);
+                    history.set_capacity(to, &mut host.moment());
                     capacity = to;
                 }
                 Step::Restart(to) => {
                     next += 100;
-                    history = History::restored(next, Arc::clone(&shelf) as _, shelf.kept());
-                    history.set_capacity(to);
+                    history = restored(&host, next);
+                    history.set_capacity(to, &mut host.moment());
                     capacity = to;
                 }
             }
@@ -294,8 +292,8 @@ proptest! {
             }
             let expected: Vec<_> = plain.iter().map(|(number, _)| *number).collect();
             prop_assert_eq!(&all(&history), &expected);
-            prop_assert_eq!(&shelf.numbers(), &expected);
-            prop_assert!(shelf.0.lock().keys().all(|&place| place < capacity as u64));
+            prop_assert_eq!(&kept_numbers(&host), &expected);
+            prop_assert!(kept(&host).iter().all(|(place, _)| *place < capacity as u64));
         }
     }
 
