@@ -135,7 +135,7 @@ impl Running {
         assert_eq!(self.child.wait().await.unwrap().code(), Some(0));
     }
 
-    async fn signal(&self, name: &str) {
+    pub(crate) async fn signal(&self, name: &str) {
         let kill = format!("kill -{name} {}", self.child.id().expect("it runs"));
         assert!(Command::new("sh").args(["-c", &kill]).status().await.unwrap().success());
     }

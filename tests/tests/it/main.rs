@@ -1,7 +1,8 @@
 //! Real packets, a real broker, real sockets on port 0.
 //!
 //! Nothing here sleeps or measures time. What must come is waited for; what must not come is shown by a marker that comes
-//! first (mostly a PINGRESP); where time itself must pass, [`clock`] waits for a delayed will.
+//! first (mostly a PINGRESP); where time itself must pass, [`clock`] waits for a delayed will. Only where the broker's own
+//! sense of time is the matter (`stall`, `stall_deadlines`) do tests look at a clock of theirs.
 
 #![expect(
     clippy::unwrap_used,
@@ -37,6 +38,8 @@ mod session;
 mod session_queue;
 mod shared;
 mod slow;
+mod stall;
+mod stall_deadlines;
 mod storm;
 mod subscribe;
 mod sys;
