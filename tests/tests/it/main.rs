@@ -2,7 +2,7 @@
 //!
 //! Nothing here sleeps or measures time. What must come is waited for; what must not come is shown by a marker that comes
 //! first (mostly a PINGRESP); where time itself must pass, [`clock`] waits for a delayed will. Only where the broker's own
-//! sense of time is the matter (`stall`, `stall_deadlines`) do tests look at a clock of theirs.
+//! sense of time is the matter (`stall`, `stall_deadlines`, `full_disk`) do tests look at a clock of theirs.
 
 #![expect(
     clippy::unwrap_used,
@@ -23,6 +23,7 @@ mod commands;
 mod connect;
 mod crash;
 mod crash_presence;
+mod full_disk;
 mod half_packets;
 mod history;
 mod keep_alive;
