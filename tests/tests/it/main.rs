@@ -2,7 +2,7 @@
 //!
 //! Nothing here sleeps or measures time. What must come is waited for; what must not come is shown by a marker that comes
 //! first (mostly a PINGRESP); where time itself must pass, [`clock`] waits for a delayed will. Only where the broker's own
-//! sense of time is the matter (`stall`, `stall_deadlines`, `full_disk`) do tests look at a clock of theirs.
+//! sense of time is the matter (`stall`, `stall_deadlines`, `wall_clock`, `full_disk`) do tests look at a clock of theirs.
 
 #![expect(
     clippy::unwrap_used,
@@ -46,5 +46,6 @@ mod subscribe;
 mod sys;
 mod takeover;
 mod trace;
+mod wall_clock;
 mod watch;
 mod will;
