@@ -51,6 +51,7 @@ struct Workplace {
 
 /// Workplaces of which no batch makes use.
 #[derive(Default)]
+#[expect(clippy::vec_box, reason = "some hundred bytes that would be moved twice for every read")]
 pub(crate) struct Workplaces(Mutex<Vec<Box<Workplace>>>);
 
 /// What is delivered waits in the outboxes until the batch is [finished](Self::finish) or [settled](Self::settle).

@@ -9,7 +9,6 @@ use mqtt_codec::{Filter, Message, Qos, SubscribeOptions, Topic};
 use mqtt_hooks::{Hooks, Listener};
 use mqtt_router::{Full, Limits, Match, Matches, Options, Retained, Router};
 use mqtt_session::{Delivered, DeliveryOptions, DropReason, Fanout, Publication, Timestamp};
-use mqtt_storage::{Alive, Bounds};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
@@ -25,6 +24,7 @@ use crate::memory::Memory;
 use crate::metrics::{Metric, Metrics};
 use crate::numbers::Numbers;
 use crate::patience::Patient;
+use crate::recovery::Past;
 use crate::store::Settings;
 use crate::sys::Highest;
 use crate::timers::{Awaited, Timers};
@@ -35,15 +35,6 @@ const MANY_WORKERS: usize = 4;
 
 /// Clients whose queues are looked through before other tasks of the thread have their turn.
 const SWEPT_TOGETHER: usize = 256;
-
-/// What of earlier processes the broker goes on from.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Past {
-    /// The numbers that they have given.
-    pub(crate) bounds: Bounds,
-    /// When the last one is known to have lived.
-    pub(crate) alive: Option<Alive>,
-}
 
 /// The broker: clients, subscriptions, retained messages, hooks.
 pub(crate) struct Broker {
@@ -88,7 +79,7 @@ pub(crate) struct Broker {
 }
 
 impl Broker {
-    pub(crate) fn new(config: Config, durable: Option<Durable>, past: Past, settings: Settings) -> Self {
+    pub(crate) fn new(config: Config, durable: Option<Durable>, past: &Past, settings: Settings) -> Self {
         let limits = &config.limits;
         let session_config = Arc::new(mqtt_session::Config {
             receive_maximum: limits.receive_maximum,
@@ -125,7 +116,7 @@ impl Broker {
             served: AtomicUsize::new(0),
             online: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
-            numbers: Numbers::new(past.bounds, Clock::floor_ms(past.alive)),
+            numbers: Numbers::new(past.bounds, past.floor_ms()),
             workers: Handle::try_current().ok().filter(|runtime| runtime.metrics().num_workers() >= MANY_WORKERS),
             durable,
             config,
@@ -417,7 +408,7 @@ mod tests {
 
     #[test]
     fn expired_retained_messages_are_dropped() {
-        let broker = Arc::new(Broker::new(Config::default(), None, Past::default(), Settings::default()));
+        let broker = Arc::new(Broker::new(Config::default(), None, &Past::default(), Settings::default()));
         let mut batch = Batch::begin(&broker);
         let now = broker.clock.now();
         for (topic, expiry) in [("gone", Some(0)), ("stays", Some(1000)), ("for/ever", None)] {

@@ -19,25 +19,22 @@ pub(crate) const ALIVE_EVERY: Duration = Duration::from_secs(1);
 pub(crate) struct Clock {
     started: Instant,
     started_ms: u64,
+    /// Which start of the system this is; 0 where it does not tell.
+    boot: u128,
     pub(crate) patience: Patience,
 }
 
 impl Clock {
-    /// Goes on where that of the last process was, by what the system's clock says has passed meanwhile, if it says so:
-    /// it may have been set.
+    /// Goes on where that of the last process was.
     pub(crate) fn new(last: Option<Alive>) -> Self {
-        let wall = wall_ms();
-        let started_ms = last.map_or(wall, |last| last.clock.0.saturating_add(wall.saturating_sub(last.wall)));
-        Self { started: Instant::now(), started_ms, patience: Patience::default() }
+        let boot = boot();
+        let started_ms = last.map_or_else(wall_ms, |last| last.clock.0.saturating_add(passed_since(last, boot)));
+        Self { started: Instant::now(), started_ms, boot, patience: Patience::default() }
     }
 
-    /// The system's time that nothing may be told before, because something may have been told then.
-    ///
-    /// Mostly that is past anyway. If the clock was set back while no broker ran, facts stand still until it is there
-    /// again: whom something was told of within the last second nobody knows.
-    pub(crate) fn floor_ms(last: Option<Alive>) -> u64 {
-        last.filter(|last| wall_ms() < last.wall)
-            .map_or(0, |last| last.wall.saturating_add(ALIVE_EVERY.as_millis() as u64))
+    /// For the store: that the broker lives.
+    pub(crate) fn alive(&self) -> Alive {
+        Alive { wall: wall_ms(), clock: self.now(), boot: self.boot, since_boot: since_boot_ms() }
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -62,6 +59,34 @@ impl Clock {
     pub(crate) fn uptime_ms(&self) -> u64 {
         self.started.elapsed().as_millis() as u64
     }
+}
+
+/// Milliseconds since a broker lived. Its own clock is gone, the system's may have been set; while the system has not been
+/// started again, there is one that tells it.
+fn passed_since(last: Alive, boot: u128) -> u64 {
+    if boot != 0 && last.boot == boot {
+        since_boot_ms().saturating_sub(last.since_boot)
+    } else {
+        wall_ms().saturating_sub(last.wall)
+    }
+}
+
+/// Which start of the system this is; 0 where it does not tell.
+fn boot() -> u128 {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    u128::from_str_radix(&id.trim().replace('-', ""), 16).unwrap_or(0)
+}
+
+#[cfg(target_os = "linux")]
+fn since_boot_ms() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    time.tv_sec as u64 * 1000 + time.tv_nsec as u64 / 1_000_000
+}
+
+/// Where there is no [`boot`] it is not asked for.
+#[cfg(not(target_os = "linux"))]
+const fn since_boot_ms() -> u64 {
+    0
 }
 
 /// The system's clock: milliseconds since the Unix epoch.

@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 use mqtt_codec::Will;
 use mqtt_hooks::{ConnectionInfo, Fact, Reason};
 use mqtt_session::{Publication, Session, Timestamp};
-use mqtt_storage::{Alive, Loaded, LoadedSession, StoreError};
+use mqtt_storage::{Alive, Bounds, Loaded, LoadedSession, StoreError};
 
 use crate::batch::Batch;
 use crate::broker::Broker;
 use crate::client::{ClientRef, Transition};
+use crate::clock::{ALIVE_EVERY, wall_ms};
 use crate::records::Online;
 
 /// Clients looked after before other tasks of the thread have their turn.
@@ -28,20 +29,51 @@ pub(crate) struct Fallen {
     will: Option<Will>,
 }
 
+/// What of earlier processes the broker goes on from.
+#[derive(Default)]
+pub(crate) struct Past {
+    /// The numbers that they have given.
+    pub(crate) bounds: Bounds,
+    /// When the last one is known to have lived.
+    pub(crate) alive: Option<Alive>,
+    /// The latest time, by the system's clock, of which it is known that something happened then.
+    seen_ms: u64,
+    online: Vec<Online>,
+}
+
+impl Past {
+    pub(crate) fn of(loaded: &Loaded) -> Result<Self, StoreError> {
+        let online = loaded.online.values().map(Online::read).collect::<Result<Vec<_>, _>>()?;
+        let seen = loaded.sessions.iter().map(|session| session.record.last_fact_ms);
+        let seen = seen.chain(online.iter().map(|online| online.info.connected_at));
+        let seen_ms = seen.chain(loaded.alive.map(|alive| alive.wall)).max().unwrap_or(0);
+        Ok(Self { bounds: loaded.bounds, alive: loaded.alive, seen_ms, online })
+    }
+
+    /// The system's time that nothing may be told before, because something may have been told then.
+    ///
+    /// Mostly that is past anyway. If the clock was set back meanwhile, facts stand still until it is there again: whom
+    /// something was told of within the last second nobody knows.
+    pub(crate) fn floor_ms(&self) -> u64 {
+        if wall_ms() < self.seen_ms { self.seen_ms.saturating_add(ALIVE_EVERY.as_millis() as u64) } else { 0 }
+    }
+}
+
+/// When the last process died, as far as that is known.
+#[derive(Clone, Copy)]
+struct Death {
+    /// By the system's clock: milliseconds since the Unix epoch.
+    wall: u64,
+    clock: Timestamp,
+}
+
 impl Broker {
     /// Takes back what an earlier process has left. Returns those who were online when it died: they are to be told of
     /// as gone, when they come back or after a while.
-    pub(crate) fn restore(&self, loaded: Loaded) -> Result<Vec<ClientRef>, StoreError> {
-        let Loaded { sessions, online, retained, alive, .. } = loaded;
-        let online: Result<Vec<_>, _> = online.values().map(Online::read).collect();
-        let online = online?;
-        // Whatever is known to have happened, the broker saw.
-        let seen = sessions.iter().map(|session| session.record.last_fact_ms);
-        let seen = seen.chain(online.iter().map(|online| online.info.connected_at));
-        let died = Alive {
-            wall: seen.chain(alive.map(|alive| alive.wall)).max().unwrap_or(0),
-            clock: alive.map_or(self.clock.now(), |alive| alive.clock),
-        };
+    pub(crate) fn restore(&self, loaded: Loaded, past: Past) -> Result<Vec<ClientRef>, StoreError> {
+        let Loaded { sessions, retained, .. } = loaded;
+        let Past { alive, seen_ms, online, .. } = past;
+        let died = Death { wall: seen_ms, clock: alive.map_or(self.clock.now(), |alive| alive.clock) };
         self.restore_retained(retained);
         let (of_sessions, others): (Vec<_>, Vec<_>) = online.into_iter().partition(|online| online.session.is_some());
         let mut of_sessions: HashMap<_, _> =
@@ -69,7 +101,7 @@ impl Broker {
         &self,
         loaded: LoadedSession,
         online: Option<Online>,
-        died: Alive,
+        died: Death,
     ) -> Result<ClientRef, StoreError> {
         let LoadedSession { number, record, mut kept, mut will_due, subscriptions } = loaded;
         let mut transition = Transition {
@@ -114,7 +146,7 @@ impl Broker {
     }
 
     /// Of a session that ended with its connection, only that is left to tell.
-    fn restore_fallen(&self, online: Online, died: Alive) -> ClientRef {
+    fn restore_fallen(&self, online: Online, died: Death) -> ClientRef {
         let Online { info, seq, will, .. } = online;
         let client = ClientRef::new(Arc::clone(&info.client_id), Session::new(Arc::clone(&self.session_config)));
         let mut transition = Transition {

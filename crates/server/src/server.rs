@@ -90,9 +90,9 @@ pub async fn start(config: Config) -> Result<Server, StartError> {
     let folder = config.data_dir.clone().unwrap_or_default();
     let opened = store::open(config);
     let cannot_read = |source| StartError::Store { folder: folder.clone(), source };
-    let (broker, loaded) = opened.map_err(cannot_read)?;
+    let (broker, loaded, past) = opened.map_err(cannot_read)?;
     let states = store::module_states(&broker, &loaded.modules);
-    let fallen = broker.restore(loaded).map_err(cannot_read)?;
+    let fallen = broker.restore(loaded, past).map_err(cannot_read)?;
     let history = History::new();
     let registry = Arc::new(registry(&broker, states, &history));
     registry.restore().map_err(StartError::Module)?;

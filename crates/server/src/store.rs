@@ -6,26 +6,28 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use mqtt_modules::{MemoryStates, States};
-use mqtt_storage::{Alive, Disk, Durability, Journal, Loaded, Store, StoreError};
+use mqtt_storage::{Disk, Durability, Journal, Loaded, Store, StoreError};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::broker::{Broker, Past};
-use crate::clock::{ALIVE_EVERY, wall_ms};
+use crate::broker::Broker;
+use crate::clock::ALIVE_EVERY;
 use crate::config::Config;
 use crate::durable::Durable;
+use crate::recovery::Past;
 
 /// EMQ X's `name` of the alarm.
 const ALARM: &str = "store_failing";
 
 /// The broker, with its store if it is to have one, and what is in that.
-pub(crate) fn open(config: Config) -> Result<(Arc<Broker>, Loaded), StoreError> {
+pub(crate) fn open(config: Config) -> Result<(Arc<Broker>, Loaded, Past), StoreError> {
     let Some(folder) = config.data_dir.clone() else {
         let loaded = Loaded::default();
-        return Ok((Arc::new(Broker::new(config, None, Past::default(), Settings::default())), loaded));
+        let past = Past::default();
+        return Ok((Arc::new(Broker::new(config, None, &past, Settings::default())), loaded, past));
     };
     let started = Instant::now();
     let durability = config.storage.durability;
@@ -45,10 +47,10 @@ pub(crate) fn open(config: Config) -> Result<(Arc<Broker>, Loaded), StoreError> 
     let has_others = Handle::try_current().is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread);
     let durable = Durable::new(journal, durability == Durability::Power && has_others);
     let settings = Settings::new(std::mem::take(&mut loaded.settings));
-    let past = Past { bounds: loaded.bounds, alive: loaded.alive };
-    let broker = Arc::new(Broker::new(config, Some(durable), past, settings));
+    let past = Past::of(&loaded)?;
+    let broker = Arc::new(Broker::new(config, Some(durable), &past, settings));
     broker.store_epoch()?;
-    Ok((broker, loaded))
+    Ok((broker, loaded, past))
 }
 
 /// The broker ends: what has not been written by now is.
@@ -70,7 +72,7 @@ pub(crate) async fn keep_alive(broker: Arc<Broker>) {
     let mut is_failing = false;
     loop {
         every.tick().await;
-        let store = || broker.store_now(|stage| stage.alive(Alive { wall: wall_ms(), clock: broker.clock.now() }));
+        let store = || broker.store_now(|stage| stage.alive(broker.clock.alive()));
         let written = if durable.is_slow { tokio::task::block_in_place(store) } else { store() };
         match written {
             Err(error) if !is_failing => {

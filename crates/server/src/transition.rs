@@ -91,7 +91,7 @@ impl Broker {
         if !present {
             transition.created_at = admission.info.connected_at;
         }
-        let connection = self.seat(&client, &mut transition, admission, present, noticed, now, batch);
+        let connection = self.seat(&client, &mut transition, admission, noticed, now, batch);
         drop(transition);
         drop(group);
         connection.start_timer(self.clock.patient());
@@ -141,7 +141,6 @@ impl Broker {
         client: &ClientRef,
         transition: &mut Transition,
         admission: Admission<'_>,
-        session_present: bool,
         noticed: Instant,
         now: Timestamp,
         batch: &mut Batch<'_>,
@@ -169,7 +168,7 @@ impl Broker {
         let State { session, outbox, .. } = &mut *state;
         session.attach(&Attach { connect, session_expiry, keep_alive });
         // [MQTT-3.2.0-1]: until here the session was not attached, so nothing else can be in the outbox.
-        let answer = Packet::ConnAck(ConnAck { session_present, ..answer });
+        let answer = Packet::ConnAck(ConnAck { session_present: connection.info.session_present, ..answer });
         outbox.push(&answer, connection.info.version);
         packets::count_sent(&answer, batch);
         session.resume(now, outbox);

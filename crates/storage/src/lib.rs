@@ -17,7 +17,7 @@
 //! let loaded = Loaded::read(&*store).unwrap();
 //! let journal = Journal::new(Arc::clone(&store), loaded.last_message);
 //!
-//! let alive = Alive { wall: 1_700_000_000_000, clock: Timestamp(1_700_000_000_000) };
+//! let alive = Alive { wall: 1_700_000_000_000, clock: Timestamp(1_700_000_000_000), ..Alive::default() };
 //! let position = journal.stage(|stage| stage.alive(alive));
 //! journal.commit(position).unwrap();
 //! assert_eq!(Loaded::read(&*store).unwrap().alive, Some(alive));

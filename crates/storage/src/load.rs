@@ -29,13 +29,17 @@ pub struct Bounds {
     pub session: u64,
 }
 
-/// When a broker is known to have lived, by both of its clocks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// When a broker is known to have lived, by all of its clocks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Alive {
     /// The system's: milliseconds since the Unix epoch. It may be set, forward and back.
     pub wall: u64,
     /// The one that times in records are of. It passes evenly.
     pub clock: Timestamp,
+    /// Which start of the system it was; 0: not known.
+    pub boot: u128,
+    /// Milliseconds since that start, those in which the system slept included.
+    pub since_boot: u64,
 }
 
 /// What an earlier process has left.
@@ -124,7 +128,7 @@ impl Loaded {
             match name {
                 SCHEMA_KEY => schema = Some(value.to_vec()),
                 BOUNDS_KEY => self.bounds = record::read(value)?,
-                ALIVE_KEY => self.alive = Some(read_alive(value).ok_or_else(|| corrupt("alive"))?),
+                ALIVE_KEY => self.alive = Some(Alive::from_bytes(value).ok_or_else(|| corrupt("alive"))?),
                 // Of no use to this version, and harmless.
                 _ => {}
             }
@@ -233,13 +237,30 @@ pub fn read_records(
     })
 }
 
-/// Up to schema 2 there was one clock.
-fn read_alive(value: &[u8]) -> Option<Alive> {
-    let number = |bytes: &[u8]| bytes.try_into().ok().map(u64::from_le_bytes);
-    let (wall, clock) = value.split_at_checked(8)?;
-    let wall = number(wall)?;
-    let clock = if clock.is_empty() { wall } else { number(clock)? };
-    Some(Alive { wall, clock: Timestamp(clock) })
+impl Alive {
+    pub(crate) fn to_bytes(self) -> [u8; 40] {
+        let mut bytes = [0; 40];
+        bytes[..8].copy_from_slice(&self.wall.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.clock.0.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.since_boot.to_le_bytes());
+        bytes[24..].copy_from_slice(&self.boot.to_le_bytes());
+        bytes
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        // Up to schema 2 there was one clock.
+        if let Ok(wall) = bytes.try_into().map(u64::from_le_bytes) {
+            return Some(Self { wall, clock: Timestamp(wall), ..Self::default() });
+        }
+        let bytes: &[u8; 40] = bytes.try_into().ok()?;
+        let number = |at: usize| bytes[at..at + 8].try_into().ok().map(u64::from_le_bytes);
+        Some(Self {
+            wall: number(0)?,
+            clock: Timestamp(number(8)?),
+            since_boot: number(16)?,
+            boot: bytes[24..].try_into().ok().map(u128::from_le_bytes)?,
+        })
+    }
 }
 
 /// Reads a table; what is wrong with a record is told with the table's name.

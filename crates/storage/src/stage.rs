@@ -94,8 +94,7 @@ impl Stage<'_> {
 
     /// The broker lives.
     pub fn alive(&mut self, alive: Alive) {
-        let value = [alive.wall.to_le_bytes(), alive.clock.0.to_le_bytes()].concat();
-        self.batch.put(Table::Meta, ALIVE_KEY, &value);
+        self.batch.put(Table::Meta, ALIVE_KEY, &alive.to_bytes());
     }
 
     /// What is kept of a module, as its keeper likes to write it.

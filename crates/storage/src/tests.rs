@@ -21,6 +21,8 @@ fn message(topic: &str, payload: &str, qos: Qos) -> Message {
     }
 }
 
+const ALIVE: Alive = Alive { wall: 5_500, clock: Timestamp(4_400), boot: u128::MAX - 7, since_boot: 3_300 };
+
 fn session_record(client_id: &str) -> SessionRecord<'_> {
     SessionRecord {
         client_id: client_id.into(),
@@ -106,14 +108,13 @@ fn everything_comes_back() {
             stage.come(2, &online);
             stage.retain(&retained);
             stage.bounds(&bounds);
-            stage.alive(Alive { wall: 5_500, clock: Timestamp(4_400) });
+            stage.alive(ALIVE);
             stage.module("presence", b"on");
         });
         journal.retry().unwrap();
 
         let loaded = Loaded::read(&*store).unwrap();
-        let alive = Alive { wall: 5_500, clock: Timestamp(4_400) };
-        assert_eq!((loaded.bounds, loaded.alive), (bounds, Some(alive)));
+        assert_eq!((loaded.bounds, loaded.alive), (bounds, Some(ALIVE)));
         assert_eq!(loaded.online.get(&2), Some(&online));
         assert_eq!(loaded.online[&2].will.as_ref().unwrap().will().unwrap(), will);
         assert_eq!(loaded.retained, [retained]);

@@ -150,14 +150,14 @@ fn change(broker: &Arc<Broker>, watch: &mut Watch, level: Level, cause: Cause<'_
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::broker::Past;
     use crate::config::Config;
+    use crate::recovery::Past;
     use crate::store::Settings;
 
     fn broker(change: impl FnOnce(&mut Config)) -> Arc<Broker> {
         let mut config = Config::default();
         change(&mut config);
-        Arc::new(Broker::new(config, None, Past::default(), Settings::default()))
+        Arc::new(Broker::new(config, None, &Past::default(), Settings::default()))
     }
 
     #[track_caller]
