@@ -10,11 +10,13 @@ use serde::{Deserialize, Serialize};
 mod check;
 mod error;
 mod file;
+mod ignored;
 mod layers;
 mod print;
 mod value;
 
 pub use error::{Error, Place};
+pub use ignored::Ignored;
 pub use layers::Layers;
 
 /// All settings, checked.

@@ -22,6 +22,9 @@ use tokio::{
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
+/// Of variables that Kubernetes may have set, or whose names are misspelt.
+const IGNORED: &str = "variables that begin with ROLLCALL_ and are no settings";
+
 fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
@@ -43,6 +46,11 @@ fn run() -> anyhow::Result<()> {
         Command::Print(text) => print(&text),
         Command::CheckConfig => {
             cli.layers.resolve()?;
+            let ignored = cli.layers.ignored();
+            if !ignored.is_empty() {
+                // There is nobody left to tell if stderr is gone.
+                let _ = writeln!(io::stderr(), "warning: {IGNORED}: {ignored}");
+            }
             print("the configuration is right\n");
         }
         Command::PrintConfig => print(&cli.layers.print()?),
@@ -54,6 +62,10 @@ fn run() -> anyhow::Result<()> {
         Command::Run => {
             let config = cli.layers.resolve()?;
             log::init(&config.log);
+            let ignored = cli.layers.ignored();
+            if !ignored.is_empty() {
+                tracing::warn!(variables = %ignored, "{IGNORED}");
+            }
             raise_open_files();
             runtime(&config)?.block_on(serve(config))?;
         }

@@ -9,16 +9,20 @@ use toml::{
 };
 
 use super::{
-    Config,
+    Config, Ignored,
     error::{Error, Place},
     file::{File, SECTIONS},
     print,
 };
 
+/// What the environment's names of settings begin with.
+pub(super) const PREFIX: &str = "ROLLCALL_";
+
 /// Settings from everywhere; what is added later wins.
 #[derive(Debug, Default)]
 pub struct Layers {
     said: BTreeMap<String, Said>,
+    ignored: Ignored,
 }
 
 /// A value and where it was said.
@@ -57,11 +61,17 @@ impl Layers {
     }
 
     /// Adds all variables that start with `ROLLCALL_`: `ROLLCALL_MQTT__BIND` is `mqtt.bind`.
+    ///
+    /// What has no `__` and is no setting is left to [`Self::ignored`]: others than the operator set such variables.
     pub fn add_env(&mut self, variables: impl IntoIterator<Item = (OsString, OsString)>) -> Result<(), Error> {
         for (name, value) in variables {
             let name = name.to_string_lossy().into_owned();
-            let Some(key) = name.strip_prefix("ROLLCALL_") else { continue };
-            let key = key.to_ascii_lowercase().replace("__", ".");
+            let Some(rest) = name.strip_prefix(PREFIX) else { continue };
+            let key = rest.to_ascii_lowercase().replace("__", ".");
+            if !key.contains('.') && !is_key(&key) {
+                self.ignored.add(&name, keys());
+                continue;
+            }
             let place = Place::Variable(name.clone());
             let value = value.into_string().map_err(|_| Error::NotText(name))?;
             self.add_text(key, &value, place)?;
@@ -78,6 +88,11 @@ impl Layers {
     pub fn add_assignment(&mut self, assignment: &str) -> Result<(), Error> {
         let (key, value) = assignment.split_once('=').ok_or_else(|| Error::Assignment(assignment.to_owned()))?;
         self.add_text(key.trim().to_owned(), value.trim(), Place::Flag("--set"))
+    }
+
+    /// The variables that look like settings and are none.
+    pub const fn ignored(&self) -> &Ignored {
+        &self.ignored
     }
 
     /// All of it, checked.

@@ -143,6 +143,62 @@ fn an_unknown_key_is_named_with_its_place_and_the_nearest() {
     );
 }
 
+/// What is said of these variables, with no setting among them.
+#[track_caller]
+fn ignored(names: &[&str]) -> String {
+    let mut layers = Layers::new();
+    for name in names {
+        env(&mut layers, name, "tcp://10.0.0.1:1883").unwrap_or_else(|error| panic!("{error}"));
+    }
+    assert_eq!(layers.resolve().unwrap(), Config::default());
+    layers.ignored().to_string()
+}
+
+#[test]
+fn variables_that_kubernetes_sets_beside_a_service_are_ignored_and_listed() {
+    assert_eq!(
+        ignored(&[
+            "ROLLCALL_PORT",
+            "ROLLCALL_SERVICE_HOST",
+            "ROLLCALL_PORT_1883_TCP_ADDR",
+            "ROLLCALL_MQTT",
+            "ROLLCALL_",
+            "ROLLCALLED",
+        ]),
+        "ROLLCALL_PORT, ROLLCALL_SERVICE_HOST, ROLLCALL_PORT_1883_TCP_ADDR, ROLLCALL_MQTT, ROLLCALL_"
+    );
+    assert_eq!(ignored(&["PATH"]), "");
+    assert_eq!(ignored(&["ROLLCALL_A\nB"]), "ROLLCALL_A\\nB");
+}
+
+#[test]
+fn an_ignored_variable_that_is_nearly_a_setting_is_named_first_and_with_it() {
+    assert_eq!(
+        ignored(&["ROLLCALL_PORT", "ROLLCALL_DATADIR", "ROLLCALL_MQTT_BIND"]),
+        "ROLLCALL_DATADIR (nearly ROLLCALL_DATA_DIR), ROLLCALL_MQTT_BIND (nearly ROLLCALL_MQTT__BIND), ROLLCALL_PORT"
+    );
+    assert_eq!(ignored(&["ROLLCALL_MQTT_PORT", "ROLLCALL_NAME"]), "ROLLCALL_MQTT_PORT, ROLLCALL_NAME");
+}
+
+#[test]
+fn a_variable_that_is_ignored_may_be_no_text() {
+    use std::os::unix::ffi::OsStringExt;
+
+    let add = |name: &str| Layers::new().add_env([(OsString::from(name), OsString::from_vec(vec![0xff]))]);
+    add("ROLLCALL_PORT").unwrap();
+    assert_eq!(add("ROLLCALL_DATA_DIR").unwrap_err().to_string(), "ROLLCALL_DATA_DIR: not UTF-8");
+}
+
+#[test]
+fn a_variable_with_a_section_is_meant_as_a_setting() {
+    let fails = |name, line| assert_eq!(env(&mut Layers::new(), name, "1").unwrap_err().to_string(), line);
+    fails("ROLLCALL_MQTT__BND", "ROLLCALL_MQTT__BND: unknown key mqtt.bnd; the nearest is mqtt.bind");
+    fails(
+        "ROLLCALL_MODULES__PRESENCE",
+        "ROLLCALL_MODULES__PRESENCE: modules.presence: is a section, wants keys of its own",
+    );
+}
+
 #[test]
 fn a_wrong_value_says_what_is_wanted() {
     fails(
