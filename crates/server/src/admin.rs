@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use mqtt_admin::{Accounts, Admin};
+use mqtt_config::Config;
 use mqtt_modules::Registry;
 use mqtt_modules::presence::History;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::broker::Broker;
-use crate::config::Config;
 
 /// How programs on this machine find the admin port of the broker that uses a data_dir, and come in.
 #[derive(Debug, Serialize, Deserialize)]

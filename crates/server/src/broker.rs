@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use mqtt_codec::{Filter, Message, Qos, SubscribeOptions, Topic};
+use mqtt_config::Config;
 use mqtt_modules::{Hooks, Host, Listener};
 use mqtt_router::{Full, Limits, Match, Matches, Options, Retained, Router};
 use mqtt_session::{Delivered, DeliveryOptions, DropReason, Fanout, Publication, Timestamp};
@@ -19,7 +20,6 @@ use crate::batch::{self, Batch, count};
 use crate::client::ClientRef;
 use crate::clients::Clients;
 use crate::clock::{Clock, wall_ms};
-use crate::config::Config;
 use crate::durable::Durable;
 use crate::memory::Memory;
 use crate::metrics::{Metric, Metrics};

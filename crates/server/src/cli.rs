@@ -4,9 +4,9 @@ use std::{ffi::OsString, path::PathBuf};
 
 use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 use clap_complete::Shell;
+use mqtt_config::{Error, Layers};
 
 use crate::commands::{Noun, Reach};
-use crate::config::{Error, Layers};
 
 /// What the command line asks for.
 #[derive(Debug, PartialEq, Eq)]

@@ -3,8 +3,7 @@
 use std::io::{self, ErrorKind};
 
 use clap::Subcommand;
-
-use crate::config::Config;
+use mqtt_config::Config;
 
 mod admin;
 mod clients;

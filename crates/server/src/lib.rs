@@ -1,11 +1,11 @@
 //! Rollcall: an MQTT broker that knows who is online and says so, truthfully, over MQTT itself.
 //!
-//! This is the thin library behind the binary `rollcall`: [`start`] binds and runs everything a [`config::Config`] asks for.
+//! This is the thin library behind the binary `rollcall`: [`start`] binds and runs everything a [`Config`](mqtt_config::Config) asks for.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), rollcall::StartError> {
-//! let mut config = rollcall::config::Config::default();
+//! let mut config = mqtt_config::Config::default();
 //! config.mqtt.bind.set_port(0);
 //! config.data_dir = None;
 //! config.admin.bind = None;
@@ -18,7 +18,6 @@
 
 pub mod cli;
 pub mod commands;
-pub mod config;
 pub mod log;
 
 mod access;

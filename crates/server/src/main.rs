@@ -7,11 +7,11 @@ use std::{
 };
 
 use mimalloc::MiMalloc;
+use mqtt_config::Config;
 use rollcall::{
     Addresses,
     cli::{Cli, Command},
     commands::{self, Failure},
-    config::Config,
     log,
 };
 use tokio::{

@@ -193,7 +193,14 @@ impl Operate for Broker {
     }
 
     fn settings(&self) -> Vec<Setting> {
-        self.config.sources.to_vec()
+        let said = self.config.sources.iter().cloned();
+        let setting = |mqtt_config::Said { key, about, value, place }| Setting {
+            key,
+            about,
+            value,
+            place: place.map(|place| place.to_string()),
+        };
+        said.map(setting).collect()
     }
 
     fn kept(&self, name: &str) -> Option<Vec<u8>> {

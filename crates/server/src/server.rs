@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use mqtt_config::Config;
 use mqtt_modules::presence::History;
 use mqtt_modules::{ChangeError, Registry, States};
 use mqtt_storage::StoreError;
@@ -13,7 +14,6 @@ use tokio::task::JoinHandle;
 
 use crate::batch::Batch;
 use crate::broker::Broker;
-use crate::config::Config;
 use crate::pipe::Pipe;
 use crate::timers::Timer;
 use crate::{admin, alarms, history, listener, recovery, shutdown, store, sys};

@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use mqtt_config::Config;
 use mqtt_modules::{MemoryStates, States};
 use mqtt_storage::{Disk, Durability, Journal, Loaded, Store, StoreError};
 use parking_lot::Mutex;
@@ -15,7 +16,6 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::broker::Broker;
 use crate::clock::wall_ms;
-use crate::config::Config;
 use crate::durable::Durable;
 
 /// How often the store is told that the broker lives. So exact is `disconnected_at` after the broker died.
@@ -31,7 +31,10 @@ pub(crate) fn open(config: Config) -> Result<(Arc<Broker>, Loaded), StoreError> 
         return Ok((Arc::new(Broker::new(config, None, loaded.bounds, Settings::default())), loaded));
     };
     let started = Instant::now();
-    let durability = config.storage.durability;
+    let durability = match config.storage.durability {
+        mqtt_config::Durability::Process => Durability::Process,
+        mqtt_config::Durability::Power => Durability::Power,
+    };
     let store: Arc<dyn Store> = Arc::new(Disk::open(&folder, durability)?);
     let mut loaded = Loaded::read(&*store)?;
     tracing::info!(

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mqtt_codec::{Property, ReasonCode, Version};
+use mqtt_config::Config;
 use mqtt_modules::presence::{Entry, Heard, History, Query};
 use rollcall::Server;
-use rollcall::config::Config;
 use serde_json::json;
 use tempfile::TempDir;
 

@@ -274,7 +274,7 @@ async fn a_subscriber_that_was_away_gets_what_it_missed() {
 
 #[tokio::test]
 async fn subscribing_below_sys_is_refused_where_nobody_may() {
-    let Some(broker) = Broker::with(|config| config.sys.subscribe = rollcall::config::SysSubscribe::None).await else {
+    let Some(broker) = Broker::with(|config| config.sys.subscribe = mqtt_config::SysSubscribe::None).await else {
         return;
     };
     for version in VERSIONS {

@@ -17,9 +17,19 @@ const EDGES: &[(&str, &[&str])] = &[
     ("mqtt-modules", &["mqtt-codec"]),
     ("mqtt-auth", &["mqtt-codec", "mqtt-modules"]),
     ("mqtt-admin", &["mqtt-codec", "mqtt-modules"]),
+    ("mqtt-config", &["mqtt-modules"]),
     (
         "server",
-        &["mqtt-codec", "mqtt-session", "mqtt-router", "mqtt-storage", "mqtt-modules", "mqtt-auth", "mqtt-admin"],
+        &[
+            "mqtt-codec",
+            "mqtt-session",
+            "mqtt-router",
+            "mqtt-storage",
+            "mqtt-modules",
+            "mqtt-auth",
+            "mqtt-admin",
+            "mqtt-config",
+        ],
     ),
 ];
 

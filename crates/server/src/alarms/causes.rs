@@ -135,8 +135,8 @@ mod tests {
     use mqtt_storage::Bounds;
 
     use super::*;
-    use crate::config::Config;
     use crate::store::Settings;
+    use mqtt_config::Config;
 
     fn broker(change: impl FnOnce(&mut Config)) -> Broker {
         let mut config = Config::default();

@@ -3,9 +3,10 @@
 use std::fs;
 use std::io::ErrorKind;
 
+use mqtt_config::Config;
+
 use super::{Failure, Reach};
 use crate::Local;
-use crate::config::Config;
 use crate::remote::Remote;
 
 /// A name and a secret, and who said them.

@@ -4,7 +4,8 @@ use std::io::{self, IsTerminal};
 use std::path::Path;
 
 use mqtt_admin::{Accounts, random_secret};
-use mqtt_storage::{Batch, Disk, Loaded, Store, StoreError, Table};
+use mqtt_config::Config;
+use mqtt_storage::{Batch, Disk, Durability, Loaded, Store, StoreError, Table};
 use serde_json::{Value, json};
 
 use super::find::find;
@@ -12,7 +13,6 @@ use super::output::Output;
 use super::prompt::ask_twice;
 use super::{Failure, Reach};
 use crate::Local;
-use crate::config::Config;
 
 /// Bytes of randomness in a password that is made.
 const GENERATED: usize = 15;
@@ -66,26 +66,26 @@ impl<'a> Target<'a> {
 
     async fn set(self, password: &str, reach: &Reach, config: &Config) -> Result<Value, Failure> {
         if let Self::Folder(folder) = self {
-            return write(folder, password, config);
+            return write(folder, password);
         }
         let body = json!({ "password": password });
         let answer = find(reach, config)?.put("/admin/password", Some(&body)).await;
         match (answer, &config.data_dir) {
             // A broker that was killed leaves its address behind.
-            (Err(Failure::Unreachable(_)), Some(folder)) if reach.url.is_none() => write(folder, password, config),
+            (Err(Failure::Unreachable(_)), Some(folder)) if reach.url.is_none() => write(folder, password),
             (answer, _) => answer,
         }
     }
 }
 
-fn write(folder: &Path, password: &str, config: &Config) -> Result<Value, Failure> {
+fn write(folder: &Path, password: &str) -> Result<Value, Failure> {
     let failed = |error: StoreError| match error {
         StoreError::InUse => Failure::Unreachable(format!(
             "a broker runs on {folder:?} and does not answer on its admin port: stop it first, or give --url and --key"
         )),
         error => Failure::Usage(format!("cannot use {folder:?}: {error}")),
     };
-    let store = Disk::open(folder, config.storage.durability).map_err(failed)?;
+    let store = Disk::open(folder, Durability::Power).map_err(failed)?;
     let kept = Loaded::read(&store).map_err(failed)?.settings.remove(Accounts::RECORD);
     let record = Accounts::record_with_password(kept.as_deref(), password);
     let record = record.map_err(|error| failed(error.into()))?;

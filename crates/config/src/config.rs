@@ -1,23 +1,10 @@
-//! What the broker is told: defaults, a TOML file, the environment, flags and `--set`, each over the one before.
-//!
-//! [`Layers`] collects what was said and where; [`Layers::resolve`] turns it into the checked [`Config`], or into one line that
-//! names the key, its place and what is wanted. Nobody else reads the environment.
+//! The checked form: what the broker is told, in the types it counts in.
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-mod check;
-mod error;
-mod file;
-mod ignored;
-mod layers;
-mod print;
-mod value;
-
-pub use error::{Error, Place};
-pub use ignored::Ignored;
-pub use layers::Layers;
+use crate::{error::Place, file};
 
 /// All settings, checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,10 +41,23 @@ pub struct Config {
 
 /// The keys of the file form, with where each was said. Two configurations that say the same are equal wherever that was.
 #[derive(Clone, Debug, Default)]
-pub struct Sources(Arc<[mqtt_admin::Setting]>);
+pub struct Sources(pub(crate) Arc<[Said]>);
+
+/// A key, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// Dotted.
+    pub key: String,
+    /// What it means.
+    pub about: String,
+    /// As TOML; `None`: not set, or not to be shown.
+    pub value: Option<String>,
+    /// Where it was said; `None`: nowhere, it is the default.
+    pub place: Option<Place>,
+}
 
 impl std::ops::Deref for Sources {
-    type Target = [mqtt_admin::Setting];
+    type Target = [Said];
 
     fn deref(&self) -> &Self::Target {
         &self.0
@@ -161,14 +161,16 @@ pub struct SessionLimits {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Storage {
     /// What an acknowledged message survives.
-    pub durability: mqtt_storage::Durability,
+    pub durability: Durability,
 }
 
-/// What a write survives; the file form of [`mqtt_storage::Durability`].
+/// What an acknowledged message survives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
-enum Durability {
+pub enum Durability {
+    /// The broker's end, `kill -9` included.
     Process,
+    /// The system's end too.
     Power,
 }
 
@@ -235,6 +237,3 @@ impl Default for Config {
         file::File::default().check().expect("the defaults are right")
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -23,7 +23,10 @@ pub enum Place {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Line { file, line } => write!(f, "{}:{line}", file.display()),
+            // A file name may hold what would end a line, and a comment with it.
+            Self::Line { file, line } => {
+                write!(f, "{}:{line}", file.display().to_string().replace(char::is_control, " "))
+            }
             Self::Variable(name) => f.write_str(name),
             Self::Flag(flag) => f.write_str(flag),
             Self::Default => f.write_str("default"),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::layers::PREFIX;
+use crate::layers::PREFIX;
 
 /// Variables that begin with `ROLLCALL_` and are no settings, as Kubernetes sets them beside a service called rollcall
 /// (`ROLLCALL_PORT`, `ROLLCALL_SERVICE_HOST`). Shown as a list, those first that are nearly a setting.
@@ -23,7 +23,7 @@ impl Ignored {
     }
 
     /// Notes a variable that is none of the `keys`.
-    pub(super) fn add(&mut self, variable: &str, keys: impl Iterator<Item = String>) {
+    pub(crate) fn add(&mut self, variable: &str, keys: impl Iterator<Item = String>) {
         let likeness = |known: &str| {
             let [one, other] = [variable, known].map(|name| name.trim_start_matches(PREFIX));
             strsim::normalized_damerau_levenshtein(&one.to_ascii_uppercase(), other)

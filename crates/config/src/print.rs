@@ -2,16 +2,14 @@
 
 use std::fmt::Write;
 
-use mqtt_admin::Setting;
-
-use super::{
-    Sources,
+use crate::{
+    Said, Sources,
     error::Place,
     file::{File, Key, SECTIONS, Section},
 };
 
 /// Every key with what it means, and with where it was said if it was.
-pub(super) fn print<'a>(file: &File, place: impl Fn(&str) -> Option<&'a Place>) -> String {
+pub(crate) fn print<'a>(file: &File, place: impl Fn(&str) -> Option<&'a Place>) -> String {
     let mut out = String::new();
     for (section, rows) in rows(file, place) {
         if !out.is_empty() {
@@ -37,9 +35,9 @@ pub(super) fn print<'a>(file: &File, place: impl Fn(&str) -> Option<&'a Place>) 
 }
 
 /// The same as data.
-pub(super) fn sources<'a>(file: &File, place: impl Fn(&str) -> Option<&'a Place>) -> Sources {
+pub(crate) fn sources<'a>(file: &File, place: impl Fn(&str) -> Option<&'a Place>) -> Sources {
     let settings = rows(file, place).flat_map(|(section, rows)| {
-        rows.into_iter().map(|Row { key, value, place }| Setting {
+        rows.into_iter().map(|Row { key, value, place }| Said {
             key: dotted(section, key),
             about: key.about.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" "),
             value: value.map(|value| value.to_string()),
@@ -53,7 +51,7 @@ pub(super) fn sources<'a>(file: &File, place: impl Fn(&str) -> Option<&'a Place>
 struct Row {
     key: &'static Key,
     value: Option<toml::Value>,
-    place: Option<String>,
+    place: Option<Place>,
 }
 
 fn rows<'a>(
@@ -65,9 +63,8 @@ fn rows<'a>(
         let mut names = section.name.split('.').filter(|name| !name.is_empty());
         let values = names.try_fold(&all, |table, name| table.get(name));
         let row = |key: &'static Key| {
-            // A file name may hold what would end the comment.
-            let place = place(&dotted(section, key)).map(|place| place.to_string().replace(char::is_control, " "));
-            Row { key, value: values.and_then(|table| table.get(key.name)).cloned(), place }
+            let value = values.and_then(|table| table.get(key.name)).cloned();
+            Row { key, value, place: place(&dotted(section, key)).cloned() }
         };
         (section, section.keys.iter().map(row).collect())
     })

@@ -8,7 +8,7 @@ use toml::{
     de::{DeTable, DeValue, ValueDeserializer},
 };
 
-use super::{
+use crate::{
     Config, Ignored,
     error::{Error, Place},
     file::{File, SECTIONS},
@@ -16,18 +16,18 @@ use super::{
 };
 
 /// What the environment's names of settings begin with.
-pub(super) const PREFIX: &str = "ROLLCALL_";
+pub(crate) const PREFIX: &str = "ROLLCALL_";
 
 /// Settings from everywhere; what is added later wins.
 #[derive(Debug, Default)]
 pub struct Layers {
-    said: BTreeMap<String, Said>,
+    said: BTreeMap<String, Entry>,
     ignored: Ignored,
 }
 
 /// A value and where it was said.
 #[derive(Debug)]
-struct Said {
+struct Entry {
     value: Value,
     place: Place,
 }
@@ -171,7 +171,7 @@ impl Layers {
         if let Err(why) = reads(&key, &value) {
             return Err(Error::Value { place, key, why });
         }
-        self.said.insert(key, Said { value, place });
+        self.said.insert(key, Entry { value, place });
         Ok(())
     }
 }

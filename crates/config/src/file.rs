@@ -6,22 +6,22 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{
+use crate::{
     Durability, LogFormat, SysSubscribe,
     value::{Bind, Expiry, Int, MaybeBind, Secret, Size, Span},
 };
 
 /// What a section is called, what it is for, and its keys.
-pub(super) struct Section {
-    pub(super) name: &'static str,
-    pub(super) about: &'static [&'static str],
-    pub(super) keys: &'static [Key],
+pub(crate) struct Section {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static [&'static str],
+    pub(crate) keys: &'static [Key],
 }
 
 /// A key and what it means.
-pub(super) struct Key {
-    pub(super) name: &'static str,
-    pub(super) about: &'static [&'static str],
+pub(crate) struct Key {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static [&'static str],
 }
 
 /// A struct of the file form, its defaults, and its docs as data.
@@ -32,8 +32,8 @@ macro_rules! section {
         $(#[doc = $about])*
         #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
         #[serde(deny_unknown_fields, default)]
-        pub(super) struct $struct {
-            $($(#[doc = $doc])* pub(super) $key: $type,)*
+        pub(crate) struct $struct {
+            $($(#[doc = $doc])* pub(crate) $key: $type,)*
         }
 
         impl Default for $struct {
@@ -55,24 +55,24 @@ macro_rules! section {
 /// The whole file.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct File {
-    pub(super) data_dir: String,
-    pub(super) node: Node,
-    pub(super) mqtt: Mqtt,
-    pub(super) ws: Ws,
-    pub(super) admin: Admin,
-    pub(super) auth: Auth,
-    pub(super) limits: Limits,
-    pub(super) session: Session,
-    pub(super) storage: Storage,
-    pub(super) sys: Sys,
-    pub(super) log: Log,
-    pub(super) modules: Modules,
-    pub(super) runtime: Runtime,
+pub(crate) struct File {
+    pub(crate) data_dir: String,
+    pub(crate) node: Node,
+    pub(crate) mqtt: Mqtt,
+    pub(crate) ws: Ws,
+    pub(crate) admin: Admin,
+    pub(crate) auth: Auth,
+    pub(crate) limits: Limits,
+    pub(crate) session: Session,
+    pub(crate) storage: Storage,
+    pub(crate) sys: Sys,
+    pub(crate) log: Log,
+    pub(crate) modules: Modules,
+    pub(crate) runtime: Runtime,
 }
 
 /// Every key there is, section by section.
-pub(super) static SECTIONS: [Section; 13] = [
+pub(crate) static SECTIONS: [Section; 13] = [
     Section { name: "", about: &[], keys: &[Key { name: "data_dir", about: DATA_DIR }] },
     Node::SECTION,
     Mqtt::SECTION,
@@ -244,8 +244,8 @@ section! {
 /// The modules there are, a section for each.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Modules {
-    pub(super) presence: Presence,
+pub(crate) struct Modules {
+    pub(crate) presence: Presence,
 }
 
 section! {
@@ -271,7 +271,7 @@ section! {
 /// What stands for the user name of a client without one.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum MissingUsername {
+pub(crate) enum MissingUsername {
     Undefined,
     Null,
 }

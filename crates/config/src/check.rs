@@ -5,18 +5,17 @@ use std::{collections::BTreeMap, num::NonZeroUsize, path::PathBuf};
 use mqtt_modules::presence;
 use tracing_subscriber::EnvFilter;
 
-use super::{
-    Admin, Auth, Config, Durability, Limits, Log, ModuleConfig, Mqtt, Node, Runtime, SessionLimits, Sources, Storage,
-    Sys,
+use crate::{
+    Admin, Auth, Config, Limits, Log, ModuleConfig, Mqtt, Node, Runtime, SessionLimits, Sources, Storage, Sys,
     file::{self, File},
     value::MaybeBind,
 };
 
 /// A value that reads well and still can't be.
 #[derive(Debug)]
-pub(super) struct Wrong {
-    pub(super) key: &'static str,
-    pub(super) why: String,
+pub(crate) struct Wrong {
+    pub(crate) key: &'static str,
+    pub(crate) why: String,
 }
 
 impl Wrong {
@@ -26,7 +25,7 @@ impl Wrong {
 }
 
 impl File {
-    pub(super) fn check(&self) -> Result<Config, Wrong> {
+    pub(crate) fn check(&self) -> Result<Config, Wrong> {
         self.check_built()?;
         Ok(Config {
             node: self.node.check()?,
@@ -39,12 +38,7 @@ impl File {
                 max_queued_bytes: self.session.max_queued_bytes.bytes(),
             },
             data_dir: self.check_data_dir()?,
-            storage: Storage {
-                durability: match self.storage.durability {
-                    Durability::Process => mqtt_storage::Durability::Process,
-                    Durability::Power => mqtt_storage::Durability::Power,
-                },
-            },
+            storage: Storage { durability: self.storage.durability },
             recovery_grace: self.modules.presence.recovery_grace.0,
             sys: Sys { interval: self.sys.interval.0, heartbeat: self.sys.heartbeat.0, subscribe: self.sys.subscribe },
             log: self.log.check()?,

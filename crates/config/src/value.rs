@@ -13,11 +13,11 @@ use serde::{
 
 /// A whole number from `MIN` to `MAX`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Int<const MIN: u64, const MAX: u64>(pub(super) u64);
+pub(crate) struct Int<const MIN: u64, const MAX: u64>(pub(crate) u64);
 
 impl<const MIN: u64, const MAX: u64> Int<MIN, MAX> {
     /// As the type the broker counts in; the range must fit.
-    pub(super) fn get<T: TryFrom<u64>>(self) -> T {
+    pub(crate) fn get<T: TryFrom<u64>>(self) -> T {
         T::try_from(self.0).ok().expect("the range of the key fits its type")
     }
 }
@@ -51,13 +51,13 @@ impl<const MIN: u64, const MAX: u64> Serialize for Int<MIN, MAX> {
 
 /// Bytes, as a whole number or as `"64KiB"`, from `MIN` to `MAX`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Size<const MIN: u64, const MAX: u64>(pub(super) u64);
+pub(crate) struct Size<const MIN: u64, const MAX: u64>(pub(crate) u64);
 
 const UNITS: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
 impl<const MIN: u64, const MAX: u64> Size<MIN, MAX> {
     /// As a length in memory; what no memory of this machine could hold is as good as no bound.
-    pub(super) fn bytes(self) -> usize {
+    pub(crate) fn bytes(self) -> usize {
         usize::try_from(self.0).unwrap_or(usize::MAX)
     }
 }
@@ -114,7 +114,7 @@ impl<const MIN: u64, const MAX: u64> Serialize for Size<MIN, MAX> {
 
 /// A time like `"30s"`, of at least `MIN` milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Span<const MIN: u64>(pub(super) Duration);
+pub(crate) struct Span<const MIN: u64>(pub(crate) Duration);
 
 /// MQTT counts session expiry in 32 bits of seconds, whose last value means never.
 const LONGEST: Duration = Duration::from_secs(u32::MAX as u64 - 1);
@@ -152,14 +152,14 @@ impl<const MIN: u64> Serialize for Span<MIN> {
 
 /// A [`Span`], or `"never"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Expiry {
+pub(crate) enum Expiry {
     Never,
     After(Duration),
 }
 
 impl Expiry {
     /// As MQTT says it.
-    pub(super) fn seconds(self) -> u32 {
+    pub(crate) fn seconds(self) -> u32 {
         match self {
             Self::Never => u32::MAX,
             Self::After(span) => u32::try_from(span.as_secs()).expect("a span is shorter"),
@@ -200,15 +200,15 @@ impl Serialize for Expiry {
 
 /// Where to listen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Bind(pub(super) SocketAddr);
+pub(crate) struct Bind(pub(crate) SocketAddr);
 
 impl Bind {
-    pub(super) fn loopback(port: u16) -> Self {
+    pub(crate) fn loopback(port: u16) -> Self {
         Self(SocketAddr::from(([127, 0, 0, 1], port)))
     }
 
     /// True if only this machine can reach it; `::ffff:127.0.0.1` counts.
-    pub(super) fn is_loopback(self) -> bool {
+    pub(crate) fn is_loopback(self) -> bool {
         IpAddr::to_canonical(&self.0.ip()).is_loopback()
     }
 }
@@ -239,7 +239,7 @@ impl Serialize for Bind {
 
 /// Where to listen, if at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum MaybeBind {
+pub(crate) enum MaybeBind {
     Off,
     On(Bind),
 }
@@ -277,7 +277,7 @@ impl Serialize for MaybeBind {
 
 /// What is not to be shown again: it is read, and never written.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Secret(pub(super) String);
+pub(crate) struct Secret(pub(crate) String);
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,4 +1,4 @@
-use std::{ffi::OsString, path::Path};
+use std::{ffi::OsString, num::NonZeroUsize, path::Path, time::Duration};
 
 use super::*;
 
