@@ -2,11 +2,10 @@
 
 use std::{collections::BTreeMap, num::NonZeroUsize, path::PathBuf};
 
-use mqtt_modules::presence;
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    Admin, Auth, Config, Limits, Log, ModuleConfig, Mqtt, Node, Runtime, SessionLimits, Sources, Storage, Sys,
+    Admin, Auth, Config, Limits, Log, Mqtt, Node, Runtime, SessionLimits, Sources, Storage, Sys,
     file::{self, File},
     value::MaybeBind,
 };
@@ -39,10 +38,11 @@ impl File {
             },
             data_dir: self.check_data_dir()?,
             storage: Storage { durability: self.storage.durability },
-            recovery_grace: self.modules.presence.recovery_grace.0,
+            recovery_grace: file::Module::default().recovery_grace.0,
             sys: Sys { interval: self.sys.interval.0, heartbeat: self.sys.heartbeat.0, subscribe: self.sys.subscribe },
             log: self.log.check()?,
-            modules: BTreeMap::from([("presence".to_owned(), self.modules.presence.check()?)]),
+            // Each of them checks its own.
+            modules: BTreeMap::new(),
             runtime: Runtime { workers: NonZeroUsize::new(self.runtime.workers.get()) },
             sources: Sources::default(),
         })
@@ -151,21 +151,5 @@ impl file::Log {
         }
         EnvFilter::builder().parse(&self.level).map_err(|error| wrong(format!("{:?}: {error}", self.level)))?;
         Ok(Log { level: self.level.clone(), format: self.format })
-    }
-}
-
-impl file::Presence {
-    fn check(&self) -> Result<ModuleConfig, Wrong> {
-        let mut settings =
-            serde_json::to_value(self).map_err(|error| Wrong::new("modules.presence", error.to_string()))?;
-        if let Some(object) = settings.as_object_mut() {
-            // The broker's, not the module's.
-            object.remove("enabled");
-            object.remove("recovery_grace");
-        }
-        // The module has the last word on its own settings.
-        serde_json::from_value::<presence::Settings>(settings.clone())
-            .map_err(|error| Wrong::new("modules.presence", error.to_string()))?;
-        Ok(ModuleConfig { enabled: self.enabled, settings })
     }
 }

@@ -31,7 +31,7 @@ pub struct Config {
     pub sys: Sys,
     /// The log.
     pub log: Log,
-    /// What modules are told, by their names; every known module is in it.
+    /// What modules are told, by their names; who is not in it has its defaults.
     pub modules: BTreeMap<String, ModuleConfig>,
     /// Threads.
     pub runtime: Runtime,
@@ -217,11 +217,11 @@ pub enum LogFormat {
 }
 
 /// What a module is told.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ModuleConfig {
     /// Whether it runs; `None` when nobody said.
     pub enabled: Option<bool>,
-    /// Its own settings, an object.
+    /// Its own settings, an object; null for its defaults.
     pub settings: serde_json::Value,
 }
 

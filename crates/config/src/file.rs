@@ -1,4 +1,4 @@
-//! The file form: what may stand in a configuration, with its defaults and what each key means.
+//! The file form: what may stand in a configuration, with its defaults and what each key means. Modules bring their own.
 //!
 //! A doc comment here is also what `rollcall print-config` writes above the key.
 
@@ -8,21 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Durability, LogFormat, SysSubscribe,
+    schema::{Key, Section},
     value::{Bind, Expiry, Int, MaybeBind, Secret, Size, Span},
 };
-
-/// What a section is called, what it is for, and its keys.
-pub(crate) struct Section {
-    pub(crate) name: &'static str,
-    pub(crate) about: &'static [&'static str],
-    pub(crate) keys: &'static [Key],
-}
-
-/// A key and what it means.
-pub(crate) struct Key {
-    pub(crate) name: &'static str,
-    pub(crate) about: &'static [&'static str],
-}
 
 /// A struct of the file form, its defaults, and its docs as data.
 macro_rules! section {
@@ -43,11 +31,13 @@ macro_rules! section {
         }
 
         impl $struct {
-            const SECTION: Section = Section {
-                name: $section,
-                about: &[$($about),*],
-                keys: &[$(Key { name: stringify!($key), about: &[$($doc),*] }),*],
-            };
+            pub(crate) fn section() -> Section {
+                Section {
+                    name: $section.to_owned(),
+                    about: vec![$($about.to_owned()),*],
+                    keys: vec![$(Key { name: stringify!($key), about: vec![$($doc.to_owned()),*] }),*],
+                }
+            }
         }
     };
 }
@@ -67,26 +57,29 @@ pub(crate) struct File {
     pub(crate) storage: Storage,
     pub(crate) sys: Sys,
     pub(crate) log: Log,
-    pub(crate) modules: Modules,
     pub(crate) runtime: Runtime,
 }
 
-/// Every key there is, section by section.
-pub(crate) static SECTIONS: [Section; 13] = [
-    Section { name: "", about: &[], keys: &[Key { name: "data_dir", about: DATA_DIR }] },
-    Node::SECTION,
-    Mqtt::SECTION,
-    Ws::SECTION,
-    Admin::SECTION,
-    Auth::SECTION,
-    Limits::SECTION,
-    Session::SECTION,
-    Storage::SECTION,
-    Sys::SECTION,
-    Log::SECTION,
-    Presence::SECTION,
-    Runtime::SECTION,
-];
+impl File {
+    /// Every key there is but those of modules, section by section.
+    pub(crate) fn sections() -> Vec<Section> {
+        let about = DATA_DIR.iter().map(|&line| line.to_owned()).collect();
+        vec![
+            Section { name: String::new(), about: Vec::new(), keys: vec![Key { name: "data_dir", about }] },
+            Node::section(),
+            Mqtt::section(),
+            Ws::section(),
+            Admin::section(),
+            Auth::section(),
+            Limits::section(),
+            Session::section(),
+            Storage::section(),
+            Sys::section(),
+            Log::section(),
+            Runtime::section(),
+        ]
+    }
+}
 
 const DATA_DIR: &[&str] = &[
     " The folder in which sessions, queues, retained messages and who is online are kept; one broker can use it at a",
@@ -107,7 +100,6 @@ impl Default for File {
             storage: Storage::default(),
             sys: Sys::default(),
             log: Log::default(),
-            modules: Modules::default(),
             runtime: Runtime::default(),
         }
     }
@@ -241,39 +233,15 @@ section! {
     }
 }
 
-/// The modules there are, a section for each.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Modules {
-    pub(crate) presence: Presence,
-}
-
 section! {
-    /// The online/offline notification.
-    Presence = "modules.presence" {
-        /// Runs it. When not set: yes, unless it was stopped while the broker ran.
+    /// What the section of a module holds beside its own settings.
+    Module = "modules.NAME" {
+        /// Runs it. When not set: as the module itself has it, unless it was started or stopped while the broker ran.
         enabled: Option<bool> = None,
-        /// Quality of service of the events.
-        qos: Int<0, 2> = Int(1),
-        /// What stands for the user name of a client without one: "undefined", or "null" for JSON's null.
-        missing_username: MissingUsername = MissingUsername::Undefined,
-        /// Adds more keys to the events after those of EMQ X; some 200 bytes for each event.
-        extended: bool = false,
-        /// Events that are kept to be looked up, the last ones, in memory and in data_dir; 0 keeps none. Each costs some
-        /// 170 bytes of memory and 100 on disk, its client id and user name on top (256 bytes on average at the most).
-        history: Int<0, 10_000_000> = Int(10_000),
         /// After the broker died: how long subscribers have to come back before those who were online and have not
         /// come back are reported gone.
         recovery_grace: Span<0> = Span(Duration::from_secs(5)),
     }
-}
-
-/// What stands for the user name of a client without one.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum MissingUsername {
-    Undefined,
-    Null,
 }
 
 section! {

@@ -9,18 +9,20 @@ use toml::{
 };
 
 use crate::{
-    Config, Ignored,
+    Config, Ignored, ModuleSection,
     error::{Error, Place},
-    file::{File, SECTIONS},
+    file::File,
     print,
+    schema::{Schema, insert},
 };
 
 /// What the environment's names of settings begin with.
 pub(crate) const PREFIX: &str = "ROLLCALL_";
 
 /// Settings from everywhere; what is added later wins.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Layers {
+    schema: Schema,
     said: BTreeMap<String, Entry>,
     ignored: Ignored,
 }
@@ -34,14 +36,15 @@ struct Entry {
 
 /// What reading all layers gives.
 struct Resolved {
-    file: File,
+    /// For people.
+    all: toml::Table,
     config: Config,
 }
 
 impl Layers {
-    /// The defaults alone.
-    pub fn new() -> Self {
-        Self::default()
+    /// The defaults alone, with the sections of these modules.
+    pub fn new(modules: Vec<ModuleSection>) -> Self {
+        Self { schema: Schema::new(modules), said: BTreeMap::new(), ignored: Ignored::default() }
     }
 
     /// Adds a TOML file.
@@ -68,8 +71,8 @@ impl Layers {
             let name = name.to_string_lossy().into_owned();
             let Some(rest) = name.strip_prefix(PREFIX) else { continue };
             let key = rest.to_ascii_lowercase().replace("__", ".");
-            if !key.contains('.') && !is_key(&key) {
-                self.ignored.add(&name, keys());
+            if !key.contains('.') && !self.schema.is_key(&key) {
+                self.ignored.add(&name, self.schema.keys());
                 continue;
             }
             let place = Place::Variable(name.clone());
@@ -97,34 +100,45 @@ impl Layers {
 
     /// All of it, checked.
     pub fn resolve(&self) -> Result<Config, Error> {
-        let Resolved { file, mut config } = self.read()?;
-        config.sources = print::sources(&file, |key| self.said.get(key).map(|said| &said.place));
+        let Resolved { all, mut config } = self.read()?;
+        config.sources = print::sources(&self.schema, &all, |key| self.place(key));
         Ok(config)
     }
 
     /// All of it as TOML that says the same when it is read again.
     pub fn print(&self) -> Result<String, Error> {
-        let resolved = self.read()?;
-        Ok(print::print(&resolved.file, |key| self.said.get(key).map(|said| &said.place)))
+        Ok(print::print(&self.schema, &self.read()?.all, |key| self.place(key)))
+    }
+
+    fn place(&self, key: &str) -> Option<&Place> {
+        self.said.get(key).map(|said| &said.place)
     }
 
     fn read(&self) -> Result<Resolved, Error> {
-        let mut all = toml::Table::new();
-        for (key, said) in &self.said {
-            insert(&mut all, key, said.value.clone());
+        let mut said = toml::Table::new();
+        for (key, entry) in &self.said {
+            insert(&mut said, key, entry.value.clone());
         }
+        let wrong = |key: &str, why: String| Error::Value {
+            place: self.place(key).cloned().unwrap_or(Place::Default),
+            key: key.to_owned(),
+            why,
+        };
+        let mut said_to_modules = table(said.remove("modules"));
         // Each value was read alone before, so together they read too.
-        let file = File::deserialize(all).map_err(|error| Error::Value {
-            place: Place::Default,
-            key: "configuration".to_owned(),
-            why: error.message().to_owned(),
-        })?;
-        let config = file.check().map_err(|wrong| Error::Value {
-            place: self.said.get(wrong.key).map_or(Place::Default, |said| said.place.clone()),
-            key: wrong.key.to_owned(),
-            why: wrong.why,
-        })?;
-        Ok(Resolved { file, config })
+        let file = File::deserialize(said).map_err(|error| wrong("configuration", error.message().to_owned()))?;
+        let mut config = file.check().map_err(|error| wrong(error.key, error.why))?;
+        let mut all = toml::Table::try_from(&file).map_err(|error| wrong("configuration", error.to_string()))?;
+        for module in &self.schema.modules {
+            let key = format!("modules.{}", module.name);
+            let filled = module.fill(table(said_to_modules.remove(module.name))).map_err(|why| wrong(&key, why))?;
+            if module.has_recovery_grace {
+                config.recovery_grace = filled.recovery_grace;
+            }
+            config.modules.insert(module.name.to_owned(), filled.config);
+            insert(&mut all, &key, Value::Table(filled.table));
+        }
+        Ok(Resolved { all, config })
     }
 
     fn add_table(
@@ -137,7 +151,9 @@ impl Layers {
             let key = if path.is_empty() { name.get_ref().to_string() } else { format!("{path}.{}", name.get_ref()) };
             let here = place(name.span());
             match value.get_ref() {
-                DeValue::Table(inner) if !is_key(&key) && (!inner.is_empty() || is_section(&key)) => {
+                DeValue::Table(inner)
+                    if !self.schema.is_key(&key) && (!inner.is_empty() || self.schema.is_section(&key)) =>
+                {
                     self.add_table(&key, inner, place)?;
                 }
                 _ => {
@@ -155,20 +171,20 @@ impl Layers {
         let plain = Value::String(text.to_owned());
         let written = format!("value = {text}").parse::<toml::Table>().ok().filter(|table| table.len() == 1);
         match written.and_then(|mut table| table.remove("value")) {
-            Some(value) if reads(&key, &value).is_ok() => self.add(key, value, place),
-            Some(value) if reads(&key, &plain).is_err() => self.add(key, value, place),
+            Some(value) if self.schema.reads(&key, &value).is_ok() => self.add(key, value, place),
+            Some(value) if self.schema.reads(&key, &plain).is_err() => self.add(key, value, place),
             _ => self.add(key, plain, place),
         }
     }
 
     fn add(&mut self, key: String, value: Value, place: Place) -> Result<(), Error> {
-        if !is_key(&key) {
-            if is_section(&key) {
+        if !self.schema.is_key(&key) {
+            if self.schema.is_section(&key) {
                 return Err(Error::Value { place, key, why: "is a section, wants keys of its own".to_owned() });
             }
-            return Err(Error::Unknown { place, nearest: nearest(&key, value.is_table()), key });
+            return Err(Error::Unknown { place, nearest: self.schema.nearest(&key, value.is_table()), key });
         }
-        if let Err(why) = reads(&key, &value) {
+        if let Err(why) = self.schema.reads(&key, &value) {
             return Err(Error::Value { place, key, why });
         }
         self.said.insert(key, Entry { value, place });
@@ -176,58 +192,11 @@ impl Layers {
     }
 }
 
-/// Whether a known key takes this value.
-fn reads(key: &str, value: &Value) -> Result<(), String> {
-    let mut alone = toml::Table::new();
-    insert(&mut alone, key, value.clone());
-    File::deserialize(alone).map(drop).map_err(|error| error.message().to_owned())
-}
-
-fn insert(table: &mut toml::Table, key: &str, value: Value) {
-    match key.split_once('.') {
-        None => drop(table.insert(key.to_owned(), value)),
-        Some((section, rest)) => {
-            let inner = table.entry(section).or_insert_with(|| Value::Table(toml::Table::new()));
-            if let Value::Table(inner) = inner {
-                insert(inner, rest, value);
-            }
-        }
+fn table(value: Option<Value>) -> toml::Table {
+    match value {
+        Some(Value::Table(table)) => table,
+        _ => toml::Table::new(),
     }
-}
-
-/// All keys, dotted.
-fn keys() -> impl Iterator<Item = String> {
-    SECTIONS.iter().flat_map(|section| {
-        section.keys.iter().map(|key| match section.name {
-            "" => key.name.to_owned(),
-            name => format!("{name}.{}", key.name),
-        })
-    })
-}
-
-fn is_key(key: &str) -> bool {
-    keys().any(|known| known == key)
-}
-
-fn is_section(key: &str) -> bool {
-    SECTIONS
-        .iter()
-        .any(|section| section.name.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
-        && !key.is_empty()
-}
-
-/// What was probably meant: the whole key counts, and so does its last word under a wrong section.
-fn nearest(key: &str, table: bool) -> String {
-    let likeness = |known: &str| {
-        strsim::normalized_damerau_levenshtein(key, known)
-            + strsim::normalized_damerau_levenshtein(last_word(key), last_word(known))
-    };
-    let sections = SECTIONS.iter().map(|section| section.name.to_owned()).filter(|name| table && !name.is_empty());
-    keys().chain(sections).max_by(|a, b| likeness(a).total_cmp(&likeness(b))).unwrap_or_default()
-}
-
-fn last_word(key: &str) -> &str {
-    key.rsplit('.').next().unwrap_or_default()
 }
 
 fn line_of(text: &str, offset: usize) -> usize {

@@ -3,14 +3,14 @@
 //! [`Layers`] collects what was said and where; [`Layers::resolve`] turns it into the checked [`Config`], or into one line
 //! that names the key, its place and what is wanted. [`Layers::print`] writes the settings as a commented file.
 //!
-//! It knows no broker: whoever runs one maps the [`Config`] to what its parts take. It looks up no environment of its own.
+//! Modules bring their own sections ([`ModuleSection`]); no module is known by name. It knows no broker: whoever runs one maps the [`Config`] to what its parts take. It looks up no environment of its own.
 //!
 //! ```
 //! use std::path::Path;
 //!
 //! use mqtt_config::Layers;
 //!
-//! let mut layers = Layers::new();
+//! let mut layers = Layers::new(Vec::new());
 //! layers.add_toml(Path::new("rollcall.toml"), "[limits]\nmax_packet_size = \"2MiB\"")?;
 //! layers.add_assignment("mqtt.bind=127.0.0.1:1884")?;
 //! let config = layers.resolve()?;
@@ -28,7 +28,9 @@ mod error;
 mod file;
 mod ignored;
 mod layers;
+mod module;
 mod print;
+mod schema;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -40,3 +42,4 @@ pub use config::{
 pub use error::{Error, Place};
 pub use ignored::Ignored;
 pub use layers::Layers;
+pub use module::{Check, ModuleSection};

@@ -1,9 +1,41 @@
 use std::{ffi::OsString, num::NonZeroUsize, path::Path, time::Duration};
 
+use mqtt_modules::{Setting, SettingKind};
+
 use super::*;
 
+const SETTINGS: [Setting; 3] = [
+    Setting {
+        name: "qos",
+        title: "Quality",
+        description: "Of what it says.",
+        kind: SettingKind::Number { min: 0, max: 2 },
+        default: "1",
+    },
+    Setting {
+        name: "missing",
+        title: "Missing names",
+        description: "What stands for a name.",
+        kind: SettingKind::Choice(&["undefined", "null"]),
+        default: "\"undefined\"",
+    },
+    Setting { name: "loud", title: "Loud", description: "Says more.", kind: SettingKind::Switch, default: "false" },
+];
+
+/// With a module called watch, which is not to be loud at quality 0.
+fn with_watch() -> Layers {
+    let check = |settings: &serde_json::Value| match settings["loud"] == true && settings["qos"] == 0 {
+        true => Err("loud wants a qos".to_owned()),
+        false => Ok(()),
+    };
+    let about = "Tells who leaves.";
+    let watch =
+        ModuleSection { name: "watch", about, settings: &SETTINGS, check: Box::new(check), has_recovery_grace: true };
+    Layers::new(vec![watch])
+}
+
 fn toml(text: &str) -> Result<Layers, Error> {
-    let mut layers = Layers::new();
+    let mut layers = with_watch();
     layers.add_toml(Path::new("r.toml"), text)?;
     Ok(layers)
 }
@@ -26,13 +58,13 @@ fn fails(text: &str, line: &str) {
 
 #[track_caller]
 fn set_fails(assignment: &str, line: &str) {
-    assert_eq!(Layers::new().add_assignment(assignment).expect_err(assignment).to_string(), line);
+    assert_eq!(with_watch().add_assignment(assignment).expect_err(assignment).to_string(), line);
 }
 
 #[test]
 fn the_defaults_are_those_of_an_empty_file() {
-    assert_eq!(reads(""), Config::default());
-    assert_eq!(Layers::new().resolve().unwrap(), Config::default());
+    assert_eq!(Layers::new(Vec::new()).resolve().unwrap(), Config::default());
+    assert_eq!(reads(""), with_watch().resolve().unwrap());
 }
 
 #[test]
@@ -45,15 +77,8 @@ fn the_contract_names_the_defaults() {
     assert_eq!(config.mqtt.server_keep_alive, None);
     assert_eq!(config.limits.max_packet_size, 1 << 20);
     assert_eq!(config.session.max_queued, 10_000);
-    assert_eq!(config.modules["presence"].enabled, None);
+    assert_eq!(config.recovery_grace, Duration::from_secs(5));
     assert!(config.auth.anonymous);
-}
-
-#[test]
-fn presence_has_the_defaults_of_its_module() {
-    let settings = Config::default().modules["presence"].settings.clone();
-    let settings: mqtt_modules::presence::Settings = serde_json::from_value(settings).unwrap();
-    assert_eq!(settings, mqtt_modules::presence::Settings::default());
 }
 
 #[test]
@@ -73,9 +98,9 @@ fn values_are_read_in_every_form() {
         [log]
         format = "json"
         level = "INFO,mqtt_session=debug"
-        [modules.presence]
+        [modules.watch]
         enabled = false
-        missing_username = "null"
+        missing = "null"
         [runtime]
         workers = 3
         "#,
@@ -88,10 +113,40 @@ fn values_are_read_in_every_form() {
     assert_eq!(config.limits.memory, 3 << 30);
     assert_eq!(config.sys.subscribe, SysSubscribe::All);
     assert_eq!(config.log.format, LogFormat::Json);
-    assert_eq!(config.modules["presence"].enabled, Some(false));
-    assert_eq!(config.modules["presence"].settings["missing_username"], "null");
-    assert_eq!(config.modules["presence"].settings.get("enabled"), None);
+    assert_eq!(config.modules["watch"].enabled, Some(false));
+    assert_eq!(config.modules["watch"].settings["missing"], "null");
+    assert_eq!(config.modules["watch"].settings.get("enabled"), None);
     assert_eq!(config.runtime.workers.map(NonZeroUsize::get), Some(3));
+}
+
+#[test]
+fn a_module_has_the_settings_it_describes() {
+    let config = reads("");
+    let settings = serde_json::json!({"qos": 1, "missing": "undefined", "loud": false});
+    assert_eq!(config.modules["watch"], ModuleConfig { enabled: None, settings });
+    fails(
+        "[modules.watch]\nloud = 1",
+        "r.toml:2: modules.watch.loud: invalid value: integer `1`, expected true or false",
+    );
+    fails(
+        "[modules.watch]\nmissing = \"none\"",
+        "r.toml:2: modules.watch.missing: invalid value: string \"none\", expected \"undefined\" or \"null\"",
+    );
+    fails(
+        "[modules.watch]\nenabled = 1",
+        "r.toml:2: modules.watch.enabled: invalid type: integer `1`, expected a boolean",
+    );
+    fails("[modules.watch]\nqos = 0\nloud = true", "default: modules.watch: loud wants a qos");
+    let mut layers = with_watch();
+    env(&mut layers, "ROLLCALL_MODULES__WATCH__MISSING", "null").unwrap();
+    assert_eq!(layers.resolve().unwrap().modules["watch"].settings["missing"], "null");
+}
+
+#[test]
+fn the_time_to_come_back_stands_where_the_module_tells_who_is_gone() {
+    let config = reads("[modules.watch]\nrecovery_grace = \"1m\"");
+    assert_eq!(config.recovery_grace, Duration::from_secs(60));
+    assert_eq!(config.modules["watch"].settings.get("recovery_grace"), None);
 }
 
 #[test]
@@ -107,11 +162,11 @@ fn later_layers_win_key_by_key() {
 #[test]
 fn text_is_taken_as_toml_or_as_it_is() {
     for (assignment, name) in [("a@b", "a@b"), ("\"a@b\"", "a@b"), ("7", "7"), ("true", "true"), ("x=y", "x=y")] {
-        let mut layers = Layers::new();
+        let mut layers = with_watch();
         layers.add_assignment(&format!("node.name={assignment}")).unwrap();
         assert_eq!(layers.resolve().unwrap().node.name, name);
     }
-    let mut layers = Layers::new();
+    let mut layers = with_watch();
     env(&mut layers, "ROLLCALL_LIMITS__MAX_PACKET_SIZE", "64KiB").unwrap();
     env(&mut layers, "ROLLCALL_AUTH__ANONYMOUS", "false").unwrap();
     env(&mut layers, "ROLLCALL_DATA_DIR", "memory").unwrap();
@@ -126,17 +181,11 @@ fn an_unknown_key_is_named_with_its_place_and_the_nearest() {
     fails("[mqt]\nbind = 1", "r.toml:2: unknown key mqt.bind; the nearest is mqtt.bind");
     fails("[mqt]", "r.toml:1: unknown key mqt; the nearest is mqtt");
     fails("max_packet_size = 9", "r.toml:1: unknown key max_packet_size; the nearest is limits.max_packet_size");
-    fails(
-        "[modules.presense]\nqos = 1",
-        "r.toml:2: unknown key modules.presense.qos; the nearest is modules.presence.qos",
-    );
-    fails(
-        "[modules.presence]\nqso = 1",
-        "r.toml:2: unknown key modules.presence.qso; the nearest is modules.presence.qos",
-    );
+    fails("[modules.wach]\nqos = 1", "r.toml:2: unknown key modules.wach.qos; the nearest is modules.watch.qos");
+    fails("[modules.watch]\nqso = 1", "r.toml:2: unknown key modules.watch.qso; the nearest is modules.watch.qos");
     fails("[mqtt]\n\"bi\\nd\" = 1", "r.toml:2: unknown key mqtt.bi\\nd; the nearest is mqtt.bind");
     set_fails("mqtt.bnid=1", "--set: unknown key mqtt.bnid; the nearest is mqtt.bind");
-    let error = env(&mut Layers::new(), "ROLLCALL_LIMITS__OUTBOXES", "1").unwrap_err();
+    let error = env(&mut with_watch(), "ROLLCALL_LIMITS__OUTBOXES", "1").unwrap_err();
     assert_eq!(
         error.to_string(),
         "ROLLCALL_LIMITS__OUTBOXES: unknown key limits.outboxes; the nearest is limits.outbox"
@@ -146,11 +195,11 @@ fn an_unknown_key_is_named_with_its_place_and_the_nearest() {
 /// What is said of these variables, with no setting among them.
 #[track_caller]
 fn ignored(names: &[&str]) -> String {
-    let mut layers = Layers::new();
+    let mut layers = with_watch();
     for name in names {
         env(&mut layers, name, "tcp://10.0.0.1:1883").unwrap_or_else(|error| panic!("{error}"));
     }
-    assert_eq!(layers.resolve().unwrap(), Config::default());
+    assert_eq!(layers.resolve().unwrap(), reads(""));
     layers.ignored().to_string()
 }
 
@@ -184,19 +233,16 @@ fn an_ignored_variable_that_is_nearly_a_setting_is_named_first_and_with_it() {
 fn a_variable_that_is_ignored_may_be_no_text() {
     use std::os::unix::ffi::OsStringExt;
 
-    let add = |name: &str| Layers::new().add_env([(OsString::from(name), OsString::from_vec(vec![0xff]))]);
+    let add = |name: &str| with_watch().add_env([(OsString::from(name), OsString::from_vec(vec![0xff]))]);
     add("ROLLCALL_PORT").unwrap();
     assert_eq!(add("ROLLCALL_DATA_DIR").unwrap_err().to_string(), "ROLLCALL_DATA_DIR: not UTF-8");
 }
 
 #[test]
 fn a_variable_with_a_section_is_meant_as_a_setting() {
-    let fails = |name, line| assert_eq!(env(&mut Layers::new(), name, "1").unwrap_err().to_string(), line);
+    let fails = |name, line| assert_eq!(env(&mut with_watch(), name, "1").unwrap_err().to_string(), line);
     fails("ROLLCALL_MQTT__BND", "ROLLCALL_MQTT__BND: unknown key mqtt.bnd; the nearest is mqtt.bind");
-    fails(
-        "ROLLCALL_MODULES__PRESENCE",
-        "ROLLCALL_MODULES__PRESENCE: modules.presence: is a section, wants keys of its own",
-    );
+    fails("ROLLCALL_MODULES__WATCH", "ROLLCALL_MODULES__WATCH: modules.watch: is a section, wants keys of its own");
 }
 
 #[test]
@@ -225,15 +271,15 @@ fn a_wrong_value_says_what_is_wanted() {
         "r.toml:2: sys.subscribe: unknown variant `some`, expected one of `loopback`, `all`, `none`",
     );
     set_fails(
-        "modules.presence.qos=3",
-        "--set: modules.presence.qos: invalid value: integer `3`, expected a whole number from 0 to 2",
+        "modules.watch.qos=3",
+        "--set: modules.watch.qos: invalid value: integer `3`, expected a whole number from 0 to 2",
     );
     set_fails(
         "mqtt.backlog=many",
         "--set: mqtt.backlog: invalid type: string \"many\", expected a whole number from 1 to 2147483647",
     );
     fails("mqtt = 5", "r.toml:1: mqtt: is a section, wants keys of its own");
-    fails("[modules]\npresence = true", "r.toml:2: modules.presence: is a section, wants keys of its own");
+    fails("[modules]\nwatch = true", "r.toml:2: modules.watch: is a section, wants keys of its own");
     fails("[node.name]", "r.toml:1: node.name: invalid type: map, expected a string");
     for name in ["", "a/b", "a+", "#", "a b", "a\\n"] {
         let error = reads_error(&format!("[node]\nname = \"{name}\""));
@@ -264,7 +310,7 @@ fn broken_toml_names_its_line() {
 
 #[test]
 fn an_unreadable_file_is_named() {
-    let error = Layers::new().add_file(Path::new("no/such.toml")).unwrap_err().to_string();
+    let error = with_watch().add_file(Path::new("no/such.toml")).unwrap_err().to_string();
     assert!(error.starts_with("no/such.toml: "), "{error}");
 }
 
@@ -279,7 +325,7 @@ fn what_is_not_built_is_refused_and_off_is_fine() {
 
 #[test]
 fn a_password_is_read_and_never_shown() {
-    let mut layers = Layers::new();
+    let mut layers = with_watch();
     layers.add_toml(Path::new("r.toml"), "[admin]\npassword = \"open sesame\"").unwrap();
     let config = layers.resolve().unwrap();
     assert_eq!(config.admin.password.as_deref(), Some("open sesame"));
@@ -310,7 +356,7 @@ fn what_is_printed_reads_the_same() {
         "",
         "[mqtt]\nbind = \"0.0.0.0:7\"\nconnect_timeout = \"1500ms\"\nmax_session_expiry = \"1day 1s\"\n\
          [auth]\nanonymous = true\n[limits]\nmemory = \"1025KiB\"\nmax_packet_size = 12345\n\
-         [node]\nname = \"\\\"'\"\n[modules.presence]\nenabled = true\nqos = 2",
+         [node]\nname = \"\\\"'\"\n[modules.watch]\nenabled = true\nqos = 2",
     ] {
         let first = toml(text).unwrap();
         let printed = first.print().unwrap();
@@ -321,7 +367,7 @@ fn what_is_printed_reads_the_same() {
 
 #[test]
 fn a_file_name_stays_in_its_comment() {
-    let mut layers = Layers::new();
+    let mut layers = with_watch();
     layers.add_toml(Path::new("a\nb"), "data_dir = \"memory\"").unwrap();
     assert!(layers.print().unwrap().contains("data_dir = \"memory\" # a b:1\n"));
 }
@@ -338,7 +384,10 @@ fn printing_tells_what_keys_mean_and_who_set_them() {
         "\n# anonymous is not set\n",
         "\nmax_packet_size = \"1MiB\"\n",
         "\ndata_dir = \"data\"\n",
-        "\n[modules.presence]\n",
+        "\n# Tells who leaves.\n[modules.watch]\n",
+        "\n# Quality. Of what it says. Takes a whole number from 0 to 2.\nqos = 1\n",
+        "\n# Missing names. What stands for a name. Takes \"undefined\" or \"null\".\nmissing = \"undefined\"\n",
+        "\n# Loud. Says more.\nloud = false\n",
     ] {
         assert!(format!("\n{printed}").contains(line), "{line} in\n{printed}");
     }

@@ -108,21 +108,22 @@ enum Verb {
 }
 
 impl Cli {
-    /// Reads the arguments (the first is the program's name) and the environment.
+    /// Reads the arguments (the first is the program's name) and the environment, over what is in `layers`.
     pub fn parse(
+        layers: Layers,
         args: impl IntoIterator<Item = OsString>,
         env: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Self, UsageError> {
         let args = match Args::try_parse_from(args) {
             Ok(args) => args,
             Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
-                return Ok(Self { command: Command::Print(error.to_string()), layers: Layers::new() });
+                return Ok(Self { command: Command::Print(error.to_string()), layers });
             }
             Err(error) => return Err(UsageError::Grammar(one_line(&error.to_string()))),
         };
         let env: Vec<_> = env.into_iter().collect();
         let no_color = env.iter().any(|(name, value)| name == "NO_COLOR" && !value.is_empty());
-        let layers = args.layers(env)?;
+        let layers = args.over(layers, env)?;
         let reach = Reach { colours: !no_color, ..args.reach };
         let command = match args.verb {
             Some(Verb::Ask(noun)) => return Ok(Self { command: Command::Ask(noun, reach), layers }),
@@ -141,8 +142,7 @@ impl Cli {
 }
 
 impl Args {
-    fn layers(&self, env: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Layers, Error> {
-        let mut layers = Layers::new();
+    fn over(&self, mut layers: Layers, env: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Layers, Error> {
         if let Some(file) = &self.config {
             layers.add_file(file)?;
         }
@@ -188,7 +188,11 @@ mod tests {
 
     fn parse(args: &[&str], env: &[(&str, &str)]) -> Result<Cli, UsageError> {
         let args = std::iter::once("rollcall").chain(args.iter().copied()).map(OsString::from);
-        Cli::parse(args, env.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))))
+        Cli::parse(
+            Layers::new(Vec::new()),
+            args,
+            env.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))),
+        )
     }
 
     #[track_caller]

@@ -47,6 +47,7 @@ mod pipe;
 mod records;
 mod recovery;
 mod remote;
+mod sections;
 mod serve;
 mod server;
 mod shutdown;
@@ -61,4 +62,5 @@ mod transport;
 
 pub use admin::Local;
 pub use pipe::Pipe;
+pub use sections::module_sections;
 pub use server::{Addresses, Server, StartError, start};

@@ -7,7 +7,7 @@ use std::{
 };
 
 use mimalloc::MiMalloc;
-use mqtt_config::Config;
+use mqtt_config::{Config, Layers};
 use rollcall::{
     Addresses,
     cli::{Cli, Command},
@@ -41,7 +41,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> anyhow::Result<()> {
-    let cli = Cli::parse(env::args_os(), env::vars_os())?;
+    let cli = Cli::parse(Layers::new(rollcall::module_sections()), env::args_os(), env::vars_os())?;
     match cli.command {
         Command::Print(text) => print(&text),
         Command::CheckConfig => {

@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use crate::batch::Batch;
 use crate::broker::Broker;
 use crate::pipe::Pipe;
+use crate::sections::default_settings;
 use crate::timers::Timer;
 use crate::{admin, alarms, history, listener, recovery, shutdown, store, sys};
 
@@ -140,8 +141,9 @@ fn registry(broker: &Arc<Broker>, states: Arc<dyn States>, history: &Arc<History
     }
     let registry = Registry::new(host, Arc::clone(&broker.hooks), states);
     for module in mqtt_modules::shipped(Arc::clone(history)) {
-        let settings = configured.get(module.info().name).map(|module| module.settings.clone());
-        registry.register(module, settings.unwrap_or_default());
+        let info = module.info();
+        let settings = configured.get(info.name).map(|module| module.settings.clone()).filter(|all| !all.is_null());
+        registry.register(module, settings.unwrap_or_else(|| default_settings(&info)));
     }
     registry
 }

@@ -321,7 +321,7 @@ async fn shared_subscriptions_to_events_split_them() {
 #[tokio::test]
 async fn settings_change_the_events() {
     let Some(broker) = Broker::with(|config| {
-        let presence = config.modules.get_mut("presence").unwrap();
+        let presence = config.modules.entry("presence".to_owned()).or_default();
         presence.settings = json!({ "qos": 0, "missing_username": "null", "extended": true });
         config.node.name = "here".to_owned();
     })
@@ -346,7 +346,8 @@ async fn settings_change_the_events() {
 
 #[tokio::test]
 async fn a_module_that_is_off_says_nothing() {
-    let Some(broker) = Broker::with(|config| config.modules.get_mut("presence").unwrap().enabled = Some(false)).await
+    let Some(broker) =
+        Broker::with(|config| config.modules.entry("presence".to_owned()).or_default().enabled = Some(false)).await
     else {
         return;
     };
