@@ -16,6 +16,7 @@ mod api;
 mod attempts;
 mod extract;
 mod guard;
+mod local;
 mod logins;
 mod openapi;
 mod operate;
@@ -31,6 +32,7 @@ mod streams;
 mod time;
 
 pub use accounts::{Accounts, AddKeyError, Entry, KeyInfo, Role};
+pub use local::Local;
 pub use operate::{
     Ban, BanKind, ClientQuery, ClientState, ConnectionState, HostState, ListenerState, NodeState, Operate, Page,
     RetainedQuery, RetainedState, Setting, SubscribeError, SubscriptionQuery, SubscriptionState, Told, Traffic,

@@ -16,8 +16,6 @@
 //! # }
 //! ```
 
-pub mod cli;
-pub mod commands;
 pub mod log;
 
 mod access;
@@ -46,7 +44,6 @@ mod packets;
 mod pipe;
 mod records;
 mod recovery;
-mod remote;
 mod sections;
 mod serve;
 mod server;
@@ -60,7 +57,6 @@ mod traffic;
 mod transition;
 mod transport;
 
-pub use admin::Local;
 pub use pipe::Pipe;
 pub use sections::module_sections;
 pub use server::{Addresses, Server, StartError, start};

@@ -7,13 +7,9 @@ use std::{
 };
 
 use mimalloc::MiMalloc;
+use mqtt_cli::{Cli, Command, Failure};
 use mqtt_config::{Config, Layers};
-use rollcall::{
-    Addresses,
-    cli::{Cli, Command},
-    commands::{self, Failure},
-    log,
-};
+use rollcall::{Addresses, log};
 use tokio::{
     runtime::{Builder, Runtime},
     signal::unix::{Signal, SignalKind, signal},
@@ -57,7 +53,7 @@ fn run() -> anyhow::Result<()> {
         Command::Ask(noun, reach) => {
             let config = cli.layers.resolve()?;
             let runtime = Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(commands::run(&noun, &reach, &config))?;
+            runtime.block_on(mqtt_cli::run(&noun, &reach, &config))?;
         }
         Command::Run => {
             let config = cli.layers.resolve()?;

@@ -18,6 +18,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("mqtt-auth", &["mqtt-codec", "mqtt-modules"]),
     ("mqtt-admin", &["mqtt-codec", "mqtt-modules"]),
     ("mqtt-config", &["mqtt-modules"]),
+    ("mqtt-cli", &["mqtt-admin", "mqtt-config", "mqtt-storage"]),
     (
         "server",
         &[
@@ -29,6 +30,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "mqtt-auth",
             "mqtt-admin",
             "mqtt-config",
+            "mqtt-cli",
         ],
     ),
 ];

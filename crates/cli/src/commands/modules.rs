@@ -3,10 +3,10 @@
 use clap::Subcommand;
 use serde_json::Value;
 
-use super::Failure;
-use super::output::{Output, field};
-use super::table::{Cell, Paint, Table};
+use crate::failure::Failure;
+use crate::output::{Output, field};
 use crate::remote::{Remote, encoded};
+use crate::table::{Cell, Paint, Table};
 
 /// What to do with modules.
 #[derive(Debug, PartialEq, Eq, Subcommand)]
@@ -35,7 +35,7 @@ pub struct Name {
     name: String,
 }
 
-pub(super) async fn run(verb: &Verb, remote: &Remote, out: &mut Output) -> Result<(), Failure> {
+pub(crate) async fn run(verb: &Verb, remote: &Remote, out: &mut Output) -> Result<(), Failure> {
     let (name, answer, done) = match verb {
         Verb::List => return list(remote, out).await,
         Verb::Start(Name { name }) => (name, remote.put(&path(name, "load"), None).await, "started"),

@@ -3,16 +3,16 @@
 use std::io::{self, IsTerminal};
 use std::path::Path;
 
-use mqtt_admin::{Accounts, random_secret};
+use mqtt_admin::{Accounts, Local, random_secret};
 use mqtt_config::Config;
 use mqtt_storage::{Batch, Disk, Durability, Loaded, Store, StoreError, Table};
 use serde_json::{Value, json};
 
-use super::find::find;
-use super::output::Output;
-use super::prompt::ask_twice;
-use super::{Failure, Reach};
-use crate::Local;
+use crate::failure::Failure;
+use crate::find::find;
+use crate::output::Output;
+use crate::prompt::ask_twice;
+use crate::reach::Reach;
 
 /// Bytes of randomness in a password that is made.
 const GENERATED: usize = 15;
@@ -25,7 +25,7 @@ pub struct Args {
     generate: bool,
 }
 
-pub(super) async fn run(args: &Args, reach: &Reach, config: &Config, out: &mut Output) -> Result<(), Failure> {
+pub(crate) async fn run(args: &Args, reach: &Reach, config: &Config, out: &mut Output) -> Result<(), Failure> {
     let target = Target::find(reach, config)?;
     let password = if args.generate { random_secret(GENERATED) } else { read()? };
     if !Accounts::is_password(&password) {

@@ -6,7 +6,8 @@ use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 use clap_complete::Shell;
 use mqtt_config::{Error, Layers};
 
-use crate::commands::{Noun, Reach};
+use crate::commands::Noun;
+use crate::reach::Reach;
 
 /// What the command line asks for.
 #[derive(Debug, PartialEq, Eq)]

@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use super::Failure;
-use super::output::{Output, field, time};
-use super::table::{Cell, Paint, Table};
+use crate::failure::Failure;
+use crate::output::{Output, field, time};
 use crate::remote::{Remote, encoded};
+use crate::table::{Cell, Paint, Table};
 
 /// Whose packets.
 #[derive(Debug, PartialEq, Eq, clap::Args)]
@@ -15,7 +15,7 @@ pub struct Args {
     client_id: String,
 }
 
-pub(super) async fn run(args: &Args, remote: &Remote, out: &mut Output) -> Result<(), Failure> {
+pub(crate) async fn run(args: &Args, remote: &Remote, out: &mut Output) -> Result<(), Failure> {
     let mut events = remote.events(&format!("/trace/{}", encoded(&args.client_id))).await?;
     out.keep_long_lines();
     let mut table = Table::bare(3);

@@ -5,11 +5,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use clap::Subcommand;
 use serde_json::Value;
 
-use super::Failure;
-use super::output::{Output, field, time};
-use super::pages::Query;
-use super::table::{Cell, Paint, Table};
+use crate::failure::Failure;
+use crate::output::{Output, field, time};
+use crate::pages::Query;
 use crate::remote::Remote;
+use crate::table::{Cell, Paint, Table};
 
 /// Events that are shown if nothing says which.
 const LAST: usize = 100;
@@ -76,7 +76,7 @@ fn since(text: &str) -> Result<Since, String> {
     ago.map_err(|_| "wants the number of an event, or a time such as 90s, 10m or 2h".to_owned())
 }
 
-pub(super) async fn run(verb: &Verb, remote: &Remote, out: &mut Output) -> Result<(), Failure> {
+pub(crate) async fn run(verb: &Verb, remote: &Remote, out: &mut Output) -> Result<(), Failure> {
     match verb {
         Verb::Watch(which) => watch(which, remote, out).await,
         Verb::Events(which) => events(which, remote, out).await,

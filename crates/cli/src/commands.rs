@@ -1,25 +1,21 @@
 //! What the command line asks of a running broker, a file for each noun.
 
-use std::io::{self, ErrorKind};
-
 use clap::Subcommand;
 use mqtt_config::Config;
 
+use crate::failure::Failure;
+use crate::find;
+use crate::output::Output;
+use crate::reach::Reach;
+
 mod admin;
 mod clients;
-mod find;
 mod modules;
-mod output;
-mod pages;
 mod password;
 mod presence;
-mod prompt;
 mod stats;
 mod subscriptions;
-mod table;
 mod trace;
-
-use output::Output;
 
 /// What is asked for.
 #[derive(Debug, PartialEq, Eq, Subcommand)]
@@ -42,54 +38,6 @@ pub enum Noun {
     /// The operator's password and the keys of scripts
     #[command(subcommand, arg_required_else_help = false)]
     Admin(admin::Verb),
-}
-
-/// Where to ask, as whom, and how to show what is answered.
-#[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
-#[command(next_help_heading = "To ask a running broker")]
-pub struct Reach {
-    /// Its admin port, http://host:port; else that of the broker that runs on data_dir, else admin.bind
-    #[arg(long, value_name = "URL", global = true)]
-    pub url: Option<String>,
-    /// An API key, or @FILE that holds it; else admin.password, else what data_dir allows who can read it
-    #[arg(long, value_name = "NAME:SECRET", global = true)]
-    pub key: Option<String>,
-    /// Print JSON for scripts; lists and streams have one object a line
-    #[arg(long, global = true)]
-    pub json: bool,
-    /// Colours are welcome where the output is a terminal.
-    #[arg(skip)]
-    pub colours: bool,
-}
-
-/// Why a command could not be done, in one line.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Failure {
-    /// The broker says no.
-    #[error("{0}")]
-    Refused(String),
-    /// It makes no sense, or a setting is wrong.
-    #[error("{0}")]
-    Usage(String),
-    /// There is nobody to ask.
-    #[error("{0}")]
-    Unreachable(String),
-    /// Nobody reads what is printed, or it can't be printed.
-    #[error("cannot print: {0}")]
-    Output(#[from] io::Error),
-}
-
-impl Failure {
-    /// The process ends with this; `None`: quietly and well, for who has read enough.
-    pub fn exit_code(&self) -> Option<u8> {
-        match self {
-            Self::Output(error) if error.kind() == ErrorKind::BrokenPipe => None,
-            Self::Refused(_) | Self::Output(_) => Some(1),
-            Self::Usage(_) => Some(2),
-            Self::Unreachable(_) => Some(3),
-        }
-    }
 }
 
 /// Does what is asked for and prints what is answered.

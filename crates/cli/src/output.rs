@@ -7,21 +7,21 @@ use jiff::{Timestamp, Zoned};
 use rustix::termios::tcgetwinsize;
 use serde_json::Value;
 
-use super::Reach;
-use super::table::{Cell, Paint, Table};
+use crate::reach::Reach;
+use crate::table::{Cell, Paint, Table};
 
 /// Standard output.
 #[derive(Debug)]
-pub(super) struct Output {
+pub(crate) struct Output {
     stdout: BufWriter<Stdout>,
-    pub(super) is_json: bool,
+    pub(crate) is_json: bool,
     colours: bool,
     /// Characters of a line, on a terminal.
     width: Option<usize>,
 }
 
 impl Output {
-    pub(super) fn new(reach: &Reach) -> Self {
+    pub(crate) fn new(reach: &Reach) -> Self {
         let stdout = io::stdout();
         let is_terminal = stdout.is_terminal();
         let size = if is_terminal { tcgetwinsize(&stdout).ok() } else { None };
@@ -34,27 +34,27 @@ impl Output {
     }
 
     /// Lines may be longer than the terminal is wide.
-    pub(super) const fn keep_long_lines(&mut self) {
+    pub(crate) const fn keep_long_lines(&mut self) {
         self.width = None;
     }
 
     /// A line of JSON.
-    pub(super) fn json(&mut self, value: &Value) -> io::Result<()> {
+    pub(crate) fn json(&mut self, value: &Value) -> io::Result<()> {
         writeln!(self.stdout, "{value}")
     }
 
     /// A line for people, or the broker's answer for scripts.
-    pub(super) fn done(&mut self, line: &str, answer: &Value) -> io::Result<()> {
+    pub(crate) fn done(&mut self, line: &str, answer: &Value) -> io::Result<()> {
         if self.is_json { self.json(answer) } else { writeln!(self.stdout, "{line}") }
     }
 
     /// Something beside what is printed, on standard error.
-    pub(super) fn note(&self, line: &str) -> io::Result<()> {
+    pub(crate) fn note(&self, line: &str) -> io::Result<()> {
         writeln!(io::stderr(), "{line}")
     }
 
     /// Objects as a part of a table, or one a line.
-    pub(super) fn rows(
+    pub(crate) fn rows(
         &mut self,
         table: &mut Table,
         objects: &[Value],
@@ -68,7 +68,7 @@ impl Output {
     }
 
     /// The keys of an object and their values, or the object.
-    pub(super) fn object(&mut self, object: &Value) -> io::Result<()> {
+    pub(crate) fn object(&mut self, object: &Value) -> io::Result<()> {
         if self.is_json {
             return self.json(object);
         }
@@ -78,7 +78,7 @@ impl Output {
         self.stdout.write_all(lines.as_bytes())
     }
 
-    pub(super) fn flush(&mut self) -> io::Result<()> {
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
         self.stdout.flush()
     }
 }
@@ -93,12 +93,12 @@ fn text(value: &Value) -> String {
 }
 
 /// A key's value in an object, as people write it; nothing if there is none.
-pub(super) fn field(object: &Value, key: &str) -> String {
+pub(crate) fn field(object: &Value, key: &str) -> String {
     object.get(key).map(text).unwrap_or_default()
 }
 
 /// Milliseconds since the Unix epoch in local time, or what else is there.
-pub(super) fn time(object: &Value, key: &str) -> String {
+pub(crate) fn time(object: &Value, key: &str) -> String {
     let time = object.get(key).and_then(Value::as_i64).and_then(|ms| Timestamp::from_millisecond(ms).ok());
     match time {
         Some(time) => Zoned::new(time, TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S%.3f").to_string(),

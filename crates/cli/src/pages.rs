@@ -2,35 +2,35 @@
 
 use serde_json::Value;
 
-use super::Failure;
-use super::output::Output;
-use super::table::{Cell, Table};
+use crate::failure::Failure;
+use crate::output::Output;
 use crate::remote::{Remote, encoded};
+use crate::table::{Cell, Table};
 
 /// What the broker gives at once, at most.
 const PAGE: usize = 10_000;
 
 /// A path and what is asked for.
 #[derive(Debug)]
-pub(super) struct Query(String);
+pub(crate) struct Query(String);
 
 impl Query {
-    pub(super) fn new(path: &str) -> Self {
+    pub(crate) fn new(path: &str) -> Self {
         Self(format!("{path}?"))
     }
 
-    pub(super) fn add(&mut self, name: &str, value: &str) {
+    pub(crate) fn add(&mut self, name: &str, value: &str) {
         self.0 += &format!("{name}={}&", encoded(value));
     }
 
     /// The path, with what was asked for so far.
-    pub(super) fn path(&self) -> &str {
+    pub(crate) fn path(&self) -> &str {
         self.0.trim_end_matches(['?', '&'])
     }
 
     /// Shows `take` each page before it asks for the next, so a million rows need the memory of a page. `cursor` is the
     /// parameter that takes what a page says the next one begins with; lists that don't say it have numbered pages.
-    pub(super) async fn pages(
+    pub(crate) async fn pages(
         &self,
         remote: &Remote,
         cursor: &str,
@@ -63,7 +63,7 @@ impl Query {
     }
 
     /// Prints all rows that are wanted.
-    pub(super) async fn print(
+    pub(crate) async fn print(
         &self,
         remote: &Remote,
         cursor: &str,

@@ -3,11 +3,11 @@
 use clap::Subcommand;
 use serde_json::Value;
 
-use super::Failure;
-use super::output::{Output, field};
-use super::pages::Query;
-use super::table::{Cell, Paint, Table};
+use crate::failure::Failure;
+use crate::output::{Output, field};
+use crate::pages::Query;
 use crate::remote::{Remote, encoded};
+use crate::table::{Cell, Paint, Table};
 
 /// What to do with clients.
 #[derive(Debug, PartialEq, Eq, Subcommand)]
@@ -45,7 +45,7 @@ pub struct Id {
     client_id: String,
 }
 
-pub(super) async fn run(verb: &Verb, remote: &Remote, out: &mut Output) -> Result<(), Failure> {
+pub(crate) async fn run(verb: &Verb, remote: &Remote, out: &mut Output) -> Result<(), Failure> {
     match verb {
         Verb::List(which) => list(which, remote, out).await,
         Verb::Show(Id { client_id }) => show(client_id, remote, out).await,

@@ -3,10 +3,11 @@
 use std::fs;
 use std::io::ErrorKind;
 
+use mqtt_admin::Local;
 use mqtt_config::Config;
 
-use super::{Failure, Reach};
-use crate::Local;
+use crate::failure::Failure;
+use crate::reach::Reach;
 use crate::remote::Remote;
 
 /// A name and a secret, and who said them.
@@ -17,7 +18,7 @@ struct Credentials {
 
 /// What was said on the command line goes first, then what the broker that runs on data_dir left there, then the
 /// configuration.
-pub(super) fn find(reach: &Reach, config: &Config) -> Result<Remote, Failure> {
+pub(crate) fn find(reach: &Reach, config: &Config) -> Result<Remote, Failure> {
     let given = given(reach, config)?;
     let local = config.data_dir.as_ref().map(|folder| (folder.join(Local::FILE), Local::read(folder)));
     if let Some(url) = &reach.url {

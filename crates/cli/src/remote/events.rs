@@ -3,7 +3,7 @@
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
-use crate::commands::Failure;
+use crate::failure::Failure;
 
 /// A line that is longer is no event of ours.
 const MAX_LINE: usize = 16 << 20;
@@ -26,7 +26,7 @@ pub(crate) struct Event {
 }
 
 impl Events {
-    pub(super) fn new(body: Incoming, found: String) -> Self {
+    pub(crate) fn new(body: Incoming, found: String) -> Self {
         Self { body, lines: Lines::default(), found }
     }
 

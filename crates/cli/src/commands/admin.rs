@@ -3,11 +3,11 @@
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::Failure;
-use super::output::{Output, field, time};
 use super::password;
-use super::table::{Cell, Table};
+use crate::failure::Failure;
+use crate::output::{Output, field, time};
 use crate::remote::{Remote, encoded};
+use crate::table::{Cell, Table};
 
 /// What to do about who may ask.
 #[derive(Debug, PartialEq, Eq, Subcommand)]
@@ -39,7 +39,7 @@ pub enum Key {
     },
 }
 
-pub(super) async fn run(verb: &Key, remote: &Remote, out: &mut Output) -> Result<(), Failure> {
+pub(crate) async fn run(verb: &Key, remote: &Remote, out: &mut Output) -> Result<(), Failure> {
     match verb {
         Key::Add { name, role } => {
             let answer = remote.post("/admin/keys", Some(&json!({"name": name, "role": role}))).await?;

@@ -15,7 +15,7 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::commands::Failure;
+use crate::failure::Failure;
 
 mod events;
 

@@ -1,7 +1,7 @@
 //! `rollcall stats`
 
-use super::Failure;
-use super::output::Output;
+use crate::failure::Failure;
+use crate::output::Output;
 use crate::remote::Remote;
 
 /// Which numbers.
@@ -12,7 +12,7 @@ pub struct Args {
     metrics: bool,
 }
 
-pub(super) async fn run(args: &Args, remote: &Remote, out: &mut Output) -> Result<(), Failure> {
+pub(crate) async fn run(args: &Args, remote: &Remote, out: &mut Output) -> Result<(), Failure> {
     let what = if args.metrics { "metrics" } else { "stats" };
     let answer = remote.get(&format!("/{what}")).await?;
     Ok(out.object(&answer["data"][0][what])?)

@@ -8,7 +8,7 @@ use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr
 ///
 /// # Errors
 /// The two differ, it was broken off, or there is no terminal.
-pub(super) fn ask_twice() -> io::Result<String> {
+pub(crate) fn ask_twice() -> io::Result<String> {
     let first = ask("new password for admin: ")?;
     if ask("once more: ")? == first {
         return Ok(first);

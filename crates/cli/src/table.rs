@@ -2,7 +2,7 @@
 
 /// How a text looks on a terminal with colours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Paint {
+pub(crate) enum Paint {
     #[default]
     Plain,
     Bold,
@@ -13,7 +13,7 @@ pub(super) enum Paint {
 
 impl Paint {
     /// The text between what turns it on and off.
-    pub(super) fn wrap(self, text: &str) -> String {
+    pub(crate) fn wrap(self, text: &str) -> String {
         let code = match self {
             Self::Plain => return text.to_owned(),
             Self::Bold => 1,
@@ -27,13 +27,13 @@ impl Paint {
 
 /// A cell; its text can't do anything to a terminal.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Cell {
+pub(crate) struct Cell {
     text: String,
     paint: Paint,
 }
 
 impl Cell {
-    pub(super) fn painted(text: &str, paint: Paint) -> Self {
+    pub(crate) fn painted(text: &str, paint: Paint) -> Self {
         Self { text: visible(text), paint }
     }
 }
@@ -46,24 +46,24 @@ impl<T: AsRef<str>> From<T> for Cell {
 
 /// A table that is printed in parts; a column never becomes narrower than it was in an earlier one.
 #[derive(Debug)]
-pub(super) struct Table {
+pub(crate) struct Table {
     widths: Vec<usize>,
     heads: Option<Vec<Cell>>,
 }
 
 impl Table {
-    pub(super) fn new(heads: &[&str]) -> Self {
+    pub(crate) fn new(heads: &[&str]) -> Self {
         let heads: Vec<_> = heads.iter().map(|head| Cell::painted(head, Paint::Bold)).collect();
         Self { widths: vec![0; heads.len()], heads: Some(heads) }
     }
 
     /// Without a line of heads.
-    pub(super) fn bare(columns: usize) -> Self {
+    pub(crate) fn bare(columns: usize) -> Self {
         Self { widths: vec![0; columns], heads: None }
     }
 
     /// The lines of a part, none longer than `limit` characters.
-    pub(super) fn lines(&mut self, rows: Vec<Vec<Cell>>, limit: Option<usize>, colours: bool) -> String {
+    pub(crate) fn lines(&mut self, rows: Vec<Vec<Cell>>, limit: Option<usize>, colours: bool) -> String {
         let heads = self.heads.take();
         let rows: Vec<_> = heads.into_iter().chain(rows).collect();
         for row in &rows {
@@ -108,7 +108,7 @@ fn cut(text: &str, len: usize) -> String {
 }
 
 /// Client ids, user names and topics are chosen by who connects: what a terminal would obey, or not show, is escaped.
-pub(super) fn visible(text: &str) -> String {
+pub(crate) fn visible(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for char in text.chars() {
         match char {

@@ -2,11 +2,11 @@
 
 use serde_json::Value;
 
-use super::Failure;
-use super::output::{Output, field};
-use super::pages::Query;
-use super::table::{Cell, Table};
+use crate::failure::Failure;
+use crate::output::{Output, field};
+use crate::pages::Query;
 use crate::remote::Remote;
+use crate::table::{Cell, Table};
 
 /// Which subscriptions.
 #[derive(Debug, PartialEq, Eq, clap::Args)]
@@ -22,7 +22,7 @@ pub struct Args {
     limit: Option<usize>,
 }
 
-pub(super) async fn run(args: &Args, remote: &Remote, out: &mut Output) -> Result<(), Failure> {
+pub(crate) async fn run(args: &Args, remote: &Remote, out: &mut Output) -> Result<(), Failure> {
     let mut query = Query::new("/subscriptions");
     if let Some(client) = &args.client {
         query.add("clientid", client);
