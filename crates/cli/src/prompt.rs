@@ -1,4 +1,6 @@
 //! Asks for a secret on a terminal without showing it.
+//!
+//! rpassword 7.5 ends the process at Ctrl-C and leaves the terminal silent, and takes what is not UTF-8 for a password.
 
 use std::io::{self, ErrorKind, Read, Stdin, Write};
 

@@ -1,4 +1,8 @@
 //! Tables for people.
+//!
+//! comfy-table knows no table that is printed in parts, and squeezes columns where a line is to end with the terminal.
+
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// How a text looks on a terminal with colours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,13 +66,13 @@ impl Table {
         Self { widths: vec![0; columns], heads: None }
     }
 
-    /// The lines of a part, none longer than `limit` characters.
+    /// The lines of a part, none wider than `limit` columns of a terminal.
     pub(crate) fn lines(&mut self, rows: Vec<Vec<Cell>>, limit: Option<usize>, colours: bool) -> String {
         let heads = self.heads.take();
         let rows: Vec<_> = heads.into_iter().chain(rows).collect();
         for row in &rows {
             for (width, cell) in self.widths.iter_mut().zip(row) {
-                *width = (*width).max(cell.text.chars().count());
+                *width = (*width).max(cell.text.width());
             }
         }
         rows.iter().map(|row| self.line(row, limit.unwrap_or(usize::MAX), colours)).collect()
@@ -87,7 +91,7 @@ impl Table {
             }
             line.extend(std::iter::repeat_n(' ', gap));
             left -= gap;
-            let len = cell.text.chars().count();
+            let len = cell.text.width();
             let text = if len > left { cut(&cell.text, left) } else { cell.text.clone() };
             let shown = len.min(left);
             line += &if colours { cell.paint.wrap(&text) } else { text };
@@ -102,9 +106,16 @@ impl Table {
     }
 }
 
-/// The first `len` characters, the last of them a sign that there are more.
-fn cut(text: &str, len: usize) -> String {
-    text.chars().take(len.saturating_sub(1)).chain(['…']).collect()
+/// What fits into `columns`, the last of them a sign that there is more.
+fn cut(text: &str, columns: usize) -> String {
+    let mut left = columns.saturating_sub(1);
+    let fits = |char: &char| {
+        let width = char.width().unwrap_or_default();
+        let fits = width <= left;
+        left = left.saturating_sub(width);
+        fits
+    };
+    text.chars().take_while(fits).chain(['…']).collect()
 }
 
 /// Client ids, user names and topics are chosen by who connects: what a terminal would obey, or not show, is escaped.
@@ -144,6 +155,17 @@ mod tests {
         assert_eq!(part(6), "abc  …\n");
         assert_eq!(part(5), "abc\n");
         assert_eq!(part(2), "a…\n");
+    }
+
+    #[test]
+    fn wide_letters_take_two_columns() {
+        let mut table = Table::bare(2);
+        let part = table.lines(rows(&[&["漢字", "a"], &["id", "b"]]), None, false);
+        assert_eq!(part, "漢字  a\nid    b\n");
+        let part = |limit| Table::bare(1).lines(rows(&[&["漢字漢字"]]), Some(limit), false);
+        assert_eq!(part(8), "漢字漢字\n");
+        assert_eq!(part(7), "漢字漢…\n");
+        assert_eq!(part(6), "漢字…\n");
     }
 
     #[test]

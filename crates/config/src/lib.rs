@@ -5,6 +5,8 @@
 //!
 //! Modules bring their own sections ([`ModuleSection`]); no module is known by name. It knows no broker: whoever runs one maps the [`Config`] to what its parts take. It looks up no environment of its own.
 //!
+//! figment merges such layers too, but knows no line of a file and no nearest key.
+//!
 //! ```
 //! use std::path::Path;
 //!
