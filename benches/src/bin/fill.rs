@@ -9,8 +9,8 @@ use anyhow::Result;
 use benches::clients::Clients;
 use clap::Parser;
 use mimalloc::MiMalloc;
+use mqtt_config::Config;
 use mqtt_storage::{Disk, Durability, Journal, Loaded, Store};
-use rollcall::config::Config;
 
 /// As in the broker's own program.
 #[global_allocator]

@@ -11,7 +11,8 @@ use benches::process::{cpu_ns, resident, thread_cpu_ns};
 use clap::Parser;
 
 use mimalloc::MiMalloc;
-use rollcall::{Pipe, config::Config};
+use mqtt_config::Config;
+use rollcall::Pipe;
 use serde::Serialize;
 
 /// As in the broker's own program.

@@ -17,6 +17,7 @@ mod api;
 mod attempts;
 mod extract;
 mod guard;
+mod local;
 mod logins;
 mod openapi;
 mod pages;
@@ -30,6 +31,7 @@ mod streams;
 mod time;
 
 pub use accounts::{Accounts, AddKeyError, Entry, KeyInfo, Role};
+pub use local::Local;
 pub use secret::random_secret;
 
 /// Bytes of a request's body, at the most.

@@ -1,9 +1,8 @@
 //! The rules that hold before any module is asked.
 
 use mqtt_codec::{Filter, ReasonCode, Topic};
+use mqtt_config::{Sys, SysSubscribe};
 use mqtt_hooks::{Access, ConnectionInfo, Hooks, Verdict};
-
-use crate::config::{Sys, SysSubscribe};
 
 /// Why not, and by which rule.
 #[derive(Clone, Copy, Debug)]

@@ -1,54 +1,18 @@
 //! The admin port's side of the broker: where it listens, who may ask, and how programs on this machine find it.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use mqtt_admin::{Accounts, Admin};
+use mqtt_admin::{Accounts, Admin, Local};
+use mqtt_config::Config;
 use mqtt_modules::Registry;
 use mqtt_modules::presence::History;
-use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::broker::Broker;
-use crate::config::Config;
 use crate::operate::Operator;
-
-/// How programs on this machine find the admin port of the broker that uses a data_dir, and come in.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Local {
-    /// `http://127.0.0.1:18083`
-    pub url: String,
-    /// The user name and password of HTTP Basic, with a colon between them.
-    pub credentials: String,
-}
-
-impl Local {
-    /// In data_dir: for who may read that.
-    pub(crate) const FILE: &str = "admin.json";
-
-    /// Reads what the broker that uses the folder has written.
-    ///
-    /// # Errors
-    /// No broker runs on this folder, or this user may not read it.
-    pub fn read(data_dir: &Path) -> io::Result<Self> {
-        Ok(serde_json::from_slice(&fs::read(data_dir.join(Self::FILE))?)?)
-    }
-
-    /// For the owner's eyes only.
-    fn write(&self, data_dir: &Path) -> io::Result<()> {
-        let (path, new) = (data_dir.join(Self::FILE), data_dir.join(format!("{}.new", Self::FILE)));
-        let text = serde_json::to_vec(self)?;
-        // Its mode holds for a file that is made; one that is there may be readable.
-        let _ = fs::remove_file(&new);
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-        file.write_all(&text)?;
-        fs::rename(new, path)
-    }
-}
 
 /// A port that is bound; nobody is answered yet.
 pub(crate) struct Bound {
@@ -115,7 +79,6 @@ pub(crate) async fn serve(admin: Admin, bound: Bound, mut stop: watch::Receiver<
 /// What is written to `data_dir` is gone with the broker.
 pub(crate) fn forget(data_dir: Option<&PathBuf>) {
     if let Some(folder) = data_dir {
-        // It may be gone already, and names an address that nobody answers.
-        let _ = fs::remove_file(folder.join(Local::FILE));
+        Local::forget(folder);
     }
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 
 use mqtt_codec::{Filter, Message, Qos, SubscribeOptions, Topic};
+use mqtt_config::Config;
 use mqtt_hooks::{Hooks, Listener};
 use mqtt_router::{Full, Limits, Match, Matches, Options, Retained, Router};
 use mqtt_session::{Delivered, DeliveryOptions, DropReason, Fanout, Publication, Timestamp};
@@ -18,7 +19,6 @@ use crate::batch::{Batch, Workplaces};
 use crate::client::{Client, ClientRef};
 use crate::clients::Clients;
 use crate::clock::Clock;
-use crate::config::Config;
 use crate::durable::Durable;
 use crate::memory::Memory;
 use crate::metrics::{Metric, Metrics};

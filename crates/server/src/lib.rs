@@ -1,11 +1,11 @@
 //! Rollcall: an MQTT broker that knows who is online and says so, truthfully, over MQTT itself.
 //!
-//! This is the thin library behind the binary `rollcall`: [`start`] binds and runs everything a [`config::Config`] asks for.
+//! This is the thin library behind the binary `rollcall`: [`start`] binds and runs everything a [`Config`](mqtt_config::Config) asks for.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), rollcall::StartError> {
-//! let mut config = rollcall::config::Config::default();
+//! let mut config = mqtt_config::Config::default();
 //! config.mqtt.bind.set_port(0);
 //! config.data_dir = None;
 //! config.admin.bind = None;
@@ -16,9 +16,6 @@
 //! # }
 //! ```
 
-pub mod cli;
-pub mod commands;
-pub mod config;
 pub mod log;
 
 mod access;
@@ -49,7 +46,7 @@ mod patience;
 mod pipe;
 mod records;
 mod recovery;
-mod remote;
+mod sections;
 mod serve;
 mod server;
 mod shutdown;
@@ -62,6 +59,6 @@ mod traffic;
 mod transition;
 mod transport;
 
-pub use admin::Local;
 pub use pipe::Pipe;
+pub use sections::module_sections;
 pub use server::{Addresses, Server, StartError, start};

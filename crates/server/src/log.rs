@@ -2,9 +2,8 @@
 
 use std::io::{self, IsTerminal};
 
+use mqtt_config::{Log, LogFormat};
 use tracing_subscriber::EnvFilter;
-
-use crate::config::{Log, LogFormat};
 
 /// Starts logging for the whole process. A second call changes nothing.
 pub fn init(config: &Log) {

@@ -7,13 +7,9 @@ use std::{
 };
 
 use mimalloc::MiMalloc;
-use rollcall::{
-    Addresses,
-    cli::{Cli, Command},
-    commands::{self, Failure},
-    config::Config,
-    log,
-};
+use mqtt_cli::{Cli, Command, Failure};
+use mqtt_config::{Config, Layers};
+use rollcall::{Addresses, log};
 use tokio::{
     runtime::{Builder, Runtime},
     signal::unix::{Signal, SignalKind, signal},
@@ -21,6 +17,9 @@ use tokio::{
 
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
+
+/// Of variables that Kubernetes may have set, or whose names are misspelt.
+const IGNORED: &str = "variables that begin with ROLLCALL_ and are no settings";
 
 fn main() -> ExitCode {
     match run() {
@@ -38,22 +37,31 @@ fn main() -> ExitCode {
 }
 
 fn run() -> anyhow::Result<()> {
-    let cli = Cli::parse(env::args_os(), env::vars_os())?;
+    let cli = Cli::parse(Layers::new(rollcall::module_sections()), env::args_os(), env::vars_os())?;
     match cli.command {
         Command::Print(text) => print(&text),
         Command::CheckConfig => {
             cli.layers.resolve()?;
+            let ignored = cli.layers.ignored();
+            if !ignored.is_empty() {
+                // There is nobody left to tell if stderr is gone.
+                let _ = writeln!(io::stderr(), "warning: {IGNORED}: {ignored}");
+            }
             print("the configuration is right\n");
         }
         Command::PrintConfig => print(&cli.layers.print()?),
         Command::Ask(noun, reach) => {
             let config = cli.layers.resolve()?;
             let runtime = Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(commands::run(&noun, &reach, &config))?;
+            runtime.block_on(mqtt_cli::run(&noun, &reach, &config))?;
         }
         Command::Run => {
             let config = cli.layers.resolve()?;
             log::init(&config.log);
+            let ignored = cli.layers.ignored();
+            if !ignored.is_empty() {
+                tracing::warn!(variables = %ignored, "{IGNORED}");
+            }
             raise_open_files();
             runtime(&config)?.block_on(serve(config))?;
         }

@@ -201,7 +201,14 @@ impl Operate for Operator {
     }
 
     fn settings(&self) -> Vec<Setting> {
-        self.0.config.sources.to_vec()
+        let said = self.0.config.sources.iter().cloned();
+        let setting = |mqtt_config::Said { key, about, value, place }| Setting {
+            key,
+            about,
+            value,
+            place: place.map(|place| place.to_string()),
+        };
+        said.map(setting).collect()
     }
 
     fn kept(&self, name: &str) -> Option<Vec<u8>> {

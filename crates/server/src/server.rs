@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use mqtt_config::Config;
 use mqtt_modules::presence::History;
 use mqtt_modules::{ChangeError, Registry, States};
 use mqtt_storage::StoreError;
@@ -11,9 +12,9 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::broker::Broker;
-use crate::config::Config;
 use crate::host::Hosting;
 use crate::pipe::Pipe;
+use crate::sections::default_settings;
 use crate::{admin, alarms, due, listener, patience, recovery, shutdown, store, sys};
 
 /// Why the broker did not start.
@@ -136,8 +137,9 @@ fn registry(broker: &Arc<Broker>, states: Arc<dyn States>, history: &Arc<History
     }
     let registry = Registry::new(host, Arc::clone(&broker.hooks), states);
     for module in mqtt_modules::shipped(Arc::clone(history)) {
-        let settings = configured.get(module.info().name).map(|module| module.settings.clone());
-        registry.register(module, settings.unwrap_or_default());
+        let info = module.info();
+        let settings = configured.get(info.name).map(|module| module.settings.clone()).filter(|all| !all.is_null());
+        registry.register(module, settings.unwrap_or_else(|| default_settings(&info)));
     }
     registry
 }

@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
+use mqtt_config::Config;
 use mqtt_modules::{MemoryStates, States};
 use mqtt_storage::{Disk, Durability, Journal, Loaded, Store, StoreError};
 use parking_lot::Mutex;
@@ -15,7 +16,6 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::broker::Broker;
 use crate::clock::ALIVE_EVERY;
-use crate::config::Config;
 use crate::durable::Durable;
 use crate::recovery::Past;
 
@@ -30,7 +30,10 @@ pub(crate) fn open(config: Config) -> Result<(Arc<Broker>, Loaded, Past), StoreE
         return Ok((Arc::new(Broker::new(config, None, &past, Settings::default())), loaded, past));
     };
     let started = Instant::now();
-    let durability = config.storage.durability;
+    let durability = match config.storage.durability {
+        mqtt_config::Durability::Process => Durability::Process,
+        mqtt_config::Durability::Power => Durability::Power,
+    };
     let store: Arc<dyn Store> = Arc::new(Disk::open(&folder, durability)?);
     let mut loaded = Loaded::read(&*store)?;
     tracing::info!(

@@ -5,7 +5,7 @@ use std::{
     process::Stdio,
 };
 
-use rollcall::config::Config;
+use mqtt_config::Config;
 use tempfile::TempDir;
 use tokio::{net::TcpStream, process::Command};
 

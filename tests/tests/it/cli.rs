@@ -249,6 +249,40 @@ async fn files_and_the_environment_are_read() {
 }
 
 #[tokio::test]
+async fn variables_that_kubernetes_sets_are_warned_about_once_and_stop_nothing() {
+    if outside() {
+        return;
+    }
+    let beside_a_service = |args: &[&str]| {
+        let mut command = command(args);
+        command.env("ROLLCALL_PORT", "tcp://10.0.0.1:1883").env("ROLLCALL_SERVICE_HOST", "10.0.0.1");
+        command
+    };
+    let checked = output(&mut beside_a_service(&["check-config"])).await;
+    assert!(checked.status.success());
+    let text = String::from_utf8(checked.stderr).unwrap();
+    assert_eq!(
+        text,
+        "warning: variables that begin with ROLLCALL_ and are no settings: ROLLCALL_PORT, ROLLCALL_SERVICE_HOST\n"
+    );
+    assert!(output(&mut command(&["check-config"])).await.stderr.is_empty());
+
+    let file = std::env::temp_dir().join(format!("rollcall-cli-log-{}", std::process::id()));
+    let log = std::fs::File::create(&file).unwrap();
+    let mut command = beside_a_service(&["--bind", "127.0.0.1:0"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+    let mut ready = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).await.unwrap();
+    assert!(ready.starts_with("rollcall ready "), "{ready}");
+    child.kill().await.unwrap();
+    let log = std::fs::read_to_string(&file).unwrap();
+    let warnings: Vec<_> = log.lines().filter(|line| line.contains("ROLLCALL_")).collect();
+    let [warning] = &*warnings else { panic!("{log}") };
+    assert!(warning.contains("WARN") && warning.contains("ROLLCALL_PORT, ROLLCALL_SERVICE_HOST"), "{warning}");
+    std::fs::remove_file(&file).unwrap();
+}
+
+#[tokio::test]
 async fn help_and_version_end_well() {
     if outside() {
         return;

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mqtt_codec::{Property, ReasonCode, Version};
+use mqtt_config::Config;
 use mqtt_modules::presence::{Entry, Heard, History, Query};
 use rollcall::Server;
-use rollcall::config::Config;
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -22,7 +22,7 @@ use crate::events::Watcher;
 async fn open(folder: &Path, room: u32) -> Server {
     let mut config = Config { data_dir: Some(folder.to_owned()), recovery_grace: Duration::ZERO, ..Config::default() };
     config.mqtt.bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    config.modules.get_mut("presence").unwrap().settings["history"] = json!(room);
+    config.modules.entry("presence".to_owned()).or_default().settings["history"] = json!(room);
     rollcall::start(config).await.expect("a free port and a good folder")
 }
 
@@ -203,7 +203,7 @@ async fn check_crashed(folder: &Path, came: usize) {
 #[tokio::test]
 async fn extended_events_tell_what_the_client_said_and_how_often_it_came() {
     let extended = |config: &mut Config| {
-        config.modules.get_mut("presence").unwrap().settings["extended"] = json!(true);
+        config.modules.entry("presence".to_owned()).or_default().settings["extended"] = json!(true);
     };
     let Some(broker) = Broker::with(extended).await else { return };
     let mut watcher = Watcher::start(broker.addr).await;

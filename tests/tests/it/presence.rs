@@ -274,7 +274,7 @@ async fn a_subscriber_that_was_away_gets_what_it_missed() {
 
 #[tokio::test]
 async fn subscribing_below_sys_is_refused_where_nobody_may() {
-    let Some(broker) = Broker::with(|config| config.sys.subscribe = rollcall::config::SysSubscribe::None).await else {
+    let Some(broker) = Broker::with(|config| config.sys.subscribe = mqtt_config::SysSubscribe::None).await else {
         return;
     };
     for version in VERSIONS {
@@ -321,7 +321,7 @@ async fn shared_subscriptions_to_events_split_them() {
 #[tokio::test]
 async fn settings_change_the_events() {
     let Some(broker) = Broker::with(|config| {
-        let presence = config.modules.get_mut("presence").unwrap();
+        let presence = config.modules.entry("presence".to_owned()).or_default();
         presence.settings = json!({ "qos": 0, "missing_username": "null", "extended": true });
         config.node.name = "here".to_owned();
     })
@@ -346,7 +346,8 @@ async fn settings_change_the_events() {
 
 #[tokio::test]
 async fn a_module_that_is_off_says_nothing() {
-    let Some(broker) = Broker::with(|config| config.modules.get_mut("presence").unwrap().enabled = Some(false)).await
+    let Some(broker) =
+        Broker::with(|config| config.modules.entry("presence".to_owned()).or_default().enabled = Some(false)).await
     else {
         return;
     };

@@ -149,7 +149,7 @@ async fn packet_ids_go_round_and_leave_out_those_in_use() {
 /// What has expired is given up while its client is away, not only when it comes back.
 #[tokio::test]
 async fn expired_messages_leave_the_queue_of_who_is_away() {
-    let interval = |config: &mut rollcall::config::Config| config.sys.interval = std::time::Duration::from_millis(100);
+    let interval = |config: &mut mqtt_config::Config| config.sys.interval = std::time::Duration::from_millis(100);
     let Some(broker) = Broker::with(interval).await else { return };
     let (mut away, _) = Client::connect_with(broker.addr, keeping(Version::V5, "away")).await;
     away.subscribe("a", Qos::AtLeastOnce).await;

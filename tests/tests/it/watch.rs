@@ -15,7 +15,7 @@ use crate::http::{Answer, request};
 /// `admin:open sesame`
 const BASIC: &str = "authorization: Basic YWRtaW46b3BlbiBzZXNhbWU=";
 
-async fn start(change: impl FnOnce(&mut rollcall::config::Config)) -> Option<(Broker, SocketAddr)> {
+async fn start(change: impl FnOnce(&mut mqtt_config::Config)) -> Option<(Broker, SocketAddr)> {
     let broker = Broker::with(|config| {
         config.admin.bind = Some(([127, 0, 0, 1], 0).into());
         config.admin.password = Some("open sesame".to_owned());
@@ -187,7 +187,7 @@ async fn the_folder_is_free_when_the_broker_has_ended() {
     let folder = tempfile::tempdir().unwrap();
     let mut open = Vec::new();
     for _ in 0..3 {
-        let mut config = rollcall::config::Config { data_dir: Some(folder.path().to_owned()), ..Default::default() };
+        let mut config = mqtt_config::Config { data_dir: Some(folder.path().to_owned()), ..Default::default() };
         config.mqtt.bind = ([127, 0, 0, 1], 0).into();
         config.admin.bind = Some(([127, 0, 0, 1], 0).into());
         let server = rollcall::start(config).await.expect("the folder is free");

@@ -19,6 +19,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("mqtt-auth", &["mqtt-codec", "mqtt-hooks"]),
     ("mqtt-operate", &["mqtt-codec"]),
     ("mqtt-admin", &["mqtt-codec", "mqtt-hooks", "mqtt-modules", "mqtt-operate"]),
+    ("mqtt-config", &["mqtt-hooks"]),
+    ("mqtt-cli", &["mqtt-admin", "mqtt-config", "mqtt-storage"]),
     (
         "server",
         &[
@@ -31,6 +33,8 @@ const EDGES: &[(&str, &[&str])] = &[
             "mqtt-auth",
             "mqtt-operate",
             "mqtt-admin",
+            "mqtt-config",
+            "mqtt-cli",
         ],
     ),
 ];

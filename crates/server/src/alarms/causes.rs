@@ -150,9 +150,9 @@ fn change(broker: &Arc<Broker>, watch: &mut Watch, level: Level, cause: Cause<'_
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
     use crate::recovery::Past;
     use crate::store::Settings;
+    use mqtt_config::Config;
 
     fn broker(change: impl FnOnce(&mut Config)) -> Arc<Broker> {
         let mut config = Config::default();

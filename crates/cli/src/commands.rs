@@ -1,0 +1,61 @@
+//! What the command line asks of a running broker, a file for each noun.
+
+use clap::Subcommand;
+use mqtt_config::Config;
+
+use crate::failure::Failure;
+use crate::find;
+use crate::output::Output;
+use crate::reach::Reach;
+
+mod admin;
+mod clients;
+mod modules;
+mod password;
+mod presence;
+mod stats;
+mod subscriptions;
+mod trace;
+
+/// What is asked for.
+#[derive(Debug, PartialEq, Eq, Subcommand)]
+pub enum Noun {
+    /// Modules: what there is; start, stop, add and remove them
+    #[command(subcommand, arg_required_else_help = false)]
+    Modules(modules::Verb),
+    /// Clients, online and away
+    #[command(subcommand, arg_required_else_help = false)]
+    Clients(clients::Verb),
+    /// Who is online, who came and went, and who does so now
+    #[command(subcommand, arg_required_else_help = false)]
+    Presence(presence::Verb),
+    /// Subscriptions
+    Subscriptions(subscriptions::Args),
+    /// What there is now, in numbers
+    Stats(stats::Args),
+    /// One client's packets as they come and go, until Ctrl-C
+    Trace(trace::Args),
+    /// The operator's password and the keys of scripts
+    #[command(subcommand, arg_required_else_help = false)]
+    Admin(admin::Verb),
+}
+
+/// Does what is asked for and prints what is answered.
+///
+/// # Errors
+/// See [`Failure`].
+pub async fn run(noun: &Noun, reach: &Reach, config: &Config) -> Result<(), Failure> {
+    let mut out = Output::new(reach);
+    let remote = || find::find(reach, config);
+    match noun {
+        Noun::Modules(verb) => modules::run(verb, &remote()?, &mut out).await,
+        Noun::Clients(verb) => clients::run(verb, &remote()?, &mut out).await,
+        Noun::Presence(verb) => presence::run(verb, &remote()?, &mut out).await,
+        Noun::Subscriptions(args) => subscriptions::run(args, &remote()?, &mut out).await,
+        Noun::Stats(args) => stats::run(args, &remote()?, &mut out).await,
+        Noun::Trace(args) => trace::run(args, &remote()?, &mut out).await,
+        Noun::Admin(admin::Verb::Passwd(args)) => password::run(args, reach, config, &mut out).await,
+        Noun::Admin(admin::Verb::Key(verb)) => admin::run(verb, &remote()?, &mut out).await,
+    }?;
+    Ok(out.flush()?)
+}

@@ -1,0 +1,63 @@
+//! `rollcall admin`
+
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use super::password;
+use crate::failure::Failure;
+use crate::output::{Output, field, time};
+use crate::remote::{Remote, encoded};
+use crate::table::{Cell, Table};
+
+/// What to do about who may ask.
+#[derive(Debug, PartialEq, Eq, Subcommand)]
+pub enum Verb {
+    /// Give the operator another password, also while no broker runs; asks for it, or reads a line
+    Passwd(password::Args),
+    /// Keys for scripts
+    #[command(subcommand, arg_required_else_help = false)]
+    Key(Key),
+}
+
+/// What to do with keys.
+#[derive(Debug, PartialEq, Eq, Subcommand)]
+pub enum Key {
+    /// Make a key and print NAME:SECRET, this once
+    Add {
+        /// 1 to 64 letters, digits, '-', '_' and '.'
+        name: String,
+        /// A viewer may look, an admin may change too
+        #[arg(long, value_parser = ["viewer", "admin"], default_value = "viewer")]
+        role: String,
+    },
+    /// All keys, without their secrets
+    List,
+    /// Take a key back
+    Remove {
+        /// Its name
+        name: String,
+    },
+}
+
+pub(crate) async fn run(verb: &Key, remote: &Remote, out: &mut Output) -> Result<(), Failure> {
+    match verb {
+        Key::Add { name, role } => {
+            let answer = remote.post("/admin/keys", Some(&json!({"name": name, "role": role}))).await?;
+            let key = &answer["data"];
+            Ok(out.done(&format!("{}:{}", field(key, "name"), field(key, "secret")), key)?)
+        }
+        Key::List => {
+            let answer = remote.get("/admin/keys").await?;
+            let keys = answer["data"].as_array().map(Vec::as_slice).unwrap_or_default();
+            Ok(out.rows(&mut Table::new(&["NAME", "ROLE", "MADE"]), keys, row)?)
+        }
+        Key::Remove { name } => {
+            let answer = remote.delete(&format!("/admin/keys/{}", encoded(name))).await?;
+            Ok(out.done(&format!("key {name} is removed"), &answer)?)
+        }
+    }
+}
+
+fn row(key: &Value) -> Vec<Cell> {
+    vec![field(key, "name").into(), field(key, "role").into(), Cell::from(time(key, "created_at"))]
+}

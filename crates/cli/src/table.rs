@@ -1,0 +1,185 @@
+//! Tables for people.
+//!
+//! comfy-table knows no table that is printed in parts, and squeezes columns where a line is to end with the terminal.
+
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+/// How a text looks on a terminal with colours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Paint {
+    #[default]
+    Plain,
+    Bold,
+    Dim,
+    Green,
+    Red,
+}
+
+impl Paint {
+    /// The text between what turns it on and off.
+    pub(crate) fn wrap(self, text: &str) -> String {
+        let code = match self {
+            Self::Plain => return text.to_owned(),
+            Self::Bold => 1,
+            Self::Dim => 2,
+            Self::Red => 31,
+            Self::Green => 32,
+        };
+        format!("\x1b[{code}m{text}\x1b[0m")
+    }
+}
+
+/// A cell; its text can't do anything to a terminal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Cell {
+    text: String,
+    paint: Paint,
+}
+
+impl Cell {
+    pub(crate) fn painted(text: &str, paint: Paint) -> Self {
+        Self { text: visible(text), paint }
+    }
+}
+
+impl<T: AsRef<str>> From<T> for Cell {
+    fn from(text: T) -> Self {
+        Self::painted(text.as_ref(), Paint::Plain)
+    }
+}
+
+/// A table that is printed in parts; a column never becomes narrower than it was in an earlier one.
+#[derive(Debug)]
+pub(crate) struct Table {
+    widths: Vec<usize>,
+    heads: Option<Vec<Cell>>,
+}
+
+impl Table {
+    pub(crate) fn new(heads: &[&str]) -> Self {
+        let heads: Vec<_> = heads.iter().map(|head| Cell::painted(head, Paint::Bold)).collect();
+        Self { widths: vec![0; heads.len()], heads: Some(heads) }
+    }
+
+    /// Without a line of heads.
+    pub(crate) fn bare(columns: usize) -> Self {
+        Self { widths: vec![0; columns], heads: None }
+    }
+
+    /// The lines of a part, none wider than `limit` columns of a terminal.
+    pub(crate) fn lines(&mut self, rows: Vec<Vec<Cell>>, limit: Option<usize>, colours: bool) -> String {
+        let heads = self.heads.take();
+        let rows: Vec<_> = heads.into_iter().chain(rows).collect();
+        for row in &rows {
+            for (width, cell) in self.widths.iter_mut().zip(row) {
+                *width = (*width).max(cell.text.width());
+            }
+        }
+        rows.iter().map(|row| self.line(row, limit.unwrap_or(usize::MAX), colours)).collect()
+    }
+
+    fn line(&self, row: &[Cell], limit: usize, colours: bool) -> String {
+        let mut line = String::new();
+        let (mut left, mut gap) = (limit, 0);
+        for (at, (cell, width)) in row.iter().zip(&self.widths).enumerate() {
+            // Nothing to be seen follows.
+            if row[at..].iter().all(|cell| cell.text.is_empty()) {
+                break;
+            }
+            if gap >= left {
+                break;
+            }
+            line.extend(std::iter::repeat_n(' ', gap));
+            left -= gap;
+            let len = cell.text.width();
+            let text = if len > left { cut(&cell.text, left) } else { cell.text.clone() };
+            let shown = len.min(left);
+            line += &if colours { cell.paint.wrap(&text) } else { text };
+            left -= shown;
+            gap = width - len + 2;
+            if shown < len {
+                break;
+            }
+        }
+        line.push('\n');
+        line
+    }
+}
+
+/// What fits into `columns`, the last of them a sign that there is more.
+fn cut(text: &str, columns: usize) -> String {
+    let mut left = columns.saturating_sub(1);
+    let fits = |char: &char| {
+        let width = char.width().unwrap_or_default();
+        let fits = width <= left;
+        left = left.saturating_sub(width);
+        fits
+    };
+    text.chars().take_while(fits).chain(['…']).collect()
+}
+
+/// Client ids, user names and topics are chosen by who connects: what a terminal would obey, or not show, is escaped.
+pub(crate) fn visible(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for char in text.chars() {
+        match char {
+            '\'' | '"' | '\\' => out.push(char),
+            _ => out.extend(char.escape_debug()),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(rows: &[&[&str]]) -> Vec<Vec<Cell>> {
+        rows.iter().map(|row| row.iter().map(Cell::from).collect()).collect()
+    }
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let mut table = Table::new(&["ID", "STATE"]);
+        let first = table.lines(rows(&[&["a", "online"], &["größer", ""]]), None, false);
+        assert_eq!(first, "ID      STATE\na       online\ngrößer\n");
+        let second = table.lines(rows(&[&["b", "x"], &["much longer", "y"]]), None, false);
+        assert_eq!(second, "b            x\nmuch longer  y\n");
+    }
+
+    #[test]
+    fn a_line_ends_with_the_terminal() {
+        let part = |limit| Table::bare(2).lines(rows(&[&["abc", "defg"]]), Some(limit), false);
+        assert_eq!(part(9), "abc  defg\n");
+        assert_eq!(part(8), "abc  de…\n");
+        assert_eq!(part(6), "abc  …\n");
+        assert_eq!(part(5), "abc\n");
+        assert_eq!(part(2), "a…\n");
+    }
+
+    #[test]
+    fn wide_letters_take_two_columns() {
+        let mut table = Table::bare(2);
+        let part = table.lines(rows(&[&["漢字", "a"], &["id", "b"]]), None, false);
+        assert_eq!(part, "漢字  a\nid    b\n");
+        let part = |limit| Table::bare(1).lines(rows(&[&["漢字漢字"]]), Some(limit), false);
+        assert_eq!(part(8), "漢字漢字\n");
+        assert_eq!(part(7), "漢字漢…\n");
+        assert_eq!(part(6), "漢字…\n");
+    }
+
+    #[test]
+    fn colours_take_no_room() {
+        let row = vec![Cell::painted("on", Paint::Green), Cell::from("x")];
+        assert_eq!(Table::bare(2).lines(vec![row.clone()], Some(5), true), "\x1b[32mon\x1b[0m  x\n");
+        assert_eq!(Table::bare(2).lines(vec![row], Some(5), false), "on  x\n");
+    }
+
+    #[test]
+    fn nothing_that_a_terminal_obeys_gets_through() {
+        assert_eq!(visible("it's \"fine\" 漢 é"), "it's \"fine\" 漢 é");
+        assert_eq!(visible("\x1b[2J\n\r\t\u{9b}\u{7f}"), "\\u{1b}[2J\\n\\r\\t\\u{9b}\\u{7f}");
+        assert_eq!(visible("a\u{202e}b\u{200b}c\u{301}"), "a\\u{202e}b\\u{200b}c\\u{301}");
+        assert_eq!(visible("DOMAIN\\user"), "DOMAIN\\user");
+    }
+}

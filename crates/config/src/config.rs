@@ -1,0 +1,239 @@
+//! The checked form: what the broker is told, in the types it counts in.
+
+use std::{collections::BTreeMap, fmt, net::SocketAddr, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{error::Place, file};
+
+/// All settings, checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Who this broker is.
+    pub node: Node,
+    /// MQTT over TCP.
+    pub mqtt: Mqtt,
+    /// The dashboard and the REST API.
+    pub admin: Admin,
+    /// Who may come in.
+    pub auth: Auth,
+    /// Bounds.
+    pub limits: Limits,
+    /// Bounds of one session's queue.
+    pub session: SessionLimits,
+    /// Where sessions, messages and who is online are kept; `None` forgets them with the process.
+    pub data_dir: Option<PathBuf>,
+    /// How that is written.
+    pub storage: Storage,
+    /// From the start after the broker died to when those are reported gone who were online and have not come back.
+    pub recovery_grace: Duration,
+    /// What the broker publishes about itself.
+    pub sys: Sys,
+    /// The log.
+    pub log: Log,
+    /// What modules are told, by their names; who is not in it has its defaults.
+    pub modules: BTreeMap<String, ModuleConfig>,
+    /// Threads.
+    pub runtime: Runtime,
+    /// Where all of this was said, for people to look at.
+    pub sources: Sources,
+}
+
+/// The keys of the file form, with where each was said. Two configurations that say the same are equal wherever that was.
+#[derive(Clone, Debug, Default)]
+pub struct Sources(pub(crate) Arc<[Said]>);
+
+/// A key, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// Dotted.
+    pub key: String,
+    /// What it means.
+    pub about: String,
+    /// As TOML; `None`: not set, or not to be shown.
+    pub value: Option<String>,
+    /// Where it was said; `None`: nowhere, it is the default.
+    pub place: Option<Place>,
+}
+
+impl std::ops::Deref for Sources {
+    type Target = [Said];
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl PartialEq for Sources {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+/// Who this broker is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    /// A topic level: not empty, without `/`, `+` and `#`.
+    pub name: String,
+}
+
+/// MQTT over TCP.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mqtt {
+    /// Where to listen; port 0 lets the system choose.
+    pub bind: SocketAddr,
+    /// From accept to a whole CONNECT.
+    pub connect_timeout: Duration,
+    /// Connections at once.
+    pub max_connections: usize,
+    /// How long a 3.x session with clean session 0 is kept without a connection.
+    pub session_expiry: Duration,
+    /// The longest session expiry a v5 client gets, in seconds; [`u32::MAX`] is no cap.
+    pub max_session_expiry: u32,
+    /// The keep alive forced on v5 clients, in seconds; `None` lets each choose.
+    pub server_keep_alive: Option<u16>,
+    /// Connections the kernel holds before they are accepted.
+    pub backlog: u32,
+}
+
+/// The dashboard and the REST API.
+#[derive(Clone, PartialEq)]
+pub struct Admin {
+    /// Where to listen; `None`: nowhere.
+    pub bind: Option<SocketAddr>,
+    /// The operator's; `None`: the kept one, or one that is made.
+    pub password: Option<String>,
+}
+
+impl fmt::Debug for Admin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let password = self.password.as_ref().map(|_| "..");
+        f.debug_struct("Admin").field("bind", &self.bind).field("password", &password).finish()
+    }
+}
+
+/// Who may come in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Auth {
+    /// Clients that no authenticator knows may come in.
+    pub anonymous: bool,
+}
+
+/// Bounds; sizes in bytes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limits {
+    /// The largest packet taken, fixed header included.
+    pub max_packet_size: u32,
+    /// Unacknowledged QoS 1 and 2 publishes taken from one client; never 0.
+    pub receive_maximum: u16,
+    /// Topic aliases a client may set.
+    pub topic_alias_maximum: u16,
+    /// Topic aliases set towards a client that allows as many.
+    pub outgoing_aliases: u16,
+    /// Unacknowledged deliveries to a client that allows as many; never 0.
+    pub max_inflight: u16,
+    /// Bytes waiting for one client's socket.
+    pub outbox: usize,
+    /// After this long without taking a byte of a full outbox, a client is disconnected.
+    pub slow_consumer_timeout: Duration,
+    /// Queued and outbox bytes of the whole broker.
+    pub memory: usize,
+    /// Retained messages.
+    pub retained_messages: usize,
+    /// Bytes of a client id.
+    pub max_client_id: usize,
+    /// Subscriptions of one session.
+    pub subscriptions_per_client: usize,
+    /// Levels of all different wildcard shapes together.
+    pub shape_levels: usize,
+}
+
+/// Bounds of one session's queue.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SessionLimits {
+    /// Messages.
+    pub max_queued: usize,
+    /// Bytes of topics and payloads.
+    pub max_queued_bytes: usize,
+}
+
+/// How what outlives the process is written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Storage {
+    /// What an acknowledged message survives.
+    pub durability: Durability,
+}
+
+/// What an acknowledged message survives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    /// The broker's end, `kill -9` included.
+    Process,
+    /// The system's end too.
+    Power,
+}
+
+/// What the broker publishes about itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sys {
+    /// Between two rounds of `stats`, `metrics`, `version` and `sysdescr`.
+    pub interval: Duration,
+    /// Between two of `uptime` and `datetime`.
+    pub heartbeat: Duration,
+    /// Who may subscribe below `$SYS/`.
+    pub subscribe: SysSubscribe,
+}
+
+/// Who may subscribe below `$SYS/`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SysSubscribe {
+    /// Peers on this machine.
+    Loopback,
+    /// Everyone.
+    All,
+    /// No one.
+    None,
+}
+
+/// The log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Log {
+    /// Directives of `tracing_subscriber::EnvFilter`.
+    pub level: String,
+    /// How a line looks.
+    pub format: LogFormat,
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines: an object a line.
+    Json,
+}
+
+/// What a module is told.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ModuleConfig {
+    /// Whether it runs; `None` when nobody said.
+    pub enabled: Option<bool>,
+    /// Its own settings, an object; null for its defaults.
+    pub settings: serde_json::Value,
+}
+
+/// Threads.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Runtime {
+    /// Worker threads; `None` is one for each core.
+    pub workers: Option<NonZeroUsize>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        file::File::default().check().expect("the defaults are right")
+    }
+}

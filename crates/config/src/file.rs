@@ -1,0 +1,253 @@
+//! The file form: what may stand in a configuration, with its defaults and what each key means. Modules bring their own.
+//!
+//! A doc comment here is also what `rollcall print-config` writes above the key.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Durability, LogFormat, SysSubscribe,
+    schema::{Key, Section},
+    value::{Bind, Expiry, Int, MaybeBind, Secret, Size, Span},
+};
+
+/// A struct of the file form, its defaults, and its docs as data.
+macro_rules! section {
+    ($(#[doc = $about:literal])* $struct:ident = $section:literal {
+        $($(#[doc = $doc:literal])* $key:ident: $type:ty = $default:expr,)*
+    }) => {
+        $(#[doc = $about])*
+        #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+        #[serde(deny_unknown_fields, default)]
+        pub(crate) struct $struct {
+            $($(#[doc = $doc])* pub(crate) $key: $type,)*
+        }
+
+        impl Default for $struct {
+            fn default() -> Self {
+                Self { $($key: $default,)* }
+            }
+        }
+
+        impl $struct {
+            pub(crate) fn section() -> Section {
+                Section {
+                    name: $section.to_owned(),
+                    about: vec![$($about.to_owned()),*],
+                    keys: vec![$(Key { name: stringify!($key), about: vec![$($doc.to_owned()),*] }),*],
+                }
+            }
+        }
+    };
+}
+
+/// The whole file.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct File {
+    pub(crate) data_dir: String,
+    pub(crate) node: Node,
+    pub(crate) mqtt: Mqtt,
+    pub(crate) ws: Ws,
+    pub(crate) admin: Admin,
+    pub(crate) auth: Auth,
+    pub(crate) limits: Limits,
+    pub(crate) session: Session,
+    pub(crate) storage: Storage,
+    pub(crate) sys: Sys,
+    pub(crate) log: Log,
+    pub(crate) runtime: Runtime,
+}
+
+impl File {
+    /// Every key there is but those of modules, section by section.
+    pub(crate) fn sections() -> Vec<Section> {
+        let about = DATA_DIR.iter().map(|&line| line.to_owned()).collect();
+        vec![
+            Section { name: String::new(), about: Vec::new(), keys: vec![Key { name: "data_dir", about }] },
+            Node::section(),
+            Mqtt::section(),
+            Ws::section(),
+            Admin::section(),
+            Auth::section(),
+            Limits::section(),
+            Session::section(),
+            Storage::section(),
+            Sys::section(),
+            Log::section(),
+            Runtime::section(),
+        ]
+    }
+}
+
+const DATA_DIR: &[&str] = &[
+    " The folder in which sessions, queues, retained messages and who is online are kept; one broker can use it at a",
+    " time. \"memory\" keeps nothing: what clients were promised and who was online is forgotten when the broker ends.",
+];
+
+impl Default for File {
+    fn default() -> Self {
+        Self {
+            data_dir: "data".to_owned(),
+            node: Node::default(),
+            mqtt: Mqtt::default(),
+            ws: Ws::default(),
+            admin: Admin::default(),
+            auth: Auth::default(),
+            limits: Limits::default(),
+            session: Session::default(),
+            storage: Storage::default(),
+            sys: Sys::default(),
+            log: Log::default(),
+            runtime: Runtime::default(),
+        }
+    }
+}
+
+section! {
+    /// Who this broker is.
+    Node = "node" {
+        /// Stands in the topics below $SYS/brokers: one topic level, no spaces, at most 255 bytes.
+        name: String = "rollcall@127.0.0.1".to_owned(),
+    }
+}
+
+section! {
+    /// MQTT over TCP.
+    Mqtt = "mqtt" {
+        /// IP address and port; port 0 lets the system choose. Other than loopback only with auth.anonymous = true.
+        bind: Bind = Bind::loopback(1883),
+        /// Time from accept to a whole CONNECT; a connection that takes longer is closed.
+        connect_timeout: Span<1> = Span(Duration::from_secs(10)),
+        /// Connections at once; each takes a file descriptor and some KiB of memory. Further ones are closed.
+        max_connections: Int<1, 100_000_000> = Int(1_000_000),
+        /// How long the session of an MQTT 3 client with clean session 0 is kept while it is away.
+        session_expiry: Span<0> = Span(Duration::from_secs(2 * 60 * 60)),
+        /// The longest session expiry an MQTT 5 client gets, in whole seconds; "never" grants what it asks for.
+        max_session_expiry: Expiry = Expiry::Never,
+        /// Keep alive in seconds that every MQTT 5 client is told to use; 0 lets each choose its own.
+        server_keep_alive: Int<0, 65_535> = Int(0),
+        /// Connections that the kernel holds until they are accepted; its own limit applies too (net.core.somaxconn).
+        backlog: Int<1, 0x7fff_ffff> = Int(1024),
+    }
+}
+
+section! {
+    /// MQTT over WebSocket.
+    Ws = "ws" {
+        /// "off" is the only choice in this build.
+        bind: MaybeBind = MaybeBind::Off,
+    }
+}
+
+section! {
+    /// The dashboard and the REST API.
+    Admin = "admin" {
+        /// IP address and port, or "off". If another program has the default one, the broker goes on without.
+        bind: MaybeBind = MaybeBind::On(Bind::loopback(18083)),
+        /// The password of the user "admin". When not set: the one kept in data_dir, which the first start makes and
+        /// prints once.
+        password: Option<Secret> = None,
+    }
+}
+
+section! {
+    /// Who may come in.
+    Auth = "auth" {
+        /// Lets in clients that no authenticator knows. When not set: true while mqtt.bind is a loopback address,
+        /// and any other address is refused at the start.
+        anonymous: Option<bool> = None,
+    }
+}
+
+section! {
+    /// Bounds. Clients are told those that MQTT has a word for.
+    Limits = "limits" {
+        /// Largest packet taken, in bytes with its fixed header. Costs at most this much for each half-received packet.
+        max_packet_size: Size<128, 268_435_460> = Size(1 << 20),
+        /// QoS 1 and 2 publishes a client may have unacknowledged.
+        receive_maximum: Int<1, 65_535> = Int(100),
+        /// Topic aliases a client may set; each keeps one topic per connection.
+        topic_alias_maximum: Int<0, 65_535> = Int(32),
+        /// Topic aliases the broker sets towards a client that allows as many; each keeps one topic per connection.
+        outgoing_aliases: Int<0, 65_535> = Int(32),
+        /// QoS 1 and 2 messages sent to a client and not yet acknowledged; fewer if the client says so.
+        max_inflight: Int<1, 65_535> = Int(100),
+        /// Bytes that may wait for one client's socket. When full, QoS 0 messages to it are dropped and counted.
+        outbox: Size<1_024, 0x7fff_ffff_ffff> = Size(1 << 20),
+        /// A client that takes nothing for this long while its outbox is full is disconnected.
+        slow_consumer_timeout: Span<1> = Span(Duration::from_secs(30)),
+        /// Bytes in all queues and outboxes together.
+        memory: Size<1_048_576, 0x7fff_ffff_ffff> = Size(1 << 30),
+        /// Retained messages; a new topic beyond this is not retained.
+        retained_messages: Int<0, 0xffff_ffff> = Int(1_000_000),
+        /// Bytes of a client id.
+        max_client_id: Int<23, 65_535> = Int(65_535),
+        /// Subscriptions of one session; further ones are refused.
+        subscriptions_per_client: Int<1, 0xffff_ffff> = Int(100_000),
+        /// Levels of all different wildcard shapes together ("a/+" and "b/+" are one shape of two); bounds what
+        /// looking up one topic costs. A filter beyond this is refused.
+        shape_levels: Int<1, 0xffff_ffff> = Int(65_536),
+    }
+}
+
+section! {
+    /// What one session keeps for its client while that is away or busy.
+    Session = "session" {
+        /// QoS 1 and 2 messages; what comes when the queue is full is dropped and counted.
+        max_queued: Int<0, 0xffff_ffff> = Int(10_000),
+        /// Bytes of them.
+        max_queued_bytes: Size<0, 0x7fff_ffff_ffff> = Size(64 << 20),
+    }
+}
+
+section! {
+    /// How what is in data_dir is written.
+    Storage = "storage" {
+        /// What an acknowledged message survives: "process" (the broker's end, kill -9 included) or "power" (the
+        /// system's end too; each acknowledgement waits for the disk, many share one wait).
+        durability: Durability = Durability::Process,
+    }
+}
+
+section! {
+    /// What the broker publishes about itself below $SYS/brokers.
+    Sys = "sys" {
+        /// Time between two rounds of version, sysdescr, stats and metrics.
+        interval: Span<100> = Span(Duration::from_secs(60)),
+        /// Time between two rounds of uptime and datetime.
+        heartbeat: Span<100> = Span(Duration::from_secs(30)),
+        /// Who may subscribe below $SYS/: "loopback" (clients on this machine), "all" or "none".
+        subscribe: SysSubscribe = SysSubscribe::Loopback,
+    }
+}
+
+section! {
+    /// The log, on stderr.
+    Log = "log" {
+        /// "error", "warn", "info", "debug", "trace" or "off", for single targets too: "info,mqtt_session=debug".
+        level: String = "info".to_owned(),
+        /// "text", or "json" for an object a line.
+        format: LogFormat = LogFormat::Text,
+    }
+}
+
+section! {
+    /// What the section of a module holds beside its own settings.
+    Module = "modules.NAME" {
+        /// Runs it. When not set: as the module itself has it, unless it was started or stopped while the broker ran.
+        enabled: Option<bool> = None,
+        /// After the broker died: how long subscribers have to come back before those who were online and have not
+        /// come back are reported gone.
+        recovery_grace: Span<0> = Span(Duration::from_secs(5)),
+    }
+}
+
+section! {
+    /// Threads.
+    Runtime = "runtime" {
+        /// Worker threads; 0 is one for each core.
+        workers: Int<0, 1_024> = Int(0),
+    }
+}

@@ -1,0 +1,209 @@
+//! What was said, layer over layer, and where.
+
+use std::{collections::BTreeMap, ffi::OsString, fs, ops::Range, path::Path};
+
+use serde::Deserialize;
+use toml::{
+    Spanned, Value,
+    de::{DeTable, DeValue, ValueDeserializer},
+};
+
+use crate::{
+    Config, Ignored, ModuleSection,
+    error::{Error, Place},
+    file::File,
+    print,
+    schema::{Schema, insert},
+};
+
+/// What the environment's names of settings begin with.
+pub(crate) const PREFIX: &str = "ROLLCALL_";
+
+/// Settings from everywhere; what is added later wins.
+#[derive(Debug)]
+pub struct Layers {
+    schema: Schema,
+    said: BTreeMap<String, Entry>,
+    ignored: Ignored,
+}
+
+/// A value and where it was said.
+#[derive(Debug)]
+struct Entry {
+    value: Value,
+    place: Place,
+}
+
+/// What reading all layers gives.
+struct Resolved {
+    /// For people.
+    all: toml::Table,
+    config: Config,
+}
+
+impl Layers {
+    /// The defaults alone, with the sections of these modules.
+    pub fn new(modules: Vec<ModuleSection>) -> Self {
+        Self { schema: Schema::new(modules), said: BTreeMap::new(), ignored: Ignored::default() }
+    }
+
+    /// Adds a TOML file.
+    pub fn add_file(&mut self, file: &Path) -> Result<(), Error> {
+        let text = fs::read_to_string(file).map_err(|source| Error::Unreadable { file: file.to_owned(), source })?;
+        self.add_toml(file, &text)
+    }
+
+    /// Adds TOML that stands in `file`.
+    pub fn add_toml(&mut self, file: &Path, text: &str) -> Result<(), Error> {
+        let place = |span: Range<usize>| Place::Line { file: file.to_owned(), line: line_of(text, span.start) };
+        let table = DeTable::parse(text).map_err(|error| Error::Syntax {
+            place: place(error.span().unwrap_or(0..0)),
+            message: error.message().to_owned(),
+        })?;
+        self.add_table("", table.get_ref(), &place)
+    }
+
+    /// Adds all variables that start with `ROLLCALL_`: `ROLLCALL_MQTT__BIND` is `mqtt.bind`.
+    ///
+    /// What has no `__` and is no setting is left to [`Self::ignored`]: others than the operator set such variables.
+    pub fn add_env(&mut self, variables: impl IntoIterator<Item = (OsString, OsString)>) -> Result<(), Error> {
+        for (name, value) in variables {
+            let name = name.to_string_lossy().into_owned();
+            let Some(rest) = name.strip_prefix(PREFIX) else { continue };
+            let key = rest.to_ascii_lowercase().replace("__", ".");
+            if !key.contains('.') && !self.schema.is_key(&key) {
+                self.ignored.add(&name, self.schema.keys());
+                continue;
+            }
+            let place = Place::Variable(name.clone());
+            let value = value.into_string().map_err(|_| Error::NotText(name))?;
+            self.add_text(key, &value, place)?;
+        }
+        Ok(())
+    }
+
+    /// Adds a flag that stands for a key, such as `--bind`.
+    pub fn add_flag(&mut self, flag: &'static str, key: &str, value: &str) -> Result<(), Error> {
+        self.add(key.to_owned(), Value::String(value.to_owned()), Place::Flag(flag))
+    }
+
+    /// Adds what `--set` was given: `dotted.key=value`.
+    pub fn add_assignment(&mut self, assignment: &str) -> Result<(), Error> {
+        let (key, value) = assignment.split_once('=').ok_or_else(|| Error::Assignment(assignment.to_owned()))?;
+        self.add_text(key.trim().to_owned(), value.trim(), Place::Flag("--set"))
+    }
+
+    /// The variables that look like settings and are none.
+    pub const fn ignored(&self) -> &Ignored {
+        &self.ignored
+    }
+
+    /// All of it, checked.
+    pub fn resolve(&self) -> Result<Config, Error> {
+        let Resolved { all, mut config } = self.read()?;
+        config.sources = print::sources(&self.schema, &all, |key| self.place(key));
+        Ok(config)
+    }
+
+    /// All of it as TOML that says the same when it is read again.
+    pub fn print(&self) -> Result<String, Error> {
+        Ok(print::print(&self.schema, &self.read()?.all, |key| self.place(key)))
+    }
+
+    fn place(&self, key: &str) -> Option<&Place> {
+        self.said.get(key).map(|said| &said.place)
+    }
+
+    fn read(&self) -> Result<Resolved, Error> {
+        let mut said = toml::Table::new();
+        for (key, entry) in &self.said {
+            insert(&mut said, key, entry.value.clone());
+        }
+        let wrong = |key: &str, why: String| Error::Value {
+            place: self.place(key).cloned().unwrap_or(Place::Default),
+            key: key.to_owned(),
+            why,
+        };
+        let mut said_to_modules = table(said.remove("modules"));
+        // Each value was read alone before, so together they read too.
+        let file = File::deserialize(said).map_err(|error| wrong("configuration", error.message().to_owned()))?;
+        let mut config = file.check().map_err(|error| wrong(error.key, error.why))?;
+        let mut all = toml::Table::try_from(&file).map_err(|error| wrong("configuration", error.to_string()))?;
+        for module in &self.schema.modules {
+            let key = format!("modules.{}", module.name);
+            let filled = module.fill(table(said_to_modules.remove(module.name))).map_err(|why| wrong(&key, why))?;
+            if module.has_recovery_grace {
+                config.recovery_grace = filled.recovery_grace;
+            }
+            config.modules.insert(module.name.to_owned(), filled.config);
+            insert(&mut all, &key, Value::Table(filled.table));
+        }
+        Ok(Resolved { all, config })
+    }
+
+    fn add_table(
+        &mut self,
+        path: &str,
+        table: &DeTable<'_>,
+        place: &dyn Fn(Range<usize>) -> Place,
+    ) -> Result<(), Error> {
+        for (name, value) in table.iter() {
+            let key = if path.is_empty() { name.get_ref().to_string() } else { format!("{path}.{}", name.get_ref()) };
+            let here = place(name.span());
+            match value.get_ref() {
+                DeValue::Table(inner)
+                    if !self.schema.is_key(&key) && (!inner.is_empty() || self.schema.is_section(&key)) =>
+                {
+                    self.add_table(&key, inner, place)?;
+                }
+                _ => {
+                    let value = owned(value.clone())
+                        .map_err(|error| Error::Syntax { place: here.clone(), message: error.message().to_owned() })?;
+                    self.add(key, value, here)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds text that is either TOML's way to write a value, or the value itself.
+    fn add_text(&mut self, key: String, text: &str, place: Place) -> Result<(), Error> {
+        let plain = Value::String(text.to_owned());
+        let written = format!("value = {text}").parse::<toml::Table>().ok().filter(|table| table.len() == 1);
+        match written.and_then(|mut table| table.remove("value")) {
+            Some(value) if self.schema.reads(&key, &value).is_ok() => self.add(key, value, place),
+            Some(value) if self.schema.reads(&key, &plain).is_err() => self.add(key, value, place),
+            _ => self.add(key, plain, place),
+        }
+    }
+
+    fn add(&mut self, key: String, value: Value, place: Place) -> Result<(), Error> {
+        if !self.schema.is_key(&key) {
+            if self.schema.is_section(&key) {
+                return Err(Error::Value { place, key, why: "is a section, wants keys of its own".to_owned() });
+            }
+            return Err(Error::Unknown { place, nearest: self.schema.nearest(&key, value.is_table()), key });
+        }
+        if let Err(why) = self.schema.reads(&key, &value) {
+            return Err(Error::Value { place, key, why });
+        }
+        self.said.insert(key, Entry { value, place });
+        Ok(())
+    }
+}
+
+fn table(value: Option<Value>) -> toml::Table {
+    match value {
+        Some(Value::Table(table)) => table,
+        _ => toml::Table::new(),
+    }
+}
+
+fn line_of(text: &str, offset: usize) -> usize {
+    1 + text.bytes().take(offset).filter(|byte| *byte == b'\n').count()
+}
+
+/// A parsed value without its places; fails for a number that 64 bits can't hold.
+fn owned(value: Spanned<DeValue<'_>>) -> Result<Value, toml::de::Error> {
+    Value::deserialize(ValueDeserializer::from(value))
+}

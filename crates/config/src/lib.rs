@@ -1,0 +1,47 @@
+//! What a broker is told: defaults, a TOML file, the environment, flags and `--set`, each over the one before.
+//!
+//! [`Layers`] collects what was said and where; [`Layers::resolve`] turns it into the checked [`Config`], or into one line
+//! that names the key, its place and what is wanted. [`Layers::print`] writes the settings as a commented file.
+//!
+//! Modules bring their own sections ([`ModuleSection`]); no module is known by name. It knows no broker: whoever runs one maps the [`Config`] to what its parts take. It looks up no environment of its own.
+//!
+//! figment merges such layers too, but knows no line of a file and no nearest key.
+//!
+//! ```
+//! use std::path::Path;
+//!
+//! use mqtt_config::Layers;
+//!
+//! let mut layers = Layers::new(Vec::new());
+//! layers.add_toml(Path::new("rollcall.toml"), "[limits]\nmax_packet_size = \"2MiB\"")?;
+//! layers.add_assignment("mqtt.bind=127.0.0.1:1884")?;
+//! let config = layers.resolve()?;
+//! assert_eq!(config.limits.max_packet_size, 2 << 20);
+//! assert_eq!(config.mqtt.bind.port(), 1884);
+//!
+//! let wrong = layers.add_assignment("mqtt.bnid=127.0.0.1:1885").unwrap_err();
+//! assert_eq!(wrong.to_string(), "--set: unknown key mqtt.bnid; the nearest is mqtt.bind");
+//! # Ok::<(), mqtt_config::Error>(())
+//! ```
+
+mod check;
+mod config;
+mod error;
+mod file;
+mod ignored;
+mod layers;
+mod module;
+mod print;
+mod schema;
+#[cfg(test)]
+mod tests;
+mod value;
+
+pub use config::{
+    Admin, Auth, Config, Durability, Limits, Log, LogFormat, ModuleConfig, Mqtt, Node, Runtime, Said, SessionLimits,
+    Sources, Storage, Sys, SysSubscribe,
+};
+pub use error::{Error, Place};
+pub use ignored::Ignored;
+pub use layers::Layers;
+pub use module::{Check, ModuleSection};
