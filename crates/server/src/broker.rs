@@ -29,6 +29,7 @@ use crate::store::Settings;
 use crate::sys::Highest;
 use crate::timers::{Awaited, Timers};
 use crate::trace::Traces;
+use crate::watched::Faults;
 
 /// With fewer worker threads than this, cutting a fan-out in pieces costs more than it gains.
 const MANY_WORKERS: usize = 4;
@@ -58,6 +59,8 @@ pub(crate) struct Broker {
     pub(crate) highest: Highest,
     pub(crate) settings: Settings,
     pub(crate) alarms: Alarms,
+    /// Of the background tasks.
+    pub(crate) faults: Faults,
     pub(crate) traces: Traces,
     pub(crate) memory: Memory,
     pub(crate) banned: Banned,
@@ -110,6 +113,7 @@ impl Broker {
             listeners: Mutex::default(),
             settings,
             alarms: Alarms::default(),
+            faults: Faults::default(),
             traces: Traces::default(),
             memory: Memory::new(limits.memory),
             sockets: AtomicUsize::new(0),

@@ -58,6 +58,7 @@ mod trace;
 mod traffic;
 mod transition;
 mod transport;
+mod watched;
 
 pub use pipe::Pipe;
 pub use sections::module_sections;

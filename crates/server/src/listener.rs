@@ -29,20 +29,39 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
     Ok(socket)
 }
 
+/// A listener that is open, and known to the broker.
+#[derive(Debug)]
+pub(crate) struct Open {
+    listener: TcpListener,
+    origin: Arc<Listener>,
+    address: SocketAddr,
+}
+
+impl Open {
+    /// With the port the system chose, if it was to choose.
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+/// Gives a listener its name.
+pub(crate) fn open(broker: &Broker, listener: TcpListener, name: &str) -> io::Result<Arc<Open>> {
+    let address = listener.local_addr()?;
+    let origin = Arc::new(Listener { name: name.into(), port: address.port() });
+    broker.listeners.lock().push((Arc::clone(&origin), address));
+    Ok(Arc::new(Open { listener, origin, address }))
+}
+
 /// Accepts until told to stop.
-pub(crate) async fn accept(broker: Arc<Broker>, listener: TcpListener, name: &str, mut stop: watch::Receiver<bool>) {
-    let address = listener.local_addr().ok();
-    let port = address.map_or(0, |address| address.port());
-    let origin = Arc::new(Listener { name: name.into(), port });
-    broker.listeners.lock().extend(address.map(|address| (Arc::clone(&origin), address)));
+pub(crate) async fn accept(broker: Arc<Broker>, open: Arc<Open>, mut stop: watch::Receiver<bool>) {
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = open.listener.accept() => accepted,
             _ = stop.wait_for(|&stop| stop) => return,
         };
         match accepted {
             Ok((stream, peer)) => {
-                let origin = Origin { peer, listener: Arc::clone(&origin) };
+                let origin = Origin { peer, listener: Arc::clone(&open.origin) };
                 take(&broker, Transport::Tcp(stream), origin);
             }
             Err(error) if is_exhausted(&error) => {

@@ -103,10 +103,16 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         // Not to stdout, which is for scripts.
         let _ = io::stderr().write_all(line.as_bytes());
     }
-    let name = first(terminate, interrupt).await;
-    tracing::info!(signal = name, "ending");
+    let broken = tokio::select! {
+        name = first(terminate, interrupt) => {
+            tracing::info!(signal = name, "ending");
+            None
+        }
+        task = server.broken() => Some(task),
+    };
     server.shutdown().await;
-    Ok(())
+    broken
+        .map_or(Ok(()), |task| Err(anyhow::anyhow!("the broker's task \"{task}\" panics however often it is started")))
 }
 
 /// What scripts wait for.

@@ -200,7 +200,7 @@ impl Broker {
     }
 
     /// Tells of all who have not come back by now.
-    async fn tell_all_fallen(self: &Arc<Self>, fallen: Vec<ClientRef>) {
+    async fn tell_all_fallen(self: &Arc<Self>, fallen: &[ClientRef]) {
         for clients in fallen.chunks(AT_ONCE) {
             {
                 let mut batch = Batch::begin(self);
@@ -230,10 +230,10 @@ impl Broker {
 }
 
 /// Tells of those who were online when an earlier process died, once subscribers have had time to come back.
-pub(crate) async fn tell(broker: Arc<Broker>, fallen: Vec<ClientRef>, grace: Duration) {
+pub(crate) async fn tell(broker: Arc<Broker>, fallen: Arc<[ClientRef]>, grace: Duration) {
     broker.clock.wait_until(broker.clock.patient().after(grace)).await;
     let clients = fallen.len();
-    broker.tell_all_fallen(fallen).await;
+    broker.tell_all_fallen(&fallen).await;
     if clients > 0 {
         tracing::info!(clients, "those who were online before the last end are reported gone");
     }

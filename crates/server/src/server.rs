@@ -15,6 +15,7 @@ use crate::broker::Broker;
 use crate::host::Hosting;
 use crate::pipe::Pipe;
 use crate::sections::default_settings;
+use crate::watched::Tasks;
 use crate::{admin, alarms, due, listener, patience, recovery, shutdown, store, sys};
 
 /// Why the broker did not start.
@@ -66,7 +67,7 @@ pub struct Server {
     addresses: Addresses,
     password: Option<String>,
     stop: watch::Sender<bool>,
-    tasks: Vec<JoinHandle<()>>,
+    tasks: Tasks,
     /// Answers until all else has ended, so that probes can see it end.
     admin: Option<AdminTask>,
 }
@@ -93,25 +94,26 @@ pub async fn start(config: Config) -> Result<Server, StartError> {
     let cannot_read = |source| StartError::Store { folder: folder.clone(), source };
     let (broker, loaded, past) = opened.map_err(cannot_read)?;
     let states = store::module_states(&broker, &loaded.modules);
-    let fallen = broker.restore(loaded, past).map_err(cannot_read)?;
+    let fallen: Arc<[_]> = broker.restore(loaded, past).map_err(cannot_read)?.into();
     let history = History::new();
     let registry = Arc::new(registry(&broker, states, &history));
     registry.restore().map_err(StartError::Module)?;
     if let Some(error) = registry.start_wanted().await.into_iter().next() {
         return Err(StartError::Module(error));
     }
-    let listener = socket.listen(backlog).map_err(cannot_bind)?;
-    let mqtt = listener.local_addr().map_err(cannot_bind)?;
+    let listener = socket.listen(backlog).and_then(|listener| listener::open(&broker, listener, "tcp"));
+    let listener = listener.map_err(cannot_bind)?;
+    let mqtt = listener.address();
     let (stop, stopping) = watch::channel(false);
-    let tasks = vec![
-        tokio::spawn(listener::accept(Arc::clone(&broker), listener, "tcp", stopping)),
-        tokio::spawn(patience::beat(Arc::clone(&broker))),
-        tokio::spawn(due::run(Arc::clone(&broker))),
-        tokio::spawn(sys::publish(Arc::clone(&broker))),
-        tokio::spawn(store::keep_alive(Arc::clone(&broker))),
-        tokio::spawn(recovery::tell(Arc::clone(&broker), fallen, grace)),
-        tokio::spawn(alarms::watch(Arc::clone(&broker), Arc::clone(&registry), Arc::clone(&history))),
-    ];
+    let mut tasks = Tasks::new(&broker);
+    tasks.run("accept", move |broker| listener::accept(broker, Arc::clone(&listener), stopping.clone()));
+    tasks.run("beat", patience::beat);
+    tasks.run("timers", due::run);
+    tasks.run("sys", sys::publish);
+    tasks.run("store", store::keep_alive);
+    tasks.run("recovery", move |broker| recovery::tell(broker, Arc::clone(&fallen), grace));
+    let watched = (Arc::clone(&registry), Arc::clone(&history));
+    tasks.run("alarms", move |broker| alarms::watch(broker, Arc::clone(&watched.0), Arc::clone(&watched.1)));
     let mut addresses = Addresses { mqtt: Some(mqtt), admin: None };
     let (mut password, mut admin_task) = (None, None);
     if let Some(bound) = admin_port {
@@ -182,6 +184,12 @@ impl Server {
         self.broker.kick(client_id)
     }
 
+    /// Returns the name of a background task that panics however often it is started, should there be one: the broker can't
+    /// do all it is to do any more, and had better be ended.
+    pub async fn broken(&self) -> &'static str {
+        self.tasks.broken().await
+    }
+
     /// Stops accepting, tells every client, publishes what is left to publish, and returns when all are gone or some
     /// seconds have passed.
     pub async fn shutdown(self) {
@@ -194,11 +202,7 @@ impl Server {
             let _ = stop.send(true);
             let _ = task.await;
         }
-        for task in self.tasks {
-            task.abort();
-            // The error says that it was aborted.
-            let _ = task.await;
-        }
+        self.tasks.abort().await;
         store::finish(&self.broker);
         admin::forget(self.broker.config.data_dir.as_ref());
     }

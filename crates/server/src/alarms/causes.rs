@@ -41,6 +41,7 @@ struct Causes {
     skipped: Watch,
     modules: BTreeMap<&'static str, (Watch, Watch)>,
     stalled: Watch,
+    tasks: BTreeMap<&'static str, (Watch, u64)>,
     accepts_failed: u64,
     stalls: u64,
     presence_dropped: u64,
@@ -64,6 +65,7 @@ impl Causes {
         change(broker, &mut self.connections, Level::of(online, limit), cause);
         self.look_at_files(broker);
         self.look_at_stalls(broker);
+        self.look_at_tasks(broker);
         self.look_at_presence(broker, skipped);
         for module in modules {
             self.look_at_module(broker, module);
@@ -105,6 +107,19 @@ impl Causes {
             Level::of_event(happened),
             Cause { name: "broker_stalled", message, details },
         );
+    }
+
+    fn look_at_tasks(&mut self, broker: &Arc<Broker>) {
+        for (task, panics) in broker.faults.all() {
+            let (watch, seen) = self.tasks.entry(task).or_default();
+            let happened = std::mem::replace(seen, panics) != panics;
+            let cause = Cause {
+                name: &format!("task_{task}_panicked"),
+                message: "a background task of the broker has panicked; it was started again",
+                details: json!({ "task": task, "panics": panics }),
+            };
+            change(broker, watch, Level::of_event(happened), cause);
+        }
     }
 
     fn look_at_presence(&mut self, broker: &Arc<Broker>, skipped: u64) {
