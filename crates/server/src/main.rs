@@ -3,6 +3,7 @@
 use std::{
     env,
     io::{self, Write},
+    net::SocketAddr,
     process::{self, ExitCode},
 };
 
@@ -97,7 +98,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
             "data_dir is \"memory\": sessions, messages and who is online are forgotten when the broker ends"
         );
     }
-    print(&ready(&server.addresses(), &node));
+    print(&ready(server.addresses(), &node));
     if let (Some(password), Some(address)) = (server.made_password(), server.addresses().admin) {
         let line = format!("dashboard: http://{address} user: admin password: {password} (shown this once)\n");
         // Not to stdout, which is for scripts.
@@ -117,8 +118,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
 
 /// What scripts wait for.
 fn ready(addresses: &Addresses, node: &str) -> String {
-    let [mqtt, admin] = [addresses.mqtt, addresses.admin]
-        .map(|address| address.map_or_else(|| "off".to_owned(), |address| address.to_string()));
+    let shown = |address: Option<SocketAddr>| address.map_or_else(|| "off".to_owned(), |address| address.to_string());
+    let (mqtt, admin) = (shown(addresses.listener("tcp")), shown(addresses.admin));
     format!("rollcall ready mqtt={mqtt} ws=off admin={admin} node={node} pid={}\n", process::id())
 }
 
