@@ -13,22 +13,23 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use crate::client::clients::Clients;
+use crate::client::connection::Awaited;
 use crate::client::{Client, ClientRef};
 use crate::coming::banned::Banned;
 use crate::config::Config;
 use crate::delivery::batch::{Batch, Workplaces};
-use crate::store::Settings;
 use crate::store::durable::Durable;
 use crate::store::numbers::Numbers;
-use crate::store::recovery::Past;
+use crate::store::past::Past;
+use crate::store::settings::Settings;
 use crate::time::clock::Clock;
+use crate::time::faults::Faults;
 use crate::time::patience::Patient;
-use crate::time::timers::{Awaited, Timers};
-use crate::time::watched::Faults;
+use crate::time::timers::Timers;
 use crate::watch::alarms::Alarms;
+use crate::watch::highest::Highest;
 use crate::watch::memory::Memory;
 use crate::watch::metrics::{Metric, Metrics};
-use crate::watch::sys::Highest;
 use crate::watch::trace::Traces;
 
 /// With fewer worker threads than this, cutting a fan-out in pieces costs more than it gains.
@@ -42,7 +43,7 @@ pub(crate) struct Broker {
     pub(crate) config: Config,
     pub(crate) session_config: Arc<mqtt_session::Config>,
     pub(crate) clock: Clock,
-    pub(crate) clients: Clients,
+    pub(crate) clients: Clients<ClientRef>,
     pub(crate) router: Router<ClientRef>,
     pub(crate) retained: Retained<Arc<Publication>>,
     /// A retained message with a message expiry has come since expired ones were last dropped.
@@ -61,7 +62,7 @@ pub(crate) struct Broker {
     pub(crate) alarms: Alarms,
     /// Of the background tasks.
     pub(crate) faults: Faults,
-    pub(crate) traces: Traces,
+    pub(crate) traces: Arc<Traces>,
     pub(crate) memory: Memory,
     pub(crate) banned: Banned,
     /// The listeners that are open, and where.
@@ -77,12 +78,11 @@ pub(crate) struct Broker {
     pub(crate) numbers: Numbers,
     /// Where a long fan-out may be flushed by several; `None`: there are too few.
     pub(crate) workers: Option<Handle>,
-    /// `None`: nothing outlives the process.
-    pub(crate) durable: Option<Durable>,
+    pub(crate) durable: Durable,
 }
 
 impl Broker {
-    pub(crate) fn new(config: Config, durable: Option<Durable>, past: &Past, settings: Settings) -> Self {
+    pub(crate) fn new(config: Config, durable: Durable, past: &Past, settings: Settings) -> Self {
         let limits = &config.limits;
         let session_config = Arc::new(mqtt_session::Config {
             receive_maximum: limits.receive_maximum,
@@ -93,7 +93,7 @@ impl Broker {
             max_queued_bytes: config.session.max_queued_bytes,
             max_stored: limits.retained_messages,
             max_outbox: limits.outbox,
-            is_stored: durable.is_some(),
+            is_stored: durable.is_there(),
         });
         Self {
             session_config,
@@ -114,7 +114,7 @@ impl Broker {
             settings,
             alarms: Alarms::default(),
             faults: Faults::default(),
-            traces: Traces::default(),
+            traces: Arc::default(),
             memory: Memory::new(limits.memory),
             sockets: AtomicUsize::new(0),
             served: AtomicUsize::new(0),
@@ -139,7 +139,7 @@ impl Broker {
     ) -> bool {
         let mut _group = None;
         if publication.message.retain {
-            _group = self.group();
+            _group = self.durable.group();
             self.retain(publication, batch);
         }
         let mut matches = batch.lend_matches();
@@ -199,7 +199,7 @@ impl Broker {
 
     fn retain(&self, publication: &Publication, batch: &mut Batch<'_>) {
         let topic = &publication.message.topic;
-        let _in_order = self.durable.as_ref().map(|durable| durable.lock_retained(topic));
+        let _in_order = self.durable.lock_retained(topic);
         // [MQTT-3.3.1-6]: an empty payload removes what is retained, and is not kept itself.
         if publication.message.payload.is_empty() {
             self.forget(topic, batch);
@@ -221,7 +221,7 @@ impl Broker {
 
     /// Forgets what is retained on a topic; false if nothing is.
     pub(crate) fn forget_retained(&self, topic: &Topic, batch: &mut Batch<'_>) -> bool {
-        let _in_order = self.durable.as_ref().map(|durable| durable.lock_retained(topic));
+        let _in_order = self.durable.lock_retained(topic);
         self.forget(topic, batch)
     }
 
@@ -297,11 +297,11 @@ impl Broker {
     ) {
         // What is stored of one message gets into the store as a whole.
         let mut _group = None;
-        if self.durable.is_some() && publication.message.qos > Qos::AtMostOnce {
+        if self.durable.is_there() && publication.message.qos > Qos::AtMostOnce {
             if matches.iter().take(2).count() + matches.groups().take(2).count() <= 1 {
                 publication.place.set_single();
             } else {
-                _group = self.group();
+                _group = self.durable.group();
             }
         }
         let mut fanout = Fanout::new(publication);
@@ -411,7 +411,7 @@ mod tests {
 
     #[test]
     fn expired_retained_messages_are_dropped() {
-        let broker = Arc::new(Broker::new(Config::default(), None, &Past::default(), Settings::default()));
+        let broker = Arc::new(Broker::new(Config::default(), Durable::none(), &Past::default(), Settings::default()));
         let mut batch = Batch::begin(&broker);
         let now = broker.clock.now();
         for (topic, expiry) in [("gone", Some(0)), ("stays", Some(1000)), ("for/ever", None)] {

@@ -10,11 +10,12 @@ use mqtt_session::{Delivered, DeliveryOptions, DropReason, Fanout, Outbox, Sessi
 use mqtt_storage::Position;
 use parking_lot::Mutex;
 
+use crate::client::clients::Identified;
 use crate::client::connection::{Connection, Ending, Written};
 use crate::client::flaps::Flaps;
 use crate::delivery::batch::Batch;
-use crate::store::numbers::Left;
-use crate::store::recovery::Fallen;
+use crate::store::numbers::Trail;
+use crate::store::past::Fallen;
 use crate::time::clock::wall_ms;
 use crate::time::timers::{Expiry, TimerKey};
 use crate::watch::metrics::Metric;
@@ -79,9 +80,9 @@ impl Transition {
         self.note_told(told_ms);
     }
 
-    /// What is left of a client whose session has ended.
-    pub(crate) fn left(&self) -> Left {
-        Left { seq: self.seq, flaps: self.flaps, told_ms: self.told_ms() }
+    /// What is remembered when the session has ended.
+    pub(crate) fn trail(&self) -> Trail {
+        Trail { seq: self.seq, flaps: self.flaps, told_ms: self.told_ms() }
     }
 }
 
@@ -280,12 +281,12 @@ impl ClientRef {
             return;
         };
         while !state.outbox.is_empty() && !state.held {
-            if !broker.is_written(state.position) {
+            if !broker.durable.is_written(state.position) {
                 // What the bytes tell of is to be in the store first. That takes a disk's time, so the lock is given up, and
                 // what was known under it is asked for again.
                 let position = state.position;
                 drop(state);
-                let is_stored = broker.commit(position).is_ok();
+                let is_stored = broker.durable.commit(position).is_ok();
                 state = self.state.lock();
                 // 2: taken over, or another flush came by meanwhile: the outbox is theirs now, with what it needs.
                 if !state.is_current(&connection) || state.writing || state.blocked || state.held {
@@ -358,6 +359,12 @@ impl ClientRef {
             drop(state);
             self.flush(batch);
         }
+    }
+}
+
+impl Identified for ClientRef {
+    fn client_id(&self) -> &str {
+        &self.id
     }
 }
 

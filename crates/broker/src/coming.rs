@@ -3,7 +3,10 @@
 pub(crate) mod arrival;
 pub(crate) mod banned;
 pub(crate) mod door;
+pub(crate) mod farewell;
 pub(crate) mod handshake;
+pub(crate) mod reader;
+pub(crate) mod seat;
 pub(crate) mod serve;
 pub(crate) mod shutdown;
 pub(crate) mod transition;

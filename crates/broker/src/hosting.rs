@@ -32,17 +32,17 @@ impl Host for Hosting {
     }
 
     fn records(&self, module: &str, visit: &mut dyn FnMut(&[u8], &[u8])) -> io::Result<()> {
-        let Some(durable) = &self.0.durable else { return Ok(()) };
+        let Some(journal) = self.0.durable.journal() else { return Ok(()) };
         let visit = |key: &[u8], record: &[u8]| {
             visit(key, record);
             Ok(())
         };
-        read_records(&**durable.journal.store(), module, visit).map_err(io::Error::other)
+        read_records(&**journal.store(), module, visit).map_err(io::Error::other)
     }
 
     fn act(&self, act: &mut dyn FnMut(&mut dyn Moment)) {
         let mut batch = Batch::begin(&self.0);
-        let group = self.0.group();
+        let group = self.0.durable.group();
         act(&mut batch);
         drop(group);
         // What can't be stored now is tried again every second.

@@ -12,15 +12,16 @@ use mqtt_storage::Stage;
 use crate::broker::count_delivered;
 use crate::client::ClientRef;
 use crate::client::connection::{Connection, Ending};
-use crate::coming::serve::Seat;
+use crate::coming::seat::Seat;
 use crate::delivery::batch::Batch;
 use crate::watch::metrics::Metric;
 
 pub(crate) mod access;
+pub(crate) mod count;
 
 /// Handles one packet. An error ends the connection.
 pub(crate) fn handle(seat: &Seat, packet: Packet, now: Timestamp, batch: &mut Batch<'_>) -> Result<(), Ending> {
-    count_received(&packet, batch);
+    count::received(&packet, batch);
     match packet {
         // Nothing of the session has a part in this one.
         Packet::Publish(packet) if packet.qos < Qos::ExactlyOnce && seat.connection.info.version < Version::V5 => {
@@ -45,15 +46,15 @@ fn handle_in_session(seat: &Seat, packet: Packet, now: Timestamp, batch: &mut Ba
         let state = &mut *state;
         if state.number > 0 && matches!(&packet, Packet::Publish(publish) if publish.qos == Qos::ExactlyOnce) {
             // Its packet id gets into the store with the deliveries that it leads to.
-            _group = seat.broker().group();
+            _group = seat.broker().durable.group();
         }
         let is_owed = matches!(packet, Packet::Publish(_) | Packet::PubRel(_));
         let event = state.session.handle_packet(packet, now, &mut state.outbox);
         state.stage(batch);
         state.wait_for_store(is_owed, batch);
-        if is_owed && matches!(event, Ok(Event::Nothing)) && seat.broker().is_failing() {
+        if is_owed && matches!(event, Ok(Event::Nothing)) && seat.broker().durable.is_failing() {
             // The answer may be about what an earlier batch has staged and could not commit.
-            state.wait_for(seat.broker().staged(), true);
+            state.wait_for(seat.broker().durable.staged(), true);
         }
         state.count_sent_late(batch);
         state.touch(&seat.client, batch);
@@ -107,7 +108,7 @@ fn publish(
         return acknowledge(seat, receipt, ReasonCode::Success, batch);
     }
     let qos = publication.message.qos;
-    if qos > Qos::AtMostOnce && broker.is_failing() {
+    if qos > Qos::AtMostOnce && broker.durable.is_failing() {
         return refuse(seat, receipt, ReasonCode::QuotaExceeded, batch);
     }
     let mut receipt = Some(receipt);
@@ -180,7 +181,7 @@ fn acknowledge(seat: &Seat, receipt: Receipt, reason: ReasonCode, batch: &mut Ba
 }
 
 fn subscribe(seat: &Seat, subscribe: Subscribe, now: Timestamp, batch: &mut Batch<'_>) -> Result<(), Ending> {
-    let _group = seat.broker().group();
+    let _group = seat.broker().durable.group();
     batch.forget_matches();
     let id = subscribe.properties.subscription_id();
     let mut reasons = Vec::with_capacity(subscribe.filters.len());
@@ -249,7 +250,7 @@ pub(crate) fn add_subscription(
         tracing::warn!(client_id = %client.id, "subscribe refused: limits.memory is reached");
         return Ok(Err(ReasonCode::QuotaExceeded));
     }
-    if state.number > 0 && (broker.is_failing() || !Stage::can_keep(&wish.filter)) {
+    if state.number > 0 && (broker.durable.is_failing() || !Stage::can_keep(&wish.filter)) {
         tracing::warn!(client_id = %client.id, "subscribe refused: it can't be stored");
         return Ok(Err(ReasonCode::QuotaExceeded));
     }
@@ -300,7 +301,7 @@ pub(crate) fn send_retained(
 }
 
 fn unsubscribe(seat: &Seat, unsubscribe: &Unsubscribe, batch: &mut Batch<'_>) -> Result<(), Ending> {
-    let _group = seat.broker().group();
+    let _group = seat.broker().durable.group();
     batch.forget_matches();
     let mut reasons = Vec::with_capacity(unsubscribe.filters.len());
     for filter in &unsubscribe.filters {
@@ -347,38 +348,6 @@ fn push(seat: &Seat, packet: &Packet, batch: &mut Batch<'_>) -> Result<(), Endin
     state.push(packet);
     state.wait_for_store(true, batch);
     state.touch(&seat.client, batch);
-    count_sent(packet, batch);
+    count::sent(packet, batch);
     Ok(())
-}
-
-fn count_received(packet: &Packet, batch: &mut Batch<'_>) {
-    let metric = match packet {
-        Packet::Publish(publish) => match publish.qos {
-            Qos::AtMostOnce => Metric::Qos0Received,
-            Qos::AtLeastOnce => Metric::Qos1Received,
-            Qos::ExactlyOnce => Metric::Qos2Received,
-        },
-        Packet::PubAck(_) => Metric::PubAckReceived,
-        Packet::PubRec(_) => Metric::PubRecReceived,
-        Packet::PubRel(_) => Metric::PubRelReceived,
-        Packet::PubComp(_) => Metric::PubCompReceived,
-        Packet::Subscribe(_) => Metric::SubscribeReceived,
-        Packet::Unsubscribe(_) => Metric::UnsubscribeReceived,
-        Packet::PingReq => Metric::PingReqReceived,
-        Packet::Disconnect(_) => Metric::DisconnectReceived,
-        Packet::Auth(_) => Metric::AuthReceived,
-        _ => return,
-    };
-    batch.count(metric, 1);
-}
-
-pub(crate) fn count_sent(packet: &Packet, batch: &mut Batch<'_>) {
-    let metric = match packet {
-        Packet::ConnAck(_) => Metric::ConnAckSent,
-        Packet::SubAck(_) => Metric::SubAckSent,
-        Packet::UnsubAck(_) => Metric::UnsubAckSent,
-        Packet::Disconnect(_) => Metric::DisconnectSent,
-        _ => return,
-    };
-    batch.count(metric, 1);
 }

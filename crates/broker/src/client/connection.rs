@@ -2,8 +2,8 @@
 
 use std::io::{ErrorKind, IoSlice};
 use std::mem;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 
 use mqtt_codec::ReasonCode;
@@ -19,7 +19,7 @@ use crate::client::traffic::Traffic;
 use crate::client::{ClientRef, Needs};
 use crate::delivery::batch::Batch;
 use crate::time::patience::Patient;
-use crate::time::timers::{Awaited, TimerKey};
+use crate::time::timers::TimerKey;
 use crate::watch::metrics::Metric;
 
 /// Slices handed to the system in one write.
@@ -34,6 +34,10 @@ pub(crate) struct Ending {
 }
 
 impl Ending {
+    /// DISCONNECT has no code for it. [MQTT-3.14.2-1]
+    pub(crate) const BANNED: Self =
+        Self { reason: Reason::Refused(ReasonCode::Banned), code: Some(ReasonCode::AdministrativeAction) };
+
     /// The client did what it may not.
     pub(crate) const fn refused(code: ReasonCode) -> Self {
         Self { reason: Reason::Refused(code), code: Some(code) }
@@ -43,6 +47,16 @@ impl Ending {
     pub(crate) const fn gone(reason: Reason) -> Self {
         Self { reason, code: None }
     }
+}
+
+/// Whom to look after when someone has been waited for long enough. Whether anything is due is decided there: deadlines
+/// move.
+#[derive(Debug)]
+pub(crate) enum Awaited {
+    /// Silent for too long, or taking nothing for too long?
+    Connection(Weak<Connection>),
+    /// No CONNECT yet? Boxed, for it is seldom waited for, and all others would have room for it.
+    Arrival(Box<Waker>),
 }
 
 /// What became of a write.
@@ -97,7 +111,7 @@ struct Rare {
     /// Those who wait until all that has come has been handled.
     listeners: Vec<oneshot::Sender<()>>,
     /// What is still to be written once the client has no part in the connection any more.
-    left: Option<Left>,
+    tail: Option<Tail>,
 }
 
 impl Shared {
@@ -107,7 +121,7 @@ impl Shared {
 }
 
 #[derive(Debug, Default)]
-struct Left {
+struct Tail {
     outbox: Outbox,
     needs: Needs,
 }
@@ -339,13 +353,13 @@ impl Connection {
         }
     }
 
-    /// For the connection's task: it is to read what has come, and to write what is taken, and then to [`judge`](Self::judge).
+    /// For the connection's task: it is to read what has come, and to write what is taken, and then to see whether it is [over](Self::patience_ends).
     pub(crate) fn is_doubted(&self) -> bool {
         self.is_doubted.load(Relaxed)
     }
 
     /// For the task of a connection in doubt, when it has read and written all it could: whether that is the end.
-    pub(crate) fn judge(self: &Arc<Self>) -> Option<Ending> {
+    pub(crate) fn patience_ends(self: &Arc<Self>) -> Option<Ending> {
         let now = self.broker.clock.patient();
         let overdue = self.overdue(now);
         if overdue.is_none() {
@@ -387,7 +401,7 @@ impl Connection {
         let mut shared = self.shared.lock();
         shared.is_flushed = busy;
         if !outbox.is_empty() {
-            shared.rare().left = Some(Left { outbox, needs });
+            shared.rare().tail = Some(Tail { outbox, needs });
         }
     }
 
@@ -396,7 +410,7 @@ impl Connection {
         let mut shared = self.shared.lock();
         shared.is_flushed = false;
         if !rest.is_empty() {
-            shared.rare().left.get_or_insert_default().outbox.put_back(rest);
+            shared.rare().tail.get_or_insert_default().outbox.put_back(rest);
         }
         drop(shared);
         self.wake();
@@ -407,25 +421,25 @@ impl Connection {
     pub(crate) fn poll_tail(&self, context: &mut Context<'_>) -> Poll<()> {
         self.register(context);
         loop {
-            let left = {
+            let tail = {
                 let mut shared = self.shared.lock();
                 if shared.is_flushed {
                     return Poll::Pending;
                 }
-                shared.rare.as_mut().and_then(|rare| rare.left.take())
+                shared.rare.as_mut().and_then(|rare| rare.tail.take())
             };
-            let Some(mut left) = left else { return Poll::Ready(()) };
-            let needs = mem::take(&mut left.needs);
-            if self.broker.commit(needs.position).is_err() && needs.owes {
+            let Some(mut tail) = tail else { return Poll::Ready(()) };
+            let needs = mem::take(&mut tail.needs);
+            if self.broker.durable.commit(needs.position).is_err() && needs.owes {
                 return Poll::Ready(());
             }
             let mut batch = Batch::begin(&self.broker);
-            let written = self.write(&mut left.outbox, &mut batch);
+            let written = self.write(&mut tail.outbox, &mut batch);
             // It has counted bytes, no more.
             let _ = batch.finish();
             match written {
                 Written::All | Written::Failed => return Poll::Ready(()),
-                Written::Blocked => self.shared.lock().rare().left = Some(left),
+                Written::Blocked => self.shared.lock().rare().tail = Some(tail),
             }
             if self.transport.poll_writable(context).is_pending() {
                 return Poll::Pending;

@@ -16,8 +16,8 @@ use crate::client::connection::{Connection, Ending};
 use crate::client::traffic::Traffic;
 use crate::client::{Client, ClientRef, State, Transition};
 use crate::delivery::batch::Batch;
-use crate::packets;
-use crate::store::numbers::Left;
+use crate::packets::count;
+use crate::store::numbers::Trail;
 use crate::watch::metrics::Metric;
 
 /// How long a client that comes back may have to wait for the task of its old connection.
@@ -63,7 +63,7 @@ impl Broker {
         if self.traces.are_running() {
             self.traces.note_connect(&admission.info.client_id, admission.connect);
         }
-        let group = self.group();
+        let group = self.durable.group();
         let client = self.client_of(&admission);
         let mut transition = client.transition.lock();
         if transition.dead {
@@ -107,7 +107,7 @@ impl Broker {
         let id = &admission.info.client_id;
         self.clients.get_or_insert(id, || {
             let client = ClientRef::new(Arc::clone(id), Session::new(Arc::clone(&self.session_config)));
-            let Left { seq, flaps, told_ms } = self.numbers.left_of(id);
+            let Trail { seq, flaps, told_ms } = self.numbers.trail_of(id);
             *client.transition.lock() = Transition { seq, flaps, last_fact_ms: told_ms, ..Transition::default() };
             client
         })
@@ -170,7 +170,7 @@ impl Broker {
         // [MQTT-3.2.0-1]: until here the session was not attached, so nothing else can be in the outbox.
         let answer = Packet::ConnAck(ConnAck { session_present: connection.info.session_present, ..answer });
         outbox.push(&answer, connection.info.version);
-        packets::count_sent(&answer, batch);
+        count::sent(&answer, batch);
         session.resume(now, outbox);
         state.stage(batch);
         state.wait_for_store(false, batch);
@@ -191,7 +191,7 @@ impl Broker {
     ) {
         let going = Going { ending, reason_string, noticed: Instant::now() };
         let mut batch = Batch::begin(self);
-        let group = self.group();
+        let group = self.durable.group();
         let mut transition = client.transition.lock();
         let now = self.clock.now();
         let detached = self.detach(client, &mut transition, Some(connection), going, now, &mut batch);
@@ -210,7 +210,7 @@ impl Broker {
     pub(crate) fn kick(self: &Arc<Self>, client_id: &str) -> bool {
         let Some(client) = self.clients.get(client_id) else { return false };
         let mut batch = Batch::begin(self);
-        let group = self.group();
+        let group = self.durable.group();
         let mut transition = client.transition.lock();
         if transition.dead {
             return false;
@@ -256,7 +256,7 @@ impl Broker {
             {
                 let farewell = Packet::Disconnect(Disconnect { reason, properties: Properties::EMPTY });
                 state.push(&farewell);
-                packets::count_sent(&farewell, batch);
+                count::sent(&farewell, batch);
             }
             (state.take_connection()?, state.session.detach(now))
         };
@@ -312,7 +312,8 @@ impl Broker {
             batch.count(Metric::SessionTerminated, 1);
             transition.has_session = false;
             transition.dead = true;
-            self.forget_client(&client.id, transition.left(), batch);
+            self.numbers
+                .forget_client(&client.id, transition.trail(), |bounds| batch.stage(|stage| stage.bounds(bounds)));
             self.clients.remove(client);
             return;
         }
@@ -344,7 +345,7 @@ impl Broker {
     /// A client's timer: a delayed will, or the end of its session.
     pub(crate) fn client_is_due(&self, client: Arc<Client>, batch: &mut Batch<'_>) {
         let client = ClientRef(client);
-        let _group = self.group();
+        let _group = self.durable.group();
         let mut transition = client.transition.lock();
         let now = self.clock.now();
         let will = {
@@ -373,7 +374,7 @@ impl Broker {
     }
 
     fn end_if_unstored(&self, client: &ClientRef, batch: &mut Batch<'_>) {
-        let _group = self.group();
+        let _group = self.durable.group();
         let mut transition = client.transition.lock();
         let now = self.clock.now();
         let is_left = {

@@ -18,7 +18,7 @@ use crate::time::clock::wall_ms;
 
 impl Operator {
     pub(super) fn publish_for(&self, client_id: &str, mut message: Message) -> io::Result<()> {
-        if message.qos > Qos::AtMostOnce && self.broker.is_failing() {
+        if message.qos > Qos::AtMostOnce && self.broker.durable.is_failing() {
             return Err(io::Error::other("the store can't be written to"));
         }
         if self.broker.hooks.has_interceptors()
@@ -58,7 +58,7 @@ impl Broker {
     ) -> Result<(), SubscribeError> {
         let (client, connection) = self.connected(client_id).ok_or(SubscribeError::Offline)?;
         let mut batch = Batch::begin(self);
-        let group = self.group();
+        let group = self.durable.group();
         let subscribed = wishes.iter().try_for_each(|wish| self.subscribe_one(&client, &connection, wish, &mut batch));
         drop(group);
         // What is not stored yet is tried again every second; the subscription holds until then all the same.
@@ -85,7 +85,7 @@ impl Broker {
     pub(super) fn unsubscribe_for(self: &Arc<Self>, client_id: &str, filter: &Filter) -> bool {
         let Some((client, connection)) = self.connected(client_id) else { return false };
         let mut batch = Batch::begin(self);
-        let group = self.group();
+        let group = self.durable.group();
         let removed = packets::remove_subscription(&client, &connection, filter, &mut batch);
         drop(group);
         let _ = batch.finish();
