@@ -23,6 +23,7 @@ use crate::watch::metrics::Metric;
 pub(crate) mod clients;
 pub(crate) mod connection;
 pub(crate) mod flaps;
+pub(crate) mod seat;
 pub(crate) mod traffic;
 
 /// One client id. It lives as long as its session; an offline one is only memory.

@@ -6,7 +6,6 @@ pub(crate) mod door;
 pub(crate) mod farewell;
 pub(crate) mod handshake;
 pub(crate) mod reader;
-pub(crate) mod seat;
 pub(crate) mod serve;
 pub(crate) mod shutdown;
 pub(crate) mod transition;

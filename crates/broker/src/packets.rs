@@ -12,7 +12,7 @@ use mqtt_storage::Stage;
 use crate::broker::count_delivered;
 use crate::client::ClientRef;
 use crate::client::connection::{Connection, Ending};
-use crate::coming::seat::Seat;
+use crate::client::seat::Seat;
 use crate::delivery::batch::Batch;
 use crate::watch::metrics::Metric;
 

@@ -12,10 +12,10 @@ use mqtt_net::Transport;
 
 use crate::broker::Broker;
 use crate::client::connection::Ending;
+use crate::client::seat::Seat;
 use crate::coming::arrival::{Arrival, First, Origin};
 use crate::coming::farewell::say_farewell;
 use crate::coming::reader::Reader;
-use crate::coming::seat::Seat;
 use crate::coming::transition::{self, Admission};
 use crate::delivery::batch::Batch;
 use crate::packets::access;

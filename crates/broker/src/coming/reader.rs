@@ -8,7 +8,7 @@ use mqtt_codec::{Decoder, Packet};
 use mqtt_hooks::Reason;
 
 use crate::client::connection::Ending;
-use crate::coming::seat::Seat;
+use crate::client::seat::Seat;
 use crate::delivery::batch::Batch;
 use crate::packets;
 use crate::watch::metrics::Metric;

@@ -12,11 +12,11 @@ use mqtt_net::Transport;
 
 use crate::broker::Broker;
 use crate::client::connection::Ending;
+use crate::client::seat::Seat;
 use crate::coming::arrival::{Arrival, First, Origin};
 use crate::coming::farewell::linger;
 use crate::coming::handshake::{self, Boxed, Next};
 use crate::coming::reader::Reader;
-use crate::coming::seat::Seat;
 
 /// How long a peer that was told to go may take to read that, and to close.
 const LINGER: Duration = Duration::from_secs(2);
