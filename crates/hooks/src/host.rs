@@ -5,6 +5,8 @@ use std::time::Instant;
 
 use mqtt_codec::{Message, Topic};
 
+use crate::RecordTable;
+
 /// The broker as modules see it.
 pub trait Host: Send + Sync + 'static {
     /// The node's name, as it stands in `$SYS/brokers/${node}/...`.
@@ -26,8 +28,8 @@ pub trait Host: Send + Sync + 'static {
     /// Grows with every start of the broker: milliseconds since the Unix epoch, or more.
     fn epoch(&self) -> u64;
 
-    /// Shows `visit` each record that a module has kept, with its key, in order of keys.
-    fn records(&self, module: &str, visit: &mut dyn FnMut(&[u8], &[u8])) -> io::Result<()>;
+    /// Shows `visit` each record of a table with its key, in order of keys; see [`Records`](crate::Records).
+    fn records(&self, table: &RecordTable, visit: &mut dyn FnMut(&[u8], &[u8])) -> io::Result<()>;
 
     /// Makes a moment of its own for what is not about a fact: what `act` publishes and keeps leaves when this returns.
     ///
@@ -45,9 +47,9 @@ pub trait Moment {
     /// Publishes to `topic` if anyone subscribes to it; only then is `build` called. Says whether it was.
     fn publish_if_wanted(&mut self, topic: &Topic, build: &mut dyn FnMut() -> Message) -> bool;
 
-    /// Keeps a record of a module's own, instead of what has this key.
-    fn keep(&mut self, module: &'static str, key: &[u8], record: &[u8]);
+    /// Keeps a record, instead of what has this key; for [`Records`](crate::Records).
+    fn keep(&mut self, table: &RecordTable, key: &[u8], record: &[u8]);
 
-    /// A module's record with this key is not needed any more.
-    fn forget(&mut self, module: &'static str, key: &[u8]);
+    /// The record with this key is not needed any more; for [`Records`](crate::Records).
+    fn forget(&mut self, table: &RecordTable, key: &[u8]);
 }

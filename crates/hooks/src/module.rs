@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::table::Staged;
-use crate::{Authenticate, Authorize, Host, Intercept, Observe};
+use crate::{Authenticate, Authorize, Host, Intercept, Observe, Records};
 
 /// Something that can be started and stopped while clients are connected.
 #[async_trait::async_trait]
@@ -15,10 +15,10 @@ pub trait Module: Send + Sync + 'static {
     /// What it is.
     fn info(&self) -> Info;
 
-    /// Takes back what an earlier process has kept through [`Moment::keep`](crate::Moment::keep). Called once, whether or not
-    /// the module is to be started, and before that.
-    fn restore(&self, host: &dyn Host) -> Result<(), StartError> {
-        let _ = host;
+    /// Takes back what an earlier process has kept. Called once, whether or not the module is to be started, and before
+    /// that.
+    fn restore(&self, host: &dyn Host, records: &Records) -> Result<(), StartError> {
+        let _ = (host, records);
         Ok(())
     }
 
@@ -96,15 +96,18 @@ pub enum StartError {
 
 /// What a module gets at its start: the broker, its settings, and where to register hooks.
 pub struct Ctx {
+    pub(crate) module: &'static str,
+    /// The module's in the order in which hooks are called.
+    pub(crate) place: usize,
     host: Arc<dyn Host>,
     config: Arc<Value>,
     staged: Mutex<Staged>,
 }
 
 impl Ctx {
-    /// What a start is handed; for who runs modules.
-    pub fn new(host: Arc<dyn Host>, config: Arc<Value>) -> Self {
-        Self { host, config, staged: Mutex::default() }
+    /// What a start is handed; for who runs modules. `place` is the module's in the order in which hooks are called.
+    pub fn new(module: &'static str, place: usize, host: Arc<dyn Host>, config: Arc<Value>) -> Self {
+        Self { module, place, host, config, staged: Mutex::default() }
     }
 
     /// The broker.
@@ -116,6 +119,11 @@ impl Ctx {
     /// `T::default()`, and unknown ones to be errors, mark `T` with `#[serde(default, deny_unknown_fields)]`.
     pub fn config<T: DeserializeOwned + Default>(&self) -> Result<T, StartError> {
         read_config(&self.config)
+    }
+
+    /// The module's records.
+    pub fn records(&self) -> Records {
+        Records::new(self.module, self.host.clone())
     }
 
     /// Registers an observer.
@@ -187,7 +195,7 @@ mod tests {
     }
 
     fn config(value: Value) -> Result<Settings, String> {
-        let ctx = Ctx::new(Recorder::new(), Arc::new(value));
+        let ctx = Ctx::new("m", 0, Recorder::new(), Arc::new(value));
         ctx.config().map_err(|error| error.to_string())
     }
 

@@ -134,10 +134,8 @@ impl Hooks {
     }
 
     /// Puts in what the start of a module has registered, until what this returns is dropped; for who runs modules.
-    ///
-    /// `place` is the module's in the order in which hooks are called.
-    pub fn enter(self: &Arc<Self>, module: &'static str, place: usize, ctx: Ctx) -> Entered {
-        let origin = Arc::new(Origin { module, place, panics: AtomicU64::new(0) });
+    pub fn enter(self: &Arc<Self>, ctx: Ctx) -> Entered {
+        let origin = Arc::new(Origin { module: ctx.module, place: ctx.place, panics: AtomicU64::new(0) });
         let staged = ctx.into_staged();
         let _changing = self.changing.lock();
         self.observe.add(&origin, staged.observe);

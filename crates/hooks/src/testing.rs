@@ -10,7 +10,7 @@ use std::time::Instant;
 use mqtt_codec::{Message, Topic, Version};
 use parking_lot::Mutex;
 
-use crate::{ConnectionInfo, Fact, Host, Listener, Moment, Reason};
+use crate::{ConnectionInfo, Fact, Host, Listener, Moment, Reason, RecordTable, Records};
 
 /// When all of it happens, in milliseconds since the Unix epoch.
 pub const NOW: u64 = 1_625_572_213_873;
@@ -28,8 +28,8 @@ pub struct Recorder {
     kept: Mutex<BTreeMap<RecordKey, Vec<u8>>>,
 }
 
-/// A module's name, and the key of a record of its own.
-type RecordKey = (&'static str, Vec<u8>);
+/// The name of a table of records, and the key of one.
+type RecordKey = (String, Vec<u8>);
 
 impl Recorder {
     /// One that is called `rollcall@127.0.0.1`.
@@ -54,10 +54,15 @@ impl Recorder {
         Recording(self)
     }
 
+    /// The records of a module.
+    pub fn records_of(self: &Arc<Self>, module: &str) -> Records {
+        Records::new(module, self.clone())
+    }
+
     /// What a module keeps, with the keys.
     pub fn kept(&self, module: &str) -> Vec<(Vec<u8>, Vec<u8>)> {
         let kept = self.kept.lock();
-        let of_it = kept.iter().filter(|((of, _), _)| *of == module);
+        let of_it = kept.iter().filter(|((of, _), _)| of == module);
         of_it.map(|((_, key), record)| (key.clone(), record.clone())).collect()
     }
 
@@ -80,8 +85,8 @@ impl Host for Recorder {
         self.epoch.load(Ordering::Relaxed)
     }
 
-    fn records(&self, module: &str, visit: &mut dyn FnMut(&[u8], &[u8])) -> io::Result<()> {
-        self.kept(module).iter().for_each(|(key, record)| visit(key, record));
+    fn records(&self, table: &RecordTable, visit: &mut dyn FnMut(&[u8], &[u8])) -> io::Result<()> {
+        self.kept(table.name()).iter().for_each(|(key, record)| visit(key, record));
         Ok(())
     }
 
@@ -106,12 +111,12 @@ impl Moment for Recording<'_> {
         wanted
     }
 
-    fn keep(&mut self, module: &'static str, key: &[u8], record: &[u8]) {
-        self.0.kept.lock().insert((module, key.to_vec()), record.to_vec());
+    fn keep(&mut self, table: &RecordTable, key: &[u8], record: &[u8]) {
+        self.0.kept.lock().insert((table.name().to_owned(), key.to_vec()), record.to_vec());
     }
 
-    fn forget(&mut self, module: &'static str, key: &[u8]) {
-        self.0.kept.lock().remove(&(module, key.to_vec()));
+    fn forget(&mut self, table: &RecordTable, key: &[u8]) {
+        self.0.kept.lock().remove(&(table.name().to_owned(), key.to_vec()));
     }
 }
 

@@ -9,7 +9,9 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use mqtt_codec::{Message, Properties, Qos, ReasonCode, Topic, Version};
-use mqtt_hooks::{ConnectionInfo, Ctx, Fact, Hooks, Host, Info, Listener, Module, Moment, Observe, Reason, StartError};
+use mqtt_hooks::{
+    ConnectionInfo, Ctx, Fact, Hooks, Host, Info, Listener, Module, Moment, Observe, Reason, RecordTable, StartError,
+};
 use mqtt_modules::presence::History;
 use mqtt_modules::{ChangeError, MemoryStates, Registry};
 use serde::Deserialize;
@@ -88,7 +90,7 @@ impl Host for Printer {
         1
     }
 
-    fn records(&self, _module: &str, _visit: &mut dyn FnMut(&[u8], &[u8])) -> std::io::Result<()> {
+    fn records(&self, _table: &RecordTable, _visit: &mut dyn FnMut(&[u8], &[u8])) -> std::io::Result<()> {
         Ok(())
     }
 
@@ -112,9 +114,9 @@ impl Moment for Printing {
         true
     }
 
-    fn keep(&mut self, _module: &'static str, _key: &[u8], _record: &[u8]) {}
+    fn keep(&mut self, _table: &RecordTable, _key: &[u8], _record: &[u8]) {}
 
-    fn forget(&mut self, _module: &'static str, _key: &[u8]) {}
+    fn forget(&mut self, _table: &RecordTable, _key: &[u8]) {}
 }
 
 #[tokio::main(flavor = "current_thread")]

@@ -9,7 +9,9 @@ use std::time::Instant;
 
 use mqtt_codec::topic::TopicError;
 use mqtt_codec::{Message, Properties, Property, Qos, Topic};
-use mqtt_hooks::{Ctx, Fact, Host, Info, Module, Moment, Observe, Setting, SettingKind, StartError, read_config};
+use mqtt_hooks::{
+    Ctx, Fact, Host, Info, Module, Moment, Observe, Records, Setting, SettingKind, StartError, read_config,
+};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -20,9 +22,6 @@ mod latency;
 use event::{Event, Gone, Style};
 
 pub use history::{Counts, End, Entry, Heard, History, Live, Query};
-
-/// Its name, under which its records are kept too.
-const MODULE: &str = "presence";
 
 /// More events than a process can tell in a millisecond: those of the next begin above the last of this one, also where
 /// nothing is stored, or was not stored in time.
@@ -129,7 +128,7 @@ impl Presence {
 impl Module for Presence {
     fn info(&self) -> Info {
         Info {
-            name: MODULE,
+            name: "presence",
             title: "Online and Offline Notification",
             description: "Publishes a message when a client goes online or offline.",
             default_on: true,
@@ -141,15 +140,16 @@ impl Module for Presence {
         read_config::<Settings>(config)?.check().map(drop)
     }
 
-    fn restore(&self, host: &dyn Host) -> Result<(), StartError> {
+    fn restore(&self, host: &dyn Host, records: &Records) -> Result<(), StartError> {
         let first = host.epoch().saturating_mul(NUMBERS_PER_MS);
-        self.history.restore(host, first).map_err(|error| StartError::Other(error.to_string()))
+        self.history.restore(records, first).map_err(|error| StartError::Other(error.to_string()))
     }
 
     async fn start(&self, ctx: &Ctx) -> Result<(), StartError> {
         let settings = ctx.config::<Settings>()?;
-        ctx.observe(Arc::new(Announcer::new(ctx.host(), &settings, self.history.clone())?));
-        ctx.host().act(&mut |moment| self.history.set_capacity(settings.history as usize, moment));
+        ctx.observe(Arc::new(Announcer::new(ctx, &settings, self.history.clone())?));
+        let records = ctx.records();
+        ctx.host().act(&mut |moment| self.history.set_capacity(settings.history as usize, &records, moment));
         Ok(())
     }
 }
@@ -164,10 +164,12 @@ struct Announcer {
     missing_username: Option<&'static str>,
     extended: bool,
     history: Arc<History>,
+    records: Records,
 }
 
 impl Announcer {
-    fn new(host: Arc<dyn Host>, settings: &Settings, history: Arc<History>) -> Result<Self, StartError> {
+    fn new(ctx: &Ctx, settings: &Settings, history: Arc<History>) -> Result<Self, StartError> {
+        let host = ctx.host();
         let qos = settings.check()?;
         let prefix = format!("$SYS/brokers/{}/clients/", host.node());
         if let Err(error) = Topic::new(prefix.clone()) {
@@ -184,6 +186,7 @@ impl Announcer {
             },
             extended: settings.extended,
             history,
+            records: ctx.records(),
         })
     }
 
@@ -244,11 +247,11 @@ impl Observe for Announcer {
     fn observe(&self, fact: &Fact<'_>, moment: &mut dyn Moment) {
         match *fact {
             Fact::Connected { client, told_at, seq, flaps, noticed } => {
-                self.history.record(client, seq, client.connected_at, None, moment);
+                self.history.record(client, seq, client.connected_at, None, &self.records, moment);
                 self.announce(&Event { client, told_at, seq, flaps, end: None }, noticed, moment);
             }
             Fact::Disconnected { client, reason, reason_string, at, told_at, seq, flaps, noticed } => {
-                self.history.record(client, seq, at, Some(reason), moment);
+                self.history.record(client, seq, at, Some(reason), &self.records, moment);
                 let end = Gone { reason, reason_string, at };
                 self.announce(&Event { client, told_at, seq, flaps, end: Some(end) }, noticed, moment);
             }

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use mqtt_codec::{Message, Topic};
-use mqtt_hooks::{Host, Moment};
+use mqtt_hooks::{Host, Moment, RecordTable};
 use mqtt_storage::read_records;
 
 use crate::batch::Batch;
@@ -31,13 +31,13 @@ impl Host for Hosting {
         self.0.numbers.epoch
     }
 
-    fn records(&self, module: &str, visit: &mut dyn FnMut(&[u8], &[u8])) -> io::Result<()> {
+    fn records(&self, table: &RecordTable, visit: &mut dyn FnMut(&[u8], &[u8])) -> io::Result<()> {
         let Some(durable) = &self.0.durable else { return Ok(()) };
         let visit = |key: &[u8], record: &[u8]| {
             visit(key, record);
             Ok(())
         };
-        read_records(&**durable.journal.store(), module, visit).map_err(io::Error::other)
+        read_records(&**durable.journal.store(), table.name(), visit).map_err(io::Error::other)
     }
 
     fn act(&self, act: &mut dyn FnMut(&mut dyn Moment)) {
@@ -60,11 +60,11 @@ impl Moment for Batch<'_> {
         self.broker().publish_if_wanted(topic, build, self)
     }
 
-    fn keep(&mut self, module: &'static str, key: &[u8], record: &[u8]) {
-        self.stage(|stage| stage.keep_record(module, key, record));
+    fn keep(&mut self, table: &RecordTable, key: &[u8], record: &[u8]) {
+        self.stage(|stage| stage.keep_record(table.name(), key, record));
     }
 
-    fn forget(&mut self, module: &'static str, key: &[u8]) {
-        self.stage(|stage| stage.forget_record(module, key));
+    fn forget(&mut self, table: &RecordTable, key: &[u8]) {
+        self.stage(|stage| stage.forget_record(table.name(), key));
     }
 }

@@ -84,8 +84,8 @@ fn message() -> Message {
     Message { topic: topic("t"), payload, qos: Qos::AtMostOnce, retain: false, properties }
 }
 
-fn ctx() -> Ctx {
-    Ctx::new(Recorder::new(), Arc::default())
+fn ctx(place: usize) -> Ctx {
+    Ctx::new("say", place, Recorder::new(), Arc::default())
 }
 
 /// Hooks with these answers, in this order, and what counts the questions.
@@ -93,11 +93,11 @@ fn hooks(answers: &[Answer]) -> (Arc<Hooks>, Vec<Entered>, Arc<AtomicU64>) {
     let (hooks, asked) = (Hooks::new(), Arc::<AtomicU64>::default());
     let entered = answers.iter().enumerate().map(|(place, &answer)| {
         let say = Arc::new(Say { answer, asked: asked.clone() });
-        let ctx = ctx();
+        let ctx = ctx(place);
         ctx.authenticate(say.clone());
         ctx.authorize(say.clone());
         ctx.intercept(say);
-        hooks.enter("say", place, ctx)
+        hooks.enter(ctx)
     });
     let entered = entered.collect();
     (hooks, entered, asked)
@@ -182,10 +182,10 @@ fn the_order_is_that_of_registration_whoever_starts_first() {
     let (hooks, asked) = (Hooks::new(), Arc::<AtomicU64>::default());
     let enter = |place, level| {
         let say = |level| Arc::new(Say { answer: Answer::Level(level), asked: asked.clone() });
-        let ctx = ctx();
+        let ctx = ctx(place);
         ctx.intercept(say(level));
         ctx.intercept(say("x"));
-        hooks.enter("say", place, ctx)
+        hooks.enter(ctx)
     };
     let _entered = (enter(2, "two"), enter(0, "zero"), enter(1, "one"));
     let mut message = message();
