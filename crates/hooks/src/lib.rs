@@ -54,6 +54,7 @@ mod module;
 mod panics;
 mod records;
 pub mod run;
+mod settings;
 mod table;
 pub mod testing;
 
@@ -62,6 +63,7 @@ pub use hook::{Access, Authenticate, Authorize, Intercept, Observe, Verdict};
 pub use host::{Host, Moment};
 pub use module::{Ctx, Info, Module, Setting, SettingKind, StartError, read_config};
 pub use records::{RecordTable, Records};
+pub use settings::{Settings, json_number, read_settings};
 pub use table::Hooks;
 
 /// The README's code compiles.

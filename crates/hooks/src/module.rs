@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::table::Staged;
-use crate::{Authenticate, Authorize, Host, Intercept, Observe, Records};
+use crate::{Authenticate, Authorize, Host, Intercept, Observe, Records, Settings, read_settings};
 
 /// Something that can be started and stopped while clients are connected.
 #[async_trait::async_trait]
@@ -115,7 +115,12 @@ impl Ctx {
         self.host.clone()
     }
 
-    /// The module's settings. Without any, `T::default()`; for single ones that are missing to be those of
+    /// The module's settings, checked: those of [`settings!`](crate::settings).
+    pub fn settings<T: Settings>(&self) -> Result<T, StartError> {
+        read_settings(&self.config)
+    }
+
+    /// The module's settings where no form has them all. Without any, `T::default()`; for single ones that are missing to be those of
     /// `T::default()`, and unknown ones to be errors, mark `T` with `#[serde(default, deny_unknown_fields)]`.
     pub fn config<T: DeserializeOwned + Default>(&self) -> Result<T, StartError> {
         read_config(&self.config)
