@@ -51,6 +51,7 @@ mod fact;
 mod hook;
 mod host;
 mod module;
+mod number;
 mod panics;
 pub mod run;
 mod table;
@@ -60,6 +61,7 @@ pub use fact::{ConnectionInfo, Fact, Initiator, Listener, Reason};
 pub use hook::{Access, Authenticate, Authorize, Intercept, Observe, Verdict};
 pub use host::{Host, Moment};
 pub use module::{Ctx, Info, Module, Setting, SettingKind, StartError, read_config};
+pub use number::{Bucket, Histogram, Label, Number, Reading};
 pub use table::Hooks;
 
 /// The README's code compiles.
