@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::table::Staged;
-use crate::{Authenticate, Authorize, Host, Intercept, Observe, Records, Settings, read_settings};
+use crate::{Authenticate, Authorize, Host, Intercept, Number, Observe, Records, Settings, read_settings};
 
 /// Something that can be started and stopped while clients are connected.
 #[async_trait::async_trait]
@@ -34,6 +34,11 @@ pub trait Module: Send + Sync + 'static {
 
     /// Called after a start that went well, never after one that failed. Its hooks are gone by then.
     async fn stop(&self) {}
+
+    /// What it counts and measures, asked every second and by whoever watches, whether or not it runs.
+    fn numbers(&self) -> Vec<Number> {
+        Vec::new()
+    }
 }
 
 /// What a module is.

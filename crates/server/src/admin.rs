@@ -6,13 +6,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use mqtt_admin::{Accounts, Admin, Local};
+use mqtt_broker::Operator;
 use mqtt_config::Config;
 use mqtt_modules::Registry;
 use mqtt_modules::presence::History;
 use tokio::sync::watch;
-
-use crate::broker::Broker;
-use crate::operate::Operator;
 
 /// A port that is bound; nobody is answered yet.
 pub(crate) struct Bound {
@@ -41,15 +39,15 @@ pub(crate) fn bind(config: &Config) -> io::Result<Option<Bound>> {
 
 /// What is needed to answer, and the password if one was made.
 pub(crate) fn open(
-    broker: &Arc<Broker>,
+    operator: Arc<Operator>,
+    config: &Config,
     registry: &Arc<Registry>,
     history: &Arc<History>,
     bound: &Bound,
 ) -> io::Result<(Admin, Option<String>)> {
-    let configured = broker.config.admin.password.as_deref();
-    let operator = Arc::new(Operator(Arc::clone(broker)));
+    let configured = config.admin.password.as_deref();
     let (accounts, password) = Accounts::open(Arc::clone(&operator) as _, configured)?;
-    if let Some(folder) = &broker.config.data_dir {
+    if let Some(folder) = &config.data_dir {
         let url = format!("http://{}", from_here(bound.address));
         let local = Local { url, credentials: accounts.make_local_key() };
         local.write(folder)?;

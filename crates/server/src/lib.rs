@@ -10,7 +10,7 @@
 //! config.data_dir = None;
 //! config.admin.bind = None;
 //! let server = rollcall::start(config).await?;
-//! println!("MQTT on {:?}", server.addresses().mqtt);
+//! println!("MQTT on {:?}", server.addresses().listeners);
 //! server.shutdown().await;
 //! # Ok(())
 //! # }
@@ -18,47 +18,13 @@
 
 pub mod log;
 
-mod access;
 mod admin;
-mod alarms;
-mod arrival;
-mod banned;
-mod batch;
-mod broker;
-mod client;
-mod clients;
-mod clock;
-mod connection;
-mod due;
-mod durable;
-mod flaps;
-mod handshake;
-mod host;
-mod listener;
-mod loopback;
-mod memory;
-mod metrics;
-mod numbers;
-mod operate;
-mod oversee;
-mod packets;
-mod patience;
-mod pipe;
-mod records;
-mod recovery;
 mod sections;
-mod serve;
 mod server;
-mod shutdown;
-mod socket;
-mod store;
-mod sys;
-mod timers;
-mod trace;
-mod traffic;
-mod transition;
-mod transport;
+mod settings;
+mod states;
 
-pub use pipe::Pipe;
+/// What [`Server::connect_in_memory`] gives.
+pub use mqtt_net::Pipe;
 pub use sections::module_sections;
 pub use server::{Addresses, Server, StartError, start};

@@ -3,6 +3,7 @@
 use std::{
     env,
     io::{self, Write},
+    net::SocketAddr,
     process::{self, ExitCode},
 };
 
@@ -97,22 +98,28 @@ async fn serve(config: Config) -> anyhow::Result<()> {
             "data_dir is \"memory\": sessions, messages and who is online are forgotten when the broker ends"
         );
     }
-    print(&ready(&server.addresses(), &node));
+    print(&ready(server.addresses(), &node));
     if let (Some(password), Some(address)) = (server.made_password(), server.addresses().admin) {
         let line = format!("dashboard: http://{address} user: admin password: {password} (shown this once)\n");
         // Not to stdout, which is for scripts.
         let _ = io::stderr().write_all(line.as_bytes());
     }
-    let name = first(terminate, interrupt).await;
-    tracing::info!(signal = name, "ending");
+    let broken = tokio::select! {
+        name = first(terminate, interrupt) => {
+            tracing::info!(signal = name, "ending");
+            None
+        }
+        task = server.broken() => Some(task),
+    };
     server.shutdown().await;
-    Ok(())
+    broken
+        .map_or(Ok(()), |task| Err(anyhow::anyhow!("the broker's task \"{task}\" panics however often it is started")))
 }
 
 /// What scripts wait for.
 fn ready(addresses: &Addresses, node: &str) -> String {
-    let [mqtt, admin] = [addresses.mqtt, addresses.admin]
-        .map(|address| address.map_or_else(|| "off".to_owned(), |address| address.to_string()));
+    let shown = |address: Option<SocketAddr>| address.map_or_else(|| "off".to_owned(), |address| address.to_string());
+    let (mqtt, admin) = (shown(addresses.listener("tcp")), shown(addresses.admin));
     format!("rollcall ready mqtt={mqtt} ws=off admin={admin} node={node} pid={}\n", process::id())
 }
 

@@ -1,21 +1,21 @@
 //! Wiring: starts everything, stops everything.
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use mqtt_broker::{ModuleHealth, ModulesSeen, Opened, Running};
 use mqtt_config::Config;
 use mqtt_modules::presence::History;
-use mqtt_modules::{ChangeError, Registry, States};
+use mqtt_modules::{ChangeError, Registry, Status};
+use mqtt_net::{Bound, Listener, Pipe};
 use mqtt_storage::StoreError;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::broker::Broker;
-use crate::host::Hosting;
-use crate::pipe::Pipe;
 use crate::sections::default_settings;
-use crate::{admin, alarms, due, listener, patience, recovery, shutdown, store, sys};
+use crate::{admin, settings, states};
 
 /// Why the broker did not start.
 #[derive(Debug, thiserror::Error)]
@@ -50,23 +50,29 @@ pub enum StartError {
 }
 
 /// Where the broker listens.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Addresses {
-    /// MQTT over TCP, with the port the system chose if it was to choose; `None`: off.
-    pub mqtt: Option<SocketAddr>,
+    /// Of each listener by its name, with the port the system chose if it was to choose.
+    pub listeners: Vec<(String, SocketAddr)>,
     /// The dashboard and the REST API; `None`: off, or the default address is another program's.
     pub admin: Option<SocketAddr>,
 }
 
+impl Addresses {
+    /// Of the listener of this name.
+    pub fn listener(&self, name: &str) -> Option<SocketAddr> {
+        self.listeners.iter().find(|(known, _)| known == name).map(|(_, address)| *address)
+    }
+}
+
 /// A running broker. Dropping it leaves it running until the runtime ends; [`Self::shutdown`] ends it in order.
 pub struct Server {
-    broker: Arc<Broker>,
+    running: Running,
     registry: Arc<Registry>,
     history: Arc<History>,
     addresses: Addresses,
     password: Option<String>,
-    stop: watch::Sender<bool>,
-    tasks: Vec<JoinHandle<()>>,
+    data_dir: Option<PathBuf>,
     /// Answers until all else has ended, so that probes can see it end.
     admin: Option<AdminTask>,
 }
@@ -78,56 +84,58 @@ struct AdminTask {
 
 /// Binds, starts the wanted modules and serves. Once this returns, clients can connect.
 pub async fn start(config: Config) -> Result<Server, StartError> {
-    let (address, backlog, grace) = (config.mqtt.bind, config.mqtt.backlog, config.recovery_grace);
-    let cannot_bind = |source| StartError::Bind { address, what: "MQTT", flag: "--bind", source };
     // Bound first, for a taken port is found out at once; opened last, when everything is there.
-    let socket = listener::bind(address).map_err(cannot_bind)?;
+    let bound = bind(&config)?;
     let admin_port = admin::bind(&config).map_err(|source| StartError::Bind {
-        address: config.admin.bind.unwrap_or(address),
+        address: config.admin.bind.unwrap_or(config.mqtt.bind),
         what: "the admin port",
         flag: "--admin",
         source,
     })?;
     let folder = config.data_dir.clone().unwrap_or_default();
-    let opened = store::open(config);
-    let cannot_read = |source| StartError::Store { folder: folder.clone(), source };
-    let (broker, loaded, past) = opened.map_err(cannot_read)?;
-    let states = store::module_states(&broker, &loaded.modules);
-    let fallen = broker.restore(loaded, past).map_err(cannot_read)?;
+    let opened = Opened::open(settings::broker(&config));
+    let mut opened = opened.map_err(|source| StartError::Store { folder, source })?;
     let history = History::new();
-    let registry = Arc::new(registry(&broker, states, &history));
+    let registry = Arc::new(registry(&mut opened, &config, &history));
     registry.restore().map_err(StartError::Module)?;
     if let Some(error) = registry.start_wanted().await.into_iter().next() {
         return Err(StartError::Module(error));
     }
-    let listener = socket.listen(backlog).map_err(cannot_bind)?;
-    let mqtt = listener.local_addr().map_err(cannot_bind)?;
-    let (stop, stopping) = watch::channel(false);
-    let tasks = vec![
-        tokio::spawn(listener::accept(Arc::clone(&broker), listener, "tcp", stopping)),
-        tokio::spawn(patience::beat(Arc::clone(&broker))),
-        tokio::spawn(due::run(Arc::clone(&broker))),
-        tokio::spawn(sys::publish(Arc::clone(&broker))),
-        tokio::spawn(store::keep_alive(Arc::clone(&broker))),
-        tokio::spawn(recovery::tell(Arc::clone(&broker), fallen, grace)),
-        tokio::spawn(alarms::watch(Arc::clone(&broker), Arc::clone(&registry), Arc::clone(&history))),
-    ];
-    let mut addresses = Addresses { mqtt: Some(mqtt), admin: None };
+    let listening = |(bound, cannot_bind): Taken| bound.listen(config.mqtt.backlog).map_err(cannot_bind);
+    let listeners = bound.into_iter().map(listening).collect::<Result<Vec<_>, _>>()?;
+    let listening = listeners.iter().map(|listener| (listener.name().to_owned(), listener.address()));
+    let mut addresses = Addresses { listeners: listening.collect(), admin: None };
+    let mut running = opened.run(modules_seen(&registry, &history));
+    listeners.into_iter().for_each(|listener| running.serve(listener));
     let (mut password, mut admin_task) = (None, None);
     if let Some(bound) = admin_port {
-        let (admin, made) = admin::open(&broker, &registry, &history, &bound).map_err(StartError::Admin)?;
+        let operator = running.operator(settings::shown(&config), bound.address.port());
+        let (admin, made) = admin::open(operator, &config, &registry, &history, &bound).map_err(StartError::Admin)?;
         (addresses.admin, password) = (Some(bound.address), made);
         let (stop, stopping) = watch::channel(false);
         admin_task = Some(AdminTask { stop, task: tokio::spawn(admin::serve(admin, bound, stopping)) });
     }
-    Ok(Server { broker, registry, history, addresses, password, stop, tasks, admin: admin_task })
+    Ok(Server { running, registry, history, addresses, password, data_dir: config.data_dir, admin: admin_task })
+}
+
+/// An address that is taken, and what to say should it not be listened on after all.
+type Taken = (Bound, Box<dyn FnOnce(io::Error) -> StartError + Send>);
+
+/// Takes the address of each listener.
+fn bind(config: &Config) -> Result<Vec<Taken>, StartError> {
+    let listeners = [("tcp", config.mqtt.bind, "MQTT", "--bind")];
+    let taken = listeners.into_iter().map(|(name, address, what, flag)| {
+        let cannot_bind = move |source| StartError::Bind { address, what, flag, source };
+        let bound = Listener::bind(name, address).map_err(cannot_bind)?;
+        Ok((bound, Box::new(cannot_bind) as _))
+    });
+    taken.collect()
 }
 
 /// The modules that ship, wanted as the configuration says.
-fn registry(broker: &Arc<Broker>, states: Arc<dyn States>, history: &Arc<History>) -> Registry {
-    let host = Arc::new(Hosting(Arc::clone(broker)));
-    let configured = &broker.config.modules;
-    for (name, module) in configured {
+fn registry(opened: &mut Opened, config: &Config, history: &Arc<History>) -> Registry {
+    let states = states::open(opened.take_module_records());
+    for (name, module) in &config.modules {
         if let Some(on) = module.enabled {
             // What is configured holds for this process whatever the store says.
             if let Err(error) = states.keep(name, on) {
@@ -135,19 +143,29 @@ fn registry(broker: &Arc<Broker>, states: Arc<dyn States>, history: &Arc<History
             }
         }
     }
-    let registry = Registry::new(host, Arc::clone(&broker.hooks), states);
+    let registry = Registry::new(opened.host(), opened.hooks(), states);
     for module in mqtt_modules::shipped(Arc::clone(history)) {
         let info = module.info();
-        let settings = configured.get(info.name).map(|module| module.settings.clone()).filter(|all| !all.is_null());
+        let settings = config.modules.get(info.name).map(|module| module.settings.clone()).filter(|all| !all.is_null());
         registry.register(module, settings.unwrap_or_else(|| default_settings(&info)));
     }
     registry
 }
 
+/// How the modules are, for the broker's alarms.
+fn modules_seen(registry: &Arc<Registry>, history: &Arc<History>) -> impl Fn() -> ModulesSeen + use<> {
+    let (registry, history) = (Arc::clone(registry), Arc::clone(history));
+    move || {
+        let health =
+            |status: Status| ModuleHealth { name: status.info.name, error: status.error, panics: status.panics };
+        ModulesSeen { health: registry.list().into_iter().map(health).collect(), skipped: history.counts().skipped }
+    }
+}
+
 impl Server {
     /// Where it listens.
-    pub const fn addresses(&self) -> Addresses {
-        self.addresses
+    pub const fn addresses(&self) -> &Addresses {
+        &self.addresses
     }
 
     /// The password of the admin port's user `admin`, if this start has made one: it is kept nowhere.
@@ -165,41 +183,35 @@ impl Server {
         &self.history
     }
 
-    /// Connects a client without a socket: what it would send over TCP goes into the pipe, what it would get comes out.
-    ///
-    /// For programs that embed the broker, for tests, and for more clients than a process may have files. It takes
-    /// `peer` for the client's address, in its rules and in what it tells about it; the port it came in by is 0.
-    /// Over the limit of connections the pipe is closed at once.
+    /// Connects a client without a socket; see [`Running::connect_in_memory`].
     ///
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn connect_in_memory(&self, peer: SocketAddr) -> Pipe {
-        listener::connect_in_memory(&self.broker, peer)
+        self.running.connect_in_memory(peer)
     }
 
     /// Ends a client's connection and its session as an operator does; false if it has neither.
     pub fn kick(&self, client_id: &str) -> bool {
-        self.broker.kick(client_id)
+        self.running.kick(client_id)
+    }
+
+    /// Returns the name of a background task that panics however often it is started; see [`Running::broken`].
+    pub async fn broken(&self) -> &'static str {
+        self.running.broken().await
     }
 
     /// Stops accepting, tells every client, publishes what is left to publish, and returns when all are gone or some
     /// seconds have passed.
     pub async fn shutdown(self) {
-        // Nobody receiving means that the listener has stopped already.
-        let _ = self.stop.send(true);
-        shutdown::drain(&self.broker).await;
+        self.running.drain().await;
         self.registry.stop_all().await;
         if let Some(AdminTask { stop, task }) = self.admin {
             // Nobody receiving means that it has ended already; so does an error of the task.
             let _ = stop.send(true);
             let _ = task.await;
         }
-        for task in self.tasks {
-            task.abort();
-            // The error says that it was aborted.
-            let _ = task.await;
-        }
-        store::finish(&self.broker);
-        admin::forget(self.broker.config.data_dir.as_ref());
+        self.running.close().await;
+        admin::forget(self.data_dir.as_ref());
     }
 }

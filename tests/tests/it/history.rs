@@ -32,7 +32,7 @@ fn run<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn addr(server: &Server) -> SocketAddr {
-    server.addresses().mqtt.expect("MQTT over TCP is on")
+    server.addresses().listener("tcp").expect("MQTT over TCP is on")
 }
 
 /// The events, once there are `len`.

@@ -1,0 +1,395 @@
+//! A client: what the broker keeps for one client id.
+
+use std::hash::{Hash, Hasher};
+use std::mem;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use mqtt_codec::{Packet, ReasonCode};
+use mqtt_session::{Delivered, DeliveryOptions, DropReason, Fanout, Outbox, Session, Timestamp};
+use mqtt_storage::Position;
+use parking_lot::Mutex;
+
+use crate::client::connection::{Connection, Ending, Written};
+use crate::client::flaps::Flaps;
+use crate::delivery::batch::Batch;
+use crate::store::numbers::Left;
+use crate::store::recovery::Fallen;
+use crate::time::clock::wall_ms;
+use crate::time::timers::{Expiry, TimerKey};
+use crate::watch::metrics::Metric;
+
+pub(crate) mod clients;
+pub(crate) mod connection;
+pub(crate) mod flaps;
+pub(crate) mod traffic;
+
+/// One client id. It lives as long as its session; an offline one is only memory.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) id: Arc<str>,
+    /// Held while this client comes or goes and the facts of it are emitted. Taken before any session's lock.
+    pub(crate) transition: Mutex<Transition>,
+    /// Never held together with another client's.
+    pub(crate) state: Mutex<State>,
+}
+
+/// What coming and going leave behind.
+#[derive(Debug, Default)]
+pub(crate) struct Transition {
+    /// The session ended and the client is out of the table: look it up again.
+    pub(crate) dead: bool,
+    /// There is a session to go on with.
+    pub(crate) has_session: bool,
+    /// Of the last fact of coming or going.
+    pub(crate) seq: u64,
+    /// When that was, by the system's clock.
+    pub(crate) last_fact_ms: u64,
+    /// By how much later it was told. Later facts are not told earlier, whatever the system's clock does.
+    pub(crate) told_late_ms: u32,
+    pub(crate) flaps: Flaps,
+    /// When the session began, by the system's clock.
+    pub(crate) created_at: u64,
+    /// While offline: when the session ends, and the entry that sees to it and to a delayed will.
+    pub(crate) expires_at: Expiry,
+    pub(crate) timer: Option<TimerKey<Timestamp>>,
+    /// The client was online when an earlier process died, and nobody has been told.
+    pub(crate) fallen: Option<Box<Fallen>>,
+}
+
+impl Transition {
+    /// The system's time for a fact that is told now.
+    pub(crate) fn now_ms(&self) -> u64 {
+        wall_ms().max(self.told_ms())
+    }
+
+    fn told_ms(&self) -> u64 {
+        self.last_fact_ms + u64::from(self.told_late_ms)
+    }
+
+    /// The next fact is not told before this.
+    pub(crate) fn note_told(&mut self, told_ms: u64) {
+        let late = told_ms.saturating_sub(self.last_fact_ms).try_into().unwrap_or(u32::MAX);
+        self.told_late_ms = self.told_late_ms.max(late);
+    }
+
+    /// A fact, told at once or later.
+    pub(crate) fn note_fact(&mut self, at_ms: u64, told_ms: u64) {
+        (self.last_fact_ms, self.told_late_ms) = (at_ms, 0);
+        self.note_told(told_ms);
+    }
+
+    /// What is left of a client whose session has ended.
+    pub(crate) fn left(&self) -> Left {
+        Left { seq: self.seq, flaps: self.flaps, told_ms: self.told_ms() }
+    }
+}
+
+/// The session, the bytes ready to leave, and the connection they leave by.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) session: Session,
+    pub(crate) outbox: Outbox,
+    pub(crate) connection: Option<Arc<Connection>>,
+    /// The session's number in the store; 0: it is not there.
+    pub(crate) number: u64,
+    /// Of what is in the outbox: [`Needs`].
+    position: Position,
+    owes: bool,
+    /// An answer is in the outbox, and what it needs is not known yet: nothing leaves.
+    pub(crate) held: bool,
+    /// A flush is in the list of some batch.
+    touched: bool,
+    /// Someone writes what was in the outbox, and will look again.
+    writing: bool,
+    /// The socket would block; the connection's own task goes on when it takes more.
+    blocked: bool,
+}
+
+impl State {
+    /// True if `connection` is the current one: not taken over since.
+    pub(crate) fn is_current(&self, connection: &Arc<Connection>) -> bool {
+        self.connection.as_ref().is_some_and(|current| Arc::ptr_eq(current, connection))
+    }
+
+    /// Some bytes of a packet may have left, and others not.
+    pub(crate) const fn is_amid_a_packet(&self) -> bool {
+        self.writing || self.blocked
+    }
+
+    /// Puts a packet into the outbox.
+    pub(crate) fn push(&mut self, packet: &Packet) {
+        let version = self.session.version();
+        self.outbox.push(packet, version);
+    }
+
+    /// Stages what the session says is to be stored.
+    pub(crate) fn stage(&mut self, batch: &mut Batch<'_>) {
+        if !self.session.is_stored() {
+            return;
+        }
+        let changes = self.session.take_changes();
+        if !changes.is_empty() {
+            batch.stage(|stage| changes.iter().for_each(|change| stage.change(self.number, change)));
+        }
+    }
+
+    /// What was just put into the outbox tells of something that this batch has staged, if it has; `owes` says that it
+    /// is the answer to the client's own doing.
+    pub(crate) fn wait_for_store(&mut self, owes: bool, batch: &mut Batch<'_>) {
+        self.wait_for(batch.staged(), owes);
+    }
+
+    /// What was just put into the outbox tells of what is staged up to `position`.
+    pub(crate) fn wait_for(&mut self, position: Position, owes: bool) {
+        // With nothing in the outbox there is nothing that tells: what is put there later must not wait for it.
+        if position > Position::NONE && !self.outbox.is_empty() {
+            self.position = self.position.max(position);
+            self.owes |= owes;
+        }
+    }
+
+    /// Makes sure what is in the outbox will be flushed.
+    pub(crate) fn touch(&mut self, client: &ClientRef, batch: &mut Batch<'_>) {
+        if !self.touched && !self.writing && !self.blocked && !self.held && !self.outbox.is_empty() {
+            self.touched = true;
+            batch.touch(client);
+        }
+    }
+
+    /// Counts what had waited, or was sent again.
+    pub(crate) fn count_sent_late(&mut self, batch: &mut Batch<'_>) {
+        for (metric, sent) in Metric::SENT.into_iter().zip(self.session.take_sent_late()) {
+            if sent > 0 {
+                batch.count(metric, sent.into());
+            }
+        }
+    }
+
+    /// Takes the connection away, and gives it what still waits for its socket.
+    pub(crate) fn take_connection(&mut self) -> Option<Arc<Connection>> {
+        let connection = self.connection.take()?;
+        let needs = self.take_needs();
+        connection.leave_tail(self.outbox.take(), needs, self.writing);
+        self.reset_output();
+        Some(connection)
+    }
+
+    fn take_needs(&mut self) -> Needs {
+        Needs { position: mem::take(&mut self.position), owes: mem::take(&mut self.owes) }
+    }
+
+    /// For a new connection.
+    pub(crate) fn reset_output(&mut self) {
+        self.outbox.clear();
+        self.take_needs();
+        self.held = false;
+        self.touched = false;
+        self.writing = false;
+        self.blocked = false;
+    }
+}
+
+/// What must be in the store before bytes may leave.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Needs {
+    /// The journal is to be written so far.
+    pub(crate) position: Position,
+    /// There is an answer among them, which may not leave at all without the store. Messages may.
+    pub(crate) owes: bool,
+}
+
+/// A client as subscribers are known to the router: one is equal to itself only.
+#[derive(Clone, Debug)]
+pub(crate) struct ClientRef(pub(crate) Arc<Client>);
+
+impl ClientRef {
+    pub(crate) fn new(id: Arc<str>, session: Session) -> Self {
+        let state = State {
+            session,
+            outbox: Outbox::new(),
+            connection: None,
+            number: 0,
+            position: Position::NONE,
+            owes: false,
+            held: false,
+            touched: false,
+            writing: false,
+            blocked: false,
+        };
+        Self(Arc::new(Client { id, transition: Mutex::default(), state: Mutex::new(state) }))
+    }
+
+    /// Delivers to the session; what reaches the outbox leaves with the batch.
+    ///
+    /// While the broker's memory is full, nothing is added to what a receiver has not taken yet.
+    pub(crate) fn deliver(
+        &self,
+        fanout: &mut Fanout<'_>,
+        options: DeliveryOptions<'_>,
+        now: Timestamp,
+        batch: &mut Batch<'_>,
+    ) -> Delivered {
+        let mut state = self.state.lock();
+        let State { session, outbox, blocked, .. } = &mut *state;
+        if batch.broker().memory.is_full() && (*blocked || !session.is_attached() || session.has_backlog()) {
+            return Delivered::Dropped(DropReason::QueueFull);
+        }
+        if !outbox.has_buffer() {
+            batch.lend_buffer(outbox);
+        }
+        let delivered = session.deliver(fanout, options, now, outbox);
+        state.stage(batch);
+        match delivered {
+            Delivered::Sent => {
+                state.wait_for_store(false, batch);
+                state.touch(self, batch);
+            }
+            Delivered::Dropped(DropReason::QueueFull) => self.warn_of_full_queue(&state.session),
+            Delivered::Queued | Delivered::Dropped(_) => {}
+        }
+        delivered
+    }
+
+    /// At the first message that is dropped, the second, the fourth, ...: never silent, and never a flood.
+    fn warn_of_full_queue(&self, session: &Session) {
+        let dropped = session.drops().queue_full;
+        if dropped.is_power_of_two() {
+            tracing::warn!(
+                client_id = %self.id, dropped, waiting = session.queue_len(),
+                "messages dropped: session.max_queued or session.max_queued_bytes is reached",
+            );
+        }
+    }
+
+    /// Writes the outbox to the socket, there and then.
+    ///
+    /// At most one thread is between taking the outbox and giving it back: `writing` says so. It leaves by one of five
+    /// exits, and each leaves the state so that whoever adds to the outbox next knows who writes it: nobody (then `touch`
+    /// finds someone), this thread (it looks again before it lets go), or the connection's own task (`blocked`).
+    pub(crate) fn flush(&self, batch: &mut Batch<'_>) {
+        let broker = batch.broker();
+        let mut state = self.state.lock();
+        state.touched = false;
+        // 1: someone else is writing. They look again before they let go, so what we just added leaves with theirs. Or the
+        // socket is full, and the task that waits for it writes all there is by then.
+        if state.writing || state.blocked {
+            return;
+        }
+        let Some(connection) = state.connection.clone() else {
+            return;
+        };
+        while !state.outbox.is_empty() && !state.held {
+            if !broker.is_written(state.position) {
+                // What the bytes tell of is to be in the store first. That takes a disk's time, so the lock is given up, and
+                // what was known under it is asked for again.
+                let position = state.position;
+                drop(state);
+                let is_stored = broker.commit(position).is_ok();
+                state = self.state.lock();
+                // 2: taken over, or another flush came by meanwhile: the outbox is theirs now, with what it needs.
+                if !state.is_current(&connection) || state.writing || state.blocked || state.held {
+                    return;
+                }
+                if !is_stored && state.owes {
+                    // 3: nothing is promised that is not stored. To skip the one answer would leave its client waiting for
+                    // ever, so it is closed, and asks again when it is back.
+                    state.outbox.clear();
+                    state.take_needs();
+                    drop(state);
+                    connection.end(Ending::refused(ReasonCode::QuotaExceeded));
+                    return;
+                }
+                // More was added meanwhile, and it tells of more.
+                if is_stored && state.position > position {
+                    continue;
+                }
+            }
+            state.take_needs();
+            let mut leaving = state.outbox.take();
+            state.writing = true;
+            drop(state);
+            // No lock is held while the socket is written to.
+            let written = connection.write(&mut leaving, batch);
+            state = self.state.lock();
+            if !state.is_current(&connection) {
+                // 4: taken over while we wrote. The rest is the old connection's, whose task writes it on its way out:
+                // the new one must not get the second half of a packet.
+                connection.return_tail(leaving);
+                return;
+            }
+            state.writing = false;
+            match written {
+                Written::All => batch.return_buffer(leaving),
+                Written::Blocked => {
+                    // 5: the socket is full. What came meanwhile is behind what is put back.
+                    state.outbox.put_back(leaving);
+                    state.blocked = true;
+                    drop(state);
+                    connection.wait_writable();
+                    return;
+                }
+                Written::Failed => {
+                    // Nothing leaves any more. The connection's task finds out why and ends it; until then `blocked` keeps
+                    // others from trying.
+                    state.outbox.clear();
+                    state.blocked = true;
+                    drop(state);
+                    connection.wake();
+                    return;
+                }
+            }
+            // Room in the outbox is room for what the session could not send before.
+            let State { session, outbox, .. } = &mut *state;
+            if outbox.is_empty() && session.has_backlog() {
+                session.pump(connection.now(), outbox);
+                state.stage(batch);
+                state.wait_for_store(false, batch);
+                state.count_sent_late(batch);
+            }
+        }
+    }
+
+    /// The socket takes bytes again.
+    pub(crate) fn unblock(&self, connection: &Arc<Connection>, batch: &mut Batch<'_>) {
+        let mut state = self.state.lock();
+        if state.is_current(connection) {
+            state.blocked = false;
+            drop(state);
+            self.flush(batch);
+        }
+    }
+}
+
+impl Deref for ClientRef {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.0
+    }
+}
+
+impl PartialEq for ClientRef {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for ClientRef {}
+
+impl Hash for ClientRef {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.0).hash(state);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// With its reference counts it fits the allocator's 320 bytes.
+    #[test]
+    fn a_client_costs_no_more_than_its_allocation() {
+        assert!(size_of::<Client>() <= 304, "{}", size_of::<Client>());
+    }
+}

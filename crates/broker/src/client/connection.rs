@@ -1,0 +1,446 @@
+//! A connection: its transport, shared by all who deliver, and the facts about it.
+
+use std::io::{ErrorKind, IoSlice};
+use std::mem;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll, Waker};
+
+use mqtt_codec::ReasonCode;
+use mqtt_hooks::{ConnectionInfo, Reason};
+use mqtt_net::FirstError;
+use mqtt_net::Transport;
+use mqtt_session::{Outbox, Timestamp};
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use crate::broker::Broker;
+use crate::client::traffic::Traffic;
+use crate::client::{ClientRef, Needs};
+use crate::delivery::batch::Batch;
+use crate::time::patience::Patient;
+use crate::time::timers::{Awaited, TimerKey};
+use crate::watch::metrics::Metric;
+
+/// Slices handed to the system in one write.
+const SLICES: usize = 32;
+
+/// Why a connection ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ending {
+    pub(crate) reason: Reason,
+    /// What a version 5 client is told in DISCONNECT; `None`: nothing, the client said so itself or is gone.
+    pub(crate) code: Option<ReasonCode>,
+}
+
+impl Ending {
+    /// The client did what it may not.
+    pub(crate) const fn refused(code: ReasonCode) -> Self {
+        Self { reason: Reason::Refused(code), code: Some(code) }
+    }
+
+    /// The client is gone.
+    pub(crate) const fn gone(reason: Reason) -> Self {
+        Self { reason, code: None }
+    }
+}
+
+/// What became of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Written {
+    All,
+    Blocked,
+    Failed,
+}
+
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) info: ConnectionInfo,
+    pub(crate) traffic: Traffic,
+    transport: Transport,
+    broker: Arc<Broker>,
+    shared: Mutex<Shared>,
+    /// Someone has said in `shared` that it ends.
+    is_ending: AtomicBool,
+    /// The task is to wait until the socket takes bytes again.
+    wants_write: AtomicBool,
+    /// The first error of a write. The reader may still find a DISCONNECT that came before.
+    write_error: FirstError,
+    /// The timer has found the client too silent or too slow. Its task is to look whether that is so.
+    is_doubted: AtomicBool,
+    /// The [`Patient`] moment at which bytes last came.
+    heard_at: AtomicU64,
+    /// That at which the socket last took bytes; meant while it is blocked.
+    took_at: AtomicU64,
+    /// Seconds; 0: none.
+    keep_alive: u16,
+}
+
+/// What the connection's task and others tell each other. Locked for some instructions only.
+#[derive(Debug, Default)]
+struct Shared {
+    /// Wakes the connection's own task.
+    waker: Option<Waker>,
+    timer: Option<TimerKey<Patient>>,
+    /// Boxed, for most connections never have any of it.
+    rare: Option<Box<Rare>>,
+    /// The task has ended.
+    is_over: bool,
+    /// The client has no part in the connection any more, but a flush that began before has the bytes that come first.
+    is_flushed: bool,
+}
+
+#[derive(Debug, Default)]
+struct Rare {
+    /// Of the first who ends this connection from outside its task.
+    ending: Option<Ending>,
+    /// Those who wait until all that has come has been handled.
+    listeners: Vec<oneshot::Sender<()>>,
+    /// What is still to be written once the client has no part in the connection any more.
+    left: Option<Left>,
+}
+
+impl Shared {
+    fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+}
+
+#[derive(Debug, Default)]
+struct Left {
+    outbox: Outbox,
+    needs: Needs,
+}
+
+impl Connection {
+    pub(crate) fn new(
+        info: ConnectionInfo,
+        traffic: Traffic,
+        transport: Transport,
+        broker: Arc<Broker>,
+        keep_alive: u16,
+    ) -> Self {
+        let now = broker.clock.patient();
+        Self {
+            info,
+            traffic,
+            transport,
+            broker,
+            shared: Mutex::default(),
+            is_ending: AtomicBool::new(false),
+            wants_write: AtomicBool::new(false),
+            is_doubted: AtomicBool::new(false),
+            write_error: FirstError::default(),
+            heard_at: AtomicU64::new(now.0),
+            took_at: AtomicU64::new(now.0),
+            keep_alive,
+        }
+    }
+
+    pub(crate) const fn broker(&self) -> &Arc<Broker> {
+        &self.broker
+    }
+
+    /// For the connection's task: to read from.
+    pub(crate) const fn transport(&self) -> &Transport {
+        &self.transport
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.broker.clock.now()
+    }
+
+    /// Ends the connection: its task will do it. The first reason given holds.
+    pub(crate) fn end(&self, ending: Ending) {
+        let mut shared = self.shared.lock();
+        let place = &mut shared.rare().ending;
+        if place.is_none() {
+            *place = Some(ending);
+            self.is_ending.store(true, Relaxed);
+            drop(shared);
+            self.wake();
+        }
+    }
+
+    pub(crate) fn ending(&self) -> Option<Ending> {
+        if !self.is_ending.load(Relaxed) {
+            return None;
+        }
+        self.shared.lock().rare.as_ref()?.ending
+    }
+
+    /// Returns when the connection's task has handled all that has come by now, or has ended.
+    pub(crate) async fn hear_out(&self) {
+        let (told, heard_out) = oneshot::channel();
+        {
+            let mut shared = self.shared.lock();
+            if shared.is_over {
+                return;
+            }
+            shared.rare().listeners.push(told);
+        }
+        self.wake();
+        // An error says that the task has ended.
+        let _ = heard_out.await;
+    }
+
+    /// For the connection's task: nothing more has come.
+    pub(crate) fn tell_heard_out(&self) {
+        for listener in self.take_listeners() {
+            // It may have given up waiting.
+            let _ = listener.send(());
+        }
+    }
+
+    /// Someone waits until all that has come has been handled.
+    pub(crate) fn is_listened_to(&self) -> bool {
+        self.shared.lock().rare.as_ref().is_some_and(|rare| !rare.listeners.is_empty())
+    }
+
+    /// The task has ended in order.
+    pub(crate) fn is_over(&self) -> bool {
+        self.shared.lock().is_over
+    }
+
+    /// For the connection's task: it ends. Whoever waits for it is told by the loss of the channel.
+    pub(crate) fn stop_listening(&self) {
+        self.shared.lock().is_over = true;
+        drop(self.take_listeners());
+    }
+
+    fn take_listeners(&self) -> Vec<oneshot::Sender<()>> {
+        let mut shared = self.shared.lock();
+        shared.rare.as_mut().map(|rare| mem::take(&mut rare.listeners)).unwrap_or_default()
+    }
+
+    pub(crate) fn wake(&self) {
+        let waker = self.shared.lock().waker.take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// For the connection's task: where to find it.
+    pub(crate) fn register(&self, context: &Context<'_>) {
+        let waker = &mut self.shared.lock().waker;
+        if !waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+            *waker = Some(context.waker().clone());
+        }
+    }
+
+    /// Writes until all is written or the socket would block.
+    pub(crate) fn write(&self, outbox: &mut Outbox, batch: &mut Batch<'_>) -> Written {
+        self.traffic.note_sent(outbox.take_pushed());
+        let (mut total, mut writes) = (0, 0);
+        let written = loop {
+            if outbox.is_empty() {
+                break Written::All;
+            }
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let filled = outbox.io_slices(&mut slices);
+            match self.transport.try_write(&slices[..filled]) {
+                Ok(written) => {
+                    if self.broker.traces.are_running() {
+                        self.trace_written(&slices[..filled], written);
+                    }
+                    outbox.advance(written);
+                    total += written;
+                    writes += 1;
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break Written::Blocked,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.write_error.note(&error);
+                    break Written::Failed;
+                }
+            }
+        };
+        self.traffic.note_written(total as u64, writes);
+        batch.count(Metric::BytesSent, total as u64);
+        if written == Written::Blocked && total > 0 {
+            self.took_at.store(self.broker.clock.patient().0, Relaxed);
+        }
+        written
+    }
+
+    #[cold]
+    fn trace_written(&self, slices: &[IoSlice<'_>], mut written: usize) {
+        let taken = slices.iter().map(|slice| {
+            let part = slice.len().min(written);
+            written -= part;
+            &slice[..part]
+        });
+        let taken: Vec<_> = taken.collect();
+        self.broker.traces.note_written(&self.info, &taken);
+    }
+
+    /// The socket is full: the task goes on when it takes more, and the broker looks after some time whether it did.
+    pub(crate) fn wait_writable(self: &Arc<Self>) {
+        if !self.wants_write.swap(true, Relaxed) {
+            let now = self.broker.clock.patient();
+            self.took_at.store(now.0, Relaxed);
+            let timer = &mut self.shared.lock().timer;
+            if let Some(timer) = timer.take() {
+                self.broker.awaited.cancel(timer);
+            }
+            let at = self.next_look(now);
+            *timer = at.map(|at| self.broker.awaited.insert(at, Awaited::Connection(Arc::downgrade(self))));
+        }
+        self.wake();
+    }
+
+    /// For the connection's task: goes on writing if the socket has become writable.
+    pub(crate) fn poll_write(self: &Arc<Self>, client: &ClientRef, context: &mut Context<'_>, batch: &mut Batch<'_>) {
+        while self.wants_write.load(Relaxed) {
+            match self.transport.poll_writable(context) {
+                Poll::Pending => return,
+                Poll::Ready(()) => {
+                    self.wants_write.store(false, Relaxed);
+                    self.took_at.store(self.broker.clock.patient().0, Relaxed);
+                    client.unblock(self, batch);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn write_error(&self) -> Option<&'static str> {
+        self.write_error.name()
+    }
+
+    pub(crate) fn heard(&self, now: Patient) {
+        self.heard_at.store(now.0, Relaxed);
+    }
+
+    /// Starts the clock of keep alive.
+    pub(crate) fn start_timer(self: &Arc<Self>, now: Patient) {
+        if let Some(at) = self.next_look(now) {
+            let timer = self.broker.awaited.insert(at, Awaited::Connection(Arc::downgrade(self)));
+            self.shared.lock().timer = Some(timer);
+        }
+    }
+
+    pub(crate) fn stop_timer(&self) {
+        let timer = self.shared.lock().timer.take();
+        if let Some(timer) = timer {
+            self.broker.awaited.cancel(timer);
+        }
+    }
+
+    /// The timer's time has come: too silent, too slow, or look again later.
+    ///
+    /// Nobody is ended by that alone. What the client has sent may lie in its socket, because this process or this one
+    /// task was late; only the task can see that.
+    pub(crate) fn look(self: &Arc<Self>, now: Patient) {
+        if self.overdue(now).is_some() {
+            self.is_doubted.store(true, Relaxed);
+            self.wake();
+        } else if self.ending().is_none() {
+            self.start_timer(now);
+        }
+    }
+
+    /// For the connection's task: it is to read what has come, and to write what is taken, and then to [`judge`](Self::judge).
+    pub(crate) fn is_doubted(&self) -> bool {
+        self.is_doubted.load(Relaxed)
+    }
+
+    /// For the task of a connection in doubt, when it has read and written all it could: whether that is the end.
+    pub(crate) fn judge(self: &Arc<Self>) -> Option<Ending> {
+        let now = self.broker.clock.patient();
+        let overdue = self.overdue(now);
+        if overdue.is_none() {
+            self.is_doubted.store(false, Relaxed);
+            self.start_timer(now);
+        }
+        overdue
+    }
+
+    fn overdue(&self, now: Patient) -> Option<Ending> {
+        let is_over = |at: Option<Patient>| at.is_some_and(|at| at <= now);
+        if is_over(self.silent_until()) {
+            Some(Ending { reason: Reason::KeepAliveTimeout, code: Some(ReasonCode::KeepAliveTimeout) })
+        } else if is_over(self.slow_until()) {
+            Some(Ending { reason: Reason::SlowConsumer, code: Some(ReasonCode::QuotaExceeded) })
+        } else {
+            None
+        }
+    }
+
+    fn next_look(&self, now: Patient) -> Option<Patient> {
+        let at = self.silent_until().into_iter().chain(self.slow_until()).min()?;
+        Some(at.max(Patient(now.0 + 1)))
+    }
+
+    fn silent_until(&self) -> Option<Patient> {
+        // [MQTT-3.1.2-22]
+        let limit = u64::from(self.keep_alive) * 1500;
+        (limit > 0).then(|| Patient(self.heard_at.load(Relaxed) + limit))
+    }
+
+    fn slow_until(&self) -> Option<Patient> {
+        let taken = Patient(self.took_at.load(Relaxed));
+        self.wants_write.load(Relaxed).then(|| taken.after(self.broker.config.limits.slow_consumer_timeout))
+    }
+
+    /// What is left in the outbox when the client gives this connection up; `busy`: a flush is under way.
+    pub(crate) fn leave_tail(&self, outbox: Outbox, needs: Needs, busy: bool) {
+        let mut shared = self.shared.lock();
+        shared.is_flushed = busy;
+        if !outbox.is_empty() {
+            shared.rare().left = Some(Left { outbox, needs });
+        }
+    }
+
+    /// The flush that was under way is over; `rest` is what it could not write.
+    pub(crate) fn return_tail(&self, rest: Outbox) {
+        let mut shared = self.shared.lock();
+        shared.is_flushed = false;
+        if !rest.is_empty() {
+            shared.rare().left.get_or_insert_default().outbox.put_back(rest);
+        }
+        drop(shared);
+        self.wake();
+    }
+
+    /// For the connection's task, once the client has given it up: writes the tail. Ready when there is nothing left to
+    /// do.
+    pub(crate) fn poll_tail(&self, context: &mut Context<'_>) -> Poll<()> {
+        self.register(context);
+        loop {
+            let left = {
+                let mut shared = self.shared.lock();
+                if shared.is_flushed {
+                    return Poll::Pending;
+                }
+                shared.rare.as_mut().and_then(|rare| rare.left.take())
+            };
+            let Some(mut left) = left else { return Poll::Ready(()) };
+            let needs = mem::take(&mut left.needs);
+            if self.broker.commit(needs.position).is_err() && needs.owes {
+                return Poll::Ready(());
+            }
+            let mut batch = Batch::begin(&self.broker);
+            let written = self.write(&mut left.outbox, &mut batch);
+            // It has counted bytes, no more.
+            let _ = batch.finish();
+            match written {
+                Written::All | Written::Failed => return Poll::Ready(()),
+                Written::Blocked => self.shared.lock().rare().left = Some(left),
+            }
+            if self.transport.poll_writable(context).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Connection;
+
+    /// With its reference counts it fills 320 bytes, a size the allocator has; one more byte would cost 64.
+    #[test]
+    fn a_connection_costs_320_bytes() {
+        assert!(size_of::<Connection>() <= 304, "{}", size_of::<Connection>());
+    }
+}

@@ -1,0 +1,9 @@
+//! From a socket to CONNACK, and from the end of a connection to the last thing told of it.
+
+pub(crate) mod arrival;
+pub(crate) mod banned;
+pub(crate) mod door;
+pub(crate) mod handshake;
+pub(crate) mod serve;
+pub(crate) mod shutdown;
+pub(crate) mod transition;

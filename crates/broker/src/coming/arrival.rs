@@ -1,0 +1,120 @@
+//! From accept to CONNECT: a socket of which nothing is known yet.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::BytesMut;
+use mqtt_codec::{Connect, DecodeError, Decoder, Packet, Role};
+use mqtt_hooks::Listener;
+use mqtt_net::Transport;
+
+use crate::broker::Broker;
+use crate::client::traffic::Traffic;
+use crate::time::patience::Patient;
+use crate::time::timers::{Awaited, TimerKey};
+
+/// Where a connection came in.
+#[derive(Clone, Debug)]
+pub(crate) struct Origin {
+    pub(crate) peer: SocketAddr,
+    pub(crate) listener: Arc<Listener>,
+}
+
+/// Bytes that are read at once before a client is in.
+const FIRST_READ: usize = 1024;
+
+/// A socket that has not sent CONNECT yet.
+pub(crate) struct Arrival {
+    pub(crate) transport: Transport,
+    pub(crate) traffic: Traffic,
+    pub(crate) origin: Origin,
+    pub(crate) decoder: Decoder,
+    /// Bytes read and not yet decoded; once CONNECT has come, what came with it.
+    pub(crate) rest: BytesMut,
+    /// When CONNECT and the answer to it must be through.
+    pub(crate) deadline: Patient,
+    /// Wakes the task then; there is one only if CONNECT was not there at once.
+    timer: Option<TimerKey<Patient>>,
+    is_new: bool,
+}
+
+/// What the first packet is.
+pub(crate) enum First {
+    Connect(Box<Connect>),
+    /// Not what may come first, or none came in time, or the peer has closed.
+    Nothing,
+    Malformed(DecodeError),
+}
+
+impl Arrival {
+    pub(crate) fn new(broker: &Broker, transport: Transport, origin: Origin) -> Self {
+        Self {
+            transport,
+            traffic: Traffic::default(),
+            origin,
+            decoder: Decoder::new(Role::Server, broker.config.limits.max_packet_size),
+            rest: BytesMut::new(),
+            deadline: broker.clock.patient().after(broker.config.mqtt.connect_timeout),
+            timer: None,
+            is_new: true,
+        }
+    }
+
+    pub(crate) fn poll(&mut self, broker: &Broker, context: &mut Context<'_>) -> Poll<First> {
+        let mut first = self.poll_first(context);
+        if first.is_pending() && broker.clock.patient() >= self.deadline {
+            // What has come may not have been told to this task yet.
+            first = Poll::Ready(self.look_at_once().unwrap_or(First::Nothing));
+        }
+        if first.is_ready() {
+            if let Some(timer) = self.timer.take() {
+                broker.awaited.cancel(timer);
+            }
+        } else {
+            let wake = || Awaited::Arrival(Box::new(context.waker().clone()));
+            self.timer.get_or_insert_with(|| broker.awaited.insert(self.deadline, wake()));
+        }
+        first
+    }
+
+    fn poll_first(&mut self, context: &mut Context<'_>) -> Poll<First> {
+        if std::mem::take(&mut self.is_new)
+            && let Some(first) = self.look_at_once()
+        {
+            return Poll::Ready(first);
+        }
+        loop {
+            self.rest.reserve(FIRST_READ);
+            match ready!(self.transport.poll_read(context, &mut self.rest)) {
+                Ok(0) | Err(_) => return Poll::Ready(First::Nothing),
+                Ok(read) => self.traffic.note_read(read),
+            }
+            if let Some(first) = decode(&mut self.decoder, &mut self.rest) {
+                return Poll::Ready(first);
+            }
+        }
+    }
+
+    /// Who connects has mostly sent CONNECT by the time it is accepted: waiting for the system to say so would cost
+    /// another turn of the task.
+    fn look_at_once(&mut self) -> Option<First> {
+        match self.transport.read_now(&mut self.rest, FIRST_READ)? {
+            Ok(0) | Err(_) => Some(First::Nothing),
+            Ok(read) => {
+                self.traffic.note_read(read);
+                decode(&mut self.decoder, &mut self.rest)
+            }
+        }
+    }
+}
+
+fn decode(decoder: &mut Decoder, input: &mut BytesMut) -> Option<First> {
+    match decoder.decode(input) {
+        Ok(Some(Packet::Connect(connect))) => Some(First::Connect(connect)),
+        // [MQTT-3.1.0-1]
+        Ok(Some(_)) => Some(First::Nothing),
+        Ok(None) => None,
+        Err(error) => Some(First::Malformed(error)),
+    }
+}

@@ -1,0 +1,46 @@
+//! Where connections come in.
+
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, LazyLock};
+
+use mqtt_hooks::Listener;
+use mqtt_net::{Pipe, Transport};
+
+use crate::broker::Broker;
+use crate::coming::arrival::Origin;
+use crate::coming::serve::Task;
+
+/// Where connections come in, known to the broker by its name.
+#[derive(Debug)]
+pub(crate) struct Door(Arc<Listener>);
+
+impl Door {
+    pub(crate) fn new(broker: &Broker, name: &str, address: SocketAddr) -> Self {
+        let listener = Arc::new(Listener { name: name.into(), port: address.port() });
+        broker.listeners.lock().push((Arc::clone(&listener), address));
+        Self(listener)
+    }
+
+    pub(crate) fn take(&self, broker: &Arc<Broker>, transport: Transport, peer: SocketAddr) {
+        take(broker, transport, Origin { peer, listener: Arc::clone(&self.0) });
+    }
+}
+
+/// The other end is served like an accepted socket, from no port.
+pub(crate) fn connect_in_memory(broker: &Arc<Broker>, peer: SocketAddr) -> Pipe {
+    static MEMORY: LazyLock<Arc<Listener>> = LazyLock::new(|| Arc::new(Listener { name: "memory".into(), port: 0 }));
+    let (ours, theirs) = Pipe::pair();
+    take(broker, Transport::Memory(ours), Origin { peer, listener: Arc::clone(&MEMORY) });
+    theirs
+}
+
+fn take(broker: &Arc<Broker>, transport: Transport, origin: Origin) {
+    // Sockets that have not sent CONNECT yet are bounded as well: they may be as many as clients.
+    let limit = broker.config.mqtt.max_connections.saturating_mul(2);
+    if broker.sockets.load(Relaxed) >= limit {
+        tracing::warn!(peer = %origin.peer, "not accepted: twice mqtt.max_connections sockets are open");
+        return;
+    }
+    tokio::spawn(Task::new(broker, transport, origin));
+}

@@ -1,0 +1,171 @@
+//! What a broker is told. Where it was said, and whether it is right, is the business of whoever makes one.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use mqtt_storage::Durability;
+
+/// What a broker is told.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// The node's name: a topic level, not empty, without `/`, `+` and `#`.
+    pub node: String,
+    /// Clients that no authenticator knows may come in.
+    pub anonymous: bool,
+    /// What holds for each connection.
+    pub mqtt: Mqtt,
+    /// Bounds.
+    pub limits: Limits,
+    /// Bounds of one session's queue.
+    pub session: SessionLimits,
+    /// Where what outlives the process is kept; `None`: nothing does.
+    pub store: Option<Store>,
+    /// From the start after the broker died to when those are reported gone who were online and have not come back.
+    pub recovery_grace: Duration,
+    /// What the broker publishes about itself.
+    pub sys: Sys,
+}
+
+/// What holds for each connection.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mqtt {
+    /// From accept to a whole CONNECT.
+    pub connect_timeout: Duration,
+    /// Connections at once.
+    pub max_connections: usize,
+    /// How long a 3.x session with clean session 0 is kept without a connection.
+    pub session_expiry: Duration,
+    /// The longest session expiry a v5 client gets, in seconds; [`u32::MAX`] is no cap.
+    pub max_session_expiry: u32,
+    /// The keep alive forced on v5 clients, in seconds; `None` lets each choose.
+    pub server_keep_alive: Option<u16>,
+}
+
+/// Bounds; sizes in bytes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limits {
+    /// The largest packet taken, fixed header included.
+    pub max_packet_size: u32,
+    /// Unacknowledged QoS 1 and 2 publishes taken from one client; never 0.
+    pub receive_maximum: u16,
+    /// Topic aliases a client may set.
+    pub topic_alias_maximum: u16,
+    /// Topic aliases set towards a client that allows as many.
+    pub outgoing_aliases: u16,
+    /// Unacknowledged deliveries to a client that allows as many; never 0.
+    pub max_inflight: u16,
+    /// Bytes waiting for one client's socket.
+    pub outbox: usize,
+    /// After this long without taking a byte of a full outbox, a client is disconnected.
+    pub slow_consumer_timeout: Duration,
+    /// Resident memory of the process.
+    pub memory: usize,
+    /// Retained messages.
+    pub retained_messages: usize,
+    /// Bytes of a client id.
+    pub max_client_id: usize,
+    /// Subscriptions of one session.
+    pub subscriptions_per_client: usize,
+    /// Levels of all different wildcard shapes together.
+    pub shape_levels: usize,
+}
+
+/// Bounds of one session's queue.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SessionLimits {
+    /// Messages.
+    pub max_queued: usize,
+    /// Bytes of topics and payloads.
+    pub max_queued_bytes: usize,
+}
+
+/// Where what outlives the process is kept.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Store {
+    /// The folder; made if it is not there.
+    pub folder: PathBuf,
+    /// What an acknowledged message survives.
+    pub durability: Durability,
+}
+
+/// What the broker publishes about itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sys {
+    /// Between two rounds of `stats`, `metrics`, `version` and `sysdescr`.
+    pub interval: Duration,
+    /// Between two of `uptime` and `datetime`.
+    pub heartbeat: Duration,
+    /// Who may subscribe below `$SYS/`.
+    pub subscribe: SysSubscribe,
+}
+
+/// Who may subscribe below `$SYS/`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SysSubscribe {
+    /// Peers on this machine.
+    Loopback,
+    /// Everyone.
+    All,
+    /// No one.
+    None,
+}
+
+impl Default for Config {
+    /// Everyone may come in, and nothing outlives the process.
+    fn default() -> Self {
+        Self {
+            node: "rollcall@127.0.0.1".to_owned(),
+            anonymous: true,
+            mqtt: Mqtt::default(),
+            limits: Limits::default(),
+            session: SessionLimits::default(),
+            store: None,
+            recovery_grace: Duration::from_secs(5),
+            sys: Sys::default(),
+        }
+    }
+}
+
+impl Default for Mqtt {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(10),
+            max_connections: 1_000_000,
+            session_expiry: Duration::from_secs(7200),
+            max_session_expiry: u32::MAX,
+            server_keep_alive: None,
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_packet_size: 1 << 20,
+            receive_maximum: 100,
+            topic_alias_maximum: 32,
+            outgoing_aliases: 32,
+            max_inflight: 100,
+            outbox: 1 << 20,
+            slow_consumer_timeout: Duration::from_secs(30),
+            memory: 1 << 30,
+            retained_messages: 1_000_000,
+            max_client_id: 65_535,
+            subscriptions_per_client: 100_000,
+            shape_levels: 65_536,
+        }
+    }
+}
+
+impl Default for SessionLimits {
+    fn default() -> Self {
+        Self { max_queued: 10_000, max_queued_bytes: 64 << 20 }
+    }
+}
+
+impl Default for Sys {
+    fn default() -> Self {
+        let (interval, heartbeat) = (Duration::from_secs(60), Duration::from_secs(30));
+        Self { interval, heartbeat, subscribe: SysSubscribe::Loopback }
+    }
+}

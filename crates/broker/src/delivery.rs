@@ -1,0 +1,3 @@
+//! What is published, on its way to whoever wants it.
+
+pub(crate) mod batch;

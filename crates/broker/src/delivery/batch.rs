@@ -1,0 +1,227 @@
+//! What is gathered while the packets of one read are handled, or something like it happens: clients whose outboxes are
+//! to be flushed, counts to be added up, and how far the journal is to be written before that.
+//!
+//! A batch is a value. Whoever stages, touches or counts needs one in its signature, so nothing can be left behind for
+//! somebody else, and two brokers in one process share nothing.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::{mem, thread};
+
+use bytes::BytesMut;
+use mqtt_router::Matches;
+use mqtt_session::Outbox;
+use mqtt_storage::{Failing, Position, Stage};
+use parking_lot::Mutex;
+
+use crate::broker::Broker;
+use crate::client::ClientRef;
+use crate::watch::metrics::{Metric, Tally};
+
+/// So many clients are touched before they are flushed.
+const MAX_TOUCHED: usize = 4096;
+
+/// So many bytes are taken in and delivered before those who are touched are flushed.
+const MAX_TRAFFIC: usize = 8 << 20;
+
+/// A fan-out is cut into pieces of so many clients, where there are workers to share them.
+const FLUSHED_TOGETHER: usize = 256;
+
+/// Spare output buffers in one workplace; the session bounds the size of each.
+const MAX_BUFFERS: usize = 256;
+
+/// Workplaces kept for the next batch: more are seldom in use at once than there are worker threads.
+const MAX_WORKPLACES: usize = 64;
+
+/// What a batch works with. It outlives the batch, for its memory is used again.
+#[derive(Default)]
+struct Workplace {
+    touched: Vec<ClientRef>,
+    tally: Tally,
+    matches: Option<Box<Matches<ClientRef>>>,
+    /// Bytes not yet told to [`Memory`](crate::watch::memory::Memory).
+    traffic: usize,
+    /// Empty outboxes with memory, so that a client needs some only while bytes wait.
+    buffers: Vec<Outbox>,
+    /// Read into by whoever handles packets, so that an idle connection owns no buffer.
+    input: BytesMut,
+    /// How far the journal is with what this batch has staged.
+    staged: Position,
+}
+
+/// Workplaces of which no batch makes use.
+#[derive(Default)]
+#[expect(clippy::vec_box, reason = "some hundred bytes that would be moved twice for every read")]
+pub(crate) struct Workplaces(Mutex<Vec<Box<Workplace>>>);
+
+/// What is delivered waits in the outboxes until the batch is [finished](Self::finish) or [settled](Self::settle).
+///
+/// It is begun before any lock is taken and settled when none is held, nor a group open. It stays on its thread.
+#[must_use]
+pub(crate) struct Batch<'a> {
+    broker: &'a Arc<Broker>,
+    /// `None` only while it is dropped.
+    place: Option<Box<Workplace>>,
+    _stays: PhantomData<*const ()>,
+}
+
+impl<'a> Batch<'a> {
+    pub(crate) fn begin(broker: &'a Arc<Broker>) -> Self {
+        let place = broker.workplaces.0.lock().pop();
+        Self { broker, place: Some(place.unwrap_or_default()), _stays: PhantomData }
+    }
+
+    pub(crate) const fn broker(&self) -> &'a Arc<Broker> {
+        self.broker
+    }
+
+    /// Stores what was staged, then lets everything leave. An error says that something is not stored; each client's
+    /// flush has decided what could leave all the same.
+    pub(crate) fn finish(mut self) -> Result<(), Failing> {
+        self.settle()
+    }
+
+    /// [`Self::finish`], and the batch goes on.
+    pub(crate) fn settle(&mut self) -> Result<(), Failing> {
+        self.forget_matches();
+        let mut stored = self.commit();
+        self.flush_touched();
+        // A flush may have sent what waited in a session's queue, which is staged too.
+        stored = stored.and(self.commit());
+        let broker = self.broker;
+        let place = self.place();
+        place.tally.add_to(&broker.metrics);
+        broker.memory.note(mem::take(&mut place.traffic));
+        stored
+    }
+
+    /// Settles if much is waiting.
+    pub(crate) fn relieve(&mut self) {
+        let place = self.place();
+        if place.touched.len() >= MAX_TOUCHED || place.traffic >= MAX_TRAFFIC {
+            // Each client's flush has decided.
+            let _ = self.settle();
+        }
+    }
+
+    /// Notes that `client` has something in its outbox.
+    pub(crate) fn touch(&mut self, client: &ClientRef) {
+        self.place().touched.push(client.clone());
+    }
+
+    /// Adds to a metric; others see it when the batch is settled.
+    pub(crate) fn count(&mut self, metric: Metric, n: u64) {
+        self.place().tally.count(metric, n);
+    }
+
+    /// Stages what `write` says, if there is a store. Call it under the lock of what has changed.
+    pub(crate) fn stage(&mut self, write: impl FnOnce(&mut Stage<'_>)) {
+        if let Some(durable) = &self.broker.durable {
+            self.place().staged = durable.journal.stage(write);
+        }
+    }
+
+    /// What this batch has staged so far must be in the store before anyone hears of it.
+    pub(crate) fn staged(&mut self) -> Position {
+        self.place().staged
+    }
+
+    /// Notes bytes taken in or handed to receivers, which may have made the process grow.
+    pub(crate) fn note_traffic(&mut self, bytes: usize) {
+        self.place().traffic += bytes;
+    }
+
+    /// Gives an outbox without memory some that was used before, if there is any.
+    pub(crate) fn lend_buffer(&mut self, outbox: &mut Outbox) {
+        if let Some(spare) = self.place().buffers.pop() {
+            outbox.recycle(spare);
+        }
+    }
+
+    /// Takes an outbox that is written out; its memory is for the next who needs some.
+    pub(crate) fn return_buffer(&mut self, outbox: Outbox) {
+        let buffers = &mut self.place().buffers;
+        if buffers.len() < MAX_BUFFERS && outbox.has_buffer() {
+            buffers.push(outbox);
+        }
+    }
+
+    /// Lends the buffer to read into, empty.
+    pub(crate) fn lend_input(&mut self) -> BytesMut {
+        mem::take(&mut self.place().input)
+    }
+
+    pub(crate) fn return_input(&mut self, mut input: BytesMut) {
+        input.clear();
+        self.place().input = input;
+    }
+
+    /// Lends the look-up buffer, with what was looked up last in this batch; who asks for another meanwhile gets a fresh
+    /// one.
+    pub(crate) fn lend_matches(&mut self) -> Box<Matches<ClientRef>> {
+        self.place().matches.take().unwrap_or_default()
+    }
+
+    pub(crate) fn return_matches(&mut self, matches: Box<Matches<ClientRef>>) {
+        self.place().matches = Some(matches);
+    }
+
+    /// Empties the look-up buffer: what stays in it would keep subscriber lists from being changed in place.
+    pub(crate) fn forget_matches(&mut self) {
+        if let Some(matches) = &mut self.place().matches {
+            matches.clear();
+        }
+    }
+
+    fn place(&mut self) -> &mut Workplace {
+        self.place.as_mut().expect("it is there until the batch is dropped")
+    }
+
+    fn commit(&mut self) -> Result<(), Failing> {
+        match mem::take(&mut self.place().staged) {
+            Position::NONE => Ok(()),
+            staged => self.broker.commit(staged),
+        }
+    }
+
+    fn flush_touched(&mut self) {
+        let mut touched = mem::take(&mut self.place().touched);
+        if let Some(workers) = &self.broker.workers {
+            // What is delivered meanwhile joins what waits in each outbox, so its order stays.
+            while touched.len() >= 2 * FLUSHED_TOGETHER {
+                let clients = touched.split_off(touched.len() - FLUSHED_TOGETHER);
+                let broker = Arc::clone(self.broker);
+                workers.spawn(async move { flush_all(&broker, clients) });
+            }
+        }
+        for client in touched.drain(..) {
+            client.flush(self);
+        }
+        // Flushing touches nobody, so the list that is there now is empty: keep the memory of this one.
+        self.place().touched = touched;
+    }
+}
+
+impl Drop for Batch<'_> {
+    fn drop(&mut self) {
+        let place = self.place();
+        if !place.touched.is_empty() || place.staged > Position::NONE {
+            debug_assert!(thread::panicking(), "a batch that is not finished");
+            // A packet's handling panicked. Those who were touched before believe that a flush is under way, and
+            // nobody else would do it.
+            let _ = self.settle();
+        }
+        let Some(place) = self.place.take() else { return };
+        let mut places = self.broker.workplaces.0.lock();
+        if places.len() < MAX_WORKPLACES {
+            places.push(place);
+        }
+    }
+}
+
+fn flush_all(broker: &Arc<Broker>, clients: Vec<ClientRef>) {
+    let mut batch = Batch::begin(broker);
+    clients.iter().for_each(|client| client.flush(&mut batch));
+    // Each flush has decided what could leave.
+    let _ = batch.finish();
+}

@@ -1,0 +1,70 @@
+//! The broker as modules see it.
+
+use std::io;
+use std::sync::Arc;
+
+use mqtt_codec::{Message, Topic};
+use mqtt_hooks::{Host, Moment, RecordTable};
+use mqtt_storage::read_records;
+
+use crate::broker::Broker;
+use crate::delivery::batch::Batch;
+use crate::time::clock::wall_ms;
+
+/// The broker as modules see it.
+pub(crate) struct Hosting(pub(crate) Arc<Broker>);
+
+impl Host for Hosting {
+    fn node(&self) -> &str {
+        &self.0.config.node
+    }
+
+    fn now_ms(&self) -> u64 {
+        wall_ms()
+    }
+
+    fn is_sys_watched(&self) -> bool {
+        self.0.router.has_dollar_filters()
+    }
+
+    fn epoch(&self) -> u64 {
+        self.0.numbers.epoch
+    }
+
+    fn records(&self, table: &RecordTable, visit: &mut dyn FnMut(&[u8], &[u8])) -> io::Result<()> {
+        let Some(durable) = &self.0.durable else { return Ok(()) };
+        let visit = |key: &[u8], record: &[u8]| {
+            visit(key, record);
+            Ok(())
+        };
+        read_records(&**durable.journal.store(), table.name(), visit).map_err(io::Error::other)
+    }
+
+    fn act(&self, act: &mut dyn FnMut(&mut dyn Moment)) {
+        let mut batch = Batch::begin(&self.0);
+        let group = self.0.group();
+        act(&mut batch);
+        drop(group);
+        // What can't be stored now is tried again every second.
+        let _ = batch.finish();
+    }
+}
+
+/// What a module publishes and keeps is part of what the batch is about.
+impl Moment for Batch<'_> {
+    fn publish(&mut self, message: Message) {
+        self.broker().announce(message, self);
+    }
+
+    fn publish_if_wanted(&mut self, topic: &Topic, build: &mut dyn FnMut() -> Message) -> bool {
+        self.broker().publish_if_wanted(topic, build, self)
+    }
+
+    fn keep(&mut self, table: &RecordTable, key: &[u8], record: &[u8]) {
+        self.stage(|stage| stage.keep_record(table.name(), key, record));
+    }
+
+    fn forget(&mut self, table: &RecordTable, key: &[u8]) {
+        self.stage(|stage| stage.forget_record(table.name(), key));
+    }
+}

@@ -1,0 +1,166 @@
+//! A broker from its start to its end, as who runs it sees it.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use mqtt_hooks::{Hooks, Host};
+use mqtt_net::{Listener, Pipe};
+use mqtt_operate::Setting;
+use mqtt_storage::StoreError;
+use tokio::sync::watch;
+
+use crate::broker::Broker;
+use crate::client::ClientRef;
+use crate::coming::door::{self, Door};
+use crate::coming::shutdown;
+use crate::config::Config;
+use crate::hosting::Hosting;
+use crate::store::{self, recovery};
+use crate::time::watched::Tasks;
+use crate::time::{due, patience};
+use crate::watch::alarms::{self, ModulesSeen};
+use crate::watch::operate::Operator;
+use crate::watch::sys;
+
+/// A broker whose store is open. Nobody comes in yet: what is to see everyone is started before.
+pub struct Opened {
+    broker: Arc<Broker>,
+    /// Who was online when the last process died.
+    fallen: Vec<ClientRef>,
+    modules: BTreeMap<String, Vec<u8>>,
+}
+
+/// A broker that serves. Dropping it leaves it running until the runtime ends.
+pub struct Running {
+    broker: Arc<Broker>,
+    tasks: Tasks,
+    stop: watch::Sender<bool>,
+}
+
+/// What is kept of modules by name, for the registry.
+#[derive(Debug)]
+pub struct ModuleRecords {
+    broker: Arc<Broker>,
+    found: BTreeMap<String, Vec<u8>>,
+}
+
+impl Opened {
+    /// Opens the store, if there is to be one, and takes back what an earlier process has left.
+    ///
+    /// # Errors
+    /// The folder can't be used, or what is in it can't be read.
+    pub fn open(config: Config) -> Result<Self, StoreError> {
+        let (broker, mut loaded, past) = store::open(config)?;
+        let modules = std::mem::take(&mut loaded.modules);
+        let fallen = broker.restore(loaded, past)?;
+        Ok(Self { broker, fallen, modules })
+    }
+
+    /// Where modules' hooks are called from.
+    pub fn hooks(&self) -> Arc<Hooks> {
+        Arc::clone(&self.broker.hooks)
+    }
+
+    /// The broker as modules see it.
+    pub fn host(&self) -> Arc<dyn Host> {
+        Arc::new(Hosting(Arc::clone(&self.broker)))
+    }
+
+    /// What earlier processes have kept of modules, for once.
+    pub fn take_module_records(&mut self) -> ModuleRecords {
+        ModuleRecords { broker: Arc::clone(&self.broker), found: std::mem::take(&mut self.modules) }
+    }
+
+    /// Begins to serve; `modules` tells how each module is whenever alarms are looked at.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn run(self, modules: impl Fn() -> ModulesSeen + Send + Sync + 'static) -> Running {
+        let Self { broker, fallen, .. } = self;
+        let mut tasks = Tasks::new(&broker);
+        tasks.run("beat", patience::beat);
+        tasks.run("timers", due::run);
+        tasks.run("sys", sys::publish);
+        tasks.run("store", store::keep_alive);
+        let (fallen, grace): (Arc<[_]>, _) = (fallen.into(), broker.config.recovery_grace);
+        tasks.run("recovery", move |broker| recovery::tell(broker, Arc::clone(&fallen), grace));
+        let modules = Arc::new(modules);
+        tasks.run("alarms", move |broker| alarms::watch(broker, Arc::clone(&modules)));
+        Running { broker, tasks, stop: watch::Sender::new(false) }
+    }
+}
+
+impl Running {
+    /// Takes who comes in by this listener, until [`Self::drain`].
+    pub fn serve(&mut self, listener: Listener) {
+        let door = Arc::new(Door::new(&self.broker, listener.name(), listener.address()));
+        let (listener, stop) = (Arc::new(listener), self.stop.subscribe());
+        self.tasks.run("accept", move |broker| {
+            let (listener, door, stop) = (Arc::clone(&listener), Arc::clone(&door), stop.clone());
+            async move {
+                let take = |transport, peer| door.take(&broker, transport, peer);
+                listener.accept(take, || broker.note_accept_failed(), stop).await;
+            }
+        });
+    }
+
+    /// Connects a client without a socket: what it would send over TCP goes into the pipe, what it would get comes out.
+    ///
+    /// For programs that embed the broker, for tests, and for more clients than a process may have files. It takes
+    /// `peer` for the client's address, in its rules and in what it tells about it; the port it came in by is 0.
+    /// Over the limit of connections the pipe is closed at once.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn connect_in_memory(&self, peer: SocketAddr) -> Pipe {
+        door::connect_in_memory(&self.broker, peer)
+    }
+
+    /// The broker as an operator sees it, with the settings it runs with; `port` is where operators ask.
+    pub fn operator(&self, settings: Vec<Setting>, port: u16) -> Arc<Operator> {
+        Arc::new(Operator::new(&self.broker, settings, port))
+    }
+
+    /// Ends a client's connection and its session as an operator does; false if it has neither.
+    pub fn kick(&self, client_id: &str) -> bool {
+        self.broker.kick(client_id)
+    }
+
+    /// Returns the name of a background task that panics however often it is started, should there be one: the broker can't
+    /// do all it is to do any more, and had better be ended.
+    pub async fn broken(&self) -> &'static str {
+        self.tasks.broken().await
+    }
+
+    /// Stops accepting, tells every client, publishes what is left to publish, and returns when all are gone or some
+    /// seconds have passed.
+    pub async fn drain(&self) {
+        self.stop.send_replace(true);
+        shutdown::drain(&self.broker).await;
+    }
+
+    /// Ends the background tasks and closes the store.
+    pub async fn close(self) {
+        self.tasks.abort().await;
+        store::finish(&self.broker);
+    }
+}
+
+impl ModuleRecords {
+    /// False: what is kept is forgotten with the process.
+    pub fn are_lasting(&self) -> bool {
+        self.broker.durable.is_some()
+    }
+
+    /// What earlier processes have kept, by the modules' names.
+    pub const fn found(&self) -> &BTreeMap<String, Vec<u8>> {
+        &self.found
+    }
+
+    /// Keeps a module's record instead of the one before. It is in the store when this returns, if there is one.
+    pub fn keep(&self, module: &str, record: &[u8]) -> io::Result<()> {
+        self.broker.store_now(|stage| stage.module(module, record)).map_err(io::Error::other)
+    }
+}

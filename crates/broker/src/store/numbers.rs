@@ -1,0 +1,161 @@
+//! Numbers that are given once only, also over restarts.
+
+use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use foldhash::HashMap;
+use foldhash::fast::RandomState;
+use mqtt_storage::{Bounds, StoreError};
+use parking_lot::Mutex;
+
+use crate::broker::Broker;
+use crate::client::flaps::Flaps;
+use crate::delivery::batch::Batch;
+use crate::time::clock::wall_ms;
+
+/// So many numbers are reserved in the store at once, for each restart skips those that are left.
+const RESERVED: u64 = 1024;
+
+/// Client ids without a session whose last `seq` is remembered exactly. Of others it is only known what it was at most.
+const MAX_FORGOTTEN: usize = 65_536;
+
+/// Numbers that are given once only.
+pub(crate) struct Numbers {
+    /// Grows with every start.
+    pub(crate) epoch: u64,
+    connection: AtomicU64,
+    session: AtomicU64,
+    forgotten: Mutex<Forgotten>,
+    /// What is reserved in the store.
+    bounds: Mutex<Bounds>,
+}
+
+/// How many facts of coming and going there were of clients that left nothing behind.
+#[derive(Default)]
+struct Forgotten {
+    /// No forgotten client had more, or was told of later, that is not in `by_client`.
+    floor: Floor,
+    /// By the hash of the client id; where two share one, the higher.
+    by_client: HashMap<u64, Left>,
+    hasher: RandomState,
+}
+
+/// What holds for all of whom nothing is known.
+#[derive(Clone, Copy, Default)]
+struct Floor {
+    seq: u64,
+    told_ms: u64,
+}
+
+/// What is left of a client.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Left {
+    /// Of its last fact of coming or going, or a higher one.
+    pub(crate) seq: u64,
+    pub(crate) flaps: Flaps,
+    /// When that was told, or later: milliseconds since the Unix epoch.
+    pub(crate) told_ms: u64,
+}
+
+impl Numbers {
+    /// Goes on after what was reserved, and tells of nobody at a time before `floor_ms`.
+    pub(crate) fn new(reserved: Bounds, floor_ms: u64) -> Self {
+        let epoch = wall_ms().max(reserved.epoch + 1);
+        let floor = Floor { seq: reserved.seq, told_ms: floor_ms };
+        Self {
+            epoch,
+            connection: AtomicU64::new(reserved.connection),
+            session: AtomicU64::new(reserved.session),
+            forgotten: Mutex::new(Forgotten { floor, ..Forgotten::default() }),
+            bounds: Mutex::new(Bounds { epoch, ..reserved }),
+        }
+    }
+
+    /// What is left of a client that has left nothing else behind.
+    pub(crate) fn left_of(&self, client_id: &str) -> Left {
+        let forgotten = self.forgotten.lock();
+        let hash = forgotten.hasher.hash_one(client_id);
+        let mut left = forgotten.by_client.get(&hash).copied().unwrap_or_default();
+        left.seq = left.seq.max(forgotten.floor.seq);
+        left.told_ms = left.told_ms.max(forgotten.floor.told_ms);
+        left
+    }
+
+    /// No client of whom more is not known was told of later than this: milliseconds since the Unix epoch.
+    pub(crate) fn floor_ms(&self) -> u64 {
+        self.forgotten.lock().floor.told_ms
+    }
+}
+
+impl Forgotten {
+    fn note(&mut self, client_id: &str, left: Left) {
+        if self.by_client.len() >= MAX_FORGOTTEN {
+            for left in self.by_client.values() {
+                self.floor.seq = self.floor.seq.max(left.seq);
+                self.floor.told_ms = self.floor.told_ms.max(left.told_ms);
+            }
+            self.by_client.clear();
+        }
+        let hash = self.hasher.hash_one(client_id);
+        let last = self.by_client.entry(hash).or_default();
+        *last = Left { seq: left.seq.max(last.seq), told_ms: left.told_ms.max(last.told_ms), ..left };
+    }
+}
+
+impl Broker {
+    pub(crate) fn next_connection(&self, batch: &mut Batch<'_>) -> u64 {
+        let number = self.numbers.connection.fetch_add(1, Relaxed) + 1;
+        self.reserve(|bounds| (&mut bounds.connection, number), batch);
+        number
+    }
+
+    pub(crate) fn next_session(&self, batch: &mut Batch<'_>) -> u64 {
+        let number = self.numbers.session.fetch_add(1, Relaxed) + 1;
+        self.reserve(|bounds| (&mut bounds.session, number), batch);
+        number
+    }
+
+    /// A client leaves nothing behind but this.
+    pub(crate) fn forget_client(&self, client_id: &str, left: Left, batch: &mut Batch<'_>) {
+        self.numbers.forgotten.lock().note(client_id, left);
+        self.reserve(|bounds| (&mut bounds.seq, left.seq), batch);
+    }
+
+    /// Reserves more, if `number` is not.
+    fn reserve(&self, what: impl FnOnce(&mut Bounds) -> (&mut u64, u64), batch: &mut Batch<'_>) {
+        if self.durable.is_none() {
+            return;
+        }
+        let mut bounds = self.numbers.bounds.lock();
+        let (bound, number) = what(&mut bounds);
+        if number > *bound {
+            *bound = number + RESERVED;
+            batch.stage(|stage| stage.bounds(&bounds));
+        }
+    }
+
+    /// Stores the epoch, with which a process begins.
+    pub(crate) fn store_epoch(&self) -> Result<(), StoreError> {
+        let bounds = self.numbers.bounds.lock();
+        self.store_now(|stage| stage.bounds(&bounds))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_seq_comes_twice_however_many_clients_are_forgotten() {
+        let numbers = Numbers::new(Bounds { seq: 5, ..Bounds::default() }, 0);
+        let note = |id: &str, seq| numbers.forgotten.lock().note(id, Left { seq, ..Left::default() });
+        let last = |id| numbers.left_of(id).seq;
+        assert_eq!(last("a"), 5);
+        note("a", 9);
+        assert_eq!((last("a"), last("b")), (9, 5));
+        for n in 0..MAX_FORGOTTEN {
+            note(&n.to_string(), 7);
+        }
+        assert_eq!((last("a"), last("b")), (9, 9));
+    }
+}

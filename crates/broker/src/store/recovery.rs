@@ -1,0 +1,240 @@
+//! The next process after one that ended, well or not.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use mqtt_codec::Will;
+use mqtt_hooks::{ConnectionInfo, Fact, Reason};
+use mqtt_session::{Publication, Session, Timestamp};
+use mqtt_storage::{Alive, Bounds, Loaded, LoadedSession, StoreError};
+
+use crate::broker::Broker;
+use crate::client::{ClientRef, Transition};
+use crate::delivery::batch::Batch;
+use crate::store::records::Online;
+use crate::time::clock::{ALIVE_EVERY, wall_ms};
+
+/// Clients looked after before other tasks of the thread have their turn.
+const AT_ONCE: usize = 64;
+
+/// A client that was online when the process died.
+#[derive(Debug)]
+pub(crate) struct Fallen {
+    info: ConnectionInfo,
+    /// The last time the broker is known to have lived: milliseconds since the Unix epoch.
+    at: u64,
+    /// Of a connection whose session ended with it.
+    will: Option<Will>,
+}
+
+/// What of earlier processes the broker goes on from.
+#[derive(Default)]
+pub(crate) struct Past {
+    /// The numbers that they have given.
+    pub(crate) bounds: Bounds,
+    /// When the last one is known to have lived.
+    pub(crate) alive: Option<Alive>,
+    /// The latest time, by the system's clock, of which it is known that something happened then.
+    seen_ms: u64,
+    online: Vec<Online>,
+}
+
+impl Past {
+    pub(crate) fn of(loaded: &Loaded) -> Result<Self, StoreError> {
+        let online = loaded.online.values().map(Online::read).collect::<Result<Vec<_>, _>>()?;
+        let seen = loaded.sessions.iter().map(|session| session.record.last_fact_ms);
+        let seen = seen.chain(online.iter().map(|online| online.info.connected_at));
+        let seen_ms = seen.chain(loaded.alive.map(|alive| alive.wall)).max().unwrap_or(0);
+        Ok(Self { bounds: loaded.bounds, alive: loaded.alive, seen_ms, online })
+    }
+
+    /// The system's time that nothing may be told before, because something may have been told then.
+    ///
+    /// Mostly that is past anyway. If the clock was set back meanwhile, facts stand still until it is there again: whom
+    /// something was told of within the last second nobody knows.
+    pub(crate) fn floor_ms(&self) -> u64 {
+        if wall_ms() < self.seen_ms { self.seen_ms.saturating_add(ALIVE_EVERY.as_millis() as u64) } else { 0 }
+    }
+}
+
+/// When the last process died, as far as that is known.
+#[derive(Clone, Copy)]
+struct Death {
+    /// By the system's clock: milliseconds since the Unix epoch.
+    wall: u64,
+    clock: Timestamp,
+}
+
+impl Broker {
+    /// Takes back what an earlier process has left. Returns those who were online when it died: they are to be told of
+    /// as gone, when they come back or after a while.
+    pub(crate) fn restore(&self, loaded: Loaded, past: Past) -> Result<Vec<ClientRef>, StoreError> {
+        let Loaded { sessions, retained, .. } = loaded;
+        let Past { alive, seen_ms, online, .. } = past;
+        let died = Death { wall: seen_ms, clock: alive.map_or(self.clock.now(), |alive| alive.clock) };
+        self.restore_retained(retained);
+        let (of_sessions, others): (Vec<_>, Vec<_>) = online.into_iter().partition(|online| online.session.is_some());
+        let mut of_sessions: HashMap<_, _> =
+            of_sessions.into_iter().filter_map(|online| Some((online.session?, online))).collect();
+        let mut fallen = Vec::new();
+        for session in sessions {
+            let online = of_sessions.remove(&session.number);
+            let is_fallen = online.is_some();
+            let client = self.restore_session(session, online, died)?;
+            if is_fallen {
+                fallen.push(client.clone());
+            }
+            self.clients.insert(client);
+        }
+        // Of a session that is gone only its connection's end is left to tell, too.
+        for online in others.into_iter().chain(of_sessions.into_values()) {
+            let client = self.restore_fallen(online, died);
+            fallen.push(client.clone());
+            self.clients.insert(client);
+        }
+        Ok(fallen)
+    }
+
+    fn restore_session(
+        &self,
+        loaded: LoadedSession,
+        online: Option<Online>,
+        died: Death,
+    ) -> Result<ClientRef, StoreError> {
+        let LoadedSession { number, record, mut kept, mut will_due, subscriptions } = loaded;
+        let mut transition = Transition {
+            has_session: true,
+            seq: record.seq,
+            last_fact_ms: record.last_fact_ms,
+            created_at: record.created_at,
+            expires_at: record.expires_at.map(Timestamp).into(),
+            ..Transition::default()
+        };
+        if let Some(Online { info, seq, will, .. }) = online {
+            kept.session_expiry = info.expiry_interval;
+            kept.version = info.version;
+            kept.will = will;
+            // As if the connection had ended when the broker did.
+            let expiry = info.expiry_interval;
+            transition.expires_at = (expiry < u32::MAX).then(|| died.clock.plus_seconds(expiry)).into();
+            will_due = kept.will.as_ref().map(|will| died.clock.plus_seconds(will.delay.min(expiry)));
+            transition.seq = seq;
+            transition.last_fact_ms = info.connected_at;
+            transition.fallen = Some(Box::new(Fallen { info, at: died.wall, will: None }));
+        }
+        transition.note_told(self.numbers.floor_ms());
+        self.queued_expire.store(true, Relaxed);
+        let mut session = Session::restore(Arc::clone(&self.session_config), kept, will_due);
+        for subscription in &subscriptions {
+            session.subscribe(&subscription.filter, subscription.options, subscription.id);
+        }
+        let client = ClientRef::new(record.client_id.as_ref().into(), session);
+        client.state.lock().number = number;
+        for subscription in &subscriptions {
+            if self.route(&subscription.filter, &client, subscription.options, subscription.id).is_err() {
+                tracing::error!(client_id = %client.id, filter = %subscription.filter, "limits.shape_levels is lower than before");
+            }
+        }
+        if transition.fallen.is_none() {
+            let next = will_due.into_iter().chain(transition.expires_at.at()).min();
+            transition.timer = next.map(|at| self.timers.insert(at, Arc::downgrade(&client.0)));
+        }
+        *client.transition.lock() = transition;
+        Ok(client)
+    }
+
+    /// Of a session that ended with its connection, only that is left to tell.
+    fn restore_fallen(&self, online: Online, died: Death) -> ClientRef {
+        let Online { info, seq, will, .. } = online;
+        let client = ClientRef::new(Arc::clone(&info.client_id), Session::new(Arc::clone(&self.session_config)));
+        let mut transition = Transition {
+            seq,
+            last_fact_ms: info.connected_at,
+            created_at: info.connected_at,
+            fallen: Some(Box::new(Fallen { at: died.wall, info, will })),
+            ..Transition::default()
+        };
+        transition.note_told(self.numbers.floor_ms());
+        *client.transition.lock() = transition;
+        client
+    }
+
+    /// Tells that the client went when an earlier process died, if that is still to be told.
+    pub(crate) fn tell_fallen(
+        &self,
+        client: &ClientRef,
+        transition: &mut Transition,
+        now: Timestamp,
+        batch: &mut Batch<'_>,
+    ) {
+        let Some(fallen) = transition.fallen.take() else { return };
+        let noticed = Instant::now();
+        let Fallen { info, at, will } = *fallen;
+        batch.stage(|stage| stage.go(info.conn_id));
+        let will = match will {
+            Some(will) => Some(Publication::new(will.message, now)),
+            None => client.state.lock().session.take_will(now, false),
+        };
+        // An undelayed will comes before the fact.
+        if let Some(will) = will {
+            self.publish_will(&will, now, batch);
+        }
+        transition.seq += 1;
+        let told_at = transition.now_ms();
+        // Not before the client came, nor after it is told, however the system's clock was set meanwhile.
+        let at = at.max(transition.last_fact_ms).min(told_at);
+        transition.note_fact(at, told_at);
+        let fact = Fact::Disconnected {
+            client: &info,
+            reason: Reason::NodeDown,
+            reason_string: None,
+            at,
+            told_at,
+            seq: transition.seq,
+            flaps: transition.flaps.count(at),
+            noticed,
+        };
+        self.hooks.observe(&fact, batch);
+    }
+
+    /// Tells of all who have not come back by now.
+    async fn tell_all_fallen(self: &Arc<Self>, fallen: &[ClientRef]) {
+        for clients in fallen.chunks(AT_ONCE) {
+            {
+                let mut batch = Batch::begin(self);
+                clients.iter().for_each(|client| self.give_up_fallen(client, &mut batch));
+                // What can't be stored now is tried again every second.
+                let _ = batch.finish();
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn give_up_fallen(&self, client: &ClientRef, batch: &mut Batch<'_>) {
+        let _group = self.group();
+        let mut transition = client.transition.lock();
+        if transition.fallen.is_none() {
+            return;
+        }
+        let now = self.clock.now();
+        self.tell_fallen(client, &mut transition, now, batch);
+        let will_due = client.state.lock().session.will().and_then(|(_, due)| due);
+        if !transition.has_session {
+            transition.expires_at = now.into();
+        }
+        let next = will_due.into_iter().chain(transition.expires_at.at()).min();
+        self.look_after(client, &mut transition, next, now, batch);
+    }
+}
+
+/// Tells of those who were online when an earlier process died, once subscribers have had time to come back.
+pub(crate) async fn tell(broker: Arc<Broker>, fallen: Arc<[ClientRef]>, grace: Duration) {
+    broker.clock.wait_until(broker.clock.patient().after(grace)).await;
+    let clients = fallen.len();
+    broker.tell_all_fallen(&fallen).await;
+    if clients > 0 {
+        tracing::info!(clients, "those who were online before the last end are reported gone");
+    }
+}

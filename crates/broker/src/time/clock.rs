@@ -1,0 +1,95 @@
+//! The only place that reads the time.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use mqtt_session::Timestamp;
+use mqtt_storage::Alive;
+
+use crate::time::patience::{Patience, Patient};
+
+/// How often the store is told that the broker lives. So exact is `disconnected_at` after the broker died.
+pub(crate) const ALIVE_EVERY: Duration = Duration::from_secs(1);
+
+/// Milliseconds that pass evenly: since the Unix epoch by the system's clock at the very first start, and on from there by
+/// the monotonic one.
+///
+/// Sessions and timers live by it, so that a stepped system clock ends no session. What people read (the times in
+/// presence events) is [`wall_ms`].
+#[derive(Debug)]
+pub(crate) struct Clock {
+    started: Instant,
+    started_ms: u64,
+    /// Which start of the system this is; 0 where it does not tell.
+    boot: u128,
+    pub(crate) patience: Patience,
+}
+
+impl Clock {
+    /// Goes on where that of the last process was.
+    pub(crate) fn new(last: Option<Alive>) -> Self {
+        let boot = boot();
+        let started_ms = last.map_or_else(wall_ms, |last| last.clock.0.saturating_add(passed_since(last, boot)));
+        Self { started: Instant::now(), started_ms, boot, patience: Patience::default() }
+    }
+
+    /// For the store: that the broker lives.
+    pub(crate) fn alive(&self) -> Alive {
+        Alive { wall: wall_ms(), clock: self.now(), boot: self.boot, since_boot: since_boot_ms() }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        Timestamp(self.started_ms + self.uptime_ms())
+    }
+
+    /// What others are waited for by.
+    pub(crate) fn patient(&self) -> Patient {
+        self.patience.now(|| self.uptime_ms())
+    }
+
+    /// [`Self::now`] and [`Self::patient`] with one look at the system's clock, for the way of each packet.
+    pub(crate) fn both(&self) -> (Timestamp, Patient) {
+        let mut uptime = 0;
+        let patient = self.patience.now(|| {
+            uptime = self.uptime_ms();
+            uptime
+        });
+        (Timestamp(self.started_ms + uptime), patient)
+    }
+
+    pub(crate) fn uptime_ms(&self) -> u64 {
+        self.started.elapsed().as_millis() as u64
+    }
+}
+
+/// Milliseconds since a broker lived. Its own clock is gone, the system's may have been set; while the system has not been
+/// started again, there is one that tells it.
+fn passed_since(last: Alive, boot: u128) -> u64 {
+    if boot != 0 && last.boot == boot {
+        since_boot_ms().saturating_sub(last.since_boot)
+    } else {
+        wall_ms().saturating_sub(last.wall)
+    }
+}
+
+/// Which start of the system this is; 0 where it does not tell.
+fn boot() -> u128 {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    u128::from_str_radix(&id.trim().replace('-', ""), 16).unwrap_or(0)
+}
+
+#[cfg(target_os = "linux")]
+fn since_boot_ms() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    time.tv_sec as u64 * 1000 + time.tv_nsec as u64 / 1_000_000
+}
+
+/// Where there is no [`boot`] it is not asked for.
+#[cfg(not(target_os = "linux"))]
+const fn since_boot_ms() -> u64 {
+    0
+}
+
+/// The system's clock: milliseconds since the Unix epoch.
+pub(crate) fn wall_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}

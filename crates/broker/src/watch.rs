@@ -1,0 +1,9 @@
+//! What an operator watches, and what the broker says about itself.
+
+pub(crate) mod alarms;
+pub(crate) mod memory;
+pub(crate) mod metrics;
+pub(crate) mod operate;
+pub(crate) mod oversee;
+pub(crate) mod sys;
+pub(crate) mod trace;

@@ -1,0 +1,219 @@
+//! What is looked at once a second, so that nothing on the way of a message has to know of alarms.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::watch::{Change, Level, Watch};
+use super::{ModuleHealth, ModulesSeen};
+use crate::broker::Broker;
+use crate::watch::memory;
+use crate::watch::metrics::Metric;
+
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Of a hundred file descriptors so many may be taken.
+const FILES_PERCENT: usize = 95;
+
+/// Looks for what is wrong until the runtime ends.
+pub(crate) async fn watch(broker: Arc<Broker>, modules: Arc<impl Fn() -> ModulesSeen>) {
+    let mut every = interval(LOOK_EVERY);
+    every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut causes = Causes::default();
+    loop {
+        every.tick().await;
+        causes.look(&broker, &modules());
+    }
+}
+
+/// What is known from the looks before.
+#[derive(Default)]
+struct Causes {
+    memory: Watch,
+    connections: Watch,
+    files: Watch,
+    dropped: Watch,
+    skipped: Watch,
+    modules: BTreeMap<&'static str, (Watch, Watch)>,
+    stalled: Watch,
+    tasks: BTreeMap<&'static str, (Watch, u64)>,
+    accepts_failed: u64,
+    stalls: u64,
+    presence_dropped: u64,
+    presence_skipped: u64,
+}
+
+/// An alarm as it would be now.
+struct Cause<'a> {
+    name: &'a str,
+    message: &'a str,
+    details: Value,
+}
+
+impl Causes {
+    fn look(&mut self, broker: &Arc<Broker>, modules: &ModulesSeen) {
+        self.look_at_memory(broker);
+        let (online, limit) = (broker.online(), broker.config.mqtt.max_connections);
+        let message = "mqtt.max_connections is reached: nobody else comes in";
+        let cause =
+            Cause { name: "connections_limit", message, details: json!({ "connections": online, "limit": limit }) };
+        change(broker, &mut self.connections, Level::of(online, limit), cause);
+        self.look_at_files(broker);
+        self.look_at_stalls(broker);
+        self.look_at_tasks(broker);
+        self.look_at_presence(broker, modules.skipped);
+        for module in &modules.health {
+            self.look_at_module(broker, module);
+        }
+    }
+
+    fn look_at_memory(&mut self, broker: &Arc<Broker>) {
+        // Without traffic nobody else looks whether it is over.
+        let is_full = broker.memory.is_still_full();
+        let (used, limit) = (memory::resident().unwrap_or_default(), broker.config.limits.memory);
+        let level = if is_full { Level::High } else { Level::of(used, limit) };
+        let message =
+            "limits.memory is reached: nothing more is queued, retained or subscribed, and nobody else comes in";
+        let cause = Cause { name: "memory_limit", message, details: json!({ "used": used, "limit": limit }) };
+        change(broker, &mut self.memory, level, cause);
+    }
+
+    fn look_at_files(&mut self, broker: &Arc<Broker>) {
+        let failed = broker.alarms.accepts_failed.load(Relaxed);
+        let happened = std::mem::replace(&mut self.accepts_failed, failed) != failed;
+        let limit = rlimit::getrlimit(rlimit::Resource::NOFILE).map_or(usize::MAX, |(soft, _)| soft as usize);
+        let sockets = broker.sockets.load(Relaxed);
+        let level = if happened { Level::High } else { Level::of(sockets, limit / 100 * FILES_PERCENT) };
+        let message =
+            "file descriptors are nearly exhausted: connections are not accepted; raise the limit of open files";
+        let details = json!({ "sockets": sockets, "limit": limit, "accepts_failed": failed });
+        change(broker, &mut self.files, level, Cause { name: "file_descriptors", message, details });
+    }
+
+    fn look_at_stalls(&mut self, broker: &Arc<Broker>) {
+        let stalls = broker.clock.patience.stalls();
+        let happened = std::mem::replace(&mut self.stalls, stalls.count) != stalls.count;
+        let message = "the broker stood still: paused, short of processor time, or blocked; nobody was ended for it";
+        let details =
+            json!({ "stalled_ms": stalls.last_ms, "stalls": stalls.count, "stalled_ms_total": stalls.total_ms });
+        change(
+            broker,
+            &mut self.stalled,
+            Level::of_event(happened),
+            Cause { name: "broker_stalled", message, details },
+        );
+    }
+
+    fn look_at_tasks(&mut self, broker: &Arc<Broker>) {
+        for (task, panics) in broker.faults.all() {
+            let (watch, seen) = self.tasks.entry(task).or_default();
+            let happened = std::mem::replace(seen, panics) != panics;
+            let cause = Cause {
+                name: &format!("task_{task}_panicked"),
+                message: "a background task of the broker has panicked; it was started again",
+                details: json!({ "task": task, "panics": panics }),
+            };
+            change(broker, watch, Level::of_event(happened), cause);
+        }
+    }
+
+    fn look_at_presence(&mut self, broker: &Arc<Broker>, skipped: u64) {
+        let dropped = broker.metrics.total(Metric::DroppedPresence);
+        let happened = std::mem::replace(&mut self.presence_dropped, dropped) != dropped;
+        let message = "presence events did not reach a subscriber: its queue or its socket is full";
+        let cause = Cause { name: "presence_events_dropped", message, details: json!({ "dropped": dropped }) };
+        change(broker, &mut self.dropped, Level::of_event(happened), cause);
+        let happened = std::mem::replace(&mut self.presence_skipped, skipped) != skipped;
+        let message = "presence events were not published: client ids too long for a topic; see limits.max_client_id";
+        let cause = Cause { name: "presence_events_skipped", message, details: json!({ "skipped": skipped }) };
+        change(broker, &mut self.skipped, Level::of_event(happened), cause);
+    }
+
+    fn look_at_module(&mut self, broker: &Arc<Broker>, module: &ModuleHealth) {
+        let name = module.name;
+        let (failed, panicked) = self.modules.entry(name).or_default();
+        let message = format!("module {name} did not start");
+        let cause = Cause {
+            name: &format!("module_{name}_failed"),
+            message: &message,
+            details: json!({ "module": name, "why": module.error }),
+        };
+        change(broker, failed, Level::of_event(module.error.is_some()), cause);
+        let message = format!("module {name} has panicked; it goes on");
+        let cause = Cause {
+            name: &format!("module_{name}_panicked"),
+            message: &message,
+            details: json!({ "module": name, "panics": module.panics }),
+        };
+        change(broker, panicked, Level::of_event(module.panics > 0), cause);
+    }
+}
+
+fn change(broker: &Arc<Broker>, watch: &mut Watch, level: Level, cause: Cause<'_>) {
+    match watch.look(level) {
+        Some(Change::Activate) => broker.activate_alarm(cause.name, cause.message, cause.details),
+        Some(Change::Deactivate) => drop(broker.deactivate_alarm(cause.name)),
+        None => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::store::Settings;
+    use crate::store::recovery::Past;
+
+    fn broker(change: impl FnOnce(&mut Config)) -> Arc<Broker> {
+        let mut config = Config::default();
+        change(&mut config);
+        Arc::new(Broker::new(config, None, &Past::default(), Settings::default()))
+    }
+
+    #[track_caller]
+    fn check(broker: &Arc<Broker>, causes: &mut Causes, active: &[&str]) {
+        causes.look(broker, &ModulesSeen::default());
+        let alarms = broker.alarms.list().into_iter().filter(|alarm| alarm.activated);
+        assert_eq!(alarms.map(|alarm| alarm.name).collect::<Vec<_>>(), active);
+    }
+
+    #[test]
+    fn too_many_connections_are_one_alarm() {
+        let (broker, mut causes) = (broker(|config| config.mqtt.max_connections = 100), Causes::default());
+        check(&broker, &mut causes, &[]);
+        broker.online.store(100, Relaxed);
+        check(&broker, &mut causes, &["connections_limit"]);
+        broker.online.store(94, Relaxed);
+        for _ in 0..9 {
+            check(&broker, &mut causes, &["connections_limit"]);
+        }
+        check(&broker, &mut causes, &[]);
+        assert_eq!(broker.alarms.list().len(), 1);
+    }
+
+    #[test]
+    fn an_alarm_that_was_declared_over_stays_over_while_its_cause_lasts() {
+        let (broker, mut causes) = (broker(|config| config.mqtt.max_connections = 10), Causes::default());
+        broker.online.store(10, Relaxed);
+        check(&broker, &mut causes, &["connections_limit"]);
+        assert!(broker.deactivate_alarm("connections_limit") && !broker.deactivate_alarm("connections_limit"));
+        check(&broker, &mut causes, &[]);
+    }
+
+    #[test]
+    fn a_process_over_its_limit_is_an_alarm() {
+        let (broker, mut causes) = (broker(|config| config.limits.memory = 1), Causes::default());
+        check(&broker, &mut causes, &["memory_limit"]);
+    }
+
+    #[test]
+    fn a_failed_accept_is_an_alarm() {
+        let (broker, mut causes) = (broker(|_| {}), Causes::default());
+        broker.note_accept_failed();
+        check(&broker, &mut causes, &["file_descriptors"]);
+    }
+}

@@ -1,0 +1,39 @@
+//! What carries MQTT's bytes: [`Listener`]s accept, a [`Transport`] reads and writes, a [`Pipe`] does both without a socket.
+//!
+//! It knows neither packets nor sessions nor modules: whoever accepts says what is to be done with a [`Transport`]. Kinds
+//! of sockets are known here only, so another kind is one more variant, and nobody above sees it.
+//!
+//! ```
+//! use mqtt_net::{Listener, Transport};
+//! use tokio::io::AsyncWriteExt as _;
+//! use tokio::sync::{mpsc, watch};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> std::io::Result<()> {
+//! let listener = Listener::bind("mqtt", "127.0.0.1:0".parse().unwrap())?.listen(16)?;
+//! let address = listener.address();
+//! let (arrived, mut arrivals) = mpsc::unbounded_channel::<Transport>();
+//! let (_stop, stopping) = watch::channel(false);
+//! tokio::spawn(async move {
+//!     let take = |transport, _peer| drop(arrived.send(transport));
+//!     listener.accept(take, || eprintln!("no files left"), stopping).await;
+//! });
+//! let mut client = tokio::net::TcpStream::connect(address).await?;
+//! client.write_all(b"hello").await?;
+//! let transport = arrivals.recv().await.unwrap();
+//! let mut input = bytes::BytesMut::new();
+//! transport.read(&mut input, 64).await?;
+//! assert_eq!(&input[..], b"hello");
+//! # Ok(())
+//! # }
+//! ```
+
+mod listener;
+mod pipe;
+mod socket;
+mod transport;
+
+pub use listener::{Bound, Listener};
+pub use pipe::Pipe;
+pub use socket::{FirstError, error_name};
+pub use transport::Transport;

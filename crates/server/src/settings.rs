@@ -1,0 +1,74 @@
+//! From what was said to what each part is told.
+
+use mqtt_broker::{Config, Limits, Mqtt, SessionLimits, Store, Sys, SysSubscribe};
+use mqtt_config as said;
+use mqtt_operate::Setting;
+use mqtt_storage::Durability;
+
+/// What the broker is told.
+pub(crate) fn broker(said: &said::Config) -> Config {
+    let durability = match said.storage.durability {
+        said::Durability::Process => Durability::Process,
+        said::Durability::Power => Durability::Power,
+    };
+    let (mqtt, limits, session) = (&said.mqtt, &said.limits, &said.session);
+    Config {
+        node: said.node.name.clone(),
+        anonymous: said.auth.anonymous,
+        mqtt: Mqtt {
+            connect_timeout: mqtt.connect_timeout,
+            max_connections: mqtt.max_connections,
+            session_expiry: mqtt.session_expiry,
+            max_session_expiry: mqtt.max_session_expiry,
+            server_keep_alive: mqtt.server_keep_alive,
+        },
+        limits: Limits {
+            max_packet_size: limits.max_packet_size,
+            receive_maximum: limits.receive_maximum,
+            topic_alias_maximum: limits.topic_alias_maximum,
+            outgoing_aliases: limits.outgoing_aliases,
+            max_inflight: limits.max_inflight,
+            outbox: limits.outbox,
+            slow_consumer_timeout: limits.slow_consumer_timeout,
+            memory: limits.memory,
+            retained_messages: limits.retained_messages,
+            max_client_id: limits.max_client_id,
+            subscriptions_per_client: limits.subscriptions_per_client,
+            shape_levels: limits.shape_levels,
+        },
+        session: SessionLimits { max_queued: session.max_queued, max_queued_bytes: session.max_queued_bytes },
+        store: said.data_dir.clone().map(|folder| Store { folder, durability }),
+        recovery_grace: said.recovery_grace,
+        sys: Sys {
+            interval: said.sys.interval,
+            heartbeat: said.sys.heartbeat,
+            subscribe: match said.sys.subscribe {
+                said::SysSubscribe::Loopback => SysSubscribe::Loopback,
+                said::SysSubscribe::All => SysSubscribe::All,
+                said::SysSubscribe::None => SysSubscribe::None,
+            },
+        },
+    }
+}
+
+/// What an operator is shown of it.
+pub(crate) fn shown(said: &said::Config) -> Vec<Setting> {
+    let setting = |said::Said { key, about, value, place }| Setting {
+        key,
+        about,
+        value,
+        place: place.map(|place| place.to_string()),
+    };
+    said.sources.iter().cloned().map(setting).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_uses_the_broker_alone_has_the_same_defaults() {
+        let said = said::Config { data_dir: None, ..said::Config::default() };
+        assert_eq!(broker(&said), Config::default());
+    }
+}
