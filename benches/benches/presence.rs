@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use mqtt_codec::{Message, ReasonCode, Topic, Version};
-use mqtt_hooks::{ConnectionInfo, Fact, Hooks, Host, Listener, Moment, Reason, RecordTable};
+use mqtt_hooks::{Acting, ConnectionInfo, Fact, Hooks, Host, Listener, Moment, Reason, RecordTable};
 use mqtt_modules::presence::{History, Presence};
 use mqtt_modules::{MemoryStates, Registry};
 
@@ -24,6 +24,10 @@ impl Host for Silent {
         1_625_572_213_873
     }
 
+    fn clock_ms(&self) -> u64 {
+        self.now_ms()
+    }
+
     fn epoch(&self) -> u64 {
         1
     }
@@ -32,7 +36,7 @@ impl Host for Silent {
         Ok(())
     }
 
-    fn act(&self, act: &mut dyn FnMut(&mut dyn Moment)) {
+    fn act(&self, _acting: Acting, act: &mut dyn FnMut(&mut dyn Moment)) {
         act(&mut Wasted(self.subscribed));
     }
 }
@@ -60,6 +64,12 @@ impl Moment for Wasted {
     fn forget(&mut self, _table: &RecordTable, key: &[u8]) {
         black_box(key);
     }
+
+    fn acting(&self) -> Acting {
+        Acting::BROKER
+    }
+
+    fn set_acting(&mut self, _acting: Acting) {}
 }
 
 fn client() -> ConnectionInfo {

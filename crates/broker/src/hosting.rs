@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use mqtt_codec::{Message, Topic};
-use mqtt_hooks::{Host, Moment, RecordTable};
+use mqtt_hooks::{Acting, Host, Moment, RecordTable};
 use mqtt_storage::read_records;
 
 use crate::broker::Broker;
@@ -24,7 +24,11 @@ impl Host for Hosting {
     }
 
     fn is_sys_watched(&self) -> bool {
-        self.0.router.has_dollar_filters()
+        self.0.router.has_dollar_filters() || self.0.hooks.has_interceptors()
+    }
+
+    fn clock_ms(&self) -> u64 {
+        self.0.clock.now().0
     }
 
     fn epoch(&self) -> u64 {
@@ -40,8 +44,9 @@ impl Host for Hosting {
         read_records(&**durable.journal.store(), table.name(), visit).map_err(io::Error::other)
     }
 
-    fn act(&self, act: &mut dyn FnMut(&mut dyn Moment)) {
+    fn act(&self, acting: Acting, act: &mut dyn FnMut(&mut dyn Moment)) {
         let mut batch = Batch::begin(&self.0);
+        batch.acting = acting;
         let group = self.0.group();
         act(&mut batch);
         drop(group);
@@ -53,7 +58,7 @@ impl Host for Hosting {
 /// What a module publishes and keeps is part of what the batch is about.
 impl Moment for Batch<'_> {
     fn publish(&mut self, message: Message) {
-        self.broker().announce(message, self);
+        self.broker().announce(self.publisher(), message, self);
     }
 
     fn publish_if_wanted(&mut self, topic: &Topic, build: &mut dyn FnMut() -> Message) -> bool {
@@ -66,5 +71,13 @@ impl Moment for Batch<'_> {
 
     fn forget(&mut self, table: &RecordTable, key: &[u8]) {
         self.stage(|stage| stage.forget_record(table.name(), key));
+    }
+
+    fn acting(&self) -> Acting {
+        self.acting
+    }
+
+    fn set_acting(&mut self, acting: Acting) {
+        self.acting = acting;
     }
 }

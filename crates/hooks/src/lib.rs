@@ -47,6 +47,7 @@
 //! # }
 //! ```
 
+mod acting;
 mod fact;
 mod hook;
 mod host;
@@ -59,9 +60,13 @@ mod settings;
 mod table;
 pub mod testing;
 
+pub use acting::Acting;
 pub use fact::{ConnectionInfo, Fact, Initiator, Listener, Reason};
-pub use hook::{Access, Authenticate, Authorize, Intercept, Observe, Verdict};
-pub use host::{Host, Moment};
+pub use hook::{
+    Access, Authenticate, Authorize, Delivery, DropReason, Incoming, Intercept, Observe, ObserveAcks, ObserveDrops,
+    Passage, Publisher, Verdict,
+};
+pub use host::{Actor, Host, Moment};
 pub use module::{Ctx, Info, Module, Setting, SettingKind, StartError, read_config};
 pub use number::{Bucket, Histogram, Label, Number, Reading};
 pub use records::{RecordTable, Records};

@@ -7,7 +7,10 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::table::Staged;
-use crate::{Authenticate, Authorize, Host, Intercept, Number, Observe, Records, Settings, read_settings};
+use crate::{
+    Acting, Actor, Authenticate, Authorize, Host, Intercept, Number, Observe, ObserveAcks, ObserveDrops, Records,
+    Settings, read_settings,
+};
 
 /// Something that can be started and stopped while clients are connected.
 #[async_trait::async_trait]
@@ -131,6 +134,11 @@ impl Ctx {
         read_config(&self.config)
     }
 
+    /// What the module acts by outside of hooks.
+    pub fn actor(&self) -> Actor {
+        Actor::new(self.host.clone(), Acting::of(self.module, self.place))
+    }
+
     /// The module's records.
     pub fn records(&self) -> Records {
         Records::new(self.module, self.host.clone())
@@ -154,6 +162,16 @@ impl Ctx {
     /// Registers an interceptor.
     pub fn intercept(&self, hook: Arc<dyn Intercept>) {
         self.staged.lock().intercept.push(hook);
+    }
+
+    /// Registers an observer of deliveries that are dropped.
+    pub fn observe_drops(&self, hook: Arc<dyn ObserveDrops>) {
+        self.staged.lock().observe_drops.push(hook);
+    }
+
+    /// Registers an observer of deliveries that are acknowledged.
+    pub fn observe_acks(&self, hook: Arc<dyn ObserveAcks>) {
+        self.staged.lock().observe_acks.push(hook);
     }
 
     pub(crate) fn into_staged(self) -> Staged {

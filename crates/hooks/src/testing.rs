@@ -10,7 +10,7 @@ use std::time::Instant;
 use mqtt_codec::{Message, Topic, Version};
 use parking_lot::Mutex;
 
-use crate::{ConnectionInfo, Fact, Host, Listener, Moment, Reason, RecordTable, Records};
+use crate::{Acting, ConnectionInfo, Fact, Host, Listener, Moment, Reason, RecordTable, Records};
 
 /// When all of it happens, in milliseconds since the Unix epoch.
 pub const NOW: u64 = 1_625_572_213_873;
@@ -18,8 +18,10 @@ pub const NOW: u64 = 1_625_572_213_873;
 /// A broker that remembers what modules publish.
 pub struct Recorder {
     node: String,
-    /// What its clock shows; [`NOW`] at first.
+    /// What the system's clock shows; [`NOW`] at first.
     pub now: AtomicU64,
+    /// [`Host::clock_ms`]; [`NOW`] at first.
+    pub clock: AtomicU64,
     /// [`Host::epoch`]; 0 at first.
     pub epoch: AtomicU64,
     /// Someone subscribes; true at first.
@@ -42,6 +44,7 @@ impl Recorder {
         Arc::new(Self {
             node: node.to_owned(),
             now: AtomicU64::new(NOW),
+            clock: AtomicU64::new(NOW),
             epoch: AtomicU64::new(0),
             wanted: AtomicBool::new(true),
             published: Mutex::default(),
@@ -51,7 +54,7 @@ impl Recorder {
 
     /// One of its moments, for an observer.
     pub const fn moment(&self) -> Recording<'_> {
-        Recording(self)
+        Recording { recorder: self, acting: Acting::BROKER }
     }
 
     /// The records of a module.
@@ -81,6 +84,10 @@ impl Host for Recorder {
         self.now.load(Ordering::Relaxed)
     }
 
+    fn clock_ms(&self) -> u64 {
+        self.clock.load(Ordering::Relaxed)
+    }
+
     fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Relaxed)
     }
@@ -90,21 +97,24 @@ impl Host for Recorder {
         Ok(())
     }
 
-    fn act(&self, act: &mut dyn FnMut(&mut dyn Moment)) {
-        act(&mut self.moment());
+    fn act(&self, acting: Acting, act: &mut dyn FnMut(&mut dyn Moment)) {
+        act(&mut Recording { recorder: self, acting });
     }
 }
 
 /// A moment of a [`Recorder`].
-pub struct Recording<'a>(&'a Recorder);
+pub struct Recording<'a> {
+    recorder: &'a Recorder,
+    acting: Acting,
+}
 
 impl Moment for Recording<'_> {
     fn publish(&mut self, message: Message) {
-        self.0.published.lock().push(message);
+        self.recorder.published.lock().push(message);
     }
 
     fn publish_if_wanted(&mut self, _topic: &Topic, build: &mut dyn FnMut() -> Message) -> bool {
-        let wanted = self.0.wanted.load(Ordering::Relaxed);
+        let wanted = self.recorder.wanted.load(Ordering::Relaxed);
         if wanted {
             self.publish(build());
         }
@@ -112,11 +122,19 @@ impl Moment for Recording<'_> {
     }
 
     fn keep(&mut self, table: &RecordTable, key: &[u8], record: &[u8]) {
-        self.0.kept.lock().insert((table.name().to_owned(), key.to_vec()), record.to_vec());
+        self.recorder.kept.lock().insert((table.name().to_owned(), key.to_vec()), record.to_vec());
     }
 
     fn forget(&mut self, table: &RecordTable, key: &[u8]) {
-        self.0.kept.lock().remove(&(table.name().to_owned(), key.to_vec()));
+        self.recorder.kept.lock().remove(&(table.name().to_owned(), key.to_vec()));
+    }
+
+    fn acting(&self) -> Acting {
+        self.acting
+    }
+
+    fn set_acting(&mut self, acting: Acting) {
+        self.acting = acting;
     }
 }
 

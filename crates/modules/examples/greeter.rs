@@ -10,7 +10,8 @@ use std::time::Instant;
 use async_trait::async_trait;
 use mqtt_codec::{Message, Properties, Qos, ReasonCode, Topic, Version};
 use mqtt_hooks::{
-    ConnectionInfo, Ctx, Fact, Hooks, Host, Info, Listener, Module, Moment, Observe, Reason, RecordTable, StartError,
+    Acting, ConnectionInfo, Ctx, Fact, Hooks, Host, Info, Listener, Module, Moment, Observe, Reason, RecordTable,
+    StartError,
 };
 use mqtt_modules::presence::History;
 use mqtt_modules::{ChangeError, MemoryStates, Registry};
@@ -86,6 +87,10 @@ impl Host for Printer {
         1_625_572_213_873
     }
 
+    fn clock_ms(&self) -> u64 {
+        self.now_ms()
+    }
+
     fn epoch(&self) -> u64 {
         1
     }
@@ -94,7 +99,7 @@ impl Host for Printer {
         Ok(())
     }
 
-    fn act(&self, act: &mut dyn FnMut(&mut dyn Moment)) {
+    fn act(&self, _acting: Acting, act: &mut dyn FnMut(&mut dyn Moment)) {
         act(&mut Printing);
     }
 }
@@ -117,6 +122,12 @@ impl Moment for Printing {
     fn keep(&mut self, _table: &RecordTable, _key: &[u8], _record: &[u8]) {}
 
     fn forget(&mut self, _table: &RecordTable, _key: &[u8]) {}
+
+    fn acting(&self) -> Acting {
+        Acting::BROKER
+    }
+
+    fn set_acting(&mut self, _acting: Acting) {}
 }
 
 #[tokio::main(flavor = "current_thread")]

@@ -101,7 +101,7 @@ impl Module for Presence {
         let settings = ctx.settings::<Settings>()?;
         ctx.observe(Arc::new(Announcer::new(ctx, &settings, self.history.clone())?));
         let records = ctx.records();
-        ctx.host().act(&mut |moment| self.history.set_capacity(settings.history as usize, &records, moment));
+        ctx.actor().act(|moment| self.history.set_capacity(settings.history as usize, &records, moment));
         Ok(())
     }
 }
