@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 
 use mqtt_codec::{Filter, Message, Qos, SubscribeOptions, Topic};
-use mqtt_hooks::{Hooks, Listener};
+use mqtt_hooks::{Hooks, Listener, Publisher};
 use mqtt_router::{Full, Limits, Match, Matches, Options, Retained, Router};
 use mqtt_session::{Delivered, DeliveryOptions, DropReason, Fanout, Publication, Timestamp};
 use parking_lot::Mutex;
@@ -18,6 +18,7 @@ use crate::client::{Client, ClientRef};
 use crate::coming::banned::Banned;
 use crate::config::Config;
 use crate::delivery::batch::{Batch, Workplaces};
+use crate::delivery::shown::tell_dropped;
 use crate::store::durable::Durable;
 use crate::store::numbers::Numbers;
 use crate::store::past::Past;
@@ -156,13 +157,17 @@ impl Broker {
         is_matched
     }
 
-    /// Publishes to `topic` if anyone subscribes to it; only then is the message made.
+    /// Publishes to `topic` if anyone subscribes to it, or modules see all that is published; only then is the message made.
     pub(crate) fn publish_if_wanted(
         &self,
         topic: &Topic,
         build: &mut dyn FnMut() -> Message,
         batch: &mut Batch<'_>,
     ) -> bool {
+        if self.hooks.has_interceptors() {
+            self.announce(batch.publisher(), build(), batch);
+            return true;
+        }
         let mut matches = batch.lend_matches();
         self.router.matches(topic, None, &mut matches);
         let is_wanted = !matches.is_empty();
@@ -174,10 +179,13 @@ impl Broker {
         is_wanted
     }
 
-    /// Publishes a message in the broker's own name.
-    pub(crate) fn announce(&self, message: Message, batch: &mut Batch<'_>) {
+    /// Publishes a message of somebody who is no client.
+    pub(crate) fn announce(&self, publisher: Publisher<'_>, message: Message, batch: &mut Batch<'_>) {
         let now = self.clock.now();
-        self.publish(&Publication::new(message, now), None, now, batch, |_| {});
+        let mut publication = Publication::new(message, now);
+        if self.intercept(publisher, &mut publication, now, batch) {
+            self.publish(&publication, None, now, batch, |_| {});
+        }
     }
 
     /// From now on messages that `filter` matches go to `client`.
@@ -340,6 +348,7 @@ impl Broker {
             self.queued_expire.store(true, Relaxed);
         }
         count_delivered(delivered, qos, batch);
+        tell_dropped(found.key, fanout.publication(), qos, delivered, batch);
         if let Delivered::Dropped(reason) = delivered
             && reason != DropReason::Offline
             && message.topic.as_str().starts_with("$SYS/brokers/")

@@ -1,3 +1,4 @@
 //! What is published, on its way to whoever wants it.
 
 pub(crate) mod batch;
+pub(crate) mod shown;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use mqtt_codec::{
     Disconnect, Filter, Packet, Qos, ReasonCode, SubAck, Subscribe, SubscribeFilter, UnsubAck, Unsubscribe, Version,
 };
-use mqtt_hooks::{Fact, Reason};
+use mqtt_hooks::{Fact, Publisher, Reason};
 use mqtt_session::{DeliveryOptions, Event, Fanout, Publication, Receipt, Timestamp};
 use mqtt_storage::Stage;
 
@@ -14,6 +14,7 @@ use crate::client::ClientRef;
 use crate::client::connection::{Connection, Ending};
 use crate::client::seat::Seat;
 use crate::delivery::batch::Batch;
+use crate::delivery::shown::{Acknowledged, tell_dropped};
 use crate::watch::metrics::Metric;
 
 pub(crate) mod access;
@@ -38,6 +39,7 @@ pub(crate) fn handle(seat: &Seat, packet: Packet, now: Timestamp, batch: &mut Ba
 
 fn handle_in_session(seat: &Seat, packet: Packet, now: Timestamp, batch: &mut Batch<'_>) -> Result<(), Ending> {
     let mut _group = None;
+    let acknowledged;
     let event = {
         let mut state = seat.client.state.lock();
         if !state.is_current(&seat.connection) {
@@ -48,6 +50,7 @@ fn handle_in_session(seat: &Seat, packet: Packet, now: Timestamp, batch: &mut Ba
             // Its packet id gets into the store with the deliveries that it leads to.
             _group = seat.broker().durable.group();
         }
+        acknowledged = Acknowledged::by(&packet, &state.session, seat.broker());
         let is_owed = matches!(packet, Packet::Publish(_) | Packet::PubRel(_));
         let event = state.session.handle_packet(packet, now, &mut state.outbox);
         state.stage(batch);
@@ -64,6 +67,9 @@ fn handle_in_session(seat: &Seat, packet: Packet, now: Timestamp, batch: &mut Ba
         tracing::debug!(client_id = %seat.client.id, %violation, "protocol violation");
         Ending::refused(violation.reason_code())
     })?;
+    if let Some(acknowledged) = acknowledged {
+        acknowledged.tell(&seat.client, seat.broker());
+    }
     match event {
         Event::Nothing => Ok(()),
         Event::Publish(publication, receipt) => publish(seat, publication, receipt, now, batch),
@@ -104,14 +110,15 @@ fn publish(
         tracing::debug!(client_id = %client.id, topic = %publication.message.topic, rule = refusal.rule, "publish refused");
         return acknowledge(seat, receipt, refusal.code, batch);
     }
-    if broker.hooks.has_interceptors() && !broker.hooks.intercept_publish(info, &mut publication.message) {
-        return acknowledge(seat, receipt, ReasonCode::Success, batch);
-    }
+    // As it was sent: modules may change that of the message, and the publisher waits for what it has asked for.
     let qos = publication.message.qos;
     if qos > Qos::AtMostOnce && broker.durable.is_failing() {
         return refuse(seat, receipt, ReasonCode::QuotaExceeded, batch);
     }
-    let mut receipt = Some(receipt);
+    if !broker.intercept(Publisher::Client(info), &mut publication, now, batch) {
+        return acknowledge(seat, receipt, ReasonCode::Success, batch);
+    }
+    let mut receipt = (qos > Qos::AtMostOnce).then_some(receipt);
     let mut answered = Ok(());
     let is_matched = broker.publish(&publication, Some(client), now, batch, |batch| {
         // Its own message comes after the answer. What that promises is being staged, so it may not leave yet.
@@ -296,7 +303,9 @@ pub(crate) fn send_retained(
             continue;
         }
         let delivered = client.deliver(&mut Fanout::with_shared(&publication), options, now, batch);
-        count_delivered(delivered, publication.message.qos.min(options.qos), batch);
+        let qos = publication.message.qos.min(options.qos);
+        count_delivered(delivered, qos, batch);
+        tell_dropped(client, &publication, qos, delivered, batch);
     }
 }
 

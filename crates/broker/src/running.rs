@@ -118,9 +118,9 @@ impl Running {
         door::connect_in_memory(&self.broker, peer)
     }
 
-    /// The broker as an operator sees it, with the settings it runs with; `port` is where operators ask.
-    pub fn operator(&self, settings: Vec<Setting>, port: u16) -> Arc<Operator> {
-        Arc::new(Operator::new(&self.broker, settings, port))
+    /// The broker as an operator sees it, with the settings it runs with.
+    pub fn operator(&self, settings: Vec<Setting>) -> Arc<Operator> {
+        Arc::new(Operator::new(&self.broker, settings))
     }
 
     /// Ends a client's connection and its session as an operator does; false if it has neither.

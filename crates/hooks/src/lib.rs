@@ -37,9 +37,9 @@
 //! // What the registry does, with a broker that only remembers:
 //! let hooks = Hooks::new();
 //! let broker = Recorder::new();
-//! let ctx = Ctx::new(broker.clone(), Arc::default());
+//! let ctx = Ctx::new("watch", 0, broker.clone(), Arc::default());
 //! Watch.start(&ctx).await?;
-//! let entered = hooks.enter("watch", 0, ctx);
+//! let entered = hooks.enter(ctx);
 //! hooks.observe(&went(&foo(), Reason::KeepAliveTimeout, 1), &mut broker.moment());
 //! drop(entered);
 //! assert!(!hooks.has_observers());
@@ -47,19 +47,30 @@
 //! # }
 //! ```
 
+mod acting;
 mod fact;
 mod hook;
 mod host;
 mod module;
+mod number;
 mod panics;
+mod records;
 pub mod run;
+mod settings;
 mod table;
 pub mod testing;
 
+pub use acting::Acting;
 pub use fact::{ConnectionInfo, Fact, Initiator, Listener, Reason};
-pub use hook::{Access, Authenticate, Authorize, Intercept, Observe, Verdict};
-pub use host::{Host, Moment};
+pub use hook::{
+    Access, Authenticate, Authorize, Delivery, DropReason, Incoming, Intercept, Observe, ObserveAcks, ObserveDrops,
+    Passage, Publisher, Verdict,
+};
+pub use host::{Actor, Host, Moment};
 pub use module::{Ctx, Info, Module, Setting, SettingKind, StartError, read_config};
+pub use number::{Bucket, Histogram, Label, Number, Reading};
+pub use records::{RecordTable, Records};
+pub use settings::{Settings, json_number, read_settings};
 pub use table::Hooks;
 
 /// The README's code compiles.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use mqtt_codec::{ConnAck, Connect, Disconnect, Packet, Properties, ReasonCode, Version};
 use mqtt_hooks::{ConnectionInfo, Fact, Reason};
 use mqtt_net::Transport;
-use mqtt_session::{Attach, Detached, Publication, Session, Timestamp};
+use mqtt_session::{Attach, Detached, Session, Timestamp};
 
 use crate::broker::Broker;
 use crate::client::connection::{Connection, Ending};
@@ -266,7 +266,7 @@ impl Broker {
         batch.count(Metric::Disconnected, 1);
         // An undelayed will comes before the fact.
         if let Some(will) = &detached.will {
-            self.publish_will(will, now, batch);
+            self.publish_will(&client.id, will, now, batch);
         }
         let at = transition.now_ms();
         transition.seq += 1;
@@ -292,10 +292,6 @@ impl Broker {
             u32::MAX => expires_at,
             cap => Some(expires_at.map_or(now.plus_seconds(cap), |at| at.min(now.plus_seconds(cap)))),
         }
-    }
-
-    pub(crate) fn publish_will(&self, will: &Publication, now: Timestamp, batch: &mut Batch<'_>) {
-        self.publish(will, None, now, batch, |_| {});
     }
 
     /// An offline client: ends its session if that is due, and otherwise comes back at `next`.
@@ -338,7 +334,7 @@ impl Broker {
         // Queued messages are dropped without the lock: there may be many.
         drop(old);
         if let Some(will) = will {
-            self.publish_will(&will, now, batch);
+            self.publish_will(&client.id, &will, now, batch);
         }
     }
 
@@ -356,7 +352,7 @@ impl Broker {
             state.session.take_will(now, false)
         };
         if let Some(will) = will {
-            self.publish_will(&will, now, batch);
+            self.publish_will(&client.id, &will, now, batch);
         }
         transition.timer = None;
         let next = transition.expires_at.at();

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::{mem, thread};
 
 use bytes::BytesMut;
+use mqtt_hooks::{Acting, Publisher};
 use mqtt_router::Matches;
 use mqtt_session::Outbox;
 use mqtt_storage::{Failing, Position, Stage};
@@ -62,17 +63,23 @@ pub(crate) struct Batch<'a> {
     broker: &'a Arc<Broker>,
     /// `None` only while it is dropped.
     place: Option<Box<Workplace>>,
+    pub(crate) acting: Acting,
     _stays: PhantomData<*const ()>,
 }
 
 impl<'a> Batch<'a> {
     pub(crate) fn begin(broker: &'a Arc<Broker>) -> Self {
         let place = broker.workplaces.0.lock().pop();
-        Self { broker, place: Some(place.unwrap_or_default()), _stays: PhantomData }
+        Self { broker, place: Some(place.unwrap_or_default()), acting: Acting::BROKER, _stays: PhantomData }
     }
 
     pub(crate) const fn broker(&self) -> &'a Arc<Broker> {
         self.broker
+    }
+
+    /// Who it is that publishes by it.
+    pub(crate) fn publisher(&self) -> Publisher<'static> {
+        self.acting.module().map_or(Publisher::Broker, Publisher::Module)
     }
 
     /// Stores what was staged, then lets everything leave. An error says that something is not stored; each client's

@@ -29,13 +29,11 @@ use in_order::InOrder;
 pub struct Operator {
     broker: Arc<Broker>,
     settings: Vec<Setting>,
-    /// Where operators ask.
-    port: u16,
 }
 
 impl Operator {
-    pub(crate) fn new(broker: &Arc<Broker>, settings: Vec<Setting>, port: u16) -> Self {
-        Self { broker: Arc::clone(broker), settings, port }
+    pub(crate) fn new(broker: &Arc<Broker>, settings: Vec<Setting>) -> Self {
+        Self { broker: Arc::clone(broker), settings }
     }
 
     pub(super) const fn broker(&self) -> &Arc<Broker> {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use mqtt_codec::{Message, Properties, Qos, Topic};
+use mqtt_hooks::Publisher;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::broker::Broker;
@@ -70,5 +71,5 @@ fn tell(batch: &mut Batch<'_>, topic: String, payload: String, retain: bool) {
     let Ok(topic) = Topic::new(topic) else { return };
     let message =
         Message { topic, payload: payload.into(), qos: Qos::AtMostOnce, retain, properties: Properties::EMPTY };
-    batch.broker().announce(message, batch);
+    batch.broker().announce(Publisher::Broker, message, batch);
 }

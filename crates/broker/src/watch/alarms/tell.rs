@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use mqtt_codec::{Message, Properties, Property, Qos, Topic};
+use mqtt_hooks::Publisher;
 use mqtt_operate::Alarm;
 use serde_json::Value;
 
@@ -37,7 +38,7 @@ impl Broker {
         let properties = Properties::from([Property::ContentType("application/json".into())]);
         let message = Message { topic, payload: payload.into(), qos: Qos::AtMostOnce, retain: false, properties };
         let mut batch = Batch::begin(self);
-        self.announce(message, &mut batch);
+        self.announce(Publisher::Broker, message, &mut batch);
         // A message of QoS 0 stores nothing.
         let _ = batch.finish();
     }

@@ -1,11 +1,10 @@
 //! What an operator publishes, and subscribes for others.
 
 use std::io;
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use mqtt_codec::{Filter, Message, Qos, SubscribeFilter, Version};
-use mqtt_hooks::{ConnectionInfo, Fact, Listener};
+use mqtt_codec::{Filter, Message, Qos, SubscribeFilter};
+use mqtt_hooks::{Fact, Publisher};
 use mqtt_operate::SubscribeError;
 
 use super::Operator;
@@ -14,39 +13,15 @@ use crate::client::ClientRef;
 use crate::client::connection::Connection;
 use crate::delivery::batch::Batch;
 use crate::packets;
-use crate::time::clock::wall_ms;
 
 impl Operator {
-    pub(super) fn publish_for(&self, client_id: &str, mut message: Message) -> io::Result<()> {
+    pub(super) fn publish_for(&self, client_id: &str, message: Message) -> io::Result<()> {
         if message.qos > Qos::AtMostOnce && self.broker.durable.is_failing() {
             return Err(io::Error::other("the store can't be written to"));
         }
-        if self.broker.hooks.has_interceptors()
-            && !self.broker.hooks.intercept_publish(&self.publisher(client_id), &mut message)
-        {
-            return Ok(());
-        }
         let mut batch = Batch::begin(&self.broker);
-        self.broker.announce(message, &mut batch);
+        self.broker.announce(Publisher::Operator { client_id }, message, &mut batch);
         batch.finish().map_err(io::Error::other)
-    }
-
-    /// Who modules are told it was.
-    fn publisher(&self, client_id: &str) -> ConnectionInfo {
-        ConnectionInfo {
-            client_id: client_id.into(),
-            username: None,
-            version: Version::V5,
-            peer: (Ipv4Addr::LOCALHOST, 0).into(),
-            listener: Arc::new(Listener { name: "admin".into(), port: self.port }),
-            keep_alive: 0,
-            clean_start: true,
-            expiry_interval: 0,
-            connected_at: wall_ms(),
-            session_present: false,
-            epoch: self.broker.numbers.epoch,
-            conn_id: 0,
-        }
     }
 }
 
