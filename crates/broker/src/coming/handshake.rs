@@ -14,9 +14,9 @@ use crate::broker::Broker;
 use crate::client::connection::Ending;
 use crate::client::seat::Seat;
 use crate::coming::arrival::{Arrival, First, Origin};
+use crate::coming::entering::{Admission, hear_out};
 use crate::coming::farewell::say_farewell;
 use crate::coming::reader::Reader;
-use crate::coming::transition::{self, Admission};
 use crate::delivery::batch::Batch;
 use crate::packets::access;
 use crate::watch::metrics::Metric;
@@ -107,7 +107,7 @@ impl Candidate {
                 Next::Serve(seat, reader)
             }
             Some(old) => Next::Wait(Box::pin(async move {
-                transition::hear_out(old).await;
+                hear_out(old).await;
                 let broker = Arc::clone(&self.broker);
                 let mut batch = Batch::begin(&broker);
                 let entered = self.enter(answer, &mut batch);

@@ -7,7 +7,8 @@ use mqtt_hooks::ConnectionInfo;
 use mqtt_storage::{SessionRecord, WillRecord};
 
 use crate::broker::Broker;
-use crate::client::{Client, ClientRef, State, Transition};
+use crate::client::transition::Transition;
+use crate::client::{Client, ClientRef, State};
 use crate::delivery::batch::Batch;
 use crate::store::online::online_record;
 

@@ -10,7 +10,8 @@ use mqtt_session::{Publication, Session, Timestamp};
 use mqtt_storage::{Loaded, LoadedSession, StoreError};
 
 use crate::broker::Broker;
-use crate::client::{ClientRef, Transition};
+use crate::client::ClientRef;
+use crate::client::transition::Transition;
 use crate::delivery::batch::Batch;
 use crate::store::online::Online;
 use crate::store::past::{Fallen, Past};

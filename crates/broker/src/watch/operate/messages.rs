@@ -12,7 +12,7 @@ use crate::broker::Broker;
 use crate::client::ClientRef;
 use crate::client::connection::Connection;
 use crate::delivery::batch::Batch;
-use crate::packets;
+use crate::packets::subscribe;
 
 impl Operator {
     pub(super) fn publish_for(&self, client_id: &str, message: Message) -> io::Result<()> {
@@ -49,11 +49,11 @@ impl Broker {
         batch: &mut Batch<'_>,
     ) -> Result<(), SubscribeError> {
         let added =
-            packets::add_subscription(client, connection, wish, None, batch).map_err(|_| SubscribeError::Offline)?;
+            subscribe::add_subscription(client, connection, wish, None, batch).map_err(|_| SubscribeError::Offline)?;
         let existed = added.map_err(SubscribeError::Refused)?;
         let fact = Fact::Subscribed { client: &connection.info, filter: &wish.filter, options: wish.options };
         self.hooks.observe(&fact, batch);
-        packets::send_retained(client, wish, existed, None, self.clock.now(), batch);
+        subscribe::send_retained(client, wish, existed, None, self.clock.now(), batch);
         Ok(())
     }
 
@@ -61,7 +61,7 @@ impl Broker {
         let Some((client, connection)) = self.connected(client_id) else { return false };
         let mut batch = Batch::begin(self);
         let group = self.durable.group();
-        let removed = packets::remove_subscription(&client, &connection, filter, &mut batch);
+        let removed = subscribe::remove_subscription(&client, &connection, filter, &mut batch);
         drop(group);
         let _ = batch.finish();
         removed.is_ok()
