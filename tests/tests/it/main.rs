@@ -30,6 +30,7 @@ mod keep_alive;
 mod malformed;
 mod malformed_connect;
 mod memory;
+mod module_hooks;
 mod presence;
 mod presence_reasons;
 mod publish;
