@@ -2,10 +2,12 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mqtt_codec::{Message, Topic};
-use mqtt_hooks::{Acting, Host, Moment, RecordTable};
+use mqtt_hooks::{Acting, Host, Moment, RecordTable, Stop, Task};
 use mqtt_storage::read_records;
+use tokio::task::AbortHandle;
 
 use crate::broker::Broker;
 use crate::delivery::batch::Batch;
@@ -52,6 +54,23 @@ impl Host for Hosting {
         drop(group);
         // What can't be stored now is tried again every second.
         let _ = batch.finish();
+    }
+
+    fn spawn(&self, task: Task) -> Box<dyn Stop> {
+        Box::new(Spawned(tokio::spawn(task).abort_handle()))
+    }
+
+    fn sleep_until(&self, clock_ms: u64) -> Task {
+        Box::pin(tokio::time::sleep(Duration::from_millis(clock_ms.saturating_sub(self.clock_ms()))))
+    }
+}
+
+/// A module's task.
+struct Spawned(AbortHandle);
+
+impl Stop for Spawned {
+    fn stop(&self) {
+        self.0.abort();
     }
 }
 

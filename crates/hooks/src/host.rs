@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use mqtt_codec::{Message, Topic};
 
-use crate::{Acting, RecordTable};
+use crate::{Acting, RecordTable, Stop, Task};
 
 /// The broker as modules see it.
 pub trait Host: Send + Sync + 'static {
@@ -38,6 +38,12 @@ pub trait Host: Send + Sync + 'static {
 
     /// Makes a moment of its own for what is not about a fact; for [`Actor::act`].
     fn act(&self, acting: Acting, act: &mut dyn FnMut(&mut dyn Moment));
+
+    /// Runs a task until it ends or is stopped; for [`Ctx::spawn`](crate::Ctx::spawn).
+    fn spawn(&self, task: Task) -> Box<dyn Stop>;
+
+    /// Ends when [`Self::clock_ms`] shows this.
+    fn sleep_until(&self, clock_ms: u64) -> Task;
 }
 
 /// A module as it acts by itself, not within a hook.
