@@ -36,6 +36,10 @@ impl Host for Silent {
         Ok(())
     }
 
+    fn may_publish(&self, _client: &ConnectionInfo, _topic: &Topic) -> Result<(), ReasonCode> {
+        Ok(())
+    }
+
     fn act(&self, _acting: Acting, act: &mut dyn FnMut(&mut dyn Moment)) {
         act(&mut Wasted(self.subscribed));
     }

@@ -4,13 +4,14 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mqtt_codec::{Message, Topic};
-use mqtt_hooks::{Acting, Host, Moment, RecordTable, Stop, Task};
+use mqtt_codec::{Message, ReasonCode, Topic};
+use mqtt_hooks::{Acting, ConnectionInfo, Host, Moment, RecordTable, Stop, Task};
 use mqtt_storage::read_records;
 use tokio::task::AbortHandle;
 
 use crate::broker::Broker;
 use crate::delivery::batch::Batch;
+use crate::packets::access;
 use crate::time::clock::wall_ms;
 
 /// The broker as modules see it.
@@ -44,6 +45,10 @@ impl Host for Hosting {
             Ok(())
         };
         read_records(&**durable.journal.store(), table.name(), visit).map_err(io::Error::other)
+    }
+
+    fn may_publish(&self, client: &ConnectionInfo, topic: &Topic) -> Result<(), ReasonCode> {
+        access::publish(&self.0.hooks, client, topic).map_err(|refusal| refusal.code)
     }
 
     fn act(&self, acting: Acting, act: &mut dyn FnMut(&mut dyn Moment)) {

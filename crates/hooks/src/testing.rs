@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Instant;
 
-use mqtt_codec::{Message, Topic, Version};
+use mqtt_codec::{Message, ReasonCode, Topic, Version};
 use parking_lot::Mutex;
 
 use crate::{Acting, ConnectionInfo, Fact, Host, Listener, Moment, Reason, RecordTable, Records, Stop, Task};
@@ -17,7 +17,7 @@ use crate::{Acting, ConnectionInfo, Fact, Host, Listener, Moment, Reason, Record
 /// When all of it happens, in milliseconds since the Unix epoch.
 pub const NOW: u64 = 1_625_572_213_873;
 
-/// A broker that remembers what modules publish.
+/// A broker that remembers what modules publish. Its clients may not publish to topics that begin with `forbidden`.
 pub struct Recorder {
     node: String,
     /// What the system's clock shows; [`NOW`] at first.
@@ -126,6 +126,10 @@ impl Host for Recorder {
     fn records(&self, table: &RecordTable, visit: &mut dyn FnMut(&[u8], &[u8])) -> io::Result<()> {
         self.kept(table.name()).iter().for_each(|(key, record)| visit(key, record));
         Ok(())
+    }
+
+    fn may_publish(&self, _client: &ConnectionInfo, topic: &Topic) -> Result<(), ReasonCode> {
+        if topic.as_str().starts_with("forbidden") { Err(ReasonCode::NotAuthorized) } else { Ok(()) }
     }
 
     fn act(&self, acting: Acting, act: &mut dyn FnMut(&mut dyn Moment)) {

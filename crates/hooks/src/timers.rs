@@ -54,6 +54,8 @@ struct State {
     /// Each with its time, in order.
     order: BTreeSet<(u64, u64)>,
     timers: HashMap<u64, Timer>,
+    /// Of all payloads.
+    bytes: usize,
     /// Grows with every start: a task of an earlier one that is still being polled has nothing to do.
     run: u64,
     /// Of the task that waits.
@@ -113,9 +115,9 @@ impl Timers {
         self.len() == 0
     }
 
-    /// Bytes of all payloads. It looks at every timer.
+    /// Bytes of all payloads.
     pub fn payload_bytes(&self) -> usize {
-        self.0.lock().timers.values().map(|timer| timer.payload.len()).sum()
+        self.0.lock().bytes
     }
 
     /// Takes back what earlier processes have scheduled, unless that is done.
@@ -215,12 +217,14 @@ impl State {
 
     fn insert(&mut self, timer: Timer) {
         self.order.insert((timer.at, timer.id));
+        self.bytes += timer.payload.len();
         self.timers.insert(timer.id, timer);
     }
 
     fn remove(&mut self, id: u64) -> Option<Timer> {
         let timer = self.timers.remove(&id)?;
         self.order.remove(&(timer.at, id));
+        self.bytes -= timer.payload.len();
         Some(timer)
     }
 }

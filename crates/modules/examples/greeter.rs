@@ -99,6 +99,10 @@ impl Host for Printer {
         Ok(())
     }
 
+    fn may_publish(&self, _client: &ConnectionInfo, _topic: &Topic) -> Result<(), ReasonCode> {
+        Ok(())
+    }
+
     fn act(&self, _acting: Acting, act: &mut dyn FnMut(&mut dyn Moment)) {
         act(&mut Printing);
     }
