@@ -39,12 +39,12 @@ impl Host for Hosting {
     }
 
     fn records(&self, table: &RecordTable, visit: &mut dyn FnMut(&[u8], &[u8])) -> io::Result<()> {
-        let Some(durable) = &self.0.durable else { return Ok(()) };
+        let Some(journal) = self.0.durable.journal() else { return Ok(()) };
         let visit = |key: &[u8], record: &[u8]| {
             visit(key, record);
             Ok(())
         };
-        read_records(&**durable.journal.store(), table.name(), visit).map_err(io::Error::other)
+        read_records(&**journal.store(), table.name(), visit).map_err(io::Error::other)
     }
 
     fn may_publish(&self, client: &ConnectionInfo, topic: &Topic) -> Result<(), ReasonCode> {
@@ -54,7 +54,7 @@ impl Host for Hosting {
     fn act(&self, acting: Acting, act: &mut dyn FnMut(&mut dyn Moment)) {
         let mut batch = Batch::begin(&self.0);
         batch.acting = acting;
-        let group = self.0.group();
+        let group = self.0.durable.group();
         act(&mut batch);
         drop(group);
         // What can't be stored now is tried again every second.

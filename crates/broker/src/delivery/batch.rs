@@ -123,8 +123,8 @@ impl<'a> Batch<'a> {
 
     /// Stages what `write` says, if there is a store. Call it under the lock of what has changed.
     pub(crate) fn stage(&mut self, write: impl FnOnce(&mut Stage<'_>)) {
-        if let Some(durable) = &self.broker.durable {
-            self.place().staged = durable.journal.stage(write);
+        if let Some(journal) = self.broker.durable.journal() {
+            self.place().staged = journal.stage(write);
         }
     }
 
@@ -187,7 +187,7 @@ impl<'a> Batch<'a> {
     fn commit(&mut self) -> Result<(), Failing> {
         match mem::take(&mut self.place().staged) {
             Position::NONE => Ok(()),
-            staged => self.broker.commit(staged),
+            staged => self.broker.durable.commit(staged),
         }
     }
 

@@ -24,7 +24,7 @@ impl Broker {
             return true;
         }
         // What modules keep for one message gets into the store as a whole.
-        let _group = self.group();
+        let _group = self.durable.group();
         let mut expires_at = publication.expires_at.map(|at| at.0);
         let mut incoming = Incoming { publisher, message: &mut publication.message, expires_at: &mut expires_at };
         let passage = self.hooks.intercept(&mut incoming, batch);

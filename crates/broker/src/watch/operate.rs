@@ -16,8 +16,9 @@ use crate::delivery::batch::Batch;
 use crate::loopback;
 use crate::time::clock::wall_ms;
 use crate::watch::memory;
-use crate::watch::sys;
+use crate::watch::{stats, sys};
 
+mod bans;
 mod host;
 mod in_order;
 mod messages;
@@ -168,7 +169,7 @@ impl Operate for Operator {
     }
 
     fn stats(&self) -> Vec<(String, u64)> {
-        sys::stats(&self.broker)
+        stats::all(&self.broker)
     }
 
     fn metrics(&self) -> Vec<(&'static str, u64)> {
@@ -223,7 +224,7 @@ impl Operate for Operator {
     }
 
     fn keep(&self, name: &str, record: &[u8]) -> io::Result<()> {
-        self.broker.settings.keep(&self.broker, name, record)
+        self.broker.settings.keep(&self.broker.durable, name, record)
     }
 }
 
