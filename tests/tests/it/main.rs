@@ -23,6 +23,7 @@ mod commands;
 mod connect;
 mod crash;
 mod crash_presence;
+mod delayed;
 mod full_disk;
 mod half_packets;
 mod history;
