@@ -2,13 +2,16 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
-use mqtt_codec::{Message, Topic};
-use mqtt_hooks::{Acting, Host, Moment, RecordTable};
+use mqtt_codec::{Message, ReasonCode, Topic};
+use mqtt_hooks::{Acting, ConnectionInfo, Host, Moment, RecordTable, Stop, Task};
 use mqtt_storage::read_records;
+use tokio::task::AbortHandle;
 
 use crate::broker::Broker;
 use crate::delivery::batch::Batch;
+use crate::packets::access;
 use crate::time::clock::wall_ms;
 
 /// The broker as modules see it.
@@ -44,6 +47,10 @@ impl Host for Hosting {
         read_records(&**journal.store(), table.name(), visit).map_err(io::Error::other)
     }
 
+    fn may_publish(&self, client: &ConnectionInfo, topic: &Topic) -> Result<(), ReasonCode> {
+        access::publish(&self.0.hooks, client, topic).map_err(|refusal| refusal.code)
+    }
+
     fn act(&self, acting: Acting, act: &mut dyn FnMut(&mut dyn Moment)) {
         let mut batch = Batch::begin(&self.0);
         batch.acting = acting;
@@ -52,6 +59,23 @@ impl Host for Hosting {
         drop(group);
         // What can't be stored now is tried again every second.
         let _ = batch.finish();
+    }
+
+    fn spawn(&self, task: Task) -> Box<dyn Stop> {
+        Box::new(Spawned(tokio::spawn(task).abort_handle()))
+    }
+
+    fn sleep_until(&self, clock_ms: u64) -> Task {
+        Box::pin(tokio::time::sleep(Duration::from_millis(clock_ms.saturating_sub(self.clock_ms()))))
+    }
+}
+
+/// A module's task.
+struct Spawned(AbortHandle);
+
+impl Stop for Spawned {
+    fn stop(&self) {
+        self.0.abort();
     }
 }
 

@@ -4,9 +4,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use mqtt_codec::{Message, Topic};
+use mqtt_codec::{Message, ReasonCode, Topic};
 
-use crate::{Acting, RecordTable};
+use crate::{Acting, ConnectionInfo, RecordTable, Stop, Task};
 
 /// The broker as modules see it.
 pub trait Host: Send + Sync + 'static {
@@ -36,8 +36,18 @@ pub trait Host: Send + Sync + 'static {
     /// Shows `visit` each record of a table with its key, in order of keys; see [`Records`](crate::Records).
     fn records(&self, table: &RecordTable, visit: &mut dyn FnMut(&[u8], &[u8])) -> io::Result<()>;
 
+    /// Says whether a client may publish to a topic, as it is said of what it publishes itself: by the broker's rules and all
+    /// authorizers.
+    fn may_publish(&self, client: &ConnectionInfo, topic: &Topic) -> Result<(), ReasonCode>;
+
     /// Makes a moment of its own for what is not about a fact; for [`Actor::act`].
     fn act(&self, acting: Acting, act: &mut dyn FnMut(&mut dyn Moment));
+
+    /// Runs a task until it ends or is stopped; for [`Ctx::spawn`](crate::Ctx::spawn).
+    fn spawn(&self, task: Task) -> Box<dyn Stop>;
+
+    /// Ends when [`Self::clock_ms`] shows this.
+    fn sleep_until(&self, clock_ms: u64) -> Task;
 }
 
 /// A module as it acts by itself, not within a hook.
@@ -50,6 +60,11 @@ pub struct Actor {
 impl Actor {
     pub(crate) const fn new(host: Arc<dyn Host>, acting: Acting) -> Self {
         Self { host, acting }
+    }
+
+    /// The broker.
+    pub const fn host(&self) -> &Arc<dyn Host> {
+        &self.host
     }
 
     /// What `act` publishes and keeps leaves when this returns.

@@ -59,7 +59,9 @@ mod records;
 pub mod run;
 mod settings;
 mod table;
+mod task;
 pub mod testing;
+mod timers;
 
 pub use acting::Acting;
 pub use fact::{ConnectionInfo, Fact, Initiator, Listener, Reason};
@@ -74,6 +76,8 @@ pub use record::{ConnectionRecord, RecordError};
 pub use records::{RecordTable, Records};
 pub use settings::{Settings, json_number, read_settings};
 pub use table::Hooks;
+pub use task::{Stop, Task};
+pub use timers::{Due, Timer, Timers};
 
 /// The README's code compiles.
 #[cfg(doctest)]

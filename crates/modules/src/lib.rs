@@ -27,6 +27,7 @@
 //! # }
 //! ```
 
+pub mod delayed_publish;
 pub mod presence;
 mod registry;
 
@@ -39,7 +40,11 @@ pub use registry::{ChangeError, MemoryStates, Registry, States, Status};
 /// The modules that ship with the broker, in the order in which they are to be registered.
 /// What [`presence`] tells goes into `history`.
 pub fn shipped(history: Arc<presence::History>) -> Vec<Arc<dyn Module>> {
-    vec![Arc::new(presence::Presence::new(history))]
+    vec![
+        Arc::new(presence::Presence::new(history)),
+        // Before whoever says which topics a client may use: it asks them about the topic behind `$delayed/...`.
+        Arc::new(delayed_publish::DelayedPublish::default()),
+    ]
 }
 
 /// The README's code compiles.
