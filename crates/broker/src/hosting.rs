@@ -4,8 +4,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mqtt_codec::{Message, ReasonCode, Topic};
-use mqtt_hooks::{Acting, ConnectionInfo, Host, Moment, RecordTable, Stop, Task};
+use mqtt_codec::{Filter, Message, ReasonCode, SubscribeFilter, Topic};
+use mqtt_hooks::{Acting, ConnectionInfo, Host, Moment, RecordTable, Stop, SubscribeError, Task};
 use mqtt_storage::read_records;
 use tokio::task::AbortHandle;
 
@@ -49,6 +49,26 @@ impl Host for Hosting {
 
     fn may_publish(&self, client: &ConnectionInfo, topic: &Topic) -> Result<(), ReasonCode> {
         access::publish(&self.0.hooks, client, topic).map_err(|refusal| refusal.code)
+    }
+
+    fn connection(&self, client_id: &str) -> Option<ConnectionInfo> {
+        self.0.connection_of(client_id).map(|connection| connection.info.clone())
+    }
+
+    fn kick(&self, client_id: &str) -> bool {
+        self.0.kick(client_id)
+    }
+
+    fn subscribe(&self, client_id: &str, wish: &SubscribeFilter) -> Result<(), SubscribeError> {
+        use mqtt_operate::SubscribeError::{Offline, Refused};
+        self.0.subscribe_for(client_id, std::slice::from_ref(wish)).map_err(|error| match error {
+            Offline => SubscribeError::Offline,
+            Refused(code) => SubscribeError::Refused(code),
+        })
+    }
+
+    fn unsubscribe(&self, client_id: &str, filter: &Filter) -> bool {
+        self.0.unsubscribe_for(client_id, filter)
     }
 
     fn act(&self, acting: Acting, act: &mut dyn FnMut(&mut dyn Moment)) {

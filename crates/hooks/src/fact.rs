@@ -84,6 +84,24 @@ pub enum Fact<'a> {
         /// When the broker noticed.
         noticed: Instant,
     },
+    /// A client was not let in: its CONNACK says why. It has had no session and no connection here, and nothing of what it
+    /// says about itself is proven. This is told whatever happens to others of the same id meanwhile.
+    Refused {
+        /// As sent; empty where the broker was to choose one.
+        client_id: &'a str,
+        /// As sent.
+        username: Option<&'a str>,
+        /// Protocol version.
+        version: Version,
+        /// The peer, by the PROXY protocol where that is on.
+        peer: SocketAddr,
+        /// Where it came in.
+        listener: &'a Listener,
+        /// Of CONNACK, by its name in version 5.
+        reason: ReasonCode,
+        /// Milliseconds since the Unix epoch.
+        at: u64,
+    },
     /// A subscription was made or changed.
     Subscribed {
         /// Who.

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use mqtt_codec::{Message, ReasonCode, Topic};
+use mqtt_codec::{Filter, Message, ReasonCode, SubscribeFilter, Topic};
 
 use crate::{Acting, ConnectionInfo, RecordTable, Stop, Task};
 
@@ -40,6 +40,33 @@ pub trait Host: Send + Sync + 'static {
     /// authorizers.
     fn may_publish(&self, client: &ConnectionInfo, topic: &Topic) -> Result<(), ReasonCode>;
 
+    /// The connection that a client has.
+    ///
+    /// This and the three that follow are for a module's tasks and its answers to requests. Within a hook they would wait for
+    /// what waits for the hook; a hook hands over to a task.
+    fn connection(&self, client_id: &str) -> Option<ConnectionInfo> {
+        let _ = client_id;
+        None
+    }
+
+    /// Ends a client's connection and its session, as an operator does; false if it has neither.
+    fn kick(&self, client_id: &str) -> bool {
+        let _ = client_id;
+        false
+    }
+
+    /// Subscribes for a client that is online; no access rule applies.
+    fn subscribe(&self, client_id: &str, wish: &SubscribeFilter) -> Result<(), SubscribeError> {
+        let _ = (client_id, wish);
+        Err(SubscribeError::Offline)
+    }
+
+    /// Gives up a subscription for a client that is online; false if it is not.
+    fn unsubscribe(&self, client_id: &str, filter: &Filter) -> bool {
+        let _ = (client_id, filter);
+        false
+    }
+
     /// Makes a moment of its own for what is not about a fact; for [`Actor::act`].
     fn act(&self, acting: Acting, act: &mut dyn FnMut(&mut dyn Moment));
 
@@ -48,6 +75,17 @@ pub trait Host: Send + Sync + 'static {
 
     /// Ends when [`Self::clock_ms`] shows this.
     fn sleep_until(&self, clock_ms: u64) -> Task;
+}
+
+/// Why a client was not subscribed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SubscribeError {
+    /// It is away, or there is none.
+    #[error("the client is not online")]
+    Offline,
+    /// As its SUBACK would have said.
+    #[error("refused: {}", .0.name())]
+    Refused(ReasonCode),
 }
 
 /// A module as it acts by itself, not within a hook.

@@ -69,7 +69,7 @@ pub use hook::{
     Access, Authenticate, Authorize, Delivery, DropReason, Incoming, Intercept, Observe, ObserveAcks, ObserveDrops,
     Passage, Publisher, Verdict,
 };
-pub use host::{Actor, Host, Moment};
+pub use host::{Actor, Host, Moment, SubscribeError};
 pub use module::{Ctx, Info, Module, Setting, SettingKind, StartError, read_config};
 pub use number::{Bucket, Histogram, Label, Number, Reading};
 pub use record::{ConnectionRecord, RecordError};

@@ -1,22 +1,25 @@
 //! What a module sees of messages, and does to them, in a broker.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use mqtt_codec::{Connect, Property, Qos, ReasonCode, Topic, Version};
 use mqtt_hooks::{
-    Ctx, Delivery, DropReason, Incoming, Info, Intercept, Module, Moment, ObserveAcks, ObserveDrops, Passage,
-    Publisher, StartError,
+    Ctx, Delivery, DropReason, Fact, Host, Incoming, Info, Intercept, Module, Moment, Observe, ObserveAcks,
+    ObserveDrops, Passage, Publisher, StartError, SubscribeError,
 };
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::{
     broker::Broker,
-    client::{Client, connect, keeping, message, will},
+    client::{Client, ask, connect, filter, keeping, message, will},
 };
 
 /// Tells of every message it sees, and does to it what the topic says.
 #[derive(Clone)]
-struct Spy(UnboundedSender<String>);
+struct Spy {
+    told: UnboundedSender<String>,
+    host: Arc<OnceLock<Arc<dyn Host>>>,
+}
 
 #[async_trait::async_trait]
 impl Module for Spy {
@@ -25,6 +28,8 @@ impl Module for Spy {
     }
 
     async fn start(&self, ctx: &Ctx) -> Result<(), StartError> {
+        let _ = self.host.set(ctx.host());
+        ctx.observe(Arc::new(self.clone()));
         ctx.intercept(Arc::new(self.clone()));
         ctx.observe_drops(Arc::new(self.clone()));
         ctx.observe_acks(Arc::new(self.clone()));
@@ -35,7 +40,15 @@ impl Module for Spy {
 impl Spy {
     fn tell(&self, text: String) {
         // The test has ended.
-        let _ = self.0.send(text);
+        let _ = self.told.send(text);
+    }
+}
+
+impl Observe for Spy {
+    fn observe(&self, fact: &Fact<'_>, _: &mut dyn Moment) {
+        if let Fact::Refused { client_id, reason, .. } = fact {
+            self.tell(format!("refused {client_id} {}", reason.name()));
+        }
     }
 }
 
@@ -76,17 +89,24 @@ impl ObserveAcks for Spy {
 struct Watched {
     broker: Broker,
     seen: UnboundedReceiver<String>,
+    host: Arc<dyn Host>,
 }
 
 impl Watched {
     /// `None`: another broker's modules are not ours.
     async fn start() -> Option<Self> {
-        let broker = Broker::with(|config| config.sys.heartbeat = std::time::Duration::from_secs(1)).await?;
-        let (sender, seen) = unbounded_channel();
+        let change = |config: &mut mqtt_config::Config| {
+            config.sys.heartbeat = std::time::Duration::from_secs(1);
+            config.limits.max_client_id = 20;
+        };
+        let broker = Broker::with(change).await?;
+        let (told, seen) = unbounded_channel();
+        let host = Arc::<OnceLock<_>>::default();
         let registry = broker.server().registry();
-        registry.register(Arc::new(Spy(sender)), serde_json::Value::Null);
+        registry.register(Arc::new(Spy { told, host: host.clone() }), serde_json::Value::Null);
         registry.start("spy").await.unwrap();
-        Some(Self { broker, seen })
+        let host = host.get().expect("it has started").clone();
+        Some(Self { broker, seen, host })
     }
 
     /// What is seen up to this, that included.
@@ -182,4 +202,33 @@ async fn what_becomes_of_deliveries_is_told() {
     ] {
         assert_eq!(seen.iter().filter(|seen| *seen == told).count(), 1, "{told}: {seen:?}");
     }
+}
+
+#[tokio::test]
+async fn who_is_not_let_in_is_told() {
+    let Some(mut watched) = Watched::start().await else { return };
+    let long = "x".repeat(21);
+    let (_, answer) = Client::try_connect(watched.broker.addr, connect(Version::V5, &long)).await;
+    assert_eq!(answer.reason, ReasonCode::ClientIdNotValid);
+    watched.until(&format!("refused {long} {}", ReasonCode::ClientIdNotValid.name())).await;
+}
+
+#[tokio::test]
+async fn a_module_looks_up_subscribes_and_kicks_clients() {
+    let Some(watched) = Watched::start().await else { return };
+    let (addr, host) = (watched.broker.addr, &watched.host);
+    assert!(host.connection("c").is_none());
+    assert_eq!(host.subscribe("c", &ask("a", Qos::AtMostOnce)), Err(SubscribeError::Offline));
+    assert!(!host.unsubscribe("c", &filter("a")) && !host.kick("c"));
+
+    let mut client = Client::connect(addr, Version::V5, "c").await;
+    assert_eq!(host.connection("c").unwrap().version, Version::V5);
+    assert_eq!(host.subscribe("c", &ask("a", Qos::AtMostOnce)), Ok(()));
+    client.send_publish(message("a", "x", Qos::AtMostOnce)).await;
+    assert_eq!(client.take_text().await, "x");
+    assert!(host.unsubscribe("c", &filter("a")));
+    client.send_publish(message("a", "x", Qos::AtMostOnce)).await;
+    client.ping().await;
+    assert!(host.kick("c"));
+    client.expect_disconnect(ReasonCode::AdministrativeAction).await;
 }
