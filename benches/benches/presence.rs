@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use mqtt_codec::{Message, ReasonCode, Topic, Version};
-use mqtt_hooks::{ConnectionInfo, Fact, Hooks, Host, Listener, Moment, Reason};
+use mqtt_hooks::{ConnectionInfo, Fact, Hooks, Host, Listener, Moment, Published, Reason};
 use mqtt_modules::presence::{History, Presence};
 use mqtt_modules::{MemoryStates, Registry};
 
@@ -45,12 +45,12 @@ impl Moment for Wasted {
         black_box(message);
     }
 
-    fn publish_if_wanted(&mut self, topic: &Topic, build: &mut dyn FnMut() -> Message) -> bool {
+    fn publish_if_wanted(&mut self, topic: &Topic, build: &mut dyn FnMut() -> Message) -> Published {
         black_box(topic);
         if self.0 {
             black_box(build());
         }
-        self.0
+        Published { wanted: self.0, dropped: 0 }
     }
 
     fn keep(&mut self, _module: &'static str, key: &[u8], record: &[u8]) {

@@ -4,16 +4,19 @@ use std::io;
 use std::sync::Arc;
 
 use mqtt_codec::{Message, Topic};
-use mqtt_hooks::{Host, Moment};
+use mqtt_hooks::{Client, Host, Lookup, Moment, Online, Published};
 use mqtt_storage::read_records;
 
 use crate::broker::Broker;
 use crate::delivery::batch::Batch;
+use crate::loopback::Loopback;
 use crate::time::clock::wall_ms;
+use crate::watch::metrics::Metric;
 
 /// The broker as modules see it.
 pub(crate) struct Hosting(pub(crate) Arc<Broker>);
 
+#[async_trait::async_trait]
 impl Host for Hosting {
     fn node(&self) -> &str {
         &self.0.config.node
@@ -48,6 +51,14 @@ impl Host for Hosting {
         // What can't be stored now is tried again every second.
         let _ = batch.finish();
     }
+
+    fn online(&self, lookup: &Lookup<'_>) -> Online {
+        self.0.look_up(lookup)
+    }
+
+    async fn connect(&self, client_id: &str) -> Result<Box<dyn Client>, String> {
+        Ok(Box::new(Loopback::connect(&self.0, client_id).await?))
+    }
 }
 
 /// What a module publishes and keeps is part of what the batch is about.
@@ -56,8 +67,10 @@ impl Moment for Batch<'_> {
         self.broker().announce(message, self);
     }
 
-    fn publish_if_wanted(&mut self, topic: &Topic, build: &mut dyn FnMut() -> Message) -> bool {
-        self.broker().publish_if_wanted(topic, build, self)
+    fn publish_if_wanted(&mut self, topic: &Topic, build: &mut dyn FnMut() -> Message) -> Published {
+        let before = self.counted(Metric::Missed);
+        let wanted = self.broker().publish_if_wanted(topic, build, self);
+        Published { wanted, dropped: self.counted(Metric::Missed) - before }
     }
 
     fn keep(&mut self, module: &'static str, key: &[u8], record: &[u8]) {

@@ -50,19 +50,25 @@
 mod fact;
 mod hook;
 mod host;
+mod lookup;
 mod module;
+mod modules;
 mod number;
 mod panics;
+pub mod route;
 pub mod run;
 mod table;
 pub mod testing;
+mod trial;
 
 pub use fact::{ConnectionInfo, Fact, Initiator, Listener, Reason};
 pub use hook::{Access, Authenticate, Authorize, Intercept, Observe, Verdict};
-pub use host::{Host, Moment};
+pub use host::{Host, Moment, Published};
+pub use lookup::{Lookup, Online};
 pub use module::{Ctx, Info, Module, Setting, SettingKind, StartError, read_config};
 pub use number::{Bucket, Histogram, Label, Number, Reading};
 pub use table::Hooks;
+pub use trial::{Came, Client, Report, Trial};
 
 /// The README's code compiles.
 #[cfg(doctest)]

@@ -1,17 +1,19 @@
 //! A module.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::route::Route;
 use crate::table::Staged;
-use crate::{Authenticate, Authorize, Host, Intercept, Number, Observe};
+use crate::{Authenticate, Authorize, Host, Intercept, Number, Observe, Trial};
 
 /// Something that can be started and stopped while clients are connected.
 #[async_trait::async_trait]
-pub trait Module: Send + Sync + 'static {
+pub trait Module: Any + Send + Sync {
     /// What it is.
     fn info(&self) -> Info;
 
@@ -38,6 +40,17 @@ pub trait Module: Send + Sync + 'static {
     /// What it counts and measures, asked every second and by whoever watches, whether or not it runs.
     fn numbers(&self) -> Vec<Number> {
         Vec::new()
+    }
+
+    /// What it answers to requests of programs and pages. Asked once, when the port for them opens.
+    fn routes(&self, host: &Arc<dyn Host>) -> Vec<Route> {
+        let _ = host;
+        Vec::new()
+    }
+
+    /// A test of what it does, for operators to start.
+    fn trial(&self) -> Option<Arc<dyn Trial>> {
+        None
     }
 }
 

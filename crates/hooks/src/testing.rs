@@ -10,7 +10,7 @@ use std::time::Instant;
 use mqtt_codec::{Message, Topic, Version};
 use parking_lot::Mutex;
 
-use crate::{ConnectionInfo, Fact, Host, Listener, Moment, Reason};
+use crate::{ConnectionInfo, Fact, Host, Listener, Moment, Published, Reason};
 
 /// When all of it happens, in milliseconds since the Unix epoch.
 pub const NOW: u64 = 1_625_572_213_873;
@@ -24,6 +24,8 @@ pub struct Recorder {
     pub epoch: AtomicU64,
     /// Someone subscribes; true at first.
     pub wanted: AtomicBool,
+    /// So many of those who subscribe do not get what is published; 0 at first.
+    pub dropping: AtomicU64,
     published: Mutex<Vec<Message>>,
     kept: Mutex<BTreeMap<RecordKey, Vec<u8>>>,
 }
@@ -44,6 +46,7 @@ impl Recorder {
             now: AtomicU64::new(NOW),
             epoch: AtomicU64::new(0),
             wanted: AtomicBool::new(true),
+            dropping: AtomicU64::new(0),
             published: Mutex::default(),
             kept: Mutex::default(),
         })
@@ -98,12 +101,12 @@ impl Moment for Recording<'_> {
         self.0.published.lock().push(message);
     }
 
-    fn publish_if_wanted(&mut self, _topic: &Topic, build: &mut dyn FnMut() -> Message) -> bool {
+    fn publish_if_wanted(&mut self, _topic: &Topic, build: &mut dyn FnMut() -> Message) -> Published {
         let wanted = self.0.wanted.load(Ordering::Relaxed);
         if wanted {
             self.publish(build());
         }
-        wanted
+        Published { wanted, dropped: self.0.dropping.load(Ordering::Relaxed) }
     }
 
     fn keep(&mut self, module: &'static str, key: &[u8], record: &[u8]) {

@@ -9,9 +9,10 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use mqtt_codec::{Message, Properties, Qos, ReasonCode, Topic, Version};
-use mqtt_hooks::{ConnectionInfo, Ctx, Fact, Hooks, Host, Info, Listener, Module, Moment, Observe, Reason, StartError};
-use mqtt_modules::presence::History;
-use mqtt_modules::{ChangeError, MemoryStates, Registry};
+use mqtt_hooks::{
+    ConnectionInfo, Ctx, Fact, Hooks, Host, Info, Listener, Module, Moment, Observe, Published, Reason, StartError,
+};
+use mqtt_modules::{ChangeError, MemoryStates, Modules, Registry};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -107,9 +108,9 @@ impl Moment for Printing {
         let _ = writeln!(std::io::stdout(), "{}  {payload}", message.topic);
     }
 
-    fn publish_if_wanted(&mut self, _topic: &Topic, build: &mut dyn FnMut() -> Message) -> bool {
+    fn publish_if_wanted(&mut self, _topic: &Topic, build: &mut dyn FnMut() -> Message) -> Published {
         self.publish(build());
-        true
+        Published { wanted: true, dropped: 0 }
     }
 
     fn keep(&mut self, _module: &'static str, _key: &[u8], _record: &[u8]) {}
@@ -121,7 +122,7 @@ impl Moment for Printing {
 async fn main() -> Result<(), ChangeError> {
     let hooks = Hooks::new();
     let registry = Registry::new(Arc::new(Printer), hooks.clone(), Arc::new(MemoryStates::default()));
-    for module in mqtt_modules::shipped(History::new()) {
+    for module in mqtt_modules::shipped() {
         registry.register(module, Value::Null);
     }
     registry.register(Arc::new(Greeter), json!({ "words": "Welcome" }));

@@ -9,15 +9,22 @@ use std::time::Instant;
 
 use mqtt_codec::topic::TopicError;
 use mqtt_codec::{Message, Properties, Property, Qos, Topic};
-use mqtt_hooks::{Ctx, Fact, Host, Info, Module, Moment, Observe, Setting, SettingKind, StartError, read_config};
+use mqtt_hooks::route::Route;
+use mqtt_hooks::{
+    Ctx, Fact, Host, Info, Module, Moment, Number, Observe, Setting, SettingKind, StartError, Trial, read_config,
+};
 use serde::Deserialize;
 use serde_json::Value;
 
+mod api;
 mod event;
 mod history;
 mod latency;
+mod numbers;
+mod trial;
 
 use event::{Event, Gone, Style};
+use trial::ComeAndGo;
 
 pub use history::{Counts, End, Entry, Heard, History, Live, Query};
 
@@ -111,12 +118,13 @@ pub enum MissingUsername {
 #[derive(Debug)]
 pub struct Presence {
     history: Arc<History>,
+    trial: Arc<ComeAndGo>,
 }
 
 impl Presence {
     /// Not started. What it tells goes into `history`.
-    pub const fn new(history: Arc<History>) -> Self {
-        Self { history }
+    pub fn new(history: Arc<History>) -> Self {
+        Self { history, trial: Arc::default() }
     }
 
     /// What it told.
@@ -151,6 +159,18 @@ impl Module for Presence {
         ctx.observe(Arc::new(Announcer::new(ctx.host(), &settings, self.history.clone())?));
         ctx.host().act(&mut |moment| self.history.set_capacity(settings.history as usize, moment));
         Ok(())
+    }
+
+    fn numbers(&self) -> Vec<Number> {
+        numbers::of(&self.history.counts())
+    }
+
+    fn routes(&self, host: &Arc<dyn Host>) -> Vec<Route> {
+        api::routes(host, &self.history)
+    }
+
+    fn trial(&self) -> Option<Arc<dyn Trial>> {
+        Some(Arc::clone(&self.trial) as _)
     }
 }
 
@@ -203,14 +223,17 @@ impl Announcer {
         };
         let style =
             Style { missing_username: self.missing_username, extended: self.extended.then(|| self.host.node()) };
-        let is_told = moment.publish_if_wanted(&topic, &mut || Message {
+        let told = moment.publish_if_wanted(&topic, &mut || Message {
             topic: topic.clone(),
             payload: event.write(style).into(),
             qos: self.qos,
             retain: false,
             properties: self.properties.clone(),
         });
-        if is_told {
+        if told.dropped > 0 {
+            self.history.dropped.fetch_add(told.dropped, Ordering::Relaxed);
+        }
+        if told.wanted {
             self.history.latency.note(self.host.instant().saturating_duration_since(noticed));
         }
     }

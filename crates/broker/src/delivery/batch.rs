@@ -114,6 +114,11 @@ impl<'a> Batch<'a> {
         self.place().tally.count(metric, n);
     }
 
+    /// What has been added to a metric since the batch began or was last settled.
+    pub(crate) fn counted(&mut self, metric: Metric) -> u64 {
+        self.place().tally.of(metric)
+    }
+
     /// Stages what `write` says, if there is a store. Call it under the lock of what has changed.
     pub(crate) fn stage(&mut self, write: impl FnOnce(&mut Stage<'_>)) {
         if let Some(durable) = &self.broker.durable {
