@@ -173,6 +173,8 @@ fn escaped(value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use mqtt_hooks::Bucket;
+
     use super::*;
 
     #[test]
@@ -183,6 +185,34 @@ mod tests {
         text.one("e_total", COUNTER, "f.", 7);
         let lines = ["# HELP a one\\\\\\ntwo", "# TYPE a gauge", "a{b=\"\\\"\\\\\\n\",c=\"d\"} 1.5"];
         let lines = [&lines[..], &["# HELP e_total f.", "# TYPE e_total counter", "e_total 7", ""]].concat();
+        assert_eq!(text.0, lines.join("\n"));
+    }
+
+    #[test]
+    fn numbers_of_one_name_are_one_family_and_buckets_add_up() {
+        let events = |event| Number::counter("events", "Events.", 3).labelled("event", event);
+        let buckets = [(0.5, 2), (1.0, 1)].map(|(up_to, count)| Bucket { up_to, count }).into();
+        let took = Number::histogram("took.seconds", "Time.", Histogram { buckets, above: 4, sum: 9.5 });
+        let mut text = Text::default();
+        let numbers = vec![events("came"), events("went"), Number::gauge("kept", "Kept.", 7.0), took];
+        write_numbers(&mut text, &Numbers { module: "m", numbers });
+        let lines = [
+            "# HELP rollcall_m_events_total Events.",
+            "# TYPE rollcall_m_events_total counter",
+            "rollcall_m_events_total{event=\"came\"} 3",
+            "rollcall_m_events_total{event=\"went\"} 3",
+            "# HELP rollcall_m_kept Kept.",
+            "# TYPE rollcall_m_kept gauge",
+            "rollcall_m_kept 7",
+            "# HELP rollcall_m_took_seconds Time.",
+            "# TYPE rollcall_m_took_seconds histogram",
+            "rollcall_m_took_seconds_bucket{le=\"0.5\"} 2",
+            "rollcall_m_took_seconds_bucket{le=\"1\"} 3",
+            "rollcall_m_took_seconds_bucket{le=\"+Inf\"} 7",
+            "rollcall_m_took_seconds_sum 9.5",
+            "rollcall_m_took_seconds_count 7",
+            "",
+        ];
         assert_eq!(text.0, lines.join("\n"));
     }
 }

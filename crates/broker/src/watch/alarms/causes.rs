@@ -161,6 +161,8 @@ fn change(broker: &Arc<Broker>, watch: &mut Watch, level: Level, cause: Cause<'_
 
 #[cfg(test)]
 mod tests {
+    use mqtt_hooks::run::Numbers;
+
     use super::*;
     use crate::config::Config;
     use crate::store::Settings;
@@ -206,6 +208,25 @@ mod tests {
     fn a_process_over_its_limit_is_an_alarm() {
         let (broker, mut causes) = (broker(|config| config.limits.memory = 1), Causes::default());
         check(&broker, &mut causes, &["memory_limit"]);
+    }
+
+    #[test]
+    fn a_number_that_may_not_grow_is_an_alarm_when_it_does() {
+        let (broker, mut causes) = (broker(|_| {}), Causes::default());
+        let mut look = |lost, other| {
+            let lost = Number::counter("events.lost", "Lost.", lost).alarming("events are lost");
+            let numbers = vec![lost, Number::counter("events", "Events.", other)];
+            let seen = ModulesSeen { numbers: vec![Numbers { module: "m", numbers }], ..ModulesSeen::default() };
+            causes.look(&broker, &seen);
+            broker.alarms.list().into_iter().next()
+        };
+        assert_eq!(look(0, 1), None);
+        let alarm = look(2, 2).unwrap();
+        assert_eq!((&*alarm.name, &alarm.details, alarm.activated), ("m_events_lost", &json!({ "lost": 2 }), true));
+        for _ in 0..9 {
+            assert!(look(2, 3).unwrap().activated);
+        }
+        assert!(!look(2, 4).unwrap().activated);
     }
 
     #[test]
