@@ -28,6 +28,12 @@ pub trait Module: Any + Send + Sync {
     /// if this fails, panics or is dropped half way, they never are.
     async fn start(&self, ctx: &Ctx) -> Result<(), StartError>;
 
+    /// It tells who is gone when the broker has died and come back, so how long the broker waits for who may return is said
+    /// among its settings.
+    fn tells_who_fell(&self) -> bool {
+        false
+    }
+
     /// Says whether a start with these settings could go well, as far as the settings go. Asked before they are kept.
     fn check(&self, config: &Value) -> Result<(), StartError> {
         let _ = config;

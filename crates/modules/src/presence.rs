@@ -145,6 +145,10 @@ impl Module for Presence {
         }
     }
 
+    fn tells_who_fell(&self) -> bool {
+        true
+    }
+
     fn check(&self, config: &Value) -> Result<(), StartError> {
         read_config::<Settings>(config)?.check().map(drop)
     }

@@ -4,9 +4,6 @@ use mqtt_config::ModuleSection;
 use mqtt_hooks::{Info, Setting};
 use serde_json::Value;
 
-/// Who tells, after the broker died, who is gone.
-const TELLS: &str = "presence";
-
 /// The sections of the modules that ship, for [`Layers::new`](mqtt_config::Layers::new).
 pub fn module_sections() -> Vec<ModuleSection> {
     let modules = mqtt_modules::shipped().into_iter();
@@ -16,8 +13,8 @@ pub fn module_sections() -> Vec<ModuleSection> {
             name: info.name,
             about: info.description,
             settings: info.settings,
+            has_recovery_grace: module.tells_who_fell(),
             check: Box::new(move |settings| module.check(settings).map_err(|error| error.to_string())),
-            has_recovery_grace: info.name == TELLS,
         }
     });
     section.collect()
