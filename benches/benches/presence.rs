@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use mqtt_codec::{Message, ReasonCode, Topic, Version};
-use mqtt_hooks::{ConnectionInfo, Fact, Hooks, Host, Listener, Moment, Published, Reason};
+use mqtt_hooks::{Acting, ConnectionInfo, Fact, Hooks, Host, Listener, Moment, Reason, RecordTable};
 use mqtt_modules::presence::{History, Presence};
 use mqtt_modules::{MemoryStates, Registry};
 
@@ -24,15 +24,19 @@ impl Host for Silent {
         1_625_572_213_873
     }
 
+    fn clock_ms(&self) -> u64 {
+        self.now_ms()
+    }
+
     fn epoch(&self) -> u64 {
         1
     }
 
-    fn records(&self, _module: &str, _visit: &mut dyn FnMut(&[u8], &[u8])) -> std::io::Result<()> {
+    fn records(&self, _table: &RecordTable, _visit: &mut dyn FnMut(&[u8], &[u8])) -> std::io::Result<()> {
         Ok(())
     }
 
-    fn act(&self, act: &mut dyn FnMut(&mut dyn Moment)) {
+    fn act(&self, _acting: Acting, act: &mut dyn FnMut(&mut dyn Moment)) {
         act(&mut Wasted(self.subscribed));
     }
 }
@@ -45,21 +49,27 @@ impl Moment for Wasted {
         black_box(message);
     }
 
-    fn publish_if_wanted(&mut self, topic: &Topic, build: &mut dyn FnMut() -> Message) -> Published {
+    fn publish_if_wanted(&mut self, topic: &Topic, build: &mut dyn FnMut() -> Message) -> bool {
         black_box(topic);
         if self.0 {
             black_box(build());
         }
-        Published { wanted: self.0, dropped: 0 }
+        self.0
     }
 
-    fn keep(&mut self, _module: &'static str, key: &[u8], record: &[u8]) {
+    fn keep(&mut self, _table: &RecordTable, key: &[u8], record: &[u8]) {
         black_box((key, record));
     }
 
-    fn forget(&mut self, _module: &'static str, key: &[u8]) {
+    fn forget(&mut self, _table: &RecordTable, key: &[u8]) {
         black_box(key);
     }
+
+    fn acting(&self) -> Acting {
+        Acting::BROKER
+    }
+
+    fn set_acting(&mut self, _acting: Acting) {}
 }
 
 fn client() -> ConnectionInfo {

@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use mio::{Events, Interest, Poll, Token};
 use mqtt_codec::Qos;
 
-use crate::case::{Faults, Outcome};
+use crate::outcome::{Faults, Outcome};
 use crate::peer::Peer;
 use crate::process::Meter;
 use crate::wire::{Seen, connect, subscribe};

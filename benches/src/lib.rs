@@ -7,6 +7,7 @@ pub mod case;
 pub mod churn;
 pub mod clients;
 pub mod flow;
+pub mod outcome;
 pub mod peer;
 pub mod process;
 pub mod queue;

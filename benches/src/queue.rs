@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use mio::{Events, Interest, Poll, Token};
 use mqtt_codec::Qos;
 
-use crate::case::Outcome;
+use crate::outcome::Outcome;
 use crate::peer::Peer;
 use crate::process::{Meter, Spent};
 use crate::wire::{Seen, Template, connect, connect_kept, subscribe};

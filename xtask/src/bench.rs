@@ -58,6 +58,9 @@ pub(crate) struct Args {
     /// Leave out the criterion benches
     #[arg(long)]
     no_criterion: bool,
+    /// Beside this build of rollcall, an earlier one for example, instead of mosquitto
+    #[arg(long, value_name = "PROGRAM")]
+    against: Option<PathBuf>,
 }
 
 /// What `load --case` prints.
@@ -88,7 +91,8 @@ struct Case {
     rollcall: Vec<Outcome>,
     /// With `--data-dir memory`, for some.
     memory: Vec<Outcome>,
-    mosquitto: Vec<Outcome>,
+    /// mosquitto's, or those of the build that this one is run against.
+    other: Vec<Outcome>,
     /// Bytes of rollcall's folder at the end.
     folder: Vec<u64>,
 }
@@ -107,16 +111,17 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     for number in 1..=args.runs {
         for case in &mut cases {
             println!("run {number} of {}: {}", args.runs, case.name);
-            case.run(&rollcall, &load)?;
+            case.run(&rollcall, args.against.as_deref(), &load)?;
         }
     }
     let is_wanted = |name: &str| args.cases.is_empty() || args.cases.iter().any(|case| case == name);
     let restarts = if is_wanted(RESTART) { restart::run(args.runs, &rollcall)? } else { Vec::new() };
     let sizes = if is_wanted(SCALE) { scale::run(args.runs)? } else { Vec::new() };
-    print(&cases);
+    let beside = if args.against.is_some() { "the other" } else { "mosquitto" };
+    print(&cases, beside);
     kept::print(&cases);
     restart::print(&restarts);
-    slow::print(&cases);
+    slow::print(&cases, beside);
     scale::print(&sizes);
     if let Some(file) = &args.json {
         std::fs::write(file, serde_json::to_vec_pretty(&Report { cases: &cases, restart: &restarts, scale: &sizes })?)
@@ -137,8 +142,8 @@ fn chosen(load: &Path, names: &[String]) -> Result<Vec<Case>> {
             bail!("`load --list` printed {line:?}");
         };
         let none = Vec::new;
-        let (rollcall, memory, mosquitto, folder) = (none(), none(), none(), Vec::new());
-        cases.push(Case { name, unit, what, rollcall, memory, mosquitto, folder });
+        let (rollcall, memory, other, folder) = (none(), none(), none(), Vec::new());
+        cases.push(Case { name, unit, what, rollcall, memory, other, folder });
     }
     let mut known: Vec<_> = cases.iter().map(|case| case.name.as_str()).collect();
     known.extend([RESTART, SCALE]);
@@ -165,23 +170,29 @@ fn settings(case: &str) -> &'static [&'static str] {
 
 impl Case {
     /// Once on each broker.
-    fn run(&mut self, rollcall: &Path, load: &Path) -> Result<()> {
+    fn run(&mut self, rollcall: &Path, against: Option<&Path>, load: &Path) -> Result<()> {
         let name = self.name.as_str();
-        let folder = match name {
-            "expire" => restart::filled(EXPIRING, 0, Some(EXPIRE_IN))?,
-            _ => Folder::new()?,
+        let with_folder = |program| {
+            let folder = match name {
+                "expire" => restart::filled(EXPIRING, 0, Some(EXPIRE_IN))?,
+                _ => Folder::new()?,
+            };
+            let broker = Broker::rollcall(program, Some(&folder), settings(name))?;
+            measure(load, name, broker, Some(&folder))
         };
-        let broker = Broker::rollcall(rollcall, Some(&folder), settings(name))?;
-        let (outcome, size) = measure(load, name, broker, Some(&folder))?;
+        let (outcome, size) = with_folder(rollcall)?;
         self.rollcall.push(outcome);
         self.folder.push(size);
-        drop(folder);
+        if let Some(program) = against {
+            self.other.push(with_folder(program)?.0);
+            return Ok(());
+        }
         if ALSO_IN_MEMORY.contains(&name) {
             self.memory.push(measure(load, name, Broker::rollcall(rollcall, None, settings(name))?, None)?.0);
         }
         if !ALONE.contains(&name) {
             let folder = if PERSISTENT.contains(&name) { Some(Folder::new()?) } else { None };
-            self.mosquitto.push(measure(load, name, Broker::mosquitto(folder.as_ref())?, None)?.0);
+            self.other.push(measure(load, name, Broker::mosquitto(folder.as_ref())?, None)?.0);
         }
         Ok(())
     }
@@ -204,23 +215,23 @@ fn measure(load: &Path, case: &str, broker: Broker, folder: Option<&Folder>) -> 
 }
 
 /// A table for people, which is also Markdown.
-fn print(cases: &[Case]) {
+fn print(cases: &[Case], beside: &str) {
     if cases.is_empty() {
         return;
     }
     println!("\n{}\n", machine());
-    println!("| case | | unit | rollcall | mosquitto | ratio | rollcall/s | mosquitto/s | driver |");
+    println!("| case | | unit | rollcall | {beside} | ratio | rollcall/s | {beside}/s | driver |");
     println!("| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |");
-    for Case { name, what, unit, rollcall, mosquitto, .. } in cases {
+    for Case { name, what, unit, rollcall, other, .. } in cases {
         let mut what = what.clone();
         if rollcall.iter().any(|outcome| outcome.faults.is_some()) {
             what += &format!("; faults: {}", all_faults(rollcall));
         }
-        row(name, &what, unit, [rollcall, mosquitto].map(|outcomes| median(outcomes, |outcome| Some(outcome.value))));
-        let rates = [rollcall, mosquitto].map(|outcomes| median(outcomes, |outcome| Some(outcome.per_second)));
+        row(name, &what, unit, [rollcall, other].map(|outcomes| median(outcomes, |outcome| Some(outcome.value))));
+        let rates = [rollcall, other].map(|outcomes| median(outcomes, |outcome| Some(outcome.per_second)));
         let own = median(rollcall, |outcome| Some(outcome.driver_us));
         println!(" {} | {} | {} |", number(rates[0]), number(rates[1]), number(own));
-        let medians = [rollcall, mosquitto].map(|outcomes| median(outcomes, |outcome| outcome.median));
+        let medians = [rollcall, other].map(|outcomes| median(outcomes, |outcome| outcome.median));
         if medians[0].is_some() {
             row(name, "the median of the same", unit, medians);
             println!(" | | |");

@@ -10,19 +10,19 @@ use mqtt_session::{Delivered, DeliveryOptions, DropReason, Fanout, Outbox, Sessi
 use mqtt_storage::Position;
 use parking_lot::Mutex;
 
+use crate::client::clients::Identified;
 use crate::client::connection::{Connection, Ending, Written};
-use crate::client::flaps::Flaps;
+use crate::client::transition::Transition;
 use crate::delivery::batch::Batch;
-use crate::store::numbers::Left;
-use crate::store::recovery::Fallen;
-use crate::time::clock::wall_ms;
-use crate::time::timers::{Expiry, TimerKey};
 use crate::watch::metrics::Metric;
 
 pub(crate) mod clients;
 pub(crate) mod connection;
 pub(crate) mod flaps;
+pub(crate) mod seat;
 pub(crate) mod traffic;
+pub(crate) mod transition;
+mod waiting;
 
 /// One client id. It lives as long as its session; an offline one is only memory.
 #[derive(Debug)]
@@ -32,57 +32,6 @@ pub(crate) struct Client {
     pub(crate) transition: Mutex<Transition>,
     /// Never held together with another client's.
     pub(crate) state: Mutex<State>,
-}
-
-/// What coming and going leave behind.
-#[derive(Debug, Default)]
-pub(crate) struct Transition {
-    /// The session ended and the client is out of the table: look it up again.
-    pub(crate) dead: bool,
-    /// There is a session to go on with.
-    pub(crate) has_session: bool,
-    /// Of the last fact of coming or going.
-    pub(crate) seq: u64,
-    /// When that was, by the system's clock.
-    pub(crate) last_fact_ms: u64,
-    /// By how much later it was told. Later facts are not told earlier, whatever the system's clock does.
-    pub(crate) told_late_ms: u32,
-    pub(crate) flaps: Flaps,
-    /// When the session began, by the system's clock.
-    pub(crate) created_at: u64,
-    /// While offline: when the session ends, and the entry that sees to it and to a delayed will.
-    pub(crate) expires_at: Expiry,
-    pub(crate) timer: Option<TimerKey<Timestamp>>,
-    /// The client was online when an earlier process died, and nobody has been told.
-    pub(crate) fallen: Option<Box<Fallen>>,
-}
-
-impl Transition {
-    /// The system's time for a fact that is told now.
-    pub(crate) fn now_ms(&self) -> u64 {
-        wall_ms().max(self.told_ms())
-    }
-
-    fn told_ms(&self) -> u64 {
-        self.last_fact_ms + u64::from(self.told_late_ms)
-    }
-
-    /// The next fact is not told before this.
-    pub(crate) fn note_told(&mut self, told_ms: u64) {
-        let late = told_ms.saturating_sub(self.last_fact_ms).try_into().unwrap_or(u32::MAX);
-        self.told_late_ms = self.told_late_ms.max(late);
-    }
-
-    /// A fact, told at once or later.
-    pub(crate) fn note_fact(&mut self, at_ms: u64, told_ms: u64) {
-        (self.last_fact_ms, self.told_late_ms) = (at_ms, 0);
-        self.note_told(told_ms);
-    }
-
-    /// What is left of a client whose session has ended.
-    pub(crate) fn left(&self) -> Left {
-        Left { seq: self.seq, flaps: self.flaps, told_ms: self.told_ms() }
-    }
 }
 
 /// The session, the bytes ready to leave, and the connection they leave by.
@@ -280,12 +229,12 @@ impl ClientRef {
             return;
         };
         while !state.outbox.is_empty() && !state.held {
-            if !broker.is_written(state.position) {
+            if !broker.durable.is_written(state.position) {
                 // What the bytes tell of is to be in the store first. That takes a disk's time, so the lock is given up, and
                 // what was known under it is asked for again.
                 let position = state.position;
                 drop(state);
-                let is_stored = broker.commit(position).is_ok();
+                let is_stored = broker.durable.commit(position).is_ok();
                 state = self.state.lock();
                 // 2: taken over, or another flush came by meanwhile: the outbox is theirs now, with what it needs.
                 if !state.is_current(&connection) || state.writing || state.blocked || state.held {
@@ -358,6 +307,12 @@ impl ClientRef {
             drop(state);
             self.flush(batch);
         }
+    }
+}
+
+impl Identified for ClientRef {
+    fn client_id(&self) -> &str {
+        &self.id
     }
 }
 

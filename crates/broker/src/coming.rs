@@ -3,7 +3,11 @@
 pub(crate) mod arrival;
 pub(crate) mod banned;
 pub(crate) mod door;
+pub(crate) mod entering;
+pub(crate) mod farewell;
 pub(crate) mod handshake;
+mod leaving;
+mod offline;
+pub(crate) mod reader;
 pub(crate) mod serve;
 pub(crate) mod shutdown;
-pub(crate) mod transition;

@@ -1,3 +1,7 @@
 //! What is published, on its way to whoever wants it.
 
 pub(crate) mod batch;
+mod expiry;
+mod retaining;
+pub(crate) mod routing;
+pub(crate) mod shown;

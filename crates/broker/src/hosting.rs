@@ -4,14 +4,13 @@ use std::io;
 use std::sync::Arc;
 
 use mqtt_codec::{Message, Topic};
-use mqtt_hooks::{Client, Host, Lookup, Moment, Online, Published};
+use mqtt_hooks::{Acting, Client, Host, Lookup, Moment, Online, RecordTable};
 use mqtt_storage::read_records;
 
 use crate::broker::Broker;
 use crate::delivery::batch::Batch;
 use crate::loopback::Loopback;
 use crate::time::clock::wall_ms;
-use crate::watch::metrics::Metric;
 
 /// The broker as modules see it.
 pub(crate) struct Hosting(pub(crate) Arc<Broker>);
@@ -27,25 +26,30 @@ impl Host for Hosting {
     }
 
     fn is_sys_watched(&self) -> bool {
-        self.0.router.has_dollar_filters()
+        self.0.router.has_dollar_filters() || self.0.hooks.has_interceptors()
+    }
+
+    fn clock_ms(&self) -> u64 {
+        self.0.clock.now().0
     }
 
     fn epoch(&self) -> u64 {
         self.0.numbers.epoch
     }
 
-    fn records(&self, module: &str, visit: &mut dyn FnMut(&[u8], &[u8])) -> io::Result<()> {
-        let Some(durable) = &self.0.durable else { return Ok(()) };
+    fn records(&self, table: &RecordTable, visit: &mut dyn FnMut(&[u8], &[u8])) -> io::Result<()> {
+        let Some(journal) = self.0.durable.journal() else { return Ok(()) };
         let visit = |key: &[u8], record: &[u8]| {
             visit(key, record);
             Ok(())
         };
-        read_records(&**durable.journal.store(), module, visit).map_err(io::Error::other)
+        read_records(&**journal.store(), table.name(), visit).map_err(io::Error::other)
     }
 
-    fn act(&self, act: &mut dyn FnMut(&mut dyn Moment)) {
+    fn act(&self, acting: Acting, act: &mut dyn FnMut(&mut dyn Moment)) {
         let mut batch = Batch::begin(&self.0);
-        let group = self.0.group();
+        batch.acting = acting;
+        let group = self.0.durable.group();
         act(&mut batch);
         drop(group);
         // What can't be stored now is tried again every second.
@@ -64,20 +68,26 @@ impl Host for Hosting {
 /// What a module publishes and keeps is part of what the batch is about.
 impl Moment for Batch<'_> {
     fn publish(&mut self, message: Message) {
-        self.broker().announce(message, self);
+        self.broker().announce(self.publisher(), message, self);
     }
 
-    fn publish_if_wanted(&mut self, topic: &Topic, build: &mut dyn FnMut() -> Message) -> Published {
-        let before = self.counted(Metric::Missed);
-        let wanted = self.broker().publish_if_wanted(topic, build, self);
-        Published { wanted, dropped: self.counted(Metric::Missed) - before }
+    fn publish_if_wanted(&mut self, topic: &Topic, build: &mut dyn FnMut() -> Message) -> bool {
+        self.broker().publish_if_wanted(topic, build, self)
     }
 
-    fn keep(&mut self, module: &'static str, key: &[u8], record: &[u8]) {
-        self.stage(|stage| stage.keep_record(module, key, record));
+    fn keep(&mut self, table: &RecordTable, key: &[u8], record: &[u8]) {
+        self.stage(|stage| stage.keep_record(table.name(), key, record));
     }
 
-    fn forget(&mut self, module: &'static str, key: &[u8]) {
-        self.stage(|stage| stage.forget_record(module, key));
+    fn forget(&mut self, table: &RecordTable, key: &[u8]) {
+        self.stage(|stage| stage.forget_record(table.name(), key));
+    }
+
+    fn acting(&self) -> Acting {
+        self.acting
+    }
+
+    fn set_acting(&mut self, acting: Acting) {
+        self.acting = acting;
     }
 }

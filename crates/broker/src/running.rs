@@ -19,8 +19,8 @@ use crate::config::Config;
 use crate::hosting::Hosting;
 use crate::store::{self, recovery};
 use crate::time::watched::Tasks;
-use crate::time::{due, patience};
-use crate::watch::alarms::{self, ModulesSeen};
+use crate::time::{beat, due};
+use crate::watch::alarms::{ModulesSeen, causes};
 use crate::watch::operate::Operator;
 use crate::watch::sys;
 
@@ -80,14 +80,14 @@ impl Opened {
     pub fn run(self, modules: impl Fn() -> ModulesSeen + Send + Sync + 'static) -> Running {
         let Self { broker, fallen, .. } = self;
         let mut tasks = Tasks::new(&broker);
-        tasks.run("beat", patience::beat);
+        tasks.run("beat", beat::run);
         tasks.run("timers", due::run);
         tasks.run("sys", sys::publish);
         tasks.run("store", store::keep_alive);
         let (fallen, grace): (Arc<[_]>, _) = (fallen.into(), broker.config.recovery_grace);
         tasks.run("recovery", move |broker| recovery::tell(broker, Arc::clone(&fallen), grace));
         let modules = Arc::new(modules);
-        tasks.run("alarms", move |broker| alarms::watch(broker, Arc::clone(&modules)));
+        tasks.run("alarms", move |broker| causes::watch(broker, Arc::clone(&modules)));
         Running { broker, tasks, stop: watch::Sender::new(false) }
     }
 }
@@ -118,9 +118,9 @@ impl Running {
         door::connect_in_memory(&self.broker, peer)
     }
 
-    /// The broker as an operator sees it, with the settings it runs with; `port` is where operators ask.
-    pub fn operator(&self, settings: Vec<Setting>, port: u16) -> Arc<Operator> {
-        Arc::new(Operator::new(&self.broker, settings, port))
+    /// The broker as an operator sees it, with the settings it runs with.
+    pub fn operator(&self, settings: Vec<Setting>) -> Arc<Operator> {
+        Arc::new(Operator::new(&self.broker, settings))
     }
 
     /// Ends a client's connection and its session as an operator does; false if it has neither.
@@ -151,7 +151,7 @@ impl Running {
 impl ModuleRecords {
     /// False: what is kept is forgotten with the process.
     pub fn are_lasting(&self) -> bool {
-        self.broker.durable.is_some()
+        self.broker.durable.is_there()
     }
 
     /// What earlier processes have kept, by the modules' names.
@@ -161,6 +161,6 @@ impl ModuleRecords {
 
     /// Keeps a module's record instead of the one before. It is in the store when this returns, if there is one.
     pub fn keep(&self, module: &str, record: &[u8]) -> io::Result<()> {
-        self.broker.store_now(|stage| stage.module(module, record)).map_err(io::Error::other)
+        self.broker.durable.store_now(|stage| stage.module(module, record)).map_err(io::Error::other)
     }
 }

@@ -1,12 +1,9 @@
 //! Opens the store, keeps it alive, and tells when it fails.
 
-use std::collections::BTreeMap;
-use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
 use mqtt_storage::{Disk, Durability, Journal, Loaded, Store, StoreError};
-use parking_lot::Mutex;
 use serde_json::json;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::time::{MissedTickBehavior, interval};
@@ -14,13 +11,17 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::broker::Broker;
 use crate::config::{self, Config};
 use crate::store::durable::Durable;
-use crate::store::recovery::Past;
+use crate::store::past::Past;
+use crate::store::settings::Settings;
 use crate::time::clock::ALIVE_EVERY;
 
 pub(crate) mod durable;
 pub(crate) mod numbers;
+pub(crate) mod online;
+pub(crate) mod past;
 pub(crate) mod records;
 pub(crate) mod recovery;
+pub(crate) mod settings;
 
 /// EMQ X's `name` of the alarm.
 const ALARM: &str = "store_failing";
@@ -30,7 +31,7 @@ pub(crate) fn open(config: Config) -> Result<(Arc<Broker>, Loaded, Past), StoreE
     let Some(config::Store { folder, durability }) = config.store.clone() else {
         let loaded = Loaded::default();
         let past = Past::default();
-        return Ok((Arc::new(Broker::new(config, None, &past, Settings::default())), loaded, past));
+        return Ok((Arc::new(Broker::new(config, Durable::none(), &past, Settings::default())), loaded, past));
     };
     let started = Instant::now();
     let store: Arc<dyn Store> = Arc::new(Disk::open(&folder, durability)?);
@@ -47,36 +48,36 @@ pub(crate) fn open(config: Config) -> Result<(Arc<Broker>, Loaded, Past), StoreE
     let journal = Journal::new(store, loaded.last_message);
     // Only where there are other threads that can take over what else waits for this one.
     let has_others = Handle::try_current().is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread);
-    let durable = Durable::new(journal, durability == Durability::Power && has_others);
+    let durable = Durable::new(Some(journal), durability == Durability::Power && has_others);
     let settings = Settings::new(std::mem::take(&mut loaded.settings));
     let past = Past::of(&loaded)?;
-    let broker = Arc::new(Broker::new(config, Some(durable), &past, settings));
-    broker.store_epoch()?;
+    let broker = Arc::new(Broker::new(config, durable, &past, settings));
+    broker.numbers.store_epoch(&broker.durable)?;
     Ok((broker, loaded, past))
 }
 
 /// The broker ends: what has not been written by now is.
 pub(crate) fn finish(broker: &Broker) {
-    if let Err(error) = broker.store_now(|_| {}) {
+    if let Err(error) = broker.durable.store_now(|_| {}) {
         tracing::error!(%error, "the last changes could not be stored");
     }
     // A socket that has not sent CONNECT keeps the broker; the folder is free all the same.
-    if let Some(durable) = &broker.durable {
-        durable.journal.store().close();
+    if let Some(journal) = broker.durable.journal() {
+        journal.store().close();
     }
 }
 
 /// Tells the store that the broker lives, and finds out whether the store does.
 pub(crate) async fn keep_alive(broker: Arc<Broker>) {
-    let Some(durable) = &broker.durable else { return };
+    if !broker.durable.is_there() {
+        return;
+    }
     let mut every = interval(ALIVE_EVERY);
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut is_failing = false;
     loop {
         every.tick().await;
-        let store = || broker.store_now(|stage| stage.alive(broker.clock.alive()));
-        let written = if durable.is_slow { tokio::task::block_in_place(store) } else { store() };
-        match written {
+        match broker.durable.store_now(|stage| stage.alive(broker.clock.alive())) {
             Err(error) if !is_failing => {
                 let message = "the store can't be written to: QoS 1 and 2 messages are refused";
                 broker.activate_alarm(ALARM, message, json!({ "why": error.to_string() }));
@@ -88,27 +89,5 @@ pub(crate) async fn keep_alive(broker: Arc<Broker>) {
             }
             _ => {}
         }
-    }
-}
-
-/// Small records of other parts than modules.
-#[derive(Debug, Default)]
-pub(crate) struct Settings(Mutex<BTreeMap<String, Vec<u8>>>);
-
-impl Settings {
-    pub(crate) fn new(stored: BTreeMap<String, Vec<u8>>) -> Self {
-        Self(Mutex::new(stored))
-    }
-
-    pub(crate) fn get(&self, name: &str) -> Option<Vec<u8>> {
-        self.0.lock().get(name).cloned()
-    }
-
-    /// It is in the store when this returns, if there is one.
-    pub(crate) fn keep(&self, broker: &Broker, name: &str, record: &[u8]) -> io::Result<()> {
-        let mut kept = self.0.lock();
-        broker.store_now(|stage| stage.setting(name, record)).map_err(io::Error::other)?;
-        kept.insert(name.to_owned(), record.to_vec());
-        Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! Questions and facts that modules register for.
 
-use mqtt_codec::{Filter, Message, ReasonCode, SubscribeOptions, Topic};
+use mqtt_codec::{Filter, Message, Qos, ReasonCode, SubscribeOptions, Topic};
 
 use crate::{ConnectionInfo, Fact, Moment};
 
@@ -44,16 +44,115 @@ pub trait Authorize: Send + Sync {
     fn authorize(&self, client: &ConnectionInfo, access: Access<'_>) -> Verdict;
 }
 
-/// Changes or drops what clients send. What one that panics has changed is put back.
+/// Sees all that is published before it is routed, whoever publishes it, and may change it or take it out.
+///
+/// What one that panics has changed is put back. It must not block.
 pub trait Intercept: Send + Sync {
-    /// Sees an accepted message before it is routed; `false` drops it.
-    fn publish(&self, client: &ConnectionInfo, message: &mut Message) -> bool {
-        let _ = (client, message);
-        true
+    /// Sees a message. What is kept through `moment` gets into the store before the publisher is answered.
+    ///
+    /// What a module publishes is not shown to itself, nor to those whose hooks led to it.
+    fn publish(&self, incoming: &mut Incoming<'_>, moment: &mut dyn Moment) -> Passage {
+        let _ = (incoming, moment);
+        Passage::Pass
     }
 
     /// Sees a filter before it is subscribed with; may replace it.
     fn subscribe(&self, client: &ConnectionInfo, filter: &mut Filter, options: &mut SubscribeOptions) {
         let _ = (client, filter, options);
     }
+}
+
+/// A message on its way in.
+#[derive(Debug)]
+pub struct Incoming<'a> {
+    /// Who publishes it.
+    pub publisher: Publisher<'a>,
+    /// Its properties have neither a topic alias nor a message expiry.
+    pub message: &'a mut Message,
+    /// From the message expiry, by [`Host::clock_ms`](crate::Host::clock_ms): it reaches nobody from then on.
+    pub expires_at: &'a mut Option<u64>,
+}
+
+/// Who publishes.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Publisher<'a> {
+    /// A client, which may publish to this topic.
+    Client(&'a ConnectionInfo),
+    /// A client that is gone: its will.
+    Will {
+        /// Whose.
+        client_id: &'a str,
+    },
+    /// The broker, about itself: `$SYS`.
+    Broker,
+    /// A module.
+    Module(&'static str),
+    /// An operator.
+    Operator {
+        /// As which the message counts.
+        client_id: &'a str,
+    },
+}
+
+impl<'a> Publisher<'a> {
+    /// The client id that a message counts as.
+    pub fn client_id(self) -> Option<&'a str> {
+        match self {
+            Self::Client(info) => Some(&info.client_id),
+            Self::Will { client_id } | Self::Operator { client_id } => Some(client_id),
+            Self::Broker | Self::Module(_) => None,
+        }
+    }
+}
+
+/// How a message goes on after an interceptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passage {
+    /// To the next one, and after the last to whoever subscribes.
+    Pass,
+    /// Nowhere: nobody else sees it. Its publisher is answered as if it had been routed.
+    Drop,
+}
+
+/// A message on its way to one client.
+#[derive(Clone, Copy, Debug)]
+pub struct Delivery<'a> {
+    /// Whose.
+    pub client_id: &'a str,
+    /// As it was published.
+    pub message: &'a Message,
+    /// The lower of the message's and the subscription's.
+    pub qos: Qos,
+}
+
+/// Why a delivery was dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DropReason {
+    /// The client's queue is full, or the broker's memory.
+    QueueFull,
+    /// QoS 0, and the client is away.
+    Offline,
+    /// QoS 0, and the client takes its bytes too slowly.
+    OutboxFull,
+    /// Over the client's maximum packet size.
+    TooLarge,
+    /// Past its message expiry.
+    Expired,
+}
+
+/// Sees deliveries that are dropped where they are made. Those that had waited in a session, and expired or ended with it,
+/// are not told.
+///
+/// It is called on the way of messages, with nothing to publish by: a message about each message dropped might be the next.
+pub trait ObserveDrops: Send + Sync {
+    /// A delivery did not come about.
+    fn dropped(&self, delivery: &Delivery<'_>, reason: DropReason);
+}
+
+/// Sees deliveries above QoS 0 that clients acknowledge.
+pub trait ObserveAcks: Send + Sync {
+    /// The client has the message: it said so by PUBACK, or by PUBREC at QoS 2.
+    fn acknowledged(&self, delivery: &Delivery<'_>);
 }

@@ -1,11 +1,12 @@
 //! The broker as modules see it.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Instant;
 
 use mqtt_codec::{Message, Topic};
 
-use crate::{Client, Lookup, Online};
+use crate::{Acting, Client, Lookup, Online, RecordTable};
 
 /// The broker as modules see it.
 #[async_trait::async_trait]
@@ -15,6 +16,10 @@ pub trait Host: Send + Sync + 'static {
 
     /// Milliseconds since the Unix epoch.
     fn now_ms(&self) -> u64;
+
+    /// The broker's even clock, which goes on where that of the last process was and is not set: milliseconds. Message
+    /// expiry and timers go by it.
+    fn clock_ms(&self) -> u64;
 
     /// The clock that never steps back, to see how long something took.
     fn instant(&self) -> Instant {
@@ -29,14 +34,11 @@ pub trait Host: Send + Sync + 'static {
     /// Grows with every start of the broker: milliseconds since the Unix epoch, or more.
     fn epoch(&self) -> u64;
 
-    /// Shows `visit` each record that a module has kept, with its key, in order of keys.
-    fn records(&self, module: &str, visit: &mut dyn FnMut(&[u8], &[u8])) -> io::Result<()>;
+    /// Shows `visit` each record of a table with its key, in order of keys; see [`Records`](crate::Records).
+    fn records(&self, table: &RecordTable, visit: &mut dyn FnMut(&[u8], &[u8])) -> io::Result<()>;
 
-    /// Makes a moment of its own for what is not about a fact: what `act` publishes and keeps leaves when this returns.
-    ///
-    /// For a module's start and its tasks. Within a hook it would wait for what waits for the hook: there the hook's own
-    /// moment is at hand.
-    fn act(&self, act: &mut dyn FnMut(&mut dyn Moment));
+    /// Makes a moment of its own for what is not about a fact; for [`Actor::act`].
+    fn act(&self, acting: Acting, act: &mut dyn FnMut(&mut dyn Moment));
 
     /// Who is online. It may block for as long as it takes to look at every client: for what answers a request, and not
     /// for hooks.
@@ -52,28 +54,45 @@ pub trait Host: Send + Sync + 'static {
     }
 }
 
+/// A module as it acts by itself, not within a hook.
+#[derive(Clone)]
+pub struct Actor {
+    host: Arc<dyn Host>,
+    acting: Acting,
+}
+
+impl Actor {
+    pub(crate) const fn new(host: Arc<dyn Host>, acting: Acting) -> Self {
+        Self { host, acting }
+    }
+
+    /// What `act` publishes and keeps leaves when this returns.
+    ///
+    /// For a module's start, its tasks and its answers to requests. Within a hook it would wait for what waits for the
+    /// hook: there the hook's own moment is at hand.
+    pub fn act(&self, mut act: impl FnMut(&mut dyn Moment)) {
+        self.host.act(self.acting, &mut act);
+    }
+}
+
 /// The broker in the middle of something. What is published and kept here leaves together, and gets into the store as a
 /// whole or not at all.
 pub trait Moment {
-    /// Publishes a message in the broker's own name: no access rule applies.
+    /// Publishes a message in the module's name: no access rule applies.
     fn publish(&mut self, message: Message);
 
-    /// Publishes to `topic` if anyone subscribes to it; only then is `build` called.
-    fn publish_if_wanted(&mut self, topic: &Topic, build: &mut dyn FnMut() -> Message) -> Published;
+    /// Publishes to `topic` if anyone subscribes to it; only then is `build` called. Says whether it was.
+    fn publish_if_wanted(&mut self, topic: &Topic, build: &mut dyn FnMut() -> Message) -> bool;
 
-    /// Keeps a record of a module's own, instead of what has this key.
-    fn keep(&mut self, module: &'static str, key: &[u8], record: &[u8]);
+    /// Keeps a record, instead of what has this key; for [`Records`](crate::Records).
+    fn keep(&mut self, table: &RecordTable, key: &[u8], record: &[u8]);
 
-    /// A module's record with this key is not needed any more.
-    fn forget(&mut self, module: &'static str, key: &[u8]);
-}
+    /// The record with this key is not needed any more; for [`Records`](crate::Records).
+    fn forget(&mut self, table: &RecordTable, key: &[u8]);
 
-/// What became of a message that was offered.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Published {
-    /// Someone subscribes, so it was made.
-    pub wanted: bool,
-    /// So many of those who subscribe and are not away, or have a session, did not get it: their queue or their socket was
-    /// full, or it was too large for them.
-    pub dropped: u64,
+    /// On whose behalf it is used; the last that [`Self::set_acting`] was told.
+    fn acting(&self) -> Acting;
+
+    /// For who calls hooks: on whose behalf it is used from now on.
+    fn set_acting(&mut self, acting: Acting);
 }

@@ -37,9 +37,9 @@
 //! // What the registry does, with a broker that only remembers:
 //! let hooks = Hooks::new();
 //! let broker = Recorder::new();
-//! let ctx = Ctx::new(broker.clone(), Arc::default());
+//! let ctx = Ctx::new("watch", 0, broker.clone(), Arc::default());
 //! Watch.start(&ctx).await?;
-//! let entered = hooks.enter("watch", 0, ctx);
+//! let entered = hooks.enter(ctx);
 //! hooks.observe(&went(&foo(), Reason::KeepAliveTimeout, 1), &mut broker.moment());
 //! drop(entered);
 //! assert!(!hooks.has_observers());
@@ -47,6 +47,7 @@
 //! # }
 //! ```
 
+mod acting;
 mod fact;
 mod hook;
 mod host;
@@ -55,18 +56,26 @@ mod module;
 mod modules;
 mod number;
 mod panics;
+mod records;
 pub mod route;
 pub mod run;
+mod settings;
 mod table;
 pub mod testing;
 mod trial;
 
+pub use acting::Acting;
 pub use fact::{ConnectionInfo, Fact, Initiator, Listener, Reason};
-pub use hook::{Access, Authenticate, Authorize, Intercept, Observe, Verdict};
-pub use host::{Host, Moment, Published};
+pub use hook::{
+    Access, Authenticate, Authorize, Delivery, DropReason, Incoming, Intercept, Observe, ObserveAcks, ObserveDrops,
+    Passage, Publisher, Verdict,
+};
+pub use host::{Actor, Host, Moment};
 pub use lookup::{Lookup, Online};
 pub use module::{Ctx, Info, Module, Setting, SettingKind, StartError, read_config};
 pub use number::{Bucket, Histogram, Label, Number, Reading};
+pub use records::{RecordTable, Records};
+pub use settings::{Settings, json_number, read_settings};
 pub use table::Hooks;
 pub use trial::{Came, Client, Report, Trial};
 

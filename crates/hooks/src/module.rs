@@ -9,7 +9,10 @@ use serde_json::Value;
 
 use crate::route::Route;
 use crate::table::Staged;
-use crate::{Authenticate, Authorize, Host, Intercept, Number, Observe, Trial};
+use crate::{
+    Acting, Actor, Authenticate, Authorize, Host, Intercept, Number, Observe, ObserveAcks, ObserveDrops, Records,
+    Settings, Trial, read_settings,
+};
 
 /// Something that can be started and stopped while clients are connected.
 #[async_trait::async_trait]
@@ -17,10 +20,10 @@ pub trait Module: Any + Send + Sync {
     /// What it is.
     fn info(&self) -> Info;
 
-    /// Takes back what an earlier process has kept through [`Moment::keep`](crate::Moment::keep). Called once, whether or not
-    /// the module is to be started, and before that.
-    fn restore(&self, host: &dyn Host) -> Result<(), StartError> {
-        let _ = host;
+    /// Takes back what an earlier process has kept. Called once, whether or not the module is to be started, and before
+    /// that.
+    fn restore(&self, host: &dyn Host, records: &Records) -> Result<(), StartError> {
+        let _ = (host, records);
         Ok(())
     }
 
@@ -120,15 +123,18 @@ pub enum StartError {
 
 /// What a module gets at its start: the broker, its settings, and where to register hooks.
 pub struct Ctx {
+    pub(crate) module: &'static str,
+    /// The module's in the order in which hooks are called.
+    pub(crate) place: usize,
     host: Arc<dyn Host>,
     config: Arc<Value>,
     staged: Mutex<Staged>,
 }
 
 impl Ctx {
-    /// What a start is handed; for who runs modules.
-    pub fn new(host: Arc<dyn Host>, config: Arc<Value>) -> Self {
-        Self { host, config, staged: Mutex::default() }
+    /// What a start is handed; for who runs modules. `place` is the module's in the order in which hooks are called.
+    pub fn new(module: &'static str, place: usize, host: Arc<dyn Host>, config: Arc<Value>) -> Self {
+        Self { module, place, host, config, staged: Mutex::default() }
     }
 
     /// The broker.
@@ -136,10 +142,25 @@ impl Ctx {
         self.host.clone()
     }
 
-    /// The module's settings. Without any, `T::default()`; for single ones that are missing to be those of
+    /// The module's settings, checked: those of [`settings!`](crate::settings).
+    pub fn settings<T: Settings>(&self) -> Result<T, StartError> {
+        read_settings(&self.config)
+    }
+
+    /// The module's settings where no form has them all. Without any, `T::default()`; for single ones that are missing to be those of
     /// `T::default()`, and unknown ones to be errors, mark `T` with `#[serde(default, deny_unknown_fields)]`.
     pub fn config<T: DeserializeOwned + Default>(&self) -> Result<T, StartError> {
         read_config(&self.config)
+    }
+
+    /// What the module acts by outside of hooks.
+    pub fn actor(&self) -> Actor {
+        Actor::new(self.host.clone(), Acting::of(self.module, self.place))
+    }
+
+    /// The module's records.
+    pub fn records(&self) -> Records {
+        Records::new(self.module, self.host.clone())
     }
 
     /// Registers an observer.
@@ -160,6 +181,16 @@ impl Ctx {
     /// Registers an interceptor.
     pub fn intercept(&self, hook: Arc<dyn Intercept>) {
         self.staged.lock().intercept.push(hook);
+    }
+
+    /// Registers an observer of deliveries that are dropped.
+    pub fn observe_drops(&self, hook: Arc<dyn ObserveDrops>) {
+        self.staged.lock().observe_drops.push(hook);
+    }
+
+    /// Registers an observer of deliveries that are acknowledged.
+    pub fn observe_acks(&self, hook: Arc<dyn ObserveAcks>) {
+        self.staged.lock().observe_acks.push(hook);
     }
 
     pub(crate) fn into_staged(self) -> Staged {
@@ -211,7 +242,7 @@ mod tests {
     }
 
     fn config(value: Value) -> Result<Settings, String> {
-        let ctx = Ctx::new(Recorder::new(), Arc::new(value));
+        let ctx = Ctx::new("m", 0, Recorder::new(), Arc::new(value));
         ctx.config().map_err(|error| error.to_string())
     }
 

@@ -4,11 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
-use mqtt_codec::{Filter, Message, ReasonCode, SubscribeOptions};
+use mqtt_codec::{Filter, ReasonCode, SubscribeOptions};
 use parking_lot::Mutex;
 
 use crate::panics::{caught, caught_async};
-use crate::{Access, Authenticate, Authorize, ConnectionInfo, Ctx, Fact, Intercept, Moment, Observe, Verdict};
+use crate::{
+    Access, Acting, Authenticate, Authorize, ConnectionInfo, Ctx, Delivery, DropReason, Fact, Incoming, Intercept,
+    Moment, Observe, ObserveAcks, ObserveDrops, Passage, Verdict,
+};
 
 /// All hooks of the running modules; an empty list costs a load.
 ///
@@ -20,6 +23,8 @@ pub struct Hooks {
     authenticate: Table<dyn Authenticate>,
     authorize: Table<dyn Authorize>,
     intercept: Table<dyn Intercept>,
+    observe_drops: Table<dyn ObserveDrops>,
+    observe_acks: Table<dyn ObserveAcks>,
     /// Held while tables are replaced; readers never take it.
     changing: Mutex<()>,
 }
@@ -40,9 +45,41 @@ impl Hooks {
         if !self.observe.any() {
             return;
         }
+        let acting = moment.acting();
         for entry in self.observe.list.load().iter() {
+            moment.set_acting(entry.origin.acts_after(acting));
             if let Err(why) = caught(|| entry.hook.observe(fact, moment)) {
                 entry.origin.complain("observe", &why);
+            }
+        }
+        moment.set_acting(acting);
+    }
+
+    /// Tells that a delivery was dropped. One that panics is logged and passed over.
+    pub fn dropped(&self, delivery: &Delivery<'_>, reason: DropReason) {
+        if !self.observe_drops.any() {
+            return;
+        }
+        for entry in self.observe_drops.list.load().iter() {
+            if let Err(why) = caught(|| entry.hook.dropped(delivery, reason)) {
+                entry.origin.complain("dropped", &why);
+            }
+        }
+    }
+
+    /// True if [`Self::acknowledged`] reaches anyone.
+    pub fn has_ack_observers(&self) -> bool {
+        self.observe_acks.any()
+    }
+
+    /// Tells that a delivery was acknowledged. One that panics is logged and passed over.
+    pub fn acknowledged(&self, delivery: &Delivery<'_>) {
+        if !self.observe_acks.any() {
+            return;
+        }
+        for entry in self.observe_acks.list.load().iter() {
+            if let Err(why) = caught(|| entry.hook.acknowledged(delivery)) {
+                entry.origin.complain("acknowledged", &why);
             }
         }
     }
@@ -95,28 +132,35 @@ impl Hooks {
         Verdict::Ignore
     }
 
-    /// True if [`Self::intercept_publish`] or [`Self::intercept_subscribe`] reaches anyone.
+    /// True if [`Self::intercept`] or [`Self::intercept_subscribe`] reaches anyone.
     pub fn has_interceptors(&self) -> bool {
         self.intercept.any()
     }
 
-    /// Lets all interceptors at a message; `false`: dropped. One that panics is logged and passed over.
-    pub fn intercept_publish(&self, client: &ConnectionInfo, message: &mut Message) -> bool {
+    /// Lets the interceptors at a message, but for those that have led to it. One that panics is logged and passed over.
+    pub fn intercept(&self, incoming: &mut Incoming<'_>, moment: &mut dyn Moment) -> Passage {
         if !self.intercept.any() {
-            return true;
+            return Passage::Pass;
         }
-        for entry in self.intercept.list.load().iter() {
-            let before = message.clone();
-            match caught(|| entry.hook.publish(client, message)) {
-                Ok(true) => {}
-                Ok(false) => return false,
+        let acting = moment.acting();
+        let mut passage = Passage::Pass;
+        for entry in self.intercept.list.load().iter().filter(|entry| !acting.has_passed(entry.origin.place)) {
+            let before = (incoming.message.clone(), *incoming.expires_at);
+            moment.set_acting(entry.origin.acts_after(acting));
+            match caught(|| entry.hook.publish(incoming, moment)) {
+                Ok(Passage::Pass) => {}
+                Ok(Passage::Drop) => {
+                    passage = Passage::Drop;
+                    break;
+                }
                 Err(why) => {
-                    *message = before;
+                    (*incoming.message, *incoming.expires_at) = before;
                     entry.origin.complain("publish", &why);
                 }
             }
         }
-        true
+        moment.set_acting(acting);
+        passage
     }
 
     /// Lets all interceptors at a filter. One that panics is logged and passed over.
@@ -134,16 +178,16 @@ impl Hooks {
     }
 
     /// Puts in what the start of a module has registered, until what this returns is dropped; for who runs modules.
-    ///
-    /// `place` is the module's in the order in which hooks are called.
-    pub fn enter(self: &Arc<Self>, module: &'static str, place: usize, ctx: Ctx) -> Entered {
-        let origin = Arc::new(Origin { module, place, panics: AtomicU64::new(0) });
+    pub fn enter(self: &Arc<Self>, ctx: Ctx) -> Entered {
+        let origin = Arc::new(Origin { module: ctx.module, place: ctx.place, panics: AtomicU64::new(0) });
         let staged = ctx.into_staged();
         let _changing = self.changing.lock();
         self.observe.add(&origin, staged.observe);
         self.authenticate.add(&origin, staged.authenticate);
         self.authorize.add(&origin, staged.authorize);
         self.intercept.add(&origin, staged.intercept);
+        self.observe_drops.add(&origin, staged.observe_drops);
+        self.observe_acks.add(&origin, staged.observe_acks);
         Entered { hooks: self.clone(), origin }
     }
 
@@ -153,6 +197,8 @@ impl Hooks {
         self.authenticate.remove(origin);
         self.authorize.remove(origin);
         self.intercept.remove(origin);
+        self.observe_drops.remove(origin);
+        self.observe_acks.remove(origin);
     }
 }
 
@@ -163,6 +209,8 @@ pub(crate) struct Staged {
     pub(crate) authenticate: Vec<Arc<dyn Authenticate>>,
     pub(crate) authorize: Vec<Arc<dyn Authorize>>,
     pub(crate) intercept: Vec<Arc<dyn Intercept>>,
+    pub(crate) observe_drops: Vec<Arc<dyn ObserveDrops>>,
+    pub(crate) observe_acks: Vec<Arc<dyn ObserveAcks>>,
 }
 
 /// The start that hooks belong to.
@@ -174,6 +222,10 @@ struct Origin {
 }
 
 impl Origin {
+    const fn acts_after(&self, acting: Acting) -> Acting {
+        acting.then(self.module, self.place)
+    }
+
     fn complain(&self, hook: &'static str, why: &str) {
         let panics = self.panics.fetch_add(1, Ordering::Relaxed) + 1;
         tracing::error!(module = self.module, hook, why, panics, "a hook panicked");

@@ -10,7 +10,7 @@ use std::time::Instant;
 use mqtt_codec::{Message, Topic, Version};
 use parking_lot::Mutex;
 
-use crate::{ConnectionInfo, Fact, Host, Listener, Moment, Published, Reason};
+use crate::{Acting, ConnectionInfo, Fact, Host, Listener, Moment, Reason, RecordTable, Records};
 
 /// When all of it happens, in milliseconds since the Unix epoch.
 pub const NOW: u64 = 1_625_572_213_873;
@@ -18,20 +18,20 @@ pub const NOW: u64 = 1_625_572_213_873;
 /// A broker that remembers what modules publish.
 pub struct Recorder {
     node: String,
-    /// What its clock shows; [`NOW`] at first.
+    /// What the system's clock shows; [`NOW`] at first.
     pub now: AtomicU64,
+    /// [`Host::clock_ms`]; [`NOW`] at first.
+    pub clock: AtomicU64,
     /// [`Host::epoch`]; 0 at first.
     pub epoch: AtomicU64,
     /// Someone subscribes; true at first.
     pub wanted: AtomicBool,
-    /// So many of those who subscribe do not get what is published; 0 at first.
-    pub dropping: AtomicU64,
     published: Mutex<Vec<Message>>,
     kept: Mutex<BTreeMap<RecordKey, Vec<u8>>>,
 }
 
-/// A module's name, and the key of a record of its own.
-type RecordKey = (&'static str, Vec<u8>);
+/// The name of a table of records, and the key of one.
+type RecordKey = (String, Vec<u8>);
 
 impl Recorder {
     /// One that is called `rollcall@127.0.0.1`.
@@ -44,9 +44,9 @@ impl Recorder {
         Arc::new(Self {
             node: node.to_owned(),
             now: AtomicU64::new(NOW),
+            clock: AtomicU64::new(NOW),
             epoch: AtomicU64::new(0),
             wanted: AtomicBool::new(true),
-            dropping: AtomicU64::new(0),
             published: Mutex::default(),
             kept: Mutex::default(),
         })
@@ -54,13 +54,18 @@ impl Recorder {
 
     /// One of its moments, for an observer.
     pub const fn moment(&self) -> Recording<'_> {
-        Recording(self)
+        Recording { recorder: self, acting: Acting::BROKER }
+    }
+
+    /// The records of a module.
+    pub fn records_of(self: &Arc<Self>, module: &str) -> Records {
+        Records::new(module, self.clone())
     }
 
     /// What a module keeps, with the keys.
     pub fn kept(&self, module: &str) -> Vec<(Vec<u8>, Vec<u8>)> {
         let kept = self.kept.lock();
-        let of_it = kept.iter().filter(|((of, _), _)| *of == module);
+        let of_it = kept.iter().filter(|((of, _), _)| of == module);
         of_it.map(|((_, key), record)| (key.clone(), record.clone())).collect()
     }
 
@@ -79,42 +84,57 @@ impl Host for Recorder {
         self.now.load(Ordering::Relaxed)
     }
 
+    fn clock_ms(&self) -> u64 {
+        self.clock.load(Ordering::Relaxed)
+    }
+
     fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Relaxed)
     }
 
-    fn records(&self, module: &str, visit: &mut dyn FnMut(&[u8], &[u8])) -> io::Result<()> {
-        self.kept(module).iter().for_each(|(key, record)| visit(key, record));
+    fn records(&self, table: &RecordTable, visit: &mut dyn FnMut(&[u8], &[u8])) -> io::Result<()> {
+        self.kept(table.name()).iter().for_each(|(key, record)| visit(key, record));
         Ok(())
     }
 
-    fn act(&self, act: &mut dyn FnMut(&mut dyn Moment)) {
-        act(&mut self.moment());
+    fn act(&self, acting: Acting, act: &mut dyn FnMut(&mut dyn Moment)) {
+        act(&mut Recording { recorder: self, acting });
     }
 }
 
 /// A moment of a [`Recorder`].
-pub struct Recording<'a>(&'a Recorder);
+pub struct Recording<'a> {
+    recorder: &'a Recorder,
+    acting: Acting,
+}
 
 impl Moment for Recording<'_> {
     fn publish(&mut self, message: Message) {
-        self.0.published.lock().push(message);
+        self.recorder.published.lock().push(message);
     }
 
-    fn publish_if_wanted(&mut self, _topic: &Topic, build: &mut dyn FnMut() -> Message) -> Published {
-        let wanted = self.0.wanted.load(Ordering::Relaxed);
+    fn publish_if_wanted(&mut self, _topic: &Topic, build: &mut dyn FnMut() -> Message) -> bool {
+        let wanted = self.recorder.wanted.load(Ordering::Relaxed);
         if wanted {
             self.publish(build());
         }
-        Published { wanted, dropped: self.0.dropping.load(Ordering::Relaxed) }
+        wanted
     }
 
-    fn keep(&mut self, module: &'static str, key: &[u8], record: &[u8]) {
-        self.0.kept.lock().insert((module, key.to_vec()), record.to_vec());
+    fn keep(&mut self, table: &RecordTable, key: &[u8], record: &[u8]) {
+        self.recorder.kept.lock().insert((table.name().to_owned(), key.to_vec()), record.to_vec());
     }
 
-    fn forget(&mut self, module: &'static str, key: &[u8]) {
-        self.0.kept.lock().remove(&(module, key.to_vec()));
+    fn forget(&mut self, table: &RecordTable, key: &[u8]) {
+        self.recorder.kept.lock().remove(&(table.name().to_owned(), key.to_vec()));
+    }
+
+    fn acting(&self) -> Acting {
+        self.acting
+    }
+
+    fn set_acting(&mut self, acting: Acting) {
+        self.acting = acting;
     }
 }
 

@@ -10,7 +10,8 @@ use std::time::Instant;
 use async_trait::async_trait;
 use mqtt_codec::{Message, Properties, Qos, ReasonCode, Topic, Version};
 use mqtt_hooks::{
-    ConnectionInfo, Ctx, Fact, Hooks, Host, Info, Listener, Module, Moment, Observe, Published, Reason, StartError,
+    Acting, ConnectionInfo, Ctx, Fact, Hooks, Host, Info, Listener, Module, Moment, Observe, Reason, RecordTable,
+    StartError,
 };
 use mqtt_modules::{ChangeError, MemoryStates, Modules, Registry};
 use serde::Deserialize;
@@ -85,15 +86,19 @@ impl Host for Printer {
         1_625_572_213_873
     }
 
+    fn clock_ms(&self) -> u64 {
+        self.now_ms()
+    }
+
     fn epoch(&self) -> u64 {
         1
     }
 
-    fn records(&self, _module: &str, _visit: &mut dyn FnMut(&[u8], &[u8])) -> std::io::Result<()> {
+    fn records(&self, _table: &RecordTable, _visit: &mut dyn FnMut(&[u8], &[u8])) -> std::io::Result<()> {
         Ok(())
     }
 
-    fn act(&self, act: &mut dyn FnMut(&mut dyn Moment)) {
+    fn act(&self, _acting: Acting, act: &mut dyn FnMut(&mut dyn Moment)) {
         act(&mut Printing);
     }
 }
@@ -108,14 +113,20 @@ impl Moment for Printing {
         let _ = writeln!(std::io::stdout(), "{}  {payload}", message.topic);
     }
 
-    fn publish_if_wanted(&mut self, _topic: &Topic, build: &mut dyn FnMut() -> Message) -> Published {
+    fn publish_if_wanted(&mut self, _topic: &Topic, build: &mut dyn FnMut() -> Message) -> bool {
         self.publish(build());
-        Published { wanted: true, dropped: 0 }
+        true
     }
 
-    fn keep(&mut self, _module: &'static str, _key: &[u8], _record: &[u8]) {}
+    fn keep(&mut self, _table: &RecordTable, _key: &[u8], _record: &[u8]) {}
 
-    fn forget(&mut self, _module: &'static str, _key: &[u8]) {}
+    fn forget(&mut self, _table: &RecordTable, _key: &[u8]) {}
+
+    fn acting(&self) -> Acting {
+        Acting::BROKER
+    }
+
+    fn set_acting(&mut self, _acting: Acting) {}
 }
 
 #[tokio::main(flavor = "current_thread")]

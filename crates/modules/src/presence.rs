@@ -11,9 +11,9 @@ use mqtt_codec::topic::TopicError;
 use mqtt_codec::{Message, Properties, Property, Qos, Topic};
 use mqtt_hooks::route::Route;
 use mqtt_hooks::{
-    Ctx, Fact, Host, Info, Module, Moment, Number, Observe, Setting, SettingKind, StartError, Trial, read_config,
+    Ctx, Delivery, DropReason, Fact, Host, Info, Module, Moment, Number, Observe, ObserveDrops, Records, Settings as _,
+    StartError, Trial, read_settings,
 };
-use serde::Deserialize;
 use serde_json::Value;
 
 mod api;
@@ -28,90 +28,42 @@ use trial::ComeAndGo;
 
 pub use history::{Counts, End, Entry, Heard, History, Live, Query};
 
-/// Its name, under which its records are kept too.
-const MODULE: &str = "presence";
-
 /// More events than a process can tell in a millisecond: those of the next begin above the last of this one, also where
 /// nothing is stored, or was not stored in time.
 const NUMBERS_PER_MS: u64 = 1000;
 pub use latency::{LATENCY_BOUNDS, LatencyCounts};
 
-/// Settings of [`Presence`].
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
-#[serde(default, deny_unknown_fields)]
-pub struct Settings {
-    /// Quality of service of the events: 0, 1 or 2. 1 unless told otherwise.
-    pub qos: u8,
+mqtt_hooks::settings! {
+    /// Settings of [`Presence`].
+    pub struct Settings {
+        /// Quality of service
+        ///
+        /// Of the events: 1 brings every one, also to subscribers that are away and have a session.
+        pub qos: u8 = 1 in 0..=2,
+        /// Missing user name
+        ///
+        /// What stands for the user name of a client without one: the text "undefined" as in EMQ X, or null.
+        pub missing_username: MissingUsername = Undefined,
+        /// Extended events
+        ///
+        /// Adds more keys after those of EMQ X, some 200 bytes an event.
+        pub extended: bool = false,
+        /// Events kept
+        ///
+        /// The last ones can be looked up, also after a restart; 0 keeps none. Each costs some 170 bytes of memory and
+        /// 100 on disk, with its client id and user name on top.
+        pub history: u32 = 10000 in 0..=10_000_000,
+    }
+}
+
+mqtt_hooks::choice! {
     /// What stands for the user name of a client without one.
-    pub missing_username: MissingUsername,
-    /// Adds more keys after those of EMQ X; some 200 bytes an event.
-    pub extended: bool,
-    /// Events that [`History`] may have; 0: none. Each costs some 170 bytes of memory with its client id and user name
-    /// on top, 256 bytes on average at the most.
-    pub history: u32,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self { qos: 1, missing_username: MissingUsername::Undefined, extended: false, history: 10_000 }
+    pub enum MissingUsername {
+        /// The text `undefined`, as in EMQ X.
+        Undefined = "undefined",
+        /// JSON's null.
+        Null = "null",
     }
-}
-
-/// [`Settings::history`] at the most.
-const MAX_HISTORY: u32 = 10_000_000;
-
-impl Settings {
-    /// The quality of service, if all values are possible.
-    fn check(&self) -> Result<Qos, StartError> {
-        if self.history > MAX_HISTORY {
-            return Err(StartError::Config(format!("history: {} is more than {MAX_HISTORY}", self.history)));
-        }
-        let wrong = || StartError::Config(format!("qos: {} is none of 0, 1 and 2", self.qos));
-        Qos::from_u8(self.qos).ok_or_else(wrong)
-    }
-}
-
-/// [`Settings`] for people.
-const SETTINGS: [Setting; 4] = [
-    Setting {
-        name: "qos",
-        title: "Quality of service",
-        description: "Of the events: 1 brings every one, also to subscribers that are away and have a session.",
-        kind: SettingKind::Number { min: 0, max: 2 },
-        default: "1",
-    },
-    Setting {
-        name: "missing_username",
-        title: "Missing user name",
-        description: "What stands for the user name of a client without one: the text \"undefined\" as in EMQ X, or null.",
-        kind: SettingKind::Choice(&["undefined", "null"]),
-        default: "\"undefined\"",
-    },
-    Setting {
-        name: "extended",
-        title: "Extended events",
-        description: "Adds more keys after those of EMQ X, some 200 bytes an event.",
-        kind: SettingKind::Switch,
-        default: "false",
-    },
-    Setting {
-        name: "history",
-        title: "Events kept",
-        description: "The last ones can be looked up, also after a restart; 0 keeps none. Each costs some 170 bytes of memory and \
-                      100 on disk, with its client id and user name on top.",
-        kind: SettingKind::Number { min: 0, max: MAX_HISTORY as u64 },
-        default: "10000",
-    },
-];
-
-/// What stands for the user name of a client without one.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-pub enum MissingUsername {
-    /// The text `undefined`, as in EMQ X.
-    Undefined,
-    /// JSON's null.
-    Null,
 }
 
 /// The module `presence`.
@@ -137,11 +89,11 @@ impl Presence {
 impl Module for Presence {
     fn info(&self) -> Info {
         Info {
-            name: MODULE,
+            name: "presence",
             title: "Online and Offline Notification",
             description: "Publishes a message when a client goes online or offline.",
             default_on: true,
-            settings: &SETTINGS,
+            settings: Settings::FORM,
         }
     }
 
@@ -150,18 +102,21 @@ impl Module for Presence {
     }
 
     fn check(&self, config: &Value) -> Result<(), StartError> {
-        read_config::<Settings>(config)?.check().map(drop)
+        read_settings::<Settings>(config).map(drop)
     }
 
-    fn restore(&self, host: &dyn Host) -> Result<(), StartError> {
+    fn restore(&self, host: &dyn Host, records: &Records) -> Result<(), StartError> {
         let first = host.epoch().saturating_mul(NUMBERS_PER_MS);
-        self.history.restore(host, first).map_err(|error| StartError::Other(error.to_string()))
+        self.history.restore(records, first).map_err(|error| StartError::Other(error.to_string()))
     }
 
     async fn start(&self, ctx: &Ctx) -> Result<(), StartError> {
-        let settings = ctx.config::<Settings>()?;
-        ctx.observe(Arc::new(Announcer::new(ctx.host(), &settings, self.history.clone())?));
-        ctx.host().act(&mut |moment| self.history.set_capacity(settings.history as usize, moment));
+        let settings = ctx.settings::<Settings>()?;
+        let announcer = Arc::new(Announcer::new(ctx, &settings, self.history.clone())?);
+        ctx.observe(announcer.clone());
+        ctx.observe_drops(announcer);
+        let records = ctx.records();
+        ctx.actor().act(|moment| self.history.set_capacity(settings.history as usize, &records, moment));
         Ok(())
     }
 
@@ -188,11 +143,14 @@ struct Announcer {
     missing_username: Option<&'static str>,
     extended: bool,
     history: Arc<History>,
+    records: Records,
 }
 
 impl Announcer {
-    fn new(host: Arc<dyn Host>, settings: &Settings, history: Arc<History>) -> Result<Self, StartError> {
-        let qos = settings.check()?;
+    fn new(ctx: &Ctx, settings: &Settings, history: Arc<History>) -> Result<Self, StartError> {
+        let host = ctx.host();
+        let wrong = || StartError::Config(format!("qos: {}", settings.qos));
+        let qos = Qos::from_u8(settings.qos).ok_or_else(wrong)?;
         let prefix = format!("$SYS/brokers/{}/clients/", host.node());
         if let Err(error) = Topic::new(prefix.clone()) {
             return Err(StartError::Config(format!("the node's name cannot stand in a topic: {error}")));
@@ -208,6 +166,7 @@ impl Announcer {
             },
             extended: settings.extended,
             history,
+            records: ctx.records(),
         })
     }
 
@@ -227,17 +186,14 @@ impl Announcer {
         };
         let style =
             Style { missing_username: self.missing_username, extended: self.extended.then(|| self.host.node()) };
-        let told = moment.publish_if_wanted(&topic, &mut || Message {
+        let is_told = moment.publish_if_wanted(&topic, &mut || Message {
             topic: topic.clone(),
             payload: event.write(style).into(),
             qos: self.qos,
             retain: false,
             properties: self.properties.clone(),
         });
-        if told.dropped > 0 {
-            self.history.dropped.fetch_add(told.dropped, Ordering::Relaxed);
-        }
-        if told.wanted {
+        if is_told {
             self.history.latency.note(self.host.instant().saturating_duration_since(noticed));
         }
     }
@@ -271,15 +227,25 @@ impl Observe for Announcer {
     fn observe(&self, fact: &Fact<'_>, moment: &mut dyn Moment) {
         match *fact {
             Fact::Connected { client, told_at, seq, flaps, noticed } => {
-                self.history.record(client, seq, client.connected_at, None, moment);
+                self.history.record(client, seq, client.connected_at, None, &self.records, moment);
                 self.announce(&Event { client, told_at, seq, flaps, end: None }, noticed, moment);
             }
             Fact::Disconnected { client, reason, reason_string, at, told_at, seq, flaps, noticed } => {
-                self.history.record(client, seq, at, Some(reason), moment);
+                self.history.record(client, seq, at, Some(reason), &self.records, moment);
                 let end = Gone { reason, reason_string, at };
                 self.announce(&Event { client, told_at, seq, flaps, end: Some(end) }, noticed, moment);
             }
             _ => {}
+        }
+    }
+}
+
+impl ObserveDrops for Announcer {
+    /// Whoever watches and misses an event is wrong about a client from then on.
+    fn dropped(&self, delivery: &Delivery<'_>, reason: DropReason) {
+        // Who watches with QoS 0 knows that nothing is kept for it while it is away.
+        if reason != DropReason::Offline && delivery.message.topic.as_str().starts_with(&self.prefix) {
+            self.history.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 }

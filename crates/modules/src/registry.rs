@@ -4,7 +4,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 use mqtt_hooks::run::{ChangeError, Entered, Modules, Numbers, Offer, Status, caught_async};
-use mqtt_hooks::{Ctx, Hooks, Host, Info, Module, Report};
+use mqtt_hooks::{Ctx, Hooks, Host, Info, Module, Records, Report};
 use parking_lot::{Mutex, RwLock};
 use serde_json::Value;
 
@@ -46,9 +46,10 @@ impl Registry {
 
     /// Lets all modules take back what an earlier process has kept of them; to be done before any is started.
     pub fn restore(&self) -> Result<(), ChangeError> {
-        self.slots()
-            .iter()
-            .try_for_each(|slot| slot.module.restore(&*self.host).map_err(|error| slot.fail(error.to_string())))
+        self.slots().iter().try_for_each(|slot| {
+            let records = Records::new(slot.info.name, self.host.clone());
+            slot.module.restore(&*self.host, &records).map_err(|error| slot.fail(error.to_string()))
+        })
     }
 
     /// Starts all that are wanted (or on by default and never told otherwise); returns what failed.
@@ -278,7 +279,7 @@ impl Registry {
 
     /// Starts a module whose hooks wait in what this returns.
     async fn prepare(&self, slot: &Slot, config: Arc<Value>) -> Result<Ctx, String> {
-        let ctx = Ctx::new(self.host.clone(), config);
+        let ctx = Ctx::new(slot.info.name, slot.place, self.host.clone(), config);
         match caught_async(async { slot.module.start(&ctx).await }).await {
             Ok(Ok(())) => Ok(ctx),
             Ok(Err(error)) => Err(error.to_string()),
@@ -287,7 +288,7 @@ impl Registry {
     }
 
     fn enter(&self, slot: &Slot, ctx: Ctx) {
-        let hooks = self.hooks.enter(slot.info.name, slot.place, ctx);
+        let hooks = self.hooks.enter(ctx);
         let mut state = slot.state.lock();
         state.running = Some(Running { since: self.host.now_ms(), hooks });
         state.error = None;

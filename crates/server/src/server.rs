@@ -106,7 +106,7 @@ pub async fn start(config: Config) -> Result<Server, StartError> {
     listeners.into_iter().for_each(|listener| running.serve(listener));
     let (mut password, mut admin_task) = (None, None);
     if let Some(bound) = admin_port {
-        let operator = running.operator(settings::shown(&config), bound.address.port());
+        let operator = running.operator(settings::shown(&config));
         let (admin, made) = admin::open(operator, &config, &registry, &bound).map_err(StartError::Admin)?;
         (addresses.admin, password) = (Some(bound.address), made);
         let (stop, stopping) = watch::channel(false);

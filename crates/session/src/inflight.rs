@@ -1,11 +1,12 @@
 //! What was sent to the client and is not finished.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use mqtt_codec::{PacketId, Qos};
 
-use crate::Violation;
 use crate::queue::{Delivery, shrink};
+use crate::{Publication, Violation};
 
 /// How many packet ids there are.
 const IDS: u32 = u16::MAX as u32;
@@ -150,6 +151,12 @@ impl Inflight {
     /// What [`Self::unsent`] gave can't be sent to this client.
     pub(crate) fn drop_unsent(&mut self) -> Option<Delivery> {
         self.publishes.remove(self.sent)
+    }
+
+    /// What PUBACK or PUBREC of this id is about.
+    pub(crate) fn unacknowledged(&self, id: PacketId, qos: Qos) -> Option<&Arc<Publication>> {
+        let (index, _) = self.find(id).filter(|(_, of_it)| *of_it == qos)?;
+        self.publishes.get(index).map(|delivery| &delivery.publication)
     }
 
     /// PUBACK: the message it finished.

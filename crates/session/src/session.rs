@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use mqtt_codec::{
-    Auth, Disconnect, Filter, Packet, ReasonCode, Subscribe, SubscribeOptions, Unsubscribe, Version, Will,
+    Auth, Disconnect, Filter, Packet, PacketId, Qos, ReasonCode, Subscribe, SubscribeOptions, Unsubscribe, Version,
+    Will,
 };
 
 use crate::change::Log;
@@ -254,6 +255,11 @@ impl Session {
     /// Messages sent and not yet acknowledged.
     pub fn inflight_len(&self) -> usize {
         self.inflight.as_ref().map_or(0, |inflight| inflight.len())
+    }
+
+    /// The message that this packet id stands for towards the client, if PUBACK or PUBREC is yet to come.
+    pub fn unacknowledged(&self, packet_id: PacketId, qos: Qos) -> Option<&Arc<Publication>> {
+        self.inflight.as_ref()?.unacknowledged(packet_id, qos)
     }
 
     /// Messages waiting.

@@ -30,9 +30,9 @@ struct Stuck {
 }
 
 /// A table for people, which is also Markdown.
-pub(super) fn print(cases: &[Case]) {
+pub(super) fn print(cases: &[Case], beside: &str) {
     let brokers = || {
-        let all = cases.iter().flat_map(|case| [("rollcall", &case.rollcall), ("mosquitto", &case.mosquitto)]);
+        let all = cases.iter().flat_map(|case| [("rollcall", &case.rollcall), (beside, &case.other)]);
         all.filter(|(_, outcomes)| outcomes.iter().any(|outcome| outcome.slow.is_some()))
     };
     if brokers().next().is_none() {

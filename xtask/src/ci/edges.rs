@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
-use super::{Args, Outcome};
+use super::{Args, Outcome, folders};
 use crate::shell::{cargo, output, root};
 
 /// What each crate may use of this workspace. A crate that is not listed is refused: it needs a line here.
@@ -83,10 +83,11 @@ pub(super) fn run(_: &Args) -> Result<Outcome> {
         let package = package.with_context(|| format!("{name} is not in the workspace"))?;
         check_runtimes(package, &mut faults)?;
     }
+    folders::check(&mut faults)?;
     if !faults.is_empty() {
         bail!("{}", faults.join("\n"));
     }
-    println!("{} crates, no edge too many", metadata.packages.len());
+    println!("{} crates, no edge too many, also between folders of the broker", metadata.packages.len());
     Ok(Outcome::Passed)
 }
 

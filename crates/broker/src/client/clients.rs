@@ -6,22 +6,30 @@ use std::hash::{Hash, Hasher};
 use dashmap::DashSet;
 use foldhash::fast::RandomState;
 
-use crate::client::ClientRef;
+/// What has a client id.
+pub(crate) trait Identified {
+    fn client_id(&self) -> &str;
+}
 
 /// All clients, lock-sharded by client id.
-#[derive(Default)]
-pub(crate) struct Clients(DashSet<ById, RandomState>);
+pub(crate) struct Clients<C>(DashSet<ById<C>, RandomState>);
 
 /// A client is found by the id it has anyway, so an entry is one pointer.
-struct ById(ClientRef);
+struct ById<C>(C);
 
-impl Clients {
-    pub(crate) fn get(&self, id: &str) -> Option<ClientRef> {
+impl<C: Identified> Default for Clients<C> {
+    fn default() -> Self {
+        Self(DashSet::default())
+    }
+}
+
+impl<C: Identified + Clone + PartialEq> Clients<C> {
+    pub(crate) fn get(&self, id: &str) -> Option<C> {
         self.0.get(id).map(|found| found.0.clone())
     }
 
     /// The client of this id; `new` makes it if there is none.
-    pub(crate) fn get_or_insert(&self, id: &str, new: impl Fn() -> ClientRef) -> ClientRef {
+    pub(crate) fn get_or_insert(&self, id: &str, new: impl Fn() -> C) -> C {
         loop {
             if let Some(client) = self.get(id) {
                 return client;
@@ -34,23 +42,23 @@ impl Clients {
     }
 
     /// Only where there is none of this id.
-    pub(crate) fn insert(&self, client: ClientRef) {
+    pub(crate) fn insert(&self, client: C) {
         self.0.insert(ById(client));
     }
 
     /// Removes this client, not another of its id.
-    pub(crate) fn remove(&self, client: &ClientRef) {
-        self.0.remove_if(&*client.id, |found| found.0 == *client);
+    pub(crate) fn remove(&self, client: &C) {
+        self.0.remove_if(client.client_id(), |found| found.0 == *client);
     }
 
     /// All there are, or most: some may come or go meanwhile.
-    pub(crate) fn all(&self) -> Vec<ClientRef> {
+    pub(crate) fn all(&self) -> Vec<C> {
         self.0.iter().map(|found| found.0.clone()).collect()
     }
 
     /// Those of [`Self::all`] whose ids are `wanted`.
-    pub(crate) fn select(&self, wanted: impl Fn(&str) -> bool) -> Vec<ClientRef> {
-        self.0.iter().filter(|found| wanted(&found.0.id)).map(|found| found.0.clone()).collect()
+    pub(crate) fn select(&self, wanted: impl Fn(&str) -> bool) -> Vec<C> {
+        self.0.iter().filter(|found| wanted(found.0.client_id())).map(|found| found.0.clone()).collect()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -58,37 +66,50 @@ impl Clients {
     }
 }
 
-impl Borrow<str> for ById {
+impl<C: Identified> Borrow<str> for ById<C> {
     fn borrow(&self) -> &str {
-        &self.0.id
+        self.0.client_id()
     }
 }
 
-impl Hash for ById {
+impl<C: Identified> Hash for ById<C> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         // As `str` does: that is what is looked up.
-        self.0.id[..].hash(state);
+        self.0.client_id().hash(state);
     }
 }
 
-impl PartialEq for ById {
+impl<C: Identified> PartialEq for ById<C> {
     fn eq(&self, other: &Self) -> bool {
-        self.0.id == other.0.id
+        self.0.client_id() == other.0.client_id()
     }
 }
 
-impl Eq for ById {}
+impl<C: Identified> Eq for ById<C> {}
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use mqtt_session::{Config, Session};
-
     use super::*;
 
-    fn client(id: &str) -> ClientRef {
-        ClientRef::new(id.into(), Session::new(Arc::new(Config::default())))
+    #[derive(Clone, Debug)]
+    struct Client(Arc<str>);
+
+    impl Identified for Client {
+        fn client_id(&self) -> &str {
+            &self.0
+        }
+    }
+
+    impl PartialEq for Client {
+        fn eq(&self, other: &Self) -> bool {
+            Arc::ptr_eq(&self.0, &other.0)
+        }
+    }
+
+    fn client(id: &str) -> Client {
+        Client(id.into())
     }
 
     #[test]

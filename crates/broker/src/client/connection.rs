@@ -2,8 +2,8 @@
 
 use std::io::{ErrorKind, IoSlice};
 use std::mem;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 
 use mqtt_codec::ReasonCode;
@@ -19,7 +19,7 @@ use crate::client::traffic::Traffic;
 use crate::client::{ClientRef, Needs};
 use crate::delivery::batch::Batch;
 use crate::time::patience::Patient;
-use crate::time::timers::{Awaited, TimerKey};
+use crate::time::timers::TimerKey;
 use crate::watch::metrics::Metric;
 
 /// Slices handed to the system in one write.
@@ -34,6 +34,10 @@ pub(crate) struct Ending {
 }
 
 impl Ending {
+    /// DISCONNECT has no code for it. [MQTT-3.14.2-1]
+    pub(crate) const BANNED: Self =
+        Self { reason: Reason::Refused(ReasonCode::Banned), code: Some(ReasonCode::AdministrativeAction) };
+
     /// The client did what it may not.
     pub(crate) const fn refused(code: ReasonCode) -> Self {
         Self { reason: Reason::Refused(code), code: Some(code) }
@@ -43,6 +47,16 @@ impl Ending {
     pub(crate) const fn gone(reason: Reason) -> Self {
         Self { reason, code: None }
     }
+}
+
+/// Whom to look after when someone has been waited for long enough. Whether anything is due is decided there: deadlines
+/// move.
+#[derive(Debug)]
+pub(crate) enum Awaited {
+    /// Silent for too long, or taking nothing for too long?
+    Connection(Weak<Connection>),
+    /// No CONNECT yet? Boxed, for it is seldom waited for, and all others would have room for it.
+    Arrival(Box<Waker>),
 }
 
 /// What became of a write.
@@ -59,29 +73,29 @@ pub(crate) struct Connection {
     pub(crate) traffic: Traffic,
     transport: Transport,
     broker: Arc<Broker>,
-    shared: Mutex<Shared>,
+    pub(super) shared: Mutex<Shared>,
     /// Someone has said in `shared` that it ends.
     is_ending: AtomicBool,
     /// The task is to wait until the socket takes bytes again.
-    wants_write: AtomicBool,
+    pub(super) wants_write: AtomicBool,
     /// The first error of a write. The reader may still find a DISCONNECT that came before.
     write_error: FirstError,
     /// The timer has found the client too silent or too slow. Its task is to look whether that is so.
-    is_doubted: AtomicBool,
+    pub(super) is_doubted: AtomicBool,
     /// The [`Patient`] moment at which bytes last came.
-    heard_at: AtomicU64,
+    pub(super) heard_at: AtomicU64,
     /// That at which the socket last took bytes; meant while it is blocked.
-    took_at: AtomicU64,
+    pub(super) took_at: AtomicU64,
     /// Seconds; 0: none.
-    keep_alive: u16,
+    pub(super) keep_alive: u16,
 }
 
 /// What the connection's task and others tell each other. Locked for some instructions only.
 #[derive(Debug, Default)]
-struct Shared {
+pub(super) struct Shared {
     /// Wakes the connection's own task.
     waker: Option<Waker>,
-    timer: Option<TimerKey<Patient>>,
+    pub(super) timer: Option<TimerKey<Patient>>,
     /// Boxed, for most connections never have any of it.
     rare: Option<Box<Rare>>,
     /// The task has ended.
@@ -97,7 +111,7 @@ struct Rare {
     /// Those who wait until all that has come has been handled.
     listeners: Vec<oneshot::Sender<()>>,
     /// What is still to be written once the client has no part in the connection any more.
-    left: Option<Left>,
+    tail: Option<Tail>,
 }
 
 impl Shared {
@@ -107,7 +121,7 @@ impl Shared {
 }
 
 #[derive(Debug, Default)]
-struct Left {
+struct Tail {
     outbox: Outbox,
     needs: Needs,
 }
@@ -307,87 +321,12 @@ impl Connection {
         self.write_error.name()
     }
 
-    pub(crate) fn heard(&self, now: Patient) {
-        self.heard_at.store(now.0, Relaxed);
-    }
-
-    /// Starts the clock of keep alive.
-    pub(crate) fn start_timer(self: &Arc<Self>, now: Patient) {
-        if let Some(at) = self.next_look(now) {
-            let timer = self.broker.awaited.insert(at, Awaited::Connection(Arc::downgrade(self)));
-            self.shared.lock().timer = Some(timer);
-        }
-    }
-
-    pub(crate) fn stop_timer(&self) {
-        let timer = self.shared.lock().timer.take();
-        if let Some(timer) = timer {
-            self.broker.awaited.cancel(timer);
-        }
-    }
-
-    /// The timer's time has come: too silent, too slow, or look again later.
-    ///
-    /// Nobody is ended by that alone. What the client has sent may lie in its socket, because this process or this one
-    /// task was late; only the task can see that.
-    pub(crate) fn look(self: &Arc<Self>, now: Patient) {
-        if self.overdue(now).is_some() {
-            self.is_doubted.store(true, Relaxed);
-            self.wake();
-        } else if self.ending().is_none() {
-            self.start_timer(now);
-        }
-    }
-
-    /// For the connection's task: it is to read what has come, and to write what is taken, and then to [`judge`](Self::judge).
-    pub(crate) fn is_doubted(&self) -> bool {
-        self.is_doubted.load(Relaxed)
-    }
-
-    /// For the task of a connection in doubt, when it has read and written all it could: whether that is the end.
-    pub(crate) fn judge(self: &Arc<Self>) -> Option<Ending> {
-        let now = self.broker.clock.patient();
-        let overdue = self.overdue(now);
-        if overdue.is_none() {
-            self.is_doubted.store(false, Relaxed);
-            self.start_timer(now);
-        }
-        overdue
-    }
-
-    fn overdue(&self, now: Patient) -> Option<Ending> {
-        let is_over = |at: Option<Patient>| at.is_some_and(|at| at <= now);
-        if is_over(self.silent_until()) {
-            Some(Ending { reason: Reason::KeepAliveTimeout, code: Some(ReasonCode::KeepAliveTimeout) })
-        } else if is_over(self.slow_until()) {
-            Some(Ending { reason: Reason::SlowConsumer, code: Some(ReasonCode::QuotaExceeded) })
-        } else {
-            None
-        }
-    }
-
-    fn next_look(&self, now: Patient) -> Option<Patient> {
-        let at = self.silent_until().into_iter().chain(self.slow_until()).min()?;
-        Some(at.max(Patient(now.0 + 1)))
-    }
-
-    fn silent_until(&self) -> Option<Patient> {
-        // [MQTT-3.1.2-22]
-        let limit = u64::from(self.keep_alive) * 1500;
-        (limit > 0).then(|| Patient(self.heard_at.load(Relaxed) + limit))
-    }
-
-    fn slow_until(&self) -> Option<Patient> {
-        let taken = Patient(self.took_at.load(Relaxed));
-        self.wants_write.load(Relaxed).then(|| taken.after(self.broker.config.limits.slow_consumer_timeout))
-    }
-
     /// What is left in the outbox when the client gives this connection up; `busy`: a flush is under way.
     pub(crate) fn leave_tail(&self, outbox: Outbox, needs: Needs, busy: bool) {
         let mut shared = self.shared.lock();
         shared.is_flushed = busy;
         if !outbox.is_empty() {
-            shared.rare().left = Some(Left { outbox, needs });
+            shared.rare().tail = Some(Tail { outbox, needs });
         }
     }
 
@@ -396,7 +335,7 @@ impl Connection {
         let mut shared = self.shared.lock();
         shared.is_flushed = false;
         if !rest.is_empty() {
-            shared.rare().left.get_or_insert_default().outbox.put_back(rest);
+            shared.rare().tail.get_or_insert_default().outbox.put_back(rest);
         }
         drop(shared);
         self.wake();
@@ -407,25 +346,25 @@ impl Connection {
     pub(crate) fn poll_tail(&self, context: &mut Context<'_>) -> Poll<()> {
         self.register(context);
         loop {
-            let left = {
+            let tail = {
                 let mut shared = self.shared.lock();
                 if shared.is_flushed {
                     return Poll::Pending;
                 }
-                shared.rare.as_mut().and_then(|rare| rare.left.take())
+                shared.rare.as_mut().and_then(|rare| rare.tail.take())
             };
-            let Some(mut left) = left else { return Poll::Ready(()) };
-            let needs = mem::take(&mut left.needs);
-            if self.broker.commit(needs.position).is_err() && needs.owes {
+            let Some(mut tail) = tail else { return Poll::Ready(()) };
+            let needs = mem::take(&mut tail.needs);
+            if self.broker.durable.commit(needs.position).is_err() && needs.owes {
                 return Poll::Ready(());
             }
             let mut batch = Batch::begin(&self.broker);
-            let written = self.write(&mut left.outbox, &mut batch);
+            let written = self.write(&mut tail.outbox, &mut batch);
             // It has counted bytes, no more.
             let _ = batch.finish();
             match written {
                 Written::All | Written::Failed => return Poll::Ready(()),
-                Written::Blocked => self.shared.lock().rare().left = Some(left),
+                Written::Blocked => self.shared.lock().rare().tail = Some(tail),
             }
             if self.transport.poll_writable(context).is_pending() {
                 return Poll::Pending;

@@ -10,9 +10,10 @@ use mqtt_hooks::Listener;
 use mqtt_net::Transport;
 
 use crate::broker::Broker;
+use crate::client::connection::Awaited;
 use crate::client::traffic::Traffic;
 use crate::time::patience::Patient;
-use crate::time::timers::{Awaited, TimerKey};
+use crate::time::timers::TimerKey;
 
 /// Where a connection came in.
 #[derive(Clone, Debug)]

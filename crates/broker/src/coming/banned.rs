@@ -5,22 +5,15 @@ use std::io;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use mqtt_codec::ReasonCode;
-use mqtt_hooks::{ConnectionInfo, Reason};
+use mqtt_hooks::ConnectionInfo;
 use mqtt_operate::{Ban, BanKind};
 use parking_lot::Mutex;
 
-use crate::broker::Broker;
-use crate::client::connection::Ending;
-use crate::store::Settings;
+use crate::store::settings::Settings;
 use crate::time::clock::wall_ms;
 
 /// The record they are kept in.
 const RECORD: &str = "banned";
-
-/// DISCONNECT has no code for it. [MQTT-3.14.2-1]
-pub(crate) const ENDING: Ending =
-    Ending { reason: Reason::Refused(ReasonCode::Banned), code: Some(ReasonCode::AdministrativeAction) };
 
 /// All of them are one record.
 const MAX_BANS: usize = 10_000;
@@ -34,14 +27,14 @@ pub(crate) struct Banned {
 }
 
 #[derive(Clone, Debug, Default)]
-struct Lists {
+pub(crate) struct Lists {
     client_ids: BTreeMap<String, Ban>,
     usernames: BTreeMap<String, Ban>,
     peers: BTreeMap<String, Ban>,
 }
 
 impl Lists {
-    fn list(&mut self, kind: BanKind) -> &mut BTreeMap<String, Ban> {
+    pub(crate) fn list(&mut self, kind: BanKind) -> &mut BTreeMap<String, Ban> {
         match kind {
             BanKind::ClientId => &mut self.client_ids,
             BanKind::Username => &mut self.usernames,
@@ -83,40 +76,15 @@ impl Banned {
     }
 }
 
-fn is_valid(ban: &Ban) -> bool {
-    ban.until > wall_ms() / 1000
-}
-
-impl Broker {
-    /// Its connections end; a session that outlives them stays, as the ban may be over before it.
-    pub(crate) fn add_ban(&self, ban: Ban) -> io::Result<()> {
-        let kind = ban.kind;
-        let who = ban.who.clone();
-        self.change_bans(|lists| {
-            lists.list(kind).insert(who.clone(), ban);
-        })?;
-        let clients = match kind {
-            BanKind::ClientId => self.clients.get(&who).into_iter().collect(),
-            BanKind::Username | BanKind::PeerHost => self.clients.all(),
-        };
-        for client in clients {
-            let connection = client.state.lock().connection.clone();
-            if let Some(connection) = connection.filter(|connection| self.banned.has(&connection.info)) {
-                connection.end(ENDING);
-            }
-        }
-        Ok(())
-    }
-
-    pub(crate) fn remove_ban(&self, kind: BanKind, who: &str) -> io::Result<()> {
-        self.change_bans(|lists| {
-            lists.list(kind).remove(who);
-        })
-    }
-
-    fn change_bans(&self, change: impl FnOnce(&mut Lists)) -> io::Result<()> {
-        let _changing = self.banned.changing.lock();
-        let mut lists = Lists::clone(&self.banned.lists.load());
+impl Banned {
+    /// Changes the lists, once what they are then is kept.
+    pub(crate) fn change(
+        &self,
+        change: impl FnOnce(&mut Lists),
+        keep: impl FnOnce(&str, &[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let _changing = self.changing.lock();
+        let mut lists = Lists::clone(&self.lists.load());
         for kind in [BanKind::ClientId, BanKind::Username, BanKind::PeerHost] {
             lists.list(kind).retain(|_, ban| is_valid(ban));
         }
@@ -125,8 +93,12 @@ impl Broker {
         if bans.len() > MAX_BANS {
             return Err(io::Error::other(format!("there are {MAX_BANS} bans already")));
         }
-        self.settings.keep(self, RECORD, &serde_json::to_vec(&bans)?)?;
-        self.banned.lists.store(Arc::new(lists));
+        keep(RECORD, &serde_json::to_vec(&bans)?)?;
+        self.lists.store(Arc::new(lists));
         Ok(())
     }
+}
+
+fn is_valid(ban: &Ban) -> bool {
+    ban.until > wall_ms() / 1000
 }

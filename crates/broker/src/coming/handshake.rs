@@ -1,6 +1,7 @@
 //! From CONNECT to CONNACK: who may come in.
 
 use std::hash::{BuildHasher, RandomState};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -10,13 +11,18 @@ use mqtt_hooks::{ConnectionInfo, Verdict};
 use mqtt_net::Transport;
 
 use crate::broker::Broker;
+use crate::client::connection::Ending;
+use crate::client::seat::Seat;
 use crate::coming::arrival::{Arrival, First, Origin};
-use crate::coming::banned;
-use crate::coming::serve::{Boxed, Reader, Seat, say_farewell};
-use crate::coming::transition::{self, Admission};
+use crate::coming::entering::{Admission, hear_out};
+use crate::coming::farewell::say_farewell;
+use crate::coming::reader::Reader;
 use crate::delivery::batch::Batch;
 use crate::packets::access;
 use crate::watch::metrics::Metric;
+
+/// A stage that seldom lasts, so its memory is its own.
+pub(crate) type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// How it goes on with an arrival.
 pub(crate) enum Next {
@@ -27,13 +33,13 @@ pub(crate) enum Next {
 }
 
 /// Decides about an arrival, and lets it in if there is nothing to wait for.
-pub(crate) fn judge(broker: &Arc<Broker>, arrival: Box<Arrival>, first: First) -> Next {
+pub(crate) fn receive(broker: &Arc<Broker>, arrival: Box<Arrival>, first: First) -> Next {
     match first {
         First::Connect(connect) => {
             let mut batch = Batch::begin(broker);
             batch.count(Metric::Connect, 1);
-            let next = match examine(&connect, arrival.origin.clone(), &mut batch) {
-                Ok(info) => Candidate { broker: Arc::clone(broker), arrival, connect, info }.judge(&mut batch),
+            let next = match describe(&connect, arrival.origin.clone(), &mut batch) {
+                Ok(info) => Candidate { broker: Arc::clone(broker), arrival, connect, info }.authenticate(&mut batch),
                 Err(code) => refuse(broker, arrival.transport, &connect, code),
             };
             // CONNACK promises nothing that is not stored: the client's flush decides about it.
@@ -66,20 +72,20 @@ struct Candidate {
 }
 
 impl Candidate {
-    fn judge(self, batch: &mut Batch<'_>) -> Next {
+    fn authenticate(self, batch: &mut Batch<'_>) -> Next {
         batch.count(Metric::Authenticate, 1);
         if self.broker.hooks.has_authenticators() {
-            return Next::Wait(Box::pin(self.ask()));
+            return Next::Wait(Box::pin(self.ask_modules()));
         }
-        self.decide(Verdict::Ignore, batch)
+        self.admit(Verdict::Ignore, batch)
     }
 
-    async fn ask(self) -> Option<(Seat, Reader)> {
+    async fn ask_modules(self) -> Option<(Seat, Reader)> {
         let broker = Arc::clone(&self.broker);
         let verdict = broker.hooks.authenticate(&self.info, self.connect.password.as_deref()).await;
         let next = {
             let mut batch = Batch::begin(&broker);
-            let next = self.decide(verdict, &mut batch);
+            let next = self.admit(verdict, &mut batch);
             let _ = batch.finish();
             next
         };
@@ -90,18 +96,18 @@ impl Candidate {
         }
     }
 
-    fn decide(self, verdict: Verdict, batch: &mut Batch<'_>) -> Next {
-        if let Err(code) = self.check(verdict, batch) {
+    fn admit(self, verdict: Verdict, batch: &mut Batch<'_>) -> Next {
+        if let Err(code) = self.weigh(verdict, batch) {
             return refuse(&self.broker, self.arrival.transport, &self.connect, code);
         }
-        let Some(answer) = self.answer() else { return Next::Close };
+        let Some(answer) = self.connack() else { return Next::Close };
         match self.broker.connection_of(&self.info.client_id) {
             None => {
                 let (seat, reader) = self.enter(answer, batch);
                 Next::Serve(seat, reader)
             }
             Some(old) => Next::Wait(Box::pin(async move {
-                transition::hear_out(old).await;
+                hear_out(old).await;
                 let broker = Arc::clone(&self.broker);
                 let mut batch = Batch::begin(&broker);
                 let entered = self.enter(answer, &mut batch);
@@ -112,7 +118,7 @@ impl Candidate {
     }
 
     /// What the authenticators say, and the rules about its will.
-    fn check(&self, verdict: Verdict, batch: &mut Batch<'_>) -> Result<(), ReasonCode> {
+    fn weigh(&self, verdict: Verdict, batch: &mut Batch<'_>) -> Result<(), ReasonCode> {
         let (metric, result) = match verdict {
             Verdict::Allow => (Metric::AuthSuccess, Ok(())),
             Verdict::Ignore if self.broker.config.anonymous => (Metric::AuthAnonymous, Ok(())),
@@ -129,7 +135,7 @@ impl Candidate {
     }
 
     /// CONNACK, if the client takes one.
-    fn answer(&self) -> Option<ConnAck> {
+    fn connack(&self) -> Option<ConnAck> {
         let Self { broker, connect, info, .. } = self;
         let properties = told_limits(broker, connect, info);
         let answer = ConnAck { session_present: false, reason: ReasonCode::Success, properties };
@@ -155,14 +161,14 @@ impl Candidate {
             broker.enter(Admission { connect: &connect, info, keep_alive, answer, traffic, transport }, batch);
         if broker.banned.has(&connection.info) {
             // The ban came in between, and whoever made it may not have found the connection.
-            connection.end(banned::ENDING);
+            connection.end(Ending::BANNED);
         }
         (Seat { client, connection }, Reader::new(decoder, rest))
     }
 }
 
 /// What is known of the client by its CONNECT, or why that is not good enough.
-fn examine(connect: &Connect, origin: Origin, batch: &mut Batch<'_>) -> Result<ConnectionInfo, ReasonCode> {
+fn describe(connect: &Connect, origin: Origin, batch: &mut Batch<'_>) -> Result<ConnectionInfo, ReasonCode> {
     let broker = batch.broker();
     if broker.stopping.load(Relaxed) {
         return Err(ReasonCode::ServerShuttingDown);
@@ -198,7 +204,7 @@ fn examine(connect: &Connect, origin: Origin, batch: &mut Batch<'_>) -> Result<C
         connected_at: 0,
         session_present: false,
         epoch: broker.numbers.epoch,
-        conn_id: broker.next_connection(batch),
+        conn_id: broker.numbers.next_connection(|bounds| batch.stage(|stage| stage.bounds(bounds))),
     };
     if broker.banned.has(&info) { Err(ReasonCode::Banned) } else { Ok(info) }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::{mem, thread};
 
 use bytes::BytesMut;
+use mqtt_hooks::{Acting, Publisher};
 use mqtt_router::Matches;
 use mqtt_session::Outbox;
 use mqtt_storage::{Failing, Position, Stage};
@@ -62,17 +63,23 @@ pub(crate) struct Batch<'a> {
     broker: &'a Arc<Broker>,
     /// `None` only while it is dropped.
     place: Option<Box<Workplace>>,
+    pub(crate) acting: Acting,
     _stays: PhantomData<*const ()>,
 }
 
 impl<'a> Batch<'a> {
     pub(crate) fn begin(broker: &'a Arc<Broker>) -> Self {
         let place = broker.workplaces.0.lock().pop();
-        Self { broker, place: Some(place.unwrap_or_default()), _stays: PhantomData }
+        Self { broker, place: Some(place.unwrap_or_default()), acting: Acting::BROKER, _stays: PhantomData }
     }
 
     pub(crate) const fn broker(&self) -> &'a Arc<Broker> {
         self.broker
+    }
+
+    /// Who it is that publishes by it.
+    pub(crate) fn publisher(&self) -> Publisher<'static> {
+        self.acting.module().map_or(Publisher::Broker, Publisher::Module)
     }
 
     /// Stores what was staged, then lets everything leave. An error says that something is not stored; each client's
@@ -114,15 +121,10 @@ impl<'a> Batch<'a> {
         self.place().tally.count(metric, n);
     }
 
-    /// What has been added to a metric since the batch began or was last settled.
-    pub(crate) fn counted(&mut self, metric: Metric) -> u64 {
-        self.place().tally.of(metric)
-    }
-
     /// Stages what `write` says, if there is a store. Call it under the lock of what has changed.
     pub(crate) fn stage(&mut self, write: impl FnOnce(&mut Stage<'_>)) {
-        if let Some(durable) = &self.broker.durable {
-            self.place().staged = durable.journal.stage(write);
+        if let Some(journal) = self.broker.durable.journal() {
+            self.place().staged = journal.stage(write);
         }
     }
 
@@ -185,7 +187,7 @@ impl<'a> Batch<'a> {
     fn commit(&mut self) -> Result<(), Failing> {
         match mem::take(&mut self.place().staged) {
             Position::NONE => Ok(()),
-            staged => self.broker.commit(staged),
+            staged => self.broker.durable.commit(staged),
         }
     }
 

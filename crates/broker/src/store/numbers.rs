@@ -8,9 +8,8 @@ use foldhash::fast::RandomState;
 use mqtt_storage::{Bounds, StoreError};
 use parking_lot::Mutex;
 
-use crate::broker::Broker;
 use crate::client::flaps::Flaps;
-use crate::delivery::batch::Batch;
+use crate::store::durable::Durable;
 use crate::time::clock::wall_ms;
 
 /// So many numbers are reserved in the store at once, for each restart skips those that are left.
@@ -36,7 +35,7 @@ struct Forgotten {
     /// No forgotten client had more, or was told of later, that is not in `by_client`.
     floor: Floor,
     /// By the hash of the client id; where two share one, the higher.
-    by_client: HashMap<u64, Left>,
+    by_client: HashMap<u64, Trail>,
     hasher: RandomState,
 }
 
@@ -47,9 +46,9 @@ struct Floor {
     told_ms: u64,
 }
 
-/// What is left of a client.
+/// What is remembered of a client.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Left {
+pub(crate) struct Trail {
     /// Of its last fact of coming or going, or a higher one.
     pub(crate) seq: u64,
     pub(crate) flaps: Flaps,
@@ -71,8 +70,44 @@ impl Numbers {
         }
     }
 
-    /// What is left of a client that has left nothing else behind.
-    pub(crate) fn left_of(&self, client_id: &str) -> Left {
+    /// The next connection's; `stage` is called under a lock when more numbers are to be reserved.
+    pub(crate) fn next_connection(&self, stage: impl FnOnce(&Bounds)) -> u64 {
+        let number = self.connection.fetch_add(1, Relaxed) + 1;
+        self.reserve(|bounds| (&mut bounds.connection, number), stage);
+        number
+    }
+
+    /// The next stored session's; as [`Self::next_connection`].
+    pub(crate) fn next_session(&self, stage: impl FnOnce(&Bounds)) -> u64 {
+        let number = self.session.fetch_add(1, Relaxed) + 1;
+        self.reserve(|bounds| (&mut bounds.session, number), stage);
+        number
+    }
+
+    /// A client leaves nothing behind but this; as [`Self::next_connection`].
+    pub(crate) fn forget_client(&self, client_id: &str, trail: Trail, stage: impl FnOnce(&Bounds)) {
+        self.forgotten.lock().note(client_id, trail);
+        self.reserve(|bounds| (&mut bounds.seq, trail.seq), stage);
+    }
+
+    /// Reserves more, if `number` is not. Staged under the lock, or a lower bound could be stored after a higher one.
+    fn reserve(&self, what: impl FnOnce(&mut Bounds) -> (&mut u64, u64), stage: impl FnOnce(&Bounds)) {
+        let mut bounds = self.bounds.lock();
+        let (bound, number) = what(&mut bounds);
+        if number > *bound {
+            *bound = number + RESERVED;
+            stage(&bounds);
+        }
+    }
+
+    /// Stores the epoch, with which a process begins.
+    pub(crate) fn store_epoch(&self, durable: &Durable) -> Result<(), StoreError> {
+        let bounds = self.bounds.lock();
+        durable.store_now(|stage| stage.bounds(&bounds))
+    }
+
+    /// What is remembered of a client of which nothing else is.
+    pub(crate) fn trail_of(&self, client_id: &str) -> Trail {
         let forgotten = self.forgotten.lock();
         let hash = forgotten.hasher.hash_one(client_id);
         let mut left = forgotten.by_client.get(&hash).copied().unwrap_or_default();
@@ -88,7 +123,7 @@ impl Numbers {
 }
 
 impl Forgotten {
-    fn note(&mut self, client_id: &str, left: Left) {
+    fn note(&mut self, client_id: &str, trail: Trail) {
         if self.by_client.len() >= MAX_FORGOTTEN {
             for left in self.by_client.values() {
                 self.floor.seq = self.floor.seq.max(left.seq);
@@ -98,46 +133,7 @@ impl Forgotten {
         }
         let hash = self.hasher.hash_one(client_id);
         let last = self.by_client.entry(hash).or_default();
-        *last = Left { seq: left.seq.max(last.seq), told_ms: left.told_ms.max(last.told_ms), ..left };
-    }
-}
-
-impl Broker {
-    pub(crate) fn next_connection(&self, batch: &mut Batch<'_>) -> u64 {
-        let number = self.numbers.connection.fetch_add(1, Relaxed) + 1;
-        self.reserve(|bounds| (&mut bounds.connection, number), batch);
-        number
-    }
-
-    pub(crate) fn next_session(&self, batch: &mut Batch<'_>) -> u64 {
-        let number = self.numbers.session.fetch_add(1, Relaxed) + 1;
-        self.reserve(|bounds| (&mut bounds.session, number), batch);
-        number
-    }
-
-    /// A client leaves nothing behind but this.
-    pub(crate) fn forget_client(&self, client_id: &str, left: Left, batch: &mut Batch<'_>) {
-        self.numbers.forgotten.lock().note(client_id, left);
-        self.reserve(|bounds| (&mut bounds.seq, left.seq), batch);
-    }
-
-    /// Reserves more, if `number` is not.
-    fn reserve(&self, what: impl FnOnce(&mut Bounds) -> (&mut u64, u64), batch: &mut Batch<'_>) {
-        if self.durable.is_none() {
-            return;
-        }
-        let mut bounds = self.numbers.bounds.lock();
-        let (bound, number) = what(&mut bounds);
-        if number > *bound {
-            *bound = number + RESERVED;
-            batch.stage(|stage| stage.bounds(&bounds));
-        }
-    }
-
-    /// Stores the epoch, with which a process begins.
-    pub(crate) fn store_epoch(&self) -> Result<(), StoreError> {
-        let bounds = self.numbers.bounds.lock();
-        self.store_now(|stage| stage.bounds(&bounds))
+        *last = Trail { seq: trail.seq.max(last.seq), told_ms: trail.told_ms.max(last.told_ms), ..trail };
     }
 }
 
@@ -148,8 +144,8 @@ mod tests {
     #[test]
     fn no_seq_comes_twice_however_many_clients_are_forgotten() {
         let numbers = Numbers::new(Bounds { seq: 5, ..Bounds::default() }, 0);
-        let note = |id: &str, seq| numbers.forgotten.lock().note(id, Left { seq, ..Left::default() });
-        let last = |id| numbers.left_of(id).seq;
+        let note = |id: &str, seq| numbers.forgotten.lock().note(id, Trail { seq, ..Trail::default() });
+        let last = |id| numbers.trail_of(id).seq;
         assert_eq!(last("a"), 5);
         note("a", 9);
         assert_eq!((last("a"), last("b")), (9, 5));

@@ -4,11 +4,13 @@ use std::borrow::Cow;
 
 use mqtt_codec::Will;
 use mqtt_hooks::ConnectionInfo;
-use mqtt_storage::{OnlineRecord, SessionRecord, StoreError, WillRecord};
+use mqtt_storage::{SessionRecord, WillRecord};
 
 use crate::broker::Broker;
-use crate::client::{Client, ClientRef, State, Transition};
+use crate::client::transition::Transition;
+use crate::client::{Client, ClientRef, State};
 use crate::delivery::batch::Batch;
+use crate::store::online::online_record;
 
 impl Broker {
     /// The client has come; its session is in the store from now on if it outlives the connection.
@@ -20,12 +22,12 @@ impl Broker {
         will: Option<&Will>,
         batch: &mut Batch<'_>,
     ) {
-        if self.durable.is_none() {
+        if !self.durable.is_there() {
             return;
         }
         let mut state = client.state.lock();
         if state.number == 0 && info.expiry_interval > 0 {
-            state.number = self.next_session(batch);
+            state.number = self.numbers.next_session(|bounds| batch.stage(|stage| stage.bounds(bounds)));
             let record = session_record(client, &state, transition);
             batch.stage(|stage| stage.put_session(state.number, &record));
         }
@@ -70,36 +72,5 @@ fn session_record<'a>(client: &'a Client, state: &State, transition: &Transition
         seq: transition.seq,
         last_fact_ms: transition.last_fact_ms,
         created_at: transition.created_at,
-    }
-}
-
-fn online_record<'a>(info: &'a ConnectionInfo, seq: u64, session: u64, will: Option<&Will>) -> OnlineRecord<'a> {
-    OnlineRecord {
-        session: (session > 0).then_some(session),
-        info: serde_json::to_vec(info).expect("a Vec takes all bytes and the keys are texts").into(),
-        seq,
-        will: will.map(|will| WillRecord::new(will, None)),
-    }
-}
-
-/// A connection that was open when an earlier process ended.
-pub(crate) struct Online {
-    pub(crate) info: ConnectionInfo,
-    /// Of the fact that it came.
-    pub(crate) seq: u64,
-    /// The number of its session, if that is stored.
-    pub(crate) session: Option<u64>,
-    pub(crate) will: Option<Will>,
-}
-
-impl Online {
-    pub(crate) fn read(record: &OnlineRecord<'_>) -> Result<Self, StoreError> {
-        let corrupt = |error: serde_json::Error| StoreError::Corrupt { table: "online", why: error.to_string() };
-        Ok(Self {
-            info: serde_json::from_slice(&record.info).map_err(corrupt)?,
-            seq: record.seq,
-            session: record.session,
-            will: record.will.as_ref().map(WillRecord::will).transpose()?,
-        })
     }
 }

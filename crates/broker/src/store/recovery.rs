@@ -5,59 +5,19 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use mqtt_codec::Will;
-use mqtt_hooks::{ConnectionInfo, Fact, Reason};
+use mqtt_hooks::{Fact, Reason};
 use mqtt_session::{Publication, Session, Timestamp};
-use mqtt_storage::{Alive, Bounds, Loaded, LoadedSession, StoreError};
+use mqtt_storage::{Loaded, LoadedSession, StoreError};
 
 use crate::broker::Broker;
-use crate::client::{ClientRef, Transition};
+use crate::client::ClientRef;
+use crate::client::transition::Transition;
 use crate::delivery::batch::Batch;
-use crate::store::records::Online;
-use crate::time::clock::{ALIVE_EVERY, wall_ms};
+use crate::store::online::Online;
+use crate::store::past::{Fallen, Past};
 
 /// Clients looked after before other tasks of the thread have their turn.
 const AT_ONCE: usize = 64;
-
-/// A client that was online when the process died.
-#[derive(Debug)]
-pub(crate) struct Fallen {
-    info: ConnectionInfo,
-    /// The last time the broker is known to have lived: milliseconds since the Unix epoch.
-    at: u64,
-    /// Of a connection whose session ended with it.
-    will: Option<Will>,
-}
-
-/// What of earlier processes the broker goes on from.
-#[derive(Default)]
-pub(crate) struct Past {
-    /// The numbers that they have given.
-    pub(crate) bounds: Bounds,
-    /// When the last one is known to have lived.
-    pub(crate) alive: Option<Alive>,
-    /// The latest time, by the system's clock, of which it is known that something happened then.
-    seen_ms: u64,
-    online: Vec<Online>,
-}
-
-impl Past {
-    pub(crate) fn of(loaded: &Loaded) -> Result<Self, StoreError> {
-        let online = loaded.online.values().map(Online::read).collect::<Result<Vec<_>, _>>()?;
-        let seen = loaded.sessions.iter().map(|session| session.record.last_fact_ms);
-        let seen = seen.chain(online.iter().map(|online| online.info.connected_at));
-        let seen_ms = seen.chain(loaded.alive.map(|alive| alive.wall)).max().unwrap_or(0);
-        Ok(Self { bounds: loaded.bounds, alive: loaded.alive, seen_ms, online })
-    }
-
-    /// The system's time that nothing may be told before, because something may have been told then.
-    ///
-    /// Mostly that is past anyway. If the clock was set back meanwhile, facts stand still until it is there again: whom
-    /// something was told of within the last second nobody knows.
-    pub(crate) fn floor_ms(&self) -> u64 {
-        if wall_ms() < self.seen_ms { self.seen_ms.saturating_add(ALIVE_EVERY.as_millis() as u64) } else { 0 }
-    }
-}
 
 /// When the last process died, as far as that is known.
 #[derive(Clone, Copy)]
@@ -179,7 +139,7 @@ impl Broker {
         };
         // An undelayed will comes before the fact.
         if let Some(will) = will {
-            self.publish_will(&will, now, batch);
+            self.publish_will(&client.id, &will, now, batch);
         }
         transition.seq += 1;
         let told_at = transition.now_ms();
@@ -213,7 +173,7 @@ impl Broker {
     }
 
     fn give_up_fallen(&self, client: &ClientRef, batch: &mut Batch<'_>) {
-        let _group = self.group();
+        let _group = self.durable.group();
         let mut transition = client.transition.lock();
         if transition.fallen.is_none() {
             return;

@@ -61,6 +61,30 @@ impl Clock {
     }
 }
 
+impl Clock {
+    /// Waits for a moment.
+    pub(crate) async fn wait_until(&self, at: Patient) {
+        loop {
+            let left = at.0.saturating_sub(self.patient().0);
+            if left == 0 {
+                return;
+            }
+            // It may be longer if the broker is late meanwhile.
+            tokio::time::sleep(Duration::from_millis(left)).await;
+        }
+    }
+
+    /// What `wanted` gives; `None` if that is not there in time.
+    pub(crate) async fn wait_for<T>(&self, wanted: impl Future<Output = T>, until: Patient) -> Option<T> {
+        tokio::select! {
+            // First: what has come while the broker was late has come in time.
+            biased;
+            given = wanted => Some(given),
+            () = self.wait_until(until) => None,
+        }
+    }
+}
+
 /// Milliseconds since a broker lived. Its own clock is gone, the system's may have been set; while the system has not been
 /// started again, there is one that tells it.
 fn passed_since(last: Alive, boot: u128) -> u64 {

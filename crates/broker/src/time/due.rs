@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::broker::Broker;
+use crate::client::connection::Awaited;
 use crate::delivery::batch::Batch;
-use crate::time::timers::Awaited;
 
 /// How long entries go off before other tasks of the thread have their turn: a million sessions may end at once, and one
 /// of them may have thousands of messages.

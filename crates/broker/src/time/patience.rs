@@ -5,22 +5,18 @@
 //! a second; time passes up to a little after its last beat and no further until the next one. What a beat is late is no
 //! time that anyone was waited for, and every deadline moves by it, whatever it is a deadline of.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::broker::Broker;
-use crate::time::clock::Clock;
-
 /// Between two beats.
-const BEAT: Duration = Duration::from_millis(100);
+pub(crate) const BEAT: Duration = Duration::from_millis(100);
 
 /// How far time passes after a beat without another one. A busy machine wakes a task late by some milliseconds without
 /// being late with anything else.
 const AHEAD_MS: u64 = 250;
 
 /// A beat that is later than this is a stall, which operators are told of. What is shorter is credited all the same.
-const STALL_MS: u64 = 1000;
+pub(crate) const STALL_MS: u64 = 1000;
 
 /// A moment as patience counts them: milliseconds since the start, less those in which the broker was late.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -77,7 +73,7 @@ impl Patience {
     }
 
     /// For the one task that beats. Returns how late this one was.
-    fn beat(&self, uptime_ms: u64) -> u64 {
+    pub(crate) fn beat(&self, uptime_ms: u64) -> u64 {
         let late = self.late.load(Ordering::Relaxed);
         let moment = uptime_ms.saturating_sub(late);
         let excess = moment.saturating_sub(self.end.load(Ordering::Relaxed));
@@ -100,46 +96,10 @@ impl Patience {
     }
 }
 
-impl Clock {
-    /// Waits for a moment.
-    pub(crate) async fn wait_until(&self, at: Patient) {
-        loop {
-            let left = at.0.saturating_sub(self.patient().0);
-            if left == 0 {
-                return;
-            }
-            // It may be longer if the broker is late meanwhile.
-            tokio::time::sleep(Duration::from_millis(left)).await;
-        }
-    }
-
-    /// What `wanted` gives; `None` if that is not there in time.
-    pub(crate) async fn wait_for<T>(&self, wanted: impl Future<Output = T>, until: Patient) -> Option<T> {
-        tokio::select! {
-            // First: what has come while the broker was late has come in time.
-            biased;
-            given = wanted => Some(given),
-            () = self.wait_until(until) => None,
-        }
-    }
-}
-
-/// Beats until the runtime ends.
-pub(crate) async fn beat(broker: Arc<Broker>) {
-    loop {
-        tokio::time::sleep(BEAT).await;
-        let late = broker.clock.patience.beat(broker.clock.uptime_ms());
-        if late >= STALL_MS {
-            tracing::warn!(
-                milliseconds = late,
-                "the broker stood still: paused, short of processor time, or blocked; nobody is ended for that time",
-            );
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     #[test]

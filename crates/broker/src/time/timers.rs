@@ -5,24 +5,10 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
-use std::sync::Weak;
-use std::task::Waker;
 
 use mqtt_session::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-
-use crate::client::connection::Connection;
-
-/// Whom to look after when someone has been waited for long enough. Whether anything is due is decided there: deadlines
-/// move.
-#[derive(Debug)]
-pub(crate) enum Awaited {
-    /// Silent for too long, or taking nothing for too long?
-    Connection(Weak<Connection>),
-    /// No CONNECT yet? Boxed, for it is seldom waited for, and all others would have room for it.
-    Arrival(Box<Waker>),
-}
 
 /// Names an entry, to cancel it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

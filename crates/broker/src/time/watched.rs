@@ -1,15 +1,14 @@
 //! Background tasks that are not let die in silence.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mqtt_hooks::run::caught_async;
-use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::broker::Broker;
+use crate::time::faults::Faults;
 
 /// How long to wait before a task is started again.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -19,20 +18,6 @@ const CALM: Duration = Duration::from_secs(10);
 
 /// So many panics, each within [`CALM`] of the one before, are not going to stop.
 const TOO_MANY: u32 = 10;
-
-/// How often each task has panicked.
-#[derive(Debug, Default)]
-pub(crate) struct Faults(Mutex<BTreeMap<&'static str, u64>>);
-
-impl Faults {
-    fn note(&self, task: &'static str) {
-        *self.0.lock().entry(task).or_default() += 1;
-    }
-
-    pub(crate) fn all(&self) -> BTreeMap<&'static str, u64> {
-        self.0.lock().clone()
-    }
-}
 
 /// The tasks of a broker.
 pub(crate) struct Tasks {
@@ -108,6 +93,7 @@ async fn keep_alive<F: Future<Output = ()>>(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
     use super::*;

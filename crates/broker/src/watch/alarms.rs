@@ -1,23 +1,15 @@
 //! What is wrong with the broker: told on `$SYS/brokers/${node}/alarms/activate` and `.../deactivate`, and remembered.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::AtomicU64;
 
-use mqtt_codec::{Message, Properties, Property, Qos, Topic};
 use mqtt_hooks::run::{Numbers, Status};
 use mqtt_operate::Alarm;
 use parking_lot::Mutex;
-use serde_json::Value;
 
-use crate::broker::Broker;
-use crate::delivery::batch::Batch;
-use crate::time::clock::wall_ms;
-
-mod causes;
+pub(crate) mod causes;
+mod tell;
 mod watch;
-
-pub(crate) use causes::watch;
 
 /// Alarms that are over and not forgotten; then the oldest goes.
 const MAX_PAST: usize = 256;
@@ -43,6 +35,16 @@ pub(crate) struct Alarms {
 struct State {
     active: Vec<Alarm>,
     past: VecDeque<Alarm>,
+}
+
+impl Alarms {
+    fn begin(&self, alarm: Alarm) -> Option<Alarm> {
+        self.state.lock().activate(alarm)
+    }
+
+    fn end(&self, name: &str, now_us: u64) -> Option<Alarm> {
+        self.state.lock().deactivate(name, now_us)
+    }
 }
 
 impl State {
@@ -75,43 +77,6 @@ impl Alarms {
 
     pub(crate) fn forget_past(&self) {
         self.state.lock().past.clear();
-    }
-}
-
-impl Broker {
-    /// Something begins to be wrong. An alarm of this name that is active stays as it is.
-    pub(crate) fn activate_alarm(self: &Arc<Self>, name: &str, message: &str, details: Value) {
-        let alarm = Alarm::new(name, message, details, wall_ms() * 1000);
-        if let Some(alarm) = self.alarms.state.lock().activate(alarm) {
-            tracing::warn!(name, message, details = %alarm.details, "alarm activated");
-            self.tell_alarm("activate", &alarm);
-        }
-    }
-
-    /// It is over; false if there is no such alarm.
-    pub(crate) fn deactivate_alarm(self: &Arc<Self>, name: &str) -> bool {
-        let over = self.alarms.state.lock().deactivate(name, wall_ms() * 1000);
-        if let Some(alarm) = &over {
-            tracing::info!(name, "alarm deactivated");
-            self.tell_alarm("deactivate", alarm);
-        }
-        over.is_some()
-    }
-
-    fn tell_alarm(self: &Arc<Self>, what: &str, alarm: &Alarm) {
-        let Ok(topic) = Topic::new(format!("$SYS/brokers/{}/alarms/{what}", self.config.node)) else { return };
-        let Ok(payload) = serde_json::to_vec(alarm) else { return };
-        let properties = Properties::from([Property::ContentType("application/json".into())]);
-        let message = Message { topic, payload: payload.into(), qos: Qos::AtMostOnce, retain: false, properties };
-        let mut batch = Batch::begin(self);
-        self.announce(message, &mut batch);
-        // A message of QoS 0 stores nothing.
-        let _ = batch.finish();
-    }
-
-    /// For the listener.
-    pub(crate) fn note_accept_failed(&self) {
-        self.alarms.accepts_failed.fetch_add(1, Relaxed);
     }
 }
 

@@ -40,8 +40,6 @@ pub(crate) enum Metric {
     DroppedQos0,
     DroppedQueueFull,
     DroppedExpired,
-    /// Of those above all but QoS 0 messages to who is away.
-    Missed,
     Authenticate,
     AuthSuccess,
     AuthAnonymous,
@@ -66,10 +64,6 @@ pub(crate) struct Tally([u64; METRICS]);
 impl Tally {
     pub(crate) const fn count(&mut self, metric: Metric, n: u64) {
         self.0[metric as usize] += n;
-    }
-
-    pub(crate) const fn of(&self, metric: Metric) -> u64 {
-        self.0[metric as usize]
     }
 
     pub(crate) fn add_to(&mut self, metrics: &Metrics) {

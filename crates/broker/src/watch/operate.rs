@@ -15,8 +15,9 @@ use crate::client::ClientRef;
 use crate::delivery::batch::Batch;
 use crate::time::clock::wall_ms;
 use crate::watch::memory;
-use crate::watch::sys;
+use crate::watch::{stats, sys};
 
+mod bans;
 mod host;
 mod in_order;
 mod messages;
@@ -28,13 +29,11 @@ use in_order::InOrder;
 pub struct Operator {
     broker: Arc<Broker>,
     settings: Vec<Setting>,
-    /// Where operators ask.
-    port: u16,
 }
 
 impl Operator {
-    pub(crate) fn new(broker: &Arc<Broker>, settings: Vec<Setting>, port: u16) -> Self {
-        Self { broker: Arc::clone(broker), settings, port }
+    pub(crate) fn new(broker: &Arc<Broker>, settings: Vec<Setting>) -> Self {
+        Self { broker: Arc::clone(broker), settings }
     }
 
     pub(super) const fn broker(&self) -> &Arc<Broker> {
@@ -169,7 +168,7 @@ impl Operate for Operator {
     }
 
     fn stats(&self) -> Vec<(String, u64)> {
-        sys::stats(&self.broker)
+        stats::all(&self.broker)
     }
 
     fn metrics(&self) -> Vec<(&'static str, u64)> {
@@ -220,7 +219,7 @@ impl Operate for Operator {
     }
 
     fn keep(&self, name: &str, record: &[u8]) -> io::Result<()> {
-        self.broker.settings.keep(&self.broker, name, record)
+        self.broker.settings.keep(&self.broker.durable, name, record)
     }
 }
 

@@ -12,8 +12,8 @@ impl Oversee for Operator {
     fn health(&self) -> Health {
         Health {
             stopping: self.broker().stopping.load(Relaxed),
-            store_failing: self.broker().is_failing(),
-            store_bytes: self.broker().durable.as_ref().and_then(|durable| durable.journal.store().size()),
+            store_failing: self.broker().durable.is_failing(),
+            store_bytes: self.broker().durable.journal().and_then(|journal| journal.store().size()),
             memory_limit: self.broker().config.limits.memory,
             started_at: wall_ms().saturating_sub(self.broker().clock.uptime_ms()),
         }
@@ -32,6 +32,11 @@ impl Oversee for Operator {
     }
 
     fn trace(self: Arc<Self>, client_id: &str) -> Option<Trace> {
-        self.broker().start_trace(client_id)
+        let client = self.broker().clients.get(client_id);
+        // While this is locked no write begins.
+        let state = client.as_ref().map(|client| client.state.lock());
+        // Of what leaves amid a packet nothing can be read.
+        let amid = state.as_ref().filter(|state| state.is_amid_a_packet()).and_then(|state| state.connection.as_ref());
+        self.broker().traces.start(client_id, amid.map(|connection| connection.info.conn_id))
     }
 }

@@ -13,7 +13,6 @@ use mqtt_operate::{Direction, Trace, TraceLine};
 use parking_lot::Mutex;
 use tokio::sync::mpsc::{self, Sender, error::TrySendError};
 
-use crate::broker::Broker;
 use crate::time::clock::wall_ms;
 
 mod text;
@@ -132,43 +131,39 @@ impl Traced {
     }
 }
 
-impl Broker {
-    /// Traces a client id from now on; `None`: too many are.
-    pub(crate) fn start_trace(self: &Arc<Self>, client_id: &str) -> Option<Trace> {
+impl Traces {
+    /// Traces a client id from now on; `None`: too many are. Of what leaves by the connection `amid_a_packet` nothing can
+    /// be read. No write to the client may begin meanwhile.
+    pub(crate) fn start(self: &Arc<Self>, client_id: &str, amid_a_packet: Option<u64>) -> Option<Trace> {
         let (lines, receiver) = mpsc::channel(MAX_LINES);
         let dropped = Arc::new(AtomicU64::new(0));
-        let client = self.clients.get(client_id);
-        // While this is locked no write begins.
-        let state = client.as_ref().map(|client| client.state.lock());
-        // Of what leaves amid a packet nothing can be read.
-        let amid = state.as_ref().filter(|state| state.is_amid_a_packet()).and_then(|state| state.connection.as_ref());
-        let sent = Sent { conn_id: amid.map_or(0, |connection| connection.info.conn_id), ..Sent::default() };
+        let sent = Sent { conn_id: amid_a_packet.unwrap_or(0), ..Sent::default() };
         let trace = Arc::new(Traced {
             client_id: client_id.to_owned(),
             lines,
             dropped: Arc::clone(&dropped),
             sent: Mutex::new(sent),
         });
-        let mut traces = self.traces.traces.lock();
+        let mut traces = self.traces.lock();
         if traces.len() >= MAX_TRACES {
             return None;
         }
         traces.push(Arc::clone(&trace));
-        self.traces.running.store(traces.len(), Relaxed);
-        Some(Trace { lines: receiver, dropped, end: Box::new(End { broker: Arc::clone(self), trace }) })
+        self.running.store(traces.len(), Relaxed);
+        Some(Trace { lines: receiver, dropped, end: Box::new(End { traces: Arc::clone(self), trace }) })
     }
 }
 
 /// Ends a trace when it is dropped.
 struct End {
-    broker: Arc<Broker>,
+    traces: Arc<Traces>,
     trace: Arc<Traced>,
 }
 
 impl Drop for End {
     fn drop(&mut self) {
-        let mut traces = self.broker.traces.traces.lock();
+        let mut traces = self.traces.traces.lock();
         traces.retain(|trace| !Arc::ptr_eq(trace, &self.trace));
-        self.broker.traces.running.store(traces.len(), Relaxed);
+        self.traces.running.store(traces.len(), Relaxed);
     }
 }

@@ -1,6 +1,7 @@
-use mqtt_codec::{Properties, Qos, Topic};
+use mqtt_codec::{Message, Properties, Qos, Topic};
 
 use super::*;
+use crate::Publisher;
 use crate::testing::{Recorder, foo};
 
 /// Answers every question the same way, and notes that it was asked.
@@ -44,18 +45,19 @@ impl Authorize for Say {
 }
 
 impl Intercept for Say {
-    fn publish(&self, _client: &ConnectionInfo, message: &mut Message) -> bool {
+    fn publish(&self, incoming: &mut Incoming<'_>, _: &mut dyn Moment) -> Passage {
         self.asked.fetch_add(1, Ordering::Relaxed);
         match self.answer {
-            Answer::Level(level) => message.topic = topic(&format!("{}/{level}", message.topic)),
+            Answer::Level(level) => incoming.message.topic = topic(&format!("{}/{level}", incoming.message.topic)),
             Answer::Panic => {
-                message.topic = topic("broken");
+                incoming.message.topic = topic("broken");
+                *incoming.expires_at = None;
                 panic!("publish");
             }
-            Answer::Drop => return false,
+            Answer::Drop => return Passage::Drop,
             Answer::Verdict(_) => {}
         }
-        true
+        Passage::Pass
     }
 
     fn subscribe(&self, _client: &ConnectionInfo, filter: &mut Filter, options: &mut SubscribeOptions) {
@@ -84,8 +86,8 @@ fn message() -> Message {
     Message { topic: topic("t"), payload, qos: Qos::AtMostOnce, retain: false, properties }
 }
 
-fn ctx() -> Ctx {
-    Ctx::new(Recorder::new(), Arc::default())
+fn ctx(place: usize) -> Ctx {
+    Ctx::new("say", place, Recorder::new(), Arc::default())
 }
 
 /// Hooks with these answers, in this order, and what counts the questions.
@@ -93,14 +95,26 @@ fn hooks(answers: &[Answer]) -> (Arc<Hooks>, Vec<Entered>, Arc<AtomicU64>) {
     let (hooks, asked) = (Hooks::new(), Arc::<AtomicU64>::default());
     let entered = answers.iter().enumerate().map(|(place, &answer)| {
         let say = Arc::new(Say { answer, asked: asked.clone() });
-        let ctx = ctx();
+        let ctx = ctx(place);
         ctx.authenticate(say.clone());
         ctx.authorize(say.clone());
         ctx.intercept(say);
-        hooks.enter("say", place, ctx)
+        hooks.enter(ctx)
     });
     let entered = entered.collect();
     (hooks, entered, asked)
+}
+
+/// Lets the interceptors at a message that is published on behalf of `acting`, and expires.
+fn passes(hooks: &Hooks, message: &mut Message, acting: Acting) -> bool {
+    let (host, mut expires_at) = (Recorder::new(), Some(7));
+    let mut moment = host.moment();
+    moment.set_acting(acting);
+    let publisher = Publisher::Client(&foo());
+    let mut incoming = Incoming { publisher, message, expires_at: &mut expires_at };
+    let passage = hooks.intercept(&mut incoming, &mut moment);
+    assert_eq!((moment.acting(), expires_at), (acting, Some(7)));
+    passage == Passage::Pass
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -140,7 +154,7 @@ fn a_panic_denies() {
 fn interceptors_change_what_the_next_one_sees() {
     let (hooks, _entered, _) = hooks(&[Answer::Level("a"), Answer::Level("b")]);
     let mut message = message();
-    assert!(hooks.intercept_publish(&foo(), &mut message));
+    assert!(passes(&hooks, &mut message, Acting::BROKER));
     assert_eq!(message.topic.as_str(), "t/a/b");
     let (mut filter, mut options) = (filter("f"), SubscribeOptions::default());
     hooks.intercept_subscribe(&foo(), &mut filter, &mut options);
@@ -151,7 +165,7 @@ fn interceptors_change_what_the_next_one_sees() {
 fn what_a_panicking_interceptor_changed_is_put_back() {
     let (hooks, entered, _) = hooks(&[Answer::Level("a"), Answer::Panic, Answer::Level("b")]);
     let mut message = message();
-    assert!(hooks.intercept_publish(&foo(), &mut message));
+    assert!(passes(&hooks, &mut message, Acting::BROKER));
     assert_eq!(message.topic.as_str(), "t/a/b");
     let (mut filter, mut options) = (filter("f"), SubscribeOptions::default());
     hooks.intercept_subscribe(&foo(), &mut filter, &mut options);
@@ -162,7 +176,7 @@ fn what_a_panicking_interceptor_changed_is_put_back() {
 #[test]
 fn nobody_sees_a_dropped_message() {
     let (hooks, _entered, asked) = hooks(&[Answer::Drop, Answer::Level("a")]);
-    assert!(!hooks.intercept_publish(&foo(), &mut message()));
+    assert!(!passes(&hooks, &mut message(), Acting::BROKER));
     assert_eq!(asked.load(Ordering::Relaxed), 1);
 }
 
@@ -182,13 +196,79 @@ fn the_order_is_that_of_registration_whoever_starts_first() {
     let (hooks, asked) = (Hooks::new(), Arc::<AtomicU64>::default());
     let enter = |place, level| {
         let say = |level| Arc::new(Say { answer: Answer::Level(level), asked: asked.clone() });
-        let ctx = ctx();
+        let ctx = ctx(place);
         ctx.intercept(say(level));
         ctx.intercept(say("x"));
-        hooks.enter("say", place, ctx)
+        hooks.enter(ctx)
     };
     let _entered = (enter(2, "two"), enter(0, "zero"), enter(1, "one"));
     let mut message = message();
-    assert!(hooks.intercept_publish(&foo(), &mut message));
+    assert!(passes(&hooks, &mut message, Acting::BROKER));
     assert_eq!(message.topic.as_str(), "t/zero/x/one/x/two/x");
+}
+
+#[test]
+fn nobody_sees_what_it_had_a_part_in() {
+    let (hooks, _entered, _) = hooks(&[Answer::Level("a"), Answer::Level("b"), Answer::Level("c")]);
+    let by_b = Acting::of("b", 1);
+    for (acting, seen) in [(by_b, "t/a/c"), (by_b.then("a", 0), "t/c"), (Acting::of("z", 99), "t/a/b/c")] {
+        let mut message = message();
+        assert!(passes(&hooks, &mut message, acting));
+        assert_eq!(message.topic.as_str(), seen);
+    }
+}
+
+/// Publishes a message of its own at each that it sees.
+struct Echo;
+
+impl Intercept for Echo {
+    fn publish(&self, incoming: &mut Incoming<'_>, moment: &mut dyn Moment) -> Passage {
+        assert_eq!(moment.acting().module(), Some("say"));
+        moment.publish(incoming.message.clone());
+        Passage::Pass
+    }
+}
+
+#[test]
+fn what_a_hook_publishes_is_its_module_s() {
+    let hooks = Hooks::new();
+    let ctx = ctx(0);
+    ctx.intercept(Arc::new(Echo));
+    let entered = hooks.enter(ctx);
+    assert!(passes(&hooks, &mut message(), Acting::BROKER));
+    assert_eq!(entered.panics(), 0);
+}
+
+/// Notes what it is told.
+#[derive(Default)]
+struct Ledger(Mutex<Vec<String>>);
+
+impl ObserveDrops for Ledger {
+    fn dropped(&self, delivery: &Delivery<'_>, reason: DropReason) {
+        self.0.lock().push(format!("{} {} {reason:?}", delivery.client_id, delivery.message.topic));
+        assert!(reason != DropReason::Expired, "dropped says no");
+    }
+}
+
+impl ObserveAcks for Ledger {
+    fn acknowledged(&self, delivery: &Delivery<'_>) {
+        self.0.lock().push(format!("{} {} acknowledged", delivery.client_id, delivery.message.topic));
+    }
+}
+
+#[test]
+fn who_watches_deliveries_is_told_while_it_is_in() {
+    let (hooks, ledger, ctx) = (Hooks::new(), Arc::new(Ledger::default()), ctx(0));
+    ctx.observe_drops(ledger.clone());
+    ctx.observe_acks(ledger.clone());
+    let message = message();
+    let delivery = Delivery { client_id: "c", message: &message, qos: Qos::AtLeastOnce };
+    let entered = hooks.enter(ctx);
+    hooks.dropped(&delivery, DropReason::Expired);
+    hooks.acknowledged(&delivery);
+    assert_eq!((ledger.0.lock().join(", "), entered.panics()), ("c t Expired, c t acknowledged".to_owned(), 1));
+    drop(entered);
+    hooks.dropped(&delivery, DropReason::QueueFull);
+    hooks.acknowledged(&delivery);
+    assert!(!hooks.has_ack_observers() && ledger.0.lock().len() == 2);
 }

@@ -4,12 +4,11 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use mqtt_hooks::{ConnectionInfo, Host, Listener, Moment, Reason};
+use mqtt_hooks::{ConnectionInfo, Listener, Moment, Reason, Records};
 use parking_lot::Mutex;
 use tokio::sync::broadcast::{self, Receiver, Sender, error::RecvError};
 
 use self::ring::Ring;
-use super::MODULE;
 use super::latency::{Latency, LatencyCounts};
 
 mod entry;
@@ -136,18 +135,15 @@ impl History {
     /// Goes on after what earlier processes have kept. New events are given the numbers from `first` on, or those after
     /// the highest that is kept; `first` is to be above all that were ever given, also to events that are not kept any
     /// more.
-    pub(super) fn restore(&self, host: &dyn Host, first: u64) -> io::Result<()> {
+    pub(super) fn restore(&self, records: &Records, first: u64) -> io::Result<()> {
         let (mut kept, mut wrong) = (Vec::new(), None);
         // Most events share one.
         let mut listener = Arc::new(Listener { name: "".into(), port: 0 });
-        host.records(
-            MODULE,
-            &mut |place, record| match (place.try_into(), Entry::from_record(record, &mut listener)) {
-                (Ok(place), Ok(entry)) => kept.push((u64::from_be_bytes(place), entry)),
-                (Err(_), _) => wrong = Some("its key is no place".to_owned()),
-                (_, Err(error)) => wrong = Some(error.to_string()),
-            },
-        )?;
+        records.each(&mut |place, record| match (place.try_into(), Entry::from_record(record, &mut listener)) {
+            (Ok(place), Ok(entry)) => kept.push((u64::from_be_bytes(place), entry)),
+            (Err(_), _) => wrong = Some("its key is no place".to_owned()),
+            (_, Err(error)) => wrong = Some(error.to_string()),
+        })?;
         if let Some(why) = wrong {
             return Err(io::Error::new(io::ErrorKind::InvalidData, format!("an event that can't be read: {why}")));
         }
@@ -200,9 +196,9 @@ impl History {
     }
 
     /// Changes how many events there may be.
-    pub(super) fn set_capacity(&self, capacity: usize, moment: &mut dyn Moment) {
+    pub(super) fn set_capacity(&self, capacity: usize, records: &Records, moment: &mut dyn Moment) {
         let mut state = self.state.lock();
-        state.ring.set_capacity(capacity, moment);
+        state.ring.set_capacity(capacity, records, moment);
         self.is_wanted.store(capacity > 0 || state.live.is_some(), Ordering::Relaxed);
     }
 
@@ -213,6 +209,7 @@ impl History {
         seq: u64,
         at: u64,
         reason: Option<Reason>,
+        records: &Records,
         moment: &mut dyn Moment,
     ) {
         let counter = if reason.is_none() { &self.connected } else { &self.disconnected };
@@ -226,7 +223,7 @@ impl History {
         state.next += 1;
         let entry = Arc::new(entry);
         // Kept and sent under the lock, or neither would be in order.
-        let oldest = state.ring.push(&entry, moment);
+        let oldest = state.ring.push(&entry, records, moment);
         if let Some(live) = &state.live
             && live.send(entry).is_err()
         {

@@ -1,5 +1,5 @@
 use mqtt_hooks::testing::{NOW, Recorder, came, foo, went};
-use mqtt_hooks::{ConnectionInfo, Hooks, Listener, Reason};
+use mqtt_hooks::{ConnectionInfo, Hooks, Listener, Reason, read_config};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -192,14 +192,14 @@ fn quality_of_service_is_a_setting() {
 #[test]
 fn wrong_settings_are_named() {
     for (config, why) in [
-        (json!({"qos": 3}), "module presence did not start: qos: 3 is none of 0, 1 and 2"),
+        (json!({"qos": 3}), "module presence did not start: qos: 3 is not from 0 to 2"),
         (json!({"qos": "1"}), "module presence did not start: qos: invalid type: string \"1\", expected u8"),
         (json!({"qso": 1}), "module presence did not start: unknown field `qso`, expected one of"),
         (
             json!({"missing_username": "none"}),
             "module presence did not start: missing_username: unknown variant `none`",
         ),
-        (json!({"history": 10_000_001}), "module presence did not start: history: 10000001 is more than 10000000"),
+        (json!({"history": 10_000_001}), "module presence did not start: history: 10000001 is not from 0 to 10000000"),
         (json!({"extended": 1}), "module presence did not start: extended: invalid type"),
     ] {
         let error = block_on(Rig::try_new(Recorder::new(), config)).err().unwrap().to_string();

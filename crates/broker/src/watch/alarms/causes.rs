@@ -165,13 +165,14 @@ mod tests {
 
     use super::*;
     use crate::config::Config;
-    use crate::store::Settings;
-    use crate::store::recovery::Past;
+    use crate::store::durable::Durable;
+    use crate::store::past::Past;
+    use crate::store::settings::Settings;
 
     fn broker(change: impl FnOnce(&mut Config)) -> Arc<Broker> {
         let mut config = Config::default();
         change(&mut config);
-        Arc::new(Broker::new(config, None, &Past::default(), Settings::default()))
+        Arc::new(Broker::new(config, Durable::none(), &Past::default(), Settings::default()))
     }
 
     #[track_caller]

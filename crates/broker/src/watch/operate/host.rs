@@ -6,7 +6,7 @@ use mqtt_operate::HostState;
 use tokio::runtime::Handle;
 
 use crate::broker::Broker;
-use crate::watch::sys;
+use crate::watch::stats;
 
 pub(super) fn state(broker: &Broker) -> HostState {
     HostState {
@@ -14,7 +14,7 @@ pub(super) fn state(broker: &Broker) -> HostState {
         memory_total: memory_total().unwrap_or_default(),
         max_fds: max_fds().unwrap_or_default(),
         tasks: Handle::try_current().map_or(0, |runtime| runtime.metrics().num_alive_tasks()),
-        uptime: sys::uptime(broker.clock.uptime_ms() / 1000),
+        uptime: stats::uptime(broker.clock.uptime_ms() / 1000),
     }
 }
 

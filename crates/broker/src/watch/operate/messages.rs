@@ -1,11 +1,10 @@
 //! What an operator publishes, and subscribes for others.
 
 use std::io;
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use mqtt_codec::{Filter, Message, Qos, SubscribeFilter, Version};
-use mqtt_hooks::{ConnectionInfo, Fact, Listener};
+use mqtt_codec::{Filter, Message, Qos, SubscribeFilter};
+use mqtt_hooks::{Fact, Publisher};
 use mqtt_operate::SubscribeError;
 
 use super::Operator;
@@ -13,40 +12,16 @@ use crate::broker::Broker;
 use crate::client::ClientRef;
 use crate::client::connection::Connection;
 use crate::delivery::batch::Batch;
-use crate::packets;
-use crate::time::clock::wall_ms;
+use crate::packets::subscribe;
 
 impl Operator {
-    pub(super) fn publish_for(&self, client_id: &str, mut message: Message) -> io::Result<()> {
-        if message.qos > Qos::AtMostOnce && self.broker.is_failing() {
+    pub(super) fn publish_for(&self, client_id: &str, message: Message) -> io::Result<()> {
+        if message.qos > Qos::AtMostOnce && self.broker.durable.is_failing() {
             return Err(io::Error::other("the store can't be written to"));
         }
-        if self.broker.hooks.has_interceptors()
-            && !self.broker.hooks.intercept_publish(&self.publisher(client_id), &mut message)
-        {
-            return Ok(());
-        }
         let mut batch = Batch::begin(&self.broker);
-        self.broker.announce(message, &mut batch);
+        self.broker.announce(Publisher::Operator { client_id }, message, &mut batch);
         batch.finish().map_err(io::Error::other)
-    }
-
-    /// Who modules are told it was.
-    fn publisher(&self, client_id: &str) -> ConnectionInfo {
-        ConnectionInfo {
-            client_id: client_id.into(),
-            username: None,
-            version: Version::V5,
-            peer: (Ipv4Addr::LOCALHOST, 0).into(),
-            listener: Arc::new(Listener { name: "admin".into(), port: self.port }),
-            keep_alive: 0,
-            clean_start: true,
-            expiry_interval: 0,
-            connected_at: wall_ms(),
-            session_present: false,
-            epoch: self.broker.numbers.epoch,
-            conn_id: 0,
-        }
     }
 }
 
@@ -58,7 +33,7 @@ impl Broker {
     ) -> Result<(), SubscribeError> {
         let (client, connection) = self.connected(client_id).ok_or(SubscribeError::Offline)?;
         let mut batch = Batch::begin(self);
-        let group = self.group();
+        let group = self.durable.group();
         let subscribed = wishes.iter().try_for_each(|wish| self.subscribe_one(&client, &connection, wish, &mut batch));
         drop(group);
         // What is not stored yet is tried again every second; the subscription holds until then all the same.
@@ -74,19 +49,19 @@ impl Broker {
         batch: &mut Batch<'_>,
     ) -> Result<(), SubscribeError> {
         let added =
-            packets::add_subscription(client, connection, wish, None, batch).map_err(|_| SubscribeError::Offline)?;
+            subscribe::add_subscription(client, connection, wish, None, batch).map_err(|_| SubscribeError::Offline)?;
         let existed = added.map_err(SubscribeError::Refused)?;
         let fact = Fact::Subscribed { client: &connection.info, filter: &wish.filter, options: wish.options };
         self.hooks.observe(&fact, batch);
-        packets::send_retained(client, wish, existed, None, self.clock.now(), batch);
+        subscribe::send_retained(client, wish, existed, None, self.clock.now(), batch);
         Ok(())
     }
 
     pub(super) fn unsubscribe_for(self: &Arc<Self>, client_id: &str, filter: &Filter) -> bool {
         let Some((client, connection)) = self.connected(client_id) else { return false };
         let mut batch = Batch::begin(self);
-        let group = self.group();
-        let removed = packets::remove_subscription(&client, &connection, filter, &mut batch);
+        let group = self.durable.group();
+        let removed = subscribe::remove_subscription(&client, &connection, filter, &mut batch);
         drop(group);
         let _ = batch.finish();
         removed.is_ok()

@@ -1,8 +1,7 @@
-use std::sync::atomic::Ordering;
-
+use mqtt_codec::{Message, Qos, Topic};
 use mqtt_hooks::route::{Answer, Event, Feed};
 use mqtt_hooks::testing::{Recorder, came, foo, went};
-use mqtt_hooks::{ConnectionInfo, Hooks, Reason};
+use mqtt_hooks::{ConnectionInfo, Delivery, DropReason, Hooks, Reason};
 use serde_json::Value;
 
 use super::*;
@@ -96,11 +95,20 @@ async fn a_stream_goes_on_after_the_last_event_heard() {
 #[tokio::test]
 async fn events_that_a_subscriber_did_not_get_are_counted() {
     let rig = Rig::new().await;
-    rig.host.dropping.store(2, Ordering::Relaxed);
     rig.visit("a");
+    let told = &rig.host.take()[0];
+    let other = Message { topic: Topic::new("a").unwrap(), ..told.clone() };
+    for (message, reason) in [
+        (told, DropReason::QueueFull),
+        (told, DropReason::OutboxFull),
+        (told, DropReason::Offline),
+        (&other, DropReason::QueueFull),
+    ] {
+        rig.hooks.dropped(&Delivery { client_id: "watcher", message, qos: Qos::AtMostOnce }, reason);
+    }
     let numbers = rig.registry.numbers();
     let of = |key: &str| numbers[0].numbers.iter().find(|number| number.key() == key).expect("a number").value.clone();
-    assert_eq!(of("events.dropped"), mqtt_hooks::Reading::Counter(4));
+    assert_eq!(of("events.dropped"), mqtt_hooks::Reading::Counter(2));
     assert_eq!(of("events.connected"), mqtt_hooks::Reading::Counter(1));
     assert_eq!(of("events.kept"), mqtt_hooks::Reading::Gauge(2.0));
 }

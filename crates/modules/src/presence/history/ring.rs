@@ -3,10 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use mqtt_hooks::Moment;
+use mqtt_hooks::{Moment, Records};
 
 use super::Entry;
-use crate::presence::MODULE;
 
 /// Bytes of client id and user name that events may have on average. MQTT's longest would make the ring 600 times as
 /// big as it is with usual ones.
@@ -54,25 +53,30 @@ impl Ring {
     }
 
     /// Takes an event, if there is room for any at all. Returns the one that went for it: freeing it takes a while.
-    pub(super) fn push(&mut self, entry: &Arc<Entry>, moment: &mut dyn Moment) -> Option<Arc<Entry>> {
+    pub(super) fn push(
+        &mut self,
+        entry: &Arc<Entry>,
+        records: &Records,
+        moment: &mut dyn Moment,
+    ) -> Option<Arc<Entry>> {
         if self.capacity == 0 {
             return None;
         }
         let oldest = if self.len() == self.capacity { self.pop() } else { None };
-        keep(self.place, entry, moment);
+        keep(self.place, entry, records, moment);
         self.place = self.follow(self.place, 1);
         self.text += entry.text_len();
         self.events.push_back(Arc::clone(entry));
         while self.is_over() {
             let place = self.place_of_first();
             self.pop();
-            forget(place, moment);
+            forget(place, records, moment);
         }
         oldest
     }
 
     /// Changes how many events there may be; the oldest go.
-    pub(super) fn set_capacity(&mut self, capacity: usize, moment: &mut dyn Moment) {
+    pub(super) fn set_capacity(&mut self, capacity: usize, records: &Records, moment: &mut dyn Moment) {
         let mut places = std::mem::take(&mut self.found);
         if places.is_empty() {
             if capacity == self.capacity {
@@ -93,12 +97,15 @@ impl Ring {
             kept.iter().all(|&place| place < capacity as u64 && expected.next() == Some(place))
         });
         if is_ring {
-            gone.iter().for_each(|&place| forget(place, moment));
+            gone.iter().for_each(|&place| forget(place, records, moment));
             self.place = kept.last().map_or(0, |&last| self.follow(last, 1));
         } else {
-            places.iter().filter(|place| **place >= self.len() as u64).for_each(|&place| forget(place, moment));
+            places
+                .iter()
+                .filter(|place| **place >= self.len() as u64)
+                .for_each(|&place| forget(place, records, moment));
             for (place, entry) in (0..).zip(&self.events) {
-                keep(place, entry, moment);
+                keep(place, entry, records, moment);
             }
             self.place = self.follow(0, self.len() as u64);
         }
@@ -144,10 +151,10 @@ impl Ring {
 }
 
 /// Called in the order of the numbers, at the moment of the fact that the event is about, so both are stored or neither.
-fn keep(place: u64, entry: &Entry, moment: &mut dyn Moment) {
-    moment.keep(MODULE, &place.to_be_bytes(), &entry.to_record());
+fn keep(place: u64, entry: &Entry, records: &Records, moment: &mut dyn Moment) {
+    records.keep(moment, &place.to_be_bytes(), &entry.to_record());
 }
 
-fn forget(place: u64, moment: &mut dyn Moment) {
-    moment.forget(MODULE, &place.to_be_bytes());
+fn forget(place: u64, records: &Records, moment: &mut dyn Moment) {
+    records.forget(moment, &place.to_be_bytes());
 }

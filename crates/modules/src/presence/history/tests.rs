@@ -8,7 +8,7 @@ use super::*;
 
 /// What would be on disk.
 fn kept(host: &Recorder) -> Vec<(u64, Entry)> {
-    let records = host.kept(MODULE).into_iter();
+    let records = host.kept("presence").into_iter();
     let entry = |record: &[u8]| Entry::from_record(record, &mut foo().listener).unwrap();
     records.map(|(place, record)| (u64::from_be_bytes(place.try_into().unwrap()), entry(&record))).collect()
 }
@@ -20,16 +20,24 @@ fn kept_numbers(host: &Recorder) -> Vec<u64> {
 }
 
 /// With what the host has kept.
-fn restored(host: &Recorder, first: u64) -> Arc<History> {
+fn restored(host: &Arc<Recorder>, first: u64) -> Arc<History> {
     let history = History::new();
-    history.restore(host, first).unwrap();
+    history.restore(&host.records_of("presence"), first).unwrap();
     history
 }
 
 fn history(capacity: usize) -> Arc<History> {
     let history = History::new();
-    history.set_capacity(capacity, &mut Recorder::new().moment());
+    resize(&history, capacity, &Recorder::new());
     history
+}
+
+fn resize(history: &History, capacity: usize, host: &Arc<Recorder>) {
+    history.set_capacity(capacity, &host.records_of("presence"), &mut host.moment());
+}
+
+fn tell(history: &History, client: &ConnectionInfo, seq: u64, at: u64, reason: Option<Reason>, host: &Arc<Recorder>) {
+    history.record(client, seq, at, reason, &host.records_of("presence"), &mut host.moment());
 }
 
 fn named(client_id: &str) -> ConnectionInfo {
@@ -40,8 +48,8 @@ fn come(history: &History, client_id: &str, at: u64) {
     come_at(&Recorder::new(), history, client_id, at);
 }
 
-fn come_at(host: &Recorder, history: &History, client_id: &str, at: u64) {
-    history.record(&named(client_id), 1, at, None, &mut host.moment());
+fn come_at(host: &Arc<Recorder>, history: &History, client_id: &str, at: u64) {
+    tell(history, &named(client_id), 1, at, None, host);
 }
 
 fn numbers(history: &History, query: &Query<'_>) -> Vec<u64> {
@@ -68,7 +76,7 @@ fn the_oldest_goes_when_there_is_no_room() {
 fn without_room_events_are_only_counted() {
     let history = history(0);
     come(&history, "c", 0);
-    history.record(&foo(), 2, 1, Some(Reason::Kicked), &mut Recorder::new().moment());
+    tell(&history, &foo(), 2, 1, Some(Reason::Kicked), &Recorder::new());
     assert!(all(&history).is_empty());
     assert_eq!((history.counts().connected, history.counts().disconnected), (1, 1));
 }
@@ -77,7 +85,7 @@ fn without_room_events_are_only_counted() {
 fn long_texts_take_the_room_of_several() {
     let host = Recorder::new();
     let history = restored(&host, 1);
-    history.set_capacity(10, &mut host.moment());
+    resize(&history, 10, &host);
     for n in 0..10 {
         come_at(&host, &history, "short", n);
     }
@@ -94,9 +102,9 @@ fn long_texts_take_the_room_of_several() {
 fn the_api_shows_what_makes_sense_for_the_event() {
     let history = history(9);
     let quiet = ConnectionInfo { username: None, ..foo() };
-    history.record(&foo(), 1, NOW, None, &mut Recorder::new().moment());
-    history.record(&quiet, 2, NOW + 5, Some(Reason::TakenOver), &mut Recorder::new().moment());
-    history.record(&foo(), 3, NOW + 6, Some(Reason::NodeDown), &mut Recorder::new().moment());
+    tell(&history, &foo(), 1, NOW, None, &Recorder::new());
+    tell(&history, &quiet, 2, NOW + 5, Some(Reason::TakenOver), &Recorder::new());
+    tell(&history, &foo(), 3, NOW + 6, Some(Reason::NodeDown), &Recorder::new());
     let shown: Vec<_> =
         history.query(&Query::default()).iter().map(|entry| serde_json::to_value(&**entry).unwrap()).collect();
     assert_eq!(
@@ -161,19 +169,19 @@ fn events_are_found_by_number_time_and_client() {
 fn a_restart_goes_on_where_the_last_process_was() {
     let host = Recorder::new();
     let history = restored(&host, 1000);
-    history.set_capacity(3, &mut host.moment());
+    resize(&history, 3, &host);
     for n in 0..5 {
         come_at(&host, &history, "c", n);
     }
     let history = restored(&host, 2000);
     assert_eq!(all(&history), [1002, 1003, 1004], "before the module is started");
-    history.set_capacity(3, &mut host.moment());
-    history.record(&foo(), 2, 9, Some(Reason::NodeDown), &mut host.moment());
+    resize(&history, 3, &host);
+    tell(&history, &foo(), 2, 9, Some(Reason::NodeDown), &host);
     assert_eq!(all(&history), [1003, 1004, 2000]);
     assert_eq!(kept_numbers(&host), [1003, 1004, 2000]);
     // A first number that is too low is not used.
     let history = restored(&host, 5);
-    history.set_capacity(3, &mut host.moment());
+    resize(&history, 3, &host);
     come_at(&host, &history, "c", 10);
     assert_eq!(all(&history), [1004, 2000, 2001]);
 }
@@ -224,7 +232,7 @@ fn events_of_one_client_stay_in_order_whoever_else_records_and_asks() {
             scope.spawn(move || {
                 let client = named(&format!("c{thread}"));
                 for seq in 0..2_000 {
-                    history.record(&client, seq, seq, None, &mut Recorder::new().moment());
+                    tell(history, &client, seq, seq, None, &Recorder::new());
                 }
             });
         }
@@ -263,7 +271,7 @@ proptest! {
         let host = Recorder::new();
         let mut history = restored(&host, 1);
         let (mut capacity, mut next) = (5, 1);
-        history.set_capacity(capacity, &mut host.moment());
+        resize(&history, capacity, &host);
         let mut plain = VecDeque::<(u64, usize)>::new();
         for step in steps {
             match step {
@@ -276,13 +284,13 @@ proptest! {
                     }
                 }
                 Step::Resize(to) => {
-                    history.set_capacity(to, &mut host.moment());
+                    resize(&history, to, &host);
                     capacity = to;
                 }
                 Step::Restart(to) => {
                     next += 100;
                     history = restored(&host, next);
-                    history.set_capacity(to, &mut host.moment());
+                    resize(&history, to, &host);
                     capacity = to;
                 }
             }

@@ -1,0 +1,87 @@
+//! How long a connection is waited for: keep alive, and a socket that takes nothing.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use mqtt_codec::ReasonCode;
+use mqtt_hooks::Reason;
+
+use crate::client::connection::{Awaited, Connection, Ending};
+use crate::time::patience::Patient;
+
+impl Connection {
+    pub(crate) fn heard(&self, now: Patient) {
+        self.heard_at.store(now.0, Relaxed);
+    }
+
+    /// Starts the clock of keep alive.
+    pub(crate) fn start_timer(self: &Arc<Self>, now: Patient) {
+        if let Some(at) = self.next_look(now) {
+            let timer = self.broker().awaited.insert(at, Awaited::Connection(Arc::downgrade(self)));
+            self.shared.lock().timer = Some(timer);
+        }
+    }
+
+    pub(crate) fn stop_timer(&self) {
+        let timer = self.shared.lock().timer.take();
+        if let Some(timer) = timer {
+            self.broker().awaited.cancel(timer);
+        }
+    }
+
+    /// The timer's time has come: too silent, too slow, or look again later.
+    ///
+    /// Nobody is ended by that alone. What the client has sent may lie in its socket, because this process or this one
+    /// task was late; only the task can see that.
+    pub(crate) fn look(self: &Arc<Self>, now: Patient) {
+        if self.overdue(now).is_some() {
+            self.is_doubted.store(true, Relaxed);
+            self.wake();
+        } else if self.ending().is_none() {
+            self.start_timer(now);
+        }
+    }
+
+    /// For the connection's task: it is to read what has come, and to write what is taken, and then to see whether it is [over](Self::patience_ends).
+    pub(crate) fn is_doubted(&self) -> bool {
+        self.is_doubted.load(Relaxed)
+    }
+
+    /// For the task of a connection in doubt, when it has read and written all it could: whether that is the end.
+    pub(crate) fn patience_ends(self: &Arc<Self>) -> Option<Ending> {
+        let now = self.broker().clock.patient();
+        let overdue = self.overdue(now);
+        if overdue.is_none() {
+            self.is_doubted.store(false, Relaxed);
+            self.start_timer(now);
+        }
+        overdue
+    }
+
+    fn overdue(&self, now: Patient) -> Option<Ending> {
+        let is_over = |at: Option<Patient>| at.is_some_and(|at| at <= now);
+        if is_over(self.silent_until()) {
+            Some(Ending { reason: Reason::KeepAliveTimeout, code: Some(ReasonCode::KeepAliveTimeout) })
+        } else if is_over(self.slow_until()) {
+            Some(Ending { reason: Reason::SlowConsumer, code: Some(ReasonCode::QuotaExceeded) })
+        } else {
+            None
+        }
+    }
+
+    pub(super) fn next_look(&self, now: Patient) -> Option<Patient> {
+        let at = self.silent_until().into_iter().chain(self.slow_until()).min()?;
+        Some(at.max(Patient(now.0 + 1)))
+    }
+
+    fn silent_until(&self) -> Option<Patient> {
+        // [MQTT-3.1.2-22]
+        let limit = u64::from(self.keep_alive) * 1500;
+        (limit > 0).then(|| Patient(self.heard_at.load(Relaxed) + limit))
+    }
+
+    fn slow_until(&self) -> Option<Patient> {
+        let taken = Patient(self.took_at.load(Relaxed));
+        self.wants_write.load(Relaxed).then(|| taken.after(self.broker().config.limits.slow_consumer_timeout))
+    }
+}

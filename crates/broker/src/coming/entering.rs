@@ -1,0 +1,175 @@
+//! A client comes in. Each change of one client is made and told under its transition lock: the table first, then the
+//! facts, then the bytes.
+
+use std::mem;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use mqtt_codec::{ConnAck, Connect, Packet, ReasonCode};
+use mqtt_hooks::{ConnectionInfo, Fact, Reason};
+use mqtt_net::Transport;
+use mqtt_session::{Attach, Session, Timestamp};
+
+use crate::broker::Broker;
+use crate::client::connection::{Connection, Ending};
+use crate::client::traffic::Traffic;
+use crate::client::transition::Transition;
+use crate::client::{ClientRef, State};
+use crate::coming::leaving::Going;
+use crate::delivery::batch::Batch;
+use crate::packets::count;
+use crate::store::numbers::Trail;
+use crate::watch::metrics::Metric;
+
+/// How long a client that comes back may have to wait for the task of its old connection.
+const HEAR_OUT: Duration = Duration::from_secs(1);
+
+/// A client that may come in: everything CONNECT says, decided on.
+pub(crate) struct Admission<'a> {
+    pub(crate) connect: &'a Connect,
+    pub(crate) info: ConnectionInfo,
+    /// Seconds; 0: none.
+    pub(crate) keep_alive: u16,
+    /// CONNACK, with the limits told; whether there is a session is yet to be seen.
+    pub(crate) answer: ConnAck,
+    pub(crate) traffic: Traffic,
+    pub(crate) transport: Transport,
+}
+
+/// Lets the task of a connection handle what has come already: what a client said before it came back counts, a
+/// DISCONNECT above all.
+pub(crate) async fn hear_out(connection: Arc<Connection>) {
+    // Whether it has said all, ended or takes too long: it is taken over now, if it is still there.
+    let clock = &connection.broker().clock;
+    let _ = clock.wait_for(connection.hear_out(), clock.patient().after(HEAR_OUT)).await;
+}
+
+impl Broker {
+    /// Lets a client in, ending the connection it had. CONNACK leaves with the batch.
+    pub(crate) fn enter(
+        self: &Arc<Self>,
+        mut admission: Admission<'_>,
+        batch: &mut Batch<'_>,
+    ) -> (ClientRef, Arc<Connection>) {
+        let noticed = Instant::now();
+        if self.traces.are_running() {
+            self.traces.note_connect(&admission.info.client_id, admission.connect);
+        }
+        let group = self.durable.group();
+        let client = self.client_of(&admission);
+        let mut transition = client.transition.lock();
+        if transition.dead {
+            // Its session ended between the look-up and the lock.
+            drop(transition);
+            drop(group);
+            return self.enter(admission, batch);
+        }
+        let now = self.clock.now();
+        self.tell_fallen(&client, &mut transition, now, batch);
+        if let Some(timer) = transition.timer.take() {
+            self.timers.cancel(timer);
+        }
+        let clean = admission.info.clean_start;
+        self.take_over(&client, &mut transition, clean, noticed, now, batch);
+        let is_over = mem::take(&mut transition.expires_at).at().is_some_and(|at| at <= now);
+        let present = transition.has_session && !clean && !is_over;
+        if transition.has_session && !present {
+            self.end_session(&client, now, batch);
+        }
+        batch.count(if present { Metric::SessionResumed } else { Metric::SessionCreated }, 1);
+        transition.has_session = true;
+        admission.info.connected_at = transition.now_ms();
+        admission.info.session_present = present;
+        if !present {
+            transition.created_at = admission.info.connected_at;
+        }
+        let connection = self.seat(&client, &mut transition, admission, noticed, now, batch);
+        drop(transition);
+        drop(group);
+        connection.start_timer(self.clock.patient());
+        (client, connection)
+    }
+
+    /// The connection that the client of this id has, to be [heard out](hear_out) before it is taken over.
+    pub(crate) fn connection_of(&self, client_id: &str) -> Option<Arc<Connection>> {
+        self.clients.get(client_id)?.state.lock().connection.clone()
+    }
+
+    fn client_of(&self, admission: &Admission<'_>) -> ClientRef {
+        let id = &admission.info.client_id;
+        self.clients.get_or_insert(id, || {
+            let client = ClientRef::new(Arc::clone(id), Session::new(Arc::clone(&self.session_config)));
+            let Trail { seq, flaps, told_ms } = self.numbers.trail_of(id);
+            *client.transition.lock() = Transition { seq, flaps, last_fact_ms: told_ms, ..Transition::default() };
+            client
+        })
+    }
+
+    /// Ends the connection the client has, if any.
+    fn take_over(
+        &self,
+        client: &ClientRef,
+        transition: &mut Transition,
+        clean: bool,
+        noticed: Instant,
+        now: Timestamp,
+        batch: &mut Batch<'_>,
+    ) {
+        // [MQTT-3.1.4-3]
+        let code = Some(ReasonCode::SessionTakenOver);
+        let reason = if clean { Reason::Discarded } else { Reason::TakenOver };
+        let ending = Ending { reason, code };
+        let going = Going { ending, reason_string: None, noticed };
+        if let Some((old, detached)) = self.detach(client, transition, None, going, now, batch) {
+            batch.count(if clean { Metric::SessionDiscarded } else { Metric::SessionTakenOver }, 1);
+            transition.expires_at = detached.expires_at.into();
+            old.end(ending);
+        }
+    }
+
+    /// Gives the client its new connection: the table, then the fact, then CONNACK and what waits.
+    fn seat(
+        self: &Arc<Self>,
+        client: &ClientRef,
+        transition: &mut Transition,
+        admission: Admission<'_>,
+        noticed: Instant,
+        now: Timestamp,
+        batch: &mut Batch<'_>,
+    ) -> Arc<Connection> {
+        let Admission { connect, mut info, keep_alive, answer, traffic, transport } = admission;
+        // The same text, but one memory for both.
+        info.client_id = Arc::clone(&client.id);
+        let session_expiry = info.expiry_interval;
+        let connection = Arc::new(Connection::new(info, traffic, transport, Arc::clone(self), keep_alive));
+        {
+            let mut state = client.state.lock();
+            state.reset_output();
+            state.connection = Some(Arc::clone(&connection));
+        }
+        self.online.fetch_add(1, Relaxed);
+        batch.count(Metric::Connected, 1);
+        transition.seq += 1;
+        let told_at = connection.info.connected_at;
+        transition.note_fact(told_at, told_at);
+        self.stage_online(client, &connection.info, transition, connect.will.as_ref(), batch);
+        let flaps = transition.flaps.come(told_at);
+        let fact = Fact::Connected { client: &connection.info, told_at, seq: transition.seq, flaps, noticed };
+        self.hooks.observe(&fact, batch);
+        let mut state = client.state.lock();
+        let State { session, outbox, .. } = &mut *state;
+        session.attach(&Attach { connect, session_expiry, keep_alive });
+        // [MQTT-3.2.0-1]: until here the session was not attached, so nothing else can be in the outbox.
+        let answer = Packet::ConnAck(ConnAck { session_present: connection.info.session_present, ..answer });
+        outbox.push(&answer, connection.info.version);
+        count::sent(&answer, batch);
+        session.resume(now, outbox);
+        state.stage(batch);
+        state.wait_for_store(false, batch);
+        state.count_sent_late(batch);
+        state.touch(client, batch);
+        drop(state);
+        connection
+    }
+}

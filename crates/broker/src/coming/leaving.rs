@@ -1,0 +1,142 @@
+//! A client goes, for whatever reason: its connection is taken away and that is told, under its transition lock.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+use mqtt_codec::{Disconnect, Packet, Properties, ReasonCode, Version};
+use mqtt_hooks::{Fact, Reason};
+use mqtt_session::{Detached, Timestamp};
+
+use crate::broker::Broker;
+use crate::client::ClientRef;
+use crate::client::connection::{Connection, Ending};
+use crate::client::transition::Transition;
+use crate::delivery::batch::Batch;
+use crate::packets::count;
+use crate::watch::metrics::Metric;
+
+/// A client that goes.
+#[derive(Clone, Copy)]
+pub(super) struct Going<'a> {
+    pub(super) ending: Ending,
+    /// Of its DISCONNECT.
+    pub(super) reason_string: Option<&'a str>,
+    pub(super) noticed: Instant,
+}
+
+impl Broker {
+    /// The connection's task ends: the client is gone, unless it has another connection by now. `reason_string` is what
+    /// it said in DISCONNECT.
+    pub(crate) fn leave(
+        self: &Arc<Self>,
+        client: &ClientRef,
+        connection: &Arc<Connection>,
+        ending: Ending,
+        reason_string: Option<&str>,
+    ) {
+        let going = Going { ending, reason_string, noticed: Instant::now() };
+        let mut batch = Batch::begin(self);
+        let group = self.durable.group();
+        let mut transition = client.transition.lock();
+        let now = self.clock.now();
+        let detached = self.detach(client, &mut transition, Some(connection), going, now, &mut batch);
+        if let Some((_, detached)) = detached {
+            transition.expires_at = detached.expires_at.into();
+            let next = detached.will_at.into_iter().chain(detached.expires_at).min();
+            self.look_after(client, &mut transition, next, now, &mut batch);
+        }
+        drop(transition);
+        drop(group);
+        // The client is gone whether or not that is stored: it is tried again every second.
+        let _ = batch.finish();
+    }
+
+    /// Ends a client's connection and its session, as in EMQ X; false if there is neither.
+    pub(crate) fn kick(self: &Arc<Self>, client_id: &str) -> bool {
+        let Some(client) = self.clients.get(client_id) else { return false };
+        let mut batch = Batch::begin(self);
+        let group = self.durable.group();
+        let mut transition = client.transition.lock();
+        if transition.dead {
+            return false;
+        }
+        let now = self.clock.now();
+        self.tell_fallen(&client, &mut transition, now, &mut batch);
+        if let Some(timer) = transition.timer.take() {
+            self.timers.cancel(timer);
+        }
+        // Here and not in the connection's task, so that whoever asks next finds it gone.
+        let ending = Ending { reason: Reason::Kicked, code: Some(ReasonCode::AdministrativeAction) };
+        let going = Going { ending, reason_string: None, noticed: Instant::now() };
+        if let Some((connection, _)) = self.detach(&client, &mut transition, None, going, now, &mut batch) {
+            connection.end(ending);
+        }
+        transition.expires_at = now.into();
+        self.look_after(&client, &mut transition, None, now, &mut batch);
+        drop(transition);
+        drop(group);
+        // As when it leaves by itself.
+        let _ = batch.finish();
+        true
+    }
+
+    /// Takes the connection away and tells why. `None` if there is none, or not this one.
+    pub(super) fn detach(
+        &self,
+        client: &ClientRef,
+        transition: &mut Transition,
+        only: Option<&Arc<Connection>>,
+        going: Going<'_>,
+        now: Timestamp,
+        batch: &mut Batch<'_>,
+    ) -> Option<(Arc<Connection>, Detached)> {
+        let Going { ending: Ending { reason, code }, reason_string, noticed } = going;
+        let (connection, mut detached) = {
+            let mut state = client.state.lock();
+            if only.is_some_and(|only| !state.is_current(only)) {
+                return None;
+            }
+            if let Some(reason) = code
+                && state.connection.as_ref()?.info.version == Version::V5
+            {
+                let farewell = Packet::Disconnect(Disconnect { reason, properties: Properties::EMPTY });
+                state.push(&farewell);
+                count::sent(&farewell, batch);
+            }
+            (state.take_connection()?, state.session.detach(now))
+        };
+        detached.expires_at = self.cap_expiry(detached.expires_at, now);
+        self.online.fetch_sub(1, Relaxed);
+        batch.stage(|stage| stage.go(connection.info.conn_id));
+        batch.count(Metric::Disconnected, 1);
+        // An undelayed will comes before the fact.
+        if let Some(will) = &detached.will {
+            self.publish_will(&client.id, will, now, batch);
+        }
+        let at = transition.now_ms();
+        transition.seq += 1;
+        transition.note_fact(at, at);
+        let fact = Fact::Disconnected {
+            client: &connection.info,
+            reason,
+            reason_string,
+            at,
+            told_at: at,
+            seq: transition.seq,
+            flaps: transition.flaps.count(at),
+            noticed,
+        };
+        self.hooks.observe(&fact, batch);
+        tracing::debug!(client_id = %client.id, reason = reason.name(), "disconnected");
+        Some((connection, detached))
+    }
+
+    /// What a client asked for in DISCONNECT is held to the same limit as what it asked for in CONNECT.
+    fn cap_expiry(&self, expires_at: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
+        match self.config.mqtt.max_session_expiry {
+            u32::MAX => expires_at,
+            cap => Some(expires_at.map_or(now.plus_seconds(cap), |at| at.min(now.plus_seconds(cap)))),
+        }
+    }
+}

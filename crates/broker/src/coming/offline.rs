@@ -1,0 +1,104 @@
+//! What becomes of a client that is offline: a delayed will is published, its session ends when it is time.
+
+use std::mem;
+use std::sync::Arc;
+
+use mqtt_session::{Session, Timestamp};
+
+use crate::broker::Broker;
+use crate::client::transition::Transition;
+use crate::client::{Client, ClientRef};
+use crate::delivery::batch::Batch;
+use crate::watch::metrics::Metric;
+
+impl Broker {
+    /// An offline client: ends its session if that is due, and otherwise comes back at `next`.
+    pub(crate) fn look_after(
+        &self,
+        client: &ClientRef,
+        transition: &mut Transition,
+        next: Option<Timestamp>,
+        now: Timestamp,
+        batch: &mut Batch<'_>,
+    ) {
+        if transition.expires_at.at().is_some_and(|at| at <= now) {
+            self.end_session(client, now, batch);
+            batch.count(Metric::SessionTerminated, 1);
+            transition.has_session = false;
+            transition.dead = true;
+            self.numbers
+                .forget_client(&client.id, transition.trail(), |bounds| batch.stage(|stage| stage.bounds(bounds)));
+            self.clients.remove(client);
+            return;
+        }
+        self.stage_session(client, transition, batch);
+        if let Some(at) = next {
+            transition.timer = Some(self.timers.insert(at, Arc::downgrade(&client.0)));
+        }
+    }
+
+    /// The session is over: a will that waited is published, subscriptions are given up, the rest is forgotten.
+    pub(super) fn end_session(&self, client: &ClientRef, now: Timestamp, batch: &mut Batch<'_>) {
+        let (old, will) = {
+            let mut state = client.state.lock();
+            // [MQTT-3.1.3-9]: a delayed will is published when the session ends, if not before.
+            let will = state.session.take_will(now, true);
+            for (filter, _, _) in state.session.subscriptions() {
+                self.router.unsubscribe(filter, client);
+            }
+            self.stage_end(&mut state, batch);
+            (mem::replace(&mut state.session, Session::new(Arc::clone(&self.session_config))), will)
+        };
+        // Queued messages are dropped without the lock: there may be many.
+        drop(old);
+        if let Some(will) = will {
+            self.publish_will(&client.id, &will, now, batch);
+        }
+    }
+
+    /// A client's timer: a delayed will, or the end of its session.
+    pub(crate) fn client_is_due(&self, client: Arc<Client>, batch: &mut Batch<'_>) {
+        let client = ClientRef(client);
+        let _group = self.durable.group();
+        let mut transition = client.transition.lock();
+        let now = self.clock.now();
+        let will = {
+            let mut state = client.state.lock();
+            if transition.dead || state.connection.is_some() {
+                return;
+            }
+            state.session.take_will(now, false)
+        };
+        if let Some(will) = will {
+            self.publish_will(&client.id, &will, now, batch);
+        }
+        transition.timer = None;
+        let next = transition.expires_at.at();
+        self.look_after(&client, &mut transition, next, now, batch);
+    }
+
+    /// The broker stops: every session that is not stored ends, wills of theirs that wait are published.
+    pub(crate) fn end_unstored_sessions(self: &Arc<Self>) {
+        for client in self.clients.all() {
+            let mut batch = Batch::begin(self);
+            self.end_if_unstored(&client, &mut batch);
+            // Of these sessions nothing is stored; wills that are for others are tried again at the end.
+            let _ = batch.finish();
+        }
+    }
+
+    fn end_if_unstored(&self, client: &ClientRef, batch: &mut Batch<'_>) {
+        let _group = self.durable.group();
+        let mut transition = client.transition.lock();
+        let now = self.clock.now();
+        let is_left = {
+            let state = client.state.lock();
+            state.connection.is_none() && state.number == 0
+        };
+        // Of one that fell with an earlier process the next is to tell, if this one has not.
+        if !transition.dead && is_left && transition.fallen.is_none() {
+            transition.expires_at = now.into();
+            self.look_after(client, &mut transition, None, now, batch);
+        }
+    }
+}

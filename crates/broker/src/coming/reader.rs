@@ -1,0 +1,179 @@
+//! Reads what a client sends, and handles it packet by packet.
+
+use std::task::{Context, Poll};
+use std::{io, mem};
+
+use bytes::BytesMut;
+use mqtt_codec::{Decoder, Packet};
+use mqtt_hooks::Reason;
+
+use crate::client::connection::Ending;
+use crate::client::seat::Seat;
+use crate::delivery::batch::Batch;
+use crate::packets;
+use crate::watch::metrics::Metric;
+
+/// Bytes of the read buffer that the connections of a worker thread share.
+const READ_SIZE: usize = 64 * 1024;
+
+/// A half packet up to this size is copied into the shared buffer for the next read; a bigger one is read into a
+/// buffer of its own.
+const SMALL_PARTIAL: usize = 8 * 1024;
+
+/// Bytes that are asked for where the system has not told this process that there are any.
+const UNTOLD_READ: usize = 4096;
+
+/// Reads that one connection may do before others on its thread have their turn.
+const READS_IN_A_ROW: usize = 4;
+
+/// What of a packet has come.
+pub(crate) struct Reader {
+    decoder: Decoder,
+    /// Bytes read and not yet decoded. Seldom there, so in a box.
+    partial: Option<Box<BytesMut>>,
+    /// `partial` came with CONNECT and is still to be looked at.
+    fresh: bool,
+}
+
+impl Reader {
+    /// `rest` is what came with CONNECT.
+    pub(crate) fn new(decoder: Decoder, rest: BytesMut) -> Self {
+        let fresh = !rest.is_empty();
+        Self { decoder, partial: fresh.then(|| Box::new(rest)), fresh }
+    }
+}
+
+impl Reader {
+    /// Reads and handles what comes. Ready when the connection ends.
+    pub(crate) fn poll(&mut self, seat: &Seat, context: &mut Context<'_>) -> Poll<Ending> {
+        let mut batch = Batch::begin(seat.broker());
+        let polled = self.poll_packets(seat, context, &mut batch);
+        // What could not be stored has kept those waiting who were to be told; each client's flush has seen to that.
+        let _ = batch.finish();
+        polled
+    }
+
+    fn poll_packets(&mut self, seat: &Seat, context: &mut Context<'_>, batch: &mut Batch<'_>) -> Poll<Ending> {
+        seat.connection.register(context);
+        if mem::take(&mut self.fresh)
+            && let Some(mut input) = self.partial.take()
+        {
+            let handled = self.handle(seat, &mut input, batch);
+            let _ = batch.settle();
+            if let Err(ending) = handled {
+                return Poll::Ready(ending);
+            }
+            self.keep(&input);
+        }
+        for _ in 0..READS_IN_A_ROW {
+            if let Some(ending) = seat.connection.ending() {
+                return Poll::Ready(ending);
+            }
+            seat.connection.poll_write(&seat.client, context, batch);
+            let transport = seat.connection.transport();
+            let mut read = self.read(seat, batch, |input| transport.poll_read(context, input));
+            let is_doubted = seat.connection.is_doubted();
+            if read.is_pending() && (is_doubted || seat.connection.is_listened_to()) {
+                // What has come may not have been told to this task yet.
+                let read_now = |input: &mut BytesMut| transport.read_now(input, UNTOLD_READ);
+                read = self.read(seat, batch, |input| read_now(input).map_or(Poll::Pending, Poll::Ready));
+                if read.is_pending() {
+                    seat.connection.tell_heard_out();
+                }
+            }
+            if let Poll::Ready(Err(ending)) = read {
+                return Poll::Ready(ending);
+            }
+            if is_doubted && let Some(ending) = seat.connection.patience_ends() {
+                return Poll::Ready(ending);
+            }
+            if read.is_pending() {
+                return Poll::Pending;
+            }
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// One read, and all whole packets that are there then.
+    fn read(
+        &mut self,
+        seat: &Seat,
+        batch: &mut Batch<'_>,
+        read: impl FnOnce(&mut BytesMut) -> Poll<io::Result<usize>>,
+    ) -> Poll<Result<(), Ending>> {
+        let own = self.partial.take_if(|partial| partial.len() > SMALL_PARTIAL);
+        let is_own = own.is_some();
+        let mut input = own.map_or_else(|| batch.lend_input(), |own| *own);
+        let kept = self.partial.as_ref().map_or(&[][..], |partial| partial);
+        input.reserve(READ_SIZE + kept.len());
+        input.extend_from_slice(kept);
+        let before = input.len();
+        let result = match read(&mut input) {
+            Poll::Ready(Ok(0)) => {
+                let name_of_close = seat.connection.transport().name_of_close();
+                let reason = seat.connection.write_error().map_or(Reason::Closed(name_of_close), Reason::Socket);
+                Poll::Ready(Err(Ending::gone(reason)))
+            }
+            Poll::Ready(Ok(read)) => {
+                seat.connection.traffic.note_read(read);
+                batch.count(Metric::BytesReceived, read as u64);
+                batch.note_traffic(read);
+                let handled = self.handle(seat, &mut input, batch);
+                // One write per receiver for all that one read has brought.
+                let _ = batch.settle();
+                Poll::Ready(handled)
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(Ending::gone(Reason::Socket(mqtt_net::error_name(&error))))),
+            Poll::Pending => match seat.connection.write_error() {
+                Some(name) => Poll::Ready(Err(Ending::gone(Reason::Socket(name)))),
+                None => Poll::Pending,
+            },
+        };
+        if is_own {
+            self.partial = (!input.is_empty()).then(|| Box::new(input));
+        } else {
+            // Nothing came: what is kept stays as it is.
+            if input.len() != before || result.is_ready() {
+                self.keep(&input);
+            }
+            batch.return_input(input);
+        }
+        result
+    }
+
+    /// Keeps the beginning of a packet, in memory of its own.
+    fn keep(&mut self, rest: &[u8]) {
+        self.partial = (!rest.is_empty()).then(|| Box::new(BytesMut::from(rest)));
+    }
+
+    /// Handles every whole packet in `input`; what they bring about leaves when the batch is settled.
+    fn handle(&mut self, seat: &Seat, input: &mut BytesMut, batch: &mut Batch<'_>) -> Result<(), Ending> {
+        let (now, heard) = seat.broker().clock.both();
+        seat.connection.heard(heard);
+        if seat.broker().traces.are_running() {
+            seat.broker().traces.note_read(&seat.client.id, &self.decoder, input);
+        }
+        let (mut received, mut messages) = (0, 0);
+        let handled = loop {
+            match self.decoder.decode(input) {
+                Ok(Some(packet)) => {
+                    received += 1;
+                    messages += u64::from(matches!(packet, Packet::Publish(_)));
+                    if let Err(ending) = packets::handle(seat, packet, now, batch) {
+                        break Err(ending);
+                    }
+                }
+                Ok(None) => break Ok(()),
+                Err(error) => {
+                    tracing::debug!(client_id = %seat.client.id, %error, "not a packet");
+                    break Err(Ending::refused(error.reason_code()));
+                }
+            }
+            batch.relieve();
+        };
+        // Before the batch is settled: what is answered is counted.
+        seat.connection.traffic.note_received(received, messages);
+        handled
+    }
+}

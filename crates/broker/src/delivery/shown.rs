@@ -1,0 +1,98 @@
+//! What modules are shown of messages: each that is published, before it is routed, and what becomes of deliveries.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use mqtt_codec::{Packet, Qos};
+use mqtt_hooks::{Delivery, DropReason, Incoming, Passage, Publisher};
+use mqtt_session::{Delivered, Publication, Session, Timestamp};
+
+use crate::broker::Broker;
+use crate::client::ClientRef;
+use crate::delivery::batch::Batch;
+
+impl Broker {
+    /// Shows a publication to the interceptors, which may change it; false: it is to go no further.
+    pub(crate) fn intercept(
+        &self,
+        publisher: Publisher<'_>,
+        publication: &mut Publication,
+        now: Timestamp,
+        batch: &mut Batch<'_>,
+    ) -> bool {
+        if !self.hooks.has_interceptors() {
+            return true;
+        }
+        // What modules keep for one message gets into the store as a whole.
+        let _group = self.durable.group();
+        let mut expires_at = publication.expires_at.map(|at| at.0);
+        let mut incoming = Incoming { publisher, message: &mut publication.message, expires_at: &mut expires_at };
+        let passage = self.hooks.intercept(&mut incoming, batch);
+        publication.expires_at = expires_at.map(Timestamp);
+        let properties = &publication.message.properties;
+        if properties.message_expiry().is_some() || properties.topic_alias().is_some() {
+            // A module put there what only a message has that is not published yet.
+            let Publication { message, expires_at, .. } = Publication::new(publication.message.clone(), now);
+            publication.message = message;
+            publication.expires_at = expires_at.or(publication.expires_at);
+        }
+        passage == Passage::Pass
+    }
+
+    /// Publishes the will of a client that is gone.
+    pub(crate) fn publish_will(&self, client_id: &str, will: &Publication, now: Timestamp, batch: &mut Batch<'_>) {
+        let mut will = Cow::Borrowed(will);
+        if self.hooks.has_interceptors() && !self.intercept(Publisher::Will { client_id }, will.to_mut(), now, batch) {
+            return;
+        }
+        self.publish(&will, None, now, batch, |_| {});
+    }
+}
+
+/// Tells modules of a delivery that did not come about.
+pub(crate) fn tell_dropped(
+    client: &ClientRef,
+    publication: &Publication,
+    qos: Qos,
+    delivered: Delivered,
+    batch: &Batch<'_>,
+) {
+    let Delivered::Dropped(reason) = delivered else { return };
+    let reason = match reason {
+        mqtt_session::DropReason::QueueFull => DropReason::QueueFull,
+        mqtt_session::DropReason::Offline => DropReason::Offline,
+        mqtt_session::DropReason::OutboxFull => DropReason::OutboxFull,
+        mqtt_session::DropReason::TooLarge => DropReason::TooLarge,
+        mqtt_session::DropReason::Expired => DropReason::Expired,
+    };
+    let delivery = Delivery { client_id: &client.id, message: &publication.message, qos };
+    batch.broker().hooks.dropped(&delivery, reason);
+}
+
+/// A delivery that its client is about to acknowledge, for who wants to know.
+pub(crate) struct Acknowledged {
+    publication: Arc<Publication>,
+    qos: Qos,
+}
+
+impl Acknowledged {
+    /// `None`: nobody wants to know, or `packet` acknowledges nothing. To be asked before the session handles it.
+    pub(crate) fn by(packet: &Packet, session: &Session, broker: &Broker) -> Option<Self> {
+        if !broker.hooks.has_ack_observers() {
+            return None;
+        }
+        let (ack, qos) = match packet {
+            Packet::PubAck(ack) => (ack, Qos::AtLeastOnce),
+            Packet::PubRec(ack) => (ack, Qos::ExactlyOnce),
+            _ => return None,
+        };
+        let publication = session.unacknowledged(ack.packet_id, qos).filter(|_| !ack.reason.is_error())?;
+        Some(Self { publication: Arc::clone(publication), qos })
+    }
+
+    /// The session took it.
+    pub(crate) fn tell(&self, client: &ClientRef, broker: &Broker) {
+        let Self { publication, qos } = self;
+        broker.hooks.acknowledged(&Delivery { client_id: &client.id, message: &publication.message, qos: *qos });
+    }
+}

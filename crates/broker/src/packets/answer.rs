@@ -1,0 +1,30 @@
+//! What a client is answered, unless it has another connection by now.
+
+use mqtt_codec::{Packet, ReasonCode};
+use mqtt_hooks::Reason;
+
+use crate::client::connection::{Connection, Ending};
+use crate::client::seat::Seat;
+use crate::delivery::batch::Batch;
+use crate::packets::count;
+
+/// The client has another connection by now.
+pub(super) fn superseded(connection: &Connection) -> Ending {
+    connection.ending().unwrap_or(Ending::gone(Reason::TakenOver))
+}
+
+pub(super) fn push(seat: &Seat, packet: &Packet, batch: &mut Batch<'_>) -> Result<(), Ending> {
+    let mut state = seat.client.state.lock();
+    if !state.is_current(&seat.connection) {
+        return Err(superseded(&seat.connection));
+    }
+    // [MQTT-3.1.2-24]: the client waits for this answer and could never get it.
+    if packet.encoded_len(state.session.version()) > state.session.max_packet_size() as usize {
+        return Err(Ending::refused(ReasonCode::PacketTooLarge));
+    }
+    state.push(packet);
+    state.wait_for_store(true, batch);
+    state.touch(&seat.client, batch);
+    count::sent(packet, batch);
+    Ok(())
+}

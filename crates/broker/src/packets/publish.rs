@@ -1,0 +1,104 @@
+//! PUBLISH: whether it may be, and what its publisher is told.
+
+use mqtt_codec::{Qos, ReasonCode, Version};
+use mqtt_hooks::Publisher;
+use mqtt_session::{Publication, Receipt, Timestamp};
+
+use crate::client::connection::Ending;
+use crate::client::seat::Seat;
+use crate::delivery::batch::Batch;
+use crate::packets::access;
+use crate::packets::answer::superseded;
+use crate::watch::metrics::Metric;
+
+/// Decides about a message, routes it and answers its publisher.
+pub(super) fn publish(
+    seat: &Seat,
+    mut publication: Publication,
+    receipt: Receipt,
+    now: Timestamp,
+    batch: &mut Batch<'_>,
+) -> Result<(), Ending> {
+    let (Seat { client, connection }, broker) = (seat, seat.broker());
+    let info = &connection.info;
+    if let Err(refusal) = access::publish(&broker.hooks, info, &publication.message.topic) {
+        batch.count(Metric::PublishAuthError, 1);
+        tracing::debug!(client_id = %client.id, topic = %publication.message.topic, rule = refusal.rule, "publish refused");
+        return acknowledge(seat, receipt, refusal.code, batch);
+    }
+    // As it was sent: modules may change that of the message, and the publisher waits for what it has asked for.
+    let qos = publication.message.qos;
+    if qos > Qos::AtMostOnce && broker.durable.is_failing() {
+        return refuse(seat, receipt, ReasonCode::QuotaExceeded, batch);
+    }
+    if !broker.intercept(Publisher::Client(info), &mut publication, now, batch) {
+        return acknowledge(seat, receipt, ReasonCode::Success, batch);
+    }
+    let mut receipt = (qos > Qos::AtMostOnce).then_some(receipt);
+    let mut answered = Ok(());
+    let is_matched = broker.publish(&publication, Some(client), now, batch, |batch| {
+        // Its own message comes after the answer. What that promises is being staged, so it may not leave yet.
+        if let Some(receipt) = receipt.take() {
+            answered = hold(seat).and_then(|()| acknowledge(seat, receipt, ReasonCode::Success, batch));
+        }
+    });
+    match receipt {
+        _ if qos == Qos::AtMostOnce => Ok(()),
+        Some(receipt) if qos == Qos::AtLeastOnce && !is_matched => {
+            acknowledge(seat, receipt, ReasonCode::NoMatchingSubscribers, batch)
+        }
+        Some(receipt) => acknowledge(seat, receipt, ReasonCode::Success, batch),
+        None => answered.and_then(|()| release(seat, batch)),
+    }
+}
+
+/// From now on nothing of the outbox leaves.
+fn hold(seat: &Seat) -> Result<(), Ending> {
+    let mut state = seat.client.state.lock();
+    if !state.is_current(&seat.connection) {
+        return Err(superseded(&seat.connection));
+    }
+    state.held = true;
+    Ok(())
+}
+
+/// What was held may leave with all that has been staged since. What another connection holds is its own.
+fn release(seat: &Seat, batch: &mut Batch<'_>) -> Result<(), Ending> {
+    let mut state = seat.client.state.lock();
+    if !state.is_current(&seat.connection) {
+        return Err(superseded(&seat.connection));
+    }
+    state.held = false;
+    state.wait_for_store(true, batch);
+    state.touch(&seat.client, batch);
+    Ok(())
+}
+
+/// Before MQTT 5 there is no way to refuse a message but to close.
+fn refuse(seat: &Seat, receipt: Receipt, code: ReasonCode, batch: &mut Batch<'_>) -> Result<(), Ending> {
+    match seat.connection.info.version {
+        Version::V5 => acknowledge(seat, receipt, code, batch),
+        Version::V3_1 | Version::V3_1_1 => {
+            let mut state = seat.client.state.lock();
+            state.session.withdraw(receipt);
+            state.stage(batch);
+            Err(Ending::refused(code))
+        }
+    }
+}
+
+fn acknowledge(seat: &Seat, receipt: Receipt, reason: ReasonCode, batch: &mut Batch<'_>) -> Result<(), Ending> {
+    let mut state = seat.client.state.lock();
+    if !state.is_current(&seat.connection) {
+        return Err(superseded(&seat.connection));
+    }
+    let state = &mut *state;
+    state.session.acknowledge(receipt, reason, &mut state.outbox);
+    state.stage(batch);
+    // A refusal promises nothing.
+    if !reason.is_error() {
+        state.wait_for_store(true, batch);
+    }
+    state.touch(&seat.client, batch);
+    Ok(())
+}

@@ -1,0 +1,20 @@
+//! The task by whose lateness the broker knows its own.
+
+use std::sync::Arc;
+
+use crate::broker::Broker;
+use crate::time::patience::{BEAT, STALL_MS};
+
+/// Beats until the runtime ends.
+pub(crate) async fn run(broker: Arc<Broker>) {
+    loop {
+        tokio::time::sleep(BEAT).await;
+        let late = broker.clock.patience.beat(broker.clock.uptime_ms());
+        if late >= STALL_MS {
+            tracing::warn!(
+                milliseconds = late,
+                "the broker stood still: paused, short of processor time, or blocked; nobody is ended for that time",
+            );
+        }
+    }
+}

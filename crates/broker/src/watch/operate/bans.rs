@@ -1,0 +1,41 @@
+//! What an operator does about who may not come in.
+
+use std::io;
+
+use mqtt_operate::{Ban, BanKind};
+
+use crate::broker::Broker;
+use crate::client::connection::Ending;
+use crate::coming::banned::Lists;
+
+impl Broker {
+    /// Its connections end; a session that outlives them stays, as the ban may be over before it.
+    pub(super) fn add_ban(&self, ban: Ban) -> io::Result<()> {
+        let kind = ban.kind;
+        let who = ban.who.clone();
+        self.change_bans(|lists| {
+            lists.list(kind).insert(who.clone(), ban);
+        })?;
+        let clients = match kind {
+            BanKind::ClientId => self.clients.get(&who).into_iter().collect(),
+            BanKind::Username | BanKind::PeerHost => self.clients.all(),
+        };
+        for client in clients {
+            let connection = client.state.lock().connection.clone();
+            if let Some(connection) = connection.filter(|connection| self.banned.has(&connection.info)) {
+                connection.end(Ending::BANNED);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn remove_ban(&self, kind: BanKind, who: &str) -> io::Result<()> {
+        self.change_bans(|lists| {
+            lists.list(kind).remove(who);
+        })
+    }
+
+    fn change_bans(&self, change: impl FnOnce(&mut Lists)) -> io::Result<()> {
+        self.banned.change(change, |name, record| self.settings.keep(&self.durable, name, record))
+    }
+}
