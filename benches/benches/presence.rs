@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use mqtt_codec::{Message, ReasonCode, Topic, Version};
-use mqtt_hooks::{Acting, ConnectionInfo, Fact, Hooks, Host, Listener, Moment, Reason, RecordTable};
+use mqtt_hooks::{Acting, ConnectionInfo, Fact, Hooks, Host, Listener, Moment, Reason, RecordTable, Stop, Task};
 use mqtt_modules::presence::{History, Presence};
 use mqtt_modules::{MemoryStates, Registry};
 
@@ -36,9 +36,28 @@ impl Host for Silent {
         Ok(())
     }
 
+    fn may_publish(&self, _client: &ConnectionInfo, _topic: &Topic) -> Result<(), ReasonCode> {
+        Ok(())
+    }
+
     fn act(&self, _acting: Acting, act: &mut dyn FnMut(&mut dyn Moment)) {
         act(&mut Wasted(self.subscribed));
     }
+
+    fn spawn(&self, _task: Task) -> Box<dyn Stop> {
+        Box::new(Unneeded)
+    }
+
+    fn sleep_until(&self, _clock_ms: u64) -> Task {
+        Box::pin(std::future::pending())
+    }
+}
+
+/// What would end a task, were it run.
+struct Unneeded;
+
+impl Stop for Unneeded {
+    fn stop(&self) {}
 }
 
 /// A moment of which nothing is left; true: someone subscribes.
@@ -78,7 +97,7 @@ fn client() -> ConnectionInfo {
         username: Some("foo".into()),
         version: Version::V3_1_1,
         peer: ([127, 0, 0, 1], 50_000).into(),
-        listener: Arc::new(Listener { name: "tcp".into(), port: 1883 }),
+        listener: Arc::new(Listener { name: "mqtt".into(), port: 1883 }),
         keep_alive: 60,
         clean_start: true,
         expiry_interval: 0,

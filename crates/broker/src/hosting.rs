@@ -2,14 +2,19 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
-use mqtt_codec::{Message, Topic};
-use mqtt_hooks::{Acting, Client, Host, Lookup, Moment, Online, RecordTable};
+use mqtt_codec::{Filter, Message, ReasonCode, SubscribeFilter, Topic};
+use mqtt_hooks::{
+    Acting, Client, ConnectionInfo, Host, Lookup, Moment, Online, RecordTable, Stop, SubscribeError, Task,
+};
 use mqtt_storage::read_records;
+use tokio::task::AbortHandle;
 
 use crate::broker::Broker;
 use crate::delivery::batch::Batch;
 use crate::loopback::Loopback;
+use crate::packets::access;
 use crate::time::clock::wall_ms;
 
 /// The broker as modules see it.
@@ -46,6 +51,30 @@ impl Host for Hosting {
         read_records(&**journal.store(), table.name(), visit).map_err(io::Error::other)
     }
 
+    fn may_publish(&self, client: &ConnectionInfo, topic: &Topic) -> Result<(), ReasonCode> {
+        access::publish(&self.0.hooks, client, topic).map_err(|refusal| refusal.code)
+    }
+
+    fn connection(&self, client_id: &str) -> Option<ConnectionInfo> {
+        self.0.connection_of(client_id).map(|connection| connection.info.clone())
+    }
+
+    fn kick(&self, client_id: &str) -> bool {
+        self.0.kick(client_id)
+    }
+
+    fn subscribe(&self, client_id: &str, wish: &SubscribeFilter) -> Result<(), SubscribeError> {
+        use mqtt_operate::SubscribeError::{Offline, Refused};
+        self.0.subscribe_for(client_id, std::slice::from_ref(wish)).map_err(|error| match error {
+            Offline => SubscribeError::Offline,
+            Refused(code) => SubscribeError::Refused(code),
+        })
+    }
+
+    fn unsubscribe(&self, client_id: &str, filter: &Filter) -> bool {
+        self.0.unsubscribe_for(client_id, filter)
+    }
+
     fn act(&self, acting: Acting, act: &mut dyn FnMut(&mut dyn Moment)) {
         let mut batch = Batch::begin(&self.0);
         batch.acting = acting;
@@ -56,12 +85,29 @@ impl Host for Hosting {
         let _ = batch.finish();
     }
 
+    fn spawn(&self, task: Task) -> Box<dyn Stop> {
+        Box::new(Spawned(tokio::spawn(task).abort_handle()))
+    }
+
+    fn sleep_until(&self, clock_ms: u64) -> Task {
+        Box::pin(tokio::time::sleep(Duration::from_millis(clock_ms.saturating_sub(self.clock_ms()))))
+    }
+
     fn online(&self, lookup: &Lookup<'_>) -> Online {
         self.0.look_up(lookup)
     }
 
     async fn connect(&self, client_id: &str) -> Result<Box<dyn Client>, String> {
         Ok(Box::new(Loopback::connect(&self.0, client_id).await?))
+    }
+}
+
+/// A module's task.
+struct Spawned(AbortHandle);
+
+impl Stop for Spawned {
+    fn stop(&self) {
+        self.0.abort();
     }
 }
 

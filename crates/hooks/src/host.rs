@@ -4,9 +4,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use mqtt_codec::{Message, Topic};
+use mqtt_codec::{Filter, Message, ReasonCode, SubscribeFilter, Topic};
 
-use crate::{Acting, Client, Lookup, Online, RecordTable};
+use crate::{Acting, Client, ConnectionInfo, Lookup, Online, RecordTable, Stop, Task};
 
 /// The broker as modules see it.
 #[async_trait::async_trait]
@@ -37,8 +37,45 @@ pub trait Host: Send + Sync + 'static {
     /// Shows `visit` each record of a table with its key, in order of keys; see [`Records`](crate::Records).
     fn records(&self, table: &RecordTable, visit: &mut dyn FnMut(&[u8], &[u8])) -> io::Result<()>;
 
+    /// Says whether a client may publish to a topic, as it is said of what it publishes itself: by the broker's rules and all
+    /// authorizers.
+    fn may_publish(&self, client: &ConnectionInfo, topic: &Topic) -> Result<(), ReasonCode>;
+
+    /// The connection that a client has.
+    ///
+    /// This and the three that follow are for a module's tasks and its answers to requests. Within a hook they would wait for
+    /// what waits for the hook; a hook hands over to a task.
+    fn connection(&self, client_id: &str) -> Option<ConnectionInfo> {
+        let _ = client_id;
+        None
+    }
+
+    /// Ends a client's connection and its session, as an operator does; false if it has neither.
+    fn kick(&self, client_id: &str) -> bool {
+        let _ = client_id;
+        false
+    }
+
+    /// Subscribes for a client that is online; no access rule applies.
+    fn subscribe(&self, client_id: &str, wish: &SubscribeFilter) -> Result<(), SubscribeError> {
+        let _ = (client_id, wish);
+        Err(SubscribeError::Offline)
+    }
+
+    /// Gives up a subscription for a client that is online; false if it is not.
+    fn unsubscribe(&self, client_id: &str, filter: &Filter) -> bool {
+        let _ = (client_id, filter);
+        false
+    }
+
     /// Makes a moment of its own for what is not about a fact; for [`Actor::act`].
     fn act(&self, acting: Acting, act: &mut dyn FnMut(&mut dyn Moment));
+
+    /// Runs a task until it ends or is stopped; for [`Ctx::spawn`](crate::Ctx::spawn).
+    fn spawn(&self, task: Task) -> Box<dyn Stop>;
+
+    /// Ends when [`Self::clock_ms`] shows this.
+    fn sleep_until(&self, clock_ms: u64) -> Task;
 
     /// Who is online. It may block for as long as it takes to look at every client: for what answers a request, and not
     /// for hooks.
@@ -54,6 +91,17 @@ pub trait Host: Send + Sync + 'static {
     }
 }
 
+/// Why a client was not subscribed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SubscribeError {
+    /// It is away, or there is none.
+    #[error("the client is not online")]
+    Offline,
+    /// As its SUBACK would have said.
+    #[error("refused: {}", .0.name())]
+    Refused(ReasonCode),
+}
+
 /// A module as it acts by itself, not within a hook.
 #[derive(Clone)]
 pub struct Actor {
@@ -64,6 +112,11 @@ pub struct Actor {
 impl Actor {
     pub(crate) const fn new(host: Arc<dyn Host>, acting: Acting) -> Self {
         Self { host, acting }
+    }
+
+    /// The broker.
+    pub const fn host(&self) -> &Arc<dyn Host> {
+        &self.host
     }
 
     /// What `act` publishes and keeps leaves when this returns.

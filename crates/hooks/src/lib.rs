@@ -56,12 +56,15 @@ mod module;
 mod modules;
 mod number;
 mod panics;
+mod record;
 mod records;
 pub mod route;
 pub mod run;
 mod settings;
 mod table;
+mod task;
 pub mod testing;
+mod timers;
 mod trial;
 
 pub use acting::Acting;
@@ -70,13 +73,16 @@ pub use hook::{
     Access, Authenticate, Authorize, Delivery, DropReason, Incoming, Intercept, Observe, ObserveAcks, ObserveDrops,
     Passage, Publisher, Verdict,
 };
-pub use host::{Actor, Host, Moment};
+pub use host::{Actor, Host, Moment, SubscribeError};
 pub use lookup::{Lookup, Online};
 pub use module::{Ctx, Info, Module, Setting, SettingKind, StartError, read_config};
 pub use number::{Bucket, Histogram, Label, Number, Reading};
+pub use record::{ConnectionRecord, RecordError};
 pub use records::{RecordTable, Records};
 pub use settings::{Settings, json_number, read_settings};
 pub use table::Hooks;
+pub use task::{Stop, Task};
+pub use timers::{Due, Timer, Timers};
 pub use trial::{Came, Client, Report, Trial};
 
 /// The README's code compiles.

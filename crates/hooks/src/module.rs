@@ -10,8 +10,8 @@ use serde_json::Value;
 use crate::route::Route;
 use crate::table::Staged;
 use crate::{
-    Acting, Actor, Authenticate, Authorize, Host, Intercept, Number, Observe, ObserveAcks, ObserveDrops, Records,
-    Settings, Trial, read_settings,
+    Acting, Actor, Authenticate, Authorize, Due, Host, Intercept, Number, Observe, ObserveAcks, ObserveDrops, Records,
+    Settings, Timers, Trial, read_settings,
 };
 
 /// Something that can be started and stopped while clients are connected.
@@ -161,6 +161,21 @@ impl Ctx {
     /// The module's records.
     pub fn records(&self) -> Records {
         Records::new(self.module, self.host.clone())
+    }
+
+    /// Runs a future beside the hooks, from when they are called until the module is stopped: then it is dropped, wherever
+    /// it is. A panic of it is logged and counted as that of a hook.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.staged.lock().tasks.push(Box::pin(task));
+    }
+
+    /// Lets `due` handle what is scheduled in `timers`, from when the hooks are called until the module is stopped. What
+    /// earlier processes have scheduled is taken back at the first start.
+    pub fn timers(&self, timers: &Arc<Timers>, due: Arc<dyn Due>) -> Result<(), StartError> {
+        let records = Records::of_timers(self.module, self.host.clone());
+        timers.load(records).map_err(|error| StartError::Other(error.to_string()))?;
+        self.staged.lock().timers.push((timers.clone(), due));
+        Ok(())
     }
 
     /// Registers an observer.

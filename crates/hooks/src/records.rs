@@ -34,6 +34,11 @@ impl Records {
         Self { table: RecordTable::new(module), host }
     }
 
+    /// Those of a module's timers.
+    pub(crate) fn of_timers(module: &str, host: Arc<dyn Host>) -> Self {
+        Self { table: RecordTable::new(&format!("{module}.timers")), host }
+    }
+
     /// Keeps a record, instead of what has this key. A key has some 60,000 bytes at the most.
     pub fn keep(&self, moment: &mut dyn Moment, key: &[u8], record: &[u8]) {
         moment.keep(&self.table, key, record);

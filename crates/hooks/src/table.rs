@@ -8,9 +8,10 @@ use mqtt_codec::{Filter, ReasonCode, SubscribeOptions};
 use parking_lot::Mutex;
 
 use crate::panics::{caught, caught_async};
+use crate::task::watched;
 use crate::{
-    Access, Acting, Authenticate, Authorize, ConnectionInfo, Ctx, Delivery, DropReason, Fact, Incoming, Intercept,
-    Moment, Observe, ObserveAcks, ObserveDrops, Passage, Verdict,
+    Access, Acting, Authenticate, Authorize, ConnectionInfo, Ctx, Delivery, DropReason, Due, Fact, Incoming, Intercept,
+    Moment, Observe, ObserveAcks, ObserveDrops, Passage, Stop, Task, Timers, Verdict,
 };
 
 /// All hooks of the running modules; an empty list costs a load.
@@ -180,15 +181,21 @@ impl Hooks {
     /// Puts in what the start of a module has registered, until what this returns is dropped; for who runs modules.
     pub fn enter(self: &Arc<Self>, ctx: Ctx) -> Entered {
         let origin = Arc::new(Origin { module: ctx.module, place: ctx.place, panics: AtomicU64::new(0) });
+        let (host, actor) = (ctx.host(), ctx.actor());
         let staged = ctx.into_staged();
-        let _changing = self.changing.lock();
+        let changing = self.changing.lock();
         self.observe.add(&origin, staged.observe);
         self.authenticate.add(&origin, staged.authenticate);
         self.authorize.add(&origin, staged.authorize);
         self.intercept.add(&origin, staged.intercept);
         self.observe_drops.add(&origin, staged.observe_drops);
         self.observe_acks.add(&origin, staged.observe_acks);
-        Entered { hooks: self.clone(), origin }
+        drop(changing);
+        let timers =
+            staged.timers.into_iter().map(|(timers, due)| timers.run(due, host.clone(), actor.clone(), origin.clone()));
+        let tasks = staged.tasks.into_iter().chain(timers);
+        let tasks = tasks.map(|task| host.spawn(watched(task, origin.clone()))).collect();
+        Entered { hooks: self.clone(), origin, tasks }
     }
 
     fn leave(&self, origin: &Arc<Origin>) {
@@ -211,10 +218,12 @@ pub(crate) struct Staged {
     pub(crate) intercept: Vec<Arc<dyn Intercept>>,
     pub(crate) observe_drops: Vec<Arc<dyn ObserveDrops>>,
     pub(crate) observe_acks: Vec<Arc<dyn ObserveAcks>>,
+    pub(crate) tasks: Vec<Task>,
+    pub(crate) timers: Vec<(Arc<Timers>, Arc<dyn Due>)>,
 }
 
 /// The start that hooks belong to.
-struct Origin {
+pub(crate) struct Origin {
     module: &'static str,
     /// The module's place in order of registration.
     place: usize,
@@ -226,21 +235,22 @@ impl Origin {
         acting.then(self.module, self.place)
     }
 
-    fn complain(&self, hook: &'static str, why: &str) {
+    pub(crate) fn complain(&self, hook: &'static str, why: &str) {
         let panics = self.panics.fetch_add(1, Ordering::Relaxed) + 1;
         tracing::error!(module = self.module, hook, why, panics, "a hook panicked");
     }
 }
 
-/// Takes the hooks of one start out again when it is dropped.
+/// Takes the hooks of one start out again when it is dropped, and ends its tasks.
 #[must_use]
 pub struct Entered {
     hooks: Arc<Hooks>,
     origin: Arc<Origin>,
+    tasks: Vec<Box<dyn Stop>>,
 }
 
 impl Entered {
-    /// How often hooks of this start have panicked.
+    /// How often hooks and tasks of this start have panicked.
     pub fn panics(&self) -> u64 {
         self.origin.panics.load(Ordering::Relaxed)
     }
@@ -249,6 +259,7 @@ impl Entered {
 impl Drop for Entered {
     fn drop(&mut self) {
         self.hooks.leave(&self.origin);
+        self.tasks.iter().for_each(|task| task.stop());
     }
 }
 

@@ -1,32 +1,35 @@
 //! For tests of modules: a broker that remembers, and a client that comes and goes.
 
 use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Instant;
 
-use mqtt_codec::{Message, Topic, Version};
+use mqtt_codec::{Message, ReasonCode, Topic, Version};
 use parking_lot::Mutex;
 
-use crate::{Acting, ConnectionInfo, Fact, Host, Listener, Moment, Reason, RecordTable, Records};
+use crate::{Acting, ConnectionInfo, Fact, Host, Listener, Moment, Reason, RecordTable, Records, Stop, Task};
 
 /// When all of it happens, in milliseconds since the Unix epoch.
 pub const NOW: u64 = 1_625_572_213_873;
 
-/// A broker that remembers what modules publish.
+/// A broker that remembers what modules publish. Its clients may not publish to topics that begin with `forbidden`.
 pub struct Recorder {
     node: String,
     /// What the system's clock shows; [`NOW`] at first.
     pub now: AtomicU64,
     /// [`Host::clock_ms`]; [`NOW`] at first.
-    pub clock: AtomicU64,
+    pub clock: Arc<AtomicU64>,
     /// [`Host::epoch`]; 0 at first.
     pub epoch: AtomicU64,
     /// Someone subscribes; true at first.
     pub wanted: AtomicBool,
     published: Mutex<Vec<Message>>,
+    tasks: Arc<Mutex<Tasks>>,
     kept: Mutex<BTreeMap<RecordKey, Vec<u8>>>,
 }
 
@@ -44,10 +47,11 @@ impl Recorder {
         Arc::new(Self {
             node: node.to_owned(),
             now: AtomicU64::new(NOW),
-            clock: AtomicU64::new(NOW),
+            clock: Arc::new(AtomicU64::new(NOW)),
             epoch: AtomicU64::new(0),
             wanted: AtomicBool::new(true),
             published: Mutex::default(),
+            tasks: Arc::default(),
             kept: Mutex::default(),
         })
     }
@@ -67,6 +71,33 @@ impl Recorder {
         let kept = self.kept.lock();
         let of_it = kept.iter().filter(|((of, _), _)| of == module);
         of_it.map(|((_, key), record)| (key.clone(), record.clone())).collect()
+    }
+
+    /// Polls the tasks of modules until each waits for something else. Whatever they wait for, this is the only way in which
+    /// they go on.
+    pub fn run_tasks(&self) {
+        let ids: Vec<_> = self.tasks.lock().running.keys().copied().collect();
+        for id in ids {
+            // Taken out meanwhile, so that the task may be stopped by what it does.
+            let Some(mut task) = self.tasks.lock().running.get_mut(&id).and_then(Option::take) else { continue };
+            let woken = Arc::new(Woken(AtomicBool::new(true)));
+            let waker = Waker::from(woken.clone());
+            let mut is_over = false;
+            while woken.0.swap(false, Ordering::Relaxed) && !is_over {
+                is_over = task.as_mut().poll(&mut Context::from_waker(&waker)).is_ready();
+            }
+            let mut tasks = self.tasks.lock();
+            if is_over {
+                tasks.running.remove(&id);
+            } else if let Some(place) = tasks.running.get_mut(&id) {
+                *place = Some(task);
+            }
+        }
+    }
+
+    /// How many tasks of modules run.
+    pub fn tasks(&self) -> usize {
+        self.tasks.lock().running.len()
     }
 
     /// What was published since the last time.
@@ -97,8 +128,57 @@ impl Host for Recorder {
         Ok(())
     }
 
+    fn may_publish(&self, _client: &ConnectionInfo, topic: &Topic) -> Result<(), ReasonCode> {
+        if topic.as_str().starts_with("forbidden") { Err(ReasonCode::NotAuthorized) } else { Ok(()) }
+    }
+
     fn act(&self, acting: Acting, act: &mut dyn FnMut(&mut dyn Moment)) {
         act(&mut Recording { recorder: self, acting });
+    }
+
+    fn spawn(&self, task: Task) -> Box<dyn Stop> {
+        let mut tasks = self.tasks.lock();
+        tasks.last += 1;
+        let id = tasks.last;
+        tasks.running.insert(id, Some(task));
+        Box::new(Spawned { tasks: self.tasks.clone(), id })
+    }
+
+    fn sleep_until(&self, clock_ms: u64) -> Task {
+        let clock = self.clock.clone();
+        Box::pin(poll_fn(
+            move |_| {
+                if clock.load(Ordering::Relaxed) >= clock_ms { Poll::Ready(()) } else { Poll::Pending }
+            },
+        ))
+    }
+}
+
+/// Tasks of modules by number; `None`: it is being polled.
+#[derive(Default)]
+struct Tasks {
+    last: u64,
+    running: BTreeMap<u64, Option<Task>>,
+}
+
+struct Spawned {
+    tasks: Arc<Mutex<Tasks>>,
+    id: u64,
+}
+
+impl Stop for Spawned {
+    fn stop(&self) {
+        // Dropped without the lock: it may have others to stop.
+        let task = self.tasks.lock().running.remove(&self.id);
+        drop(task);
+    }
+}
+
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
@@ -145,7 +225,7 @@ pub fn foo() -> ConnectionInfo {
         username: Some("foo".into()),
         version: Version::V3_1_1,
         peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 50_123)),
-        listener: Arc::new(Listener { name: "tcp".into(), port: 1883 }),
+        listener: Arc::new(Listener { name: "mqtt".into(), port: 1883 }),
         keep_alive: 60,
         clean_start: true,
         expiry_interval: 0,

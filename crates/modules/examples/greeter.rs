@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use mqtt_codec::{Message, Properties, Qos, ReasonCode, Topic, Version};
 use mqtt_hooks::{
     Acting, ConnectionInfo, Ctx, Fact, Hooks, Host, Info, Listener, Module, Moment, Observe, Reason, RecordTable,
-    StartError,
+    StartError, Stop, Task,
 };
 use mqtt_modules::{ChangeError, MemoryStates, Modules, Registry};
 use serde::Deserialize;
@@ -98,8 +98,29 @@ impl Host for Printer {
         Ok(())
     }
 
+    fn may_publish(&self, _client: &ConnectionInfo, _topic: &Topic) -> Result<(), ReasonCode> {
+        Ok(())
+    }
+
     fn act(&self, _acting: Acting, act: &mut dyn FnMut(&mut dyn Moment)) {
         act(&mut Printing);
+    }
+
+    fn spawn(&self, task: Task) -> Box<dyn Stop> {
+        Box::new(Running(tokio::spawn(task)))
+    }
+
+    fn sleep_until(&self, _clock_ms: u64) -> Task {
+        Box::pin(std::future::pending())
+    }
+}
+
+/// A module's task.
+struct Running(tokio::task::JoinHandle<()>);
+
+impl Stop for Running {
+    fn stop(&self) {
+        self.0.abort();
     }
 }
 
@@ -156,7 +177,7 @@ fn visit(hooks: &Hooks, client_id: &'static str) {
         username: None,
         version: Version::V5,
         peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 50_000)),
-        listener: Arc::new(Listener { name: "tcp".into(), port: 1883 }),
+        listener: Arc::new(Listener { name: "mqtt".into(), port: 1883 }),
         keep_alive: 60,
         clean_start: true,
         expiry_interval: 0,

@@ -26,6 +26,7 @@
 //! # }
 //! ```
 
+pub mod delayed_publish;
 pub mod presence;
 mod registry;
 
@@ -38,7 +39,11 @@ pub use registry::{MemoryStates, Registry, States};
 
 /// The modules that ship with the broker, in the order in which they are to be registered.
 pub fn shipped() -> Vec<Arc<dyn Module>> {
-    vec![Arc::new(presence::Presence::new(presence::History::new()))]
+    vec![
+        Arc::new(presence::Presence::new(presence::History::new())),
+        // Before whoever says which topics a client may use: it asks them about the topic behind `$delayed/...`.
+        Arc::new(delayed_publish::DelayedPublish::default()),
+    ]
 }
 
 /// The README's code compiles.

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::BytesMut;
 use mqtt_codec::{ConnAck, Connect, DecodeError, Packet, Properties, Property, ReasonCode, Version};
-use mqtt_hooks::{ConnectionInfo, Verdict};
+use mqtt_hooks::{ConnectionInfo, Fact, Verdict};
 use mqtt_net::Transport;
 
 use crate::broker::Broker;
@@ -19,6 +19,7 @@ use crate::coming::farewell::say_farewell;
 use crate::coming::reader::Reader;
 use crate::delivery::batch::Batch;
 use crate::packets::access;
+use crate::time::clock::wall_ms;
 use crate::watch::metrics::Metric;
 
 /// A stage that seldom lasts, so its memory is its own.
@@ -40,7 +41,7 @@ pub(crate) fn receive(broker: &Arc<Broker>, arrival: Box<Arrival>, first: First)
             batch.count(Metric::Connect, 1);
             let next = match describe(&connect, arrival.origin.clone(), &mut batch) {
                 Ok(info) => Candidate { broker: Arc::clone(broker), arrival, connect, info }.authenticate(&mut batch),
-                Err(code) => refuse(broker, arrival.transport, &connect, code),
+                Err(code) => refuse(*arrival, &connect, code, &mut batch),
             };
             // CONNACK promises nothing that is not stored: the client's flush decides about it.
             let _ = batch.finish();
@@ -98,7 +99,7 @@ impl Candidate {
 
     fn admit(self, verdict: Verdict, batch: &mut Batch<'_>) -> Next {
         if let Err(code) = self.weigh(verdict, batch) {
-            return refuse(&self.broker, self.arrival.transport, &self.connect, code);
+            return refuse(*self.arrival, &self.connect, code, batch);
         }
         let Some(answer) = self.connack() else { return Next::Close };
         match self.broker.connection_of(&self.info.client_id) {
@@ -252,9 +253,20 @@ fn random_text() -> String {
     format!("{:016x}{:016x}", random(0), random(1))
 }
 
-fn refuse(broker: &Arc<Broker>, transport: Transport, connect: &Connect, reason: ReasonCode) -> Next {
+fn refuse(arrival: Arrival, connect: &Connect, reason: ReasonCode, batch: &mut Batch<'_>) -> Next {
     tracing::info!(client_id = %connect.client_id, reason = reason.name(), "connect refused");
-    answer_and_close(broker, transport, connect.version, reason)
+    let (broker, Origin { peer, listener }) = (batch.broker(), &arrival.origin);
+    let fact = Fact::Refused {
+        client_id: &connect.client_id,
+        username: connect.username.as_deref(),
+        version: connect.version,
+        peer: *peer,
+        listener,
+        reason,
+        at: wall_ms(),
+    };
+    broker.hooks.observe(&fact, batch);
+    answer_and_close(broker, arrival.transport, connect.version, reason)
 }
 
 /// Answers with CONNACK and closes. [MQTT-3.2.2-7]

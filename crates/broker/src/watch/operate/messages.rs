@@ -26,7 +26,7 @@ impl Operator {
 }
 
 impl Broker {
-    pub(super) fn subscribe_for(
+    pub(crate) fn subscribe_for(
         self: &Arc<Self>,
         client_id: &str,
         wishes: &[SubscribeFilter],
@@ -57,7 +57,7 @@ impl Broker {
         Ok(())
     }
 
-    pub(super) fn unsubscribe_for(self: &Arc<Self>, client_id: &str, filter: &Filter) -> bool {
+    pub(crate) fn unsubscribe_for(self: &Arc<Self>, client_id: &str, filter: &Filter) -> bool {
         let Some((client, connection)) = self.connected(client_id) else { return false };
         let mut batch = Batch::begin(self);
         let group = self.durable.group();
