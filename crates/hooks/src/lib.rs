@@ -65,8 +65,8 @@ mod timers;
 pub use acting::Acting;
 pub use fact::{ConnectionInfo, Fact, Initiator, Listener, Reason};
 pub use hook::{
-    Access, Authenticate, Authorize, Delivery, DropReason, Incoming, Intercept, Observe, ObserveAcks, ObserveDrops,
-    Passage, Publisher, Verdict,
+    Access, Authenticate, Authorize, Delivery, DropReason, Grant, Incoming, Intercept, Login, Observe, ObserveAcks,
+    ObserveDrops, Passage, Publisher, Verdict,
 };
 pub use host::{Actor, Host, Moment, SubscribeError};
 pub use module::{Ctx, Info, Module, Setting, SettingKind, StartError, read_config};
