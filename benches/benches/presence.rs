@@ -97,7 +97,7 @@ fn client() -> ConnectionInfo {
         username: Some("foo".into()),
         version: Version::V3_1_1,
         peer: ([127, 0, 0, 1], 50_000).into(),
-        listener: Arc::new(Listener { name: "tcp".into(), port: 1883 }),
+        listener: Arc::new(Listener { name: "mqtt".into(), port: 1883 }),
         keep_alive: 60,
         clean_start: true,
         expiry_interval: 0,

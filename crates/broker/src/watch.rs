@@ -2,6 +2,7 @@
 
 pub(crate) mod alarms;
 pub(crate) mod highest;
+pub(crate) mod machine;
 pub(crate) mod memory;
 pub(crate) mod metrics;
 pub(crate) mod operate;

@@ -53,7 +53,7 @@ pub enum UsageError {
     name = "rollcall",
     version,
     about = "The MQTT broker that knows who is online",
-    after_help = "Settings come from, later ones winning: defaults, the file, the environment (ROLLCALL_MQTT__BIND is mqtt.bind),\n\
+    after_help = "Settings come from, later ones winning: defaults, the file, the environment (ROLLCALL_NODE__NAME is node.name),\n\
                   flags, --set. All keys with what they mean: rollcall print-config\n\n\
                   Exit codes: 0 done; 1 the broker says no (not found, already started, wrong key); 2 wrong command line or\n\
                   setting, or the broker can't start; 3 no broker answers",
@@ -65,8 +65,8 @@ struct Args {
     /// TOML file with settings
     #[arg(long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
-    /// Where to listen for MQTT; port 0 lets the system choose [mqtt.bind]
-    #[arg(long, value_name = "ADDR", global = true)]
+    /// Where to listen for MQTT; port 0 lets the system choose [listeners.mqtt.bind]
+    #[arg(long, value_name = "ADDR|off", global = true)]
     bind: Option<String>,
     /// Where to listen for MQTT over WebSocket [ws.bind]
     #[arg(long, value_name = "ADDR|off", global = true)]
@@ -149,7 +149,7 @@ impl Args {
         }
         layers.add_env(env)?;
         let flags = [
-            ("--bind", "mqtt.bind", &self.bind),
+            ("--bind", "listeners.mqtt.bind", &self.bind),
             ("--ws-bind", "ws.bind", &self.ws_bind),
             ("--admin", "admin.bind", &self.admin),
             ("--data-dir", "data_dir", &self.data_dir),
@@ -249,7 +249,7 @@ mod tests {
     fn each_flag_sets_its_key() {
         let args = ["--bind", "127.0.0.1:0", "--ws-bind", "off", "--admin=off", "--data-dir", "memory", "--node", "n"];
         let config = parse(&args, &[]).unwrap().layers.resolve().unwrap();
-        assert_eq!(config.mqtt.bind.port(), 0);
+        assert_eq!(config.listeners[0].bind.port(), 0);
         assert_eq!(config.node.name, "n");
     }
 
@@ -281,7 +281,7 @@ mod tests {
             &["--bnid", "x"],
             "unexpected argument '--bnid' found; tip: a similar argument exists: '--bind'; see --help",
         );
-        fails(&["--bind"], "a value is required for '--bind <ADDR>' but none was supplied; see --help");
+        fails(&["--bind"], "a value is required for '--bind <ADDR|off>' but none was supplied; see --help");
         fails(&["--set", "a"], "--set \"a\": wants dotted.key=value");
     }
 }

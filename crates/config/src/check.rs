@@ -1,36 +1,43 @@
 //! From the file form to the checked form.
 
-use std::{collections::BTreeMap, num::NonZeroUsize, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    num::NonZeroUsize,
+    path::PathBuf,
+};
 
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    Admin, Auth, Config, Limits, Log, Mqtt, Node, Runtime, SessionLimits, Sources, Storage, Sys,
+    Admin, Auth, Config, Limits, Listener, Log, Mqtt, Node, Runtime, SessionLimits, Sources, Storage, Sys,
     file::{self, File},
-    value::MaybeBind,
+    listeners,
 };
 
 /// A value that reads well and still can't be.
 #[derive(Debug)]
 pub(crate) struct Wrong {
-    pub(crate) key: &'static str,
+    pub(crate) key: String,
     pub(crate) why: String,
 }
 
 impl Wrong {
-    fn new(key: &'static str, why: impl Into<String>) -> Self {
-        Self { key, why: why.into() }
+    pub(crate) fn new(key: impl Into<String>, why: impl Into<String>) -> Self {
+        Self { key: key.into(), why: why.into() }
     }
 }
 
 impl File {
     pub(crate) fn check(&self) -> Result<Config, Wrong> {
         self.check_built()?;
+        let listeners = self.listeners.check()?;
         Ok(Config {
             node: self.node.check()?,
             mqtt: self.mqtt.check(),
             admin: self.admin.check(),
-            auth: self.check_auth()?,
+            auth: self.check_auth(&listeners)?,
+            listeners,
             limits: self.limits.check(),
             session: SessionLimits {
                 max_queued: self.session.max_queued.get(),
@@ -50,8 +57,8 @@ impl File {
 
     /// Refuses what a later build has.
     fn check_built(&self) -> Result<(), Wrong> {
-        if let MaybeBind::On(bind) = self.ws.bind {
-            return Err(Wrong::new("ws.bind", format!("\"{}\": this build has no WebSocket; use \"off\"", bind.0)));
+        if let Some(bind) = self.ws.bind.address() {
+            return Err(Wrong::new("ws.bind", format!("\"{bind}\": this build has no WebSocket; use \"off\"")));
         }
         Ok(())
     }
@@ -64,20 +71,25 @@ impl File {
         }
     }
 
-    fn check_auth(&self) -> Result<Auth, Wrong> {
-        match self.auth.anonymous {
-            Some(true) => Ok(Auth { anonymous: true }),
-            said if self.mqtt.bind.is_loopback() => Ok(Auth { anonymous: said.unwrap_or(true) }),
-            _ => Err(Wrong::new(
-                "mqtt.bind",
+    fn check_auth(&self, listeners: &[Listener]) -> Result<Auth, Wrong> {
+        let wide = listeners.iter().find(|listener| !is_loopback(listener.bind));
+        match (self.auth.anonymous, wide) {
+            (Some(true), _) => Ok(Auth { anonymous: true }),
+            (said, None) => Ok(Auth { anonymous: said.unwrap_or(true) }),
+            (_, Some(Listener { name, bind, .. })) => Err(Wrong::new(
+                listeners::key(name, "bind"),
                 format!(
-                    "\"{}\" can be reached from other machines and nothing asks clients who they are; \
-                     set auth.anonymous = true to let everyone in, or bind a loopback address",
-                    self.mqtt.bind.0
+                    "\"{bind}\" can be reached from other machines and nothing asks clients who they are; \
+                     set auth.anonymous = true to let everyone in, or bind a loopback address"
                 ),
             )),
         }
     }
+}
+
+/// True if only this machine can reach it; `::ffff:127.0.0.1` counts.
+fn is_loopback(address: SocketAddr) -> bool {
+    IpAddr::to_canonical(&address.ip()).is_loopback()
 }
 
 impl file::Node {
@@ -94,24 +106,18 @@ impl file::Node {
 
 impl file::Admin {
     fn check(&self) -> Admin {
-        let bind = match self.bind {
-            MaybeBind::Off => None,
-            MaybeBind::On(bind) => Some(bind.0),
-        };
-        Admin { bind, password: self.password.as_ref().map(|password| password.0.clone()) }
+        Admin { bind: self.bind.address(), password: self.password.as_ref().map(|password| password.0.clone()) }
     }
 }
 
 impl file::Mqtt {
     fn check(&self) -> Mqtt {
         Mqtt {
-            bind: self.bind.0,
             connect_timeout: self.connect_timeout.0,
             max_connections: self.max_connections.get(),
             session_expiry: self.session_expiry.0,
             max_session_expiry: self.max_session_expiry.seconds(),
             server_keep_alive: Some(self.server_keep_alive.get()).filter(|seconds| *seconds > 0),
-            backlog: self.backlog.get(),
         }
     }
 }

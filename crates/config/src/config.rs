@@ -11,7 +11,9 @@ use crate::{error::Place, file};
 pub struct Config {
     /// Who this broker is.
     pub node: Node,
-    /// MQTT over TCP.
+    /// Where clients come in: `mqtt` first, the others by name. Those that are off are not in it.
+    pub listeners: Vec<Listener>,
+    /// What holds for all clients.
     pub mqtt: Mqtt,
     /// The dashboard and the REST API.
     pub admin: Admin,
@@ -77,11 +79,30 @@ pub struct Node {
     pub name: String,
 }
 
-/// MQTT over TCP.
+/// Where clients come in.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Mqtt {
+pub struct Listener {
+    /// As events, rules and the REST API tell it; no two are called the same.
+    pub name: String,
+    /// What is spoken there.
+    pub kind: ListenerKind,
     /// Where to listen; port 0 lets the system choose.
     pub bind: SocketAddr,
+    /// Connections the kernel holds before they are accepted.
+    pub backlog: u32,
+}
+
+/// What is spoken at a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ListenerKind {
+    /// MQTT over TCP.
+    Mqtt,
+}
+
+/// What holds for all clients.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mqtt {
     /// From accept to a whole CONNECT.
     pub connect_timeout: Duration,
     /// Connections at once.
@@ -92,8 +113,6 @@ pub struct Mqtt {
     pub max_session_expiry: u32,
     /// The keep alive forced on v5 clients, in seconds; `None` lets each choose.
     pub server_keep_alive: Option<u16>,
-    /// Connections the kernel holds before they are accepted.
-    pub backlog: u32,
 }
 
 /// The dashboard and the REST API.
@@ -230,6 +249,23 @@ pub struct ModuleConfig {
 pub struct Runtime {
     /// Worker threads; `None` is one for each core.
     pub workers: Option<NonZeroUsize>,
+}
+
+impl Config {
+    /// Has the first listener, if one is on, listen on this port; 0 lets the system choose.
+    pub fn set_port(&mut self, port: u16) {
+        if let Some(first) = self.listeners.first_mut() {
+            first.bind.set_port(port);
+        }
+    }
+}
+
+impl Listener {
+    /// MQTT over TCP at this address, all else as it is by default.
+    pub fn new(name: &str, bind: SocketAddr) -> Self {
+        let backlog = file::Listener::default().backlog.get();
+        Self { name: name.to_owned(), kind: ListenerKind::Mqtt, bind, backlog }
+    }
 }
 
 impl Default for Config {

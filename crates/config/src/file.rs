@@ -7,7 +7,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Durability, LogFormat, SysSubscribe,
+    Durability, ListenerKind, LogFormat, SysSubscribe,
+    listeners::{self, Listeners},
     schema::{Key, Section},
     value::{Bind, Expiry, Int, MaybeBind, Secret, Size, Span},
 };
@@ -48,6 +49,7 @@ macro_rules! section {
 pub(crate) struct File {
     pub(crate) data_dir: String,
     pub(crate) node: Node,
+    pub(crate) listeners: Listeners,
     pub(crate) mqtt: Mqtt,
     pub(crate) ws: Ws,
     pub(crate) admin: Admin,
@@ -67,6 +69,7 @@ impl File {
         vec![
             Section { name: String::new(), about: Vec::new(), keys: vec![Key { name: "data_dir", about }] },
             Node::section(),
+            listeners::section(listeners::FIRST),
             Mqtt::section(),
             Ws::section(),
             Admin::section(),
@@ -91,6 +94,7 @@ impl Default for File {
         Self {
             data_dir: "data".to_owned(),
             node: Node::default(),
+            listeners: Listeners::default(),
             mqtt: Mqtt::default(),
             ws: Ws::default(),
             admin: Admin::default(),
@@ -114,10 +118,23 @@ section! {
 }
 
 section! {
-    /// MQTT over TCP.
+    /// Where clients come in. Further listeners are sections of their own, [listeners.NAME] with at least kind and bind;
+    /// NAME is up to 32 lower-case letters, digits, "-" and "_". Keys of this one are also
+    /// understood as mqtt.bind and mqtt.backlog.
+    Listener = "listeners.NAME" {
+        /// What is spoken there; "mqtt", over TCP, is the only choice in this build.
+        kind: Option<ListenerKind> = None,
+        /// IP address and port, or "off"; port 0 lets the system choose. Other than loopback only with
+        /// auth.anonymous = true.
+        bind: Option<MaybeBind> = None,
+        /// Connections that the kernel holds until they are accepted; its own limit applies too (net.core.somaxconn).
+        backlog: Int<1, 0x7fff_ffff> = Int(1024),
+    }
+}
+
+section! {
+    /// What holds for all clients.
     Mqtt = "mqtt" {
-        /// IP address and port; port 0 lets the system choose. Other than loopback only with auth.anonymous = true.
-        bind: Bind = Bind::loopback(1883),
         /// Time from accept to a whole CONNECT; a connection that takes longer is closed.
         connect_timeout: Span<1> = Span(Duration::from_secs(10)),
         /// Connections at once; each takes a file descriptor and some KiB of memory. Further ones are closed.
@@ -128,8 +145,6 @@ section! {
         max_session_expiry: Expiry = Expiry::Never,
         /// Keep alive in seconds that every MQTT 5 client is told to use; 0 lets each choose its own.
         server_keep_alive: Int<0, 65_535> = Int(0),
-        /// Connections that the kernel holds until they are accepted; its own limit applies too (net.core.somaxconn).
-        backlog: Int<1, 0x7fff_ffff> = Int(1024),
     }
 }
 
@@ -155,8 +170,8 @@ section! {
 section! {
     /// Who may come in.
     Auth = "auth" {
-        /// Lets in clients that no authenticator knows. When not set: true while mqtt.bind is a loopback address,
-        /// and any other address is refused at the start.
+        /// Lets in clients that no authenticator knows. When not set: true while all listeners have loopback
+        /// addresses, and any other address is refused at the start.
         anonymous: Option<bool> = None,
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     Config, Ignored, ModuleSection,
     error::{Error, Place},
     file::File,
-    print,
+    listeners, print,
     schema::{Schema, insert},
 };
 
@@ -23,7 +23,10 @@ pub(crate) const PREFIX: &str = "ROLLCALL_";
 #[derive(Debug)]
 pub struct Layers {
     schema: Schema,
+    /// By what the keys are called today.
     said: BTreeMap<String, Entry>,
+    /// Those that were named, and where first.
+    listeners: BTreeMap<String, Place>,
     ignored: Ignored,
 }
 
@@ -32,6 +35,16 @@ pub struct Layers {
 struct Entry {
     value: Value,
     place: Place,
+    /// As it was said.
+    key: String,
+}
+
+/// A key of a file.
+struct Leaf {
+    key: String,
+    value: Value,
+    place: Place,
+    offset: usize,
 }
 
 /// What reading all layers gives.
@@ -44,7 +57,8 @@ struct Resolved {
 impl Layers {
     /// The defaults alone, with the sections of these modules.
     pub fn new(modules: Vec<ModuleSection>) -> Self {
-        Self { schema: Schema::new(modules), said: BTreeMap::new(), ignored: Ignored::default() }
+        let schema = Schema::new(modules);
+        Self { schema, said: BTreeMap::new(), listeners: BTreeMap::new(), ignored: Ignored::default() }
     }
 
     /// Adds a TOML file.
@@ -60,10 +74,14 @@ impl Layers {
             place: place(error.span().unwrap_or(0..0)),
             message: error.message().to_owned(),
         })?;
-        self.add_table("", table.get_ref(), &place)
+        let mut leaves = Vec::new();
+        self.read_table("", table.get_ref(), &place, &mut leaves)?;
+        // A table has lost the order, and the later of two names for one key wins.
+        leaves.sort_by_key(|leaf| leaf.offset);
+        leaves.into_iter().try_for_each(|Leaf { key, value, place, .. }| self.add(key, value, place))
     }
 
-    /// Adds all variables that start with `ROLLCALL_`: `ROLLCALL_MQTT__BIND` is `mqtt.bind`.
+    /// Adds all variables that start with `ROLLCALL_`: `ROLLCALL_LISTENERS__MQTT__BIND` is `listeners.mqtt.bind`.
     ///
     /// What has no `__` and is no setting is left to [`Self::ignored`]: others than the operator set such variables.
     pub fn add_env(&mut self, variables: impl IntoIterator<Item = (OsString, OsString)>) -> Result<(), Error> {
@@ -116,18 +134,24 @@ impl Layers {
 
     fn read(&self) -> Result<Resolved, Error> {
         let mut said = toml::Table::new();
+        for name in self.listeners.keys() {
+            insert(&mut said, &listeners::section(name).name, Value::Table(toml::Table::new()));
+        }
         for (key, entry) in &self.said {
             insert(&mut said, key, entry.value.clone());
         }
-        let wrong = |key: &str, why: String| Error::Value {
-            place: self.place(key).cloned().unwrap_or(Place::Default),
-            key: key.to_owned(),
-            why,
+        let wrong = |key: &str, why: String| {
+            let listener = || listeners::named(key).and_then(|name| self.listeners.get(name));
+            Error::Value {
+                place: self.place(key).or_else(listener).cloned().unwrap_or(Place::Default),
+                key: self.said.get(key).map_or(key, |said| &said.key).to_owned(),
+                why,
+            }
         };
         let mut said_to_modules = table(said.remove("modules"));
         // Each value was read alone before, so together they read too.
         let file = File::deserialize(said).map_err(|error| wrong("configuration", error.message().to_owned()))?;
-        let mut config = file.check().map_err(|error| wrong(error.key, error.why))?;
+        let mut config = file.check().map_err(|error| wrong(&error.key, error.why))?;
         let mut all = toml::Table::try_from(&file).map_err(|error| wrong("configuration", error.to_string()))?;
         for module in &self.schema.modules {
             let key = format!("modules.{}", module.name);
@@ -141,25 +165,28 @@ impl Layers {
         Ok(Resolved { all, config })
     }
 
-    fn add_table(
+    /// Collects the keys of a table and of those in it.
+    fn read_table(
         &mut self,
         path: &str,
         table: &DeTable<'_>,
         place: &dyn Fn(Range<usize>) -> Place,
+        leaves: &mut Vec<Leaf>,
     ) -> Result<(), Error> {
         for (name, value) in table.iter() {
             let key = if path.is_empty() { name.get_ref().to_string() } else { format!("{path}.{}", name.get_ref()) };
             let here = place(name.span());
+            self.note_listener(&key, &here)?;
             match value.get_ref() {
                 DeValue::Table(inner)
                     if !self.schema.is_key(&key) && (!inner.is_empty() || self.schema.is_section(&key)) =>
                 {
-                    self.add_table(&key, inner, place)?;
+                    self.read_table(&key, inner, place, leaves)?;
                 }
                 _ => {
                     let value = owned(value.clone())
                         .map_err(|error| Error::Syntax { place: here.clone(), message: error.message().to_owned() })?;
-                    self.add(key, value, here)?;
+                    leaves.push(Leaf { key, value, place: here, offset: name.span().start });
                 }
             }
         }
@@ -177,7 +204,21 @@ impl Layers {
         }
     }
 
+    /// A listener is there once one of its keys is said.
+    fn note_listener(&mut self, key: &str, place: &Place) -> Result<(), Error> {
+        let Some(name) = listeners::named(key) else { return Ok(()) };
+        listeners::check_name(name).map_err(|why| Error::Value {
+            place: place.clone(),
+            key: listeners::section(name).name.escape_debug().to_string(),
+            why,
+        })?;
+        self.schema.add_listener(name);
+        self.listeners.entry(name.to_owned()).or_insert_with(|| place.clone());
+        Ok(())
+    }
+
     fn add(&mut self, key: String, value: Value, place: Place) -> Result<(), Error> {
+        self.note_listener(&key, &place)?;
         if !self.schema.is_key(&key) {
             if self.schema.is_section(&key) {
                 return Err(Error::Value { place, key, why: "is a section, wants keys of its own".to_owned() });
@@ -187,7 +228,7 @@ impl Layers {
         if let Err(why) = self.schema.reads(&key, &value) {
             return Err(Error::Value { place, key, why });
         }
-        self.said.insert(key, Entry { value, place });
+        self.said.insert(listeners::today(&key).to_owned(), Entry { value, place, key });
         Ok(())
     }
 }

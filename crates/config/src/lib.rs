@@ -5,6 +5,8 @@
 //!
 //! Modules bring their own sections ([`ModuleSection`]); no module is known by name. It knows no broker: whoever runs one maps the [`Config`] to what its parts take. It looks up no environment of its own.
 //!
+//! Listeners are a table by name: the one called `mqtt` is there from the start, another is there once its keys are said.
+//!
 //! figment merges such layers too, but knows no line of a file and no nearest key.
 //!
 //! ```
@@ -14,13 +16,13 @@
 //!
 //! let mut layers = Layers::new(Vec::new());
 //! layers.add_toml(Path::new("rollcall.toml"), "[limits]\nmax_packet_size = \"2MiB\"")?;
-//! layers.add_assignment("mqtt.bind=127.0.0.1:1884")?;
+//! layers.add_assignment("listeners.mqtt.bind=127.0.0.1:1884")?;
 //! let config = layers.resolve()?;
 //! assert_eq!(config.limits.max_packet_size, 2 << 20);
-//! assert_eq!(config.mqtt.bind.port(), 1884);
+//! assert_eq!(config.listeners[0].bind.port(), 1884);
 //!
-//! let wrong = layers.add_assignment("mqtt.bnid=127.0.0.1:1885").unwrap_err();
-//! assert_eq!(wrong.to_string(), "--set: unknown key mqtt.bnid; the nearest is mqtt.bind");
+//! let wrong = layers.add_assignment("listeners.mqtt.bnid=127.0.0.1:1885").unwrap_err();
+//! assert_eq!(wrong.to_string(), "--set: unknown key listeners.mqtt.bnid; the nearest is listeners.mqtt.bind");
 //! # Ok::<(), mqtt_config::Error>(())
 //! ```
 
@@ -30,6 +32,7 @@ mod error;
 mod file;
 mod ignored;
 mod layers;
+mod listeners;
 mod module;
 mod print;
 mod schema;
@@ -38,8 +41,8 @@ mod tests;
 mod value;
 
 pub use config::{
-    Admin, Auth, Config, Durability, Limits, Log, LogFormat, ModuleConfig, Mqtt, Node, Runtime, Said, SessionLimits,
-    Sources, Storage, Sys, SysSubscribe,
+    Admin, Auth, Config, Durability, Limits, Listener, ListenerKind, Log, LogFormat, ModuleConfig, Mqtt, Node, Runtime,
+    Said, SessionLimits, Sources, Storage, Sys, SysSubscribe,
 };
 pub use error::{Error, Place};
 pub use ignored::Ignored;

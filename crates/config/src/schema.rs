@@ -3,7 +3,11 @@
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use crate::{ModuleSection, file::File};
+use crate::{
+    ModuleSection,
+    file::File,
+    listeners::{self, OLD_NAMES},
+};
 
 /// What a section is called, what it is for, and its keys.
 #[derive(Debug)]
@@ -41,9 +45,24 @@ impl Schema {
         Self { sections, modules }
     }
 
-    /// All keys, dotted.
+    /// Has the section of a listener, which stands among the others by name.
+    pub(crate) fn add_listener(&mut self, name: &str) {
+        let section = listeners::section(name);
+        if self.is_section(&section.name) {
+            return;
+        }
+        let first = listeners::section(listeners::FIRST).name;
+        let is_before = |known: &Section| {
+            known.name == first || (listeners::named(&known.name).is_some() && known.name < section.name)
+        };
+        let before = self.sections.iter().rposition(is_before).expect("the first one is there from the start");
+        self.sections.insert(before + 1, section);
+    }
+
+    /// All keys, dotted, their old names too.
     pub(crate) fn keys(&self) -> impl Iterator<Item = String> {
-        self.sections.iter().flat_map(|section| section.keys.iter().map(|key| section.dotted(key)))
+        let keys = self.sections.iter().flat_map(|section| section.keys.iter().map(|key| section.dotted(key)));
+        keys.chain(OLD_NAMES.iter().map(|(old, _)| (*old).to_owned()))
     }
 
     pub(crate) fn is_key(&self, key: &str) -> bool {
@@ -65,7 +84,7 @@ impl Schema {
             return module.map_or(Ok(()), |module| module.reads(key, value));
         }
         let mut alone = Table::new();
-        insert(&mut alone, key, value.clone());
+        insert(&mut alone, listeners::today(key), value.clone());
         File::deserialize(alone).map(drop).map_err(|error| error.message().to_owned())
     }
 

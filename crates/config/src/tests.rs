@@ -23,7 +23,7 @@ const SETTINGS: [Setting; 3] = [
 ];
 
 /// With a module called watch, which is not to be loud at quality 0.
-fn with_watch() -> Layers {
+pub(crate) fn with_watch() -> Layers {
     let check = |settings: &serde_json::Value| match settings["loud"] == true && settings["qos"] == 0 {
         true => Err("loud wants a qos".to_owned()),
         false => Ok(()),
@@ -34,30 +34,30 @@ fn with_watch() -> Layers {
     Layers::new(vec![watch])
 }
 
-fn toml(text: &str) -> Result<Layers, Error> {
+pub(crate) fn toml(text: &str) -> Result<Layers, Error> {
     let mut layers = with_watch();
     layers.add_toml(Path::new("r.toml"), text)?;
     Ok(layers)
 }
 
-fn env(layers: &mut Layers, name: &str, value: &str) -> Result<(), Error> {
+pub(crate) fn env(layers: &mut Layers, name: &str, value: &str) -> Result<(), Error> {
     layers.add_env([(OsString::from(name), OsString::from(value))])
 }
 
 #[track_caller]
-fn reads(text: &str) -> Config {
+pub(crate) fn reads(text: &str) -> Config {
     toml(text).and_then(|layers| layers.resolve()).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// The text is refused with exactly this line.
 #[track_caller]
-fn fails(text: &str, line: &str) {
+pub(crate) fn fails(text: &str, line: &str) {
     let error = toml(text).and_then(|layers| layers.resolve()).expect_err(text);
     assert_eq!(error.to_string(), line);
 }
 
 #[track_caller]
-fn set_fails(assignment: &str, line: &str) {
+pub(crate) fn set_fails(assignment: &str, line: &str) {
     assert_eq!(with_watch().add_assignment(assignment).expect_err(assignment).to_string(), line);
 }
 
@@ -70,7 +70,7 @@ fn the_defaults_are_those_of_an_empty_file() {
 #[test]
 fn the_contract_names_the_defaults() {
     let config = Config::default();
-    assert_eq!(config.mqtt.bind.to_string(), "127.0.0.1:1883");
+    assert_eq!(config.listeners[0].bind.to_string(), "127.0.0.1:1883");
     assert_eq!(config.node.name, "rollcall@127.0.0.1");
     assert_eq!(config.mqtt.session_expiry, Duration::from_secs(7200));
     assert_eq!(config.mqtt.max_session_expiry, u32::MAX);
@@ -85,8 +85,9 @@ fn the_contract_names_the_defaults() {
 fn values_are_read_in_every_form() {
     let config = reads(
         r#"
-        [mqtt]
+        [listeners.mqtt]
         bind = "[::1]:0"
+        [mqtt]
         max_session_expiry = "90s"
         server_keep_alive = 60
         [limits]
@@ -105,7 +106,7 @@ fn values_are_read_in_every_form() {
         workers = 3
         "#,
     );
-    assert_eq!(config.mqtt.bind.to_string(), "[::1]:0");
+    assert_eq!(config.listeners[0].bind.to_string(), "[::1]:0");
     assert_eq!(config.mqtt.max_session_expiry, 90);
     assert_eq!(config.mqtt.server_keep_alive, Some(60));
     assert_eq!(config.limits.max_packet_size, 2 << 20);
@@ -262,9 +263,9 @@ fn a_wrong_value_says_what_is_wanted() {
          expected a time like \"500ms\", \"30s\" or \"2h\", at least 1ms and at most 136 years",
     );
     fails(
-        "[mqtt]\nbind = \"localhost\"",
-        "r.toml:2: mqtt.bind: invalid value: string \"localhost\", \
-         expected an IP address and a port like \"127.0.0.1:1883\"",
+        "[admin]\nbind = \"localhost\"",
+        "r.toml:2: admin.bind: invalid value: string \"localhost\", \
+         expected \"off\" or an IP address and a port like \"127.0.0.1:1883\"",
     );
     fails(
         "[sys]\nsubscribe = \"some\"",
@@ -275,8 +276,8 @@ fn a_wrong_value_says_what_is_wanted() {
         "--set: modules.watch.qos: invalid value: integer `3`, expected a whole number from 0 to 2",
     );
     set_fails(
-        "mqtt.backlog=many",
-        "--set: mqtt.backlog: invalid type: string \"many\", expected a whole number from 1 to 2147483647",
+        "limits.max_inflight=many",
+        "--set: limits.max_inflight: invalid type: string \"many\", expected a whole number from 1 to 65535",
     );
     fails("mqtt = 5", "r.toml:1: mqtt: is a section, wants keys of its own");
     fails("[modules]\nwatch = true", "r.toml:2: modules.watch: is a section, wants keys of its own");
@@ -289,7 +290,7 @@ fn a_wrong_value_says_what_is_wanted() {
 }
 
 #[track_caller]
-fn reads_error(text: &str) -> String {
+pub(crate) fn reads_error(text: &str) -> String {
     toml(text).and_then(|layers| layers.resolve()).expect_err(text).to_string()
 }
 
@@ -339,14 +340,17 @@ fn a_password_is_read_and_never_shown() {
 #[test]
 fn a_wide_address_needs_anonymous_said() {
     for bind in ["0.0.0.0:1883", "[::]:1883", "192.0.2.1:1883"] {
-        let error = reads_error(&format!("[mqtt]\nbind = \"{bind}\""));
-        assert!(error.starts_with("r.toml:2: mqtt.bind: ") && error.contains("auth.anonymous = true"), "{error}");
-        reads_error(&format!("[mqtt]\nbind = \"{bind}\"\n[auth]\nanonymous = false"));
-        assert!(reads(&format!("[mqtt]\nbind = \"{bind}\"\n[auth]\nanonymous = true")).auth.anonymous);
+        let error = reads_error(&format!("[listeners.mqtt]\nbind = \"{bind}\""));
+        assert!(
+            error.starts_with("r.toml:2: listeners.mqtt.bind: ") && error.contains("auth.anonymous = true"),
+            "{error}"
+        );
+        reads_error(&format!("[listeners.mqtt]\nbind = \"{bind}\"\n[auth]\nanonymous = false"));
+        assert!(reads(&format!("[listeners.mqtt]\nbind = \"{bind}\"\n[auth]\nanonymous = true")).auth.anonymous);
     }
     for bind in ["127.0.0.2:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
-        assert!(reads(&format!("[mqtt]\nbind = \"{bind}\"")).auth.anonymous);
-        assert!(!reads(&format!("[mqtt]\nbind = \"{bind}\"\n[auth]\nanonymous = false")).auth.anonymous);
+        assert!(reads(&format!("[listeners.mqtt]\nbind = \"{bind}\"")).auth.anonymous);
+        assert!(!reads(&format!("[listeners.mqtt]\nbind = \"{bind}\"\n[auth]\nanonymous = false")).auth.anonymous);
     }
 }
 
@@ -354,7 +358,7 @@ fn a_wide_address_needs_anonymous_said() {
 fn what_is_printed_reads_the_same() {
     for text in [
         "",
-        "[mqtt]\nbind = \"0.0.0.0:7\"\nconnect_timeout = \"1500ms\"\nmax_session_expiry = \"1day 1s\"\n\
+        "[listeners.mqtt]\nbind = \"0.0.0.0:7\"\n[mqtt]\nconnect_timeout = \"1500ms\"\nmax_session_expiry = \"1day 1s\"\n\
          [auth]\nanonymous = true\n[limits]\nmemory = \"1025KiB\"\nmax_packet_size = 12345\n\
          [node]\nname = \"\\\"'\"\n[modules.watch]\nenabled = true\nqos = 2",
     ] {
@@ -375,10 +379,10 @@ fn a_file_name_stays_in_its_comment() {
 #[test]
 fn printing_tells_what_keys_mean_and_who_set_them() {
     let mut layers = toml("[log]\n\nlevel = \"warn\"").unwrap();
-    layers.add_flag("--bind", "mqtt.bind", "127.0.0.1:0").unwrap();
+    layers.add_flag("--bind", "listeners.mqtt.bind", "127.0.0.1:0").unwrap();
     let printed = layers.print().unwrap();
     for line in [
-        "# MQTT over TCP.\n[mqtt]\n# IP address and port; ",
+        "# What holds for all clients.\n[mqtt]\n# Time from accept ",
         "\nbind = \"127.0.0.1:0\" # --bind\n",
         "\nlevel = \"warn\" # r.toml:3\n",
         "\n# anonymous is not set\n",

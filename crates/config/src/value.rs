@@ -1,10 +1,6 @@
 //! The values a file may hold: each checks itself while it is read, and says what it wants.
 
-use std::{
-    fmt,
-    net::{IpAddr, SocketAddr},
-    time::Duration,
-};
+use std::{fmt, net::SocketAddr, time::Duration};
 
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
@@ -206,29 +202,6 @@ impl Bind {
     pub(crate) fn loopback(port: u16) -> Self {
         Self(SocketAddr::from(([127, 0, 0, 1], port)))
     }
-
-    /// True if only this machine can reach it; `::ffff:127.0.0.1` counts.
-    pub(crate) fn is_loopback(self) -> bool {
-        IpAddr::to_canonical(&self.0.ip()).is_loopback()
-    }
-}
-
-impl Visitor<'_> for Bind {
-    type Value = Self;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "an IP address and a port like \"{}\"", self.0)
-    }
-
-    fn visit_str<E: Error>(self, value: &str) -> Result<Self, E> {
-        value.parse().map(Self).map_err(|_| E::invalid_value(Unexpected::Str(value), &self))
-    }
-}
-
-impl<'de> Deserialize<'de> for Bind {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(Self::loopback(1883))
-    }
 }
 
 impl Serialize for Bind {
@@ -244,11 +217,21 @@ pub(crate) enum MaybeBind {
     On(Bind),
 }
 
+impl MaybeBind {
+    /// If there is to be one.
+    pub(crate) const fn address(self) -> Option<SocketAddr> {
+        match self {
+            Self::Off => None,
+            Self::On(Bind(address)) => Some(address),
+        }
+    }
+}
+
 impl Visitor<'_> for MaybeBind {
     type Value = Self;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("\"off\" or an IP address and a port like \"127.0.0.1:8083\"")
+        f.write_str("\"off\" or an IP address and a port like \"127.0.0.1:1883\"")
     }
 
     fn visit_str<E: Error>(self, value: &str) -> Result<Self, E> {

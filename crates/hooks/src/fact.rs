@@ -5,20 +5,17 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use mqtt_codec::{Filter, ReasonCode, SubscribeOptions, Version};
-use serde::{Deserialize, Serialize};
 
 /// What stays true of a connection from CONNECT to its end.
 ///
-/// This is the one description of it. It is stored as serde writes it, with the names of its fields, so a new field needs
-/// no more than a default for records from before it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// This is the one description of it; [`ConnectionRecord`](crate::ConnectionRecord) is how it is stored.
+#[derive(Clone, Debug, PartialEq)]
 pub struct ConnectionInfo {
     /// After assignment, if the server made it.
     pub client_id: Arc<str>,
     /// As authenticated.
     pub username: Option<Arc<str>>,
     /// Protocol version.
-    #[serde(with = "level")]
     pub version: Version,
     /// The peer, by the PROXY protocol where that is on.
     pub peer: SocketAddr,
@@ -41,29 +38,12 @@ pub struct ConnectionInfo {
 }
 
 /// What clients come in by.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
     /// Its name.
     pub name: Box<str>,
     /// Its port.
     pub port: u16,
-}
-
-/// A protocol version as its level.
-mod level {
-    use mqtt_codec::Version;
-    use serde::de::{Error, Unexpected};
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(version: &Version, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_u8(version.level())
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Version, D::Error> {
-        let level = u8::deserialize(deserializer)?;
-        let unknown = || D::Error::invalid_value(Unexpected::Unsigned(level.into()), &"a protocol level");
-        Version::from_level(level).ok_or_else(unknown)
-    }
 }
 
 /// Something that happened to a client. Facts of one client come one at a time and in order.

@@ -54,6 +54,7 @@ mod host;
 mod module;
 mod number;
 mod panics;
+mod record;
 mod records;
 pub mod run;
 mod settings;
@@ -71,6 +72,7 @@ pub use hook::{
 pub use host::{Actor, Host, Moment, SubscribeError};
 pub use module::{Ctx, Info, Module, Setting, SettingKind, StartError, read_config};
 pub use number::{Bucket, Histogram, Label, Number, Reading};
+pub use record::{ConnectionRecord, RecordError};
 pub use records::{RecordTable, Records};
 pub use settings::{Settings, json_number, read_settings};
 pub use table::Hooks;

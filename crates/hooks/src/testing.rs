@@ -225,7 +225,7 @@ pub fn foo() -> ConnectionInfo {
         username: Some("foo".into()),
         version: Version::V3_1_1,
         peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 50_123)),
-        listener: Arc::new(Listener { name: "tcp".into(), port: 1883 }),
+        listener: Arc::new(Listener { name: "mqtt".into(), port: 1883 }),
         keep_alive: 60,
         clean_start: true,
         expiry_interval: 0,

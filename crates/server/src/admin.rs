@@ -18,9 +18,8 @@ pub(crate) struct Bound {
     pub(crate) address: SocketAddr,
 }
 
-/// Binds what is configured. The default address may be another program's: then there is no admin port.
-pub(crate) fn bind(config: &Config) -> io::Result<Option<Bound>> {
-    let Some(address) = config.admin.bind else { return Ok(None) };
+/// Binds the admin port. The default address may be another program's: then there is none.
+pub(crate) fn bind(address: SocketAddr) -> io::Result<Option<Bound>> {
     let listener = match TcpListener::bind(address) {
         Ok(listener) => listener,
         Err(error) if error.kind() == io::ErrorKind::AddrInUse && Some(address) == Config::default().admin.bind => {

@@ -6,7 +6,7 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), rollcall::StartError> {
 //! let mut config = mqtt_config::Config::default();
-//! config.mqtt.bind.set_port(0);
+//! config.set_port(0);
 //! config.data_dir = None;
 //! config.admin.bind = None;
 //! let server = rollcall::start(config).await?;

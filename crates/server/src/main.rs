@@ -119,8 +119,10 @@ async fn serve(config: Config) -> anyhow::Result<()> {
 /// What scripts wait for.
 fn ready(addresses: &Addresses, node: &str) -> String {
     let shown = |address: Option<SocketAddr>| address.map_or_else(|| "off".to_owned(), |address| address.to_string());
-    let (mqtt, admin) = (shown(addresses.listener("tcp")), shown(addresses.admin));
-    format!("rollcall ready mqtt={mqtt} ws=off admin={admin} node={node} pid={}\n", process::id())
+    let (mqtt, admin) = (shown(addresses.listener("mqtt")), shown(addresses.admin));
+    let further = addresses.listeners.iter().filter(|(name, _)| name != "mqtt");
+    let further: String = further.map(|(name, address)| format!("{name}={address} ")).collect();
+    format!("rollcall ready mqtt={mqtt} ws=off {further}admin={admin} node={node} pid={}\n", process::id())
 }
 
 async fn first(mut terminate: Signal, mut interrupt: Signal) -> &'static str {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use mqtt_broker::{ModuleHealth, ModulesSeen, Opened, Running};
-use mqtt_config::Config;
+use mqtt_config::{Config, ListenerKind};
 use mqtt_modules::presence::History;
 use mqtt_modules::{ChangeError, Registry, Status};
 use mqtt_net::{Bound, Listener, Pipe};
@@ -28,8 +28,8 @@ pub enum StartError {
         address: SocketAddr,
         /// What for.
         what: &'static str,
-        /// What changes it.
-        flag: &'static str,
+        /// What changes it: a flag or a key.
+        flag: String,
         /// What the system says.
         source: std::io::Error,
     },
@@ -49,10 +49,13 @@ pub enum StartError {
     Module(ChangeError),
 }
 
+/// The listener that `--bind` is for.
+const MQTT: &str = "mqtt";
+
 /// Where the broker listens.
 #[derive(Clone, Debug)]
 pub struct Addresses {
-    /// Of each listener by its name, with the port the system chose if it was to choose.
+    /// Of each listener by its name, in the configuration's order, with the port the system chose if it was to choose.
     pub listeners: Vec<(String, SocketAddr)>,
     /// The dashboard and the REST API; `None`: off, or the default address is another program's.
     pub admin: Option<SocketAddr>,
@@ -86,12 +89,15 @@ struct AdminTask {
 pub async fn start(config: Config) -> Result<Server, StartError> {
     // Bound first, for a taken port is found out at once; opened last, when everything is there.
     let bound = bind(&config)?;
-    let admin_port = admin::bind(&config).map_err(|source| StartError::Bind {
-        address: config.admin.bind.unwrap_or(config.mqtt.bind),
-        what: "the admin port",
-        flag: "--admin",
-        source,
-    })?;
+    let admin_port = match config.admin.bind {
+        Some(address) => admin::bind(address).map_err(|source| StartError::Bind {
+            address,
+            what: "the admin port",
+            flag: "--admin".to_owned(),
+            source,
+        })?,
+        None => None,
+    };
     let folder = config.data_dir.clone().unwrap_or_default();
     let opened = Opened::open(settings::broker(&config));
     let mut opened = opened.map_err(|source| StartError::Store { folder, source })?;
@@ -101,7 +107,7 @@ pub async fn start(config: Config) -> Result<Server, StartError> {
     if let Some(error) = registry.start_wanted().await.into_iter().next() {
         return Err(StartError::Module(error));
     }
-    let listening = |(bound, cannot_bind): Taken| bound.listen(config.mqtt.backlog).map_err(cannot_bind);
+    let listening = |Taken { bound, backlog, cannot_bind }| bound.listen(backlog).map_err(cannot_bind);
     let listeners = bound.into_iter().map(listening).collect::<Result<Vec<_>, _>>()?;
     let listening = listeners.iter().map(|listener| (listener.name().to_owned(), listener.address()));
     let mut addresses = Addresses { listeners: listening.collect(), admin: None };
@@ -118,16 +124,25 @@ pub async fn start(config: Config) -> Result<Server, StartError> {
     Ok(Server { running, registry, history, addresses, password, data_dir: config.data_dir, admin: admin_task })
 }
 
-/// An address that is taken, and what to say should it not be listened on after all.
-type Taken = (Bound, Box<dyn FnOnce(io::Error) -> StartError + Send>);
+/// An address that is taken.
+struct Taken {
+    bound: Bound,
+    backlog: u32,
+    /// What to say should it not be listened on after all.
+    cannot_bind: Box<dyn FnOnce(io::Error) -> StartError + Send>,
+}
 
 /// Takes the address of each listener.
 fn bind(config: &Config) -> Result<Vec<Taken>, StartError> {
-    let listeners = [("tcp", config.mqtt.bind, "MQTT", "--bind")];
-    let taken = listeners.into_iter().map(|(name, address, what, flag)| {
-        let cannot_bind = move |source| StartError::Bind { address, what, flag, source };
-        let bound = Listener::bind(name, address).map_err(cannot_bind)?;
-        Ok((bound, Box::new(cannot_bind) as _))
+    let taken = config.listeners.iter().map(|listener| {
+        let ListenerKind::Mqtt = listener.kind;
+        let (name, address) = (&*listener.name, listener.bind);
+        let flag = if name == MQTT { "--bind".to_owned() } else { format!("listeners.{name}.bind") };
+        let cannot_bind = move |source| StartError::Bind { address, what: "MQTT", flag, source };
+        match Listener::bind(name, address) {
+            Ok(bound) => Ok(Taken { bound, backlog: listener.backlog, cannot_bind: Box::new(cannot_bind) }),
+            Err(source) => Err(cannot_bind(source)),
+        }
     });
     taken.collect()
 }

@@ -34,8 +34,10 @@ pub struct Journal {
     staged: Mutex<Staged>,
     /// The last position that is in the store.
     written: AtomicU64,
-    /// One writes at a time.
+    /// Held from taking what is staged until the store has it: a second writer could otherwise overtake the first, and a
+    /// removal be in the store before its put. Locked before `groups`, and `groups` before `staged`.
     writing: Mutex<Batch>,
+    /// Changes only under `writing`. Who reads it without may find it out of date, and is told so by the next attempt.
     failing: AtomicBool,
 }
 
@@ -86,6 +88,8 @@ impl Journal {
     /// [commit](Self::commit) while its own thread has one open.
     pub fn group(&self) -> Group<'_> {
         // Recursive: a group must not wait for a writer that waits for another group, which waits for a lock of this one.
+        // It would, for else a lock lets nobody past a waiting writer, not even a nested group past one that waits for its
+        // outer one. The price: a writer also waits for groups that came after it. They last for some steps in memory.
         Group { _open: self.groups.read_recursive() }
     }
 
@@ -120,9 +124,11 @@ impl Journal {
             return Ok(());
         }
         let mut writing = self.writing.lock();
+        // Whoever had the lock before may have written it.
         if self.is_written(position) {
             return Ok(());
         }
+        // One attempt a second is enough: a full disk is not asked again for each packet.
         if self.is_failing() {
             return Err(Failing);
         }
@@ -146,13 +152,16 @@ impl Journal {
 
     fn write(&self, batch: &mut Batch) -> Result<(), StoreError> {
         let position = {
+            // Whoever is between two steps of a group ends it first. While the store writes, groups may be open again.
             let _all_closed = self.groups.write();
             let mut staged = self.staged.lock();
             std::mem::swap(batch, &mut staged.batch);
             staged.position
         };
         if let Err(error) = self.store.write(batch) {
-            // Back in front of what has been staged since.
+            // Back in front of what has been staged since: a later step on the same record must win. Without the groups'
+            // lock, for an open group's steps stay together behind these, and the next write waits for its end.
+            // `written` stays as it was, so no answer leaves that waits for any of it.
             let mut staged = self.staged.lock();
             batch.append(&staged.batch);
             std::mem::swap(batch, &mut staged.batch);
@@ -164,6 +173,7 @@ impl Journal {
             return Err(error);
         }
         batch.clear();
+        // Last: whoever reads it lets out what was held back for it.
         self.written.store(position, Ordering::Release);
         if self.failing.swap(false, Ordering::Relaxed) {
             tracing::info!("the store can be written to again");

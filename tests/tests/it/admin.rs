@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use mqtt_codec::Version;
+use mqtt_config::Config;
 use serde_json::{Value, json};
 
 use crate::broker::Broker;
@@ -15,7 +16,13 @@ const BASIC: &str = "authorization: Basic YWRtaW46b3BlbiBzZXNhbWU=";
 
 /// A broker whose operator's password is known.
 pub(crate) async fn start() -> Option<(Broker, SocketAddr)> {
+    start_with(|_| {}).await
+}
+
+/// The same with other settings.
+pub(crate) async fn start_with(change: impl FnOnce(&mut Config)) -> Option<(Broker, SocketAddr)> {
     let broker = Broker::with(|config| {
+        change(config);
         config.admin.bind = Some(([127, 0, 0, 1], 0).into());
         config.admin.password = Some("open sesame".to_owned());
     });

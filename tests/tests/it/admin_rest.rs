@@ -341,6 +341,7 @@ async fn the_broker_is_described_as_in_emqx() {
     let listener = &get(addr, "/listeners").await["data"][0]["listeners"][0];
     assert_eq!(listener["listen_on"], broker.addr.to_string());
     assert_eq!((&listener["protocol"], &listener["current_conns"]), (&json!("mqtt:tcp"), &json!(1)));
+    assert_eq!((&listener["identifier"], &listener["name"]), (&json!("mqtt:tcp:external"), &json!("mqtt")));
     assert_eq!(get(addr, "/plugins").await["data"], json!([{"node": node, "plugins": []}]));
     assert_eq!(get(addr, "/apps").await["data"], json!([]));
 }

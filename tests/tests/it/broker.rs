@@ -52,9 +52,9 @@ impl Broker {
     }
 
     async fn here(mut config: Config) -> Self {
-        config.mqtt.bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        config.set_port(0);
         let server = rollcall::start(config).await.expect("a free port and good settings");
-        let addr = server.addresses().listener("tcp").expect("MQTT over TCP is on");
+        let addr = server.addresses().listener("mqtt").expect("it is on");
         Self { addr, running: Running::Here(server), _folder: None }
     }
 

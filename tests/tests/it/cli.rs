@@ -85,7 +85,7 @@ pub(crate) fn command_with_short_files(blocks: u32, args: &[&str]) -> Command {
     command
 }
 
-async fn output(command: &mut Command) -> Output {
+pub(crate) async fn output(command: &mut Command) -> Output {
     command.output().await.unwrap()
 }
 
@@ -110,6 +110,11 @@ impl Running {
     pub(crate) fn word(&self, name: &str) -> &str {
         let words = self.ready.trim().split(' ');
         words.filter_map(|word| word.split_once('=')).find(|(key, _)| *key == name).expect(name).1
+    }
+
+    /// What the words of the ready line are called, in order.
+    pub(crate) fn words(&self) -> Vec<&str> {
+        self.ready.trim().split(' ').filter_map(|word| word.split_once('=')).map(|(name, _)| name).collect()
     }
 
     #[track_caller]
@@ -141,7 +146,7 @@ impl Running {
     }
 }
 
-async fn check_error(args: &[&str], needles: &[&str]) {
+pub(crate) async fn check_error(args: &[&str], needles: &[&str]) {
     let output = output(&mut command(args)).await;
     let text = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{args:?}: {text}");

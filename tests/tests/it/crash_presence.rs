@@ -149,7 +149,7 @@ async fn a_stopped_presence_stays_stopped() {
     let folder = tempfile::tempdir().unwrap();
     let start = || {
         let mut config = mqtt_config::Config { data_dir: Some(folder.path().to_owned()), ..Default::default() };
-        config.mqtt.bind.set_port(0);
+        config.set_port(0);
         config.admin.bind = None;
         rollcall::start(config)
     };

@@ -1,7 +1,7 @@
 //! The last events, to be looked up: in order, bounded, and there after the broker has ended in whatever way.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use crate::events::Watcher;
 /// A broker on this folder, with room for so many events. Who was online is told of as gone at once.
 async fn open(folder: &Path, room: u32) -> Server {
     let mut config = Config { data_dir: Some(folder.to_owned()), recovery_grace: Duration::ZERO, ..Config::default() };
-    config.mqtt.bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    config.set_port(0);
     config.modules.entry("presence".to_owned()).or_default().settings["history"] = json!(room);
     rollcall::start(config).await.expect("a free port and a good folder")
 }
@@ -32,7 +32,7 @@ fn run<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn addr(server: &Server) -> SocketAddr {
-    server.addresses().listener("tcp").expect("MQTT over TCP is on")
+    server.addresses().listener("mqtt").expect("it is on")
 }
 
 /// The events, once there are `len`.

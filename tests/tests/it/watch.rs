@@ -188,11 +188,11 @@ async fn the_folder_is_free_when_the_broker_has_ended() {
     let mut open = Vec::new();
     for _ in 0..3 {
         let mut config = mqtt_config::Config { data_dir: Some(folder.path().to_owned()), ..Default::default() };
-        config.mqtt.bind = ([127, 0, 0, 1], 0).into();
+        config.set_port(0);
         config.admin.bind = Some(([127, 0, 0, 1], 0).into());
         let server = rollcall::start(config).await.expect("the folder is free");
         let addresses = server.addresses();
-        let (mqtt, admin) = (addresses.listener("tcp").unwrap(), addresses.admin.unwrap());
+        let (mqtt, admin) = (addresses.listener("mqtt").unwrap(), addresses.admin.unwrap());
         // Half a request, and a socket without a CONNECT.
         let mut half = TcpStream::connect(admin).await.unwrap();
         half.write_all(b"GET /status HTTP/1.1\r\n").await.unwrap();

@@ -205,6 +205,9 @@ pub(super) async fn metrics_of_node(
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Listener {
+    /// As configured.
+    #[schema(example = "mqtt")]
+    name: String,
     #[schema(example = "mqtt:tcp")]
     protocol: String,
     #[schema(example = "mqtt:tcp:external")]
@@ -219,10 +222,15 @@ pub(super) struct Listener {
     shutdown_count: BTreeMap<String, u64>,
 }
 
+/// MQTT over TCP, as EMQ X calls it.
+const PROTOCOL: &str = "mqtt:tcp";
+
 fn listeners_of(broker: &dyn Operate) -> Vec<Listener> {
     let listeners = broker.listeners().into_iter().map(|listener| Listener {
-        protocol: format!("mqtt:{}", listener.name),
-        identifier: format!("mqtt:{}:external", listener.name),
+        protocol: PROTOCOL.to_owned(),
+        // EMQ X's name for the one that is there from the start.
+        identifier: format!("{PROTOCOL}:{}", if listener.name == "mqtt" { "external" } else { &*listener.name }),
+        name: listener.name,
         listen_on: listener.address.to_string(),
         acceptors: 1,
         max_conns: listener.max_connections,

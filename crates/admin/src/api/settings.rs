@@ -12,7 +12,7 @@ use crate::reply::{Data, Refusal};
 #[derive(Serialize, ToSchema)]
 pub(super) struct Setting {
     /// Dotted, as for `--set`.
-    #[schema(example = "mqtt.bind")]
+    #[schema(example = "listeners.mqtt.bind")]
     key: String,
     /// As TOML; null if it is not set or a secret.
     value: Option<String>,

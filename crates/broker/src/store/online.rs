@@ -1,7 +1,7 @@
 //! A connection as the store keeps it.
 
 use mqtt_codec::Will;
-use mqtt_hooks::ConnectionInfo;
+use mqtt_hooks::{ConnectionInfo, RecordError};
 use mqtt_storage::{OnlineRecord, StoreError, WillRecord};
 
 /// As the store keeps it.
@@ -13,7 +13,7 @@ pub(crate) fn online_record<'a>(
 ) -> OnlineRecord<'a> {
     OnlineRecord {
         session: (session > 0).then_some(session),
-        info: serde_json::to_vec(info).expect("a Vec takes all bytes and the keys are texts").into(),
+        info: info.to_record().into(),
         seq,
         will: will.map(|will| WillRecord::new(will, None)),
     }
@@ -31,9 +31,9 @@ pub(crate) struct Online {
 
 impl Online {
     pub(crate) fn read(record: &OnlineRecord<'_>) -> Result<Self, StoreError> {
-        let corrupt = |error: serde_json::Error| StoreError::Corrupt { table: "online", why: error.to_string() };
+        let corrupt = |error: RecordError| StoreError::Corrupt { table: "online", why: error.to_string() };
         Ok(Self {
-            info: serde_json::from_slice(&record.info).map_err(corrupt)?,
+            info: ConnectionInfo::from_record(&record.info).map_err(corrupt)?,
             seq: record.seq,
             session: record.session,
             will: record.will.as_ref().map(WillRecord::will).transpose()?,

@@ -101,16 +101,11 @@ fn boot() -> u128 {
     u128::from_str_radix(&id.trim().replace('-', ""), 16).unwrap_or(0)
 }
 
-#[cfg(target_os = "linux")]
+/// Milliseconds since the system's start, those in which it slept included, as far as it tells: to a hundredth of a second.
 fn since_boot_ms() -> u64 {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    time.tv_sec as u64 * 1000 + time.tv_nsec as u64 / 1_000_000
-}
-
-/// Where there is no [`boot`] it is not asked for.
-#[cfg(not(target_os = "linux"))]
-const fn since_boot_ms() -> u64 {
-    0
+    let text = std::fs::read_to_string("/proc/uptime").unwrap_or_default();
+    let seconds = text.split(' ').next().and_then(|seconds| seconds.parse::<f64>().ok());
+    seconds.map_or(0, |seconds| (seconds * 1000.0) as u64)
 }
 
 /// The system's clock: milliseconds since the Unix epoch.

@@ -2,6 +2,12 @@
 //!
 //! Two ordered maps, for what is due by the clock and for who is waited for, and one task for both: an idle connection
 //! owns an entry of a few words and wakes nobody until its time has come.
+//!
+//! tokio-util's `DelayQueue`, 16 of them each behind a lock, cancels and inserts in 0.56 to 0.75 µs of CPU where this takes
+//! 0.69 to 0.93 (of 100,000 entries; 1.1 and 1.6 of a million), little beside the write that blocked. But an entry takes
+//! 148 bytes there and 68 here and goes off in 0.54 µs where it takes 0.2, and its moments are tokio's, no more than two
+//! years ahead, where a session may last for 136 and patience has a clock of its own. 16 of these maps save two threads
+//! that do nothing else at most 0.17 µs of 0.7.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;

@@ -5,6 +5,8 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
+use crate::watch::machine;
+
 /// Bytes of traffic between two looks; so far can the limit be overrun.
 const LOOK_EVERY: usize = 8 << 20;
 
@@ -46,7 +48,7 @@ impl Memory {
     }
 
     fn look(&self) {
-        let Some(used) = resident() else { return };
+        let Some(used) = machine::resident() else { return };
         let full = used >= self.limit;
         if self.full.swap(full, Relaxed) != full {
             if full {
@@ -56,14 +58,6 @@ impl Memory {
             }
         }
     }
-}
-
-/// Bytes of resident memory; `None` where the system does not tell.
-pub(crate) fn resident() -> Option<usize> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kib: usize = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib * 1024)
 }
 
 #[cfg(test)]

@@ -15,8 +15,7 @@ use crate::client::ClientRef;
 use crate::delivery::batch::Batch;
 use crate::loopback;
 use crate::time::clock::wall_ms;
-use crate::watch::memory;
-use crate::watch::{stats, sys};
+use crate::watch::{machine, stats, sys};
 
 mod bans;
 mod host;
@@ -50,7 +49,7 @@ impl Operate for Operator {
             uptime_ms: self.broker.clock.uptime_ms(),
             connections: self.broker.online(),
             max_connections: self.broker.config.mqtt.max_connections,
-            memory_used: memory::resident().unwrap_or_default() as u64,
+            memory_used: machine::resident().unwrap_or_default() as u64,
             epoch: self.broker.numbers.epoch,
         }
     }

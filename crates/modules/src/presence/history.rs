@@ -138,7 +138,7 @@ impl History {
         records.each(&mut |place, record| match (place.try_into(), Entry::from_record(record, &mut listener)) {
             (Ok(place), Ok(entry)) => kept.push((u64::from_be_bytes(place), entry)),
             (Err(_), _) => wrong = Some("its key is no place".to_owned()),
-            (_, Err(error)) => wrong = Some(error.to_string()),
+            (_, Err(error)) => wrong = Some(error),
         })?;
         if let Some(why) = wrong {
             return Err(io::Error::new(io::ErrorKind::InvalidData, format!("an event that can't be read: {why}")));

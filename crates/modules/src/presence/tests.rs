@@ -84,7 +84,7 @@ fn events_are_those_of_the_manual() {
 fn extended_events_have_more_keys_after_those() {
     let plain = Rig::new(Value::Null);
     let rig = Rig::new(json!({"extended": true}));
-    let own = r#","node":"rollcall@127.0.0.1","peerport":50123,"listener":"tcp","epoch":3,"conn_id":41,"#;
+    let own = r#","node":"rollcall@127.0.0.1","peerport":50123,"listener":"mqtt","epoch":3,"conn_id":41,"#;
 
     let all = rig.connected(&foo()).unwrap();
     let few = plain.connected(&foo()).unwrap();
@@ -161,7 +161,7 @@ fn ts_is_when_it_is_told_whatever_the_clock_shows() {
 #[test]
 fn numbers_are_shown_up_to_their_ends() {
     let rig = Rig::new(Value::Null);
-    let listener = Arc::new(Listener { name: "tcp".into(), port: u16::MAX });
+    let listener = Arc::new(Listener { name: "mqtt".into(), port: u16::MAX });
     let client = ConnectionInfo { keep_alive: u16::MAX, expiry_interval: u32::MAX, listener, ..foo() };
     let event = parse(&rig.connected(&client).unwrap());
     assert_eq!(event["keepalive"], 65_535);

@@ -2,6 +2,13 @@
 //!
 //! Nothing is older than the oldest segment, so its removals have nothing left to remove and need not be kept. What
 //! is appended says what the store says already: it is as true if the process dies right behind it.
+//!
+//! # Beside the writers
+//!
+//! The segment is read without a lock. It may be, because it is not the newest one, so its bytes change no more, and only
+//! this thread removes segments. What is alive in it gets less and never more. Whether a put that was read is still
+//! alive is found out under the log's lock, and under the same hold of it the put is appended: in between a writer could
+//! remove the record, and the copy behind that would bring it back.
 
 use std::fs;
 use std::io;
@@ -58,14 +65,18 @@ impl Compactor {
         let (number, live, folder, chunk, durability) = {
             let log = log.lock();
             let Some(oldest) = log.segments.front() else { return Ok(Progress::Idle) };
+            // One that was begun with is gone through: to stop halfway would leave two copies of much and free nothing.
             if self.oldest.is_none() && !log.is_compactable() {
                 return Ok(Progress::Idle);
             }
             (oldest.number, oldest.live, log.folder.clone(), log.limits.chunk, log.durability)
         };
         let path = segment::path(&folder, number);
+        // It stays so: only what is appended is alive, and nothing is appended to this one.
         if live == 0 {
             self.oldest = None;
+            // First the file, then its place in the list: the other way round a failure would leave a file that nobody
+            // tries to remove again, and when the segment behind it has gone the next start finds a gap.
             match fs::remove_file(&path) {
                 // An earlier attempt failed behind this.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -75,11 +86,14 @@ impl Compactor {
                 // The removals in the next one must not be gone before what they removed.
                 sync_folder(&folder)?;
             }
+            // With `Process` nothing is waited for, the copies neither: should the system end now, it may have forgotten
+            // this file and not yet written them, and they are lost with the last moments, however old they are.
             let mut log = log.lock();
             log.total -= log.segments.pop_front().map_or(0, |oldest| oldest.total);
             return Ok(Progress::Working);
         }
         let oldest = match &mut self.oldest {
+            // Still the first in the list, for nobody else takes one out.
             Some(oldest) => oldest,
             closed => {
                 let damaged = || StoreError::Damaged { file: path.clone(), offset: 0 };
@@ -102,6 +116,7 @@ impl Compactor {
         self.alive.clear();
         for (placed, place) in Steps::new(self.puts.body(), 0).flatten().zip(&self.places) {
             if let Step::Put(table, key, _) = placed.step
+                // No two puts have the same place, so one that has been replaced by its like is told apart.
                 && log.table(table).get(key).as_ref() == Some(place)
             {
                 self.alive.push(placed.step);
@@ -123,7 +138,8 @@ impl Oldest {
                 self.at = 0;
                 match self.segment.next()? {
                     Next::Frame => {}
-                    // Something is alive in it, and it was not found.
+                    // When this step began something in the segment was alive, and nothing that earlier steps read was: they
+                    // appended it elsewhere. So a put had to follow, whatever became of its record since.
                     Next::End if puts.size() == 0 => return Err(unreadable()),
                     Next::End => return Ok(()),
                     Next::Bad => return Err(unreadable()),

@@ -68,11 +68,14 @@ impl Log {
 
     /// Appends a frame that has steps and is checked. It is in the log as a whole or not at all.
     pub(super) fn append(&mut self, frame: &mut Frame) -> Result<(), StoreError> {
+        // In this order: a segment that is followed by another one must be whole.
         self.heal()?;
         if self.newest().total >= self.limits.segment {
             self.begin()?;
         }
         let Count { number, total: at, .. } = self.newest();
+        // Only now is it known which segment it goes to, so the salt comes last; a writer has computed the checksum before it
+        // locked the log.
         let bytes = frame.seal(self.salt);
         let len = bytes.len() as u64;
         let mut written = (self.limits.write)(&self.file, bytes, at);
@@ -85,6 +88,7 @@ impl Log {
             let _ = self.heal();
             return Err(error.into());
         }
+        // From here on nothing fails: what the index says is in the log, and a write that failed has changed neither.
         self.total += len;
         if let Some(newest) = self.segments.back_mut() {
             newest.total += len;
@@ -114,6 +118,7 @@ impl Log {
     fn begin(&mut self) -> Result<(), StoreError> {
         let number = self.newest().number.checked_add(1);
         let number = number.ok_or(io::Error::from(io::ErrorKind::FileTooLarge))?;
+        // If this fails the old one stays the newest, and as it is full every append begins with another attempt.
         let (file, salt) = create(&self.folder, number, self.durability, &self.limits)?;
         (self.file, self.salt) = (file, salt);
         self.segments.push_back(Count { number, total: segment::HEAD as u64, live: 0 });
@@ -136,6 +141,7 @@ impl Log {
                 }
                 Step::Remove(table, key) => (key, self.table_mut(table).remove(key)),
             };
+            // What it was in is still there: a segment goes when nothing in it is alive.
             if let Some(was) = was {
                 self.count(was.segment, |live| live - frame::put_size(key.len(), was.len));
             }
@@ -172,6 +178,7 @@ pub(super) fn create(
     let made = segment::private().truncate(true).open(&path).and_then(|file| {
         (limits.write)(&file, &head, 0)?;
         if durability == Durability::Power {
+            // Before a frame in it is promised. Syncing the frame syncs its file, not the name that it is found by.
             (limits.sync)(&file)?;
             sync_folder(folder)?;
         }

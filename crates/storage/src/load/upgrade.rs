@@ -1,10 +1,12 @@
 //! Stores of earlier schemas.
 
 use std::borrow::Cow;
+use std::convert::Infallible;
 use std::net::SocketAddr;
 
+use minicbor::Encoder;
+use minicbor::encode::Error;
 use serde::Deserialize;
-use serde_json::{Value, json};
 
 use super::each;
 use crate::record::{self, OnlineRecord, SessionRecord, WillRecord};
@@ -69,15 +71,15 @@ pub(super) fn from_2(store: &dyn Store) -> Result<(), StoreError> {
     let mut batch = Batch::default();
     each(store, Table::Online, |number, value| {
         let online: Online<'_> = record::read(value)?;
-        let info = connection(record::read_number(number)?, &online).to_string();
+        let info = record::read_number(number).map(|number| bytes(|out| connection(number, &online, out)))?;
         let Online { session, seq, will, .. } = online;
-        let online = OnlineRecord { session, info: info.into_bytes().into(), seq, will };
+        let online = OnlineRecord { session, info: info.into(), seq, will };
         batch.put_with(Table::Online, number, |out| record::write(&online, out));
         Ok(())
     })?;
     each(store, Table::Retired, |place, value| {
-        let event = event(&record::read(value)?).to_string();
-        batch.put(Table::Records, &record_key("presence", place), event.as_bytes());
+        let old: Event<'_> = record::read(value)?;
+        batch.put(Table::Records, &record_key("presence", place), &bytes(|out| event(&old, out)));
         batch.remove(Table::Retired, place);
         Ok(())
     })?;
@@ -85,50 +87,114 @@ pub(super) fn from_2(store: &dyn Store) -> Result<(), StoreError> {
     store.write(&batch)
 }
 
-fn connection(number: u64, online: &Online<'_>) -> Value {
-    json!({
-        "client_id": online.client_id,
-        "username": online.username,
-        "version": online.level,
-        "peer": online.peer,
-        "listener": { "name": online.listener, "port": online.port },
-        "keep_alive": online.keep_alive,
-        "clean_start": online.clean_start,
-        "expiry_interval": online.expiry_interval,
-        "connected_at": online.connected_at,
-        "session_present": online.session_present,
-        "epoch": online.epoch,
-        "conn_id": number,
-    })
+/// A connection as its keeper writes it: each field has a number.
+fn connection(number: u64, online: &Online<'_>, out: &mut Encoder<Vec<u8>>) -> Result<(), Error<Infallible>> {
+    out.map(12 + u64::from(online.username.is_some()))?;
+    out.u8(0)?.str(&online.client_id)?;
+    if let Some(username) = &online.username {
+        out.u8(1)?.str(username)?;
+    }
+    out.u8(2)?.u8(online.level)?;
+    out.u8(3)?.encode(online.peer)?;
+    out.u8(4)?.str(&online.listener)?;
+    out.u8(5)?.u16(online.port)?;
+    out.u8(6)?.u16(online.keep_alive)?;
+    out.u8(7)?.bool(online.clean_start)?;
+    out.u8(8)?.u32(online.expiry_interval)?;
+    out.u8(9)?.u64(online.connected_at)?;
+    out.u8(10)?.bool(online.session_present)?;
+    out.u8(11)?.u64(online.epoch)?;
+    out.u8(12)?.u64(number)?;
+    Ok(())
 }
 
-fn event(event: &Event<'_>) -> Value {
-    let client = &event.client;
-    let initiator = |initiator| match initiator {
-        0 => "client",
-        2 => "admin",
-        _ => "server",
-    };
-    json!({
-        "id": event.number,
-        "clientid": client.client_id,
-        "username": client.username,
-        "at": event.at,
-        "reason": event.end.as_ref().map(|end| &end.reason),
-        "reason_code": event.end.as_ref().and_then(|end| end.code),
-        "initiator": event.end.as_ref().map(|end| initiator(end.initiator)),
-        "connected_at": client.connected_at,
-        "ipaddress": client.peer.ip(),
-        "port": client.peer.port(),
-        "sockport": client.port,
-        "listener": client.listener,
-        "proto_ver": client.level,
-        "keepalive": client.keep_alive,
-        "clean_start": client.clean_start,
-        "expiry_interval": client.expiry_interval,
-        "session_present": client.session_present,
-        "epoch": client.epoch,
-        "conn_id": event.connection,
-        "seq": client.seq,
-    })
+/// An event, likewise.
+fn event(event: &Event<'_>, out: &mut Encoder<Vec<u8>>) -> Result<(), Error<Infallible>> {
+    let code = event.end.as_ref().and_then(|end| end.code);
+    out.map(4 + 2 * u64::from(event.end.is_some()) + u64::from(code.is_some()))?;
+    out.u8(0)?.u64(event.number)?;
+    out.u8(1)?.u64(event.at)?;
+    out.u8(2)?.u64(event.client.seq)?;
+    if let Some(code) = code {
+        out.u8(4)?.u8(code)?;
+    }
+    if let Some(end) = &event.end {
+        out.u8(3)?.str(&end.reason)?;
+        out.u8(5)?.str(match end.initiator {
+            0 => "client",
+            2 => "admin",
+            _ => "server",
+        })?;
+    }
+    out.u8(6)?;
+    connection(event.connection, &event.client, out)
+}
+
+fn bytes(write: impl FnOnce(&mut Encoder<Vec<u8>>) -> Result<(), Error<Infallible>>) -> Vec<u8> {
+    let mut out = Encoder::new(Vec::new());
+    write(&mut out).expect("a Vec takes all bytes");
+    out.into_writer()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Serialize;
+
+    use super::*;
+    use crate::{Loaded, Memory, read_records};
+
+    #[derive(Serialize)]
+    struct OldOnline(
+        Option<u64>,
+        &'static str,
+        Option<&'static str>,
+        u8,
+        SocketAddr,
+        u16,
+        &'static str,
+        u16,
+        bool,
+        u32,
+        u64,
+        bool,
+        u64,
+        u64,
+        Option<()>,
+    );
+
+    const fn online() -> OldOnline {
+        let peer = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 5);
+        OldOnline(Some(3), "c", None, 4, peer, 1883, "tcp", 60, false, 100, 5_000, true, 1, 9, None)
+    }
+
+    #[derive(Serialize)]
+    struct OldEvent(u64, u64, u64, Option<(&'static str, Option<u8>, u8)>, OldOnline);
+
+    #[test]
+    fn a_store_of_schema_2_is_brought_to_this_one() {
+        let store = Memory::default();
+        let mut batch = Batch::default();
+        batch.put(Table::Meta, SCHEMA_KEY, &2_u32.to_le_bytes());
+        batch.put_with(Table::Online, &7_u64.to_be_bytes(), |out| record::write(&online(), out));
+        let event = OldEvent(11, 6_000, 7, Some(("normal", Some(0), 0)), online());
+        batch.put_with(Table::Retired, &0_u64.to_be_bytes(), |out| record::write(&event, out));
+        store.write(&batch).unwrap();
+        for _ in 0..2 {
+            let loaded = Loaded::read(&store).unwrap();
+            let record = &loaded.online[&7];
+            assert_eq!((record.session, record.seq, record.will.as_ref()), (Some(3), 9, None));
+            let mut decoder = minicbor::Decoder::new(&record.info);
+            assert_eq!(decoder.map().unwrap(), Some(12), "all but the user name");
+            assert_eq!((decoder.u8().unwrap(), decoder.str().unwrap()), (0, "c"));
+            let mut events = Vec::new();
+            read_records(&store, "presence", |place, event| {
+                let mut decoder = minicbor::Decoder::new(event);
+                assert_eq!(decoder.map().unwrap(), Some(7));
+                events.push((place.to_vec(), decoder.u8().unwrap(), decoder.u64().unwrap()));
+                Ok(())
+            })
+            .unwrap();
+            assert_eq!(events, [(0_u64.to_be_bytes().to_vec(), 0, 11)]);
+        }
+    }
 }

@@ -8,6 +8,7 @@ async function load() {
   const { data } = await get("listeners");
   const all = data.flatMap((ofNode) => ofNode.listeners ?? [ofNode]);
   byId("rows").replaceChildren(...all.map((listener) => h("tr", {},
+    h("td", {}, listener.name),
     h("td", {}, listener.protocol),
     h("td.mono", {}, String(listener.listen_on)),
     h("td.num", {}, number(listener.current_conns ?? 0)),

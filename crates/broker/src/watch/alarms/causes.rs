@@ -11,7 +11,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::watch::{Change, Level, Watch};
 use super::{ModuleHealth, ModulesSeen};
 use crate::broker::Broker;
-use crate::watch::memory;
+use crate::watch::machine;
 use crate::watch::metrics::Metric;
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -74,7 +74,7 @@ impl Causes {
     fn look_at_memory(&mut self, broker: &Arc<Broker>) {
         // Without traffic nobody else looks whether it is over.
         let is_full = broker.memory.is_still_full();
-        let (used, limit) = (memory::resident().unwrap_or_default(), broker.config.limits.memory);
+        let (used, limit) = (machine::resident().unwrap_or_default(), broker.config.limits.memory);
         let level = if is_full { Level::High } else { Level::of(used, limit) };
         let message =
             "limits.memory is reached: nothing more is queued, retained or subscribed, and nobody else comes in";
@@ -85,7 +85,7 @@ impl Causes {
     fn look_at_files(&mut self, broker: &Arc<Broker>) {
         let failed = broker.alarms.accepts_failed.load(Relaxed);
         let happened = std::mem::replace(&mut self.accepts_failed, failed) != failed;
-        let limit = rlimit::getrlimit(rlimit::Resource::NOFILE).map_or(usize::MAX, |(soft, _)| soft as usize);
+        let limit = machine::max_open_files().map_or(usize::MAX, |files| files as usize);
         let sockets = broker.sockets.load(Relaxed);
         let level = if happened { Level::High } else { Level::of(sockets, limit / 100 * FILES_PERCENT) };
         let message =

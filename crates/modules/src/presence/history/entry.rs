@@ -1,12 +1,14 @@
 //! One event, as small as it can be kept.
 
 use std::borrow::Cow;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use minicbor::encode::{Error, Write};
+use minicbor::{Decode, Decoder, Encode, Encoder, decode};
 use mqtt_codec::{ReasonCode, Version};
-use mqtt_hooks::{ConnectionInfo, Initiator, Listener, Reason};
-use serde::{Deserialize, Serialize, Serializer};
+use mqtt_hooks::{ConnectionInfo, ConnectionRecord, Initiator, Listener, Reason};
+use serde::{Serialize, Serializer};
 
 /// An event that was told. As JSON it has the keys that the API shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,46 +127,67 @@ impl Entry {
         Some(End { reason, code: self.code, initiator: self.initiator })
     }
 
-    /// As it is kept: what the API shows, with the names of all parts.
+    /// As it is kept.
     pub(super) fn to_record(&self) -> Vec<u8> {
-        // All keys and numbers at their longest.
-        let mut record = Vec::with_capacity(448 + self.texts.len());
-        serde_json::to_writer(&mut record, self).expect("a Vec takes all bytes and the keys are texts");
+        let client = ConnectionRecord {
+            client_id: self.client_id(),
+            username: self.username(),
+            level: self.version.level(),
+            peer: SocketAddr::new(self.ip, self.peer_port),
+            listener: &self.listener.name,
+            port: self.listener.port,
+            keep_alive: self.keep_alive,
+            clean_start: self.clean_start,
+            expiry_interval: self.expiry_interval,
+            connected_at: self.connected_at,
+            session_present: self.session_present,
+            epoch: self.epoch,
+            conn_id: self.conn_id,
+        };
+        let kept = Kept {
+            number: self.number,
+            at: self.at,
+            seq: self.seq,
+            reason: self.reason.as_deref(),
+            code: self.code,
+            initiator: self.reason.is_some().then(|| self.initiator.name()),
+            client,
+        };
+        // All numbers at their longest.
+        let mut record = Vec::with_capacity(160 + self.texts.len());
+        minicbor::encode(kept, &mut record).expect("a Vec takes all bytes");
         record
     }
 
     /// `listener` is that of the event before: most share one.
-    pub(super) fn from_record(record: &[u8], listener: &mut Arc<Listener>) -> serde_json::Result<Self> {
-        let kept: Kept<'_> = serde_json::from_slice(record)?;
-        if *listener.name != *kept.listener || listener.port != kept.sockport {
-            *listener = Arc::new(Listener { name: (*kept.listener).into(), port: kept.sockport });
+    pub(super) fn from_record(record: &[u8], listener: &mut Arc<Listener>) -> Result<Self, String> {
+        let kept: Kept<'_> = minicbor::decode(record).map_err(|error| error.to_string())?;
+        let client = kept.client;
+        if *listener.name != *client.listener || listener.port != client.port {
+            *listener = Arc::new(Listener { name: client.listener.into(), port: client.port });
         }
-        let version = Version::from_level(kept.proto_ver);
-        let initiator = kept.initiator.as_deref().map_or(Some(Initiator::Client), Initiator::from_name);
-        let (Some(version), Some(initiator)) = (version, initiator) else {
-            return Err(serde::de::Error::custom("an unknown protocol level or initiator"));
-        };
+        let initiator = kept.initiator.map_or(Some(Initiator::Client), Initiator::from_name);
         Ok(Self {
-            number: kept.id,
+            number: kept.number,
             at: kept.at,
             seq: kept.seq,
-            conn_id: kept.conn_id,
-            epoch: kept.epoch,
-            connected_at: kept.connected_at,
+            conn_id: client.conn_id,
+            epoch: client.epoch,
+            connected_at: client.connected_at,
             listener: Arc::clone(listener),
-            texts: [&*kept.clientid, kept.username.as_deref().unwrap_or("")].concat().into_boxed_str(),
-            id_len: kept.clientid.len() as u32,
-            has_username: kept.username.is_some(),
-            reason: kept.reason.map(|reason| Cow::Owned(reason.into_owned())),
-            code: kept.reason_code,
-            initiator,
-            ip: kept.ipaddress,
-            peer_port: kept.port,
-            keep_alive: kept.keepalive,
-            expiry_interval: kept.expiry_interval,
-            version,
-            clean_start: kept.clean_start,
-            session_present: kept.session_present,
+            texts: [client.client_id, client.username.unwrap_or("")].concat().into_boxed_str(),
+            id_len: client.client_id.len() as u32,
+            has_username: client.username.is_some(),
+            reason: kept.reason.map(|reason| Cow::Owned(reason.to_owned())),
+            code: kept.code,
+            initiator: initiator.ok_or("an unknown initiator")?,
+            ip: client.peer.ip(),
+            peer_port: client.peer.port(),
+            keep_alive: client.keep_alive,
+            expiry_interval: client.expiry_interval,
+            version: client.version().map_err(|error| error.to_string())?,
+            clean_start: client.clean_start,
+            session_present: client.session_present,
         })
     }
 
@@ -206,29 +229,58 @@ struct Shown<'a> {
     estimated: Option<bool>,
 }
 
-/// What of [`Shown`] can't be told from the rest.
-#[derive(Deserialize)]
+/// As it is kept: each field with a number that is never used for something else.
 struct Kept<'a> {
-    id: u64,
-    clientid: Cow<'a, str>,
-    username: Option<Cow<'a, str>>,
+    number: u64,
     at: u64,
-    reason: Option<Cow<'a, str>>,
-    reason_code: Option<u8>,
-    initiator: Option<Cow<'a, str>>,
-    connected_at: u64,
-    ipaddress: IpAddr,
-    port: u16,
-    sockport: u16,
-    listener: Cow<'a, str>,
-    proto_ver: u8,
-    keepalive: u16,
-    clean_start: bool,
-    expiry_interval: u32,
-    session_present: bool,
-    epoch: u64,
-    conn_id: u64,
     seq: u64,
+    reason: Option<&'a str>,
+    code: Option<u8>,
+    initiator: Option<&'a str>,
+    client: ConnectionRecord<'a>,
+}
+
+impl<C> Encode<C> for Kept<'_> {
+    fn encode<W: Write>(&self, out: &mut Encoder<W>, _: &mut C) -> Result<(), Error<W::Error>> {
+        let there = [self.reason.is_some(), self.code.is_some(), self.initiator.is_some()];
+        out.map(4 + there.into_iter().map(u64::from).sum::<u64>())?;
+        out.u8(0)?.u64(self.number)?;
+        out.u8(1)?.u64(self.at)?;
+        out.u8(2)?.u64(self.seq)?;
+        if let Some(reason) = self.reason {
+            out.u8(3)?.str(reason)?;
+        }
+        if let Some(code) = self.code {
+            out.u8(4)?.u8(code)?;
+        }
+        if let Some(initiator) = self.initiator {
+            out.u8(5)?.str(initiator)?;
+        }
+        out.u8(6)?.encode(self.client)?;
+        Ok(())
+    }
+}
+
+impl<'b, C> Decode<'b, C> for Kept<'b> {
+    fn decode(input: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
+        let (mut number, mut at, mut seq) = (0, 0, 0);
+        let (mut reason, mut code, mut initiator, mut client) = (None, None, None, None);
+        for _ in 0..input.map()?.unwrap_or_default() {
+            match input.u8()? {
+                0 => number = input.u64()?,
+                1 => at = input.u64()?,
+                2 => seq = input.u64()?,
+                3 => reason = Some(input.str()?),
+                4 => code = Some(input.u8()?),
+                5 => initiator = Some(input.str()?),
+                6 => client = Some(input.decode()?),
+                // Of a later version.
+                _ => input.skip()?,
+            }
+        }
+        let client = client.ok_or_else(|| decode::Error::message("nobody's event"))?;
+        Ok(Self { number, at, seq, reason, code, initiator, client })
+    }
 }
 
 impl Serialize for Entry {

@@ -111,7 +111,7 @@ fn the_api_shows_what_makes_sense_for_the_event() {
         shown[0],
         json!({
             "id": 1, "event": "connected", "clientid": "emqtt-8348fe27a87976ad4db3", "username": "foo", "at": NOW,
-            "connected_at": NOW, "ipaddress": "127.0.0.1", "port": 50_123, "sockport": 1883, "listener": "tcp",
+            "connected_at": NOW, "ipaddress": "127.0.0.1", "port": 50_123, "sockport": 1883, "listener": "mqtt",
             "proto_ver": 4, "proto_name": "MQTT", "keepalive": 60, "clean_start": true, "expiry_interval": 0,
             "session_present": false, "epoch": 3, "conn_id": 41, "seq": 1,
         })

@@ -1,0 +1,204 @@
+use std::path::Path;
+
+use crate::{
+    Config, Listener, Place,
+    tests::{env, fails, reads, reads_error, set_fails, toml, with_watch},
+};
+
+fn set(assignments: &[&str]) -> crate::Layers {
+    let mut layers = with_watch();
+    for assignment in assignments {
+        layers.add_assignment(assignment).unwrap_or_else(|error| panic!("{error}"));
+    }
+    layers
+}
+
+/// What is said is right alone, and together it is refused with exactly this line.
+#[track_caller]
+fn all_fail(assignments: &[&str], line: &str) {
+    assert_eq!(set(assignments).resolve().expect_err(line).to_string(), line);
+}
+
+fn names(config: &Config) -> Vec<&str> {
+    config.listeners.iter().map(|listener| &*listener.name).collect()
+}
+
+#[test]
+fn one_is_there_from_the_start() {
+    assert_eq!(Config::default().listeners, [Listener::new("mqtt", ([127, 0, 0, 1], 1883).into())]);
+    let config = reads("[listeners.mqtt]\nbacklog = 7");
+    assert_eq!(config.listeners[0].bind.to_string(), "127.0.0.1:1883");
+    assert_eq!(config.listeners[0].backlog, 7);
+}
+
+#[test]
+fn others_are_added_by_name_and_stand_in_its_order_after_the_first() {
+    let text = "[listeners.second]\nkind = \"mqtt\"\nbind = \"127.0.0.1:1884\"\n\
+                [listeners.a_1-b]\nkind = \"mqtt\"\nbind = \"[::1]:0\"\nbacklog = 9";
+    let config = reads(text);
+    assert_eq!(names(&config), ["mqtt", "a_1-b", "second"]);
+    assert_eq!(config.listeners[2], Listener::new("second", ([127, 0, 0, 1], 1884).into()));
+    assert_eq!(config.listeners[1].backlog, 9);
+
+    let mut layers = set(&["listeners.second.kind=mqtt"]);
+    env(&mut layers, "ROLLCALL_LISTENERS__SECOND__BIND", "127.0.0.1:1885").unwrap();
+    assert_eq!(layers.resolve().unwrap().listeners[1].bind.port(), 1885);
+}
+
+#[test]
+fn one_that_is_off_is_not_there() {
+    assert_eq!(names(&reads("[listeners.mqtt]\nbind = \"off\"")), [""; 0]);
+    let text = "[listeners.second]\nkind = \"mqtt\"\nbind = \"off\"";
+    assert_eq!(names(&reads(text)), ["mqtt"]);
+    let mut config = reads("[listeners.mqtt]\nbind = \"off\"");
+    config.set_port(0);
+    assert_eq!(names(&config), [""; 0]);
+}
+
+#[test]
+fn a_name_is_a_short_word() {
+    let rule = "the name of a listener wants 1 to 32 lower-case letters, digits, '-' and '_'";
+    set_fails("listeners.Second.kind=mqtt", &format!("--set: listeners.Second: {rule}"));
+    set_fails("listeners.a b.bind=off", &format!("--set: listeners.a b: {rule}"));
+    set_fails("listeners..bind=off", &format!("--set: listeners.: {rule}"));
+    fails("[listeners.\"a.b\"]\nbind = \"off\"", &format!("r.toml:2: listeners.a.b: {rule}"));
+    fails("[listeners.\"a\\nb\"]\nbind = \"off\"", &format!("r.toml:1: listeners.a\\nb: {rule}"));
+    fails("[listeners.\"ö\"]", &format!("r.toml:1: listeners.ö: {rule}"));
+    let longest = "a".repeat(32);
+    set_fails(&format!("listeners.{longest}a.bind=off"), &format!("--set: listeners.{longest}a: {rule}"));
+    set(&[&format!("listeners.{longest}.kind=mqtt"), &format!("listeners.{longest}.bind=off")]).resolve().unwrap();
+    for taken in ["admin", "memory", "node", "pid"] {
+        let line = format!("--set: listeners.{taken}: something else is called so; wants another name");
+        set_fails(&format!("listeners.{taken}.kind=mqtt"), &line);
+    }
+    set_fails(
+        "listeners.ws.bind=127.0.0.1:8083",
+        "--set: listeners.ws: this build has no WebSocket; a listener of the kind \"mqtt\" wants another name",
+    );
+}
+
+#[test]
+fn a_kind_that_is_not_built_is_refused_with_what_there_is() {
+    for (kind, missing) in [("mqtts", "TLS"), ("ws", "WebSocket"), ("wss", "WebSocket and no TLS")] {
+        set_fails(
+            &format!("listeners.x.kind={kind}"),
+            &format!("--set: listeners.x.kind: \"{kind}\": this build has no {missing}; there is \"mqtt\""),
+        );
+    }
+    set_fails("listeners.x.kind=mqqt", "--set: listeners.x.kind: invalid value: string \"mqqt\", expected \"mqtt\"");
+}
+
+#[test]
+fn kind_and_bind_must_be_said() {
+    let bind = "is missing; the listener x wants \"off\" or an IP address and a port like \"127.0.0.1:1883\"";
+    all_fail(&["listeners.x.kind=mqtt"], &format!("--set: listeners.x.bind: {bind}"));
+    fails("\n[listeners.x]\nkind = \"mqtt\"", &format!("r.toml:2: listeners.x.bind: {bind}"));
+    let kind = "is missing; the listener x wants \"mqtt\"";
+    all_fail(&["listeners.x.bind=127.0.0.1:1884"], &format!("--set: listeners.x.kind: {kind}"));
+    fails("\n[listeners.x]", &format!("r.toml:2: listeners.x.kind: {kind}"));
+    assert!(toml("[listeners.x]\nkind = \"mqtt\"").unwrap().print().is_err());
+}
+
+#[test]
+fn a_wrong_key_names_the_nearest() {
+    set_fails("listeners.mqtt.bnid=1", "--set: unknown key listeners.mqtt.bnid; the nearest is listeners.mqtt.bind");
+    set_fails("listeners.x.bcaklog=1", "--set: unknown key listeners.x.bcaklog; the nearest is listeners.x.backlog");
+    set_fails("listners.mqtt.bind=1", "--set: unknown key listners.mqtt.bind; the nearest is listeners.mqtt.bind");
+    set_fails("listeners.x=127.0.0.1:1884", "--set: listeners.x: is a section, wants keys of its own");
+    fails("listeners = 1", "r.toml:1: listeners: is a section, wants keys of its own");
+    fails("[listeners]\nx = 1", "r.toml:2: listeners.x: is a section, wants keys of its own");
+}
+
+#[test]
+fn an_address_is_of_one() {
+    let second = ["listeners.second.kind=mqtt", "listeners.second.bind=127.0.0.1:1883"];
+    let line = "is the address of listeners.mqtt.bind too; wants its own";
+    all_fail(&second, &format!("--set: listeners.second.bind: \"127.0.0.1:1883\" {line}"));
+    let mapped = ["listeners.second.kind=mqtt", "listeners.second.bind=[::ffff:127.0.0.1]:1883"];
+    all_fail(&mapped, &format!("--set: listeners.second.bind: \"[::ffff:127.0.0.1]:1883\" {line}"));
+    let moved = [second[0], second[1], "listeners.mqtt.bind=127.0.0.1:1884"];
+    assert_eq!(set(&moved).resolve().unwrap().listeners.len(), 2);
+    let off = [second[0], second[1], "listeners.mqtt.bind=off"];
+    assert_eq!(names(&set(&off).resolve().unwrap()), ["second"]);
+    let free = ["listeners.second.kind=mqtt", "listeners.second.bind=127.0.0.1:0", "listeners.mqtt.bind=127.0.0.1:0"];
+    assert_eq!(set(&free).resolve().unwrap().listeners.len(), 2);
+}
+
+#[test]
+fn any_wide_address_needs_anonymous_said() {
+    let second = ["listeners.second.kind=mqtt", "listeners.second.bind=0.0.0.0:1884"];
+    let error = set(&second).resolve().unwrap_err().to_string();
+    assert!(error.starts_with("--set: listeners.second.bind: \"0.0.0.0:1884\" can be reached"), "{error}");
+    let error = set(&[second[0], second[1], "auth.anonymous=false"]).resolve().unwrap_err().to_string();
+    assert!(error.starts_with("--set: listeners.second.bind: "), "{error}");
+    assert!(set(&[second[0], second[1], "auth.anonymous=true"]).resolve().unwrap().auth.anonymous);
+}
+
+#[test]
+fn the_old_names_are_understood_and_named_as_they_were_said() {
+    let config = reads("[mqtt]\nbind = \"[::1]:0\"\nbacklog = 3");
+    assert_eq!((config.listeners[0].bind.to_string(), config.listeners[0].backlog), ("[::1]:0".to_owned(), 3));
+    let mut layers = with_watch();
+    env(&mut layers, "ROLLCALL_MQTT__BIND", "127.0.0.1:7").unwrap();
+    assert_eq!(layers.resolve().unwrap().listeners[0].bind.port(), 7);
+
+    fails(
+        "[mqtt]\nbind = \"localhost\"",
+        "r.toml:2: mqtt.bind: invalid value: string \"localhost\", \
+         expected \"off\" or an IP address and a port like \"127.0.0.1:1883\"",
+    );
+    set_fails(
+        "mqtt.backlog=many",
+        "--set: mqtt.backlog: invalid type: string \"many\", expected a whole number from 1 to 2147483647",
+    );
+    let error = reads_error("[mqtt]\nbind = \"0.0.0.0:1\"");
+    assert!(error.starts_with("r.toml:2: mqtt.bind: \"0.0.0.0:1\" can be reached"), "{error}");
+}
+
+#[test]
+fn of_an_old_name_and_todays_the_later_wins() {
+    let port = |layers: crate::Layers| layers.resolve().unwrap().listeners[0].bind.port();
+    assert_eq!(port(set(&["mqtt.bind=127.0.0.1:1", "listeners.mqtt.bind=127.0.0.1:2"])), 2);
+    assert_eq!(port(set(&["listeners.mqtt.bind=127.0.0.1:2", "mqtt.bind=127.0.0.1:1"])), 1);
+    let (old, new) = ("[mqtt]\nbind = \"127.0.0.1:1\"\n", "[listeners.mqtt]\nbind = \"127.0.0.1:2\"\n");
+    assert_eq!(port(toml(&format!("{old}{new}")).unwrap()), 2);
+    assert_eq!(port(toml(&format!("{new}{old}")).unwrap()), 1);
+    let second = "[listeners.second]\nkind = \"mqtt\"\nbind = \"127.0.0.1:3\"\n";
+    assert_eq!(port(toml(&format!("{second}{old}{new}")).unwrap()), 2);
+}
+
+#[test]
+fn each_is_printed_and_shown_with_its_places() {
+    let mut layers = toml("[listeners.second]\nkind = \"mqtt\"\nbind = \"127.0.0.1:1884\"").unwrap();
+    layers.add_assignment("mqtt.backlog=5").unwrap();
+    layers.add_assignment("listeners.a.kind=mqtt").unwrap();
+    layers.add_assignment("listeners.a.bind=off").unwrap();
+    let printed = layers.print().unwrap();
+    let mut rest = &*printed;
+    for line in [
+        "\n# Where clients come in. ",
+        "\n[listeners.mqtt]\n# What is spoken there; ",
+        "\nkind = \"mqtt\"\n# IP address and port, or \"off\"; ",
+        "\nbind = \"127.0.0.1:1883\"\n",
+        "\nbacklog = 5 # --set\n",
+        "\n\n[listeners.a]\n",
+        "\nbind = \"off\" # --set\n",
+        "\n\n[listeners.second]\n",
+        "\nkind = \"mqtt\" # r.toml:2\n",
+        "\nbind = \"127.0.0.1:1884\" # r.toml:3\n",
+        "\nbacklog = 1024\n",
+        "\n[mqtt]\n",
+    ] {
+        let at = rest.find(line).unwrap_or_else(|| panic!("{line} in\n{printed}"));
+        // The end of one line begins the next.
+        rest = &rest[at + line.len() - 1..];
+    }
+    let mut again = with_watch();
+    again.add_toml(Path::new("p.toml"), &printed).unwrap();
+    assert_eq!(again.resolve().unwrap(), layers.resolve().unwrap());
+
+    let sources = layers.resolve().unwrap().sources;
+    let bind = sources.iter().find(|said| said.key == "listeners.second.bind").unwrap();
+    assert_eq!(bind.value.as_deref(), Some("\"127.0.0.1:1884\""));
+    assert_eq!(bind.place, Some(Place::Line { file: "r.toml".into(), line: 3 }));
+}
