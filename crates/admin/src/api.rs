@@ -19,7 +19,6 @@ mod modules;
 mod mqtt;
 mod nodes;
 mod overview;
-mod presence;
 mod retained;
 mod settings;
 mod subscriptions;
@@ -49,9 +48,6 @@ pub(crate) fn router() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(modules::load_on_node))
         .routes(routes!(modules::unload_on_node))
         .routes(routes!(modules::reload_on_node))
-        .routes(routes!(presence::clients))
-        .routes(routes!(presence::events))
-        .routes(routes!(presence::stream))
         .routes(routes!(overview::stream))
         .routes(routes!(retained::list))
         .routes(routes!(retained::one, retained::forget))

@@ -7,8 +7,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use mqtt_modules::Registry;
-use mqtt_modules::presence::History;
+use mqtt_hooks::run::Modules;
 use mqtt_operate::Operate;
 use tokio::net::TcpListener;
 
@@ -19,6 +18,7 @@ mod extract;
 mod guard;
 mod local;
 mod logins;
+mod offers;
 mod openapi;
 mod pages;
 mod probes;
@@ -45,35 +45,28 @@ pub struct Admin {
 /// What all requests share.
 pub(crate) struct Shared {
     pub(crate) broker: Arc<dyn Operate>,
-    pub(crate) registry: Arc<Registry>,
-    pub(crate) history: Arc<History>,
+    pub(crate) modules: Arc<dyn Modules>,
     pub(crate) accounts: Arc<Accounts>,
     pub(crate) logins: logins::Logins,
     pub(crate) attempts: attempts::Attempts,
     pub(crate) samples: samples::Samples,
-    pub(crate) streams: streams::Streams,
+    pub(crate) streams: Arc<streams::Streams>,
 }
 
 /// How handlers get at it.
 pub(crate) type Admission = axum::extract::State<Arc<Shared>>;
 
 impl Admin {
-    /// `history` is what presence told; `accounts` say who may ask.
-    pub fn new(
-        broker: Arc<dyn Operate>,
-        registry: Arc<Registry>,
-        history: Arc<History>,
-        accounts: Arc<Accounts>,
-    ) -> Self {
+    /// `accounts` say who may ask.
+    pub fn new(broker: Arc<dyn Operate>, modules: Arc<dyn Modules>, accounts: Arc<Accounts>) -> Self {
         let shared = Shared {
             broker,
-            registry,
-            history,
+            modules,
             accounts,
             logins: logins::Logins::default(),
             attempts: attempts::Attempts::default(),
             samples: samples::Samples::default(),
-            streams: streams::Streams::default(),
+            streams: Arc::default(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -90,12 +83,21 @@ impl Admin {
         }
     }
 
+    /// For the answers of modules.
+    fn place(&self) -> Arc<offers::Place> {
+        let modules = Arc::clone(&self.shared.modules);
+        let is_running = Box::new(move |module: &str| modules.status(module).is_ok_and(|status| status.running));
+        Arc::new(offers::Place { is_running, streams: Arc::clone(&self.shared.streams) })
+    }
+
     fn router(&self) -> Router {
         let shared = &self.shared;
         let (api, described) = api::router().split_for_parts();
         let (open_api, described_open) = api::open_router().split_for_parts();
-        let description = openapi::Description::new(described, described_open);
-        let api = api.route("/openapi.json", axum::routing::get(move || async move { description }));
+        let offers = shared.modules.routes();
+        let description = openapi::Description::new(described, described_open, offers::describe(&offers));
+        let api = offers::serve(api, offers, &self.place())
+            .route("/openapi.json", axum::routing::get(move || async move { description }));
         let guarded = Router::new().nest("/api/v4", api).merge(pages::guarded());
         let guarded = guarded.layer(axum::middleware::from_fn_with_state(Arc::clone(shared), guard::check));
         let open = pages::open().merge(probes::open()).merge(prometheus::open()).nest("/api/v4", open_api);

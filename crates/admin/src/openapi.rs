@@ -10,14 +10,15 @@ use utoipa::openapi::OpenApi;
 pub(crate) struct Description(String);
 
 impl Description {
-    /// `open` needs no login.
-    pub(crate) fn new(guarded: OpenApi, open: OpenApi) -> Self {
+    /// `open` needs no login, `offered` is of modules.
+    pub(crate) fn new(guarded: OpenApi, open: OpenApi, offered: Value) -> Self {
         let mut open = serde_json::to_value(open).unwrap_or_default();
         let mut all = serde_json::to_value(guarded).unwrap_or_default();
         each_operation(&mut open, |_, _, operation| {
             operation["security"] = json!([]);
         });
         merge(&mut all, open);
+        merge(&mut all, offered);
         all["servers"] = json!([{"url": "/api/v4"}]);
         all["components"]["securitySchemes"] = json!({"basic": {"type": "http", "scheme": "basic"}});
         all["components"]["schemas"]["Fault"] = json!({
@@ -112,7 +113,7 @@ fn operation_has_body(method: &str) -> bool {
     matches!(method, "post" | "put" | "patch")
 }
 
-fn reference(name: &str) -> Value {
+pub(crate) fn reference(name: &str) -> Value {
     json!({"$ref": format!("#/components/schemas/{name}")})
 }
 
@@ -121,11 +122,12 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::offers;
 
     fn document() -> Value {
         let (_, guarded) = crate::api::router().split_for_parts();
         let (_, open) = crate::api::open_router().split_for_parts();
-        serde_json::from_str(&Description::new(guarded, open).0).unwrap()
+        serde_json::from_str(&Description::new(guarded, open, offers::describe(&offers::tests::offers())).0).unwrap()
     }
 
     fn references(value: &Value, found: &mut BTreeSet<String>) {

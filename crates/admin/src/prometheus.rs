@@ -8,7 +8,8 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use mqtt_modules::presence::LATENCY_BOUNDS;
+use mqtt_hooks::run::Numbers;
+use mqtt_hooks::{Histogram, Number, Reading};
 
 use crate::reply::Refusal;
 use crate::{Admission, Shared};
@@ -30,7 +31,7 @@ fn write(shared: &Shared) -> String {
     let mut text = Text::default();
     write_node(&mut text, shared);
     write_modules(&mut text, shared);
-    write_presence(&mut text, shared);
+    shared.modules.numbers().iter().for_each(|of_one| write_numbers(&mut text, of_one));
     let active = shared.broker.alarms().into_iter().filter(|alarm| alarm.activated);
     text.family("rollcall_alarm_active", GAUGE, "1 for each alarm that is active; see /api/v4/alarms.");
     for alarm in active {
@@ -74,7 +75,7 @@ fn write_node(text: &mut Text, shared: &Shared) {
 }
 
 fn write_modules(text: &mut Text, shared: &Shared) {
-    let modules = shared.registry.list();
+    let modules = shared.modules.list();
     text.family("rollcall_module_running", GAUGE, "1 while the module runs.");
     for module in &modules {
         text.sample("rollcall_module_running", &[("module", module.info.name)], u8::from(module.running));
@@ -90,30 +91,41 @@ fn write_modules(text: &mut Text, shared: &Shared) {
     }
 }
 
-fn write_presence(text: &mut Text, shared: &Shared) {
-    let counts = shared.history.counts();
-    let name = "rollcall_presence_events_total";
-    text.family(name, COUNTER, "Presence events since the start, whether or not anyone subscribes.");
-    text.sample(name, &[("event", "connected")], counts.connected);
-    text.sample(name, &[("event", "disconnected")], counts.disconnected);
-    let help = "Presence events not published, for MQTT does not allow their topic: it is too long.";
-    text.one("rollcall_presence_events_skipped_total", COUNTER, help, counts.skipped);
-    let help = "Presence events that a subscriber did not get, for its queue or its socket was full.";
-    text.one("rollcall_presence_events_dropped_total", COUNTER, help, shared.broker.health().presence_dropped);
-    let name = "rollcall_presence_latency_seconds";
-    text.family(
-        name,
-        "histogram",
-        "From when the broker noticed that a client came or went until all subscribers had that.",
-    );
-    let mut total = 0;
-    let bounds = LATENCY_BOUNDS.iter().map(|&us| (us as f64 / 1e6).to_string()).chain(["+Inf".to_owned()]);
-    for (bound, count) in bounds.zip(counts.latency.counts) {
-        total += count;
-        text.sample(&format!("{name}_bucket"), &[("le", &bound)], total);
+/// A module's, each under its name after the module's.
+fn write_numbers(text: &mut Text, Numbers { module, numbers }: &Numbers) {
+    let mut before = "";
+    for number in numbers {
+        let name = format!("rollcall_{module}_{}", number.name.replace('.', "_"));
+        let (name, kind) = match number.value {
+            Reading::Counter(_) => (format!("{name}_total"), COUNTER),
+            Reading::Gauge(_) => (name, GAUGE),
+            Reading::Histogram(_) => (name, "histogram"),
+        };
+        if number.name != before {
+            text.family(&name, kind, &number.help);
+        }
+        before = &number.name;
+        write_number(text, &name, number);
     }
-    text.sample(&format!("{name}_sum"), &[], counts.latency.total.as_secs_f64());
-    text.sample(&format!("{name}_count"), &[], total);
+}
+
+fn write_number(text: &mut Text, name: &str, number: &Number) {
+    let label = number.label.as_ref().map(|label| (label.name, &*label.value));
+    let labels = label.as_slice();
+    match &number.value {
+        Reading::Counter(count) => text.sample(name, labels, count),
+        Reading::Gauge(value) => text.sample(name, labels, value),
+        Reading::Histogram(Histogram { buckets, above, sum }) => {
+            let bounded = buckets.iter().map(|bucket| (bucket.up_to.to_string(), bucket.count));
+            let mut total = 0;
+            for (bound, count) in bounded.chain([("+Inf".to_owned(), *above)]) {
+                total += count;
+                text.sample(&format!("{name}_bucket"), &[labels, &[("le", &bound)]].concat(), total);
+            }
+            text.sample(&format!("{name}_sum"), labels, sum);
+            text.sample(&format!("{name}_count"), labels, total);
+        }
+    }
 }
 
 fn seconds(ms: u64) -> f64 {
@@ -161,6 +173,8 @@ fn escaped(value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use mqtt_hooks::Bucket;
+
     use super::*;
 
     #[test]
@@ -171,6 +185,34 @@ mod tests {
         text.one("e_total", COUNTER, "f.", 7);
         let lines = ["# HELP a one\\\\\\ntwo", "# TYPE a gauge", "a{b=\"\\\"\\\\\\n\",c=\"d\"} 1.5"];
         let lines = [&lines[..], &["# HELP e_total f.", "# TYPE e_total counter", "e_total 7", ""]].concat();
+        assert_eq!(text.0, lines.join("\n"));
+    }
+
+    #[test]
+    fn numbers_of_one_name_are_one_family_and_buckets_add_up() {
+        let events = |event| Number::counter("events", "Events.", 3).labelled("event", event);
+        let buckets = [(0.5, 2), (1.0, 1)].map(|(up_to, count)| Bucket { up_to, count }).into();
+        let took = Number::histogram("took.seconds", "Time.", Histogram { buckets, above: 4, sum: 9.5 });
+        let mut text = Text::default();
+        let numbers = vec![events("came"), events("went"), Number::gauge("kept", "Kept.", 7.0), took];
+        write_numbers(&mut text, &Numbers { module: "m", numbers });
+        let lines = [
+            "# HELP rollcall_m_events_total Events.",
+            "# TYPE rollcall_m_events_total counter",
+            "rollcall_m_events_total{event=\"came\"} 3",
+            "rollcall_m_events_total{event=\"went\"} 3",
+            "# HELP rollcall_m_kept Kept.",
+            "# TYPE rollcall_m_kept gauge",
+            "rollcall_m_kept 7",
+            "# HELP rollcall_m_took_seconds Time.",
+            "# TYPE rollcall_m_took_seconds histogram",
+            "rollcall_m_took_seconds_bucket{le=\"0.5\"} 2",
+            "rollcall_m_took_seconds_bucket{le=\"1\"} 3",
+            "rollcall_m_took_seconds_bucket{le=\"+Inf\"} 7",
+            "rollcall_m_took_seconds_sum 9.5",
+            "rollcall_m_took_seconds_count 7",
+            "",
+        ];
         assert_eq!(text.0, lines.join("\n"));
     }
 }

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use mqtt_modules::presence::Counts;
+use mqtt_hooks::Reading;
+use mqtt_hooks::run::Modules;
 use mqtt_operate::Operate;
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -50,16 +51,21 @@ pub(crate) struct Sample {
     bytes_received: u64,
     /// Bytes that went out.
     bytes_sent: u64,
-    /// Events of presence that a client came.
+    /// Events that a client came, of the module that tells them.
     connected: u64,
-    /// Events of presence that a client went.
+    /// Events that a client went, of the module that tells them.
     disconnected: u64,
 }
 
 impl Sample {
-    fn of(broker: &dyn Operate, presence: &Counts) -> Self {
+    fn of(broker: &dyn Operate, modules: &dyn Modules) -> Self {
         let (node, stats, metrics) = (broker.node(), broker.stats(), broker.metrics());
         let stat = |name| stats.iter().find(|(known, _)| known == name).map_or(0, |(_, value)| *value);
+        let numbers = modules.numbers();
+        let counted = |key| {
+            let all = numbers.iter().flat_map(|of_one| &of_one.numbers).filter(|number| number.key() == key);
+            all.map(|number| if let Reading::Counter(count) = number.value { count } else { 0 }).sum()
+        };
         let metric = |name| metrics.iter().find(|(known, _)| *known == name).map_or(0, |(_, value)| *value);
         Self {
             at: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64),
@@ -74,8 +80,8 @@ impl Sample {
             dropped: metric("delivery.dropped"),
             bytes_received: metric("bytes.received"),
             bytes_sent: metric("bytes.sent"),
-            connected: presence.connected,
-            disconnected: presence.disconnected,
+            connected: counted("events.connected"),
+            disconnected: counted("events.disconnected"),
         }
     }
 }
@@ -116,8 +122,8 @@ pub(crate) async fn take(shared: &Arc<Shared>) {
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
-        let history = Arc::clone(&shared.history);
-        if let Ok(sample) = with_broker(shared, move |broker| Sample::of(broker, &history.counts())).await {
+        let modules = Arc::clone(&shared.modules);
+        if let Ok(sample) = with_broker(shared, move |broker| Sample::of(broker, &*modules)).await {
             shared.samples.add(sample);
         }
     }

@@ -1,11 +1,8 @@
 //! The listener's side of the admin port: how many may ask at once, and for how long.
 
 use std::convert::Infallible;
-use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
-use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
@@ -17,6 +14,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use mqtt_hooks::run::caught_async;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -122,28 +120,14 @@ async fn converse(
 
 async fn answer(mut router: Router, request: Request, limit: Duration) -> Response {
     let path = request.uri().path().to_owned();
-    match tokio::time::timeout(limit, caught(router.call(request))).await {
-        Ok(Ok(response)) => response,
-        Ok(Err(Panicked)) => {
-            tracing::error!(path, "admin: a handler panicked");
+    match tokio::time::timeout(limit, caught_async(router.call(request))).await {
+        Ok(Ok(Ok(response))) => response,
+        Ok(Err(why)) => {
+            tracing::error!(path, why, "admin: a handler panicked");
             Refusal::internal().into_response()
         }
         Err(_) => Refusal::Status(StatusCode::REQUEST_TIMEOUT, "the request took too long".to_owned()).into_response(),
     }
-}
-
-/// The panic's own message has been written by then.
-struct Panicked;
-
-/// Awaits `future`, which is not polled again after a panic.
-async fn caught<T>(future: impl Future<Output = Result<T, Infallible>>) -> Result<T, Panicked> {
-    let mut future = pin!(future);
-    poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
-        Ok(Poll::Pending) => Poll::Pending,
-        Ok(Poll::Ready(Ok(value))) => Poll::Ready(Ok(value)),
-        Err(_) => Poll::Ready(Err(Panicked)),
-    })
-    .await
 }
 
 #[cfg(test)]

@@ -5,18 +5,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mqtt_codec::{Filter, Message, ReasonCode, SubscribeFilter, Topic};
-use mqtt_hooks::{Acting, ConnectionInfo, Host, Moment, RecordTable, Stop, SubscribeError, Task};
+use mqtt_hooks::{
+    Acting, Client, ConnectionInfo, Host, Lookup, Moment, Online, RecordTable, Stop, SubscribeError, Task,
+};
 use mqtt_storage::read_records;
 use tokio::task::AbortHandle;
 
 use crate::broker::Broker;
 use crate::delivery::batch::Batch;
+use crate::loopback::Loopback;
 use crate::packets::access;
 use crate::time::clock::wall_ms;
 
 /// The broker as modules see it.
 pub(crate) struct Hosting(pub(crate) Arc<Broker>);
 
+#[async_trait::async_trait]
 impl Host for Hosting {
     fn node(&self) -> &str {
         &self.0.config.node
@@ -87,6 +91,14 @@ impl Host for Hosting {
 
     fn sleep_until(&self, clock_ms: u64) -> Task {
         Box::pin(tokio::time::sleep(Duration::from_millis(clock_ms.saturating_sub(self.clock_ms()))))
+    }
+
+    fn online(&self, lookup: &Lookup<'_>) -> Online {
+        self.0.look_up(lookup)
+    }
+
+    async fn connect(&self, client_id: &str) -> Result<Box<dyn Client>, String> {
+        Ok(Box::new(Loopback::connect(&self.0, client_id).await?))
     }
 }
 

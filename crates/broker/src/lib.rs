@@ -36,5 +36,5 @@ mod watch;
 
 pub use config::{Config, Limits, Mqtt, SessionLimits, Store, Sys, SysSubscribe};
 pub use running::{ModuleRecords, Opened, Running};
-pub use watch::alarms::{ModuleHealth, ModulesSeen};
+pub use watch::alarms::ModulesSeen;
 pub use watch::operate::Operator;

@@ -1,54 +1,34 @@
-//! A client of the broker's own that comes and goes, and another that watches what presence says about it.
+//! A client of the broker's own, which a module makes.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use mqtt_codec::{
-    Connect, Decoder, Disconnect, Filter, Packet, PacketId, Properties, Qos, ReasonCode, Role, Subscribe,
+    Connect, Decoder, Disconnect, Filter, Message, Packet, PacketId, Properties, Qos, ReasonCode, Role, Subscribe,
     SubscribeFilter, SubscribeOptions, Version,
 };
+use mqtt_hooks::Client;
 use mqtt_net::Pipe;
-use mqtt_operate::Told;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use crate::broker::Broker;
 use crate::coming::door;
-use crate::coming::handshake::random_text;
 
 /// How long an answer or an event may take.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Lets a client come and go; returns the events that came of it, and what went wrong.
-pub(crate) async fn test_presence(broker: &Arc<Broker>) -> (Vec<Told>, Option<String>) {
-    let mut told = Vec::new();
-    let error = run(broker, &mut told).await.err();
-    (told, error)
-}
-
-async fn run(broker: &Arc<Broker>, told: &mut Vec<Told>) -> Result<(), String> {
-    let id = format!("rollcall-test-{}", random_text());
-    let mut watcher = Loopback::connect(broker, &format!("{id}-watcher")).await?;
-    watcher.subscribe(&format!("$SYS/brokers/{}/clients/{id}/+", broker.config.node)).await?;
-    let start = Instant::now();
-    let client = Loopback::connect(broker, &id).await?;
-    told.push(watcher.event(start, "connected").await?);
-    let start = Instant::now();
-    client.disconnect().await?;
-    told.push(watcher.event(start, "disconnected").await?);
-    watcher.disconnect().await
-}
-
-struct Loopback {
+/// A client that speaks MQTT 5.
+pub(crate) struct Loopback {
     pipe: Pipe,
     decoder: Decoder,
     input: BytesMut,
 }
 
 impl Loopback {
-    async fn connect(broker: &Arc<Broker>, id: &str) -> Result<Self, String> {
+    pub(crate) async fn connect(broker: &Arc<Broker>, id: &str) -> Result<Self, String> {
         let pipe = door::connect_in_memory(broker, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
         let decoder = Decoder::new(Role::Client(Version::V5), broker.config.limits.max_packet_size);
         let mut client = Self { pipe, decoder, input: BytesMut::new() };
@@ -59,43 +39,6 @@ impl Loopback {
             Packet::ConnAck(answer) => Err(format!("the test's client was refused: {}", answer.reason.name())),
             _ => Err("the test's client was sent something else than CONNACK".to_owned()),
         }
-    }
-
-    async fn subscribe(&mut self, filter: &str) -> Result<(), String> {
-        let filter = Filter::new(filter).map_err(|error| error.to_string())?;
-        let options = SubscribeOptions { qos: Qos::AtMostOnce, ..SubscribeOptions::default() };
-        let subscribe = Subscribe {
-            packet_id: PacketId::new(1).ok_or("no packet id")?,
-            filters: vec![SubscribeFilter { filter, options }],
-            properties: Properties::EMPTY,
-        };
-        self.send(&Packet::Subscribe(subscribe)).await?;
-        match self.take("SUBACK").await? {
-            Packet::SubAck(answer) => match answer.reasons.first() {
-                Some(reason) if !reason.is_error() => Ok(()),
-                reason => Err(format!(
-                    "the test may not subscribe to events: {}; see sys.subscribe",
-                    reason.map_or("no reason", |reason| reason.name())
-                )),
-            },
-            _ => Err("the test was sent something else than SUBACK".to_owned()),
-        }
-    }
-
-    async fn event(&mut self, start: Instant, kind: &str) -> Result<Told, String> {
-        match self.take(&format!("the event \"{kind}\"")).await? {
-            Packet::Publish(publish) => Ok(Told {
-                topic: publish.topic.as_ref().map(ToString::to_string).unwrap_or_default(),
-                payload: publish.payload.to_vec(),
-                after: start.elapsed(),
-            }),
-            _ => Err(format!("something else came than the event \"{kind}\"")),
-        }
-    }
-
-    async fn disconnect(mut self) -> Result<(), String> {
-        let reason = ReasonCode::Success;
-        self.send(&Packet::Disconnect(Disconnect { reason, properties: Properties::EMPTY })).await
     }
 
     async fn send(&mut self, packet: &Packet) -> Result<(), String> {
@@ -118,5 +61,46 @@ impl Loopback {
             }
         });
         taken.await.unwrap_or_else(|_| Err(format!("{what} did not come within {} s", PATIENCE.as_secs())))
+    }
+}
+
+#[async_trait::async_trait]
+impl Client for Loopback {
+    async fn subscribe(&mut self, filter: &Filter) -> Result<(), String> {
+        let options = SubscribeOptions { qos: Qos::AtMostOnce, ..SubscribeOptions::default() };
+        let subscribe = Subscribe {
+            packet_id: PacketId::new(1).ok_or("no packet id")?,
+            filters: vec![SubscribeFilter { filter: filter.clone(), options }],
+            properties: Properties::EMPTY,
+        };
+        self.send(&Packet::Subscribe(subscribe)).await?;
+        match self.take("SUBACK").await? {
+            Packet::SubAck(answer) => match answer.reasons.first() {
+                Some(reason) if !reason.is_error() => Ok(()),
+                reason => Err(format!(
+                    "the test may not subscribe to {filter}: {}; see sys.subscribe",
+                    reason.map_or("no reason", |reason| reason.name())
+                )),
+            },
+            _ => Err("the test was sent something else than SUBACK".to_owned()),
+        }
+    }
+
+    async fn receive(&mut self) -> Result<Message, String> {
+        let Packet::Publish(publish) = self.take("a message").await? else {
+            return Err("something else came than a message".to_owned());
+        };
+        Ok(Message {
+            topic: publish.topic.ok_or("a message came without its topic")?,
+            payload: publish.payload,
+            qos: publish.qos,
+            retain: publish.retain,
+            properties: publish.properties,
+        })
+    }
+
+    async fn disconnect(mut self: Box<Self>) -> Result<(), String> {
+        let reason = ReasonCode::Success;
+        self.send(&Packet::Disconnect(Disconnect { reason, properties: Properties::EMPTY })).await
     }
 }

@@ -6,9 +6,10 @@ use std::time::Instant;
 
 use mqtt_codec::{Filter, Message, ReasonCode, SubscribeFilter, Topic};
 
-use crate::{Acting, ConnectionInfo, RecordTable, Stop, Task};
+use crate::{Acting, Client, ConnectionInfo, Lookup, Online, RecordTable, Stop, Task};
 
 /// The broker as modules see it.
+#[async_trait::async_trait]
 pub trait Host: Send + Sync + 'static {
     /// The node's name, as it stands in `$SYS/brokers/${node}/...`.
     fn node(&self) -> &str;
@@ -75,6 +76,19 @@ pub trait Host: Send + Sync + 'static {
 
     /// Ends when [`Self::clock_ms`] shows this.
     fn sleep_until(&self, clock_ms: u64) -> Task;
+
+    /// Who is online. It may block for as long as it takes to look at every client: for what answers a request, and not
+    /// for hooks.
+    fn online(&self, lookup: &Lookup<'_>) -> Online {
+        let _ = lookup;
+        Online::default()
+    }
+
+    /// Connects a client of a module's own.
+    async fn connect(&self, client_id: &str) -> Result<Box<dyn Client>, String> {
+        let _ = client_id;
+        Err("this broker has no clients".to_owned())
+    }
 }
 
 /// Why a client was not subscribed.

@@ -51,17 +51,21 @@ mod acting;
 mod fact;
 mod hook;
 mod host;
+mod lookup;
 mod module;
+mod modules;
 mod number;
 mod panics;
 mod record;
 mod records;
+pub mod route;
 pub mod run;
 mod settings;
 mod table;
 mod task;
 pub mod testing;
 mod timers;
+mod trial;
 
 pub use acting::Acting;
 pub use fact::{ConnectionInfo, Fact, Initiator, Listener, Reason};
@@ -70,6 +74,7 @@ pub use hook::{
     ObserveDrops, Passage, Publisher, Verdict,
 };
 pub use host::{Actor, Host, Moment, SubscribeError};
+pub use lookup::{Lookup, Online};
 pub use module::{Ctx, Info, Module, Setting, SettingKind, StartError, read_config};
 pub use number::{Bucket, Histogram, Label, Number, Reading};
 pub use record::{ConnectionRecord, RecordError};
@@ -78,6 +83,7 @@ pub use settings::{Settings, json_number, read_settings};
 pub use table::Hooks;
 pub use task::{Stop, Task};
 pub use timers::{Due, Timer, Timers};
+pub use trial::{Came, Client, Report, Trial};
 
 /// The README's code compiles.
 #[cfg(doctest)]

@@ -1,20 +1,22 @@
 //! A module.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::route::Route;
 use crate::table::Staged;
 use crate::{
     Acting, Actor, Authenticate, Authorize, Due, Host, Intercept, Number, Observe, ObserveAcks, ObserveDrops, Records,
-    Settings, Timers, read_settings,
+    Settings, Timers, Trial, read_settings,
 };
 
 /// Something that can be started and stopped while clients are connected.
 #[async_trait::async_trait]
-pub trait Module: Send + Sync + 'static {
+pub trait Module: Any + Send + Sync {
     /// What it is.
     fn info(&self) -> Info;
 
@@ -29,6 +31,12 @@ pub trait Module: Send + Sync + 'static {
     /// if this fails, panics or is dropped half way, they never are.
     async fn start(&self, ctx: &Ctx) -> Result<(), StartError>;
 
+    /// It tells who is gone when the broker has died and come back, so how long the broker waits for who may return is said
+    /// among its settings.
+    fn tells_who_fell(&self) -> bool {
+        false
+    }
+
     /// Says whether a start with these settings could go well, as far as the settings go. Asked before they are kept.
     fn check(&self, config: &Value) -> Result<(), StartError> {
         let _ = config;
@@ -41,6 +49,17 @@ pub trait Module: Send + Sync + 'static {
     /// What it counts and measures, asked every second and by whoever watches, whether or not it runs.
     fn numbers(&self) -> Vec<Number> {
         Vec::new()
+    }
+
+    /// What it answers to requests of programs and pages. Asked once, when the port for them opens.
+    fn routes(&self, host: &Arc<dyn Host>) -> Vec<Route> {
+        let _ = host;
+        Vec::new()
+    }
+
+    /// A test of what it does, for operators to start.
+    fn trial(&self) -> Option<Arc<dyn Trial>> {
+        None
     }
 }
 

@@ -17,6 +17,8 @@ pub struct Number {
     pub help: Cow<'static, str>,
     /// What it is now.
     pub value: Reading,
+    /// While it grows something is wrong: what, for people.
+    pub alarm: Option<&'static str>,
 }
 
 /// What tells numbers of one name apart: `event="connected"`.
@@ -62,18 +64,31 @@ pub struct Bucket {
 impl Number {
     /// A counter.
     pub fn counter(name: impl Into<Cow<'static, str>>, help: impl Into<Cow<'static, str>>, value: u64) -> Self {
-        Self { name: name.into(), label: None, help: help.into(), value: Reading::Counter(value) }
+        Self { name: name.into(), label: None, help: help.into(), value: Reading::Counter(value), alarm: None }
     }
 
     /// A gauge.
     pub fn gauge(name: impl Into<Cow<'static, str>>, help: impl Into<Cow<'static, str>>, value: f64) -> Self {
-        Self { name: name.into(), label: None, help: help.into(), value: Reading::Gauge(value) }
+        Self { name: name.into(), label: None, help: help.into(), value: Reading::Gauge(value), alarm: None }
+    }
+
+    /// Numbers by their size.
+    pub fn histogram(name: impl Into<Cow<'static, str>>, help: impl Into<Cow<'static, str>>, value: Histogram) -> Self {
+        Self { name: name.into(), label: None, help: help.into(), value: Reading::Histogram(value), alarm: None }
     }
 
     /// Which one of those that have this name.
     #[must_use]
     pub fn labelled(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
         self.label = Some(Label { name, value: value.into() });
+        self
+    }
+
+    /// An alarm begins when it grows, and is over when it has not grown for some time. `events.skipped` of `presence` makes
+    /// the alarm `presence_events_skipped`.
+    #[must_use]
+    pub const fn alarming(mut self, what: &'static str) -> Self {
+        self.alarm = Some(what);
         self
     }
 

@@ -1,5 +1,6 @@
 //! For who runs modules, as the registry of `mqtt-modules` does: hand each start a [`Ctx::new`](crate::Ctx::new), and
-//! what it has registered to [`Hooks::enter`](crate::Hooks::enter).
+//! what it has registered to [`Hooks::enter`](crate::Hooks::enter). Who shows and changes them asks for [`Modules`].
 
+pub use crate::modules::{ChangeError, Modules, Numbers, Offer, Status};
 pub use crate::panics::caught_async;
 pub use crate::table::Entered;

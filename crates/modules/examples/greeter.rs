@@ -13,8 +13,7 @@ use mqtt_hooks::{
     Acting, ConnectionInfo, Ctx, Fact, Hooks, Host, Info, Listener, Module, Moment, Observe, Reason, RecordTable,
     StartError, Stop, Task,
 };
-use mqtt_modules::presence::History;
-use mqtt_modules::{ChangeError, MemoryStates, Registry};
+use mqtt_modules::{ChangeError, MemoryStates, Modules, Registry};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -155,7 +154,7 @@ impl Moment for Printing {
 async fn main() -> Result<(), ChangeError> {
     let hooks = Hooks::new();
     let registry = Registry::new(Arc::new(Printer), hooks.clone(), Arc::new(MemoryStates::default()));
-    for module in mqtt_modules::shipped(History::new()) {
+    for module in mqtt_modules::shipped() {
         registry.register(module, Value::Null);
     }
     registry.register(Arc::new(Greeter), json!({ "words": "Welcome" }));

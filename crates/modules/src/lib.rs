@@ -8,15 +8,14 @@
 //! use std::sync::Arc;
 //!
 //! use mqtt_hooks::Hooks;
-//! use mqtt_modules::presence::History;
-//! use mqtt_modules::{MemoryStates, Registry};
+//! use mqtt_modules::{MemoryStates, Modules, Registry};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), mqtt_modules::ChangeError> {
 //! # let host = mqtt_hooks::testing::Recorder::new();
 //! let hooks = Hooks::new();
 //! let registry = Registry::new(host, hooks.clone(), Arc::new(MemoryStates::default()));
-//! for module in mqtt_modules::shipped(History::new()) {
+//! for module in mqtt_modules::shipped() {
 //!     registry.register(module, serde_json::Value::Null);
 //! }
 //! registry.start("presence").await?;
@@ -35,13 +34,13 @@ use std::sync::Arc;
 
 use mqtt_hooks::Module;
 
-pub use registry::{ChangeError, MemoryStates, Registry, States, Status};
+pub use mqtt_hooks::run::{ChangeError, Modules, Status};
+pub use registry::{MemoryStates, Registry, States};
 
 /// The modules that ship with the broker, in the order in which they are to be registered.
-/// What [`presence`] tells goes into `history`.
-pub fn shipped(history: Arc<presence::History>) -> Vec<Arc<dyn Module>> {
+pub fn shipped() -> Vec<Arc<dyn Module>> {
     vec![
-        Arc::new(presence::Presence::new(history)),
+        Arc::new(presence::Presence::new(presence::History::new())),
         // Before whoever says which topics a client may use: it asks them about the topic behind `$delayed/...`.
         Arc::new(delayed_publish::DelayedPublish::default()),
     ]

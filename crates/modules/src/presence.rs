@@ -9,14 +9,22 @@ use std::time::Instant;
 
 use mqtt_codec::topic::TopicError;
 use mqtt_codec::{Message, Properties, Property, Qos, Topic};
-use mqtt_hooks::{Ctx, Fact, Host, Info, Module, Moment, Observe, Records, Settings as _, StartError, read_settings};
+use mqtt_hooks::route::Route;
+use mqtt_hooks::{
+    Ctx, Delivery, DropReason, Fact, Host, Info, Module, Moment, Number, Observe, ObserveDrops, Records, Settings as _,
+    StartError, Trial, read_settings,
+};
 use serde_json::Value;
 
+mod api;
 mod event;
 mod history;
 mod latency;
+mod numbers;
+mod trial;
 
 use event::{Event, Gone, Style};
+use trial::ComeAndGo;
 
 pub use history::{Counts, End, Entry, Heard, History, Live, Query};
 
@@ -62,12 +70,13 @@ mqtt_hooks::choice! {
 #[derive(Debug)]
 pub struct Presence {
     history: Arc<History>,
+    trial: Arc<ComeAndGo>,
 }
 
 impl Presence {
     /// Not started. What it tells goes into `history`.
-    pub const fn new(history: Arc<History>) -> Self {
-        Self { history }
+    pub fn new(history: Arc<History>) -> Self {
+        Self { history, trial: Arc::default() }
     }
 
     /// What it told.
@@ -88,6 +97,10 @@ impl Module for Presence {
         }
     }
 
+    fn tells_who_fell(&self) -> bool {
+        true
+    }
+
     fn check(&self, config: &Value) -> Result<(), StartError> {
         read_settings::<Settings>(config).map(drop)
     }
@@ -99,10 +112,24 @@ impl Module for Presence {
 
     async fn start(&self, ctx: &Ctx) -> Result<(), StartError> {
         let settings = ctx.settings::<Settings>()?;
-        ctx.observe(Arc::new(Announcer::new(ctx, &settings, self.history.clone())?));
+        let announcer = Arc::new(Announcer::new(ctx, &settings, self.history.clone())?);
+        ctx.observe(announcer.clone());
+        ctx.observe_drops(announcer);
         let records = ctx.records();
         ctx.actor().act(|moment| self.history.set_capacity(settings.history as usize, &records, moment));
         Ok(())
+    }
+
+    fn numbers(&self) -> Vec<Number> {
+        numbers::of(&self.history.counts())
+    }
+
+    fn routes(&self, host: &Arc<dyn Host>) -> Vec<Route> {
+        api::routes(host, &self.history)
+    }
+
+    fn trial(&self) -> Option<Arc<dyn Trial>> {
+        Some(Arc::clone(&self.trial) as _)
     }
 }
 
@@ -209,6 +236,16 @@ impl Observe for Announcer {
                 self.announce(&Event { client, told_at, seq, flaps, end: Some(end) }, noticed, moment);
             }
             _ => {}
+        }
+    }
+}
+
+impl ObserveDrops for Announcer {
+    /// Whoever watches and misses an event is wrong about a client from then on.
+    fn dropped(&self, delivery: &Delivery<'_>, reason: DropReason) {
+        // Who watches with QoS 0 knows that nothing is kept for it while it is away.
+        if reason != DropReason::Offline && delivery.message.topic.as_str().starts_with(&self.prefix) {
+            self.history.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 }

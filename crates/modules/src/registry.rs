@@ -1,9 +1,10 @@
 //! Which modules there are and which run.
 
+use std::any::Any;
 use std::sync::Arc;
 
-use mqtt_hooks::run::{Entered, caught_async};
-use mqtt_hooks::{Ctx, Hooks, Host, Info, Module, Records};
+use mqtt_hooks::run::{ChangeError, Entered, Modules, Numbers, Offer, Status, caught_async};
+use mqtt_hooks::{Ctx, Hooks, Host, Info, Module, Records, Report};
 use parking_lot::{Mutex, RwLock};
 use serde_json::Value;
 
@@ -11,74 +12,7 @@ mod states;
 
 pub use states::{MemoryStates, States};
 
-/// A module and how it is.
-#[derive(Clone, Debug)]
-pub struct Status {
-    /// What it is.
-    pub info: Info,
-    /// An operator sees it; see [`Registry::add`].
-    pub added: bool,
-    /// True while it runs.
-    pub running: bool,
-    /// Why the last start failed.
-    pub error: Option<String>,
-    /// Milliseconds since the Unix epoch; `None` while it does not run.
-    pub started_at: Option<u64>,
-    /// How often its hooks have panicked since its start.
-    pub panics: u64,
-}
-
-/// Why a change was not made.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ChangeError {
-    /// No module has this name.
-    #[error("no module is called {0}")]
-    NotFound(String),
-    /// It runs.
-    #[error("module {0} is started already")]
-    AlreadyStarted(String),
-    /// It does not run.
-    #[error("module {0} is not started")]
-    NotStarted(String),
-    /// An operator has it already.
-    #[error("module {0} is added already")]
-    AlreadyAdded(String),
-    /// No operator has it.
-    #[error("module {0} is not added")]
-    NotAdded(String),
-    /// The settings are wrong; nothing was changed.
-    #[error("module {name} can't have these settings: {why}")]
-    Settings {
-        /// Which.
-        name: String,
-        /// What is wrong.
-        why: String,
-    },
-    /// `start` said no or panicked; no hook of it is left.
-    #[error("module {name} did not start: {why}")]
-    Start {
-        /// Which.
-        name: String,
-        /// What it said.
-        why: String,
-    },
-    /// The wanted state could not be kept.
-    #[error("the state of module {name} could not be kept: {source}")]
-    Keep {
-        /// Which.
-        name: String,
-        /// Why.
-        source: std::io::Error,
-    },
-}
-
-/// All modules of a broker. Changes go one at a time.
-///
-/// A module is wanted or not, and runs or not. [`Self::start`] and [`Self::stop`] change both; a start that fails
-/// changes neither: a module that was wanted is tried again at the broker's next start, one that was not is left alone.
-///
-/// Names are those of [`Info::name`]; those of EMQ X (`emqx_mod_presence`, `emqx_mod_delayed`) are understood too.
+/// All modules of a broker; operators see and change them by [`Modules`].
 ///
 /// A change whose future is dropped half way leaves the module stopped, without hooks.
 pub struct Registry {
@@ -95,7 +29,7 @@ impl Registry {
         Self { host, hooks, states, slots: RwLock::default(), changing: tokio::sync::Mutex::default() }
     }
 
-    /// Adds a module with its configured settings, instead of which those hold that [`Self::configure`] has kept; it is
+    /// Adds a module with its configured settings, instead of which those hold that [`Modules::configure`] has kept; it is
     /// not started.
     ///
     /// # Panics
@@ -137,40 +71,22 @@ impl Registry {
         failed
     }
 
-    /// Adds a module to those an operator sees, with its configured settings, and starts it.
-    pub async fn add(&self, name: &str) -> Result<(), ChangeError> {
+    /// Stops all, the last registered first, without changing what is wanted: the broker ends.
+    pub async fn stop_all(&self) {
         let _changing = self.changing.lock().await;
-        let slot = self.find(name)?;
-        if self.is_added(&slot) {
-            return Err(ChangeError::AlreadyAdded(slot.name()));
+        for slot in self.slots().into_iter().rev() {
+            if slot.leave() {
+                slot.stop().await;
+            }
         }
-        self.start_slot(&slot).await?;
-        self.keep_added(&slot, true)
     }
 
-    /// Stops a module, forgets the settings it was given, and takes it from those an operator sees.
-    pub async fn remove(&self, name: &str) -> Result<(), ChangeError> {
-        let _changing = self.changing.lock().await;
-        let slot = self.find(name)?;
-        if !self.is_added(&slot) {
-            return Err(ChangeError::NotAdded(slot.name()));
-        }
-        self.keep_added(&slot, false)?;
-        if slot.leave() {
-            slot.stop().await;
-        }
-        slot.state.lock().config = Arc::new(slot.configured.clone());
-        Ok(())
-    }
-
-    /// Starts a module, which is added by that too; the wish is kept before this returns, and before any of its hooks is
-    /// called.
-    pub async fn start(&self, name: &str) -> Result<(), ChangeError> {
-        let _changing = self.changing.lock().await;
-        let slot = self.find(name)?;
-        let is_added = self.is_added(&slot);
-        self.start_slot(&slot).await?;
-        if is_added { Ok(()) } else { self.keep_added(&slot, true) }
+    /// A module by its type, for who knows it.
+    pub fn module<M: Module>(&self) -> Option<Arc<M>> {
+        self.slots().into_iter().find_map(|slot| {
+            let module: Arc<dyn Any + Send + Sync> = Arc::clone(&slot.module) as _;
+            module.downcast().ok()
+        })
     }
 
     async fn start_slot(&self, slot: &Slot) -> Result<(), ChangeError> {
@@ -187,12 +103,43 @@ impl Registry {
         self.enter(slot, ctx);
         Ok(())
     }
+}
 
-    /// Stops a module; the wish is kept before this returns.
-    ///
-    /// One that is wanted and does not run, for its start failed, is from now on not wanted: that is a change too, and
-    /// no [`ChangeError::NotStarted`].
-    pub async fn stop(&self, name: &str) -> Result<(), ChangeError> {
+#[async_trait::async_trait]
+impl Modules for Registry {
+    async fn add(&self, name: &str) -> Result<(), ChangeError> {
+        let _changing = self.changing.lock().await;
+        let slot = self.find(name)?;
+        if self.is_added(&slot) {
+            return Err(ChangeError::AlreadyAdded(slot.name()));
+        }
+        self.start_slot(&slot).await?;
+        self.keep_added(&slot, true)
+    }
+
+    async fn remove(&self, name: &str) -> Result<(), ChangeError> {
+        let _changing = self.changing.lock().await;
+        let slot = self.find(name)?;
+        if !self.is_added(&slot) {
+            return Err(ChangeError::NotAdded(slot.name()));
+        }
+        self.keep_added(&slot, false)?;
+        if slot.leave() {
+            slot.stop().await;
+        }
+        slot.state.lock().config = Arc::new(slot.configured.clone());
+        Ok(())
+    }
+
+    async fn start(&self, name: &str) -> Result<(), ChangeError> {
+        let _changing = self.changing.lock().await;
+        let slot = self.find(name)?;
+        let is_added = self.is_added(&slot);
+        self.start_slot(&slot).await?;
+        if is_added { Ok(()) } else { self.keep_added(&slot, true) }
+    }
+
+    async fn stop(&self, name: &str) -> Result<(), ChangeError> {
         let _changing = self.changing.lock().await;
         let slot = self.find(name)?;
         if !slot.is_running() && !self.wants(&slot) {
@@ -205,8 +152,7 @@ impl Registry {
         Ok(())
     }
 
-    /// Stops and starts. If it does not start again it stays wanted.
-    pub async fn restart(&self, name: &str) -> Result<(), ChangeError> {
+    async fn restart(&self, name: &str) -> Result<(), ChangeError> {
         let _changing = self.changing.lock().await;
         let slot = self.find(name)?;
         if !slot.leave() {
@@ -218,11 +164,7 @@ impl Registry {
         Ok(())
     }
 
-    /// Replaces the settings, which are kept before this returns; a running module is restarted with them, and with the
-    /// old ones if that fails.
-    ///
-    /// Wrong ones are refused whether it runs or not.
-    pub async fn configure(&self, name: &str, config: Value) -> Result<(), ChangeError> {
+    async fn configure(&self, name: &str, config: Value) -> Result<(), ChangeError> {
         let _changing = self.changing.lock().await;
         let slot = self.find(name)?;
         slot.module
@@ -265,31 +207,44 @@ impl Registry {
         }
     }
 
-    /// All modules in order of registration.
-    pub fn list(&self) -> Vec<Status> {
+    fn list(&self) -> Vec<Status> {
         self.slots.read().iter().map(|slot| slot.status(self.is_added(slot))).collect()
     }
 
-    /// One module.
-    pub fn status(&self, name: &str) -> Result<Status, ChangeError> {
+    fn status(&self, name: &str) -> Result<Status, ChangeError> {
         self.find(name).map(|slot| slot.status(self.is_added(&slot)))
     }
 
-    /// The settings of a module.
-    pub fn settings(&self, name: &str) -> Result<Value, ChangeError> {
+    fn settings(&self, name: &str) -> Result<Value, ChangeError> {
         self.find(name).map(|slot| Value::clone(&slot.config()))
     }
 
-    /// Stops all, the last registered first, without changing what is wanted: the broker ends.
-    pub async fn stop_all(&self) {
-        let _changing = self.changing.lock().await;
-        for slot in self.slots().into_iter().rev() {
-            if slot.leave() {
-                slot.stop().await;
-            }
-        }
+    fn numbers(&self) -> Vec<Numbers> {
+        let numbers =
+            self.slots().into_iter().map(|slot| Numbers { module: slot.info.name, numbers: slot.module.numbers() });
+        numbers.filter(|of_one| !of_one.numbers.is_empty()).collect()
     }
 
+    fn routes(&self) -> Vec<Offer> {
+        let offers = self.slots().into_iter().flat_map(|slot| {
+            let routes = slot.module.routes(&self.host).into_iter();
+            routes.map(move |route| Offer { module: slot.info.name, route })
+        });
+        offers.collect()
+    }
+
+    async fn test(&self, name: &str) -> Result<Option<Report>, ChangeError> {
+        let slot = self.find(name)?;
+        let Some(trial) = slot.module.trial() else { return Ok(None) };
+        if !slot.is_running() {
+            return Err(ChangeError::NotStarted(slot.name()));
+        }
+        let report = caught_async(async { trial.run(self.host.clone()).await }).await;
+        Ok(Some(report.unwrap_or_else(|why| Report { error: Some(why), ..Report::default() })))
+    }
+}
+
+impl Registry {
     fn slots(&self) -> Vec<Arc<Slot>> {
         self.slots.read().clone()
     }
@@ -412,6 +367,7 @@ impl Slot {
             info: self.info,
             added,
             running: state.running.is_some(),
+            testable: self.module.trial().is_some(),
             error: state.error.clone(),
             started_at: state.running.as_ref().map(|running| running.since),
             panics: state.running.as_ref().map_or(0, |running| running.hooks.panics()),

@@ -62,6 +62,4 @@ pub struct Health {
     pub memory_limit: usize,
     /// When the process began, in milliseconds since the Unix epoch.
     pub started_at: u64,
-    /// Presence events that some subscriber did not get, for its queue or its socket was full.
-    pub presence_dropped: u64,
 }

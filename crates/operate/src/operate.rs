@@ -1,19 +1,17 @@
 //! What an operator sees and does.
 
 use std::io;
-use std::sync::Arc;
 
 use mqtt_codec::{Filter, Message, SubscribeFilter, Topic};
 
 use crate::{
     Ban, BanKind, ClientQuery, ClientState, HostState, ListenerState, NodeState, Oversee, Page, RetainedQuery,
-    RetainedState, Setting, SubscribeError, SubscriptionQuery, SubscriptionState, Told,
+    RetainedState, Setting, SubscribeError, SubscriptionQuery, SubscriptionState,
 };
 
 /// What an operator can see of a broker, and do to it.
 ///
 /// Calls may take as long as it takes to look at every client; they are made where they may block.
-#[async_trait::async_trait]
 pub trait Operate: Oversee {
     /// The broker itself.
     fn node(&self) -> NodeState;
@@ -92,10 +90,6 @@ pub trait Operate: Oversee {
 
     /// What has been counted since the start, by EMQ X 4.3's names.
     fn metrics(&self) -> Vec<(&'static str, u64)>;
-
-    /// Connects a client of the broker's own and lets it go; returns the presence events that brought, and what went
-    /// wrong. Takes some seconds at the most.
-    async fn test_presence(self: Arc<Self>) -> (Vec<Told>, Option<String>);
 
     /// Retained messages in order of their topics, level by level.
     fn retained(&self, query: &RetainedQuery<'_>) -> Page<RetainedState>;

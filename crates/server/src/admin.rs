@@ -9,7 +9,6 @@ use mqtt_admin::{Accounts, Admin, Local};
 use mqtt_broker::Operator;
 use mqtt_config::Config;
 use mqtt_modules::Registry;
-use mqtt_modules::presence::History;
 use tokio::sync::watch;
 
 /// A port that is bound; nobody is answered yet.
@@ -41,7 +40,6 @@ pub(crate) fn open(
     operator: Arc<Operator>,
     config: &Config,
     registry: &Arc<Registry>,
-    history: &Arc<History>,
     bound: &Bound,
 ) -> io::Result<(Admin, Option<String>)> {
     let configured = config.admin.password.as_deref();
@@ -51,7 +49,7 @@ pub(crate) fn open(
         let local = Local { url, credentials: accounts.make_local_key() };
         local.write(folder)?;
     }
-    let admin = Admin::new(operator, Arc::clone(registry), Arc::clone(history), Arc::new(accounts));
+    let admin = Admin::new(operator, Arc::clone(registry) as _, Arc::new(accounts));
     Ok((admin, password))
 }
 

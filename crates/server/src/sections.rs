@@ -2,23 +2,19 @@
 
 use mqtt_config::ModuleSection;
 use mqtt_hooks::{Info, Setting};
-use mqtt_modules::presence::History;
 use serde_json::Value;
-
-/// Who tells, after the broker died, who is gone.
-const TELLS: &str = "presence";
 
 /// The sections of the modules that ship, for [`Layers::new`](mqtt_config::Layers::new).
 pub fn module_sections() -> Vec<ModuleSection> {
-    let modules = mqtt_modules::shipped(History::new()).into_iter();
+    let modules = mqtt_modules::shipped().into_iter();
     let section = modules.map(|module| {
         let info = module.info();
         ModuleSection {
             name: info.name,
             about: info.description,
             settings: info.settings,
+            has_recovery_grace: module.tells_who_fell(),
             check: Box::new(move |settings| module.check(settings).map_err(|error| error.to_string())),
-            has_recovery_grace: info.name == TELLS,
         }
     });
     section.collect()
@@ -44,7 +40,7 @@ mod tests {
         let config = Layers::new(module_sections()).resolve().unwrap();
         let settings = config.modules["presence"].settings.clone();
         assert_eq!(serde_json::from_value::<presence::Settings>(settings).unwrap(), presence::Settings::default());
-        let info = mqtt_modules::shipped(History::new())[0].info();
+        let info = mqtt_modules::shipped()[0].info();
         assert_eq!(config.modules["presence"].settings, default_settings(&info));
         assert_eq!(Config { modules: Config::default().modules, ..config }, Config::default());
     }

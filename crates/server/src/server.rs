@@ -5,10 +5,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use mqtt_broker::{ModuleHealth, ModulesSeen, Opened, Running};
+use mqtt_broker::{ModulesSeen, Opened, Running};
 use mqtt_config::{Config, ListenerKind};
-use mqtt_modules::presence::History;
-use mqtt_modules::{ChangeError, Registry, Status};
+use mqtt_modules::{ChangeError, Modules, Registry};
 use mqtt_net::{Bound, Listener, Pipe};
 use mqtt_storage::StoreError;
 use tokio::sync::watch;
@@ -72,7 +71,6 @@ impl Addresses {
 pub struct Server {
     running: Running,
     registry: Arc<Registry>,
-    history: Arc<History>,
     addresses: Addresses,
     password: Option<String>,
     data_dir: Option<PathBuf>,
@@ -101,8 +99,7 @@ pub async fn start(config: Config) -> Result<Server, StartError> {
     let folder = config.data_dir.clone().unwrap_or_default();
     let opened = Opened::open(settings::broker(&config));
     let mut opened = opened.map_err(|source| StartError::Store { folder, source })?;
-    let history = History::new();
-    let registry = Arc::new(registry(&mut opened, &config, &history));
+    let registry = Arc::new(registry(&mut opened, &config));
     registry.restore().map_err(StartError::Module)?;
     if let Some(error) = registry.start_wanted().await.into_iter().next() {
         return Err(StartError::Module(error));
@@ -111,17 +108,17 @@ pub async fn start(config: Config) -> Result<Server, StartError> {
     let listeners = bound.into_iter().map(listening).collect::<Result<Vec<_>, _>>()?;
     let listening = listeners.iter().map(|listener| (listener.name().to_owned(), listener.address()));
     let mut addresses = Addresses { listeners: listening.collect(), admin: None };
-    let mut running = opened.run(modules_seen(&registry, &history));
+    let mut running = opened.run(modules_seen(&registry));
     listeners.into_iter().for_each(|listener| running.serve(listener));
     let (mut password, mut admin_task) = (None, None);
     if let Some(bound) = admin_port {
         let operator = running.operator(settings::shown(&config));
-        let (admin, made) = admin::open(operator, &config, &registry, &history, &bound).map_err(StartError::Admin)?;
+        let (admin, made) = admin::open(operator, &config, &registry, &bound).map_err(StartError::Admin)?;
         (addresses.admin, password) = (Some(bound.address), made);
         let (stop, stopping) = watch::channel(false);
         admin_task = Some(AdminTask { stop, task: tokio::spawn(admin::serve(admin, bound, stopping)) });
     }
-    Ok(Server { running, registry, history, addresses, password, data_dir: config.data_dir, admin: admin_task })
+    Ok(Server { running, registry, addresses, password, data_dir: config.data_dir, admin: admin_task })
 }
 
 /// An address that is taken.
@@ -148,7 +145,7 @@ fn bind(config: &Config) -> Result<Vec<Taken>, StartError> {
 }
 
 /// The modules that ship, wanted as the configuration says.
-fn registry(opened: &mut Opened, config: &Config, history: &Arc<History>) -> Registry {
+fn registry(opened: &mut Opened, config: &Config) -> Registry {
     let states = states::open(opened.take_module_records());
     for (name, module) in &config.modules {
         if let Some(on) = module.enabled {
@@ -159,7 +156,7 @@ fn registry(opened: &mut Opened, config: &Config, history: &Arc<History>) -> Reg
         }
     }
     let registry = Registry::new(opened.host(), opened.hooks(), states);
-    for module in mqtt_modules::shipped(Arc::clone(history)) {
+    for module in mqtt_modules::shipped() {
         let info = module.info();
         let settings = config.modules.get(info.name).map(|module| module.settings.clone()).filter(|all| !all.is_null());
         registry.register(module, settings.unwrap_or_else(|| default_settings(&info)));
@@ -168,13 +165,9 @@ fn registry(opened: &mut Opened, config: &Config, history: &Arc<History>) -> Reg
 }
 
 /// How the modules are, for the broker's alarms.
-fn modules_seen(registry: &Arc<Registry>, history: &Arc<History>) -> impl Fn() -> ModulesSeen + use<> {
-    let (registry, history) = (Arc::clone(registry), Arc::clone(history));
-    move || {
-        let health =
-            |status: Status| ModuleHealth { name: status.info.name, error: status.error, panics: status.panics };
-        ModulesSeen { health: registry.list().into_iter().map(health).collect(), skipped: history.counts().skipped }
-    }
+fn modules_seen(registry: &Arc<Registry>) -> impl Fn() -> ModulesSeen + use<> {
+    let registry = Arc::clone(registry);
+    move || ModulesSeen { states: registry.list(), numbers: registry.numbers() }
 }
 
 impl Server {
@@ -191,11 +184,6 @@ impl Server {
     /// Its modules.
     pub const fn registry(&self) -> &Arc<Registry> {
         &self.registry
-    }
-
-    /// What presence told lately.
-    pub const fn history(&self) -> &Arc<History> {
-        &self.history
     }
 
     /// Connects a client without a socket; see [`Running::connect_in_memory`].

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use mqtt_codec::Version;
 use mqtt_config::Config;
+use mqtt_modules::Modules;
 use serde_json::{Value, json};
 
 use crate::broker::Broker;

@@ -1,6 +1,7 @@
 //! Presence that survives the broker's death.
 
 use mqtt_codec::{Qos, ReasonCode, Version};
+use mqtt_modules::Modules;
 
 use crate::broker::outside;
 use crate::client::{Client, keeping};

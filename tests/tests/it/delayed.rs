@@ -1,6 +1,7 @@
 //! Messages to `$delayed/SECONDS/TOPIC`.
 
 use mqtt_codec::{Connect, Message, Property, Qos, ReasonCode, Version};
+use mqtt_modules::Modules;
 
 use crate::{
     broker::{Broker, outside},

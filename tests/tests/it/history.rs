@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use mqtt_codec::{Property, ReasonCode, Version};
 use mqtt_config::Config;
-use mqtt_modules::presence::{Entry, Heard, History, Query};
+use mqtt_modules::Modules;
+use mqtt_modules::presence::{Entry, Heard, History, Presence, Query};
 use rollcall::Server;
 use serde_json::json;
 use tempfile::TempDir;
@@ -24,6 +25,12 @@ async fn open(folder: &Path, room: u32) -> Server {
     config.set_port(0);
     config.modules.entry("presence".to_owned()).or_default().settings["history"] = json!(room);
     rollcall::start(config).await.expect("a free port and a good folder")
+}
+
+/// What presence told lately.
+fn history(server: &Server) -> Arc<History> {
+    let presence = server.registry().module::<Presence>().expect("it ships");
+    Arc::clone(presence.history())
 }
 
 /// Runs it on a runtime that ends with it: nothing of a broker in there is left, and its folder is free.
@@ -72,13 +79,13 @@ fn check(events: &[Arc<Entry>], expected: &[(String, Option<String>)]) {
 #[tokio::test]
 async fn events_are_there_though_nobody_subscribes() {
     let Some(broker) = Broker::with(|_| {}).await else { return };
-    let history = broker.server().history();
+    let history = history(broker.server());
     let mut live = history.subscribe();
     let (first, _) = Client::connect_with(broker.addr, keeping(Version::V5, "it")).await;
     let (second, _) = Client::connect_with(broker.addr, keeping(Version::V3_1_1, "it")).await;
     second.leave().await;
     drop(first);
-    let found = events(history, 4).await;
+    let found = events(&history, 4).await;
     check(&found, &[came("it"), went("it", "takeovered"), came("it"), went("it", "normal")]);
     assert_eq!(found.iter().map(|entry| entry.seq).collect::<Vec<_>>(), [1, 2, 3, 4]);
     let [old, new] = [&found[1], &found[3]].map(|entry| serde_json::to_value(&**entry).unwrap());
@@ -107,13 +114,13 @@ async fn events_are_there_though_nobody_subscribes() {
 #[tokio::test]
 async fn a_stopped_module_records_nothing_and_keeps_what_there_is() {
     let Some(broker) = Broker::with(|_| {}).await else { return };
-    let history = broker.server().history();
+    let history = history(broker.server());
     Client::connect(broker.addr, Version::V5, "before").await.leave().await;
     broker.server().registry().stop("presence").await.unwrap();
     Client::connect(broker.addr, Version::V5, "between").await.leave().await;
     broker.server().registry().start("presence").await.unwrap();
     let _after = Client::connect(broker.addr, Version::V5, "after").await;
-    check(&events(history, 3).await, &[came("before"), went("before", "normal"), came("after")]);
+    check(&events(&history, 3).await, &[came("before"), went("before", "normal"), came("after")]);
 }
 
 #[test]
@@ -131,7 +138,7 @@ fn it_goes_on_after_a_restart_with_any_room() {
             let one = Client::connect(addr(&server), Version::V5, &names[0]).await;
             let _two = Client::connect(addr(&server), Version::V3_1_1, &names[1]).await;
             one.leave().await;
-            let history = Arc::clone(server.history());
+            let history = history(&server);
             // It ends with the second one online.
             server.shutdown().await;
             history
@@ -186,7 +193,7 @@ async fn crash_three_times() -> (TempDir, usize) {
 
 async fn check_crashed(folder: &Path, came: usize) {
     let server = open(folder, 1000).await;
-    let found = events(server.history(), 2 * came).await;
+    let found = events(&history(&server), 2 * came).await;
     let mut seqs = BTreeMap::new();
     for entry in &found {
         // Coming and going alternate, each told once.
@@ -226,7 +233,7 @@ async fn extended_events_tell_what_the_client_said_and_how_often_it_came() {
     assert_eq!(watcher.disconnected("other", "tcp_closed").await.number("flaps"), 1);
     watcher.silence().await;
     // Each of these was published, and timed.
-    let latency = broker.server().history().counts().latency;
+    let latency = history(broker.server()).counts().latency;
     assert_eq!(latency.counts.iter().sum::<u64>(), 10);
     assert!(latency.total > Duration::ZERO);
 }

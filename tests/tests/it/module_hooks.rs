@@ -7,6 +7,7 @@ use mqtt_hooks::{
     Authenticate, ConnectionInfo, Ctx, Delivery, DropReason, Fact, Grant, Host, Incoming, Info, Intercept, Login,
     Module, Moment, Observe, ObserveAcks, ObserveDrops, Passage, Publisher, StartError, SubscribeError,
 };
+use mqtt_modules::Modules;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::{

@@ -1,6 +1,7 @@
 //! The two events: what they say, when they come, and when they do not.
 
 use mqtt_codec::{Connect, Packet, Property, Qos, ReasonCode, Version};
+use mqtt_modules::Modules;
 use serde_json::json;
 
 use crate::{

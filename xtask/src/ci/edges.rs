@@ -18,7 +18,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("mqtt-modules", &["mqtt-codec", "mqtt-hooks"]),
     ("mqtt-auth", &["mqtt-codec", "mqtt-hooks"]),
     ("mqtt-operate", &["mqtt-codec"]),
-    ("mqtt-admin", &["mqtt-codec", "mqtt-hooks", "mqtt-modules", "mqtt-operate"]),
+    ("mqtt-admin", &["mqtt-codec", "mqtt-hooks", "mqtt-operate"]),
     ("mqtt-config", &["mqtt-hooks"]),
     ("mqtt-cli", &["mqtt-admin", "mqtt-config", "mqtt-storage"]),
     ("mqtt-net", &[]),

@@ -1,13 +1,11 @@
 //! The catalogue of modules: what can be added, what can be set, and how each is.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use mqtt_hooks::{Info, SettingKind};
-use mqtt_modules::{ChangeError, Status};
-use mqtt_operate::Told;
+use mqtt_hooks::run::{ChangeError, Status};
+use mqtt_hooks::{Came, Info, Reading, SettingKind};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -105,14 +103,16 @@ pub(super) struct Module {
     added: bool,
     /// It runs.
     enabled: bool,
+    /// It can be tested.
+    testable: bool,
     /// Since when: milliseconds since the Unix epoch.
     started_at: Option<u64>,
     /// Why its last start failed.
     error: Option<String>,
     /// How often its hooks have panicked since its start.
     panics: u64,
-    /// What it has counted since the broker's start.
-    counters: BTreeMap<&'static str, u64>,
+    /// What it has counted since its start or the broker's, and how many there are of what it keeps.
+    counters: BTreeMap<String, u64>,
     /// Its settings as they are.
     config: Value,
 }
@@ -123,26 +123,24 @@ fn module(shared: &Shared, status: Status) -> Module {
         what: status.info.into(),
         added: status.added,
         enabled: status.running,
+        testable: status.testable,
         started_at: status.started_at,
         error: status.error,
         panics: status.panics,
         counters: counters(shared, status.info.name),
-        config: shared.registry.settings(status.info.name).unwrap_or_default(),
+        config: shared.modules.settings(status.info.name).unwrap_or_default(),
     }
 }
 
-/// Presence is the one that counts.
-fn counters(shared: &Shared, name: &str) -> BTreeMap<&'static str, u64> {
-    if name != "presence" {
-        return BTreeMap::new();
-    }
-    let counts = shared.history.counts();
-    BTreeMap::from([
-        ("events.connected", counts.connected),
-        ("events.disconnected", counts.disconnected),
-        ("events.kept", counts.len as u64),
-        ("events.skipped", counts.skipped),
-    ])
+fn counters(shared: &Shared, name: &str) -> BTreeMap<String, u64> {
+    let of_it = shared.modules.numbers().into_iter().find(|numbers| numbers.module == name);
+    let numbers = of_it.into_iter().flat_map(|of_it| of_it.numbers);
+    let counted = numbers.filter_map(|number| match number.value {
+        Reading::Counter(count) => Some((number.key(), count)),
+        Reading::Gauge(value) => Some((number.key(), value as u64)),
+        Reading::Histogram(_) => None,
+    });
+    counted.collect()
 }
 
 fn refused(error: ChangeError) -> Refusal {
@@ -158,7 +156,7 @@ fn refused(error: ChangeError) -> Refusal {
 /// All modules that can be added, with what can be set.
 #[utoipa::path(get, path = "/module_types", tag = "modules", responses((status = OK, body = Data<Vec<Type>>)))]
 pub(super) async fn types(State(shared): Admission) -> Data<Vec<Type>> {
-    Data::new(shared.registry.list().into_iter().map(|status| status.info.into()).collect())
+    Data::new(shared.modules.list().into_iter().map(|status| status.info.into()).collect())
 }
 
 /// A module and how it is.
@@ -166,7 +164,7 @@ pub(super) async fn types(State(shared): Admission) -> Data<Vec<Type>> {
     params(("module", description = "`presence` or `emqx_mod_presence`")),
     responses((status = OK, body = Data<Module>), (status = NOT_FOUND, body = Explanation)))]
 pub(super) async fn one(State(shared): Admission, Path(name): Path<String>) -> Result<Data<Module>, Refusal> {
-    let status = shared.registry.status(&name).map_err(refused)?;
+    let status = shared.modules.status(&name).map_err(refused)?;
     Ok(Data::new(module(&shared, status)))
 }
 
@@ -187,8 +185,8 @@ pub(super) async fn create(
     State(shared): Admission,
     Strict(Body(new)): Strict<Body<New>>,
 ) -> Result<Data<Module>, Refusal> {
-    shared.registry.add(&new.r#type).await.map_err(refused)?;
-    let status = shared.registry.status(&new.r#type).map_err(refused)?;
+    shared.modules.add(&new.r#type).await.map_err(refused)?;
+    let status = shared.modules.status(&new.r#type).map_err(refused)?;
     Ok(Data::new(module(&shared, status)))
 }
 
@@ -199,7 +197,7 @@ pub(super) async fn create(
         (status = CONFLICT, body = Explanation, description = "it is added already"),
         (status = SERVICE_UNAVAILABLE, body = Explanation, description = "it did not start")))]
 pub(super) async fn add(State(shared): Admission, Path(name): Path<String>) -> Result<Done, Refusal> {
-    shared.registry.add(&name).await.map(|()| DONE).map_err(refused)
+    shared.modules.add(&name).await.map(|()| DONE).map_err(refused)
 }
 
 /// Stops a module, forgets its settings and takes it off the list.
@@ -209,7 +207,7 @@ pub(super) async fn add(State(shared): Admission, Path(name): Path<String>) -> R
         (status = CONFLICT, body = Explanation, description = "it is not added"),
         (status = SERVICE_UNAVAILABLE, body = Explanation, description = "it can't be kept")))]
 pub(super) async fn remove(State(shared): Admission, Path(name): Path<String>) -> Result<Done, Refusal> {
-    shared.registry.remove(&name).await.map(|()| DONE).map_err(refused)
+    shared.modules.remove(&name).await.map(|()| DONE).map_err(refused)
 }
 
 /// Stops a module, forgets its settings and takes it off the list.
@@ -219,7 +217,7 @@ pub(super) async fn remove(State(shared): Admission, Path(name): Path<String>) -
         (status = CONFLICT, body = Explanation, description = "it is not added"),
         (status = SERVICE_UNAVAILABLE, body = Explanation, description = "it can't be kept")))]
 pub(super) async fn delete(State(shared): Admission, Path(name): Path<String>) -> Result<Done, Refusal> {
-    shared.registry.remove(&name).await.map(|()| DONE).map_err(refused)
+    shared.modules.remove(&name).await.map(|()| DONE).map_err(refused)
 }
 
 /// What is to change about a module.
@@ -242,21 +240,21 @@ pub(super) async fn change(
     Path(name): Path<String>,
     Strict(Body(change)): Strict<Body<Change>>,
 ) -> Result<Data<Module>, Refusal> {
-    let registry = &shared.registry;
-    registry.status(&name).map_err(refused)?;
+    let modules = &shared.modules;
+    modules.status(&name).map_err(refused)?;
     if let Some(config) = change.config {
-        registry.configure(&name, Value::Object(config)).await.map_err(refused)?;
+        modules.configure(&name, Value::Object(config)).await.map_err(refused)?;
     }
     let changed = match change.enabled {
-        Some(true) => registry.start(&name).await,
-        Some(false) => registry.stop(&name).await,
+        Some(true) => modules.start(&name).await,
+        Some(false) => modules.stop(&name).await,
         None => Ok(()),
     };
     match changed {
         Ok(()) | Err(ChangeError::AlreadyStarted(_) | ChangeError::NotStarted(_)) => {}
         Err(error) => return Err(refused(error)),
     }
-    let status = registry.status(&name).map_err(refused)?;
+    let status = modules.status(&name).map_err(refused)?;
     Ok(Data::new(module(&shared, status)))
 }
 
@@ -265,7 +263,7 @@ pub(super) async fn change(
     params(("module", description = "`presence` or `emqx_mod_presence`")),
     responses((status = OK, body = Data<Object>), (status = NOT_FOUND, body = Explanation)))]
 pub(super) async fn settings(State(shared): Admission, Path(name): Path<String>) -> Result<Data<Value>, Refusal> {
-    shared.registry.settings(&name).map(Data::new).map_err(refused)
+    shared.modules.settings(&name).map(Data::new).map_err(refused)
 }
 
 /// Replaces the settings of a module; a running one is restarted with them.
@@ -278,21 +276,21 @@ pub(super) async fn configure(
     Path(name): Path<String>,
     Strict(Body(settings)): Strict<Body<serde_json::Map<String, Value>>>,
 ) -> Result<Done, Refusal> {
-    shared.registry.configure(&name, Value::Object(settings)).await.map(|()| DONE).map_err(refused)
+    shared.modules.configure(&name, Value::Object(settings)).await.map(|()| DONE).map_err(refused)
 }
 
-/// What a test of presence saw.
+/// What came of a test.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Tested {
-    /// Both events came.
+    /// All was as it should be.
     ok: bool,
     /// What went wrong.
     error: Option<String>,
-    /// The events, as they came.
+    /// The messages it brought, as they came.
     events: Vec<TestEvent>,
 }
 
-/// An event of the test.
+/// A message of the test.
 #[derive(Serialize, ToSchema)]
 struct TestEvent {
     /// Where it was published.
@@ -300,31 +298,31 @@ struct TestEvent {
     /// What it says.
     #[schema(value_type = Object)]
     payload: Value,
-    /// From what the client did to the event's coming, in milliseconds.
+    /// From what led to it to its coming, in milliseconds.
     ms: f64,
 }
 
-impl From<Told> for TestEvent {
-    fn from(told: Told) -> Self {
-        let payload = serde_json::from_slice(&told.payload).unwrap_or(Value::Null);
-        Self { topic: told.topic, payload, ms: told.after.as_secs_f64() * 1000.0 }
+impl From<Came> for TestEvent {
+    fn from(came: Came) -> Self {
+        let payload = serde_json::from_slice(&came.message.payload).unwrap_or(Value::Null);
+        Self { topic: came.message.topic.to_string(), payload, ms: came.after.as_secs_f64() * 1000.0 }
     }
 }
 
-/// Connects a client of the broker's own, lets it go, and says which events that made.
+/// Lets a module test itself with clients of the broker's own, and says which messages that brought.
 #[utoipa::path(post, path = "/modules/{module}/test", tag = "modules",
     params(("module", description = "`presence` or `emqx_mod_presence`")),
     responses((status = OK, body = Data<Tested>), (status = NOT_FOUND, body = Explanation, description = "no such module, or there is no test of it")))]
 pub(super) async fn test(State(shared): Admission, Path(name): Path<String>) -> Result<Data<Tested>, Refusal> {
-    let status = shared.registry.status(&name).map_err(refused)?;
-    if status.info.name != "presence" {
-        return Err(Refusal::not_found(format!("there is no test of {}", status.info.name)));
-    }
-    if !status.running {
-        let error = Some("the module does not run, so there are no events".to_owned());
-        return Ok(Data::new(Tested { ok: false, error, events: Vec::new() }));
-    }
-    let (events, error) = Arc::clone(&shared.broker).test_presence().await;
-    let events = events.into_iter().map(TestEvent::from).collect();
-    Ok(Data::new(Tested { ok: error.is_none(), error, events }))
+    let report = match shared.modules.test(&name).await {
+        Ok(Some(report)) => report,
+        Ok(None) => return Err(Refusal::not_found(format!("there is no test of {name}"))),
+        Err(ChangeError::NotStarted(_)) => {
+            let error = Some("the module does not run, so there are no events".to_owned());
+            return Ok(Data::new(Tested { ok: false, error, events: Vec::new() }));
+        }
+        Err(error) => return Err(refused(error)),
+    };
+    let events = report.messages.into_iter().map(TestEvent::from).collect();
+    Ok(Data::new(Tested { ok: report.error.is_none(), error: report.error, events }))
 }

@@ -1,7 +1,7 @@
 //! The modules: what there is, started and stopped.
 
 use axum::extract::State;
-use mqtt_modules::{ChangeError, Status};
+use mqtt_hooks::run::{ChangeError, Status};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -56,7 +56,7 @@ fn changed(result: Result<(), ChangeError>) -> Changed {
 /// All modules.
 #[utoipa::path(get, path = "/modules", tag = "modules", responses((status = OK, body = Data<Vec<NodeModules>>)))]
 pub(super) async fn list(State(shared): Admission) -> Data<Vec<NodeModules>> {
-    let modules = shared.registry.list().into_iter().map(ListedModule::from).collect();
+    let modules = shared.modules.list().into_iter().map(ListedModule::from).collect();
     Data::new(vec![NodeModules { node: shared.broker.node().name, modules }])
 }
 
@@ -68,7 +68,7 @@ pub(super) async fn list_of_node(
     Path(node): Path<String>,
 ) -> Result<Data<Vec<ListedModule>>, Refusal> {
     check_node(&shared, &node)?;
-    Ok(Data::new(shared.registry.list().into_iter().map(ListedModule::from).collect()))
+    Ok(Data::new(shared.modules.list().into_iter().map(ListedModule::from).collect()))
 }
 
 /// Starts a module; it stays started over restarts.
@@ -76,7 +76,7 @@ pub(super) async fn list_of_node(
     params(("module", description = "`presence` or `emqx_mod_presence`")),
     responses((status = OK, body = Done, description = "or only a message: `already_started`, `not_found`")))]
 pub(super) async fn load(State(shared): Admission, Path(module): Path<String>) -> Changed {
-    changed(shared.registry.start(&module).await)
+    changed(shared.modules.start(&module).await)
 }
 
 /// Stops a module; it stays stopped over restarts.
@@ -84,7 +84,7 @@ pub(super) async fn load(State(shared): Admission, Path(module): Path<String>) -
     params(("module", description = "`presence` or `emqx_mod_presence`")),
     responses((status = OK, body = Done, description = "or only a message: `not_started`, `not_found`")))]
 pub(super) async fn unload(State(shared): Admission, Path(module): Path<String>) -> Changed {
-    changed(shared.registry.stop(&module).await)
+    changed(shared.modules.stop(&module).await)
 }
 
 /// Stops and starts a module.
@@ -92,7 +92,7 @@ pub(super) async fn unload(State(shared): Admission, Path(module): Path<String>)
     params(("module", description = "`presence` or `emqx_mod_presence`")),
     responses((status = OK, body = Done, description = "or only a message: `not_started`, `not_found`")))]
 pub(super) async fn reload(State(shared): Admission, Path(module): Path<String>) -> Changed {
-    changed(shared.registry.restart(&module).await)
+    changed(shared.modules.restart(&module).await)
 }
 
 /// Starts a module on a node.
@@ -101,7 +101,7 @@ pub(super) async fn reload(State(shared): Admission, Path(module): Path<String>)
     responses((status = OK, body = Done, description = "or only a message"), (status = NOT_FOUND, body = Explanation, description = "no such node")))]
 pub(super) async fn load_on_node(State(shared): Admission, Path((node, module)): Path<(String, String)>) -> Changed {
     check_node(&shared, &node)?;
-    changed(shared.registry.start(&module).await)
+    changed(shared.modules.start(&module).await)
 }
 
 /// Stops a module on a node.
@@ -110,7 +110,7 @@ pub(super) async fn load_on_node(State(shared): Admission, Path((node, module)):
     responses((status = OK, body = Done, description = "or only a message"), (status = NOT_FOUND, body = Explanation, description = "no such node")))]
 pub(super) async fn unload_on_node(State(shared): Admission, Path((node, module)): Path<(String, String)>) -> Changed {
     check_node(&shared, &node)?;
-    changed(shared.registry.stop(&module).await)
+    changed(shared.modules.stop(&module).await)
 }
 
 /// Stops and starts a module on a node.
@@ -119,5 +119,5 @@ pub(super) async fn unload_on_node(State(shared): Admission, Path((node, module)
     responses((status = OK, body = Done, description = "or only a message"), (status = NOT_FOUND, body = Explanation, description = "no such node")))]
 pub(super) async fn reload_on_node(State(shared): Admission, Path((node, module)): Path<(String, String)>) -> Changed {
     check_node(&shared, &node)?;
-    changed(shared.registry.restart(&module).await)
+    changed(shared.modules.restart(&module).await)
 }

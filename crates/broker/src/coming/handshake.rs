@@ -263,7 +263,7 @@ fn assigned_id() -> Arc<str> {
 }
 
 /// 128 random bits: nobody guesses another's id.
-pub(crate) fn random_text() -> String {
+fn random_text() -> String {
     let random = |n: u8| RandomState::new().hash_one(n);
     format!("{:016x}{:016x}", random(0), random(1))
 }

@@ -145,21 +145,7 @@ impl Broker {
         }
         count_delivered(delivered, qos, batch);
         tell_dropped(found.key, fanout.publication(), qos, delivered, batch);
-        if let Delivered::Dropped(reason) = delivered
-            && reason != DropReason::Offline
-            && message.topic.as_str().starts_with("$SYS/brokers/")
-        {
-            self.count_dropped_presence(&message.topic, batch);
-        }
         delivered
-    }
-
-    /// Whoever watches presence and misses an event is wrong about a client from then on.
-    fn count_dropped_presence(&self, topic: &Topic, batch: &mut Batch<'_>) {
-        let rest = topic.as_str().strip_prefix("$SYS/brokers/").and_then(|rest| rest.strip_prefix(&*self.config.node));
-        if rest.is_some_and(|rest| rest.starts_with("/clients/")) {
-            batch.count(Metric::DroppedPresence, 1);
-        }
     }
 
     /// One member of a group gets the message: the first in turn that is online and has room; else the first that is

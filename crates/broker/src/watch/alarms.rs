@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::AtomicU64;
 
+use mqtt_hooks::run::{Numbers, Status};
 use mqtt_operate::Alarm;
 use parking_lot::Mutex;
 
@@ -17,20 +18,9 @@ const MAX_PAST: usize = 256;
 #[derive(Clone, Debug, Default)]
 pub struct ModulesSeen {
     /// Each of them.
-    pub health: Vec<ModuleHealth>,
-    /// Presence events that were not published, for their topic would be too long.
-    pub skipped: u64,
-}
-
-/// How a module is.
-#[derive(Clone, Debug)]
-pub struct ModuleHealth {
-    /// Its name.
-    pub name: &'static str,
-    /// Why it did not start.
-    pub error: Option<String>,
-    /// How often a hook of it has panicked.
-    pub panics: u64,
+    pub states: Vec<Status>,
+    /// What they count: some of it makes an alarm while it grows.
+    pub numbers: Vec<Numbers>,
 }
 
 /// The alarms there are and were. Each has a name of its own and is there once.

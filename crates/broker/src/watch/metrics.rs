@@ -40,8 +40,6 @@ pub(crate) enum Metric {
     DroppedQos0,
     DroppedQueueFull,
     DroppedExpired,
-    /// Of those above, presence events.
-    DroppedPresence,
     Authenticate,
     AuthSuccess,
     AuthAnonymous,

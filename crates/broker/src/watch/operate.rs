@@ -6,14 +6,13 @@ use std::sync::Arc;
 use mqtt_codec::{Filter, Message, SubscribeFilter, Topic};
 use mqtt_operate::{
     Ban, BanKind, ClientQuery, ClientState, ConnectionState, HostState, ListenerState, NodeState, Operate, Page,
-    RetainedQuery, RetainedState, Setting, SubscribeError, SubscriptionQuery, SubscriptionState, Told,
+    RetainedQuery, RetainedState, Setting, SubscribeError, SubscriptionQuery, SubscriptionState,
 };
 use mqtt_session::{Publication, Timestamp};
 
 use crate::broker::Broker;
 use crate::client::ClientRef;
 use crate::delivery::batch::Batch;
-use crate::loopback;
 use crate::time::clock::wall_ms;
 use crate::watch::{machine, stats, sys};
 
@@ -21,6 +20,7 @@ mod bans;
 mod host;
 mod in_order;
 mod messages;
+mod online;
 
 use in_order::InOrder;
 
@@ -40,7 +40,6 @@ impl Operator {
     }
 }
 
-#[async_trait::async_trait]
 impl Operate for Operator {
     fn node(&self) -> NodeState {
         NodeState {
@@ -173,10 +172,6 @@ impl Operate for Operator {
 
     fn metrics(&self) -> Vec<(&'static str, u64)> {
         self.broker.metrics.list()
-    }
-
-    async fn test_presence(self: Arc<Self>) -> (Vec<Told>, Option<String>) {
-        loopback::test_presence(&self.broker).await
     }
 
     fn retained(&self, query: &RetainedQuery<'_>) -> Page<RetainedState> {

@@ -6,7 +6,6 @@ use std::sync::atomic::Ordering::Relaxed;
 use mqtt_operate::{Alarm, Health, Oversee, Trace};
 
 use crate::time::clock::wall_ms;
-use crate::watch::metrics::Metric;
 use crate::watch::operate::Operator;
 
 impl Oversee for Operator {
@@ -17,7 +16,6 @@ impl Oversee for Operator {
             store_bytes: self.broker().durable.journal().and_then(|journal| journal.store().size()),
             memory_limit: self.broker().config.limits.memory,
             started_at: wall_ms().saturating_sub(self.broker().clock.uptime_ms()),
-            presence_dropped: self.broker().metrics.total(Metric::DroppedPresence),
         }
     }
 

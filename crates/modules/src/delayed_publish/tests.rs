@@ -6,7 +6,7 @@ use mqtt_hooks::{Hooks, Publisher, Reading};
 use serde_json::json;
 
 use super::*;
-use crate::{MemoryStates, Registry};
+use crate::{MemoryStates, Modules, Registry};
 
 /// The module, started, with a host that remembers.
 struct Rig {

@@ -37,6 +37,7 @@ pub struct History {
     connected: AtomicU64,
     disconnected: AtomicU64,
     pub(super) skipped: AtomicU64,
+    pub(super) dropped: AtomicU64,
     pub(super) latency: Latency,
 }
 
@@ -103,6 +104,8 @@ pub struct Counts {
     pub disconnected: u64,
     /// Events not published, for MQTT does not allow the topic they would have: it is too long.
     pub skipped: u64,
+    /// Events that a subscriber did not get, for its queue or its socket was full.
+    pub dropped: u64,
     /// From when the broker noticed that a client came or went until that was with all subscribers.
     pub latency: LatencyCounts,
     /// Events there are.
@@ -124,6 +127,7 @@ impl History {
             connected: AtomicU64::new(0),
             disconnected: AtomicU64::new(0),
             skipped: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
             latency: Latency::default(),
         })
     }
@@ -182,6 +186,7 @@ impl History {
             connected: self.connected.load(Ordering::Relaxed),
             disconnected: self.disconnected.load(Ordering::Relaxed),
             skipped: self.skipped.load(Ordering::Relaxed),
+            dropped: self.dropped.load(Ordering::Relaxed),
             latency: self.latency.counts(),
             len: state.ring.len(),
             capacity: state.ring.capacity(),

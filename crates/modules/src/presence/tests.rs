@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{ChangeError, MemoryStates, Registry};
+use crate::{ChangeError, MemoryStates, Modules, Registry};
 
 /// Presence, started, with a host that remembers.
 struct Rig {

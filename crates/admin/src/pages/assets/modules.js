@@ -10,7 +10,6 @@ const GROUPS = { auth: "Authentication", protocol: "Protocols", message: "Messag
 
 // What goes wrong for whom while it does not run.
 const STOP = { presence: "From then on nobody is told which clients come and go: no online or offline events are published, and none are made up for later." };
-const TESTED = ["presence"];
 const REFRESH = 5000;
 
 const list = byId("modules");
@@ -70,7 +69,7 @@ function card(module) {
     ])),
     h("div.buttons", {},
       module.enabled ? button("Stop", "danger", stop) : button("Start", "main", start),
-      TESTED.includes(module.id) ? button("Test", "test", (it) => test(it, module, known.result)) : null,
+      module.testable ? button("Test", "test", (it) => test(it, module, known.result)) : null,
       button("Remove", "remove", remove)),
     known.result,
     known.settings);

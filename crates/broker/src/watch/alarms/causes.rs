@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use mqtt_hooks::run::Status;
+use mqtt_hooks::{Number, Reading};
 use serde_json::{Value, json};
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::ModulesSeen;
 use super::watch::{Change, Level, Watch};
-use super::{ModuleHealth, ModulesSeen};
 use crate::broker::Broker;
 use crate::watch::machine;
-use crate::watch::metrics::Metric;
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -36,15 +37,12 @@ struct Causes {
     memory: Watch,
     connections: Watch,
     files: Watch,
-    dropped: Watch,
-    skipped: Watch,
     modules: BTreeMap<&'static str, (Watch, Watch)>,
     stalled: Watch,
+    numbers: BTreeMap<String, (Watch, u64)>,
     tasks: BTreeMap<&'static str, (Watch, u64)>,
     accepts_failed: u64,
     stalls: u64,
-    presence_dropped: u64,
-    presence_skipped: u64,
 }
 
 /// An alarm as it would be now.
@@ -65,9 +63,11 @@ impl Causes {
         self.look_at_files(broker);
         self.look_at_stalls(broker);
         self.look_at_tasks(broker);
-        self.look_at_presence(broker, modules.skipped);
-        for module in &modules.health {
+        for module in &modules.states {
             self.look_at_module(broker, module);
+        }
+        for of_one in &modules.numbers {
+            of_one.numbers.iter().for_each(|number| self.look_at_number(broker, of_one.module, number));
         }
     }
 
@@ -121,20 +121,18 @@ impl Causes {
         }
     }
 
-    fn look_at_presence(&mut self, broker: &Arc<Broker>, skipped: u64) {
-        let dropped = broker.metrics.total(Metric::DroppedPresence);
-        let happened = std::mem::replace(&mut self.presence_dropped, dropped) != dropped;
-        let message = "presence events did not reach a subscriber: its queue or its socket is full";
-        let cause = Cause { name: "presence_events_dropped", message, details: json!({ "dropped": dropped }) };
-        change(broker, &mut self.dropped, Level::of_event(happened), cause);
-        let happened = std::mem::replace(&mut self.presence_skipped, skipped) != skipped;
-        let message = "presence events were not published: client ids too long for a topic; see limits.max_client_id";
-        let cause = Cause { name: "presence_events_skipped", message, details: json!({ "skipped": skipped }) };
-        change(broker, &mut self.skipped, Level::of_event(happened), cause);
+    fn look_at_number(&mut self, broker: &Arc<Broker>, module: &str, number: &Number) {
+        let (Some(message), Reading::Counter(count)) = (number.alarm, &number.value) else { return };
+        let name = format!("{module}_{}", number.key().replace('.', "_"));
+        let (watch, seen) = self.numbers.entry(name.clone()).or_default();
+        let happened = std::mem::replace(seen, *count) < *count;
+        let what = number.name.rsplit('.').next().unwrap_or_default();
+        let cause = Cause { name: &name, message, details: json!({ what: count }) };
+        change(broker, watch, Level::of_event(happened), cause);
     }
 
-    fn look_at_module(&mut self, broker: &Arc<Broker>, module: &ModuleHealth) {
-        let name = module.name;
+    fn look_at_module(&mut self, broker: &Arc<Broker>, module: &Status) {
+        let name = module.info.name;
         let (failed, panicked) = self.modules.entry(name).or_default();
         let message = format!("module {name} did not start");
         let cause = Cause {
@@ -163,6 +161,8 @@ fn change(broker: &Arc<Broker>, watch: &mut Watch, level: Level, cause: Cause<'_
 
 #[cfg(test)]
 mod tests {
+    use mqtt_hooks::run::Numbers;
+
     use super::*;
     use crate::config::Config;
     use crate::store::durable::Durable;
@@ -209,6 +209,25 @@ mod tests {
     fn a_process_over_its_limit_is_an_alarm() {
         let (broker, mut causes) = (broker(|config| config.limits.memory = 1), Causes::default());
         check(&broker, &mut causes, &["memory_limit"]);
+    }
+
+    #[test]
+    fn a_number_that_may_not_grow_is_an_alarm_when_it_does() {
+        let (broker, mut causes) = (broker(|_| {}), Causes::default());
+        let mut look = |lost, other| {
+            let lost = Number::counter("events.lost", "Lost.", lost).alarming("events are lost");
+            let numbers = vec![lost, Number::counter("events", "Events.", other)];
+            let seen = ModulesSeen { numbers: vec![Numbers { module: "m", numbers }], ..ModulesSeen::default() };
+            causes.look(&broker, &seen);
+            broker.alarms.list().into_iter().next()
+        };
+        assert_eq!(look(0, 1), None);
+        let alarm = look(2, 2).unwrap();
+        assert_eq!((&*alarm.name, &alarm.details, alarm.activated), ("m_events_lost", &json!({ "lost": 2 }), true));
+        for _ in 0..9 {
+            assert!(look(2, 3).unwrap().activated);
+        }
+        assert!(!look(2, 4).unwrap().activated);
     }
 
     #[test]

@@ -1,0 +1,152 @@
+//! What modules answer: their routes, served and described beside the API's own.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::rejection::RawPathParamsRejection;
+use axum::extract::{FromRequest, FromRequestParts, RawPathParams};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response, sse};
+use axum::routing::{MethodFilter, on};
+use mqtt_hooks::route::{Answer, Event, Json, Method, Pair, Refusal as Refused, Request};
+use mqtt_hooks::run::Offer;
+use serde_json::Value;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+use crate::extract::{Body, Query};
+use crate::reply::{DONE, Refusal, unknown_path};
+use crate::streams::Streams;
+
+mod description;
+
+pub(crate) use description::describe;
+
+/// What modules' answers need of the admin port.
+pub(crate) struct Place {
+    /// Whether a module runs.
+    pub(crate) is_running: Box<dyn Fn(&str) -> bool + Send + Sync>,
+    pub(crate) streams: Arc<Streams>,
+}
+
+/// Adds modules' routes.
+///
+/// # Panics
+/// If there are two of one method and path.
+pub(crate) fn serve<S: Clone + Send + Sync + 'static>(
+    router: Router<S>,
+    offers: Vec<Offer>,
+    place: &Arc<Place>,
+) -> Router<S> {
+    offers.into_iter().fold(router, |router, offer| {
+        let method = match offer.route.method {
+            Method::Get => MethodFilter::GET,
+            Method::Post => MethodFilter::POST,
+            Method::Put => MethodFilter::PUT,
+            Method::Delete => MethodFilter::DELETE,
+        };
+        let (path, offer, place) = (offer.route.path, Arc::new(offer), Arc::clone(place));
+        router.route(path, on(method, move |path: PathPairs, request| answer(place, offer, path, request)))
+    })
+}
+
+/// The parts of the path that vary.
+type PathPairs = Result<RawPathParams, RawPathParamsRejection>;
+
+async fn answer(
+    place: Arc<Place>,
+    offer: Arc<Offer>,
+    path: PathPairs,
+    request: axum::extract::Request,
+) -> Result<Response, Refusal> {
+    if offer.route.only_while_running && !(place.is_running)(offer.module) {
+        return Err(unknown_path().await);
+    }
+    let asked = read(&offer, path, request).await.map_err(Refusal::without_code)?;
+    match run(offer, asked).await? {
+        Answer::Done => Ok(DONE.into_response()),
+        Answer::Data(data) => Ok(json(format!("{{\"code\":0,\"data\":{}}}", data.as_str()))),
+        Answer::List { rows, position } => {
+            let meta = Json::new(&position).map_err(refused)?;
+            Ok(json(format!("{{\"code\":0,\"data\":{},\"meta\":{}}}", rows.as_str(), meta.as_str())))
+        }
+        Answer::Events(feed) => place.streams.open(feed, |mut feed| async move {
+            let event = feed.next().await?;
+            Some((sent(&event), feed))
+        }),
+    }
+}
+
+async fn read(offer: &Offer, path: PathPairs, request: axum::extract::Request) -> Result<Request, Refusal> {
+    let path = path.map_err(|error| Refusal::Status(StatusCode::BAD_REQUEST, error.body_text()))?;
+    let path = path.iter().map(|(name, value)| Pair { name: name.to_owned(), value: value.to_owned() }).collect();
+    let (mut parts, body) = request.into_parts();
+    let Query(query) = Query::<Vec<(String, String)>>::from_request_parts(&mut parts, &()).await?;
+    let query = query.into_iter().map(|(name, value)| Pair { name, value }).collect();
+    let last_event_id = last_event_id(&parts);
+    let body = match offer.route.body {
+        Some(_) => {
+            let Body(body) = Body::<Value>::from_request(axum::extract::Request::from_parts(parts, body), &()).await?;
+            Some(body)
+        }
+        None => None,
+    };
+    Ok(Request { path, query, body, last_event_id })
+}
+
+fn last_event_id(parts: &Parts) -> Option<String> {
+    parts.headers.get("last-event-id")?.to_str().ok().map(str::to_owned)
+}
+
+/// Awaits the module's answer where it may block.
+async fn run(offer: Arc<Offer>, asked: Request) -> Result<Answer, Refusal> {
+    // It ends with this future: who asked is gone, or has waited long enough.
+    let (_waiting, gone) = oneshot::channel::<Infallible>();
+    let (runtime, running) = (Handle::current(), Arc::clone(&offer));
+    let task = tokio::task::spawn_blocking(move || {
+        runtime.block_on(async {
+            tokio::select! {
+                answer = running.route.handler.handle(asked) => Some(answer),
+                _ = gone => None,
+            }
+        })
+    });
+    match task.await {
+        Ok(Some(answer)) => answer.map_err(refused),
+        // Nobody is there to read it.
+        Ok(None) => Err(Refusal::internal()),
+        Err(error) => {
+            tracing::error!(module = offer.module, path = offer.route.path, %error, "admin: a module's answer failed");
+            Err(Refusal::internal())
+        }
+    }
+}
+
+fn json(text: String) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], text).into_response()
+}
+
+fn sent(event: &Event) -> sse::Event {
+    let made = sse::Event::default().event(event.name).data(event.data.as_str());
+    match &event.id {
+        Some(id) => made.id(id),
+        None => made,
+    }
+}
+
+fn refused(refusal: Refused) -> Refusal {
+    let status = match refusal {
+        Refused::BadRequest(_) => StatusCode::BAD_REQUEST,
+        Refused::NotFound(_) => StatusCode::NOT_FOUND,
+        Refused::Conflict(_) => StatusCode::CONFLICT,
+        Refused::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        Refused::Coded { code, message } => return Refusal::fault(code, message),
+        Refused::Internal => return Refusal::internal(),
+    };
+    Refusal::Status(status, refusal.to_string())
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,23 @@
+//! Who is online, for modules that ask.
+
+use mqtt_hooks::{ConnectionInfo, Lookup, Online};
+
+use super::{InOrder, page};
+use crate::broker::Broker;
+use crate::client::ClientRef;
+
+impl Broker {
+    pub(crate) fn look_up(&self, lookup: &Lookup<'_>) -> Online {
+        let is_meant = |id: &str| id.starts_with(lookup.prefix) && lookup.after.is_none_or(|after| id > after);
+        let clients = InOrder::new(self.clients.select(is_meant), lookup.limit);
+        let found = page(clients.filter_map(|client| connected(&client, lookup.since)), lookup.limit);
+        Online { clients: found.rows, has_more: found.has_more }
+    }
+}
+
+/// `None`: it is away, or came before.
+fn connected(client: &ClientRef, since: u64) -> Option<ConnectionInfo> {
+    let state = client.state.lock();
+    let info = &state.connection.as_ref()?.info;
+    (info.connected_at >= since).then(|| info.clone())
+}

@@ -1,0 +1,70 @@
+//! What presence answers: who is online, and who came and went. It answers while the module is stopped, too.
+
+use std::sync::Arc;
+
+use mqtt_hooks::Host;
+use mqtt_hooks::route::{Refusal, Request, Returns, Route, Takes};
+use serde_json::json;
+
+use super::History;
+
+mod clients;
+mod events;
+mod stream;
+
+/// Rows of an answer unless asked for otherwise, and at the most.
+const LIMIT: u64 = 100;
+const MAX_LIMIT: u64 = 10_000;
+
+const LIMIT_HELP: &str = "Rows at the most: 100 unless told otherwise, 10,000 at the most.";
+const ORDERS: &[&str] = &["asc", "desc"];
+
+pub(super) fn routes(host: &Arc<dyn Host>, history: &Arc<History>) -> Vec<Route> {
+    use Takes::{Choice, Number, Text};
+    let clients = clients::Clients { host: Arc::clone(host) };
+    let events = events::Events { history: Arc::clone(history) };
+    let stream = stream::Stream { history: Arc::clone(history) };
+    let since = "Only those that have been online no longer than since then: milliseconds since the Unix epoch.";
+    let what = "What presence told lately: `modules.presence.history` events are kept, over restarts too.";
+    let how = "Events as they happen, as server-sent events: `presence` with an event, or `missed` with a `count` for who \
+               reads too slowly. The id of each is its number; `Last-Event-ID` goes on after it.";
+    vec![
+        Route::get("/presence/clients", "Who is online, in order of their ids.", clients)
+            .parameter("prefix", Text, "Only ids that begin so.")
+            .parameter("since", Number, since)
+            .parameter("_after", Text, "Those whose ids come after this one: `meta.next` of the answer before.")
+            .parameter("_limit", Number, LIMIT_HELP)
+            .returns(Returns::List(clients::schema())),
+        Route::get("/presence/events", what, events)
+            .parameter("since", Number, "Only events with a higher number than this: `meta.next` of the answer before.")
+            .parameter(
+                "before",
+                Number,
+                "Only events with a lower number than this: `meta.next` of the answer before, in descending order.",
+            )
+            .parameter("from", Number, "Only events then or later: milliseconds since the Unix epoch.")
+            .parameter("to", Number, "Only events then or earlier: milliseconds since the Unix epoch.")
+            .parameter("clientid", Text, "Only of this client.")
+            .parameter("prefix", Text, "Only of clients whose ids begin so.")
+            .parameter("order", Choice(ORDERS), "`asc` (oldest first, unless told otherwise) or `desc`.")
+            .parameter("_limit", Number, LIMIT_HELP)
+            .returns(Returns::List(json!({"type": "object"}))),
+        Route::get("/presence/stream", how, stream)
+            .parameter(
+                "since",
+                Number,
+                "Begin with the events after this one, as far as they are kept; without, with the next one.",
+            )
+            .parameter("clientid", Text, "Only of this client.")
+            .parameter("prefix", Text, "Only of clients whose ids begin so.")
+            .returns(Returns::Events),
+    ]
+}
+
+/// How many rows are asked for.
+fn limit_of(request: &Request) -> Result<usize, Refusal> {
+    Ok(request.number("_limit")?.unwrap_or(LIMIT).clamp(1, MAX_LIMIT) as usize)
+}
+
+#[cfg(test)]
+mod tests;

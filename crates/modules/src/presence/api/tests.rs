@@ -1,0 +1,114 @@
+use mqtt_codec::{Message, Qos, Topic};
+use mqtt_hooks::route::{Answer, Event, Feed};
+use mqtt_hooks::testing::{Recorder, came, foo, went};
+use mqtt_hooks::{ConnectionInfo, Delivery, DropReason, Hooks, Reason};
+use serde_json::Value;
+
+use super::*;
+use crate::presence::Presence;
+use crate::{MemoryStates, Modules, Registry};
+
+/// Presence, started, and what it answers.
+struct Rig {
+    host: Arc<Recorder>,
+    hooks: Arc<Hooks>,
+    registry: Registry,
+}
+
+impl Rig {
+    async fn new() -> Self {
+        let (host, hooks) = (Recorder::new(), Hooks::new());
+        let registry = Registry::new(host.clone(), hooks.clone(), Arc::new(MemoryStates::default()));
+        registry.register(Arc::new(Presence::new(History::new())), Value::Null);
+        registry.start("presence").await.unwrap();
+        Self { host, hooks, registry }
+    }
+
+    fn visit(&self, client_id: &'static str) {
+        let client = ConnectionInfo { client_id: client_id.into(), ..foo() };
+        self.hooks.observe(&came(&client, 1), &mut self.host.moment());
+        self.hooks.observe(&went(&client, Reason::TakenOver, 2), &mut self.host.moment());
+    }
+
+    async fn ask(&self, path: &str, request: Request) -> Result<Answer, Refusal> {
+        let mut offers = self.registry.routes().into_iter();
+        let found = offers.find(|offer| offer.route.path == path).expect("a route");
+        found.route.handler.handle(request).await
+    }
+
+    /// Whose events are on a page, and what is next.
+    async fn page(&self, query: &[(&str, &str)]) -> (Vec<String>, Option<String>) {
+        let answer = self.ask("/presence/events", Request::asking(query)).await.unwrap();
+        let Answer::List { rows, position } = answer else { panic!("{answer:?}") };
+        let rows: Vec<Value> = serde_json::from_str(rows.as_str()).unwrap();
+        let short =
+            |row: &Value| format!("{}{}", row["clientid"].as_str().unwrap(), &row["event"].as_str().unwrap()[..1]);
+        (rows.iter().map(short).collect(), position.next.filter(|_| position.has_next))
+    }
+
+    async fn stream(&self, request: Request) -> Box<dyn Feed> {
+        match self.ask("/presence/stream", request).await.unwrap() {
+            Answer::Events(feed) => feed,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn id_of(event: Event) -> u64 {
+    assert_eq!(event.name, "presence");
+    event.id.unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn events_come_by_pages_also_while_presence_is_stopped() {
+    let rig = Rig::new().await;
+    ["a", "b"].into_iter().for_each(|id| rig.visit(id));
+    rig.registry.stop("presence").await.unwrap();
+    let (first, next) = rig.page(&[("_limit", "3")]).await;
+    assert_eq!(first, ["ac", "ad", "bc"]);
+    assert_eq!(rig.page(&[("_limit", "3"), ("since", &next.unwrap())]).await, (vec!["bd".to_owned()], None));
+    assert_eq!(rig.page(&[("order", "desc"), ("clientid", "a")]).await.0, ["ad", "ac"]);
+    for wrong in [("order", "up"), ("_limit", "-1"), ("since", "x")] {
+        let refused = rig.ask("/presence/events", Request::asking(&[wrong])).await;
+        assert!(matches!(refused, Err(Refusal::BadRequest(_))), "{wrong:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_goes_on_after_the_last_event_heard() {
+    let rig = Rig::new().await;
+    ["a", "b"].into_iter().for_each(|id| rig.visit(id));
+    let mut all = rig.stream(Request::asking(&[("since", "0")])).await;
+    let mut ids = Vec::new();
+    for _ in 0..4 {
+        ids.push(id_of(all.next().await.unwrap()));
+    }
+    assert!(ids.is_sorted());
+    // What it said last counts more than where it once began.
+    let again = Request { last_event_id: Some(ids[1].to_string()), ..Request::asking(&[("since", "0")]) };
+    assert_eq!(id_of(rig.stream(again).await.next().await.unwrap()), ids[2]);
+    let mut new = rig.stream(Request::asking(&[("prefix", "c")])).await;
+    ["d", "c"].into_iter().for_each(|id| rig.visit(id));
+    assert_eq!(id_of(new.next().await.unwrap()), ids[3] + 3);
+}
+
+#[tokio::test]
+async fn events_that_a_subscriber_did_not_get_are_counted() {
+    let rig = Rig::new().await;
+    rig.visit("a");
+    let told = &rig.host.take()[0];
+    let other = Message { topic: Topic::new("a").unwrap(), ..told.clone() };
+    for (message, reason) in [
+        (told, DropReason::QueueFull),
+        (told, DropReason::OutboxFull),
+        (told, DropReason::Offline),
+        (&other, DropReason::QueueFull),
+    ] {
+        rig.hooks.dropped(&Delivery { client_id: "watcher", message, qos: Qos::AtMostOnce }, reason);
+    }
+    let numbers = rig.registry.numbers();
+    let of = |key: &str| numbers[0].numbers.iter().find(|number| number.key() == key).expect("a number").value.clone();
+    assert_eq!(of("events.dropped"), mqtt_hooks::Reading::Counter(2));
+    assert_eq!(of("events.connected"), mqtt_hooks::Reading::Counter(1));
+    assert_eq!(of("events.kept"), mqtt_hooks::Reading::Gauge(2.0));
+}

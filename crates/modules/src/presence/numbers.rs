@@ -1,0 +1,43 @@
+//! What presence counts and measures.
+
+use mqtt_hooks::{Bucket, Histogram, Number};
+
+use super::{Counts, LATENCY_BOUNDS, LatencyCounts};
+
+pub(super) fn of(counts: &Counts) -> Vec<Number> {
+    let events = |event, count| {
+        let help = "Presence events since the start, whether or not anyone subscribes.";
+        Number::counter("events", help, count).labelled("event", event)
+    };
+    vec![
+        events("connected", counts.connected),
+        events("disconnected", counts.disconnected),
+        Number::gauge("events.kept", "Presence events that can be looked up.", counts.len as f64),
+        Number::counter(
+            "events.skipped",
+            "Presence events not published, for MQTT does not allow their topic: it is too long.",
+            counts.skipped,
+        )
+        .alarming("presence events were not published: client ids too long for a topic; see limits.max_client_id"),
+        Number::counter(
+            "events.dropped",
+            "Presence events that a subscriber did not get, for its queue or its socket was full.",
+            counts.dropped,
+        )
+        .alarming("presence events did not reach a subscriber: its queue or its socket is full"),
+        Number::histogram(
+            "latency.seconds",
+            "From when the broker noticed that a client came or went until all subscribers had that.",
+            histogram(&counts.latency),
+        ),
+    ]
+}
+
+fn histogram(latency: &LatencyCounts) -> Histogram {
+    let bounds = LATENCY_BOUNDS.iter().zip(latency.counts);
+    Histogram {
+        buckets: bounds.map(|(&us, count)| Bucket { up_to: us as f64 / 1e6, count }).collect(),
+        above: latency.counts[LATENCY_BOUNDS.len()],
+        sum: latency.total.as_secs_f64(),
+    }
+}
