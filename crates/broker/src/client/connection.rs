@@ -133,8 +133,8 @@ impl Connection {
         transport: Transport,
         broker: Arc<Broker>,
         keep_alive: u16,
+        now: Patient,
     ) -> Self {
-        let now = broker.clock.patient();
         Self {
             info,
             traffic,

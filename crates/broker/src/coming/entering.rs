@@ -20,6 +20,7 @@ use crate::coming::leaving::Going;
 use crate::delivery::batch::Batch;
 use crate::packets::count;
 use crate::store::numbers::Trail;
+use crate::time::patience::Patient;
 use crate::watch::metrics::Metric;
 
 /// How long a client that comes back may have to wait for the task of its old connection.
@@ -35,6 +36,14 @@ pub(crate) struct Admission<'a> {
     pub(crate) answer: ConnAck,
     pub(crate) traffic: Traffic,
     pub(crate) transport: Transport,
+}
+
+/// When a client comes in, by the clocks that somebody asks later.
+#[derive(Clone, Copy)]
+struct Arrived {
+    noticed: Instant,
+    now: Timestamp,
+    heard: Patient,
 }
 
 /// Lets the task of a connection handle what has come already: what a client said before it came back counts, a
@@ -65,13 +74,14 @@ impl Broker {
             drop(group);
             return self.enter(admission, batch);
         }
-        let now = self.clock.now();
+        let (now, heard) = self.clock.both();
+        let arrived = Arrived { noticed, now, heard };
         self.tell_fallen(&client, &mut transition, now, batch);
         if let Some(timer) = transition.timer.take() {
             self.timers.cancel(timer);
         }
         let clean = admission.info.clean_start;
-        self.take_over(&client, &mut transition, clean, noticed, now, batch);
+        self.take_over(&client, &mut transition, clean, arrived, batch);
         let is_over = mem::take(&mut transition.expires_at).at().is_some_and(|at| at <= now);
         let present = transition.has_session && !clean && !is_over;
         if transition.has_session && !present {
@@ -84,10 +94,10 @@ impl Broker {
         if !present {
             transition.created_at = admission.info.connected_at;
         }
-        let connection = self.seat(&client, &mut transition, admission, noticed, now, batch);
+        let connection = self.seat(&client, &mut transition, admission, arrived, batch);
         drop(transition);
         drop(group);
-        connection.start_timer(self.clock.patient());
+        connection.start_timer(heard);
         (client, connection)
     }
 
@@ -112,16 +122,15 @@ impl Broker {
         client: &ClientRef,
         transition: &mut Transition,
         clean: bool,
-        noticed: Instant,
-        now: Timestamp,
+        arrived: Arrived,
         batch: &mut Batch<'_>,
     ) {
         // [MQTT-3.1.4-3]
         let code = Some(ReasonCode::SessionTakenOver);
         let reason = if clean { Reason::Discarded } else { Reason::TakenOver };
         let ending = Ending { reason, code };
-        let going = Going { ending, reason_string: None, noticed };
-        if let Some((old, detached)) = self.detach(client, transition, None, going, now, batch) {
+        let going = Going { ending, reason_string: None, noticed: arrived.noticed };
+        if let Some((old, detached)) = self.detach(client, transition, None, going, arrived.now, batch) {
             batch.count(if clean { Metric::SessionDiscarded } else { Metric::SessionTakenOver }, 1);
             transition.expires_at = detached.expires_at.into();
             old.end(ending);
@@ -134,15 +143,15 @@ impl Broker {
         client: &ClientRef,
         transition: &mut Transition,
         admission: Admission<'_>,
-        noticed: Instant,
-        now: Timestamp,
+        arrived: Arrived,
         batch: &mut Batch<'_>,
     ) -> Arc<Connection> {
+        let Arrived { noticed, now, heard } = arrived;
         let Admission { connect, mut info, keep_alive, answer, traffic, transport } = admission;
         // The same text, but one memory for both.
         info.client_id = Arc::clone(&client.id);
         let session_expiry = info.expiry_interval;
-        let connection = Arc::new(Connection::new(info, traffic, transport, Arc::clone(self), keep_alive));
+        let connection = Arc::new(Connection::new(info, traffic, transport, Arc::clone(self), keep_alive, heard));
         {
             let mut state = client.state.lock();
             state.reset_output();

@@ -48,6 +48,8 @@ struct Workplace {
     input: BytesMut,
     /// How far the journal is with what this batch has staged.
     staged: Position,
+    /// Something was gathered since it was last settled: a read that finds nothing costs no more than that.
+    is_used: bool,
 }
 
 /// Workplaces of which no batch makes use.
@@ -90,6 +92,9 @@ impl<'a> Batch<'a> {
 
     /// [`Self::finish`], and the batch goes on.
     pub(crate) fn settle(&mut self) -> Result<(), Failing> {
+        if !mem::take(&mut self.place().is_used) {
+            return Ok(());
+        }
         self.forget_matches();
         let mut stored = self.commit();
         self.flush_touched();
@@ -97,6 +102,8 @@ impl<'a> Batch<'a> {
         stored = stored.and(self.commit());
         let broker = self.broker;
         let place = self.place();
+        // Counted while it was settled, and settled by that.
+        place.is_used = false;
         place.tally.add_to(&broker.metrics);
         broker.memory.note(mem::take(&mut place.traffic));
         stored
@@ -113,18 +120,18 @@ impl<'a> Batch<'a> {
 
     /// Notes that `client` has something in its outbox.
     pub(crate) fn touch(&mut self, client: &ClientRef) {
-        self.place().touched.push(client.clone());
+        self.used().touched.push(client.clone());
     }
 
     /// Adds to a metric; others see it when the batch is settled.
     pub(crate) fn count(&mut self, metric: Metric, n: u64) {
-        self.place().tally.count(metric, n);
+        self.used().tally.count(metric, n);
     }
 
     /// Stages what `write` says, if there is a store. Call it under the lock of what has changed.
     pub(crate) fn stage(&mut self, write: impl FnOnce(&mut Stage<'_>)) {
         if let Some(journal) = self.broker.durable.journal() {
-            self.place().staged = journal.stage(write);
+            self.used().staged = journal.stage(write);
         }
     }
 
@@ -135,7 +142,7 @@ impl<'a> Batch<'a> {
 
     /// Notes bytes taken in or handed to receivers, which may have made the process grow.
     pub(crate) fn note_traffic(&mut self, bytes: usize) {
-        self.place().traffic += bytes;
+        self.used().traffic += bytes;
     }
 
     /// Gives an outbox without memory some that was used before, if there is any.
@@ -170,7 +177,7 @@ impl<'a> Batch<'a> {
     }
 
     pub(crate) fn return_matches(&mut self, matches: Box<Matches<ClientRef>>) {
-        self.place().matches = Some(matches);
+        self.used().matches = Some(matches);
     }
 
     /// Empties the look-up buffer: what stays in it would keep subscriber lists from being changed in place.
@@ -178,6 +185,13 @@ impl<'a> Batch<'a> {
         if let Some(matches) = &mut self.place().matches {
             matches.clear();
         }
+    }
+
+    /// To gather something, which is there until the batch is settled.
+    fn used(&mut self) -> &mut Workplace {
+        let place = self.place();
+        place.is_used = true;
+        place
     }
 
     fn place(&mut self) -> &mut Workplace {
