@@ -1,5 +1,7 @@
 //! Questions and facts that modules register for.
 
+use std::sync::Arc;
+
 use mqtt_codec::{Filter, Message, Qos, ReasonCode, SubscribeOptions, Topic};
 
 use crate::{ConnectionInfo, Fact, Moment};
@@ -26,7 +28,37 @@ pub enum Verdict {
 #[async_trait::async_trait]
 pub trait Authenticate: Send + Sync {
     /// Asked once per CONNECT, before the session is touched. A panic denies.
-    async fn authenticate(&self, client: &ConnectionInfo, password: Option<&[u8]>) -> Verdict;
+    async fn authenticate(&self, client: &ConnectionInfo, password: Option<&[u8]>) -> Login;
+}
+
+/// What an authenticator says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Login {
+    /// Ask the next one; if there is none, the broker's default holds.
+    Ignore,
+    /// It may come in; nobody else is asked.
+    Allow(Grant),
+    /// No, with this code; nobody else is asked.
+    Deny(ReasonCode),
+}
+
+/// As what a client comes in, and for how long. What it may do then is for [`Authorize`] to say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Grant {
+    /// Its user name from now on; `None`: that of CONNECT.
+    pub username: Option<Arc<str>>,
+    /// When its connection is ended (0x87, not authorized), by [`Host::clock_ms`](crate::Host::clock_ms).
+    pub expires_at: Option<u64>,
+}
+
+impl From<Verdict> for Login {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Ignore => Self::Ignore,
+            Verdict::Allow => Self::Allow(Grant::default()),
+            Verdict::Deny(code) => Self::Deny(code),
+        }
+    }
 }
 
 /// What a client wants to do.

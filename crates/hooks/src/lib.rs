@@ -70,8 +70,8 @@ mod trial;
 pub use acting::Acting;
 pub use fact::{ConnectionInfo, Fact, Initiator, Listener, Reason};
 pub use hook::{
-    Access, Authenticate, Authorize, Delivery, DropReason, Incoming, Intercept, Observe, ObserveAcks, ObserveDrops,
-    Passage, Publisher, Verdict,
+    Access, Authenticate, Authorize, Delivery, DropReason, Grant, Incoming, Intercept, Login, Observe, ObserveAcks,
+    ObserveDrops, Passage, Publisher, Verdict,
 };
 pub use host::{Actor, Host, Moment, SubscribeError};
 pub use lookup::{Lookup, Online};

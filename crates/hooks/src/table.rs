@@ -11,7 +11,7 @@ use crate::panics::{caught, caught_async};
 use crate::task::watched;
 use crate::{
     Access, Acting, Authenticate, Authorize, ConnectionInfo, Ctx, Delivery, DropReason, Due, Fact, Incoming, Intercept,
-    Moment, Observe, ObserveAcks, ObserveDrops, Passage, Stop, Task, Timers, Verdict,
+    Login, Moment, Observe, ObserveAcks, ObserveDrops, Passage, Stop, Task, Timers, Verdict,
 };
 
 /// All hooks of the running modules; an empty list costs a load.
@@ -91,23 +91,23 @@ impl Hooks {
     }
 
     /// Asks the authenticators in order of registration. One that panics is logged and denies.
-    pub async fn authenticate(&self, client: &ConnectionInfo, password: Option<&[u8]>) -> Verdict {
+    pub async fn authenticate(&self, client: &ConnectionInfo, password: Option<&[u8]>) -> Login {
         if !self.authenticate.any() {
-            return Verdict::Ignore;
+            return Login::Ignore;
         }
         for entry in self.authenticate.list.load_full().iter() {
             // The block has the call itself inside too, for a hook whose future panics while it is made.
             match caught_async(async { entry.hook.authenticate(client, password).await }).await {
-                Ok(Verdict::Ignore) => {}
-                Ok(verdict) => return verdict,
+                Ok(Login::Ignore) => {}
+                Ok(login) => return login,
                 Err(why) => {
                     entry.origin.complain("authenticate", &why);
                     // Nothing is known against the client: it is told to come again.
-                    return Verdict::Deny(ReasonCode::ServerUnavailable);
+                    return Login::Deny(ReasonCode::ServerUnavailable);
                 }
             }
         }
-        Verdict::Ignore
+        Login::Ignore
     }
 
     /// True if [`Self::authorize`] asks anyone.

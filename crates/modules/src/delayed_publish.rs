@@ -74,7 +74,7 @@ impl Default for DelayedPublish {
 
 impl DelayedPublish {
     /// The messages that wait, those first whose time comes first: so many at the most, after the one with this id where
-    /// one is given. Before the module's first start there are none.
+    /// one is given and still waits. Before the module's first start there are none.
     pub fn list(&self, after: Option<u64>, limit: usize) -> Vec<Delayed> {
         self.waiting.list(after, limit)
     }

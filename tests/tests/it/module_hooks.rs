@@ -4,8 +4,8 @@ use std::sync::{Arc, OnceLock};
 
 use mqtt_codec::{Connect, Property, Qos, ReasonCode, Topic, Version};
 use mqtt_hooks::{
-    Ctx, Delivery, DropReason, Fact, Host, Incoming, Info, Intercept, Module, Moment, Observe, ObserveAcks,
-    ObserveDrops, Passage, Publisher, StartError, SubscribeError,
+    Authenticate, ConnectionInfo, Ctx, Delivery, DropReason, Fact, Grant, Host, Incoming, Info, Intercept, Login,
+    Module, Moment, Observe, ObserveAcks, ObserveDrops, Passage, Publisher, StartError, SubscribeError,
 };
 use mqtt_modules::Modules;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -31,6 +31,7 @@ impl Module for Spy {
     async fn start(&self, ctx: &Ctx) -> Result<(), StartError> {
         let _ = self.host.set(ctx.host());
         ctx.observe(Arc::new(self.clone()));
+        ctx.authenticate(Arc::new(self.clone()));
         ctx.intercept(Arc::new(self.clone()));
         ctx.observe_drops(Arc::new(self.clone()));
         ctx.observe_acks(Arc::new(self.clone()));
@@ -49,6 +50,18 @@ impl Observe for Spy {
     fn observe(&self, fact: &Fact<'_>, _: &mut dyn Moment) {
         if let Fact::Refused { client_id, reason, .. } = fact {
             self.tell(format!("refused {client_id} {}", reason.name()));
+        }
+    }
+}
+
+#[async_trait::async_trait]
+impl Authenticate for Spy {
+    async fn authenticate(&self, client: &ConnectionInfo, _password: Option<&[u8]>) -> Login {
+        let now = self.host.get().expect("it has started").clock_ms();
+        match &*client.client_id {
+            "brief" => Login::Allow(Grant { username: Some("guest".into()), expires_at: Some(now + 1000) }),
+            "late" => Login::Allow(Grant { expires_at: Some(now), ..Grant::default() }),
+            _ => Login::Ignore,
         }
     }
 }
@@ -232,4 +245,22 @@ async fn a_module_looks_up_subscribes_and_kicks_clients() {
     client.ping().await;
     assert!(host.kick("c"));
     client.expect_disconnect(ReasonCode::AdministrativeAction).await;
+}
+
+#[tokio::test]
+async fn a_client_may_stay_as_long_as_it_was_granted() {
+    let Some(watched) = Watched::start().await else { return };
+    let addr = watched.broker.addr;
+    let (_, answer) = Client::try_connect(addr, connect(Version::V5, "late")).await;
+    assert_eq!(answer.reason, ReasonCode::NotAuthorized);
+    for version in [Version::V5, Version::V3_1_1] {
+        let mut brief = Client::connect(addr, version, "brief").await;
+        assert_eq!(watched.host.connection("brief").unwrap().username.as_deref(), Some("guest"));
+        brief.ping().await;
+        if version == Version::V5 {
+            brief.expect_disconnect(ReasonCode::NotAuthorized).await;
+        } else {
+            brief.expect_end().await;
+        }
+    }
 }

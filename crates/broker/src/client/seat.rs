@@ -1,8 +1,11 @@
 //! A client's place at the broker.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use mqtt_codec::ReasonCode;
 use mqtt_hooks::Reason;
+use tokio::task::AbortHandle;
 
 use crate::broker::Broker;
 use crate::client::ClientRef;
@@ -13,6 +16,29 @@ use crate::client::connection::{Connection, Ending};
 pub(crate) struct Seat {
     pub(crate) client: ClientRef,
     pub(crate) connection: Arc<Connection>,
+    /// Ends it when what it was let in by expires.
+    pub(crate) _until: Option<Expiry>,
+}
+
+/// Runs as long as a client has its place.
+pub(crate) struct Expiry(AbortHandle);
+
+impl Expiry {
+    /// Ends the connection after this long.
+    pub(crate) fn start(connection: &Arc<Connection>, left: Duration) -> Self {
+        let connection = Arc::clone(connection);
+        let end = async move {
+            tokio::time::sleep(left).await;
+            connection.end(Ending::refused(ReasonCode::NotAuthorized));
+        };
+        Self(tokio::spawn(end).abort_handle())
+    }
+}
+
+impl Drop for Expiry {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl Seat {

@@ -4,15 +4,17 @@ use std::hash::{BuildHasher, RandomState};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use mqtt_codec::{ConnAck, Connect, DecodeError, Packet, Properties, Property, ReasonCode, Version};
-use mqtt_hooks::{ConnectionInfo, Fact, Verdict};
+use mqtt_hooks::{ConnectionInfo, Fact, Grant, Login};
 use mqtt_net::Transport;
+use mqtt_session::Timestamp;
 
 use crate::broker::Broker;
 use crate::client::connection::Ending;
-use crate::client::seat::Seat;
+use crate::client::seat::{Expiry, Seat};
 use crate::coming::arrival::{Arrival, First, Origin};
 use crate::coming::entering::{Admission, hear_out};
 use crate::coming::farewell::say_farewell;
@@ -40,7 +42,8 @@ pub(crate) fn receive(broker: &Arc<Broker>, arrival: Box<Arrival>, first: First)
             let mut batch = Batch::begin(broker);
             batch.count(Metric::Connect, 1);
             let next = match describe(&connect, arrival.origin.clone(), &mut batch) {
-                Ok(info) => Candidate { broker: Arc::clone(broker), arrival, connect, info }.authenticate(&mut batch),
+                Ok(info) => Candidate { broker: Arc::clone(broker), arrival, connect, info, until: None }
+                    .authenticate(&mut batch),
                 Err(code) => refuse(*arrival, &connect, code, &mut batch),
             };
             // CONNACK promises nothing that is not stored: the client's flush decides about it.
@@ -70,6 +73,8 @@ struct Candidate {
     arrival: Box<Arrival>,
     connect: Box<Connect>,
     info: ConnectionInfo,
+    /// By the clock of the broker: how long it may stay.
+    until: Option<Timestamp>,
 }
 
 impl Candidate {
@@ -78,15 +83,15 @@ impl Candidate {
         if self.broker.hooks.has_authenticators() {
             return Next::Wait(Box::pin(self.ask_modules()));
         }
-        self.admit(Verdict::Ignore, batch)
+        self.admit(Login::Ignore, batch)
     }
 
     async fn ask_modules(self) -> Option<(Seat, Reader)> {
         let broker = Arc::clone(&self.broker);
-        let verdict = broker.hooks.authenticate(&self.info, self.connect.password.as_deref()).await;
+        let login = broker.hooks.authenticate(&self.info, self.connect.password.as_deref()).await;
         let next = {
             let mut batch = Batch::begin(&broker);
-            let next = self.admit(verdict, &mut batch);
+            let next = self.admit(login, &mut batch);
             let _ = batch.finish();
             next
         };
@@ -97,8 +102,8 @@ impl Candidate {
         }
     }
 
-    fn admit(self, verdict: Verdict, batch: &mut Batch<'_>) -> Next {
-        if let Err(code) = self.weigh(verdict, batch) {
+    fn admit(mut self, login: Login, batch: &mut Batch<'_>) -> Next {
+        if let Err(code) = self.weigh(login, batch) {
             return refuse(*self.arrival, &self.connect, code, batch);
         }
         let Some(answer) = self.connack() else { return Next::Close };
@@ -119,12 +124,20 @@ impl Candidate {
     }
 
     /// What the authenticators say, and the rules about its will.
-    fn weigh(&self, verdict: Verdict, batch: &mut Batch<'_>) -> Result<(), ReasonCode> {
-        let (metric, result) = match verdict {
-            Verdict::Allow => (Metric::AuthSuccess, Ok(())),
-            Verdict::Ignore if self.broker.config.anonymous => (Metric::AuthAnonymous, Ok(())),
-            Verdict::Ignore => (Metric::AuthFailure, Err(ReasonCode::NotAuthorized)),
-            Verdict::Deny(code) => (Metric::AuthFailure, Err(code)),
+    fn weigh(&mut self, login: Login, batch: &mut Batch<'_>) -> Result<(), ReasonCode> {
+        let now = self.broker.clock.now();
+        let (metric, result) = match login {
+            Login::Allow(grant) if grant.expires_at.is_some_and(|at| at <= now.0) => {
+                (Metric::AuthFailure, Err(ReasonCode::NotAuthorized))
+            }
+            Login::Allow(Grant { username, expires_at }) => {
+                self.info.username = username.or(self.info.username.take());
+                self.until = expires_at.map(Timestamp);
+                (Metric::AuthSuccess, Ok(()))
+            }
+            Login::Ignore if self.broker.config.anonymous => (Metric::AuthAnonymous, Ok(())),
+            Login::Ignore => (Metric::AuthFailure, Err(ReasonCode::NotAuthorized)),
+            Login::Deny(code) => (Metric::AuthFailure, Err(code)),
         };
         batch.count(metric, 1);
         result?;
@@ -151,7 +164,7 @@ impl Candidate {
     }
 
     fn enter(self, answer: ConnAck, batch: &mut Batch<'_>) -> (Seat, Reader) {
-        let Self { broker, arrival, connect, info } = self;
+        let Self { broker, arrival, connect, info, until } = self;
         let keep_alive = match (connect.version, broker.config.mqtt.server_keep_alive) {
             (Version::V5, Some(keep_alive)) => keep_alive,
             _ => connect.keep_alive,
@@ -164,7 +177,9 @@ impl Candidate {
             // The ban came in between, and whoever made it may not have found the connection.
             connection.end(Ending::BANNED);
         }
-        (Seat { client, connection }, Reader::new(decoder, rest))
+        let left = until.map(|until| Duration::from_millis(until.0.saturating_sub(broker.clock.now().0)));
+        let until = left.map(|left| Expiry::start(&connection, left));
+        (Seat { client, connection, _until: until }, Reader::new(decoder, rest))
     }
 }
 

@@ -19,7 +19,7 @@ pub(super) fn publish(
     now: Timestamp,
     batch: &mut Batch<'_>,
 ) -> Result<(), Ending> {
-    let (Seat { client, connection }, broker) = (seat, seat.broker());
+    let (Seat { client, connection, .. }, broker) = (seat, seat.broker());
     let info = &connection.info;
     if let Err(refusal) = access::publish(&broker.hooks, info, &publication.message.topic) {
         batch.count(Metric::PublishAuthError, 1);

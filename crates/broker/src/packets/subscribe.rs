@@ -57,7 +57,7 @@ fn subscribe_one(
     id: Option<u32>,
     batch: &mut Batch<'_>,
 ) -> Result<Result<bool, ReasonCode>, Ending> {
-    let (Seat { client, connection }, broker) = (seat, seat.broker());
+    let (Seat { client, connection, .. }, broker) = (seat, seat.broker());
     let info = &connection.info;
     if wish.filter.is_bad_share() {
         tracing::debug!(client_id = %client.id, filter = %wish.filter, "subscribe refused: no group or no filter");

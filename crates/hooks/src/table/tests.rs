@@ -33,8 +33,8 @@ impl Say {
 
 #[async_trait::async_trait]
 impl Authenticate for Say {
-    async fn authenticate(&self, _client: &ConnectionInfo, _password: Option<&[u8]>) -> Verdict {
-        self.verdict()
+    async fn authenticate(&self, _client: &ConnectionInfo, _password: Option<&[u8]>) -> Login {
+        self.verdict().into()
     }
 }
 
@@ -127,7 +127,7 @@ fn check(answers: &[Answer], authorize: Verdict, authenticate: Verdict, reached:
     let (hooks, _entered, asked) = hooks(answers);
     assert_eq!(hooks.authorize(&foo(), Access::Publish(&topic("t"))), authorize);
     assert_eq!(asked.swap(0, Ordering::Relaxed), reached);
-    assert_eq!(block_on(hooks.authenticate(&foo(), None)), authenticate);
+    assert_eq!(block_on(hooks.authenticate(&foo(), None)), Login::from(authenticate));
     assert_eq!(asked.load(Ordering::Relaxed), reached);
 }
 
