@@ -28,6 +28,20 @@ impl Wrong {
     }
 }
 
+impl Listener {
+    /// MQTT over TCP at this address, all else as it is by default.
+    pub fn new(name: &str, bind: SocketAddr) -> Self {
+        let backlog = file::Listener::default().backlog.get();
+        Self { name: name.to_owned(), kind: crate::ListenerKind::Mqtt, bind, backlog }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        File::default().check().expect("the defaults are right")
+    }
+}
+
 impl File {
     pub(crate) fn check(&self) -> Result<Config, Wrong> {
         self.check_built()?;

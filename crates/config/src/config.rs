@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, num::NonZeroUsize, path::
 
 use serde::{Deserialize, Serialize};
 
-use crate::{error::Place, file};
+use crate::error::Place;
 
 /// All settings, checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -257,19 +257,5 @@ impl Config {
         if let Some(first) = self.listeners.first_mut() {
             first.bind.set_port(port);
         }
-    }
-}
-
-impl Listener {
-    /// MQTT over TCP at this address, all else as it is by default.
-    pub fn new(name: &str, bind: SocketAddr) -> Self {
-        let backlog = file::Listener::default().backlog.get();
-        Self { name: name.to_owned(), kind: ListenerKind::Mqtt, bind, backlog }
-    }
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        file::File::default().check().expect("the defaults are right")
     }
 }
