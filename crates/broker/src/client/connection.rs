@@ -323,6 +323,8 @@ impl Connection {
 
     /// What is left in the outbox when the client gives this connection up; `busy`: a flush is under way.
     pub(crate) fn leave_tail(&self, outbox: Outbox, needs: Needs, busy: bool) {
+        // Who flushes has bytes of their own that come before these. They give back what they could not write, and until
+        // then the tail is not touched.
         let mut shared = self.shared.lock();
         shared.is_flushed = busy;
         if !outbox.is_empty() {
@@ -335,6 +337,7 @@ impl Connection {
         let mut shared = self.shared.lock();
         shared.is_flushed = false;
         if !rest.is_empty() {
+            // In front of what was left: a packet may have been cut.
             shared.rare().tail.get_or_insert_default().outbox.put_back(rest);
         }
         drop(shared);
@@ -355,6 +358,7 @@ impl Connection {
             };
             let Some(mut tail) = tail else { return Poll::Ready(()) };
             let needs = mem::take(&mut tail.needs);
+            // An answer that promises what is not stored may not leave; messages may, they are owed again.
             if self.broker.durable.commit(needs.position).is_err() && needs.owes {
                 return Poll::Ready(());
             }
@@ -364,6 +368,7 @@ impl Connection {
             let _ = batch.finish();
             match written {
                 Written::All | Written::Failed => return Poll::Ready(()),
+                // Put back before the socket is asked: this task is woken by it, and looks here first.
                 Written::Blocked => self.shared.lock().rare().tail = Some(tail),
             }
             if self.transport.poll_writable(context).is_pending() {

@@ -74,6 +74,7 @@ impl Broker {
             drop(group);
             return self.enter(admission, batch);
         }
+        // Read under the lock: a `now` from before it could be earlier than what the one who had it has noted.
         let (now, heard) = self.clock.both();
         let arrived = Arrived { noticed, now, heard };
         self.tell_fallen(&client, &mut transition, now, batch);
@@ -81,7 +82,10 @@ impl Broker {
             self.timers.cancel(timer);
         }
         let clean = admission.info.clean_start;
+        // The old connection's end is told before the new one's beginning, whoever of its tasks may be about to end it too:
+        // they wait for the lock, and find that the connection is not theirs any more.
         self.take_over(&client, &mut transition, clean, arrived, batch);
+        // Its timer may be late: what is over by the clock is over for whoever comes back.
         let is_over = mem::take(&mut transition.expires_at).at().is_some_and(|at| at <= now);
         let present = transition.has_session && !clean && !is_over;
         if transition.has_session && !present {
@@ -97,6 +101,7 @@ impl Broker {
         let connection = self.seat(&client, &mut transition, admission, arrived, batch);
         drop(transition);
         drop(group);
+        // Not before it is in the table: the timer might find it silent while nobody can be told.
         connection.start_timer(heard);
         (client, connection)
     }
@@ -154,6 +159,8 @@ impl Broker {
         let connection = Arc::new(Connection::new(info, traffic, transport, Arc::clone(self), keep_alive, heard));
         {
             let mut state = client.state.lock();
+            // From here on a takeover finds this connection. The session is attached later, when the fact has been told:
+            // what is delivered meanwhile is queued, and can't leave before CONNACK.
             state.reset_output();
             state.connection = Some(Arc::clone(&connection));
         }

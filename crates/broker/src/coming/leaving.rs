@@ -94,6 +94,8 @@ impl Broker {
         let Going { ending: Ending { reason, code }, reason_string, noticed } = going;
         let (connection, mut detached) = {
             let mut state = client.state.lock();
+            // A task that ends after its client was taken over has nothing to tell: that was told when it happened, and
+            // the connection that is here now is another's.
             if only.is_some_and(|only| !state.is_current(only)) {
                 return None;
             }
@@ -104,16 +106,21 @@ impl Broker {
                 state.push(&farewell);
                 count::sent(&farewell, batch);
             }
+            // With the farewell in it, the outbox goes to the old connection: from here on nothing that is delivered can
+            // leave by it, and it can't be found from the table.
             (state.take_connection()?, state.session.detach(now))
         };
         detached.expires_at = self.cap_expiry(detached.expires_at, now);
         self.online.fetch_sub(1, Relaxed);
+        // In one group with the event: after a crash either both are known, or the client is found to have fallen and is
+        // told of by the next process.
         batch.stage(|stage| stage.go(connection.info.conn_id));
         batch.count(Metric::Disconnected, 1);
         // An undelayed will comes before the fact.
         if let Some(will) = &detached.will {
             self.publish_will(&client.id, will, now, batch);
         }
+        // Read under the transition lock: whoever comes next reads it later, so their `connected_at` is not before this.
         let at = transition.now_ms();
         transition.seq += 1;
         transition.note_fact(at, at);

@@ -25,6 +25,8 @@ impl Broker {
             self.end_session(client, now, batch);
             batch.count(Metric::SessionTerminated, 1);
             transition.has_session = false;
+            // Whoever has found this client in the table and waits for the lock is to look again: it is about to go from
+            // there, and a session that was begun on it would be nobody's.
             transition.dead = true;
             self.numbers
                 .forget_client(&client.id, transition.trail(), |bounds| batch.stage(|stage| stage.bounds(bounds)));
@@ -43,6 +45,7 @@ impl Broker {
             let mut state = client.state.lock();
             // [MQTT-3.1.3-9]: a delayed will is published when the session ends, if not before.
             let will = state.session.take_will(now, true);
+            // Under the lock under which subscriptions are added, so the router has none that the session does not.
             for (filter, _, _) in state.session.subscriptions() {
                 self.router.unsubscribe(filter, client);
             }
@@ -64,6 +67,7 @@ impl Broker {
         let now = self.clock.now();
         let will = {
             let mut state = client.state.lock();
+            // It came back, or went, after the timer was taken out of the map: cancelling found nothing.
             if transition.dead || state.connection.is_some() {
                 return;
             }
