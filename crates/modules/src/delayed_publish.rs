@@ -8,12 +8,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use mqtt_codec::Message;
+use mqtt_hooks::route::Route;
 use mqtt_hooks::{
-    Access, Actor, Authorize, ConnectionInfo, Ctx, Incoming, Info, Intercept, Module, Moment, Number, Passage,
+    Access, Actor, Authorize, ConnectionInfo, Ctx, Host, Incoming, Info, Intercept, Module, Moment, Number, Passage,
     Settings as _, StartError, Verdict, read_settings,
 };
 use serde_json::Value;
 
+mod api;
 mod record;
 mod topic;
 mod waiting;
@@ -121,6 +123,10 @@ impl Module for DelayedPublish {
 
     fn numbers(&self) -> Vec<Number> {
         self.waiting.numbers()
+    }
+
+    fn routes(&self, _host: &Arc<dyn Host>) -> Vec<Route> {
+        api::routes(&self.waiting)
     }
 }
 

@@ -4,6 +4,7 @@ use mqtt_codec::{Connect, Message, Property, Qos, ReasonCode, Version};
 use mqtt_modules::Modules;
 
 use crate::{
+    admin::{self, ask, send},
     broker::{Broker, outside},
     client::{Client, QOS, VERSIONS, connect, keeping, message, retained, will},
     clock,
@@ -129,4 +130,32 @@ async fn what_was_acknowledged_comes_after_a_crash_and_once() {
         away.ping().await;
         away.leave().await;
     }
+}
+
+#[tokio::test]
+async fn an_operator_sees_what_waits_and_takes_it_out() {
+    let Some((broker, admin)) = admin::start().await else { return };
+    broker.server().registry().start(MODULE).await.unwrap();
+    let mut client = Client::connect(broker.addr, Version::V5, "c").await;
+    client.subscribe("a/#", Qos::AtLeastOnce).await;
+    for n in [3, 2, 1] {
+        client.publish(message(&format!("$delayed/{n}/a/{n}"), "late", Qos::AtLeastOnce)).await;
+    }
+    let page = ask(admin, "GET /api/v4/delayed/messages?_limit=2").await.json();
+    let rows = page["data"].as_array().unwrap();
+    assert_eq!((&rows[0]["topic"], &rows[1]["topic"], rows.len()), (&"a/1".into(), &"a/2".into(), 2));
+    assert_eq!((&rows[1]["qos"], &rows[1]["from_clientid"]), (&1.into(), &"c".into()));
+    let id = rows[1]["msgid"].as_str().unwrap();
+    let rest = ask(admin, &format!("GET /api/v4/delayed/messages?_after={id}")).await.json();
+    assert_eq!((&rest["data"][0]["topic"], &rest["meta"]["hasnext"]), (&"a/3".into(), &false.into()));
+    assert_eq!(ask(admin, &format!("GET /api/v4/delayed/messages/{id}")).await.json()["data"]["payload"], "late");
+    assert_eq!(send(admin, &format!("DELETE /api/v4/delayed/messages/{id}"), "").await.json()["code"], 0);
+    for method in ["GET", "DELETE"] {
+        assert_eq!(send(admin, &format!("{method} /api/v4/delayed/messages/{id}"), "").await.status, 404);
+    }
+    for n in [1, 3] {
+        assert_eq!(client.take().await.topic.unwrap().as_str(), format!("a/{n}"));
+    }
+    let metrics = ask(admin, "GET /metrics").await.body;
+    assert!(metrics.contains("rollcall_delayed_publish_published_total 2"), "{metrics}");
 }

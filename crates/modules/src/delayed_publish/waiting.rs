@@ -14,6 +14,9 @@ use super::{Delayed, Limits};
 /// More ids than a process can give in a millisecond: those of the next begin above the last of this one.
 const IDS_PER_MS: u64 = 1000;
 
+const FULL: &str =
+    "delayed messages are dropped: modules.delayed_publish.max_delayed_messages or max_delayed_bytes is reached";
+
 /// What waits.
 pub(super) struct Waiting {
     pub(super) timers: Arc<Timers>,
@@ -108,7 +111,7 @@ impl Waiting {
             counter("accepted", "Messages taken to be published later.", accepted),
             counter("published", "Delayed messages that were published.", published),
             counter("deleted", "Delayed messages that operators took out.", deleted),
-            counter("dropped.full", "Messages dropped, for as many waited as may.", full),
+            counter("dropped.full", "Messages dropped, for as many waited as may.", full).alarming(FULL),
             counter("dropped.wrong", "Messages dropped, for their $delayed topic can't be read.", wrong),
             counter("dropped.expired", "Messages dropped, for they expired before their time.", expired),
         ]
