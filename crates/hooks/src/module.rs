@@ -142,7 +142,7 @@ impl Ctx {
         self.host.clone()
     }
 
-    /// The module's settings, checked: those of [`settings!`](crate::settings).
+    /// The module's settings, checked: those of [`settings!`](crate::settings!).
     pub fn settings<T: Settings>(&self) -> Result<T, StartError> {
         read_settings(&self.config)
     }

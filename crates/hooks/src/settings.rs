@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{Setting, StartError, read_config};
 
-/// Settings that [`settings!`](crate::settings) has made.
+/// Settings that [`settings!`](crate::settings!) has made.
 pub trait Settings: DeserializeOwned + Default {
     /// The form for people, for [`Info::settings`](crate::Info::settings).
     const FORM: &'static [Setting];
@@ -25,7 +25,7 @@ pub fn read_settings<T: Settings>(config: &Value) -> Result<T, StartError> {
 /// Makes the settings of a module: a struct with a [`Default`], read by serde, unknown keys refused, and [`Settings`].
 ///
 /// The docs of a field are what people read: its title, an empty line, and what it changes. A field is a `bool`, a whole
-/// number with the range that it may be in, or an enum of [`choice!`](crate::choice). The
+/// number with the range that it may be in, or an enum of [`choice!`](crate::choice!). The
 /// crate that uses this needs serde.
 ///
 /// ```
@@ -122,7 +122,7 @@ macro_rules! settings {
     (@json $kind:ident $default:tt) => { $kind::$default.json() };
 }
 
-/// Makes an enum of which each variant has a name, for a field of [`settings!`](crate::settings).
+/// Makes an enum of which each variant has a name, for a field of [`settings!`](crate::settings!).
 #[macro_export]
 macro_rules! choice {
     (
@@ -151,7 +151,7 @@ macro_rules! choice {
     };
 }
 
-/// The text of a number, if that is JSON's text too; for [`settings!`](crate::settings).
+/// The text of a number, if that is JSON's text too; for [`settings!`](crate::settings!).
 #[doc(hidden)]
 pub const fn json_number(text: &'static str) -> &'static str {
     let mut place = 0;

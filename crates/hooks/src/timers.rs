@@ -41,7 +41,7 @@ pub trait Due: Send + Sync {
 pub struct Timer {
     /// As its module calls it.
     pub id: u64,
-    /// When, by [`Host::clock_ms`](crate::Host::clock_ms).
+    /// When, by [`Host::clock_ms`].
     pub at: u64,
     /// What its handler needs.
     pub payload: Bytes,
