@@ -159,6 +159,8 @@ pub enum Reason {
     NodeDown,
     /// The listener was stopped.
     ListenerStopped,
+    /// What it was let in by has expired.
+    AuthExpired,
     /// A fault of ours.
     InternalError,
 }
@@ -197,6 +199,7 @@ impl Reason {
             Self::SlowConsumer => "slow_consumer",
             Self::NodeDown => "node_down",
             Self::ListenerStopped => "listener_stopped",
+            Self::AuthExpired => "auth_expired",
         }
     }
 
@@ -212,6 +215,7 @@ impl Reason {
             | Self::SlowConsumer
             | Self::ServerShuttingDown
             | Self::NodeDown
+            | Self::AuthExpired
             | Self::InternalError => Initiator::Server,
         }
     }
@@ -226,6 +230,7 @@ impl Reason {
             Self::Kicked | Self::ListenerStopped => Some(ReasonCode::AdministrativeAction),
             Self::TakenOver | Self::Discarded => Some(ReasonCode::SessionTakenOver),
             Self::ServerShuttingDown => Some(ReasonCode::ServerShuttingDown),
+            Self::AuthExpired => Some(ReasonCode::NotAuthorized),
             Self::InternalError => Some(ReasonCode::UnspecifiedError),
         }
     }
@@ -262,6 +267,7 @@ mod tests {
 
     #[test]
     fn what_the_broker_ends_is_named_by_cause() {
+        check(Reason::AuthExpired, "auth_expired", "server", Some(0x87));
         check(Reason::KeepAliveTimeout, "keepalive_timeout", "server", Some(0x8D));
         check(Reason::Kicked, "kicked", "admin", Some(0x98));
         check(Reason::TakenOver, "takeovered", "server", Some(0x8E));

@@ -16,26 +16,26 @@ use crate::client::connection::{Connection, Ending};
 pub(crate) struct Seat {
     pub(crate) client: ClientRef,
     pub(crate) connection: Arc<Connection>,
-    /// Ends it when what it was let in by expires.
-    pub(crate) _until: Option<Expiry>,
+    /// Ends the connection when what the client was let in by expires.
+    pub(crate) _stay: Option<Stay>,
 }
 
-/// Runs as long as a client has its place.
-pub(crate) struct Expiry(AbortHandle);
+/// How long a client may stay; runs as long as it has its place.
+pub(crate) struct Stay(AbortHandle);
 
-impl Expiry {
+impl Stay {
     /// Ends the connection after this long.
     pub(crate) fn start(connection: &Arc<Connection>, left: Duration) -> Self {
         let connection = Arc::clone(connection);
         let end = async move {
             tokio::time::sleep(left).await;
-            connection.end(Ending::refused(ReasonCode::NotAuthorized));
+            connection.end(Ending { reason: Reason::AuthExpired, code: Some(ReasonCode::NotAuthorized) });
         };
         Self(tokio::spawn(end).abort_handle())
     }
 }
 
-impl Drop for Expiry {
+impl Drop for Stay {
     fn drop(&mut self) {
         self.0.abort();
     }

@@ -14,7 +14,7 @@ use mqtt_session::Timestamp;
 
 use crate::broker::Broker;
 use crate::client::connection::Ending;
-use crate::client::seat::{Expiry, Seat};
+use crate::client::seat::{Seat, Stay};
 use crate::coming::arrival::{Arrival, First, Origin};
 use crate::coming::entering::{Admission, hear_out};
 use crate::coming::farewell::say_farewell;
@@ -178,8 +178,8 @@ impl Candidate {
             connection.end(Ending::BANNED);
         }
         let left = until.map(|until| Duration::from_millis(until.0.saturating_sub(broker.clock.now().0)));
-        let until = left.map(|left| Expiry::start(&connection, left));
-        (Seat { client, connection, _until: until }, Reader::new(decoder, rest))
+        let stay = left.map(|left| Stay::start(&connection, left));
+        (Seat { client, connection, _stay: stay }, Reader::new(decoder, rest))
     }
 }
 
