@@ -49,6 +49,7 @@ mod subscribe;
 mod sys;
 mod takeover;
 mod trace;
+mod turns;
 mod wall_clock;
 mod watch;
 mod will;

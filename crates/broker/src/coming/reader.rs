@@ -1,6 +1,7 @@
 //! Reads what a client sends, and handles it packet by packet.
 
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 use std::{io, mem};
 
 use bytes::BytesMut;
@@ -26,20 +27,45 @@ const UNTOLD_READ: usize = 4096;
 /// Reads that one connection may do before others on its thread have their turn.
 const READS_IN_A_ROW: usize = 4;
 
+/// How long its packets may be handled before that. A read may bring 32,000 of the smallest ones.
+const TURN: Duration = Duration::from_micros(300);
+
+/// The clock is looked at after so many of them.
+const LOOK_EVERY: u64 = 32;
+
 /// What of a packet has come.
 pub(crate) struct Reader {
     decoder: Decoder,
     /// Bytes read and not yet decoded. Seldom there, so in a box.
     partial: Option<Box<BytesMut>>,
-    /// `partial` came with CONNECT and is still to be looked at.
-    fresh: bool,
+    /// Whether `partial` may begin with a whole packet.
+    unhandled: Unhandled,
+}
+
+/// Packets that have been read and not handled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unhandled {
+    None,
+    /// They came with CONNECT.
+    New,
+    /// The turn in which they were read was over.
+    Left,
+}
+
+/// How far the packets of a read were handled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Handled {
+    All,
+    /// There may be more, and it is the others' turn.
+    TurnOver,
 }
 
 impl Reader {
     /// `rest` is what came with CONNECT.
     pub(crate) fn new(decoder: Decoder, rest: BytesMut) -> Self {
-        let fresh = !rest.is_empty();
-        Self { decoder, partial: fresh.then(|| Box::new(rest)), fresh }
+        let is_there = !rest.is_empty();
+        let unhandled = if is_there { Unhandled::New } else { Unhandled::None };
+        Self { decoder, partial: is_there.then(|| Box::new(rest)), unhandled }
     }
 }
 
@@ -55,34 +81,32 @@ impl Reader {
 
     fn poll_packets(&mut self, seat: &Seat, context: &mut Context<'_>, batch: &mut Batch<'_>) -> Poll<Ending> {
         seat.connection.register(context);
-        if mem::take(&mut self.fresh)
-            && let Some(mut input) = self.partial.take()
-        {
-            let handled = self.handle(seat, &mut input, batch);
-            let _ = batch.settle();
-            if let Err(ending) = handled {
-                return Poll::Ready(ending);
-            }
-            self.keep(&input);
-        }
+        let turn = Instant::now() + TURN;
         for _ in 0..READS_IN_A_ROW {
             if let Some(ending) = seat.connection.ending() {
                 return Poll::Ready(ending);
             }
             seat.connection.poll_write(&seat.client, context, batch);
+            match self.handle_unhandled(seat, turn, batch) {
+                Ok(Handled::All) => {}
+                Ok(Handled::TurnOver) => break,
+                Err(ending) => return Poll::Ready(ending),
+            }
             let transport = seat.connection.transport();
-            let mut read = self.read(seat, batch, |input| transport.poll_read(context, input));
+            let mut read = self.read(seat, turn, batch, |input| transport.poll_read(context, input));
             let is_doubted = seat.connection.is_doubted();
             if read.is_pending() && (is_doubted || seat.connection.is_listened_to()) {
                 // What has come may not have been told to this task yet.
                 let read_now = |input: &mut BytesMut| transport.read_now(input, UNTOLD_READ);
-                read = self.read(seat, batch, |input| read_now(input).map_or(Poll::Pending, Poll::Ready));
+                read = self.read(seat, turn, batch, |input| read_now(input).map_or(Poll::Pending, Poll::Ready));
                 if read.is_pending() {
                     seat.connection.tell_heard_out();
                 }
             }
-            if let Poll::Ready(Err(ending)) = read {
-                return Poll::Ready(ending);
+            match read {
+                Poll::Ready(Err(ending)) => return Poll::Ready(ending),
+                Poll::Ready(Ok(Handled::TurnOver)) => break,
+                Poll::Ready(Ok(Handled::All)) | Poll::Pending => {}
             }
             if is_doubted && let Some(ending) = seat.connection.patience_ends() {
                 return Poll::Ready(ending);
@@ -95,13 +119,31 @@ impl Reader {
         Poll::Pending
     }
 
-    /// One read, and all whole packets that are there then.
+    /// Goes on where the last turn was over.
+    fn handle_unhandled(&mut self, seat: &Seat, turn: Instant, batch: &mut Batch<'_>) -> Result<Handled, Ending> {
+        let unhandled = mem::replace(&mut self.unhandled, Unhandled::None);
+        let Some(mut input) = self.partial.take_if(|_| unhandled != Unhandled::None) else { return Ok(Handled::All) };
+        if unhandled == Unhandled::New {
+            self.trace(seat, &input);
+        }
+        let handled = self.handle(seat, &mut input, turn, batch);
+        let _ = batch.settle();
+        if handled == Ok(Handled::TurnOver) {
+            self.leave(*input);
+        } else {
+            self.keep(&input);
+        }
+        handled
+    }
+
+    /// One read, and the whole packets that are there then, as many as there is time for.
     fn read(
         &mut self,
         seat: &Seat,
+        turn: Instant,
         batch: &mut Batch<'_>,
         read: impl FnOnce(&mut BytesMut) -> Poll<io::Result<usize>>,
-    ) -> Poll<Result<(), Ending>> {
+    ) -> Poll<Result<Handled, Ending>> {
         let own = self.partial.take_if(|partial| partial.len() > SMALL_PARTIAL);
         let is_own = own.is_some();
         let mut input = own.map_or_else(|| batch.lend_input(), |own| *own);
@@ -119,7 +161,8 @@ impl Reader {
                 seat.connection.traffic.note_read(read);
                 batch.count(Metric::BytesReceived, read as u64);
                 batch.note_traffic(read);
-                let handled = self.handle(seat, &mut input, batch);
+                self.trace(seat, &input);
+                let handled = self.handle(seat, &mut input, turn, batch);
                 // One write per receiver for all that one read has brought.
                 let _ = batch.settle();
                 Poll::Ready(handled)
@@ -130,7 +173,9 @@ impl Reader {
                 None => Poll::Pending,
             },
         };
-        if is_own {
+        if let Poll::Ready(Ok(Handled::TurnOver)) = result {
+            self.leave(input);
+        } else if is_own {
             self.partial = (!input.is_empty()).then(|| Box::new(input));
         } else {
             // Nothing came: what is kept stays as it is.
@@ -147,13 +192,28 @@ impl Reader {
         self.partial = (!rest.is_empty()).then(|| Box::new(BytesMut::from(rest)));
     }
 
-    /// Handles every whole packet in `input`; what they bring about leaves when the batch is settled.
-    fn handle(&mut self, seat: &Seat, input: &mut BytesMut, batch: &mut Batch<'_>) -> Result<(), Ending> {
-        let (now, heard) = seat.broker().clock.both();
-        seat.connection.heard(heard);
+    /// Leaves whole packets for the next turn, in the memory into which they were read.
+    fn leave(&mut self, input: BytesMut) {
+        self.partial = Some(Box::new(input));
+        self.unhandled = Unhandled::Left;
+    }
+
+    fn trace(&self, seat: &Seat, input: &[u8]) {
         if seat.broker().traces.are_running() {
             seat.broker().traces.note_read(&seat.client.id, &self.decoder, input);
         }
+    }
+
+    /// Handles the whole packets in `input` until the turn is over; what they bring about leaves when the batch is settled.
+    fn handle(
+        &mut self,
+        seat: &Seat,
+        input: &mut BytesMut,
+        turn: Instant,
+        batch: &mut Batch<'_>,
+    ) -> Result<Handled, Ending> {
+        let (now, heard) = seat.broker().clock.both();
+        seat.connection.heard(heard);
         let (mut received, mut messages) = (0, 0);
         let handled = loop {
             match self.decoder.decode(input) {
@@ -164,13 +224,16 @@ impl Reader {
                         break Err(ending);
                     }
                 }
-                Ok(None) => break Ok(()),
+                Ok(None) => break Ok(Handled::All),
                 Err(error) => {
                     tracing::debug!(client_id = %seat.client.id, %error, "not a packet");
                     break Err(Ending::refused(error.reason_code()));
                 }
             }
             batch.relieve();
+            if received % LOOK_EVERY == 0 && Instant::now() >= turn {
+                break Ok(Handled::TurnOver);
+            }
         };
         // Before the batch is settled: what is answered is counted.
         seat.connection.traffic.note_received(received, messages);

@@ -1,0 +1,95 @@
+//! A client that sends without end is one among others.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use bytes::BytesMut;
+use mqtt_codec::{Connect, Packet, Properties, Publish, Qos, Version};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::{
+    broker::Broker,
+    client::{Client, id, topic},
+};
+
+const PINGREQ: [u8; 2] = [0xC0, 0];
+const PINGRESP: [u8; 2] = [0xD0, 0];
+const PUBACK: [u8; 4] = [0x40, 2, 0, 7];
+const CONNACK: [u8; 4] = [0x20, 2, 0, 0];
+
+fn connect(client_id: &str) -> Vec<u8> {
+    let mut bytes = BytesMut::new();
+    Packet::Connect(Box::new(Connect::new(Version::V3_1_1, client_id))).encode(Version::V3_1_1, &mut bytes).unwrap();
+    bytes.to_vec()
+}
+
+/// More than is handled in one turn, behind CONNECT and in reads of their own.
+#[tokio::test]
+async fn what_one_read_brings_is_answered_in_order_over_many_turns() {
+    const BEFORE: usize = 20_000;
+    const BEHIND: usize = 5_000;
+    let broker = Broker::start().await;
+    let publish = Packet::Publish(Publish {
+        dup: false,
+        qos: Qos::AtLeastOnce,
+        retain: false,
+        topic: Some(topic("a")),
+        packet_id: Some(id(7)),
+        properties: Properties::EMPTY,
+        payload: "x".into(),
+    });
+    let mut bytes = BytesMut::from(&connect("much")[..]);
+    bytes.extend_from_slice(&PINGREQ.repeat(BEFORE));
+    publish.encode(Version::V3_1_1, &mut bytes).unwrap();
+    bytes.extend_from_slice(&PINGREQ.repeat(BEHIND));
+    bytes.extend_from_slice(&[0xE0, 0]);
+    let mut stream = TcpStream::connect(broker.addr).await.unwrap();
+    let mut answers = Vec::new();
+    let (mut reads, mut writes) = stream.split();
+    let (written, read) = tokio::join!(writes.write_all(&bytes), reads.read_to_end(&mut answers));
+    written.unwrap();
+    read.unwrap();
+    let expected = [&CONNACK[..], &PINGRESP.repeat(BEFORE), &PUBACK, &PINGRESP.repeat(BEHIND)].concat();
+    assert!(answers == expected, "{} bytes of {}", answers.len(), expected.len());
+}
+
+/// On the one thread of this test a turn of the flood would otherwise be all that a socket's buffer holds, some 60 times
+/// before anyone else is looked at.
+#[tokio::test]
+async fn who_sends_without_end_leaves_turns_to_others() {
+    const FLOOD: usize = 1_000_000;
+    let broker = Broker::start().await;
+    let mut neighbour = Client::connect(broker.addr, Version::V5, "neighbour").await;
+    let mut stream = TcpStream::connect(broker.addr).await.unwrap();
+    stream.write_all(&connect("flood")).await.unwrap();
+    stream.read_exact(&mut [0; 4]).await.unwrap();
+    let (mut reads, mut writes) = stream.into_split();
+    let answered = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&answered);
+    let reader = tokio::spawn(async move {
+        let mut input = vec![0; 64 * 1024];
+        while counted.load(Relaxed) < 2 * FLOOD {
+            let read = reads.read(&mut input).await.unwrap();
+            assert_ne!(read, 0, "the broker closed");
+            counted.fetch_add(read, Relaxed);
+        }
+    });
+    let writer = tokio::spawn(async move {
+        let piece = PINGREQ.repeat(FLOOD / 100);
+        for _ in 0..100 {
+            writes.write_all(&piece).await.unwrap();
+        }
+        writes
+    });
+    // The flood is under way.
+    while answered.load(Relaxed) == 0 {
+        tokio::task::yield_now().await;
+    }
+    neighbour.ping().await;
+    neighbour.ping().await;
+    let done = answered.load(Relaxed) / 2;
+    assert!(done < FLOOD, "all {done} of the flood were answered first");
+    reader.await.unwrap();
+    writer.await.unwrap();
+}
