@@ -54,6 +54,7 @@ mod host;
 mod lookup;
 mod module;
 mod modules;
+mod names;
 mod number;
 mod panics;
 mod record;

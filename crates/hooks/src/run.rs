@@ -2,5 +2,6 @@
 //! what it has registered to [`Hooks::enter`](crate::Hooks::enter). Who shows and changes them asks for [`Modules`].
 
 pub use crate::modules::{ChangeError, Modules, Numbers, Offer, Status};
+pub use crate::names::{emqx_name, house_name};
 pub use crate::panics::caught_async;
 pub use crate::table::Entered;

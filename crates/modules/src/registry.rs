@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use mqtt_hooks::run::{ChangeError, Entered, Modules, Numbers, Offer, Status, caught_async};
+use mqtt_hooks::run::{ChangeError, Entered, Modules, Numbers, Offer, Status, caught_async, house_name};
 use mqtt_hooks::{Ctx, Hooks, Host, Info, Module, Records, Report};
 use parking_lot::{Mutex, RwLock};
 use serde_json::Value;
@@ -293,16 +293,6 @@ impl Registry {
         state.running = Some(Running { since: self.host.now_ms(), hooks });
         state.error = None;
         tracing::info!(module = slot.info.name, "module started");
-    }
-}
-
-/// EMQ X's name for a module in ours.
-fn house_name(name: &str) -> &str {
-    match name.strip_prefix("emqx_mod_").unwrap_or(name) {
-        "delayed" => "delayed_publish",
-        "rewrite" => "topic_rewrite",
-        "internal_acl" => "acl_internal",
-        name => name,
     }
 }
 

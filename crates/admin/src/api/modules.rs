@@ -1,7 +1,7 @@
 //! The modules: what there is, started and stopped.
 
 use axum::extract::State;
-use mqtt_hooks::run::{ChangeError, Status};
+use mqtt_hooks::run::{ChangeError, Status, emqx_name};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -25,7 +25,7 @@ pub(super) struct ListedModule {
 impl From<Status> for ListedModule {
     fn from(status: Status) -> Self {
         let description = status.info.description.to_owned();
-        Self { name: format!("emqx_mod_{}", status.info.name), description, active: status.running }
+        Self { name: emqx_name(status.info.name), description, active: status.running }
     }
 }
 
