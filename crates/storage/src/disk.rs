@@ -127,8 +127,8 @@ impl Disk {
     /// # Errors
     ///
     /// The folder or a file in it can't be used ([`StoreError::Io`]), another process has it open
-    /// ([`StoreError::InUse`]), it is damaged ([`StoreError::Damaged`]), of another version ([`StoreError::Schema`]), or
-    /// something else has files of such names ([`StoreError::Foreign`]).
+    /// ([`StoreError::InUse`]), it is damaged ([`StoreError::Damaged`]), of another version ([`StoreError::Schema`],
+    /// [`StoreError::Later`]), or something else has files of such names ([`StoreError::Foreign`]).
     pub fn open(folder: impl Into<PathBuf>, durability: Durability) -> Result<Self, StoreError> {
         Self::with_limits(folder.into(), durability, Limits::default())
     }

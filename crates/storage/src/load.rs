@@ -125,8 +125,22 @@ impl Loaded {
     fn read_meta(&mut self, store: &dyn Store) -> Result<bool, StoreError> {
         let mut schema = None;
         each(store, Table::Meta, |name, value| {
+            if name == SCHEMA_KEY {
+                schema = Some(value.to_vec());
+            }
+            Ok(())
+        })?;
+        let schema = match schema.as_deref().map(<[u8; 4]>::try_from) {
+            None => None,
+            Some(Ok(schema)) => Some(u32::from_le_bytes(schema)),
+            Some(Err(_)) => return Err(StoreError::Foreign("its schema version can't be read".to_owned())),
+        };
+        // Before anything else is read: a later version may have written the rest in a way that only looks broken here.
+        if let Some(other) = schema.filter(|schema| !(1..=SCHEMA).contains(schema)) {
+            return Err(StoreError::Schema { found: other.to_string(), expected: SCHEMA });
+        }
+        each(store, Table::Meta, |name, value| {
             match name {
-                SCHEMA_KEY => schema = Some(value.to_vec()),
                 BOUNDS_KEY => self.bounds = record::read(value)?,
                 ALIVE_KEY => self.alive = Some(Alive::from_bytes(value).ok_or_else(|| corrupt("alive"))?),
                 // Of no use to this version, and harmless.
@@ -134,16 +148,13 @@ impl Loaded {
             }
             Ok(())
         })?;
-        match schema.as_deref().map(<[u8; 4]>::try_from) {
-            None => Ok(true),
-            Some(Ok(schema)) => match u32::from_le_bytes(schema) {
-                SCHEMA => Ok(false),
-                1 => upgrade::from_1(store).and_then(|()| upgrade::from_2(store)).map(|()| false),
-                2 => upgrade::from_2(store).map(|()| false),
-                other => Err(StoreError::Schema { found: other.to_string(), expected: SCHEMA }),
-            },
-            Some(Err(_)) => Err(StoreError::Foreign("its schema version can't be read".to_owned())),
+        match schema {
+            None => return Ok(true),
+            Some(1) => upgrade::from_1(store).and_then(|()| upgrade::from_2(store))?,
+            Some(2) => upgrade::from_2(store)?,
+            Some(_) => {}
         }
+        Ok(false)
     }
 
     fn read_sessions(&mut self, store: &dyn Store) -> Result<(), StoreError> {

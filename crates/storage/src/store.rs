@@ -42,6 +42,18 @@ pub enum StoreError {
         /// What is wrong with it.
         why: String,
     },
+    /// A record that is as it was written, of a kind this version doesn't know.
+    #[error(
+        "{} has a record at byte {offset} that this version doesn't know: start the version that wrote it, or move the \
+         folder away to begin without what is in it",
+        .file.display()
+    )]
+    Later {
+        /// In which file.
+        file: PathBuf,
+        /// Where.
+        offset: u64,
+    },
     /// A file that is not as it was written, before its end or before that of what was written last.
     #[error(
         "{} is damaged at byte {offset}: bring back a backup of the folder, or move it away to begin without what is in it",

@@ -332,6 +332,9 @@ fn another_schema_is_refused() {
     Loaded::read(&store).unwrap();
     let mut batch = Batch::default();
     batch.put(Table::Meta, b"schema", &9u32.to_le_bytes());
+    // What it wrote may look broken here: that isn't what has to be told.
+    batch.put(Table::Meta, b"alive", b"of another length");
+    batch.put(Table::Meta, b"bounds", b"\xFF");
     store.write(&batch).unwrap();
     let error = Loaded::read(&store).unwrap_err().to_string();
     assert!(error.contains("schema 9"), "{error}");

@@ -73,12 +73,12 @@ impl Log {
 
     /// Up to the end of the segment, or to what is not a frame.
     fn replay(&mut self, number: u32, segment: &mut Segment, path: &Path) -> Result<(), StoreError> {
-        let damaged = |segment: &Segment| StoreError::Damaged { file: path.to_owned(), offset: segment.at() };
         // First, for `apply` counts what is alive in it.
         self.add(number, segment.len);
         while segment.next().map_err(|error| at_path(path, &error))? == Next::Frame {
             // Its checksum is right, so it was written like this and may be acknowledged: to cut it off would be to lose it.
-            self.apply(segment.body(), number, segment.body_at()).map_err(|_| damaged(segment))?;
+            self.apply(segment.body(), number, segment.body_at())
+                .map_err(|_| StoreError::Later { file: path.to_owned(), offset: segment.at() })?;
         }
         Ok(())
     }

@@ -155,7 +155,7 @@ fn a_missing_segment_is_damage() {
 }
 
 #[test]
-fn steps_that_nobody_writes_are_damage() {
+fn whole_steps_that_this_version_does_not_know_are_not_called_damage() {
     let Written { folder, states, .. } = written();
     let (shared, _) = open(folder.path()).unwrap();
     for body in [&b"\x7F"[..], b"\x80", b"\x81\x01", b"\x01\xFF\xFF\xFF\xFF\xFF\xFF", b"\x81\x01\x05a1234"] {
@@ -164,8 +164,12 @@ fn steps_that_nobody_writes_are_damage() {
         let mut bytes = fs::read(&path).unwrap();
         let at = bytes.len() as u64;
         bytes.extend_from_slice(Frame::with_body(body).seal(shared.log.lock().salt));
-        fs::write(&path, bytes).unwrap();
-        assert_eq!(damaged(copy.path()), (path.file_name().unwrap().into(), at));
+        fs::write(&path, &bytes).unwrap();
+        match open(copy.path()) {
+            Err(StoreError::Later { file, offset }) => assert_eq!((&file, offset), (&path, at)),
+            other => panic!("{:?}", other.map(|(_, opened)| opened)),
+        }
+        assert_eq!(fs::read(&path).unwrap(), bytes, "nothing is cut off");
     }
     assert_eq!(records(&shared), *states.last().unwrap());
 }
