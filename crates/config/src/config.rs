@@ -155,7 +155,7 @@ pub struct Limits {
     pub outbox: usize,
     /// After this long without taking a byte of a full outbox, a client is disconnected.
     pub slow_consumer_timeout: Duration,
-    /// Queued and outbox bytes of the whole broker.
+    /// Resident memory of the process.
     pub memory: usize,
     /// Retained messages.
     pub retained_messages: usize,
