@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 
 use mqtt_hooks::{Hooks, Listener};
 use mqtt_router::{Limits, Retained, Router};
-use mqtt_session::{Publication, Timestamp};
+use mqtt_session::{Gauge, Publication, Timestamp};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
@@ -26,6 +26,7 @@ use crate::time::patience::Patient;
 use crate::time::timers::Timers;
 use crate::watch::alarms::Alarms;
 use crate::watch::highest::Highest;
+use crate::watch::machine;
 use crate::watch::memory::Memory;
 use crate::watch::metrics::Metrics;
 use crate::watch::trace::Traces;
@@ -79,6 +80,9 @@ pub(crate) struct Broker {
 impl Broker {
     pub(crate) fn new(config: Config, durable: Durable, past: &Past, settings: Settings) -> Self {
         let limits = &config.limits;
+        let (share, kept) = (Arc::default(), Gauge::default());
+        let memory = limits.memory.unwrap_or_else(machine::memory_for_us);
+        let memory = Memory::new(memory, Arc::clone(&share), kept.clone());
         let session_config = Arc::new(mqtt_session::Config {
             receive_maximum: limits.receive_maximum,
             topic_alias_maximum: limits.topic_alias_maximum,
@@ -89,6 +93,8 @@ impl Broker {
             max_stored: limits.retained_messages,
             max_outbox: limits.outbox,
             is_stored: durable.is_there(),
+            share,
+            kept,
         });
         Self {
             session_config,
@@ -110,7 +116,7 @@ impl Broker {
             alarms: Alarms::default(),
             faults: Faults::default(),
             traces: Arc::default(),
-            memory: Memory::new(limits.memory),
+            memory,
             sockets: AtomicUsize::new(0),
             served: AtomicUsize::new(0),
             online: AtomicUsize::new(0),

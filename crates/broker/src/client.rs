@@ -5,7 +5,7 @@ use std::mem;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use mqtt_codec::{Packet, ReasonCode};
+use mqtt_codec::{Packet, Qos, ReasonCode};
 use mqtt_session::{Delivered, DeliveryOptions, DropReason, Fanout, Outbox, Session, Timestamp};
 use mqtt_storage::Position;
 use parking_lot::Mutex;
@@ -19,6 +19,7 @@ use crate::watch::metrics::Metric;
 pub(crate) mod clients;
 pub(crate) mod connection;
 pub(crate) mod flaps;
+mod held;
 pub(crate) mod seat;
 pub(crate) mod traffic;
 pub(crate) mod transition;
@@ -47,12 +48,29 @@ pub(crate) struct State {
     owes: bool,
     /// An answer is in the outbox, and what it needs is not known yet: nothing leaves.
     pub(crate) held: bool,
+    output: Output,
+    /// Bytes held, as they are in the sum of all.
+    counted: u32,
+}
+
+/// Who writes what is in the outbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Output {
+    /// Nobody: whoever adds to it is to [touch](State::touch) it.
+    Idle,
     /// A flush is in the list of some batch.
-    touched: bool,
-    /// Someone writes what was in the outbox, and will look again.
-    writing: bool,
+    Touched,
+    /// Someone writes what was in it, and will look again.
+    Writing,
     /// The socket would block; the connection's own task goes on when it takes more.
-    blocked: bool,
+    Blocked,
+}
+
+impl Output {
+    /// Whoever looks after it finds what is added without being told.
+    const fn is_looked_after(self) -> bool {
+        matches!(self, Self::Writing | Self::Blocked)
+    }
 }
 
 impl State {
@@ -63,7 +81,7 @@ impl State {
 
     /// Some bytes of a packet may have left, and others not.
     pub(crate) const fn is_amid_a_packet(&self) -> bool {
-        self.writing || self.blocked
+        self.output.is_looked_after()
     }
 
     /// Puts a packet into the outbox.
@@ -100,8 +118,8 @@ impl State {
 
     /// Makes sure what is in the outbox will be flushed.
     pub(crate) fn touch(&mut self, client: &ClientRef, batch: &mut Batch<'_>) {
-        if !self.touched && !self.writing && !self.blocked && !self.held && !self.outbox.is_empty() {
-            self.touched = true;
+        if self.output == Output::Idle && !self.held && !self.outbox.is_empty() {
+            self.output = Output::Touched;
             batch.touch(client);
         }
     }
@@ -119,7 +137,7 @@ impl State {
     pub(crate) fn take_connection(&mut self) -> Option<Arc<Connection>> {
         let connection = self.connection.take()?;
         let needs = self.take_needs();
-        connection.leave_tail(self.outbox.take(), needs, self.writing);
+        connection.leave_tail(self.outbox.take(), needs, self.output == Output::Writing);
         self.reset_output();
         Some(connection)
     }
@@ -133,9 +151,7 @@ impl State {
         self.outbox.clear();
         self.take_needs();
         self.held = false;
-        self.touched = false;
-        self.writing = false;
-        self.blocked = false;
+        self.output = Output::Idle;
     }
 }
 
@@ -162,16 +178,13 @@ impl ClientRef {
             position: Position::NONE,
             owes: false,
             held: false,
-            touched: false,
-            writing: false,
-            blocked: false,
+            output: Output::Idle,
+            counted: 0,
         };
         Self(Arc::new(Client { id, transition: Mutex::default(), state: Mutex::new(state) }))
     }
 
     /// Delivers to the session; what reaches the outbox leaves with the batch.
-    ///
-    /// While the broker's memory is full, nothing is added to what a receiver has not taken yet.
     pub(crate) fn deliver(
         &self,
         fanout: &mut Fanout<'_>,
@@ -179,16 +192,28 @@ impl ClientRef {
         now: Timestamp,
         batch: &mut Batch<'_>,
     ) -> Delivered {
-        let mut state = self.state.lock();
-        let State { session, outbox, blocked, .. } = &mut *state;
-        if batch.broker().memory.is_full() && (*blocked || !session.is_attached() || session.has_backlog()) {
-            return Delivered::Dropped(DropReason::QueueFull);
-        }
+        self.deliver_locked(&mut self.state.lock(), fanout, options, now, batch)
+    }
+
+    /// [`Self::deliver`] for who has locked the state of this client.
+    pub(crate) fn deliver_locked(
+        &self,
+        state: &mut State,
+        fanout: &mut Fanout<'_>,
+        options: DeliveryOptions<'_>,
+        now: Timestamp,
+        batch: &mut Batch<'_>,
+    ) -> Delivered {
+        let State { session, outbox, .. } = state;
         if !outbox.has_buffer() {
             batch.lend_buffer(outbox);
         }
         let delivered = session.deliver(fanout, options, now, outbox);
         state.stage(batch);
+        // Nothing of QoS 0 that leaves at once is held.
+        if options.qos > Qos::AtMostOnce || delivered != Delivered::Sent || state.output == Output::Blocked {
+            state.recount(batch);
+        }
         match delivered {
             Delivered::Sent => {
                 state.wait_for_store(false, batch);
@@ -206,25 +231,25 @@ impl ClientRef {
         if dropped.is_power_of_two() {
             tracing::warn!(
                 client_id = %self.id, dropped, waiting = session.queue_len(),
-                "messages dropped: session.max_queued or session.max_queued_bytes is reached",
+                "messages dropped: session.max_queued, session.max_queued_bytes or what limits.memory leaves for one client is reached",
             );
         }
     }
 
     /// Writes the outbox to the socket, there and then.
     ///
-    /// At most one thread is between taking the outbox and giving it back: `writing` says so. It leaves by one of five
+    /// At most one thread is between taking the outbox and giving it back: [`Output::Writing`] says so. It leaves by one of five
     /// exits, and each leaves the state so that whoever adds to the outbox next knows who writes it: nobody (then `touch`
-    /// finds someone), this thread (it looks again before it lets go), or the connection's own task (`blocked`).
+    /// finds someone), this thread (it looks again before it lets go), or the connection's own task ([`Output::Blocked`]).
     pub(crate) fn flush(&self, batch: &mut Batch<'_>) {
         let broker = batch.broker();
         let mut state = self.state.lock();
-        state.touched = false;
         // 1: someone else is writing. They look again before they let go, so what we just added leaves with theirs. Or the
         // socket is full, and the task that waits for it writes all there is by then.
-        if state.writing || state.blocked {
+        if state.output.is_looked_after() {
             return;
         }
+        state.output = Output::Idle;
         let Some(connection) = state.connection.clone() else {
             return;
         };
@@ -237,7 +262,7 @@ impl ClientRef {
                 let is_stored = broker.durable.commit(position).is_ok();
                 state = self.state.lock();
                 // 2: taken over, or another flush came by meanwhile: the outbox is theirs now, with what it needs.
-                if !state.is_current(&connection) || state.writing || state.blocked || state.held {
+                if !state.is_current(&connection) || state.output.is_looked_after() || state.held {
                     return;
                 }
                 if !is_stored && state.owes {
@@ -256,7 +281,7 @@ impl ClientRef {
             }
             state.take_needs();
             let mut leaving = state.outbox.take();
-            state.writing = true;
+            state.output = Output::Writing;
             drop(state);
             // No lock is held while the socket is written to.
             let written = connection.write(&mut leaving, batch);
@@ -267,22 +292,23 @@ impl ClientRef {
                 connection.return_tail(leaving);
                 return;
             }
-            state.writing = false;
+            state.output = Output::Idle;
             match written {
                 Written::All => batch.return_buffer(leaving),
                 Written::Blocked => {
                     // 5: the socket is full. What came meanwhile is behind what is put back.
                     state.outbox.put_back(leaving);
-                    state.blocked = true;
+                    state.output = Output::Blocked;
+                    state.recount(batch);
                     drop(state);
                     connection.wait_writable();
                     return;
                 }
                 Written::Failed => {
-                    // Nothing leaves any more. The connection's task finds out why and ends it; until then `blocked` keeps
+                    // Nothing leaves any more. The connection's task finds out why and ends it; until then this keeps
                     // others from trying.
                     state.outbox.clear();
-                    state.blocked = true;
+                    state.output = Output::Blocked;
                     drop(state);
                     connection.wake();
                     return;
@@ -295,7 +321,13 @@ impl ClientRef {
                 state.stage(batch);
                 state.wait_for_store(false, batch);
                 state.count_sent_late(batch);
+                state.recount(batch);
             }
+        }
+        if connection.is_replaying() && state.session.is_ready() {
+            drop(state);
+            // It goes on when what it has sent is taken.
+            connection.wake();
         }
     }
 
@@ -303,7 +335,8 @@ impl ClientRef {
     pub(crate) fn unblock(&self, connection: &Arc<Connection>, batch: &mut Batch<'_>) {
         let mut state = self.state.lock();
         if state.is_current(connection) {
-            state.blocked = false;
+            state.output = Output::Idle;
+            state.recount(batch);
             drop(state);
             self.flush(batch);
         }

@@ -58,8 +58,8 @@ pub struct Limits {
     pub outbox: usize,
     /// After this long without taking a byte of a full outbox, a client is disconnected.
     pub slow_consumer_timeout: Duration,
-    /// Resident memory of the process.
-    pub memory: usize,
+    /// What is held for all clients together; `None`: three quarters of what the machine has.
+    pub memory: Option<usize>,
     /// Retained messages.
     pub retained_messages: usize,
     /// Bytes of a client id.
@@ -141,14 +141,14 @@ impl Default for Mqtt {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            max_packet_size: 1 << 20,
+            max_packet_size: 16 << 20,
             receive_maximum: 100,
             topic_alias_maximum: 32,
             outgoing_aliases: 32,
             max_inflight: 100,
             outbox: 1 << 20,
             slow_consumer_timeout: Duration::from_secs(30),
-            memory: 1 << 30,
+            memory: None,
             retained_messages: 1_000_000,
             max_client_id: 65_535,
             subscriptions_per_client: 100_000,
@@ -159,7 +159,7 @@ impl Default for Limits {
 
 impl Default for SessionLimits {
     fn default() -> Self {
-        Self { max_queued: 10_000, max_queued_bytes: 64 << 20 }
+        Self { max_queued: 1_000_000, max_queued_bytes: 256 << 20 }
     }
 }
 

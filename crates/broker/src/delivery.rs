@@ -2,6 +2,7 @@
 
 pub(crate) mod batch;
 mod expiry;
+pub(crate) mod replay;
 mod retaining;
 pub(crate) mod routing;
 pub(crate) mod shown;

@@ -56,6 +56,7 @@ fn handle_in_session(seat: &Seat, packet: Packet, now: Timestamp, batch: &mut Ba
             state.wait_for(seat.broker().durable.staged(), true);
         }
         state.count_sent_late(batch);
+        state.recount(batch);
         state.touch(&seat.client, batch);
         event
     };

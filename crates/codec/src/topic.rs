@@ -119,6 +119,12 @@ impl Filter {
         &self.text
     }
 
+    /// A copy in memory of its own: a decoded filter is a slice of the buffer that it was read from.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Self { text: ByteString::from(&*self.text), group: self.group }
+    }
+
     /// The name of the group, if this filter is shared.
     pub fn group(&self) -> Option<&str> {
         (self.group > 0 && !self.is_bad_share()).then(|| &self.text[SHARE.len()..SHARE.len() + usize::from(self.group)])

@@ -146,7 +146,7 @@ impl file::Limits {
             max_inflight: self.max_inflight.get(),
             outbox: self.outbox.bytes(),
             slow_consumer_timeout: self.slow_consumer_timeout.0,
-            memory: self.memory.bytes(),
+            memory: self.memory.map(|memory| memory.bytes()),
             retained_messages: self.retained_messages.get(),
             max_client_id: self.max_client_id.get(),
             subscriptions_per_client: self.subscriptions_per_client.get(),

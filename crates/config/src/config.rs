@@ -155,8 +155,8 @@ pub struct Limits {
     pub outbox: usize,
     /// After this long without taking a byte of a full outbox, a client is disconnected.
     pub slow_consumer_timeout: Duration,
-    /// Resident memory of the process.
-    pub memory: usize,
+    /// What is held for all clients together; `None`: three quarters of what the machine has.
+    pub memory: Option<usize>,
     /// Retained messages.
     pub retained_messages: usize,
     /// Bytes of a client id.

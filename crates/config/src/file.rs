@@ -179,8 +179,8 @@ section! {
 section! {
     /// Bounds. Clients are told those that MQTT has a word for.
     Limits = "limits" {
-        /// Largest packet taken, in bytes with its fixed header. Costs at most this much for each half-received packet.
-        max_packet_size: Size<128, 268_435_460> = Size(1 << 20),
+        /// Largest packet taken, in bytes with its fixed header.
+        max_packet_size: Size<128, 268_435_460> = Size(16 << 20),
         /// QoS 1 and 2 publishes a client may have unacknowledged.
         receive_maximum: Int<1, 65_535> = Int(100),
         /// Topic aliases a client may set; each keeps one topic per connection.
@@ -193,8 +193,10 @@ section! {
         outbox: Size<1_024, 0x7fff_ffff_ffff> = Size(1 << 20),
         /// A client that takes nothing for this long while its outbox is full is disconnected.
         slow_consumer_timeout: Span<1> = Span(Duration::from_secs(30)),
-        /// Bytes in all queues and outboxes together.
-        memory: Size<1_048_576, 0x7fff_ffff_ffff> = Size(1 << 30),
+        /// Bytes held for clients: half-received packets, what waits for them, subscriptions, wills, retained messages.
+        /// One client may hold a quarter of what is free, less the scarcer it gets; what does not fit is refused or
+        /// dropped and counted. When not set: three quarters of the memory of the machine, or of the container.
+        memory: Option<Size<1_048_576, 0x7fff_ffff_ffff>> = None,
         /// Retained messages; a new topic beyond this is not retained.
         retained_messages: Int<0, 0xffff_ffff> = Int(1_000_000),
         /// Bytes of a client id.
@@ -211,9 +213,9 @@ section! {
     /// What one session keeps for its client while that is away or busy.
     Session = "session" {
         /// QoS 1 and 2 messages; what comes when the queue is full is dropped and counted.
-        max_queued: Int<0, 0xffff_ffff> = Int(10_000),
-        /// Bytes of them.
-        max_queued_bytes: Size<0, 0x7fff_ffff_ffff> = Size(64 << 20),
+        max_queued: Int<0, 0xffff_ffff> = Int(1_000_000),
+        /// Bytes of them; limits.memory bounds them too.
+        max_queued_bytes: Size<0, 0x7fff_ffff_ffff> = Size(256 << 20),
     }
 }
 

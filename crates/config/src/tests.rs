@@ -76,7 +76,7 @@ fn the_contract_names_the_defaults() {
     assert_eq!(config.mqtt.max_session_expiry, u32::MAX);
     assert_eq!(config.mqtt.server_keep_alive, None);
     assert_eq!(config.limits.max_packet_size, 1 << 20);
-    assert_eq!(config.session.max_queued, 10_000);
+    assert_eq!(config.session.max_queued, 1_000_000);
     assert_eq!(config.recovery_grace, Duration::from_secs(5));
     assert!(config.auth.anonymous);
 }
@@ -111,7 +111,7 @@ fn values_are_read_in_every_form() {
     assert_eq!(config.mqtt.server_keep_alive, Some(60));
     assert_eq!(config.limits.max_packet_size, 2 << 20);
     assert_eq!(config.limits.outbox, 4096);
-    assert_eq!(config.limits.memory, 3 << 30);
+    assert_eq!(config.limits.memory, Some(3 << 30));
     assert_eq!(config.sys.subscribe, SysSubscribe::All);
     assert_eq!(config.log.format, LogFormat::Json);
     assert_eq!(config.modules["watch"].enabled, Some(false));

@@ -5,6 +5,12 @@ use mqtt_codec::Topic;
 
 use crate::Violation;
 
+/// Bytes that the aliases towards one client may take: it is others who choose the topics.
+const MAX_LEARNED: usize = 64 * 1024;
+
+/// What an alias takes beside its topic.
+const PER_ALIAS: usize = 64;
+
 /// Both directions.
 #[derive(Debug, Default)]
 pub(crate) struct Aliases {
@@ -12,39 +18,65 @@ pub(crate) struct Aliases {
     pub(crate) outgoing: OutgoingAliases,
 }
 
+impl Aliases {
+    /// Bytes that they take.
+    pub(crate) const fn held(&self) -> usize {
+        self.incoming.held + self.outgoing.held
+    }
+}
+
+/// Bytes that an alias for this topic takes.
+pub(crate) fn held(topic: &Topic) -> usize {
+    PER_ALIAS + topic.as_str().len()
+}
+
 /// What a client's aliases stand for.
 #[derive(Debug)]
-pub(crate) struct IncomingAliases(HashMap<u16, Topic>);
+pub(crate) struct IncomingAliases {
+    topics: HashMap<u16, Topic>,
+    /// Bytes that they take.
+    held: usize,
+}
 
 impl Default for IncomingAliases {
     fn default() -> Self {
-        Self(HashMap::new())
+        Self { topics: HashMap::new(), held: 0 }
     }
 }
 
 impl IncomingAliases {
+    /// Whether a PUBLISH with this alias and topic changes nothing.
+    pub(crate) fn is_known(&self, alias: u16, topic: &Topic) -> bool {
+        self.topics.get(&alias) == Some(topic)
+    }
+
     /// The topic of a PUBLISH that has an alias and perhaps a topic; a topic gives the alias its meaning.
     pub(crate) fn resolve(&mut self, alias: u16, topic: Option<Topic>) -> Result<Topic, Violation> {
         match topic {
             Some(topic) => {
                 // The client says it again with every message while it does not know it is understood.
-                if self.0.get(&alias) != Some(&topic) {
-                    self.0.insert(alias, topic.detached());
+                if !self.is_known(alias, &topic) {
+                    let old = self.topics.insert(alias, topic.detached());
+                    self.held = self.held + held(&topic) - old.as_ref().map_or(0, held);
                 }
                 Ok(topic)
             }
-            None => self.0.get(&alias).cloned().ok_or(Violation::UnknownTopicAlias(alias)),
+            None => self.topics.get(&alias).cloned().ok_or(Violation::UnknownTopicAlias(alias)),
         }
     }
 }
 
 /// The aliases used towards a client: the first topics sent get them and keep them.
 #[derive(Debug)]
-pub(crate) struct OutgoingAliases(HashMap<Topic, u16>);
+pub(crate) struct OutgoingAliases {
+    aliases: HashMap<Topic, u16>,
+    /// Bytes that they take.
+    held: usize,
+}
 
 impl Default for OutgoingAliases {
     fn default() -> Self {
-        Self(HashMap::new())
+        Self { aliases: HashMap::new(), held: 0 }
     }
 }
 
@@ -61,16 +93,17 @@ pub(crate) enum Alias {
 
 impl OutgoingAliases {
     pub(crate) fn of(&self, topic: &Topic, maximum: u16) -> Alias {
-        match self.0.get(topic) {
+        match self.aliases.get(topic) {
             Some(&alias) => Alias::Known(alias),
-            None if self.0.len() < usize::from(maximum) => Alias::New(self.0.len() as u16 + 1),
-            None => Alias::None,
+            None if self.aliases.len() >= usize::from(maximum) || self.held + held(topic) > MAX_LEARNED => Alias::None,
+            None => Alias::New(self.aliases.len() as u16 + 1),
         }
     }
 
     /// The client was sent `topic` with `alias`.
     pub(crate) fn learn(&mut self, topic: &Topic, alias: u16) {
-        self.0.insert(topic.detached(), alias);
+        self.held += held(topic);
+        self.aliases.insert(topic.detached(), alias);
     }
 }
 

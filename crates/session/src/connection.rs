@@ -2,7 +2,7 @@
 
 use mqtt_codec::{Connect, PublishHead, Topic, Version};
 
-use crate::alias::{Alias, Aliases};
+use crate::alias::{self, Alias, Aliases};
 use crate::frame::{Oversized, write_publish};
 use crate::queue::Delivery;
 use crate::{Config, DeliveryOptions, Outbox, Publication, Timestamp, Violation};
@@ -112,6 +112,17 @@ impl Connection {
     /// The largest packet the client takes.
     pub(crate) const fn packet_limit(&self) -> usize {
         self.max_packet_size as usize
+    }
+
+    /// Bytes that aliases take.
+    pub(crate) fn aliases_held(&self) -> usize {
+        self.aliases.as_ref().map_or(0, |aliases| aliases.held())
+    }
+
+    /// Bytes that this alias would take in addition; 0: it is known.
+    pub(crate) fn cost_of_alias(&self, alias: u16, topic: &Topic) -> usize {
+        let is_known = self.aliases.as_ref().is_some_and(|aliases| aliases.incoming.is_known(alias, topic));
+        if is_known { 0 } else { alias::held(topic) }
     }
 
     /// The topic of a PUBLISH from the client.

@@ -6,9 +6,10 @@ use mqtt_codec::{Ack, Packet, PacketId, Qos, ReasonCode};
 
 use crate::connection::{Outgoing, Phase};
 use crate::frame::Receiver;
+use crate::held::PER_DELIVERY;
 use crate::inflight::Received;
 use crate::queue::{Delivery, SubscriptionIds};
-use crate::{Change, Fanout, Outbox, Session, Timestamp, Violation};
+use crate::{Change, Fanout, Gauge, Outbox, Session, Timestamp, Violation};
 
 /// How a publication is to be delivered to one session.
 #[derive(Clone, Copy, Debug, Default)]
@@ -107,7 +108,7 @@ impl Session {
         if self.connection.phase == Phase::Open && self.has_waiting() {
             self.pump(now, out);
         }
-        if self.is_ready() && out.len() < self.config.max_outbox {
+        if self.is_ready() && out.len() < self.config.max_outbox && self.has_share_for(fanout, options) {
             return self.send(fanout, options, now, out);
         }
         self.enqueue(fanout, options, now)
@@ -276,7 +277,7 @@ impl Session {
         }
         if packet_id.is_some() {
             self.ids.spend();
-            let mut delivery = keep(fanout, options, packet_id);
+            let mut delivery = keep(fanout, options, packet_id, &self.config.kept);
             self.note_kept(&mut delivery);
             self.inflight.get_or_insert_default().push(delivery);
         }
@@ -285,19 +286,21 @@ impl Session {
 
     fn enqueue(&mut self, fanout: &mut Fanout<'_>, options: DeliveryOptions<'_>, now: Timestamp) -> Delivered {
         let size = fanout.publication().size();
+        let has_share = self.has_share_for(fanout, options);
         let queue = self.queue.get_or_insert_default();
-        if !queue.has_room(size, options.stored, &self.config) {
+        if !has_share || !queue.has_room(size, options.stored, &self.config) {
             let expired = queue.remove_expired(now);
             let has_room = queue.has_room(size, options.stored, &self.config);
             self.note_drops(DropReason::Expired, expired.len());
             for delivery in expired {
                 self.note_finished(delivery);
             }
-            if !has_room {
+            if !has_room || !self.has_share_for(fanout, options) {
+                self.queue.take_if(|queue| queue.is_empty());
                 return self.drop_one(DropReason::QueueFull);
             }
         }
-        let mut delivery = keep(fanout, options, None);
+        let mut delivery = keep(fanout, options, None, &self.config.kept);
         self.note_kept(&mut delivery);
         self.queue.get_or_insert_default().push(delivery);
         Delivered::Queued
@@ -376,6 +379,11 @@ impl Session {
         in_window < usize::from(self.connection.window)
     }
 
+    fn has_share_for(&self, fanout: &Fanout<'_>, options: DeliveryOptions<'_>) -> bool {
+        let size = if options.stored { 0 } else { fanout.publication().size() };
+        self.has_share(size + PER_DELIVERY)
+    }
+
     fn has_waiting(&self) -> bool {
         self.queue.as_ref().is_some_and(|queue| !queue.is_empty())
             || self.inflight.as_ref().is_some_and(|inflight| !inflight.is_resent())
@@ -394,12 +402,12 @@ impl Session {
 }
 
 /// What a session keeps of a publication.
-fn keep(fanout: &mut Fanout<'_>, options: DeliveryOptions<'_>, packet_id: Option<PacketId>) -> Delivery {
+fn keep(fanout: &mut Fanout<'_>, options: DeliveryOptions<'_>, packet_id: Option<PacketId>, gauge: &Gauge) -> Delivery {
     // The version of the next connection is not known yet, so a session away keeps the ids whatever it spoke.
     let DeliveryOptions { qos, retain, stored, subscription_ids } = options;
     Delivery {
         number: 0,
-        publication: Arc::clone(fanout.shared()),
+        publication: Arc::clone(fanout.shared(gauge)),
         subscription_ids: SubscriptionIds::new(subscription_ids),
         qos,
         retain,

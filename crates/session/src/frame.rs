@@ -6,7 +6,7 @@ use bytes::BytesMut;
 use mqtt_codec::{PacketId, PublishHead, Qos, Version};
 
 use crate::outbox::SHARE_FROM;
-use crate::{Outbox, Publication, Timestamp};
+use crate::{Gauge, Outbox, Publication, Timestamp};
 
 /// One publication on its way to many sessions: its frame is encoded once per protocol version and QoS, and a copy
 /// that sessions may queue is made once, when the first needs it.
@@ -66,9 +66,9 @@ impl<'a> Fanout<'a> {
         self.publication
     }
 
-    /// The copy that may be kept.
-    pub fn shared(&mut self) -> &Arc<Publication> {
-        self.shared.get_or_insert_with(|| Arc::new(self.publication.detached()))
+    /// The copy that may be kept, counted by `gauge`.
+    pub(crate) fn shared(&mut self, gauge: &Gauge) -> &Arc<Publication> {
+        self.shared.get_or_insert_with(|| Arc::new(self.publication.kept(gauge)))
     }
 
     /// Appends the PUBLISH for a receiver who is told neither subscription ids nor a topic alias.

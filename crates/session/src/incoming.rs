@@ -126,6 +126,12 @@ impl Session {
                 return Err(Violation::SubscriptionId);
             }
         }
+        if let (Some(alias), Some(topic)) = (alias, &topic) {
+            let cost = self.connection.cost_of_alias(alias, topic);
+            if cost > 0 && !self.has_share(cost) {
+                return Err(Violation::Share);
+            }
+        }
         let topic = self.connection.resolve(topic, alias, &self.config)?;
         let receipt = match (qos, packet_id) {
             (Qos::AtMostOnce, _) => Receipt::NONE,

@@ -68,6 +68,8 @@ pub(crate) struct Inflight {
     sent: usize,
     /// PUBREC came and PUBREL was sent, in this order. [MQTT-4.6.0-4]
     released: VecDeque<Released>,
+    /// Of the messages in `publishes`, but for stored ones.
+    bytes: usize,
 }
 
 /// The client has the message and has not yet said that it has forgotten the packet id.
@@ -99,6 +101,11 @@ impl Inflight {
         self.publishes.len() + self.released.len()
     }
 
+    /// Of the messages, but for stored ones.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Messages that count against the client's receive maximum.
     pub(crate) fn in_window(&self) -> usize {
         self.sent + self.released.len()
@@ -119,7 +126,8 @@ impl Inflight {
 
     /// What was sent on connections before.
     pub(crate) fn restored(publishes: VecDeque<Delivery>, released: VecDeque<Released>) -> Self {
-        Self { publishes, sent: 0, released }
+        let bytes = publishes.iter().map(Delivery::size).sum();
+        Self { publishes, sent: 0, released, bytes }
     }
 
     /// Gives up all.
@@ -129,6 +137,7 @@ impl Inflight {
 
     /// A message was sent for the first time.
     pub(crate) fn push(&mut self, delivery: Delivery) {
+        self.bytes += delivery.size();
         self.publishes.push_back(delivery);
         self.sent += 1;
     }
@@ -150,7 +159,9 @@ impl Inflight {
 
     /// What [`Self::unsent`] gave can't be sent to this client.
     pub(crate) fn drop_unsent(&mut self) -> Option<Delivery> {
-        self.publishes.remove(self.sent)
+        let dropped = self.publishes.remove(self.sent)?;
+        self.bytes -= dropped.size();
+        Some(dropped)
     }
 
     /// What PUBACK or PUBREC of this id is about.
@@ -216,6 +227,7 @@ impl Inflight {
 
     fn remove(&mut self, index: usize) -> Option<Delivery> {
         let removed = self.publishes.remove(index);
+        self.bytes -= removed.as_ref().map_or(0, Delivery::size);
         if index < self.sent {
             self.sent -= 1;
         }
@@ -243,7 +255,8 @@ mod tests {
     fn delivery(n: u16, qos: Qos) -> Delivery {
         let topic = Topic::new("t").unwrap();
         let message = Message { topic, payload: Default::default(), qos, retain: false, properties: Properties::EMPTY };
-        let publication = Arc::new(Publication { message, expires_at: None, place: Default::default() });
+        let publication =
+            Arc::new(Publication { message, expires_at: None, place: Default::default(), weight: Default::default() });
         let subscription_ids = SubscriptionIds::new(&[]);
         Delivery {
             number: 0,

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use bytes::Bytes;
 use mqtt_codec::{Message, Properties, Property, Publish};
 
+use crate::{Gauge, Weight};
+
 /// Milliseconds since the Unix epoch, as the driver's clock has it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(pub u64);
@@ -35,6 +37,8 @@ pub struct Publication {
     pub expires_at: Option<Timestamp>,
     /// Of the driver's store.
     pub place: Place,
+    /// Where it is counted as long as it is kept.
+    pub weight: Weight,
 }
 
 impl Place {
@@ -103,7 +107,7 @@ impl Publication {
                     .retain(|property| !matches!(property, Property::MessageExpiry(_) | Property::TopicAlias(_)));
             }
         }
-        Self { message, expires_at, place: Place::default() }
+        Self { message, expires_at, place: Place::default(), weight: Weight::default() }
     }
 
     /// For a PUBLISH whose topic is spelled out; `None` if it has only an alias.
@@ -112,10 +116,18 @@ impl Publication {
         Some(Self::new(Message { topic: topic?, payload, qos, retain, properties }, now))
     }
 
-    /// A copy that shares no memory with the read buffer, for what is kept long (retained, queued).
+    /// A copy for what is kept long (retained, queued): it shares no memory with the read buffer, and is counted.
     #[must_use]
-    pub fn detached(&self) -> Self {
-        Self { message: detached(&self.message), expires_at: self.expires_at, place: self.place.of_copy() }
+    pub fn kept(&self, gauge: &Gauge) -> Self {
+        let (message, place) = (detached(&self.message), self.place.of_copy());
+        let kept = Self { message, expires_at: self.expires_at, place, weight: Weight::default() };
+        kept.weigh(gauge);
+        kept
+    }
+
+    /// From now on it is counted.
+    pub fn weigh(&self, gauge: &Gauge) {
+        self.weight.put_on(gauge, self.size());
     }
 
     /// True if it must not be sent any more. [MQTT-3.3.2-5]
@@ -125,8 +137,7 @@ impl Publication {
 
     /// Bytes of topic, payload and properties.
     pub fn size(&self) -> usize {
-        let Message { topic, payload, properties, .. } = &self.message;
-        topic.as_str().len() + payload.len() + properties.encoded_len()
+        size(&self.message)
     }
 
     /// What is left of the message expiry in seconds, a started one counted whole: what was alive when it was sent
@@ -135,6 +146,12 @@ impl Publication {
         let left = self.expires_at?.0.saturating_sub(now.0).div_ceil(1000).max(1);
         Some(u32::try_from(left).unwrap_or(u32::MAX))
     }
+}
+
+/// Bytes of topic, payload and properties.
+pub(crate) fn size(message: &Message) -> usize {
+    let Message { topic, payload, properties, .. } = message;
+    topic.as_str().len() + payload.len() + properties.encoded_len()
 }
 
 /// Copies a message out of the buffer it was read from.

@@ -31,6 +31,13 @@ pub struct Delivery {
     pub was_queued: bool,
 }
 
+impl Delivery {
+    /// Bytes of the message; 0 for a stored one, which the broker keeps anyway.
+    pub(crate) fn size(&self) -> usize {
+        if self.stored { 0 } else { self.publication.size() }
+    }
+}
+
 /// The ids of the subscriptions that matched; mostly none or one.
 #[derive(Clone, Debug)]
 pub struct SubscriptionIds(Ids);
@@ -86,6 +93,11 @@ impl Queue {
         self.deliveries.is_empty()
     }
 
+    /// Of the messages, but for stored ones.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     pub(crate) const fn has_at_most_once(&self) -> bool {
         self.at_most_once > 0
     }
@@ -105,22 +117,16 @@ impl Queue {
 
     pub(crate) fn push(&mut self, delivery: Delivery) {
         self.note_expiry(delivery.publication.expires_at);
-        if delivery.stored {
-            self.stored += 1;
-        } else {
-            self.bytes += delivery.publication.size();
-        }
+        self.stored += usize::from(delivery.stored);
+        self.bytes += delivery.size();
         self.at_most_once += usize::from(delivery.qos == Qos::AtMostOnce);
         self.deliveries.push_back(delivery);
     }
 
     pub(crate) fn pop(&mut self) -> Option<Delivery> {
         let delivery = self.deliveries.pop_front()?;
-        if delivery.stored {
-            self.stored -= 1;
-        } else {
-            self.bytes -= delivery.publication.size();
-        }
+        self.stored -= usize::from(delivery.stored);
+        self.bytes -= delivery.size();
         self.at_most_once -= usize::from(delivery.qos == Qos::AtMostOnce);
         if self.deliveries.is_empty() {
             self.first_expiry = None;
@@ -197,8 +203,12 @@ mod tests {
             retain: false,
             properties: Properties::EMPTY,
         };
-        let publication =
-            Arc::new(Publication { message, expires_at: expires_at.map(Timestamp), place: Default::default() });
+        let publication = Arc::new(Publication {
+            message,
+            expires_at: expires_at.map(Timestamp),
+            place: Default::default(),
+            weight: Default::default(),
+        });
         Delivery {
             number: 0,
             publication,

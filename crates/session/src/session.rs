@@ -14,7 +14,7 @@ use crate::inflight::{Inflight, PacketIds};
 use crate::queue::Queue;
 use crate::subscriptions::{Subscriptions, Terms};
 use crate::will::SessionWill;
-use crate::{Attach, Drops, Outbox, Publication, Receipt, Timestamp, Violation};
+use crate::{Attach, Drops, Gauge, Outbox, Publication, Receipt, Share, Timestamp, Violation};
 
 /// Limits of every session of a broker.
 #[derive(Clone, Debug)]
@@ -31,9 +31,13 @@ pub struct Config {
     pub max_queued: usize,
     /// Bytes of topic, payload and properties waiting in one session.
     pub max_queued_bytes: usize,
-    /// Retained messages that answer a SUBSCRIBE and wait in one session. They share the broker's copy, so one costs
-    /// some 32 bytes; `max_queued` and `max_queued_bytes` do not count them.
+    /// Retained messages that answer a SUBSCRIBE and wait in one session. They share the broker's copy;
+    /// `max_queued` and `max_queued_bytes` do not count them.
     pub max_stored: usize,
+    /// Bytes that one session may [hold](Session::held) at the moment.
+    pub share: Arc<Share>,
+    /// Where messages are counted that sessions keep.
+    pub kept: Gauge,
     /// Bytes in the outbox from which on QoS 0 is dropped and QoS 1 and 2 are queued.
     pub max_outbox: usize,
     /// There is a store: sessions that outlive their connection tell what it has to do.
@@ -84,7 +88,7 @@ pub struct Session {
     pub(crate) drops: Option<Box<Drops>>,
     /// By QoS.
     pub(crate) sent_late: [u32; 3],
-    subscriptions: Subscriptions,
+    pub(crate) subscriptions: Subscriptions,
     pub(crate) will: Option<Box<SessionWill>>,
     pub(crate) log: Option<Box<Log>>,
 }
@@ -99,6 +103,8 @@ impl Default for Config {
             max_queued: 10_000,
             max_queued_bytes: 16 << 20,
             max_stored: 1_000_000,
+            share: Arc::default(),
+            kept: Gauge::default(),
             max_outbox: 1 << 20,
             is_stored: false,
         }

@@ -2,9 +2,10 @@
 
 use std::mem;
 
-use bytestring::ByteString;
 use foldhash::{HashMap, HashMapExt};
 use mqtt_codec::{Filter, SubscribeOptions};
+
+use crate::Session;
 
 /// More than this are looked up by hash: a list costs the least memory, and most clients have one to three.
 const MAX_LISTED: usize = 8;
@@ -20,7 +21,14 @@ pub(crate) struct Terms {
 #[derive(Debug)]
 pub(crate) enum Subscriptions {
     Listed(Box<[(Filter, Terms)]>),
-    Hashed(Box<HashMap<Filter, Terms>>),
+    Hashed(Box<Hashed>),
+}
+
+#[derive(Debug)]
+pub(crate) struct Hashed {
+    map: HashMap<Filter, Terms>,
+    /// Bytes that they take: too many to add up each time.
+    held: usize,
 }
 
 impl Default for Subscriptions {
@@ -33,14 +41,22 @@ impl Subscriptions {
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::Listed(list) => list.len(),
-            Self::Hashed(map) => map.len(),
+            Self::Hashed(hashed) => hashed.map.len(),
+        }
+    }
+
+    /// Bytes that they take.
+    pub(crate) fn held(&self) -> usize {
+        match self {
+            Self::Listed(list) => list.iter().map(|(filter, _)| Session::cost_of(filter)).sum(),
+            Self::Hashed(hashed) => hashed.held,
         }
     }
 
     pub(crate) fn find(&self, filter: &Filter) -> Option<&Terms> {
         match self {
             Self::Listed(list) => list.iter().find(|(listed, _)| listed == filter).map(|(_, terms)| terms),
-            Self::Hashed(map) => map.get(filter),
+            Self::Hashed(hashed) => hashed.map.get(filter),
         }
     }
 
@@ -55,22 +71,24 @@ impl Subscriptions {
                 let mut there = mem::take(list).into_vec();
                 if there.len() < MAX_LISTED {
                     there.reserve_exact(1);
-                    there.push((detached(filter), terms));
+                    there.push((filter.detached(), terms));
                     *list = there.into_boxed_slice();
                 } else {
                     let mut map = HashMap::with_capacity(2 * MAX_LISTED);
                     map.extend(there);
-                    map.insert(detached(filter), terms);
-                    *self = Self::Hashed(Box::new(map));
+                    map.insert(filter.detached(), terms);
+                    let held = map.keys().map(Session::cost_of).sum();
+                    *self = Self::Hashed(Box::new(Hashed { map, held }));
                 }
                 false
             }
-            Self::Hashed(map) => {
-                if let Some(there) = map.get_mut(filter) {
+            Self::Hashed(hashed) => {
+                if let Some(there) = hashed.map.get_mut(filter) {
                     *there = terms;
                     return true;
                 }
-                map.insert(detached(filter), terms);
+                hashed.map.insert(filter.detached(), terms);
+                hashed.held += Session::cost_of(filter);
                 false
             }
         }
@@ -86,9 +104,12 @@ impl Subscriptions {
                 *list = there.into_boxed_slice();
                 true
             }
-            Self::Hashed(map) => {
-                let existed = map.remove(filter).is_some();
-                if map.is_empty() {
+            Self::Hashed(hashed) => {
+                let existed = hashed.map.remove(filter).is_some();
+                if existed {
+                    hashed.held -= Session::cost_of(filter);
+                }
+                if hashed.map.is_empty() {
                     *self = Self::default();
                 }
                 existed
@@ -99,15 +120,10 @@ impl Subscriptions {
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&Filter, &Terms)> {
         let (listed, hashed) = match self {
             Self::Listed(list) => (&list[..], None),
-            Self::Hashed(map) => (&[][..], Some(map.iter())),
+            Self::Hashed(hashed) => (&[][..], Some(hashed.map.iter())),
         };
         listed.iter().map(|(filter, terms)| (filter, terms)).chain(hashed.into_iter().flatten())
     }
-}
-
-/// A filter comes as a slice of the buffer it was read from; the session would keep all of that.
-fn detached(filter: &Filter) -> Filter {
-    Filter::new(ByteString::from(filter.as_str().to_owned())).expect("copied from a filter")
 }
 
 #[cfg(test)]

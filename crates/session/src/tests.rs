@@ -2,6 +2,7 @@
 
 mod bounds;
 mod connection;
+mod held;
 mod hostile;
 mod incoming;
 mod outgoing;

@@ -39,6 +39,9 @@ pub enum Violation {
     /// Sections 4.3.2 and 4.3.3.
     #[error("an acknowledgement that does not fit the state of message {}", .0.as_u16())]
     Acknowledgement(PacketId),
+    /// Nothing of the specification's: it holds all that it may at the moment.
+    #[error("the broker holds as much for this client as it can spare")]
+    Share,
 }
 
 impl Violation {
@@ -47,6 +50,7 @@ impl Violation {
         match self {
             Self::ReceiveMaximum(_) => ReasonCode::ReceiveMaximumExceeded,
             Self::TopicAlias(..) => ReasonCode::TopicAliasInvalid,
+            Self::Share => ReasonCode::QuotaExceeded,
             Self::SecondConnect
             | Self::ServerPacket
             | Self::UnknownTopicAlias(_)

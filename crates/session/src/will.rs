@@ -2,7 +2,7 @@
 
 use mqtt_codec::{Message, Will};
 
-use crate::publication::detached;
+use crate::publication::{detached, size};
 use crate::{Publication, Timestamp};
 
 /// Told in CONNECT; published if the connection does not end well.
@@ -23,6 +23,11 @@ impl SessionWill {
     /// As a store kept it.
     pub(crate) fn restored(will: &Will, due: Option<Timestamp>) -> Self {
         Self { due, ..Self::new(will) }
+    }
+
+    /// Bytes that it takes.
+    pub(crate) fn size(&self) -> usize {
+        size(&self.message) + size_of::<Self>()
     }
 
     /// As a store keeps it.

@@ -1,5 +1,6 @@
 //! A connection: its transport, shared by all who deliver, and the facts about it.
 
+use std::collections::VecDeque;
 use std::io::{ErrorKind, IoSlice};
 use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -18,6 +19,7 @@ use crate::broker::Broker;
 use crate::client::traffic::Traffic;
 use crate::client::{ClientRef, Needs};
 use crate::delivery::batch::Batch;
+use crate::delivery::replay::Replay;
 use crate::time::patience::Patient;
 use crate::time::timers::TimerKey;
 use crate::watch::metrics::Metric;
@@ -76,6 +78,8 @@ pub(crate) struct Connection {
     pub(super) shared: Mutex<Shared>,
     /// Someone has said in `shared` that it ends.
     is_ending: AtomicBool,
+    /// There are [`Replay`]s to go on with.
+    is_replaying: AtomicBool,
     /// The task is to wait until the socket takes bytes again.
     pub(super) wants_write: AtomicBool,
     /// The first error of a write. The reader may still find a DISCONNECT that came before.
@@ -108,6 +112,8 @@ pub(super) struct Shared {
 struct Rare {
     /// Of the first who ends this connection from outside its task.
     ending: Option<Ending>,
+    /// Retained messages still to be sent.
+    replays: VecDeque<Replay>,
     /// Those who wait until all that has come has been handled.
     listeners: Vec<oneshot::Sender<()>>,
     /// What is still to be written once the client has no part in the connection any more.
@@ -142,6 +148,7 @@ impl Connection {
             broker,
             shared: Mutex::default(),
             is_ending: AtomicBool::new(false),
+            is_replaying: AtomicBool::new(false),
             wants_write: AtomicBool::new(false),
             is_doubted: AtomicBool::new(false),
             write_error: FirstError::default(),
@@ -181,6 +188,33 @@ impl Connection {
             return None;
         }
         self.shared.lock().rare.as_ref()?.ending
+    }
+
+    /// Retained messages are still to be sent.
+    pub(crate) fn is_replaying(&self) -> bool {
+        self.is_replaying.load(Relaxed)
+    }
+
+    /// The task is to send these after those it sends now.
+    pub(crate) fn add_replay(&self, replay: Replay) {
+        self.shared.lock().rare().replays.push_back(replay);
+        self.is_replaying.store(true, Relaxed);
+        self.wake();
+    }
+
+    /// The one to go on with. While it is out, others may be added.
+    pub(crate) fn take_replay(&self) -> Option<Replay> {
+        let mut shared = self.shared.lock();
+        let replays = &mut shared.rare.as_mut()?.replays;
+        let replay = replays.pop_front();
+        self.is_replaying.store(!replays.is_empty(), Relaxed);
+        replay
+    }
+
+    /// The one that was taken is not at its end.
+    pub(crate) fn return_replay(&self, replay: Replay) {
+        self.shared.lock().rare().replays.push_front(replay);
+        self.is_replaying.store(true, Relaxed);
     }
 
     /// Returns when the connection's task has handled all that has come by now, or has ended.
@@ -315,6 +349,11 @@ impl Connection {
                 }
             }
         }
+    }
+
+    /// The socket takes nothing, as far as is known.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.wants_write.load(Relaxed)
     }
 
     pub(crate) fn write_error(&self) -> Option<&'static str> {

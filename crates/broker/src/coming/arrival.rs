@@ -14,6 +14,7 @@ use crate::client::connection::Awaited;
 use crate::client::traffic::Traffic;
 use crate::time::patience::Patient;
 use crate::time::timers::TimerKey;
+use crate::watch::memory::Claim;
 
 /// Where a connection came in.
 #[derive(Clone, Debug)]
@@ -25,6 +26,9 @@ pub(crate) struct Origin {
 /// Bytes that are read at once before a client is in.
 const FIRST_READ: usize = 1024;
 
+/// So many bytes of a half CONNECT are nobody's loss; more of them are taken from what all who arrive share.
+const SMALL_CONNECT: usize = 8 * 1024;
+
 /// A socket that has not sent CONNECT yet.
 pub(crate) struct Arrival {
     pub(crate) transport: Transport,
@@ -33,6 +37,8 @@ pub(crate) struct Arrival {
     pub(crate) decoder: Decoder,
     /// Bytes read and not yet decoded; once CONNECT has come, what came with it.
     pub(crate) rest: BytesMut,
+    /// For a large CONNECT, until the client is in.
+    claim: Option<Claim>,
     /// When CONNECT and the answer to it must be through.
     pub(crate) deadline: Patient,
     /// Wakes the task then; there is one only if CONNECT was not there at once.
@@ -46,6 +52,8 @@ pub(crate) enum First {
     /// Not what may come first, or none came in time, or the peer has closed.
     Nothing,
     Malformed(DecodeError),
+    /// So many bytes of it have come, and there is no room for more.
+    Crowded(usize),
 }
 
 impl Arrival {
@@ -56,6 +64,7 @@ impl Arrival {
             origin,
             decoder: Decoder::new(Role::Server, broker.config.limits.max_packet_size),
             rest: BytesMut::new(),
+            claim: None,
             deadline: broker.clock.patient().after(broker.config.mqtt.connect_timeout),
             timer: None,
             is_new: true,
@@ -63,7 +72,7 @@ impl Arrival {
     }
 
     pub(crate) fn poll(&mut self, broker: &Broker, context: &mut Context<'_>) -> Poll<First> {
-        let mut first = self.poll_first(context);
+        let mut first = self.poll_first(broker, context);
         if first.is_pending() && broker.clock.patient() >= self.deadline {
             // What has come may not have been told to this task yet.
             first = Poll::Ready(self.look_at_once().unwrap_or(First::Nothing));
@@ -79,7 +88,7 @@ impl Arrival {
         first
     }
 
-    fn poll_first(&mut self, context: &mut Context<'_>) -> Poll<First> {
+    fn poll_first(&mut self, broker: &Broker, context: &mut Context<'_>) -> Poll<First> {
         if std::mem::take(&mut self.is_new)
             && let Some(first) = self.look_at_once()
         {
@@ -93,6 +102,13 @@ impl Arrival {
             }
             if let Some(first) = decode(&mut self.decoder, &mut self.rest) {
                 return Poll::Ready(first);
+            }
+            // By its capacity: that is what it takes.
+            let bytes = self.rest.capacity();
+            if bytes > SMALL_CONNECT
+                && !self.claim.get_or_insert_with(|| broker.memory.arriving().claim()).grow_to(bytes)
+            {
+                return Poll::Ready(First::Crowded(self.rest.len()));
             }
         }
     }

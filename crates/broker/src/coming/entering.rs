@@ -184,6 +184,7 @@ impl Broker {
         state.stage(batch);
         state.wait_for_store(false, batch);
         state.count_sent_late(batch);
+        state.recount(batch);
         state.touch(client, batch);
         drop(state);
         connection

@@ -10,7 +10,7 @@ use bytes::BytesMut;
 use mqtt_codec::{ConnAck, Connect, DecodeError, Packet, Properties, Property, ReasonCode, Version};
 use mqtt_hooks::{ConnectionInfo, Fact, Grant, Login};
 use mqtt_net::Transport;
-use mqtt_session::Timestamp;
+use mqtt_session::{Session, Timestamp};
 
 use crate::broker::Broker;
 use crate::client::connection::Ending;
@@ -62,6 +62,10 @@ pub(crate) fn receive(broker: &Arc<Broker>, arrival: Box<Arrival>, first: First)
                 say_farewell(&arrival.transport).await;
                 None
             }))
+        }
+        First::Crowded(bytes) => {
+            tracing::info!(peer = %arrival.origin.peer, bytes, "connect refused: too many bytes of CONNECT packets are under way");
+            Next::Close
         }
         First::Nothing => Next::Close,
     }
@@ -189,8 +193,15 @@ fn describe(connect: &Connect, origin: Origin, batch: &mut Batch<'_>) -> Result<
     if broker.stopping.load(Relaxed) {
         return Err(ReasonCode::ServerShuttingDown);
     }
-    if broker.online() >= broker.config.mqtt.max_connections || broker.memory.is_still_full() {
+    if broker.online() >= broker.config.mqtt.max_connections {
         return Err(ReasonCode::ServerBusy);
+    }
+    // Who has a session comes to drain it.
+    if broker.memory.is_full() && broker.clients.get(&connect.client_id).is_none() {
+        return Err(ReasonCode::ServerBusy);
+    }
+    if connect.will.as_ref().is_some_and(|will| Session::cost_of_will(will) > broker.session_config.share.bytes()) {
+        return Err(ReasonCode::QuotaExceeded);
     }
     // [MQTT-4.12.0-1]: no method of extended authentication is known here.
     if connect.properties.authentication_method().is_some() {

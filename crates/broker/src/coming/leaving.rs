@@ -13,6 +13,7 @@ use crate::client::ClientRef;
 use crate::client::connection::{Connection, Ending};
 use crate::client::transition::Transition;
 use crate::delivery::batch::Batch;
+use crate::delivery::replay;
 use crate::packets::count;
 use crate::watch::metrics::Metric;
 
@@ -92,6 +93,13 @@ impl Broker {
         batch: &mut Batch<'_>,
     ) -> Option<(Arc<Connection>, Detached)> {
         let Going { ending: Ending { reason, code }, reason_string, noticed } = going;
+        let current = client.state.lock().connection.clone();
+        if let Some(current) = current.filter(|current| current.is_replaying())
+            && only.is_none_or(|only| Arc::ptr_eq(only, &current))
+            && client.state.lock().session.session_expiry() > 0
+        {
+            replay::keep_for_later(client, &current, now, batch);
+        }
         let (connection, mut detached) = {
             let mut state = client.state.lock();
             // A task that ends after its client was taken over has nothing to tell: that was told when it happened, and
@@ -108,7 +116,10 @@ impl Broker {
             }
             // With the farewell in it, the outbox goes to the old connection: from here on nothing that is delivered can
             // leave by it, and it can't be found from the table.
-            (state.take_connection()?, state.session.detach(now))
+            let connection = state.take_connection()?;
+            let detached = state.session.detach(now);
+            state.recount(batch);
+            (connection, detached)
         };
         detached.expires_at = self.cap_expiry(detached.expires_at, now);
         self.online.fetch_sub(1, Relaxed);

@@ -30,6 +30,7 @@ impl Broker {
             transition.dead = true;
             self.numbers
                 .forget_client(&client.id, transition.trail(), |bounds| batch.stage(|stage| stage.bounds(bounds)));
+            client.state.lock().count_nothing(batch);
             self.clients.remove(client);
             return;
         }

@@ -5,13 +5,15 @@ use std::time::{Duration, Instant};
 use std::{io, mem};
 
 use bytes::BytesMut;
-use mqtt_codec::{Decoder, Packet};
+use mqtt_codec::{Decoder, Packet, ReasonCode};
 use mqtt_hooks::Reason;
 
 use crate::client::connection::Ending;
 use crate::client::seat::Seat;
 use crate::delivery::batch::Batch;
+use crate::delivery::replay;
 use crate::packets;
+use crate::watch::memory::Claim;
 use crate::watch::metrics::Metric;
 
 /// Bytes of the read buffer that the connections of a worker thread share.
@@ -40,6 +42,8 @@ pub(crate) struct Reader {
     partial: Option<Box<BytesMut>>,
     /// Whether `partial` may begin with a whole packet.
     unhandled: Unhandled,
+    /// What is in `partial`, as long as that is much.
+    held: Option<Claim>,
 }
 
 /// Packets that have been read and not handled.
@@ -65,7 +69,7 @@ impl Reader {
     pub(crate) fn new(decoder: Decoder, rest: BytesMut) -> Self {
         let is_there = !rest.is_empty();
         let unhandled = if is_there { Unhandled::New } else { Unhandled::None };
-        Self { decoder, partial: is_there.then(|| Box::new(rest)), unhandled }
+        Self { decoder, partial: is_there.then(|| Box::new(rest)), unhandled, held: None }
     }
 }
 
@@ -73,7 +77,15 @@ impl Reader {
     /// Reads and handles what comes. Ready when the connection ends.
     pub(crate) fn poll(&mut self, seat: &Seat, context: &mut Context<'_>) -> Poll<Ending> {
         let mut batch = Batch::begin(seat.broker());
-        let polled = self.poll_packets(seat, context, &mut batch);
+        let mut polled = self.poll_packets(seat, context, &mut batch);
+        if polled.is_pending() && replay::go_on(seat, &mut batch) {
+            context.waker().wake_by_ref();
+        }
+        if polled.is_pending()
+            && let Err(ending) = self.count_partial(seat)
+        {
+            polled = Poll::Ready(ending);
+        }
         // What could not be stored has kept those waiting who were to be told; each client's flush has seen to that.
         let _ = batch.finish();
         polled
@@ -87,6 +99,9 @@ impl Reader {
                 return Poll::Ready(ending);
             }
             seat.connection.poll_write(&seat.client, context, batch);
+            if seat.connection.is_blocked() && seat.client.is_stuffed(seat.broker().config.limits.outbox) {
+                return self.wait_to_be_taken(seat);
+            }
             match self.handle_unhandled(seat, turn, batch) {
                 Ok(Handled::All) => {}
                 Ok(Handled::TurnOver) => break,
@@ -117,6 +132,40 @@ impl Reader {
         }
         context.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// The client sends and takes nothing: what it asks for would only add to what waits for it. Reading goes on when it
+    /// has taken some; what tells whether it is still there meanwhile is that it takes, not that it is heard.
+    fn wait_to_be_taken(&self, seat: &Seat) -> Poll<Ending> {
+        if seat.connection.is_listened_to() {
+            seat.connection.tell_heard_out();
+        }
+        if seat.connection.is_doubted() {
+            seat.connection.heard(seat.broker().clock.patient());
+            if let Some(ending) = seat.connection.patience_ends() {
+                return Poll::Ready(ending);
+            }
+        }
+        seat.connection.ending().map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// Counts a large half packet to the client, which may hold no more than its share.
+    fn count_partial(&mut self, seat: &Seat) -> Result<(), Ending> {
+        // By its capacity: that is what it takes.
+        let bytes = self.partial.as_ref().map_or(0, |partial| partial.capacity());
+        if bytes <= SMALL_PARTIAL {
+            self.held = None;
+            return Ok(());
+        }
+        self.held.get_or_insert_with(|| seat.broker().memory.half_done().claim()).set(bytes);
+        if seat.client.state.lock().session.has_share(bytes) {
+            return Ok(());
+        }
+        tracing::info!(
+            client_id = %seat.client.id, bytes,
+            "closed in the middle of a packet: limits.memory leaves no room for more of it",
+        );
+        Err(Ending::refused(ReasonCode::QuotaExceeded))
     }
 
     /// Goes on where the last turn was over.

@@ -42,6 +42,8 @@ struct Workplace {
     matches: Option<Box<Matches<ClientRef>>>,
     /// Bytes not yet told to [`Memory`](crate::watch::memory::Memory).
     traffic: usize,
+    /// Bytes held for clients in addition, not yet told either; fewer: wrapped around.
+    held: usize,
     /// Empty outboxes with memory, so that a client needs some only while bytes wait.
     buffers: Vec<Outbox>,
     /// Read into by whoever handles packets, so that an idle connection owns no buffer.
@@ -105,6 +107,7 @@ impl<'a> Batch<'a> {
         // Counted while it was settled, and settled by that.
         place.is_used = false;
         place.tally.add_to(&broker.metrics);
+        broker.memory.note_held(mem::take(&mut place.held));
         broker.memory.note(mem::take(&mut place.traffic));
         stored
     }
@@ -143,6 +146,12 @@ impl<'a> Batch<'a> {
     /// Notes bytes taken in or handed to receivers, which may have made the process grow.
     pub(crate) fn note_traffic(&mut self, bytes: usize) {
         self.used().traffic += bytes;
+    }
+
+    /// So many bytes more are held for a client, or less: it may wrap around.
+    pub(crate) fn hold(&mut self, change: usize) {
+        let place = self.used();
+        place.held = place.held.wrapping_add(change);
     }
 
     /// Gives an outbox without memory some that was used before, if there is any.

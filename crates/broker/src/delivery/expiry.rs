@@ -30,6 +30,7 @@ impl Broker {
             let mut state = client.state.lock();
             let dropped = state.session.drop_expired(now);
             state.stage(&mut batch);
+            state.recount(&mut batch);
             batch.count(Metric::DroppedExpired, dropped as u64);
             if state.session.has_expiring() {
                 self.queued_expire.store(true, Relaxed);

@@ -8,6 +8,7 @@ use mqtt_session::Publication;
 
 use crate::broker::Broker;
 use crate::delivery::batch::Batch;
+use crate::watch::memory::Memory;
 use crate::watch::metrics::Metric;
 
 impl Broker {
@@ -24,13 +25,17 @@ impl Broker {
         if publication.expires_at.is_some() {
             self.retained_expire.store(true, Relaxed);
         }
-        let kept = publication.detached();
-        let topic = kept.message.topic.clone();
-        let kept = Arc::new(kept);
-        if self.memory.is_full() || self.retained.insert(&topic, Arc::clone(&kept)).is_err() {
+        let more = Memory::cost_of_retained(publication.size());
+        let less = self.retained.get(topic).map_or(0, |old| Memory::cost_of_retained(old.size()));
+        // A value that is replaced by one no larger always is: what everybody sees must not be the old one.
+        let has_room = more <= less || self.memory.has_room_to_retain(more - less);
+        let kept = Arc::new(publication.kept(&self.session_config.kept));
+        let topic = &kept.message.topic;
+        if !has_room || self.retained.insert(topic, Arc::clone(&kept)).is_err() {
             tracing::warn!(%topic, "not retained: limits.retained_messages or limits.memory is reached");
             return;
         }
+        self.memory.note_retained(more, less);
         batch.stage(|stage| stage.retain(&kept));
     }
 
@@ -41,8 +46,10 @@ impl Broker {
     }
 
     fn forget(&self, topic: &Topic, batch: &mut Batch<'_>) -> bool {
-        let is_there = self.retained.remove(topic).is_some();
-        if is_there {
+        let removed = self.retained.remove(topic);
+        let is_there = removed.is_some();
+        if let Some(removed) = removed {
+            self.memory.note_retained(0, Memory::cost_of_retained(removed.size()));
             batch.stage(|stage| stage.forget_retained(topic));
         }
         is_there
@@ -53,8 +60,12 @@ impl Broker {
         for publication in retained {
             self.retained_expire.fetch_or(publication.expires_at.is_some(), Relaxed);
             let topic = publication.message.topic.clone();
+            publication.weigh(&self.session_config.kept);
+            let cost = Memory::cost_of_retained(publication.size());
             if self.retained.insert(&topic, Arc::new(publication)).is_err() {
                 tracing::error!(%topic, "left in the store: limits.retained_messages is lower than before");
+            } else {
+                self.memory.note_retained(cost, 0);
             }
         }
     }
@@ -68,6 +79,7 @@ impl Broker {
                 more |= publication.expires_at.is_some();
                 let is_expired = publication.is_expired(now);
                 if is_expired {
+                    self.memory.note_retained(0, Memory::cost_of_retained(publication.size()));
                     batch.stage(|stage| stage.forget_retained(&publication.message.topic));
                 }
                 !is_expired

@@ -4,15 +4,14 @@ use std::sync::Arc;
 
 use mqtt_codec::{Filter, Packet, ReasonCode, SubAck, Subscribe, SubscribeFilter, UnsubAck, Unsubscribe};
 use mqtt_hooks::Fact;
-use mqtt_session::{DeliveryOptions, Fanout, Timestamp};
+use mqtt_session::{Session, Timestamp};
 use mqtt_storage::Stage;
 
 use crate::client::ClientRef;
 use crate::client::connection::{Connection, Ending};
 use crate::client::seat::Seat;
 use crate::delivery::batch::Batch;
-use crate::delivery::routing::count_delivered;
-use crate::delivery::shown::tell_dropped;
+use crate::delivery::replay::{self, Wish};
 use crate::packets::access;
 use crate::packets::answer::{push, superseded};
 use crate::watch::metrics::Metric;
@@ -23,7 +22,7 @@ pub(super) fn subscribe(
     now: Timestamp,
     batch: &mut Batch<'_>,
 ) -> Result<(), Ending> {
-    let _group = seat.broker().durable.group();
+    let group = seat.broker().durable.group();
     batch.forget_matches();
     let id = subscribe.properties.subscription_id();
     let mut reasons = Vec::with_capacity(subscribe.filters.len());
@@ -42,11 +41,13 @@ pub(super) fn subscribe(
     let answer =
         Packet::SubAck(SubAck { packet_id: subscribe.packet_id, reasons, properties: mqtt_codec::Properties::EMPTY });
     push(seat, &answer, batch)?;
-    for (wish, existed) in granted {
+    for (wish, _) in &granted {
         let fact = Fact::Subscribed { client: &seat.connection.info, filter: &wish.filter, options: wish.options };
         seat.broker().hooks.observe(&fact, batch);
-        send_retained(&seat.client, &wish, existed, id, now, batch);
     }
+    drop(group);
+    let wishes = granted.iter().filter_map(|(wish, existed)| Wish::new(wish, *existed)).collect();
+    replay::begin(wishes, id, &seat.client, &seat.connection, now, batch);
     Ok(())
 }
 
@@ -88,8 +89,8 @@ pub(crate) fn add_subscription(
     if !state.is_current(connection) {
         return Err(superseded(connection));
     }
-    if broker.memory.is_full() {
-        tracing::warn!(client_id = %client.id, "subscribe refused: limits.memory is reached");
+    if !state.session.is_subscribed(&wish.filter) && !state.session.has_share(Session::cost_of(&wish.filter)) {
+        tracing::warn!(client_id = %client.id, "subscribe refused: limits.memory leaves no more for one client");
         return Ok(Err(ReasonCode::QuotaExceeded));
     }
     if state.number > 0 && (broker.durable.is_failing() || !Stage::can_keep(&wish.filter)) {
@@ -108,40 +109,9 @@ pub(crate) fn add_subscription(
     if state.number > 0 {
         batch.stage(|stage| stage.subscribe(state.number, &wish.filter, wish.options, id));
     }
-    Ok(Ok(state.session.subscribe(&wish.filter, wish.options, id)))
-}
-
-pub(crate) fn send_retained(
-    client: &ClientRef,
-    wish: &SubscribeFilter,
-    existed: bool,
-    id: Option<u32>,
-    now: Timestamp,
-    batch: &mut Batch<'_>,
-) {
-    use mqtt_codec::RetainHandling::{DoNotSend, Send, SendIfNew};
-    // [MQTT-3.3.1-9] to [MQTT-3.3.1-11]; a shared subscription gets none.
-    let wanted = match wish.options.retain_handling {
-        Send => true,
-        SendIfNew => !existed,
-        DoNotSend => false,
-    };
-    if !wanted || wish.filter.group().is_some() {
-        return;
-    }
-    let mut found = Vec::new();
-    batch.broker().retained.matching(&wish.filter, &mut found);
-    let options =
-        DeliveryOptions { qos: wish.options.qos, retain: true, stored: true, subscription_ids: id.as_slice() };
-    for publication in found {
-        if publication.is_expired(now) {
-            continue;
-        }
-        let delivered = client.deliver(&mut Fanout::with_shared(&publication), options, now, batch);
-        let qos = publication.message.qos.min(options.qos);
-        count_delivered(delivered, qos, batch);
-        tell_dropped(client, &publication, qos, delivered, batch);
-    }
+    let existed = state.session.subscribe(&wish.filter, wish.options, id);
+    state.recount(batch);
+    Ok(Ok(existed))
 }
 
 pub(super) fn unsubscribe(seat: &Seat, unsubscribe: &Unsubscribe, batch: &mut Batch<'_>) -> Result<(), Ending> {
@@ -169,6 +139,7 @@ pub(crate) fn remove_subscription(
         return Err(superseded(connection));
     }
     let existed = state.session.unsubscribe(filter);
+    state.recount(batch);
     broker.router.unsubscribe(filter, client);
     if existed && state.number > 0 {
         batch.stage(|stage| stage.unsubscribe(state.number, filter));

@@ -30,11 +30,12 @@ struct Death {
 impl Broker {
     /// Takes back what an earlier process has left. Returns those who were online when it died: they are to be told of
     /// as gone, when they come back or after a while.
-    pub(crate) fn restore(&self, loaded: Loaded, past: Past) -> Result<Vec<ClientRef>, StoreError> {
+    pub(crate) fn restore(self: &Arc<Self>, loaded: Loaded, past: Past) -> Result<Vec<ClientRef>, StoreError> {
         let Loaded { sessions, retained, .. } = loaded;
         let Past { alive, seen_ms, online, .. } = past;
         let died = Death { wall: seen_ms, clock: alive.map_or(self.clock.now(), |alive| alive.clock) };
         self.restore_retained(retained);
+        let mut batch = Batch::begin(self);
         let (of_sessions, others): (Vec<_>, Vec<_>) = online.into_iter().partition(|online| online.session.is_some());
         let mut of_sessions: HashMap<_, _> =
             of_sessions.into_iter().filter_map(|online| Some((online.session?, online))).collect();
@@ -42,7 +43,7 @@ impl Broker {
         for session in sessions {
             let online = of_sessions.remove(&session.number);
             let is_fallen = online.is_some();
-            let client = self.restore_session(session, online, died)?;
+            let client = self.restore_session(session, online, died, &mut batch)?;
             if is_fallen {
                 fallen.push(client.clone());
             }
@@ -54,6 +55,8 @@ impl Broker {
             fallen.push(client.clone());
             self.clients.insert(client);
         }
+        // It has counted what they hold, no more.
+        let _ = batch.finish();
         Ok(fallen)
     }
 
@@ -62,6 +65,7 @@ impl Broker {
         loaded: LoadedSession,
         online: Option<Online>,
         died: Death,
+        batch: &mut Batch<'_>,
     ) -> Result<ClientRef, StoreError> {
         let LoadedSession { number, record, mut kept, mut will_due, subscriptions } = loaded;
         let mut transition = Transition {
@@ -86,12 +90,19 @@ impl Broker {
         }
         transition.note_told(self.numbers.floor_ms());
         self.queued_expire.store(true, Relaxed);
+        for delivery in &kept.deliveries {
+            delivery.publication.weigh(&self.session_config.kept);
+        }
         let mut session = Session::restore(Arc::clone(&self.session_config), kept, will_due);
         for subscription in &subscriptions {
             session.subscribe(&subscription.filter, subscription.options, subscription.id);
         }
         let client = ClientRef::new(record.client_id.as_ref().into(), session);
-        client.state.lock().number = number;
+        {
+            let mut state = client.state.lock();
+            state.number = number;
+            state.recount(batch);
+        }
         for subscription in &subscriptions {
             if self.route(&subscription.filter, &client, subscription.options, subscription.id).is_err() {
                 tracing::error!(client_id = %client.id, filter = %subscription.filter, "limits.shape_levels is lower than before");

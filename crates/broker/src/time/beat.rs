@@ -9,6 +9,8 @@ use crate::time::patience::{BEAT, STALL_MS};
 pub(crate) async fn run(broker: Arc<Broker>) {
     loop {
         tokio::time::sleep(BEAT).await;
+        // What the last messages of a burst have changed is not told by any that follow.
+        broker.memory.look();
         let late = broker.clock.patience.beat(broker.clock.uptime_ms());
         if late >= STALL_MS {
             tracing::warn!(

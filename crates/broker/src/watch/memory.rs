@@ -1,62 +1,202 @@
-//! `limits.memory`: whether the process uses more than it may.
+//! `limits.memory`: what the broker holds for its clients, and how much of it may be one client's.
 //!
-//! What counts is the resident memory as the system sees it, so nothing can be forgotten in the sum. It is looked at
-//! after so many bytes of traffic, because without traffic it does not grow.
+//! What is held is counted where it is taken and given back, not asked of the system: the allocator keeps memory that
+//! nobody uses, and who is let in must not depend on that.
+//!
+//! There is one rule for all that grows: a client may hold a [`Share`], a part of what is free. While there is plenty, a
+//! burst fits; the scarcer it gets, the less each may hold, so the last byte is never anyone's. What stays free at the end
+//! is for those who come: a client takes some KiB.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
-use crate::watch::machine;
+use mqtt_session::{Gauge, Share};
 
-/// Bytes of traffic between two looks; so far can the limit be overrun.
-const LOOK_EVERY: usize = 8 << 20;
+/// One client may hold as much as this part of what is free: with n that take all they can get, 4 / (4 + n) stays free.
+const PART: usize = 4;
 
-/// While above the limit, looks are more frequent: the end of it is not to be missed.
-const LOOK_EVERY_WHEN_FULL: usize = 256 << 10;
+/// Of the limit this part is kept for clients that come, and nobody's queue may grow into it.
+const RESERVE: usize = 8;
+
+/// While memory is not full, each client may hold this much: without a few messages under way it could not drain.
+const LEAST_SHARE: usize = 64 << 10;
+
+/// Of the limit this part is for those who have not said who they are yet, ...
+const ARRIVING: usize = 16;
+
+/// ... but not more than this.
+const MOST_ARRIVING: usize = 64 << 20;
+
+/// Bytes of traffic between two looks: by so much shares may be off.
+const LOOK_EVERY: usize = 1 << 20;
+
+/// What a retained message takes in the tables where it is found.
+const PER_RETAINED: usize = 256;
 
 #[derive(Debug)]
 pub(crate) struct Memory {
     limit: usize,
+    /// Messages that sessions keep, or that are retained.
+    kept: Gauge,
+    /// All that sessions and connections hold but messages.
+    held: AtomicUsize,
+    retained: AtomicUsize,
+    arriving: Pot,
+    half_done: Pot,
+    share: Arc<Share>,
     traffic: AtomicUsize,
     full: AtomicBool,
 }
 
+/// Bytes that some share. One of them may [grow](Claim::grow_to) to half of what is left, so that the last byte is never
+/// anyone's here, either.
+#[derive(Clone, Debug)]
+pub(crate) struct Pot(Arc<Taken>);
+
+#[derive(Debug)]
+struct Taken {
+    bytes: AtomicUsize,
+    size: usize,
+}
+
+/// What one has taken from a pot; given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    pot: Pot,
+    bytes: usize,
+}
+
 impl Memory {
-    pub(crate) const fn new(limit: usize) -> Self {
-        Self { limit, traffic: AtomicUsize::new(0), full: AtomicBool::new(false) }
+    pub(crate) fn new(limit: usize, share: Arc<Share>, kept: Gauge) -> Self {
+        let memory = Self {
+            limit,
+            kept,
+            held: AtomicUsize::new(0),
+            retained: AtomicUsize::new(0),
+            arriving: Pot::new((limit / ARRIVING).min(MOST_ARRIVING)),
+            half_done: Pot::new(limit),
+            share,
+            traffic: AtomicUsize::new(0),
+            full: AtomicBool::new(false),
+        };
+        memory.look();
+        memory
     }
 
-    /// True: nothing is queued, retained or subscribed any more until memory has been given back.
+    /// Bytes.
+    pub(crate) const fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Bytes held for clients, and retained.
+    pub(crate) fn used(&self) -> usize {
+        self.kept.bytes() + self.held.load(Relaxed) + self.arriving.bytes() + self.half_done.bytes()
+    }
+
+    /// Nobody who has no session here is let in.
     pub(crate) fn is_full(&self) -> bool {
-        self.full.load(Relaxed)
+        self.used() >= self.limit
     }
 
-    /// [`Self::is_full`], after another look if it is: while nobody is let in there may be no traffic that brings one.
-    pub(crate) fn is_still_full(&self) -> bool {
-        if self.is_full() {
-            self.look();
-        }
-        self.is_full()
+    /// Whether so many bytes may be retained in addition. All retained messages together are like one client that may hold
+    /// half of what there is.
+    pub(crate) fn has_room_to_retain(&self, bytes: usize) -> bool {
+        self.retained.load(Relaxed).saturating_add(bytes) <= self.free()
+    }
+
+    /// What a retained message of this size takes.
+    pub(crate) const fn cost_of_retained(size: usize) -> usize {
+        PER_RETAINED + size
+    }
+
+    /// So many bytes more are retained, or less.
+    pub(crate) fn note_retained(&self, more: usize, less: usize) {
+        self.retained.fetch_add(more.wrapping_sub(less), Relaxed);
+        let tables = |bytes: usize| if bytes > 0 { PER_RETAINED } else { 0 };
+        self.note_held(tables(more).wrapping_sub(tables(less)));
+    }
+
+    /// Sessions and connections hold so many bytes more, or less: it may wrap around.
+    pub(crate) fn note_held(&self, change: usize) {
+        self.held.fetch_add(change, Relaxed);
+    }
+
+    /// For who has not said who it is.
+    pub(crate) const fn arriving(&self) -> &Pot {
+        &self.arriving
+    }
+
+    /// For half packets of those who are in, and for filters that are still to be searched for; how much of it one may have
+    /// is for its [`Share`] to say.
+    pub(crate) const fn half_done(&self) -> &Pot {
+        &self.half_done
     }
 
     /// Notes traffic, in bytes taken and bytes handed to receivers.
     pub(crate) fn note(&self, bytes: usize) {
-        let every = if self.is_full() { LOOK_EVERY_WHEN_FULL } else { LOOK_EVERY };
-        if self.traffic.fetch_add(bytes, Relaxed) + bytes >= every {
+        if self.traffic.fetch_add(bytes, Relaxed) + bytes >= LOOK_EVERY {
             self.traffic.store(0, Relaxed);
             self.look();
         }
     }
 
-    fn look(&self) {
-        let Some(used) = machine::resident() else { return };
-        let full = used >= self.limit;
-        if self.full.swap(full, Relaxed) != full {
-            if full {
-                tracing::warn!(used, limit = self.limit, "limits.memory is reached: messages are no longer queued");
+    /// Shares out anew what is free.
+    pub(crate) fn look(&self) {
+        let used = self.used();
+        let is_full = used >= self.limit;
+        self.share.set(if is_full { 0 } else { (self.free() / PART).max(LEAST_SHARE) });
+        if self.full.swap(is_full, Relaxed) != is_full {
+            if is_full {
+                tracing::warn!(used, limit = self.limit, "limits.memory is reached: nobody new comes in");
             } else {
                 tracing::info!(used, limit = self.limit, "memory is below limits.memory again");
             }
         }
+    }
+
+    fn free(&self) -> usize {
+        (self.limit - self.limit / RESERVE).saturating_sub(self.used())
+    }
+}
+
+impl Pot {
+    fn new(size: usize) -> Self {
+        Self(Arc::new(Taken { bytes: AtomicUsize::new(0), size }))
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.bytes.load(Relaxed)
+    }
+
+    /// An empty claim.
+    pub(crate) fn claim(&self) -> Claim {
+        Claim { pot: self.clone(), bytes: 0 }
+    }
+}
+
+impl Claim {
+    /// Takes as much as there is need of; false: it is not there.
+    pub(crate) fn grow_to(&mut self, bytes: usize) -> bool {
+        let more = bytes.saturating_sub(self.bytes);
+        let Taken { bytes: taken, size } = &*self.pot.0;
+        let left = size.saturating_sub(taken.load(Relaxed));
+        if more > 0 && bytes > left / 2 {
+            return false;
+        }
+        self.set(self.bytes + more);
+        true
+    }
+
+    /// Takes so much, whether or not it is there.
+    pub(crate) fn set(&mut self, bytes: usize) {
+        self.pot.0.bytes.fetch_add(bytes.wrapping_sub(self.bytes), Relaxed);
+        self.bytes = bytes;
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.pot.0.bytes.fetch_sub(self.bytes, Relaxed);
     }
 }
 
@@ -64,26 +204,61 @@ impl Memory {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_limit_is_noticed_after_some_traffic() {
-        let memory = Memory::new(1);
-        memory.note(1);
-        assert!(!memory.is_full());
-        memory.note(LOOK_EVERY);
-        assert!(memory.is_full());
+    fn memory(limit: usize) -> (Memory, Arc<Share>) {
+        let share = Arc::new(Share::default());
+        (Memory::new(limit, Arc::clone(&share), Gauge::default()), share)
     }
 
     #[test]
-    fn the_end_of_it_is_noticed_without_traffic() {
-        let memory = Memory::new(usize::MAX);
-        memory.full.store(true, Relaxed);
-        assert!(!memory.is_still_full() && !memory.is_full());
+    fn the_more_is_held_the_less_each_may() {
+        let (memory, share) = memory(80 << 20);
+        assert_eq!(share.bytes(), (70 << 20) / PART);
+        let mut before = share.bytes();
+        for _ in 0..100 {
+            // One after the other takes all it may.
+            memory.note_held(share.bytes());
+            memory.look();
+            assert!(share.bytes() <= before && !memory.is_full());
+            before = share.bytes();
+        }
+        memory.note_held(80 << 20);
+        memory.look();
+        assert_eq!((share.bytes(), memory.is_full()), (0, true));
+        memory.note_held((80_usize << 20).wrapping_neg());
+        memory.note(LOOK_EVERY);
+        assert_eq!((share.bytes(), memory.is_full()), (before, false));
     }
 
     #[test]
-    fn below_the_limit_nothing_is_full() {
-        let memory = Memory::new(usize::MAX);
-        memory.note(LOOK_EVERY);
-        assert!(!memory.is_full());
+    fn what_is_retained_is_half_of_it_at_the_most() {
+        let (memory, _) = memory(80 << 20);
+        let one = Memory::cost_of_retained(1 << 20);
+        let mut kept = 0;
+        while memory.has_room_to_retain(one) {
+            memory.note_held(1 << 20);
+            memory.note_retained(one, 0);
+            kept += 1;
+        }
+        assert!((30..=35).contains(&kept), "{kept}");
+        memory.note_retained(0, one);
+        memory.note_held((1_usize << 20).wrapping_neg());
+        assert!(memory.has_room_to_retain(one));
+    }
+
+    #[test]
+    fn who_arrives_never_takes_all() {
+        let (memory, _) = memory(16 << 20);
+        let mut claims: Vec<_> = (0..1000).map(|_| memory.arriving().claim()).collect();
+        for claim in &mut claims {
+            let mut bytes = 1024;
+            while claim.grow_to(bytes) {
+                bytes += 1024;
+            }
+        }
+        assert!(memory.used() < 1 << 20, "{}", memory.used());
+        assert!(claims[0].bytes > 256 << 10 && claims[0].grow_to(10));
+        drop(claims);
+        assert_eq!(memory.used(), 0);
+        assert!(memory.arriving().claim().grow_to(512 << 10));
     }
 }

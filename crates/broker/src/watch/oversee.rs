@@ -14,7 +14,7 @@ impl Oversee for Operator {
             stopping: self.broker().stopping.load(Relaxed),
             store_failing: self.broker().durable.is_failing(),
             store_bytes: self.broker().durable.journal().and_then(|journal| journal.store().size()),
-            memory_limit: self.broker().config.limits.memory,
+            memory_limit: self.broker().memory.limit(),
             started_at: wall_ms().saturating_sub(self.broker().clock.uptime_ms()),
         }
     }

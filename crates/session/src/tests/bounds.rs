@@ -156,7 +156,7 @@ fn what_is_kept_shares_no_memory_with_the_read_buffer() {
         retain: false,
     };
     let publication = Publication::new(message, Timestamp(0));
-    let detached = publication.detached();
+    let detached = publication.kept(&crate::Gauge::default());
     assert_eq!(detached, publication);
     drop(publication);
     assert!(buffer.is_unique());

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::store::Store;
 use super::*;
+use crate::Gauge;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -64,6 +65,7 @@ fn step() -> impl Strategy<Value = Step> {
 proptest! {
     #[test]
     fn every_bound_holds_whatever_a_client_does(steps in prop::collection::vec(step(), 0..300)) {
+        let gauge = Gauge::default();
         let config = Config {
             receive_maximum: 3,
             topic_alias_maximum: 2,
@@ -72,6 +74,8 @@ proptest! {
             max_queued: 4,
             max_queued_bytes: 50,
             max_stored: 5,
+            share: Arc::default(),
+            kept: gauge.clone(),
             max_outbox: 40,
             is_stored: true,
         };
@@ -136,5 +140,12 @@ proptest! {
             let ids: Vec<_> = session.inflight.iter().flat_map(|inflight| inflight.ids()).collect();
             prop_assert!(ids.iter().collect::<std::collections::BTreeSet<_>>().len() == ids.len());
         }
+        // Whatever it held has been given back.
+        driver.cut();
+        driver.session.give_up();
+        store.take_changes(&mut driver.session);
+        prop_assert_eq!(driver.session.held(), 0);
+        drop((driver, store));
+        prop_assert_eq!(gauge.bytes(), 0);
     }
 }

@@ -212,7 +212,7 @@ fn properties_are_forwarded_unaltered_and_in_order() {
     let publication = accept(&mut driver, Publish { properties, ..publish(Qos::AtMostOnce, 0) });
     assert_eq!(publication.message.properties.iter().collect::<Vec<_>>(), kept);
     assert_eq!(publication.expires_at, Some(driver.now.plus_seconds(30)));
-    assert_eq!(publication.detached(), publication);
+    assert_eq!(publication.kept(&crate::Gauge::default()), publication);
 }
 
 #[test]

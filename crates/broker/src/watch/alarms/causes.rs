@@ -73,11 +73,11 @@ impl Causes {
 
     fn look_at_memory(&mut self, broker: &Arc<Broker>) {
         // Without traffic nobody else looks whether it is over.
-        let is_full = broker.memory.is_still_full();
-        let (used, limit) = (machine::resident().unwrap_or_default(), broker.config.limits.memory);
+        let is_full = broker.memory.is_full();
+        let (used, limit) = (broker.memory.used(), broker.memory.limit());
         let level = if is_full { Level::High } else { Level::of(used, limit) };
         let message =
-            "limits.memory is reached: nothing more is queued, retained or subscribed, and nobody else comes in";
+            "limits.memory is reached: nothing more is queued, retained or subscribed, and nobody new comes in";
         let cause = Cause { name: "memory_limit", message, details: json!({ "used": used, "limit": limit }) };
         change(broker, &mut self.memory, level, cause);
     }
@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn a_process_over_its_limit_is_an_alarm() {
-        let (broker, mut causes) = (broker(|config| config.limits.memory = 1), Causes::default());
+        let (broker, mut causes) = (broker(|config| config.limits.memory = Some(0)), Causes::default());
         check(&broker, &mut causes, &["memory_limit"]);
     }
 

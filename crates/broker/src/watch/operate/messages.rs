@@ -12,6 +12,7 @@ use crate::broker::Broker;
 use crate::client::ClientRef;
 use crate::client::connection::Connection;
 use crate::delivery::batch::Batch;
+use crate::delivery::replay::{self, Wish};
 use crate::packets::subscribe;
 
 impl Operator {
@@ -34,8 +35,13 @@ impl Broker {
         let (client, connection) = self.connected(client_id).ok_or(SubscribeError::Offline)?;
         let mut batch = Batch::begin(self);
         let group = self.durable.group();
-        let subscribed = wishes.iter().try_for_each(|wish| self.subscribe_one(&client, &connection, wish, &mut batch));
+        let mut wanted = Vec::new();
+        let subscribed = wishes.iter().try_for_each(|wish| {
+            wanted.extend(self.subscribe_one(&client, &connection, wish, &mut batch)?);
+            Ok(())
+        });
         drop(group);
+        replay::begin(wanted, None, &client, &connection, self.clock.now(), &mut batch);
         // What is not stored yet is tried again every second; the subscription holds until then all the same.
         let _ = batch.finish();
         subscribed
@@ -47,14 +53,13 @@ impl Broker {
         connection: &Arc<Connection>,
         wish: &SubscribeFilter,
         batch: &mut Batch<'_>,
-    ) -> Result<(), SubscribeError> {
+    ) -> Result<Option<Wish>, SubscribeError> {
         let added =
             subscribe::add_subscription(client, connection, wish, None, batch).map_err(|_| SubscribeError::Offline)?;
         let existed = added.map_err(SubscribeError::Refused)?;
         let fact = Fact::Subscribed { client: &connection.info, filter: &wish.filter, options: wish.options };
         self.hooks.observe(&fact, batch);
-        subscribe::send_retained(client, wish, existed, None, self.clock.now(), batch);
-        Ok(())
+        Ok(Wish::new(wish, existed))
     }
 
     pub(crate) fn unsubscribe_for(self: &Arc<Self>, client_id: &str, filter: &Filter) -> bool {

@@ -1,0 +1,54 @@
+//! What the broker holds for one client.
+
+use crate::client::{ClientRef, Output, State};
+use crate::delivery::batch::Batch;
+
+/// What a client id takes: its session, in all tables.
+const PER_CLIENT: usize = 768;
+
+/// What a connection takes: its task, its timers, and what the system's library has of its socket.
+const PER_CONNECTION: usize = 1280;
+
+impl State {
+    /// Brings the sum of what is held for all up to date with this client, of which something has changed.
+    ///
+    /// What is left out by mistake is made good by the next call: each compares with what it counted last.
+    pub(crate) fn recount(&mut self, batch: &mut Batch<'_>) {
+        self.count_as(self.held_alone(), batch);
+    }
+
+    /// The client is no more.
+    pub(crate) fn count_nothing(&mut self, batch: &mut Batch<'_>) {
+        self.count_as(0, batch);
+    }
+
+    fn count_as(&mut self, held: usize, batch: &mut Batch<'_>) {
+        let held = u32::try_from(held).unwrap_or(u32::MAX);
+        if held != self.counted {
+            batch.hold((held as usize).wrapping_sub(self.counted as usize));
+            self.counted = held;
+        }
+    }
+
+    /// All but messages, which are counted by themselves, because others may keep them too.
+    fn held_alone(&self) -> usize {
+        let connection = if self.connection.is_some() { PER_CONNECTION } else { 0 };
+        // What is about to leave costs nothing for long; what a socket does not take stays.
+        let outbox = if self.output == Output::Blocked { self.outbox.len() } else { 0 };
+        PER_CLIENT + connection + outbox + self.session.held_alone()
+    }
+}
+
+impl ClientRef {
+    /// Nothing waits for this client but what its socket is about to take.
+    pub(crate) fn takes_more(&self) -> bool {
+        let state = self.state.lock();
+        state.output != Output::Blocked && state.session.is_ready()
+    }
+
+    /// So much waits for its socket that nothing more is to be done for this client before it takes some.
+    pub(crate) fn is_stuffed(&self, max_outbox: usize) -> bool {
+        let state = self.state.lock();
+        state.output == Output::Blocked && state.outbox.len() >= max_outbox
+    }
+}

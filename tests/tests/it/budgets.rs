@@ -1,0 +1,216 @@
+//! What one client makes the broker hold is bounded, and never at others' expense.
+
+use bytes::{BufMut, BytesMut};
+use mqtt_codec::{Connect, Packet, Property, Publish, Qos, ReasonCode, Version, Will};
+use mqtt_config::Config;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+
+use crate::broker::Broker;
+use crate::client::{Client, connect, keeping, message, retained, topic};
+
+const KIB: usize = 1 << 10;
+
+fn memory(mib: usize) -> impl FnOnce(&mut Config) {
+    move |config| config.limits.memory = Some(mib << 20)
+}
+
+/// The beginning of a packet of a mebibyte, and so many bytes of it.
+fn half(first: &[u8], bytes: usize) -> BytesMut {
+    let mut half = BytesMut::new();
+    half.put_slice(&first[..1]);
+    half.put_slice(&[0x80, 0x80, 0x40]);
+    half.put_slice(&first[1..]);
+    half.put_bytes(b'x', bytes);
+    half
+}
+
+#[tokio::test]
+async fn half_connects_share_a_pot_that_they_cannot_empty() {
+    const SOCKETS: usize = 60;
+    const REFUSED: usize = 40;
+    let Some(broker) = Broker::with(memory(32)).await else { return };
+    let (ended, mut ends) = mpsc::channel(SOCKETS);
+    for _ in 0..SOCKETS {
+        let (addr, ended) = (broker.addr, ended.clone());
+        tokio::spawn(async move {
+            let mut stream = TcpStream::connect(addr).await.unwrap();
+            // It may be closed in the middle of that.
+            let _ = stream.write_all(&half(b"\x10\0\x04MQTT\x04\x02\0\x3c\0\xff", 100 * KIB)).await;
+            let _ = stream.read_to_end(&mut Vec::new()).await;
+            let _ = ended.send(()).await;
+        });
+    }
+    for _ in 0..REFUSED {
+        ends.recv().await.unwrap();
+    }
+    // Those that are left hold what they may; who comes with a large will is let in all the same.
+    let will = Will { message: message("gone", vec![b'w'; 20 * KIB], Qos::AtMostOnce), delay: 0 };
+    let comes = Connect { will: Some(will), ..connect(Version::V5, "comes") };
+    let (mut client, _) = Client::connect_with(broker.addr, comes).await;
+    client.ping().await;
+}
+
+/// A queue grows as long as there is plenty, and never so far that others go short.
+#[tokio::test]
+async fn a_hog_leaves_room_for_others_and_for_who_comes() {
+    let Some(broker) = Broker::with(memory(32)).await else { return };
+    for name in ["hog", "modest"] {
+        let (mut client, _) = Client::connect_with(broker.addr, keeping(Version::V5, name)).await;
+        client.subscribe(name, Qos::AtLeastOnce).await;
+        client.leave().await;
+    }
+    let mut publisher = Client::connect(broker.addr, Version::V5, "publisher").await;
+    for _ in 0..400 {
+        publisher.publish(message("hog", vec![b'x'; 64 * KIB], Qos::AtLeastOnce)).await;
+    }
+    for number in 0..50 {
+        publisher.publish(message("modest", number.to_string(), Qos::AtLeastOnce)).await;
+    }
+    let (mut modest, _) = Client::connect_with(broker.addr, keeping(Version::V5, "modest")).await;
+    for number in 0..50 {
+        assert_eq!(modest.take_text().await, number.to_string());
+    }
+    let mut newcomer = Client::connect(broker.addr, Version::V3_1_1, "newcomer").await;
+    newcomer.subscribe("new", Qos::AtLeastOnce).await;
+    publisher.publish(message("new", "x", Qos::AtLeastOnce)).await;
+    assert_eq!(newcomer.take_text().await, "x");
+
+    let (mut hog, _) = Client::connect_with(broker.addr, keeping(Version::V5, "hog")).await;
+    let kept = count_until_marker(&mut hog, &mut publisher).await;
+    // A quarter of what is free at last: 28 MiB less what it holds itself.
+    assert!((60..=110).contains(&kept), "{kept} messages of 64 KiB were kept");
+
+    // What it held is free for the next as soon as it is given back.
+    let (mut next, _) = Client::connect_with(broker.addr, keeping(Version::V5, "next")).await;
+    next.subscribe("next", Qos::AtLeastOnce).await;
+    next.leave().await;
+    for _ in 0..kept {
+        publisher.publish(message("next", vec![b'x'; 60 * KIB], Qos::AtLeastOnce)).await;
+    }
+    let (mut next, _) = Client::connect_with(broker.addr, keeping(Version::V5, "next")).await;
+    for _ in 0..kept {
+        assert_eq!(next.take().await.payload.len(), 60 * KIB);
+    }
+}
+
+/// Takes all until a message comes that is published last.
+async fn count_until_marker(client: &mut Client, publisher: &mut Client) -> usize {
+    client.subscribe("marker", Qos::AtLeastOnce).await;
+    publisher.publish(message("marker", "end", Qos::AtLeastOnce)).await;
+    let mut count = 0;
+    while client.take().await.payload != "end" {
+        count += 1;
+    }
+    count
+}
+
+#[tokio::test]
+async fn half_a_packet_may_take_no_more_than_its_clients_share() {
+    let Some(broker) = Broker::with(memory(2)).await else { return };
+    let mut hog = Client::connect(broker.addr, Version::V5, "hog").await;
+    hog.send_bytes(&half(b"\x30\0\x01a\0", 900 * KIB)).await;
+    hog.expect_disconnect(ReasonCode::QuotaExceeded).await;
+    // Under it, it is a packet like any other.
+    let mut client = Client::connect(broker.addr, Version::V5, "client").await;
+    client.subscribe("a", Qos::AtMostOnce).await;
+    client.send_publish(message("a", vec![b'x'; 200 * KIB], Qos::AtMostOnce)).await;
+    assert_eq!(client.take().await.payload.len(), 200 * KIB);
+}
+
+#[tokio::test]
+async fn topic_aliases_count_to_their_client() {
+    let Some(broker) = Broker::with(|config| {
+        config.limits.memory = Some(2 << 20);
+        config.limits.topic_alias_maximum = 100;
+    })
+    .await
+    else {
+        return;
+    };
+    let mut hog = Client::connect(broker.addr, Version::V5, "hog").await;
+    for alias in 1..=20_u16 {
+        let publish = Publish {
+            dup: false,
+            qos: Qos::AtMostOnce,
+            retain: false,
+            topic: Some(topic(&format!("{alias}{}", "a".repeat(60_000)))),
+            packet_id: None,
+            properties: [Property::TopicAlias(alias)].into(),
+            payload: "x".into(),
+        };
+        hog.send(Packet::Publish(publish)).await;
+    }
+    hog.expect_disconnect(ReasonCode::QuotaExceeded).await;
+    broker.lives().await;
+}
+
+#[tokio::test]
+async fn subscriptions_count_to_their_client() {
+    let Some(broker) = Broker::with(memory(4)).await else { return };
+    let mut hog = Client::connect(broker.addr, Version::V5, "hog").await;
+    let mut refused = 0;
+    for n in 0..100 {
+        let filter = format!("{n}{}", "a".repeat(30_000));
+        refused += usize::from(hog.subscribe(&filter, Qos::AtMostOnce).await == ReasonCode::QuotaExceeded);
+    }
+    assert!((60..100).contains(&refused), "{refused} were refused");
+    let mut other = Client::connect(broker.addr, Version::V5, "other").await;
+    other.subscribe("a/+/c", Qos::AtMostOnce).await;
+}
+
+#[tokio::test]
+async fn retained_messages_leave_half_of_it() {
+    let Some(broker) = Broker::with(memory(8)).await else { return };
+    let mut publisher = Client::connect(broker.addr, Version::V5, "publisher").await;
+    for n in 0..200 {
+        publisher.publish(retained(&format!("kept/{n}"), vec![b'x'; 64 * KIB], Qos::AtLeastOnce)).await;
+    }
+    // What is there can always be replaced, and what is new and small is kept once something is given up.
+    publisher.publish(retained("kept/0", "new", Qos::AtLeastOnce)).await;
+    let mut client = Client::connect(broker.addr, Version::V5, "client").await;
+    client.subscribe("kept/#", Qos::AtLeastOnce).await;
+    let kept = count_until_marker(&mut client, &mut publisher).await;
+    assert!((30..=80).contains(&kept), "{kept} messages of 64 KiB are retained");
+    client.subscribe("kept/0", Qos::AtMostOnce).await;
+    assert_eq!(client.take_text().await, "new");
+}
+
+/// Its requests would only add to what waits for it.
+#[tokio::test]
+async fn who_takes_no_answers_is_not_read_from() {
+    const PINGREQS: usize = 32 << 20;
+    let Some(broker) = Broker::with(|config| config.limits.outbox = 64 << 10).await else { return };
+    let mut stream = TcpStream::connect(broker.addr).await.unwrap();
+    let mut bytes = BytesMut::new();
+    Packet::Connect(Box::new(connect(Version::V3_1_1, "deaf"))).encode(Version::V3_1_1, &mut bytes).unwrap();
+    stream.write_all(&bytes).await.unwrap();
+    let piece = [0xC0, 0].repeat(32 * KIB);
+    let mut written = 0;
+    // The broker's thread is this one: it has had its turns whenever writing waits. When it takes nothing over many of
+    // others', it takes nothing.
+    let mut idle = 0;
+    let mut neighbour = Client::connect(broker.addr, Version::V5, "neighbour").await;
+    while written < PINGREQS && idle < 500 {
+        match stream.try_write(&piece) {
+            Ok(more) => {
+                written += more;
+                idle = 0;
+            }
+            Err(_) => {
+                neighbour.ping().await;
+                idle += 1;
+            }
+        }
+    }
+    assert!(written < PINGREQS, "it took all {written} bytes");
+    // Once the answers are taken, it goes on.
+    let mut answers = vec![0; 64 * KIB];
+    let mut taken = 0;
+    while taken < written {
+        let read = stream.read(&mut answers).await.unwrap();
+        assert_ne!(read, 0, "the broker closed");
+        taken += read;
+    }
+}
