@@ -75,8 +75,11 @@ pub(crate) async fn keep_alive(broker: Arc<Broker>) {
     let mut every = interval(ALIVE_EVERY);
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut is_failing = false;
+    let mut panics = 0;
     loop {
         every.tick().await;
+        let seen = broker.durable.journal().map_or(0, |journal| journal.store().panics());
+        (std::mem::replace(&mut panics, seen)..seen).for_each(|_| broker.faults.note("compaction"));
         let alive = broker.clock.alive();
         // What is staged while the store fails waits in memory, however long that takes.
         let stage_alive = |stage: &mut Stage<'_>| {

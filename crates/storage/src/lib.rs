@@ -36,7 +36,7 @@ pub use disk::{Disk, Durability, Opened};
 pub use journal::{Failing, Group, Journal, Position, Stage};
 pub use load::{Alive, Bounds, Loaded, LoadedSession, LoadedSubscription, Unreadable, read_records};
 pub use record::{OnlineRecord, SessionRecord, WillRecord};
-pub use store::{Memory, Store, StoreError, Visit};
+pub use store::{Damage, Memory, Store, StoreError, Visit};
 
 #[cfg(test)]
 mod tests;
