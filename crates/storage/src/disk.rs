@@ -39,8 +39,10 @@ mod lock;
 mod log;
 mod manifest;
 mod reboot;
+mod repair;
 mod replay;
 mod segment;
+mod survey;
 mod values;
 
 use std::fs::File;
@@ -60,6 +62,8 @@ use compact::{Compactor, Progress};
 use frame::Frame;
 use log::Log;
 use manifest::Manifest;
+pub use repair::Repaired;
+pub use survey::{Finding, Survey};
 
 /// What is written survives ..
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -32,7 +32,7 @@ mod stage;
 mod store;
 
 pub use batch::{Batch, Step, Table};
-pub use disk::{Disk, Durability, Opened};
+pub use disk::{Disk, Durability, Finding, Opened, Repaired, Survey};
 pub use journal::{Failing, Group, Journal, Position, Stage};
 pub use load::{Alive, Bounds, Loaded, LoadedSession, LoadedSubscription, Unreadable, read_records};
 pub use record::{OnlineRecord, SessionRecord, WillRecord};

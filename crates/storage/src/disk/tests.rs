@@ -6,6 +6,7 @@ mod failing;
 mod index;
 mod manifest;
 mod random;
+mod repair;
 
 use std::collections::BTreeMap;
 use std::fs;
