@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use mqtt_storage::{Disk, Durability, Journal, Loaded, Store, StoreError};
+use mqtt_storage::{Disk, Durability, Journal, Loaded, Stage, Store, StoreError};
 use serde_json::json;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::time::{MissedTickBehavior, interval};
@@ -50,7 +50,7 @@ pub(crate) fn open(config: Config) -> Result<(Arc<Broker>, Loaded, Past), StoreE
     let has_others = Handle::try_current().is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread);
     let durable = Durable::new(Some(journal), durability == Durability::Power && has_others);
     let settings = Settings::new(std::mem::take(&mut loaded.settings));
-    let past = Past::of(&loaded)?;
+    let past = Past::of(&loaded);
     let broker = Arc::new(Broker::new(config, durable, &past, settings));
     broker.numbers.store_epoch(&broker.durable)?;
     Ok((broker, loaded, past))
@@ -75,9 +75,19 @@ pub(crate) async fn keep_alive(broker: Arc<Broker>) {
     let mut every = interval(ALIVE_EVERY);
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut is_failing = false;
+    let mut panics = 0;
     loop {
         every.tick().await;
-        match broker.durable.store_now(|stage| stage.alive(broker.clock.alive())) {
+        let seen = broker.durable.journal().map_or(0, |journal| journal.store().panics());
+        (std::mem::replace(&mut panics, seen)..seen).for_each(|_| broker.faults.note("compaction"));
+        let alive = broker.clock.alive();
+        // What is staged while the store fails waits in memory, however long that takes.
+        let stage_alive = |stage: &mut Stage<'_>| {
+            if !is_failing {
+                stage.alive(alive)
+            }
+        };
+        match broker.durable.store_now(stage_alive) {
             Err(error) if !is_failing => {
                 let message = "the store can't be written to: QoS 1 and 2 messages are refused";
                 broker.activate_alarm(ALARM, message, json!({ "why": error.to_string() }));

@@ -14,6 +14,7 @@ mod modules;
 mod password;
 mod presence;
 mod stats;
+mod store;
 mod subscriptions;
 mod trace;
 
@@ -38,6 +39,9 @@ pub enum Noun {
     /// The operator's password and the keys of scripts
     #[command(subcommand, arg_required_else_help = false)]
     Admin(admin::Verb),
+    /// The files in data_dir, while no broker runs: what is whole, and repair
+    #[command(subcommand, arg_required_else_help = false)]
+    Store(store::Verb),
 }
 
 /// Does what is asked for and prints what is answered.
@@ -47,7 +51,7 @@ pub enum Noun {
 pub async fn run(noun: &Noun, reach: &Reach, config: &Config) -> Result<(), Failure> {
     let mut out = Output::new(reach);
     let remote = || find::find(reach, config);
-    match noun {
+    let done = match noun {
         Noun::Modules(verb) => modules::run(verb, &remote()?, &mut out).await,
         Noun::Clients(verb) => clients::run(verb, &remote()?, &mut out).await,
         Noun::Presence(verb) => presence::run(verb, &remote()?, &mut out).await,
@@ -56,6 +60,9 @@ pub async fn run(noun: &Noun, reach: &Reach, config: &Config) -> Result<(), Fail
         Noun::Trace(args) => trace::run(args, &remote()?, &mut out).await,
         Noun::Admin(admin::Verb::Passwd(args)) => password::run(args, reach, config, &mut out).await,
         Noun::Admin(admin::Verb::Key(verb)) => admin::run(verb, &remote()?, &mut out).await,
-    }?;
-    Ok(out.flush()?)
+        Noun::Store(verb) => store::run(verb, config, &mut out),
+    };
+    // Also what was found before it failed.
+    out.flush()?;
+    done
 }

@@ -2,7 +2,8 @@
 //!
 //! [`Cli::parse`] reads the arguments and puts flags and the environment over the layers it is given; [`run`] does what a
 //! [`Noun`] asks for over the REST API of the admin port, whose address and key it finds in `data_dir`, and prints for
-//! people or scripts. `rollcall admin passwd` also writes into the folder of a broker that does not run.
+//! people or scripts. `rollcall admin passwd` also writes into the folder of a broker that does not run, and
+//! `rollcall store` looks at its files and repairs them.
 //!
 //! It starts no broker and knows nothing of one but its admin port; that it does so at all is the binary's business.
 //!

@@ -43,6 +43,11 @@ impl Output {
         writeln!(self.stdout, "{value}")
     }
 
+    /// A line for people.
+    pub(crate) fn line(&mut self, line: &str) -> io::Result<()> {
+        writeln!(self.stdout, "{line}")
+    }
+
     /// A line for people, or the broker's answer for scripts.
     pub(crate) fn done(&mut self, line: &str, answer: &Value) -> io::Result<()> {
         if self.is_json { self.json(answer) } else { writeln!(self.stdout, "{line}") }

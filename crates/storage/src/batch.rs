@@ -115,6 +115,11 @@ impl Batch {
         self.bytes.len()
     }
 
+    /// Bytes of memory that it takes.
+    pub(crate) fn footprint(&self) -> usize {
+        self.bytes.len() + self.ops.len() * size_of::<Op>()
+    }
+
     /// Puts a record.
     pub fn put(&mut self, table: Table, key: &[u8], value: &[u8]) {
         self.put_with(table, key, |bytes| bytes.extend_from_slice(value));

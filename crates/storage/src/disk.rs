@@ -20,7 +20,8 @@
 //! follows. What does not check at the end of the newest segment is a write that was not finished and is cut off; a
 //! new segment is only begun when the one before it is whole, so anywhere else, or with a frame behind it, it is
 //! damage and nothing is opened ([`StoreError::Damaged`]): unless the system has ended since and nobody was promised
-//! more, see `reboot.rs`.
+//! more, see `reboot.rs`. A `manifest` names the segments, so that one which is missing or in another's place is noticed;
+//! see `manifest.rs`.
 //!
 //! A write that fails leaves everything as it was and can be tried again.
 //!
@@ -34,18 +35,23 @@
 mod compact;
 mod frame;
 mod index;
+mod lock;
 mod log;
+mod manifest;
 mod reboot;
+mod repair;
 mod replay;
 mod segment;
+mod survey;
 mod values;
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -55,6 +61,9 @@ use crate::{Batch, Store, StoreError, Table, Visit};
 use compact::{Compactor, Progress};
 use frame::Frame;
 use log::Log;
+use manifest::Manifest;
+pub use repair::Repaired;
+pub use survey::{Finding, Survey};
 
 /// What is written survives ..
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,6 +87,9 @@ pub struct Opened {
     pub cut: u64,
 }
 
+/// Of compaction, after a failure, such as a full disk.
+const PAUSE: Duration = Duration::from_secs(2);
+
 /// Keeps records in a folder, which is this process's alone.
 #[derive(Debug)]
 pub struct Disk {
@@ -94,6 +106,8 @@ struct Shared {
     /// Waited for with the log; the log may be compactable, or the store is being closed.
     work: Condvar,
     is_closed: AtomicBool,
+    /// Of compaction.
+    panics: AtomicU64,
 }
 
 /// Sizes in bytes, and how to write; tests have others.
@@ -138,7 +152,7 @@ impl Disk {
         let shared = Arc::new(shared);
         let working = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("compaction".to_owned());
-        let compaction = thread.spawn(move || working.compact())?;
+        let compaction = thread.spawn(move || working.keep_compacting())?;
         Ok(Self { shared, opened, compaction: Mutex::new(Some(compaction)) })
     }
 
@@ -167,6 +181,10 @@ impl Store for Disk {
         Some(Self::size(self))
     }
 
+    fn panics(&self) -> u64 {
+        self.shared.panics.load(Ordering::Relaxed)
+    }
+
     fn close(&self) {
         let log = self.shared.log.lock();
         self.shared.is_closed.store(true, Ordering::Relaxed);
@@ -176,7 +194,7 @@ impl Store for Disk {
             // It has panicked if this fails, and said so.
             let _ = compaction.join();
         }
-        self.shared.log.lock().lock = None;
+        self.shared.leave();
     }
 }
 
@@ -194,6 +212,7 @@ impl Shared {
             log: Mutex::new(log),
             work: Condvar::new(),
             is_closed: AtomicBool::new(false),
+            panics: AtomicU64::new(0),
         };
         Ok((shared, opened))
     }
@@ -210,6 +229,9 @@ impl Shared {
             return Err(StoreError::Closed);
         }
         let written = log.append(&mut frame);
+        if log.is_manifest_due {
+            self.work.notify_one();
+        }
         if log.is_compactable() {
             self.work.notify_one();
             // The log's lock goes to who waits for it: else compaction might not keep up with a writer in a hurry.
@@ -218,9 +240,23 @@ impl Shared {
         written
     }
 
+    /// Compacts until the store is closed, also after a panic: without it the folder would grow for ever and nobody know.
+    fn keep_compacting(&self) {
+        // Whatever it had begun is given up with the compactor, which takes up the oldest segment again, as after an error.
+        while let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.compact())) {
+            self.panics.fetch_add(1, Ordering::Relaxed);
+            let why = panic.downcast_ref::<&str>().map(|&why| why.to_owned());
+            let why = why.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+            tracing::error!(why, "the store's compaction panicked; it is started again");
+            let mut log = self.log.lock();
+            self.work.wait_while_for(&mut log, |_| !self.is_closed(), PAUSE);
+            if self.is_closed() {
+                return;
+            }
+        }
+    }
+
     fn compact(&self) {
-        /// After a failure, such as a full disk.
-        const PAUSE: Duration = Duration::from_secs(2);
         let mut compactor = Compactor::default();
         let mut is_failing = false;
         loop {
@@ -231,7 +267,7 @@ impl Shared {
             }
             match done {
                 Ok(Progress::Working) => is_failing = false,
-                Ok(Progress::Idle) if log.is_compactable() => {}
+                Ok(Progress::Idle) if log.has_work() => {}
                 Ok(Progress::Idle) => self.work.wait(&mut log),
                 Err(error) => {
                     if !std::mem::replace(&mut is_failing, true) {
@@ -241,6 +277,19 @@ impl Shared {
                 }
             }
         }
+    }
+
+    /// The folder is another's from now on.
+    fn leave(&self) {
+        let mut log = self.log.lock();
+        if log.lock.is_none() {
+            return;
+        }
+        // Who opens it next knows how much there was in the newest segment.
+        if let Err(error) = Manifest::of(&log.segments).write(&log.folder, &log.limits) {
+            tracing::warn!(%error, "the list of the store's files is not up to date");
+        }
+        log.lock = None;
     }
 
     fn is_closed(&self) -> bool {

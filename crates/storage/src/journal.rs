@@ -1,7 +1,8 @@
 //! Many threads change, one writes for all.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 
@@ -36,7 +37,9 @@ pub struct Journal {
     written: AtomicU64,
     /// Held from taking what is staged until the store has it: a second writer could otherwise overtake the first, and a
     /// removal be in the store before its put. Locked before `groups`, and `groups` before `staged`.
-    writing: Mutex<Batch>,
+    writing: Mutex<Writing>,
+    /// Bytes that were taken and which the store has refused; changes only under `writing`.
+    refused: AtomicUsize,
     /// Changes only under `writing`. Who reads it without may find it out of date, and is told so by the next attempt.
     failing: AtomicBool,
 }
@@ -46,6 +49,24 @@ struct Staged {
     batch: Batch,
     position: u64,
     next_message: u64,
+}
+
+/// What was taken from what is staged.
+#[derive(Debug, Default)]
+struct Writing {
+    /// What the store has refused, oldest first. All of it is older than what is staged, so it is written first and nothing is
+    /// ever put back among that.
+    refused: VecDeque<Taken>,
+    /// Empty, with memory for the next.
+    spare: Batch,
+}
+
+/// Changes of whole groups.
+#[derive(Debug)]
+struct Taken {
+    batch: Batch,
+    /// How far the journal is with them.
+    position: u64,
 }
 
 /// Open while what belongs together is staged.
@@ -80,6 +101,7 @@ impl Journal {
             staged: Mutex::new(staged),
             written: AtomicU64::new(0),
             writing: Mutex::default(),
+            refused: AtomicUsize::new(0),
             failing: AtomicBool::new(false),
         }
     }
@@ -142,7 +164,7 @@ impl Journal {
 
     /// Bytes that wait for the store.
     pub fn staged_size(&self) -> usize {
-        self.staged.lock().batch.size()
+        self.staged.lock().batch.footprint() + self.refused.load(Ordering::Relaxed)
     }
 
     /// The store.
@@ -150,33 +172,45 @@ impl Journal {
         &self.store
     }
 
-    fn write(&self, batch: &mut Batch) -> Result<(), StoreError> {
-        let position = {
+    fn write(&self, writing: &mut Writing) -> Result<(), StoreError> {
+        let spare = std::mem::take(&mut writing.spare);
+        let taken = {
             // Whoever is between two steps of a group ends it first. While the store writes, groups may be open again.
             let _all_closed = self.groups.write();
             let mut staged = self.staged.lock();
-            std::mem::swap(batch, &mut staged.batch);
-            staged.position
+            Taken { batch: std::mem::replace(&mut staged.batch, spare), position: staged.position }
         };
-        if let Err(error) = self.store.write(batch) {
-            // Back in front of what has been staged since: a later step on the same record must win. Without the groups'
-            // lock, for an open group's steps stay together behind these, and the next write waits for its end.
-            // `written` stays as it was, so no answer leaves that waits for any of it.
-            let mut staged = self.staged.lock();
-            batch.append(&staged.batch);
-            std::mem::swap(batch, &mut staged.batch);
-            batch.clear();
-            drop(staged);
-            if !self.failing.swap(true, Ordering::Relaxed) {
+        match writing.refused.back_mut() {
+            // An attempt a second, for as long as a disk is full.
+            Some(last) if taken.batch.is_empty() => last.position = taken.position,
+            _ => writing.refused.push_back(taken),
+        }
+        let written = self.write_all(writing);
+        let refused = writing.refused.iter().map(|taken| taken.batch.footprint()).sum();
+        self.refused.store(refused, Ordering::Relaxed);
+        match &written {
+            Err(error) if !self.failing.swap(true, Ordering::Relaxed) => {
                 tracing::error!(%error, "the store can't be written to: nothing is acknowledged that must be kept");
             }
-            return Err(error);
+            Ok(()) if self.failing.swap(false, Ordering::Relaxed) => {
+                tracing::info!("the store can be written to again");
+            }
+            _ => {}
         }
-        batch.clear();
-        // Last: whoever reads it lets out what was held back for it.
-        self.written.store(position, Ordering::Release);
-        if self.failing.swap(false, Ordering::Relaxed) {
-            tracing::info!("the store can be written to again");
+        written
+    }
+
+    /// Writes what was taken, oldest first, up to what the store refuses. That stays as it is: nothing is copied, and a
+    /// later step on the same record is in a later one. `written` stays too, so no answer leaves that waits for any of it.
+    fn write_all(&self, writing: &mut Writing) -> Result<(), StoreError> {
+        while let Some(Taken { batch, position }) = writing.refused.front() {
+            self.store.write(batch)?;
+            // Whoever reads it lets out what was held back for it.
+            self.written.store(*position, Ordering::Release);
+            if let Some(Taken { mut batch, .. }) = writing.refused.pop_front() {
+                batch.clear();
+                writing.spare = batch;
+            }
         }
         Ok(())
     }

@@ -32,11 +32,11 @@ mod stage;
 mod store;
 
 pub use batch::{Batch, Step, Table};
-pub use disk::{Disk, Durability, Opened};
+pub use disk::{Disk, Durability, Finding, Opened, Repaired, Survey};
 pub use journal::{Failing, Group, Journal, Position, Stage};
-pub use load::{Alive, Bounds, Loaded, LoadedSession, LoadedSubscription, read_records};
+pub use load::{Alive, Bounds, Loaded, LoadedSession, LoadedSubscription, Unreadable, read_records};
 pub use record::{OnlineRecord, SessionRecord, WillRecord};
-pub use store::{Memory, Store, StoreError, Visit};
+pub use store::{Damage, Memory, Store, StoreError, Visit};
 
 #[cfg(test)]
 mod tests;

@@ -11,7 +11,11 @@ use crate::record::{self, OnlineRecord, Owed, SessionRecord, corrupt};
 use crate::stage::{ALIVE_KEY, BOUNDS_KEY, SCHEMA_KEY, record_key};
 use crate::{Batch, Store, StoreError, Table};
 
+mod unreadable;
 mod upgrade;
+
+pub use unreadable::Unreadable;
+use unreadable::each;
 
 /// What this version writes. A store with a later one is not opened; an earlier one is brought here first.
 const SCHEMA: u32 = 3;
@@ -61,6 +65,8 @@ pub struct Loaded {
     pub settings: BTreeMap<String, Vec<u8>>,
     /// The highest number of a message.
     pub last_message: u64,
+    /// What could not be read, and is left out of all this.
+    pub unreadable: Vec<Unreadable>,
 }
 
 /// A session.
@@ -95,36 +101,56 @@ impl Loaded {
         let mut loaded = Self::default();
         let is_new = loaded.read_meta(store)?;
         if is_new {
-            let mut batch = Batch::default();
-            batch.put(Table::Meta, SCHEMA_KEY, &SCHEMA.to_le_bytes());
-            store.write(&batch)?;
             return Ok(loaded);
         }
-        each(store, Table::Modules, |name, state| {
+        each(store, Table::Modules, &mut loaded.unreadable, |name, state| {
             loaded.modules.insert(record::text(name)?.to_string(), state.to_vec());
             Ok(())
         })?;
-        each(store, Table::Settings, |name, record| {
+        each(store, Table::Settings, &mut loaded.unreadable, |name, record| {
             loaded.settings.insert(record::text(name)?.to_string(), record.to_vec());
             Ok(())
         })?;
-        each(store, Table::Retained, |_, value| {
+        each(store, Table::Retained, &mut loaded.unreadable, |_, value| {
             loaded.retained.push(record::read_publication(value)?);
             Ok(())
         })?;
-        each(store, Table::Online, |number, value| {
+        each(store, Table::Online, &mut loaded.unreadable, |number, value| {
             loaded.online.insert(record::read_number(number)?, record::read(value)?);
             Ok(())
         })?;
         loaded.read_sessions(store)?;
         loaded.read_deliveries(store)?;
+        loaded.raise_bounds();
+        unreadable::warn(&loaded.unreadable);
         Ok(loaded)
+    }
+
+    /// Sees to it that no number is given again, also if the record of them is lost or can't be read.
+    fn raise_bounds(&mut self) {
+        /// More facts than those of clients of whom nothing is left.
+        const FACTS: u64 = 1 << 20;
+        let unreadable = |table| self.unreadable.iter().filter(move |record| record.table == table);
+        let number = |record: &Unreadable| record::read_number(&record.key).unwrap_or(0);
+        let sessions = self.sessions.iter().map(|session| session.number);
+        let session = sessions.chain(unreadable(Table::Sessions).map(number)).max().unwrap_or(0);
+        let connections = self.online.keys().copied();
+        let connection = connections.chain(unreadable(Table::Online).map(number)).max().unwrap_or(0);
+        let message = unreadable(Table::Messages).map(number).max().unwrap_or(0);
+        self.last_message = self.last_message.max(message);
+        self.bounds.session = self.bounds.session.max(session);
+        self.bounds.connection = self.bounds.connection.max(connection);
+        if self.bounds.seq == 0 {
+            let seq = self.sessions.iter().map(|session| session.record.seq);
+            let seq = seq.chain(self.online.values().map(|online| online.seq)).max();
+            self.bounds.seq = seq.map_or(0, |seq| seq + FACTS);
+        }
     }
 
     /// True if there is nothing in the store yet.
     fn read_meta(&mut self, store: &dyn Store) -> Result<bool, StoreError> {
         let mut schema = None;
-        each(store, Table::Meta, |name, value| {
+        store.read(Table::Meta, &mut |name, value| {
             if name == SCHEMA_KEY {
                 schema = Some(value.to_vec());
             }
@@ -139,7 +165,7 @@ impl Loaded {
         if let Some(other) = schema.filter(|schema| !(1..=SCHEMA).contains(schema)) {
             return Err(StoreError::Schema { found: other.to_string(), expected: SCHEMA });
         }
-        each(store, Table::Meta, |name, value| {
+        each(store, Table::Meta, &mut self.unreadable, |name, value| {
             match name {
                 BOUNDS_KEY => self.bounds = record::read(value)?,
                 ALIVE_KEY => self.alive = Some(Alive::from_bytes(value).ok_or_else(|| corrupt("alive"))?),
@@ -149,7 +175,16 @@ impl Loaded {
             Ok(())
         })?;
         match schema {
-            None => return Ok(true),
+            None => {
+                let is_new = is_empty(store)?;
+                if !is_new {
+                    tracing::warn!("the store does not say its schema: it is taken for one of this version");
+                }
+                let mut batch = Batch::default();
+                batch.put(Table::Meta, SCHEMA_KEY, &SCHEMA.to_le_bytes());
+                store.write(&batch)?;
+                return Ok(is_new);
+            }
             Some(1) => upgrade::from_1(store).and_then(|()| upgrade::from_2(store))?,
             Some(2) => upgrade::from_2(store)?,
             Some(_) => {}
@@ -158,7 +193,7 @@ impl Loaded {
     }
 
     fn read_sessions(&mut self, store: &dyn Store) -> Result<(), StoreError> {
-        each(store, Table::Sessions, |number, value| {
+        each(store, Table::Sessions, &mut self.unreadable, |number, value| {
             let number = record::read_number(number)?;
             let record: SessionRecord<'static> = record::read(value)?;
             let version = record::version(record.level)?;
@@ -178,7 +213,7 @@ impl Loaded {
             Ok(())
         })?;
         let mut sessions = Cursor::new(&mut self.sessions);
-        each(store, Table::Subscriptions, |key, value| {
+        each(store, Table::Subscriptions, &mut self.unreadable, |key, value| {
             let (number, filter) = key.split_at_checked(8).ok_or_else(|| corrupt("a short key"))?;
             let (options, id) = record::read_subscription(value)?;
             let filter = Filter::new(record::text(filter)?).map_err(|error| corrupt(error.to_string()))?;
@@ -188,7 +223,7 @@ impl Loaded {
             Ok(())
         })?;
         let mut sessions = Cursor::new(&mut self.sessions);
-        each(store, Table::Received, |key, _| {
+        each(store, Table::Received, &mut self.unreadable, |key, _| {
             let (number, id) = key.split_at_checked(8).ok_or_else(|| corrupt("a short key"))?;
             let id = id.try_into().ok().map(u16::from_be_bytes).and_then(PacketId::new);
             let id = id.ok_or_else(|| corrupt("not a packet id"))?;
@@ -201,22 +236,26 @@ impl Loaded {
 
     fn read_deliveries(&mut self, store: &dyn Store) -> Result<(), StoreError> {
         let mut messages = HashMap::new();
-        each(store, Table::Messages, |number, value| {
+        each(store, Table::Messages, &mut self.unreadable, |number, value| {
             messages.insert(record::read_number(number)?, Arc::new(record::read_publication(value)?));
             Ok(())
         })?;
-        self.last_message = messages.keys().copied().max().unwrap_or(0);
+        let mut last_message = messages.keys().copied().max().unwrap_or(0);
         let mut sent = HashMap::new();
-        each(store, Table::Sent, |key, value| {
+        each(store, Table::Sent, &mut self.unreadable, |key, value| {
             let id = value.try_into().ok().map(u16::from_le_bytes).and_then(PacketId::new);
             sent.insert(record::read_pair(key)?, id.ok_or_else(|| corrupt("not a packet id"))?);
             Ok(())
         })?;
         let mut sessions = Cursor::new(&mut self.sessions);
-        each(store, Table::Deliveries, |key, value| {
+        each(store, Table::Deliveries, &mut self.unreadable, |key, value| {
             let (session, number) = record::read_pair(key)?;
             let Some(session) = sessions.find(session) else { return Ok(()) };
-            let owed = record::read_owed(number, value, |message| messages.get(&message).cloned())?;
+            let owed = record::read_owed(number, value, |message| {
+                // Its number is not given to another, even if it is lost: what was for one would be sent to another.
+                last_message = last_message.max(message);
+                messages.get(&message).cloned()
+            })?;
             match owed {
                 Owed::Released(packet_id) => session.kept.released.push(Released { number, packet_id }),
                 Owed::Delivery(mut delivery, message) => {
@@ -231,8 +270,25 @@ impl Loaded {
                 }
             }
             Ok(())
-        })
+        })?;
+        self.last_message = last_message;
+        Ok(())
     }
+}
+
+fn is_empty(store: &dyn Store) -> Result<bool, StoreError> {
+    let mut is_empty = true;
+    for table in Table::ALL {
+        // Whatever the error, one record is enough.
+        let read = store.read(table, &mut |_, _| {
+            is_empty = false;
+            Err(corrupt("enough"))
+        });
+        if is_empty {
+            read?;
+        }
+    }
+    Ok(is_empty)
 }
 
 /// Shows `visit` each record of a module's own with its key, in order of keys; there may be very many.
@@ -242,7 +298,7 @@ pub fn read_records(
     mut visit: impl FnMut(&[u8], &[u8]) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     let prefix = record_key(module, &[]);
-    each(store, Table::Records, |key, record| match key.strip_prefix(&prefix[..]) {
+    store.read(Table::Records, &mut |key, record| match key.strip_prefix(&prefix[..]) {
         Some(key) => visit(key, record),
         None => Ok(()),
     })
@@ -272,20 +328,6 @@ impl Alive {
             boot: bytes[24..].try_into().ok().map(u128::from_le_bytes)?,
         })
     }
-}
-
-/// Reads a table; what is wrong with a record is told with the table's name.
-fn each(
-    store: &dyn Store,
-    table: Table,
-    mut visit: impl FnMut(&[u8], &[u8]) -> Result<(), StoreError>,
-) -> Result<(), StoreError> {
-    store.read(table, &mut |key, value| {
-        visit(key, value).map_err(|error| match error {
-            StoreError::Corrupt { why, .. } => StoreError::Corrupt { table: table.name(), why },
-            error => error,
-        })
-    })
 }
 
 /// Walks sessions along records that come in the same order.

@@ -112,8 +112,17 @@ pub(crate) fn read_publication(mut bytes: &[u8]) -> Result<Publication, StoreErr
     Ok(Publication { message, expires_at, place: Default::default(), weight: Default::default() })
 }
 
-fn write_message(message: &Message, out: &mut BytesMut) {
-    let head = PublishHead {
+/// Bytes of the largest packet there can be.
+const LARGEST: usize = 268_435_460;
+
+/// True if a record can hold the message: it is written as a PUBLISH of version 5, which may be longer than the one it came
+/// in by.
+pub(crate) fn fits(message: &Message) -> bool {
+    head(message).encoded_len(Version::V5) <= LARGEST
+}
+
+fn head(message: &Message) -> PublishHead<'_> {
+    PublishHead {
         dup: false,
         qos: message.qos,
         retain: message.retain,
@@ -125,11 +134,14 @@ fn write_message(message: &Message, out: &mut BytesMut) {
         subscription_ids: &[],
         properties: &message.properties,
         payload_len: message.payload.len(),
-    };
-    // What came as one packet fits into one; what does not leaves a record that is refused when it is read.
-    if head.encode(Version::V5, out).is_ok() {
-        out.extend_from_slice(&message.payload);
     }
+}
+
+/// The message [`fits`].
+fn write_message(message: &Message, out: &mut BytesMut) {
+    let written = head(message).encode(Version::V5, out);
+    debug_assert!(written.is_ok(), "what is too large is not staged");
+    out.extend_from_slice(&message.payload);
 }
 
 fn read_message(bytes: &[u8]) -> Result<Message, StoreError> {

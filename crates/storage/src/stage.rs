@@ -1,6 +1,6 @@
 //! What happens in a broker, as changes of records.
 
-use mqtt_codec::{Filter, PacketId, SubscribeOptions, Topic};
+use mqtt_codec::{Filter, Message, PacketId, SubscribeOptions, Topic};
 use mqtt_session::{Change, Delivery, Publication};
 
 use crate::record::{self, OnlineRecord, SessionRecord};
@@ -66,8 +66,19 @@ impl Stage<'_> {
         }
     }
 
+    /// True if a message can be kept. Almost all can: only a few bytes less than what the largest packet can carry are too
+    /// much. Who owes an answer for one that can't be had better refuse it; if it is staged all the same, it is left out.
+    pub fn can_keep_message(message: &Message) -> bool {
+        /// So much smaller, it fits whatever else the packet says.
+        const SMALL: usize = 1 << 20;
+        message.payload.len() <= SMALL && message.properties.is_empty() || record::fits(message)
+    }
+
     /// A message is retained. Call it in the order in which messages of this topic are retained.
     pub fn retain(&mut self, publication: &Publication) {
+        if !Self::can_keep_message(&publication.message) {
+            return;
+        }
         let key = publication.message.topic.as_str().as_bytes();
         self.batch.put_with(Table::Retained, key, |out| record::write_publication(publication, out));
     }
@@ -129,6 +140,9 @@ impl Stage<'_> {
     }
 
     fn keep(&mut self, session: u64, delivery: &Delivery) {
+        if !Self::can_keep_message(&delivery.publication.message) {
+            return;
+        }
         let place = &delivery.publication.place;
         let message = (!place.is_single()).then(|| {
             let mut number = place.number();

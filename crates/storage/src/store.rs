@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
 
@@ -56,15 +56,54 @@ pub enum StoreError {
     },
     /// A file that is not as it was written, before its end or before that of what was written last.
     #[error(
-        "{} is damaged at byte {offset}: bring back a backup of the folder, or move it away to begin without what is in it",
-        .file.display()
+        "{} is damaged at byte {offset}: {what}; `rollcall store repair --data-dir {}` keeps all that is whole",
+        .file.display(), .file.parent().unwrap_or(Path::new(".")).display()
     )]
     Damaged {
         /// Which.
         file: PathBuf,
         /// Where: what is before it can be read.
         offset: u64,
+        /// In what way.
+        what: Damage,
     },
+}
+
+/// What is wrong with a file of a store.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Damage {
+    /// It is not there.
+    #[error("the file is missing")]
+    Missing,
+    /// What it begins with was changed.
+    #[error("its head does not check")]
+    Head,
+    /// Its place is another.
+    #[error("it is what was written as {0}")]
+    Exchanged(String),
+    /// It has no place.
+    #[error("it is not the file that was written here")]
+    Strange,
+    /// Something that was written as a whole is not as it was.
+    #[error("changes that were written there do not check{}", begins_with(*.table))]
+    Frame {
+        /// What it begins with, if that can be read.
+        table: Option<&'static str>,
+    },
+    /// Its end is missing.
+    #[error("its last {0} bytes are missing")]
+    Short(u64),
+    /// It goes on where it ended.
+    #[error("it has {0} bytes more than were written")]
+    Long(u64),
+    /// The list of the files is not as it was written.
+    #[error("the list of the files does not check")]
+    Manifest,
+}
+
+fn begins_with(table: Option<&str>) -> String {
+    table.map_or_else(String::new, |table| format!(", the first of them in table {table}"))
 }
 
 /// A place for records that outlives the process, or pretends to.
@@ -78,6 +117,11 @@ pub trait Store: Send + Sync {
     /// Bytes of its files; `None`: it has none.
     fn size(&self) -> Option<u64> {
         None
+    }
+
+    /// How often what it does beside has panicked; it was started again each time.
+    fn panics(&self) -> u64 {
+        0
     }
 
     /// Another may open it from now on, and nothing can be written by this one.

@@ -203,6 +203,10 @@ fn describe(connect: &Connect, origin: Origin, batch: &mut Batch<'_>) -> Result<
     if connect.will.as_ref().is_some_and(|will| Session::cost_of_will(will) > broker.session_config.share.bytes()) {
         return Err(ReasonCode::QuotaExceeded);
     }
+    let expiry_interval = session_expiry(broker, connect);
+    if broker.durable.is_overfull(expiry_interval > 0 || connect.will.is_some()) {
+        return Err(ReasonCode::QuotaExceeded);
+    }
     // [MQTT-4.12.0-1]: no method of extended authentication is known here.
     if connect.properties.authentication_method().is_some() {
         return Err(ReasonCode::BadAuthenticationMethod);
@@ -227,7 +231,7 @@ fn describe(connect: &Connect, origin: Origin, batch: &mut Batch<'_>) -> Result<
         listener: origin.listener,
         keep_alive: connect.keep_alive,
         clean_start: connect.clean_start,
-        expiry_interval: session_expiry(broker, connect),
+        expiry_interval,
         connected_at: 0,
         session_present: false,
         epoch: broker.numbers.epoch,

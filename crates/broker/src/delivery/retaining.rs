@@ -21,6 +21,10 @@ impl Broker {
             self.forget(topic, batch);
             return;
         }
+        if self.durable.is_overfull(true) || !self.durable.can_keep(&publication.message) {
+            tracing::warn!(%topic, "not retained: it can't be stored");
+            return;
+        }
         batch.count(Metric::Retained, 1);
         if publication.expires_at.is_some() {
             self.retained_expire.store(true, Relaxed);

@@ -34,6 +34,10 @@ pub(super) fn publish(
     if !broker.intercept(Publisher::Client(info), &mut publication, now, batch) {
         return acknowledge(seat, receipt, ReasonCode::Success, batch);
     }
+    if qos > Qos::AtMostOnce && !broker.durable.can_keep(&publication.message) {
+        tracing::info!(client_id = %client.id, topic = %publication.message.topic, "publish refused: it is too large to be stored");
+        return refuse(seat, receipt, ReasonCode::QuotaExceeded, batch);
+    }
     let mut receipt = (qos > Qos::AtMostOnce).then_some(receipt);
     let mut answered = Ok(());
     let is_matched = broker.publish(&publication, Some(client), now, batch, |batch| {

@@ -3,12 +3,19 @@
 use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
-use mqtt_codec::Topic;
+use mqtt_codec::{Message, Topic};
 use mqtt_storage::{Failing, Group, Journal, Position, Stage, StoreError};
 use parking_lot::{Mutex, MutexGuard};
 
 /// Locks that topics share.
 const RETAIN_LOCKS: usize = 64;
+
+/// Bytes that wait for a store which can't be written to, beyond which nobody comes in who would add much: a session that
+/// outlives its connection, a will. Nor is anything retained.
+const FULL: usize = 64 << 20;
+
+/// Bytes beyond which nobody comes in at all. Of those inside only what ends is staged then, a few records for each.
+const OVERFULL: usize = 96 << 20;
 
 /// The store, if there is one, and what keeps its changes in order.
 pub(crate) struct Durable {
@@ -84,7 +91,54 @@ impl Durable {
         self.journal.as_ref().is_some_and(Journal::is_failing)
     }
 
+    /// True while so much waits for the store that nobody is to come in: who leaves much behind, or anybody.
+    pub(crate) fn is_overfull(&self, leaves_much: bool) -> bool {
+        let limit = if leaves_much { FULL } else { OVERFULL };
+        // While the store works little waits, and it is not worth a lock to find out how much.
+        self.journal.as_ref().is_some_and(|journal| journal.is_failing() && journal.staged_size() > limit)
+    }
+
+    /// True unless a store is there and the message too large for it.
+    pub(crate) fn can_keep(&self, message: &Message) -> bool {
+        !self.is_there() || Stage::can_keep_message(message)
+    }
+
     fn wait<T>(&self, write: impl FnOnce() -> T) -> T {
         if self.is_slow { tokio::task::block_in_place(write) } else { write() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use mqtt_storage::{Batch, Store, Table, Visit};
+
+    use super::*;
+
+    /// A disk that is full for ever.
+    struct Refusing;
+
+    impl Store for Refusing {
+        fn write(&self, _: &Batch) -> Result<(), StoreError> {
+            Err(StoreError::Closed)
+        }
+
+        fn read(&self, _: Table, _: &mut Visit<'_>) -> Result<(), StoreError> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn who_leaves_much_behind_is_kept_out_first() {
+        let durable = Durable::new(Some(Journal::new(Arc::new(Refusing), 0)), false);
+        let mut seen = Vec::new();
+        for n in 0..10_u8 {
+            assert!(durable.store_now(|stage| stage.module("m", &[n; 10 << 20])).is_err());
+            seen.push((durable.is_overfull(true), durable.is_overfull(false)));
+        }
+        let expected = (1..=10).map(|n| (n * 10 > 64, n * 10 > 96));
+        assert_eq!(seen, expected.collect::<Vec<_>>());
+        assert!(!Durable::none().is_overfull(true));
     }
 }

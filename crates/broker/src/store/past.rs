@@ -2,7 +2,7 @@
 
 use mqtt_codec::Will;
 use mqtt_hooks::ConnectionInfo;
-use mqtt_storage::{Alive, Bounds, Loaded, StoreError};
+use mqtt_storage::{Alive, Bounds, Loaded, OnlineRecord};
 
 use crate::store::online::Online;
 use crate::time::clock::{ALIVE_EVERY, wall_ms};
@@ -20,12 +20,17 @@ pub(crate) struct Past {
 }
 
 impl Past {
-    pub(crate) fn of(loaded: &Loaded) -> Result<Self, StoreError> {
-        let online = loaded.online.values().map(Online::read).collect::<Result<Vec<_>, _>>()?;
+    pub(crate) fn of(loaded: &Loaded) -> Self {
+        let read = |(connection, record): (&u64, &OnlineRecord<'_>)| {
+            let read = Online::read(record);
+            // It stays in the store: nobody knows whose going there is to tell.
+            read.inspect_err(|error| tracing::warn!(connection, %error, "a record of who is online is left out")).ok()
+        };
+        let online: Vec<_> = loaded.online.iter().filter_map(read).collect();
         let seen = loaded.sessions.iter().map(|session| session.record.last_fact_ms);
         let seen = seen.chain(online.iter().map(|online| online.info.connected_at));
         let seen_ms = seen.chain(loaded.alive.map(|alive| alive.wall)).max().unwrap_or(0);
-        Ok(Self { bounds: loaded.bounds, alive: loaded.alive, seen_ms, online })
+        Self { bounds: loaded.bounds, alive: loaded.alive, seen_ms, online }
     }
 
     /// The system's time that nothing may be told before, because something may have been told then.

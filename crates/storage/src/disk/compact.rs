@@ -10,8 +10,9 @@
 //! alive is found out under the log's lock, and under the same hold of it the put is appended: in between a writer could
 //! remove the record, and the copy behind that would bring it back.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
+use std::path::Path;
 
 use parking_lot::Mutex;
 
@@ -19,8 +20,9 @@ use super::Durability;
 use super::frame::{Frame, Placed, Steps};
 use super::index::Place;
 use super::log::{Log, sync_folder};
+use super::manifest;
 use super::segment::{self, Next, Segment, at_path};
-use crate::{Step, StoreError};
+use crate::{Damage, Step, StoreError};
 
 #[derive(Debug, Default)]
 pub(super) struct Compactor {
@@ -54,50 +56,41 @@ impl Compactor {
     ///
     /// After an error it begins with the oldest segment again: what was appended is found not to be there any more.
     pub(super) fn step(&mut self, log: &Mutex<Log>) -> Result<Progress, StoreError> {
+        // If this fails the rest is done all the same: on a full disk it is what makes room.
+        let noted = manifest::bring_up_to_date(log);
         let done = self.try_step(log);
         if done.is_err() {
             self.oldest = None;
         }
-        done
+        match done? {
+            Progress::Working => Ok(Progress::Working),
+            Progress::Idle => Ok(if noted? { Progress::Working } else { Progress::Idle }),
+        }
     }
 
     fn try_step(&mut self, log: &Mutex<Log>) -> Result<Progress, StoreError> {
-        let (number, live, folder, chunk, durability) = {
+        let (number, live, folder, chunk) = {
             let log = log.lock();
             let Some(oldest) = log.segments.front() else { return Ok(Progress::Idle) };
             // One that was begun with is gone through: to stop halfway would leave two copies of much and free nothing.
             if self.oldest.is_none() && !log.is_compactable() {
                 return Ok(Progress::Idle);
             }
-            (oldest.number, oldest.live, log.folder.clone(), log.limits.chunk, log.durability)
+            (oldest.number, oldest.live, log.folder.clone(), log.limits.chunk)
         };
         let path = segment::path(&folder, number);
         // It stays so: only what is appended is alive, and nothing is appended to this one.
         if live == 0 {
             self.oldest = None;
-            // First the file, then its place in the list: the other way round a failure would leave a file that nobody
-            // tries to remove again, and when the segment behind it has gone the next start finds a gap.
-            match fs::remove_file(&path) {
-                // An earlier attempt failed behind this.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                removed => removed.map_err(|error| at_path(&path, &error))?,
-            }
-            if durability == Durability::Power {
-                // The removals in the next one must not be gone before what they removed.
-                sync_folder(&folder)?;
-            }
-            // With `Process` nothing is waited for, the copies neither: should the system end now, it may have forgotten
-            // this file and not yet written them, and they are lost with the last moments, however old they are.
-            let mut log = log.lock();
-            log.total -= log.segments.pop_front().map_or(0, |oldest| oldest.total);
+            release(log, number)?;
             return Ok(Progress::Working);
         }
         let oldest = match &mut self.oldest {
             // Still the first in the list, for nobody else takes one out.
             Some(oldest) => oldest,
             closed => {
-                let damaged = || StoreError::Damaged { file: path.clone(), offset: 0 };
-                let segment = Segment::open(&path, false)?.ok_or_else(damaged)?;
+                let damaged = || StoreError::Damaged { file: path.clone(), offset: 0, what: Damage::Head };
+                let segment = Segment::open(&folder, number, false, None)?.ok_or_else(damaged)?;
                 closed.insert(Oldest { number, segment, at: 0 })
             }
         };
@@ -105,7 +98,7 @@ impl Compactor {
         self.places.clear();
         oldest.gather(chunk, &mut self.puts, &mut self.places).map_err(|error| match error {
             StoreError::Io(error) => at_path(&path, &error).into(),
-            _ => StoreError::Damaged { file: path, offset: oldest.segment.at() },
+            _ => StoreError::Damaged { file: path, offset: oldest.segment.at(), what: Damage::Frame { table: None } },
         })?;
         self.keep(&mut log.lock())?;
         Ok(Progress::Working)
@@ -128,6 +121,57 @@ impl Compactor {
         self.alive.check()?;
         log.append(&mut self.alive)
     }
+}
+
+/// Lets the oldest segment go, of which nothing is alive.
+fn release(log: &Mutex<Log>, number: u32) -> Result<(), StoreError> {
+    let (folder, durability) = {
+        let log = log.lock();
+        (log.folder.clone(), log.durability)
+    };
+    if durability == Durability::Process {
+        sync_all(log, &folder)?;
+    }
+    let (path, gone) = (segment::path(&folder, number), segment::gone_path(&folder, number));
+    // First the file, then its place in the list: the other way round a failure would leave a file that nobody tries to
+    // take away again, and when the segment behind it has gone the next start finds a gap.
+    match fs::rename(&path, &gone) {
+        // An earlier attempt failed behind this.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        renamed => renamed.map_err(|error| at_path(&path, &error))?,
+    }
+    // The removals in the next one must not be gone before what they removed.
+    sync_folder(&folder)?;
+    let mut log = log.lock();
+    log.total -= log.segments.pop_front().map_or(0, |oldest| oldest.total);
+    log.is_manifest_due = true;
+    drop(log);
+    // The room is there at once, should the disk be too full for a new manifest. If this fails it is there later.
+    let _ = File::options().write(true).open(&gone).and_then(|file| file.set_len(0));
+    Ok(())
+}
+
+/// What is to go may have been on the disk for long; what was copied from it, or came instead of it, is not yet, when
+/// nothing is waited for. So it is waited for here, off the way of any write: what survives a loss of power, survives it
+/// after this too.
+fn sync_all(log: &Mutex<Log>, folder: &Path) -> Result<(), StoreError> {
+    let (rest, newest, sync) = {
+        let log = log.lock();
+        let rest = log.segments.iter().skip(1).filter(|count| !count.is_synced).map(|count| count.number);
+        (rest.collect::<Vec<_>>(), log.segments.back().map_or(0, |newest| newest.number), log.limits.sync)
+    };
+    for number in rest {
+        let path = segment::path(folder, number);
+        File::open(&path).and_then(|file| sync(&file)).map_err(|error| at_path(&path, &error))?;
+        // More may come into the newest.
+        if number != newest
+            && let Some(count) = log.lock().segments.iter_mut().find(|count| count.number == number)
+        {
+            count.is_synced = true;
+        }
+    }
+    // The names of new ones.
+    Ok(sync_folder(folder)?)
 }
 
 impl Oldest {
@@ -164,5 +208,5 @@ impl Oldest {
 
 /// The file and the place are filled in by who knows them.
 fn unreadable() -> StoreError {
-    StoreError::Damaged { file: Default::default(), offset: 0 }
+    StoreError::Damaged { file: Default::default(), offset: 0, what: Damage::Frame { table: None } }
 }

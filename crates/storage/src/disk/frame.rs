@@ -22,6 +22,27 @@ pub(super) struct Salt {
     pub(super) check: u32,
 }
 
+impl Salt {
+    /// As it is in a head.
+    pub(super) const fn from_number(number: u64) -> Self {
+        let [m0, m1, m2, m3, c0, c1, c2, c3] = number.to_le_bytes();
+        Self { marker: [m0, m1, m2, m3], check: u32::from_le_bytes([c0, c1, c2, c3]) }
+    }
+
+    /// The one with which this was written, provided that it is a frame.
+    pub(super) fn of_frame(head: [u8; HEAD], body: &[u8]) -> Self {
+        let [m0, m1, m2, m3, .., c0, c1, c2, c3] = head;
+        let check = u32::from_le_bytes([c0, c1, c2, c3]) ^ checksum(body_len(head), body);
+        Self { marker: [m0, m1, m2, m3], check }
+    }
+
+    pub(super) const fn to_number(self) -> u64 {
+        let [m0, m1, m2, m3] = self.marker;
+        let [c0, c1, c2, c3] = self.check.to_le_bytes();
+        u64::from_le_bytes([m0, m1, m2, m3, c0, c1, c2, c3])
+    }
+}
+
 /// What a frame's head says.
 pub(super) struct Head {
     /// Bytes of the body.
@@ -42,6 +63,11 @@ impl Head {
     pub(super) fn is_of(&self, body: &[u8], salt: Salt) -> bool {
         checksum(self.len, body) ^ salt.check == self.check
     }
+}
+
+/// As a head says, whatever its marker.
+pub(super) const fn body_len(head: [u8; HEAD]) -> u32 {
+    u32::from_le_bytes([head[4], head[5], head[6], head[7]])
 }
 
 fn checksum(len: u32, body: &[u8]) -> u32 {
@@ -118,6 +144,11 @@ impl Frame {
         self.bytes[8..HEAD].copy_from_slice(&(self.checksum ^ salt.check).to_le_bytes());
         &self.bytes
     }
+}
+
+/// The table of a step that begins with this byte.
+pub(super) fn table_of(first: u8) -> Option<Table> {
+    Table::from_number(first & !PUT)
 }
 
 /// Bytes of a put's step in the log.

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use super::frame::{self, Frame, Malformed, Salt, Steps};
 use super::index::{Index, Place};
+use super::lock::Lock;
 use super::segment::{self, at_path};
 use super::{Durability, Limits};
 use crate::{Step, StoreError, Table};
@@ -19,6 +20,16 @@ pub(super) struct Count {
     pub(super) total: u64,
     /// Bytes of it that are steps which made what is there now.
     pub(super) live: u64,
+    pub(super) salt: Salt,
+    pub(super) frames: u64,
+    /// All of it is on the disk, and it changes no more.
+    pub(super) is_synced: bool,
+}
+
+impl Count {
+    pub(super) const fn new(number: u32, total: u64, salt: Salt) -> Self {
+        Self { number, total, live: 0, salt, frames: 0, is_synced: false }
+    }
 }
 
 #[derive(Debug)]
@@ -38,18 +49,38 @@ pub(super) struct Log {
     pub(super) total: u64,
     /// Bytes of what is there.
     pub(super) live: u64,
+    /// The manifest says less than is true.
+    pub(super) is_manifest_due: bool,
     /// Held for as long as the store is open.
-    pub(super) lock: Option<File>,
+    pub(super) lock: Option<Lock>,
 }
 
 impl Log {
+    /// Without anything in it; `file` is the newest segment.
+    pub(super) fn new(folder: PathBuf, durability: Durability, limits: Limits, file: File, salt: Salt) -> Self {
+        Self {
+            folder,
+            durability,
+            limits,
+            tables: Default::default(),
+            segments: VecDeque::new(),
+            file,
+            salt,
+            is_torn: false,
+            total: 0,
+            live: 0,
+            is_manifest_due: true,
+            lock: None,
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.tables.iter().map(Index::len).sum()
     }
 
     /// The segment that is written.
     fn newest(&self) -> Count {
-        self.segments.back().copied().unwrap_or(Count { number: 0, total: 0, live: 0 })
+        self.segments.back().copied().unwrap_or(Count::new(0, 0, self.salt))
     }
 
     /// True if the oldest segment is to go.
@@ -64,6 +95,11 @@ impl Log {
             }
             _ => false,
         }
+    }
+
+    /// True if there is something for compaction's thread.
+    pub(super) fn has_work(&self) -> bool {
+        self.is_manifest_due || self.is_compactable()
     }
 
     /// Appends a frame that has steps and is checked. It is in the log as a whole or not at all.
@@ -92,6 +128,7 @@ impl Log {
         self.total += len;
         if let Some(newest) = self.segments.back_mut() {
             newest.total += len;
+            newest.frames += 1;
         }
         let applied = self.apply(frame.body(), number, at + frame::HEAD as u64);
         debug_assert_eq!(applied, Ok(()), "this version's frames can be read by it");
@@ -121,8 +158,9 @@ impl Log {
         // If this fails the old one stays the newest, and as it is full every append begins with another attempt.
         let (file, salt) = create(&self.folder, number, self.durability, &self.limits)?;
         (self.file, self.salt) = (file, salt);
-        self.segments.push_back(Count { number, total: segment::HEAD as u64, live: 0 });
+        self.segments.push_back(Count::new(number, segment::HEAD as u64, salt));
         self.total += segment::HEAD as u64;
+        self.is_manifest_due = true;
         Ok(())
     }
 

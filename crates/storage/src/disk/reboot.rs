@@ -1,96 +1,93 @@
 //! The system ended, not only the process: what it had not written to the disk is missing, wherever that was.
 //!
-//! With [`Durability::Process`] nobody was promised that it would be there. So the log is cut at the first frame that
+//! With [`Durability::Process`](super::Durability::Process) nobody was promised that it would be there. So the log is cut at the first frame that
 //! does not check, and what was behind it is put aside in `.lost` files: it may not be taken up again, for what came in
 //! between is missing, but nothing is thrown away either. Without a restart of the system the same would be damage.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use super::Durability;
 use super::log::sync_folder;
+use super::manifest::Manifest;
 use super::segment::{self, Next, Segment, at_path};
-use crate::StoreError;
+use crate::{Damage, StoreError};
 
-/// Who had the folder open last: which start of the system it was, and how it was written.
-fn mark(durability: Durability) -> String {
-    // Where there is no such file no restart is noticed.
-    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    let durability = match durability {
-        Durability::Process => "process",
-        Durability::Power => "power",
-    };
-    format!("{} {durability}\n", boot.trim())
-}
-
-/// Cuts the log if the system has ended since it was written and it may be incomplete for that; marks the folder as
-/// this process's. Returns the bytes put aside.
-pub(super) fn settle(folder: &Path, lock: &mut File, durability: Durability) -> Result<u64, StoreError> {
-    let mut before = String::new();
-    // Not text: no mark of ours.
-    let _ = lock.read_to_string(&mut before);
-    let is_cuttable = before.ends_with(" process\n") && before != mark(Durability::Process);
-    let lost = if is_cuttable { cut(folder)? } else { 0 };
-    if durability == Durability::Power {
-        // From now on all that is there is promised.
-        for number in segment::numbers(folder)? {
-            let path = segment::path(folder, number);
-            File::open(&path).and_then(|file| file.sync_all()).map_err(|error| at_path(&path, &error))?;
-        }
-    }
-    lock.set_len(0)?;
-    lock.seek(SeekFrom::Start(0))?;
-    lock.write_all(mark(durability).as_bytes())?;
-    Ok(lost)
-}
-
-fn cut(folder: &Path) -> Result<u64, StoreError> {
-    let mut lost = 0;
-    let mut is_cut = false;
-    for number in segment::numbers(folder)? {
+/// Cuts the log where it is not whole; `numbers` are its segments, oldest first, of which those that are put aside are
+/// taken out. Returns the bytes put aside, if it was cut.
+///
+/// It may be done once more if the process ends in the midst of it: the newest goes first, so the place where it was cut
+/// stays as it was to the end.
+pub(super) fn cut(
+    folder: &Path,
+    numbers: &mut Vec<u32>,
+    manifest: Option<&Manifest>,
+) -> Result<Option<u64>, StoreError> {
+    let mut from = None;
+    for (place, &number) in numbers.iter().enumerate() {
         let path = segment::path(folder, number);
-        let whole = if is_cut { 0 } else { whole_len(&path)? };
-        let len = fs::metadata(&path)?.len();
-        if whole < len || is_cut {
-            is_cut = true;
-            lost += len - whole;
-            put_aside(&path, whole).map_err(|error| at_path(&path, &error))?;
+        let len = fs::metadata(&path).map_err(|error| at_path(&path, &error))?.len();
+        let named = manifest.and_then(|manifest| manifest.entry(number)).map_or(0, |entry| entry.total);
+        let whole = whole_len(folder, number, manifest)?;
+        if whole < len.max(named) {
+            from = Some((place, whole));
+            break;
         }
     }
-    if is_cut {
-        sync_folder(folder)?;
-        tracing::warn!(
-            folder = %folder.display(), bytes = lost,
-            "the system ended before all was on the disk: what is incomplete is put aside in .lost files",
-        );
+    let Some((place, whole)) = from else { return Ok(None) };
+    let mut lost = 0;
+    for &number in numbers[place..].iter().rev() {
+        let path = segment::path(folder, number);
+        let whole = if number == numbers[place] { whole } else { 0 };
+        lost += put_aside(&path, whole).map_err(|error| at_path(&path, &error))?;
     }
-    Ok(lost)
+    numbers.truncate(place + usize::from(whole > 0));
+    sync_folder(folder)?;
+    tracing::warn!(
+        folder = %folder.display(), bytes = lost,
+        "the system ended before all was on the disk: what is incomplete is put aside in .lost files",
+    );
+    Ok(Some(lost))
 }
 
 /// Bytes up to the first frame that does not check; 0 if not even the head does.
-fn whole_len(path: &Path) -> Result<u64, StoreError> {
-    let mut segment = match Segment::open(path, true) {
+fn whole_len(folder: &Path, number: u32, manifest: Option<&Manifest>) -> Result<u64, StoreError> {
+    let mut segment = match Segment::open(folder, number, true, manifest) {
         Ok(Some(segment)) => segment,
-        Ok(None) | Err(StoreError::Damaged { .. }) => return Ok(0),
+        Ok(None) | Err(StoreError::Damaged { what: Damage::Head, .. }) => return Ok(0),
         Err(error) => return Err(error),
     };
-    while segment.next().map_err(|error| at_path(path, &error))? == Next::Frame {}
+    let path = segment::path(folder, number);
+    while segment.next().map_err(|error| at_path(&path, &error))? == Next::Frame {}
     Ok(segment.at())
 }
 
-/// What is behind `whole` goes to a file of its own.
-fn put_aside(path: &Path, whole: u64) -> io::Result<()> {
-    let mut aside = PathBuf::from(path);
-    aside.set_extension("log.lost");
+/// True if the segment was put aside.
+pub(super) fn is_aside(folder: &Path, number: u32) -> bool {
+    aside(&segment::path(folder, number)).exists()
+}
+
+fn aside(path: &Path) -> PathBuf {
+    path.with_extension("log.lost")
+}
+
+/// What is behind `whole` goes to a file of its own; says how much that is.
+fn put_aside(path: &Path, whole: u64) -> io::Result<u64> {
+    let aside = aside(path);
+    let len = fs::metadata(path)?.len();
     if whole == 0 {
-        return fs::rename(path, aside);
+        fs::rename(path, aside)?;
+        return Ok(len);
     }
-    let mut file = File::options().read(true).write(true).open(path)?;
-    file.seek(SeekFrom::Start(whole))?;
-    let mut copy = segment::private().truncate(true).open(aside)?;
-    io::copy(&mut file, &mut copy)?;
-    copy.sync_all()?;
-    file.set_len(whole)?;
-    file.sync_all()
+    // Nothing: an earlier attempt has done it.
+    if len > whole {
+        let mut file = File::options().read(true).write(true).open(path)?;
+        file.seek(SeekFrom::Start(whole))?;
+        let mut copy = segment::private().truncate(true).open(aside)?;
+        io::copy(&mut file, &mut copy)?;
+        copy.sync_all()?;
+        file.set_len(whole)?;
+        file.sync_all()?;
+    }
+    Ok(len - whole)
 }

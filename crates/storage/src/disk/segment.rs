@@ -6,8 +6,11 @@ use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
+
 use super::frame::{self, Head, Salt};
-use crate::StoreError;
+use super::manifest::Manifest;
+use crate::{Damage, StoreError, Table};
 
 /// What a segment begins with: magic, version, the salt, and a checksum of all that.
 pub(super) const HEAD: usize = 28;
@@ -19,22 +22,43 @@ const VERSION: u32 = 1;
 const READ: usize = 256 << 10;
 
 pub(super) fn path(folder: &Path, number: u32) -> PathBuf {
-    folder.join(format!("{number:016}.log"))
+    folder.join(name(number))
+}
+
+pub(super) fn name(number: u32) -> String {
+    format!("{number:016}.log")
+}
+
+/// Of a segment that has gone, until the manifest says so too.
+pub(super) fn gone_path(folder: &Path, number: u32) -> PathBuf {
+    folder.join(format!("{number:016}.gone"))
 }
 
 /// How files of the folder are made: for the owner's eyes only, for messages and digests of passwords are in them.
 pub(super) fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).mode(0o600);
+    // Whoever could put a link there would have us write to what it points to.
+    options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
     options
 }
 
 /// The numbers of all segments, lowest first.
 pub(super) fn numbers(folder: &Path) -> io::Result<Vec<u32>> {
+    numbered(folder, ".log")
+}
+
+/// The numbers of those that have gone.
+pub(super) fn gone(folder: &Path) -> io::Result<Vec<u32>> {
+    numbered(folder, ".gone")
+}
+
+/// The numbers of files with names that end like this, lowest first.
+pub(super) fn numbered(folder: &Path, suffix: &str) -> io::Result<Vec<u32>> {
     let mut numbers = Vec::new();
     for entry in fs::read_dir(folder)? {
         let name = entry?.file_name();
-        let number = name.to_str().and_then(|name| name.strip_suffix(".log"));
+        let number = name.to_str().and_then(|name| name.strip_suffix(suffix));
         let is_ours = |digits: &&str| digits.len() == 16 && digits.bytes().all(|byte| byte.is_ascii_digit());
         numbers.extend(number.filter(is_ours).and_then(|digits| digits.parse::<u32>().ok()));
     }
@@ -44,19 +68,49 @@ pub(super) fn numbers(folder: &Path) -> io::Result<Vec<u32>> {
 
 /// A head, and the salt in it, that no other segment is likely to have.
 pub(super) fn new_head() -> ([u8; HEAD], Salt) {
-    let random = std::hash::RandomState::new().hash_one(MAGIC).to_le_bytes();
+    let salt = Salt::from_number(std::hash::RandomState::new().hash_one(MAGIC));
+    (head_with(salt), salt)
+}
+
+pub(super) fn head_with(salt: Salt) -> [u8; HEAD] {
     let mut head = [0; HEAD];
     head[..12].copy_from_slice(&MAGIC);
     head[12..16].copy_from_slice(&VERSION.to_le_bytes());
-    head[16..24].copy_from_slice(&random);
+    head[16..24].copy_from_slice(&salt.to_number().to_le_bytes());
     let check = crc32fast::hash(&head[..24]);
     head[24..].copy_from_slice(&check.to_le_bytes());
-    (head, salt(&head))
+    head
 }
 
-fn salt(head: &[u8; HEAD]) -> Salt {
-    let [.., m0, m1, m2, m3, c0, c1, c2, c3, _, _, _, _] = *head;
-    Salt { marker: [m0, m1, m2, m3], check: u32::from_le_bytes([c0, c1, c2, c3]) }
+/// What a file begins with.
+pub(super) enum Beginning {
+    /// A head of this version.
+    Head(Salt),
+    /// What may be one that was damaged, or not finished.
+    Broken,
+    /// Something else.
+    Foreign,
+}
+
+pub(super) fn beginning(file: &File, len: u64) -> Result<Beginning, StoreError> {
+    let mut head = [0; HEAD];
+    let there = usize::try_from(len).unwrap_or(HEAD).min(HEAD);
+    file.read_exact_at(&mut head[..there], 0)?;
+    let is_zero = head.iter().all(|&byte| byte == 0);
+    let magic = there.min(MAGIC.len());
+    if head[..magic] != MAGIC[..magic] && !is_zero {
+        return Ok(Beginning::Foreign);
+    }
+    if there < HEAD || crc32fast::hash(&head[..24]).to_le_bytes() != head[24..] {
+        return Ok(Beginning::Broken);
+    }
+    let version = u32::from_le_bytes([head[12], head[13], head[14], head[15]]);
+    if version != VERSION {
+        return Err(StoreError::Schema { found: format!("log {version}"), expected: VERSION });
+    }
+    let mut salt = [0; 8];
+    salt.copy_from_slice(&head[16..24]);
+    Ok(Beginning::Head(Salt::from_number(u64::from_le_bytes(salt))))
 }
 
 /// What is at the place of the next frame.
@@ -87,31 +141,34 @@ pub(super) struct Segment {
 }
 
 impl Segment {
-    /// `None`: its making was not finished; nothing can have been written into it.
-    pub(super) fn open(path: &Path, is_newest: bool) -> Result<Option<Self>, StoreError> {
-        let file = File::options().read(true).write(is_newest).open(path).map_err(|error| at_path(path, &error))?;
+    /// `None`: its making was not finished; nothing can have been written into it, nor does the manifest name it.
+    pub(super) fn open(
+        folder: &Path,
+        number: u32,
+        is_newest: bool,
+        manifest: Option<&Manifest>,
+    ) -> Result<Option<Self>, StoreError> {
+        let path = path(folder, number);
+        let file = File::options().read(true).write(is_newest).open(&path).map_err(|error| at_path(&path, &error))?;
         let len = file.metadata()?.len();
-        let mut head = [0; HEAD];
-        let there = usize::try_from(len).unwrap_or(HEAD).min(HEAD);
-        file.read_exact_at(&mut head[..there], 0)?;
-        let is_zero = head.iter().all(|&byte| byte == 0);
-        let magic = there.min(MAGIC.len());
-        if head[..magic] != MAGIC[..magic] && !is_zero {
-            return Err(StoreError::Foreign(format!("{} is not a segment of its log", path.display())));
-        }
-        let version = u32::from_le_bytes([head[12], head[13], head[14], head[15]]);
-        let is_whole = there == HEAD && crc32fast::hash(&head[..24]).to_le_bytes() == head[24..];
-        if is_whole && version != VERSION {
-            return Err(StoreError::Schema { found: format!("log {version}"), expected: VERSION });
-        }
-        match is_whole {
-            true => {
-                let (salt, at) = (salt(&head), HEAD as u64);
-                Ok(Some(Self { file, salt, len, at, body: 0, buffer: Vec::new(), start: 0 }))
+        let listed = manifest.and_then(|manifest| manifest.entry(number));
+        let is = |what| StoreError::Damaged { file: path.clone(), offset: 0, what };
+        match beginning(&file, len)? {
+            Beginning::Head(salt) if listed.is_some_and(|listed| listed.salt != salt) => {
+                let other = manifest.and_then(|manifest| manifest.entries.iter().find(|entry| entry.salt == salt));
+                Err(is(other.map_or(Damage::Strange, |other| Damage::Exchanged(name(other.number)))))
             }
-            false if is_newest && len <= HEAD as u64 => Ok(None),
-            false => Err(StoreError::Damaged { file: path.to_owned(), offset: 0 }),
+            Beginning::Head(salt) => Ok(Some(Self::with_salt(file, len, salt))),
+            _ if listed.is_some() => Err(is(Damage::Head)),
+            Beginning::Foreign => Err(StoreError::Foreign(format!("{} is not a segment of its log", path.display()))),
+            Beginning::Broken if is_newest && len <= HEAD as u64 => Ok(None),
+            Beginning::Broken => Err(is(Damage::Head)),
         }
+    }
+
+    /// Whatever its head says.
+    pub(super) const fn with_salt(file: File, len: u64, salt: Salt) -> Self {
+        Self { file, salt, len, at: HEAD as u64, body: 0, buffer: Vec::new(), start: 0 }
     }
 
     /// Where the current frame begins, or what is there instead of one.
@@ -144,8 +201,8 @@ impl Segment {
         Ok(Next::Frame)
     }
 
-    /// True if a frame begins anywhere behind a bad one.
-    pub(super) fn has_more(&mut self) -> io::Result<bool> {
+    /// Where the next frame begins behind a bad one, if one does.
+    pub(super) fn find_next(&mut self) -> io::Result<Option<u64>> {
         let mut at = self.at + 1;
         while at + (frame::HEAD as u64) < self.len {
             let marker = self.salt.marker;
@@ -156,11 +213,34 @@ impl Segment {
             };
             at += found as u64;
             if self.frame(at)?.is_some() {
-                return Ok(true);
+                return Ok(Some(at));
             }
             at += 1;
         }
-        Ok(false)
+        Ok(None)
+    }
+
+    /// Goes on there.
+    pub(super) const fn skip_to(&mut self, at: u64) {
+        (self.at, self.body) = (at, 0);
+    }
+
+    /// The table of the first step of what is not a frame any more, as far as that can be told.
+    pub(super) fn table(&mut self) -> io::Result<Option<&'static str>> {
+        const LEN: usize = frame::HEAD + 1;
+        if self.len - self.at < LEN as u64 {
+            return Ok(None);
+        }
+        let marker = self.salt.marker;
+        let bytes = self.bytes(self.at, LEN)?;
+        let first = bytes.starts_with(&marker).then(|| bytes.last().copied()).flatten();
+        Ok(first.and_then(frame::table_of).map(Table::name))
+    }
+
+    /// That what is here is not a frame, as an error.
+    pub(super) fn damaged(&mut self, path: &Path) -> Result<StoreError, io::Error> {
+        let table = self.table().map_err(|error| at_path(path, &error))?;
+        Ok(StoreError::Damaged { file: path.to_owned(), offset: self.at, what: Damage::Frame { table } })
     }
 
     /// Length of the body of the frame that begins at `at`.

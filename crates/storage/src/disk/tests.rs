@@ -1,9 +1,12 @@
 //! Whatever happens to a log, it says what was written, or a beginning of it, or that it can't.
 
+mod beside;
 mod broken;
 mod failing;
 mod index;
+mod manifest;
 mod random;
+mod repair;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,7 +16,7 @@ use tempfile::TempDir;
 
 use super::compact::{Compactor, Progress};
 use super::*;
-use crate::Step;
+use crate::{Damage, Step};
 
 /// What is to be in a store.
 type Records = BTreeMap<(Table, Vec<u8>), Vec<u8>>;
@@ -74,10 +77,14 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     segment::numbers(folder).unwrap().into_iter().map(|number| segment::path(folder, number)).collect()
 }
 
+/// What another process would find, but for whose the folder was.
 fn copy(folder: &Path) -> TempDir {
     let copy = tempfile::tempdir().unwrap();
-    for path in files(folder) {
-        fs::copy(&path, copy.path().join(path.file_name().unwrap())).unwrap();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.file_name().unwrap() != "lock" {
+            fs::copy(&path, copy.path().join(path.file_name().unwrap())).unwrap();
+        }
     }
     copy
 }

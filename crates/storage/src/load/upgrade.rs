@@ -8,15 +8,18 @@ use minicbor::Encoder;
 use minicbor::encode::Error;
 use serde::Deserialize;
 
-use super::each;
+use super::unreadable::each;
 use crate::record::{self, OnlineRecord, SessionRecord, WillRecord};
 use crate::stage::{SCHEMA_KEY, record_key};
 use crate::{Batch, Store, StoreError, Table};
 
+/// What can't be read stays as it is, and is left out when the rest is read.
+type Left = Vec<super::Unreadable>;
+
 /// Sessions did not say when they began: that is taken to be the last fact of coming or going. All or nothing is written.
 pub(super) fn from_1(store: &dyn Store) -> Result<(), StoreError> {
     let mut batch = Batch::default();
-    each(store, Table::Sessions, |number, value| {
+    each(store, Table::Sessions, &mut Left::new(), |number, value| {
         // `created_at` is the last field, and a number below 128 is one byte.
         let with_zero = [value, &[0]].concat();
         let mut session: SessionRecord<'_> = record::read(&with_zero)?;
@@ -69,7 +72,7 @@ struct End<'a> {
 /// or nothing is written.
 pub(super) fn from_2(store: &dyn Store) -> Result<(), StoreError> {
     let mut batch = Batch::default();
-    each(store, Table::Online, |number, value| {
+    each(store, Table::Online, &mut Left::new(), |number, value| {
         let online: Online<'_> = record::read(value)?;
         let info = record::read_number(number).map(|number| bytes(|out| connection(number, &online, out)))?;
         let Online { session, seq, will, .. } = online;
@@ -77,7 +80,7 @@ pub(super) fn from_2(store: &dyn Store) -> Result<(), StoreError> {
         batch.put_with(Table::Online, number, |out| record::write(&online, out));
         Ok(())
     })?;
-    each(store, Table::Retired, |place, value| {
+    each(store, Table::Retired, &mut Left::new(), |place, value| {
         let old: Event<'_> = record::read(value)?;
         batch.put(Table::Records, &record_key("presence", place), &bytes(|out| event(&old, out)));
         batch.remove(Table::Retired, place);

@@ -26,7 +26,7 @@ fn written() -> Written {
 
 fn damaged(folder: &Path) -> (PathBuf, u64) {
     match open(folder) {
-        Err(StoreError::Damaged { file, offset }) => (file.file_name().unwrap().into(), offset),
+        Err(StoreError::Damaged { file, offset, .. }) => (file.file_name().unwrap().into(), offset),
         other => panic!("{:?}", other.map(|(_, opened)| opened)),
     }
 }
@@ -86,7 +86,7 @@ fn a_flipped_byte_is_found_or_in_the_tail() {
                     assert_eq!(records(&shared), states[states.len() - 2]);
                 }
                 Err(StoreError::Foreign(_)) => assert!(at < 12),
-                Err(StoreError::Damaged { file, offset }) => {
+                Err(StoreError::Damaged { file, offset, .. }) => {
                     assert!(file == path && offset <= at as u64, "{offset} at {at}");
                 }
                 Err(other) => panic!("{other}"),
