@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use mqtt_codec::{Filter, Topic};
-use mqtt_router::{Limits, Matches, Options, Retained, Router};
+use mqtt_router::{Cursor, Limits, Matches, Options, Progress, Retained, Router};
 
 /// Topics made before they are timed, as few as a publisher's socket may have brought: their texts are in the cache.
 const TOPICS: usize = 256;
@@ -193,6 +193,18 @@ fn retained(criterion: &mut Criterion) {
             );
         });
     }
+    let all = filter("#".to_owned());
+    group.bench_function("256 of all", |bencher| {
+        bencher.iter_batched_ref(
+            || {
+                let (mut cursor, mut found) = (Cursor::default(), Vec::new());
+                assert_eq!(retained.next_slice(&all, &mut cursor, 100_000, &mut found), Progress::More);
+                (cursor, Vec::new())
+            },
+            |(cursor, found)| retained.next_slice(black_box(&all), cursor, 256, found),
+            BatchSize::SmallInput,
+        );
+    });
     let replaced = Vehicle(4711).topic(0);
     group.bench_function("replace", |bencher| bencher.iter(|| retained.insert(&replaced, 1)));
     let new = topic("fleet/new".to_owned());

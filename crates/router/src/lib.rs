@@ -38,5 +38,6 @@ mod shapes;
 mod text;
 
 pub use matches::{Group, Match, Matches};
-pub use retained::Retained;
+pub use retained::{Progress, Retained};
 pub use router::{Full, Limits, Options, Router};
+pub use seek::Cursor;

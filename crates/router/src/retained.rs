@@ -10,12 +10,15 @@ use mqtt_codec::{Filter, Topic};
 use parking_lot::RwLock;
 
 use crate::Full;
-use crate::seek::{Seeker, Step};
+use crate::seek::{Cursor, Seeker, Step};
 
 const SHARDS: usize = 64;
 
 /// Topics looked at before the index is unlocked for a moment, so that a long search does not keep publishers waiting.
 const LOOKED_AT_ONCE: usize = 256;
+
+/// A topic counts as looked at once for each so many bytes: with topics that are long and alike, comparing is the work.
+const LOOKED_AT_BYTES: usize = 1024;
 
 /// The retained messages, found by filter without walking them all.
 #[derive(Debug)]
@@ -28,6 +31,16 @@ pub struct Retained<V> {
     /// level by level, and a topic is followed by all below it.
     index: RwLock<BTreeSet<Arc<str>>>,
     max: usize,
+}
+
+/// Whether a walk goes on.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// There may be more.
+    More,
+    /// Nothing is left to be found.
+    Over,
 }
 
 impl<V: Clone> Retained<V> {
@@ -74,21 +87,55 @@ impl<V: Clone> Retained<V> {
     /// A shared filter gets what its pattern matches; that shared subscriptions get no retained messages is for the
     /// caller to know. What comes or goes meanwhile may be in or not.
     pub fn matching(&self, filter: &Filter, out: &mut Vec<V>) {
+        let mut cursor = Cursor::default();
+        while self.next_slice(filter, &mut cursor, LOOKED_AT_ONCE, out) == Progress::More {}
+    }
+
+    /// [`Self::matching`] in slices: goes on from `cursor` until about `budget` topics have been looked at, whether they
+    /// matched or not, and appends those that did, `budget` of them at most. Each call moves on, also with a budget of 0.
+    ///
+    /// Over all slices a message that is there from the first to the last is found once, and no topic is found twice,
+    /// whatever is inserted, replaced or removed meanwhile. What was inserted after the first slice may be found or
+    /// not; what is replaced is found as it is by then. A filter without wildcards is one look-up and has one slice.
+    ///
+    /// A call costs what its budget says, however much there is, and keeps nobody waiting for longer than it takes to
+    /// look at some hundred topics.
+    ///
+    /// ```
+    /// use mqtt_codec::{Filter, Topic};
+    /// use mqtt_router::{Cursor, Progress, Retained};
+    ///
+    /// let retained = Retained::new(100);
+    /// for name in ["garden/gate", "garden/pond", "stairs"] {
+    ///     retained.insert(&Topic::new(name)?, name)?;
+    /// }
+    /// let (mut cursor, mut found) = (Cursor::default(), Vec::new());
+    /// while retained.next_slice(&Filter::new("garden/#")?, &mut cursor, 1, &mut found) == Progress::More {
+    ///     // Others have their turn.
+    /// }
+    /// assert_eq!(found, ["garden/gate", "garden/pond"]);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn next_slice(&self, filter: &Filter, cursor: &mut Cursor, budget: usize, out: &mut Vec<V>) -> Progress {
+        if cursor.is_over {
+            return Progress::Over;
+        }
         let pattern = filter.pattern();
         if !filter.has_wildcard() {
+            cursor.is_over = true;
             out.extend(self.values.get(&*key(pattern)).map(|value| value.clone()));
-            return;
+            return Progress::Over;
         }
-        let mut seeker = Seeker::new(pattern);
         let mut found = Vec::new();
-        loop {
-            let more = self.seek(&mut seeker, &mut found);
-            // Not under the index's lock: see there.
+        let mut budget = budget.max(1);
+        while budget > 0 && !cursor.is_over {
+            let at_once = budget.min(LOOKED_AT_ONCE);
+            let looked_at = self.seek(pattern, cursor, at_once, &mut found);
+            budget = budget.saturating_sub(looked_at);
+            // Not under the index's lock: see there. What has gone since then is not there all the time.
             out.extend(found.drain(..).filter_map(|key| self.values.get(&key).map(|value| value.clone())));
-            if !more {
-                return;
-            }
         }
+        if cursor.is_over { Progress::Over } else { Progress::More }
     }
 
     /// Appends to `out` the messages of up to `limit` topics that come after `after`, ordered level by level; returns the
@@ -142,20 +189,27 @@ impl<V: Clone> Retained<V> {
         self.len() == 0
     }
 
-    /// Looks for matching topics for a while; false if there are no more.
-    fn seek(&self, seeker: &mut Seeker<'_>, found: &mut Vec<Arc<str>>) -> bool {
+    /// Looks for matching topics for a while; returns what that counts for.
+    fn seek(&self, pattern: &str, cursor: &mut Cursor, budget: usize, found: &mut Vec<Arc<str>>) -> usize {
         let index = self.index.read();
         let from = |bound: Bound<&str>| index.range::<str, _>((bound, Bound::Unbounded));
+        let mut seeker = Seeker::new(pattern, cursor);
         let mut keys = from(seeker.bound());
-        for _ in 0..LOOKED_AT_ONCE {
-            let Some(key) = keys.next() else { return false };
+        let (mut looked_at, mut is_over) = (0, false);
+        while looked_at < budget && !is_over {
+            let Some(key) = keys.next() else {
+                is_over = true;
+                break;
+            };
+            looked_at += 1 + key.len() / LOOKED_AT_BYTES;
             match seeker.look_at(key) {
                 Step::Found => found.push(key.clone()),
                 Step::Seek => keys = from(seeker.bound()),
-                Step::End => return false,
+                Step::End => is_over = true,
             }
         }
-        true
+        cursor.is_over = is_over;
+        looked_at
     }
 }
 

@@ -3,6 +3,32 @@
 use std::cmp::Ordering;
 use std::ops::Bound;
 
+/// How far a walk over the retained messages that a filter matches has come, see
+/// [`Retained::next_slice`](crate::Retained::next_slice). The default is its beginning.
+///
+/// It is a place in the order of topics and holds on to nothing, so a walk may be kept for as long as one likes, go on
+/// whatever has changed meanwhile, or be given up at any time. It belongs to one filter.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cursor {
+    /// Everything before it has been looked at or can't match.
+    at: String,
+    /// What is there has been looked at, too.
+    seen: bool,
+    pub(crate) is_over: bool,
+}
+
+impl Cursor {
+    /// Nothing is left to be found.
+    pub fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// Bytes it has allocated: at most some 128 KiB, usually a topic's length.
+    pub fn allocated(&self) -> usize {
+        self.at.capacity()
+    }
+}
+
 /// What to do after looking at a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
@@ -22,23 +48,21 @@ pub(crate) struct Seeker<'a> {
     hash: bool,
     /// Begins with a wildcard, so it does not reach `$` topics. [MQTT-4.7.2-1]
     leads: bool,
-    cursor: String,
-    /// The topic at the cursor has been seen.
-    seen: bool,
+    cursor: &'a mut Cursor,
 }
 
 impl<'a> Seeker<'a> {
-    pub(crate) fn new(pattern: &'a str) -> Self {
+    pub(crate) fn new(pattern: &'a str, cursor: &'a mut Cursor) -> Self {
         let (levels, hash) = match pattern.strip_suffix('#') {
             Some(levels) => (levels.strip_suffix('/'), true),
             None => (Some(pattern), false),
         };
-        Self { levels, hash, leads: pattern.starts_with(['+', '#']), cursor: String::new(), seen: false }
+        Self { levels, hash, leads: pattern.starts_with(['+', '#']), cursor }
     }
 
     /// Where the topics begin that have not been looked at and may match.
     pub(crate) fn bound(&self) -> Bound<&str> {
-        if self.seen { Bound::Excluded(&self.cursor) } else { Bound::Included(&self.cursor) }
+        if self.cursor.seen { Bound::Excluded(&self.cursor.at) } else { Bound::Included(&self.cursor.at) }
     }
 
     /// Looks at the first topic within the bound, and moves the bound past it.
@@ -55,7 +79,7 @@ impl<'a> Seeker<'a> {
                 // The first that may match is below this topic.
                 self.seek(topic, "\0");
                 if level != "+" {
-                    self.cursor.push_str(level);
+                    self.cursor.at.push_str(level);
                 }
                 return Step::Seek;
             };
@@ -75,7 +99,7 @@ impl<'a> Seeker<'a> {
             return self.seek_past(topic, plus);
         }
         self.seek(topic, "");
-        self.seen = true;
+        self.cursor.seen = true;
         Step::Found
     }
 
@@ -89,10 +113,11 @@ impl<'a> Seeker<'a> {
     }
 
     fn seek(&mut self, start: &str, rest: &str) -> Step {
-        self.cursor.clear();
-        self.cursor.push_str(start);
-        self.cursor.push_str(rest);
-        self.seen = false;
+        let Cursor { at, seen, .. } = &mut *self.cursor;
+        at.clear();
+        at.push_str(start);
+        at.push_str(rest);
+        *seen = false;
         Step::Seek
     }
 }
@@ -106,7 +131,8 @@ mod tests {
     /// The topics looked at on the way, those that match in capitals.
     fn way(pattern: &str, topics: &[&str]) -> String {
         let topics: BTreeSet<String> = topics.iter().map(|topic| topic.replace('/', "\0")).collect();
-        let mut seeker = Seeker::new(pattern);
+        let mut cursor = Cursor::default();
+        let mut seeker = Seeker::new(pattern, &mut cursor);
         let mut way = Vec::new();
         loop {
             let bound = (seeker.bound().map(str::to_owned), Bound::Unbounded);

@@ -138,6 +138,90 @@ fn map_and_index_agree_after_threads_come_and_go() {
     assert!(retained.len() <= 20);
 }
 
+/// All slices of a walk, with what is done after each.
+fn in_slices<V: Clone>(retained: &Retained<V>, filter: &str, budget: usize, mut between: impl FnMut(usize)) -> Vec<V> {
+    let filter = Filter::new(filter.to_owned()).unwrap();
+    let (mut cursor, mut out) = (Cursor::default(), Vec::new());
+    for slice in 0.. {
+        let before = out.len();
+        let progress = retained.next_slice(&filter, &mut cursor, budget, &mut out);
+        assert!(out.len() - before <= budget.max(1), "a slice of {}", out.len() - before);
+        assert_eq!(cursor.is_over(), progress == Progress::Over);
+        if progress == Progress::Over {
+            break;
+        }
+        assert!(slice <= 2 * retained.len(), "{filter} never ends");
+        between(slice);
+    }
+    let len = out.len();
+    assert_eq!(retained.next_slice(&filter, &mut cursor, budget, &mut out), Progress::Over);
+    assert_eq!(out.len(), len);
+    out
+}
+
+#[test]
+fn a_walk_in_slices_finds_what_one_at_once_does() {
+    let retained = retained(&["a", "a/b", "a/b/c", "a/", "/", "/b", "b", "$SYS/b", "$SYS", "a-b", "a!", "ab/b"]);
+    for filter in ["#", "a", "nothing", "a/#", "+", "+/b", "+/+/#", "$SYS/#", "c/#", "a/+", "+/nothing"] {
+        for budget in 0..15 {
+            assert_eq!(in_slices(&retained, filter, budget, |_| {}), matching(&retained, filter), "{filter} {budget}");
+        }
+    }
+}
+
+#[test]
+fn a_slice_ends_also_where_nothing_matches() {
+    let retained = Retained::new(100_000);
+    for number in 0..10_000 {
+        retained.insert(&topic(&format!("{number}/a")), number).unwrap();
+    }
+    let mut slices = 0;
+    assert_eq!(in_slices(&retained, "+/b", 1000, |_| slices += 1), [0; 0]);
+    assert!((10..=30).contains(&slices), "{slices}");
+}
+
+#[test]
+fn long_topics_use_up_a_budget_sooner() {
+    let retained = Retained::new(100);
+    for number in 0..100 {
+        retained.insert(&topic(&format!("{}{number:03}", "x".repeat(10_000))), number).unwrap();
+    }
+    let mut slices = 0;
+    assert_eq!(in_slices(&retained, "#", 100, |_| slices += 1), Vec::from_iter(0..100));
+    assert!((9..=11).contains(&slices), "{slices}");
+}
+
+#[test]
+fn threads_that_come_and_go_hide_nothing_from_a_walk_in_slices() {
+    let retained = Retained::new(10_000);
+    for number in 0..1000 {
+        retained.insert(&topic(&format!("stays/{number:04}")), 0).unwrap();
+    }
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for thread in 0..2 {
+            let (retained, is_over) = (&retained, &is_over);
+            scope.spawn(move || {
+                let mut number = thread;
+                while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                    number = (number + 7) % 1000;
+                    let (stays, goes) = (topic(&format!("stays/{number:04}")), topic(&format!("stays/{number:04}/x")));
+                    retained.insert(&stays, thread).unwrap();
+                    retained.insert(&goes, -1).unwrap();
+                    retained.remove(&goes);
+                }
+            });
+        }
+        for budget in [1, 7, 1000] {
+            for _ in 0..20 {
+                let found = in_slices(&retained, "stays/+", budget, |_| {});
+                assert!(found.len() == 1000 && !found.contains(&-1));
+            }
+        }
+        is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}
+
 fn texts(levels: &'static [&'static str]) -> impl Strategy<Value = String> {
     proptest::collection::vec(proptest::sample::select(levels), 1..5).prop_map(|levels| levels.join("/"))
 }
@@ -169,5 +253,48 @@ proptest! {
             let expected = oracle.values().filter(|(topic, _)| filter.matches(topic)).cloned();
             prop_assert_eq!(found, expected.collect::<Vec<_>>(), "{}", filter);
         }
+    }
+
+    #[test]
+    fn slices_neither_skip_nor_repeat_whatever_changes_between_them(
+        first in proptest::collection::vec(texts(&["a", "b", "", "$x", "ab", "ä"]), 0..60),
+        changes in proptest::collection::vec((texts(&["a", "b", "", "$x", "ab", "ä"]), any::<bool>()), 0..60),
+        at_once in 0..4_usize,
+        filter in texts(&["a", "b", "", "$x", "+", "+", "#"]),
+        budget in 0..6_usize,
+    ) {
+        let topics = |texts: Vec<String>| texts.into_iter().filter_map(|text| Topic::new(text).ok());
+        let Ok(filter) = Filter::new(filter) else { return Ok(()) };
+        let retained = Retained::new(1000);
+        let mut number = 0;
+        let mut insert = |topic: &Topic| {
+            number += 1;
+            retained.insert(topic, (topic.clone(), number)).unwrap();
+        };
+        let mut stays = std::collections::BTreeSet::new();
+        for topic in topics(first) {
+            insert(&topic);
+            stays.insert(topic);
+        }
+        let mut ever = stays.clone();
+        let mut changes = changes.into_iter().filter_map(|(text, comes)| Some((Topic::new(text).ok()?, comes)));
+        let found = in_slices(&retained, filter.as_str(), budget, |_| {
+            for (topic, comes) in changes.by_ref().take(at_once) {
+                if comes {
+                    insert(&topic);
+                    ever.insert(topic);
+                } else {
+                    retained.remove(&topic);
+                    stays.remove(&topic);
+                }
+            }
+        });
+        let found: Vec<_> = found.into_iter().map(|(topic, _)| topic).collect();
+        let once: std::collections::BTreeSet<_> = found.iter().cloned().collect();
+        prop_assert_eq!(once.len(), found.len(), "a topic twice: {:?}", found);
+        stays.retain(|topic| filter.matches(topic));
+        ever.retain(|topic| filter.matches(topic));
+        prop_assert!(stays.is_subset(&once), "{}: {:?} of {:?}", filter, once, stays);
+        prop_assert!(once.is_subset(&ever), "{}: {:?} beyond {:?}", filter, once, ever);
     }
 }
