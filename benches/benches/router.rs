@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use mqtt_codec::{Filter, Topic};
-use mqtt_router::{Cursor, Limits, Matches, Options, Progress, Retained, Router};
+use mqtt_router::{Cursor, Limits, Matches, Options, Presence, Progress, Retained, Router};
 
 /// Topics made before they are timed, as few as a publisher's socket may have brought: their texts are in the cache.
 const TOPICS: usize = 256;
@@ -143,6 +143,71 @@ fn fan_out(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// What one client can bring about with filters that are all of different shapes: the bits of a counter say which of twelve
+/// levels are `a` and which are `+`.
+fn many_shapes(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("router/4,095 shapes");
+    let router = Router::new(Limits::default());
+    for (key, last) in [(0, ""), (1, "/a")] {
+        for bits in 1..1_usize << 12 {
+            let levels: Vec<_> = (0..12).map(|level| if bits >> level & 1 == 1 { "a" } else { "+" }).collect();
+            router.subscribe(&filter(levels.join("/") + last), key, Options::default()).expect("room for it");
+        }
+        if last.is_empty() {
+            let mut found = Matches::default();
+            for (name, word) in [("none matches", "b"), ("all match", "a")] {
+                let topic = topic([word; 12].join("/"));
+                group.bench_function(name, |bencher| {
+                    bencher.iter(|| {
+                        found.clear();
+                        router.matches(&topic, None, &mut found);
+                        found.iter().count()
+                    });
+                });
+            }
+        }
+    }
+    let mut found = Matches::default();
+    let topic = topic(["a"; 12].join("/") + "/b");
+    group.bench_function("each misses by its last level", |bencher| {
+        bencher.iter(|| {
+            found.clear();
+            router.matches(&topic, None, &mut found);
+            found.iter().count()
+        });
+    });
+    group.finish();
+}
+
+/// A message to a group with absent members, and one of its members that goes and comes.
+fn groups(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("router/group");
+    let (shared, published) = (filter("$share/group/a".to_owned()), topic("a".to_owned()));
+    for absent in [0, 20_000] {
+        let router = Router::new(Limits::default());
+        for key in 0..absent + 10 {
+            router.subscribe(&shared, key, Options::default()).expect("no wildcard");
+            if key >= 10 {
+                router.set_presence(&key, Presence::Absent);
+            }
+        }
+        let mut found = Matches::default();
+        group.bench_function(BenchmarkId::new("first of 10, absent", absent), |bencher| {
+            bencher.iter(|| {
+                router.matches(&published, None, &mut found);
+                found.groups().next().and_then(|group| group.present().next()).map(|member| *member.key())
+            });
+        });
+        group.bench_function(BenchmarkId::new("goes and comes, absent", absent), |bencher| {
+            bencher.iter(|| {
+                router.set_presence(&0, Presence::Absent);
+                router.set_presence(&0, Presence::Present);
+            });
+        });
+    }
+    group.finish();
+}
+
 fn coming_and_going(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("router/subscribe+unsubscribe");
     let router = fleet(100_000);
@@ -217,5 +282,5 @@ fn retained(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, matching, fan_out, coming_and_going, retained);
+criterion_group!(benches, matching, fan_out, many_shapes, groups, coming_and_going, retained);
 criterion_main!(benches);

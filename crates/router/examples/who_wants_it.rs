@@ -25,7 +25,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         router.matches(&topic, None, &mut found);
         let mut names: Vec<&str> = found.iter().map(|subscriber| subscriber.key.as_str()).collect();
         // Of a group one gets it: the first that the caller finds able to.
-        names.extend(found.groups().filter_map(|group| group.candidates().next()).map(|member| member.key.as_str()));
+        let members: Vec<_> = found.groups().filter_map(|group| group.candidates().next()).collect();
+        names.extend(members.iter().map(|member| member.key().as_str()));
         names.sort_unstable();
         writeln!(out, "{topic}: {}", if names.is_empty() { "nobody".to_owned() } else { names.join(", ") })?;
     }

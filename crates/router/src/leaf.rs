@@ -1,15 +1,15 @@
-//! What one pattern leads to: its subscribers, and its groups of shared subscribers.
+//! What one pattern leads to: its subscribers, and its groups.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::mem;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use foldhash::fast::RandomState;
 use mqtt_codec::Qos;
 
 use crate::Options;
+use crate::group::Shared;
 
 /// A list longer than this is indexed by key, so that leaving it costs the same however long it is.
 const INDEXED_ABOVE: usize = 32;
@@ -142,23 +142,21 @@ impl<K: Clone + Eq + Hash> Subscribers<K> {
         false
     }
 
-    /// True if `key` was among them.
-    pub(crate) fn remove(&mut self, key: &K) -> bool {
+    /// What `key` was here with, if it was.
+    pub(crate) fn remove(&mut self, key: &K) -> Option<Entry<K>> {
         match self {
-            Self::None => false,
-            Self::One(entry) => {
-                let found = entry.key == *key;
-                if found {
-                    *self = Self::None;
-                }
-                found
-            }
+            Self::None => None,
+            Self::One(entry) if entry.key != *key => None,
+            Self::One(_) => match mem::take(self) {
+                Self::One(entry) => Some(entry),
+                Self::None | Self::Many(_) => None,
+            },
             Self::Many(many) => {
-                let found = many.remove(key);
+                let removed = many.remove(key);
                 if let [last] = &*many.list.entries {
                     *self = Self::One(last.clone());
                 }
-                found
+                removed
             }
         }
     }
@@ -196,8 +194,8 @@ impl<K: Clone + Eq + Hash> Many<K> {
         false
     }
 
-    fn remove(&mut self, key: &K) -> bool {
-        let Some(at) = self.position(key) else { return false };
+    fn remove(&mut self, key: &K) -> Option<Entry<K>> {
+        let at = self.position(key)?;
         let list = Arc::make_mut(&mut self.list);
         let removed = list.entries.swap_remove(at);
         list.no_local -= usize::from(removed.no_local);
@@ -218,31 +216,11 @@ impl<K: Clone + Eq + Hash> Many<K> {
                 index.shrink_to(list.entries.len() * 2);
             }
         }
-        true
+        Some(removed)
     }
 }
 
-/// One shared subscription.
-#[derive(Debug)]
-pub(crate) struct Shared<K> {
-    pub(crate) members: Subscribers<K>,
-    turn: AtomicUsize,
-}
-
-impl<K> Default for Shared<K> {
-    fn default() -> Self {
-        Self { members: Subscribers::None, turn: AtomicUsize::new(0) }
-    }
-}
-
-impl<K> Shared<K> {
-    /// A number that is one higher each time.
-    pub(crate) fn next_turn(&self) -> usize {
-        self.turn.fetch_add(1, Ordering::Relaxed)
-    }
-}
-
-pub(crate) type Groups<K> = HashMap<Box<str>, Shared<K>, RandomState>;
+pub(crate) type Groups<K> = HashMap<Box<str>, Arc<Shared<K>>, RandomState>;
 
 /// What one pattern leads to. As small as one subscriber, because that is what most are.
 #[derive(Debug)]
@@ -282,26 +260,22 @@ impl<K: Clone + Eq + Hash> Leaf<K> {
         }
     }
 
-    /// The plain subscribers or those of a group, which is made if it is new.
-    pub(crate) fn make_subscribers(&mut self, group: Option<&str>) -> &mut Subscribers<K> {
-        if let (Self::Plain(plain), Some(_)) = (&mut *self, group) {
-            let plain = mem::take(plain);
-            *self = Self::Shared(Box::new(PlainAndShared { plain, groups: Groups::default() }));
-        }
-        match (self, group) {
-            (Self::Shared(both), Some(name)) => &mut both.groups.entry(name.into()).or_default().members,
-            (Self::Shared(both), None) => &mut both.plain,
-            (Self::Plain(plain), _) => plain,
+    pub(crate) fn plain_mut(&mut self) -> &mut Subscribers<K> {
+        match self {
+            Self::Plain(plain) => plain,
+            Self::Shared(both) => &mut both.plain,
         }
     }
 
-    /// The plain subscribers or those of a group, if there is such a group.
-    pub(crate) fn subscribers_mut(&mut self, group: Option<&str>) -> Option<&mut Subscribers<K>> {
-        match (self, group) {
-            (Self::Plain(plain), None) => Some(plain),
-            (Self::Plain(_), Some(_)) => None,
-            (Self::Shared(both), None) => Some(&mut both.plain),
-            (Self::Shared(both), Some(name)) => Some(&mut both.groups.get_mut(name)?.members),
+    /// The group of this name, which is made if it is new.
+    pub(crate) fn make_group(&mut self, name: &str) -> &Arc<Shared<K>> {
+        if let Self::Plain(plain) = self {
+            let plain = mem::take(plain);
+            *self = Self::Shared(Box::new(PlainAndShared { plain, groups: Groups::default() }));
+        }
+        match self {
+            Self::Shared(both) => both.groups.entry(name.into()).or_default(),
+            Self::Plain(_) => unreachable!("it has just been given groups"),
         }
     }
 

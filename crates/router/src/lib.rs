@@ -22,11 +22,12 @@
 //! }
 //! for group in found.groups() {
 //!     // The caller takes the first candidate that is able to receive.
-//!     assert_eq!(group.candidates().next().map(|member| *member.key), Some("ben"));
+//!     assert_eq!(group.candidates().next().map(|member| *member.key()), Some("ben"));
 //! }
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 
+mod group;
 mod leaf;
 mod matches;
 mod merge;
@@ -37,7 +38,8 @@ mod seek;
 mod shapes;
 mod text;
 
-pub use matches::{Group, Match, Matches};
+pub use group::{Group, Member, Presence};
+pub use matches::{Match, Matches};
 pub use retained::{Progress, Retained};
 pub use router::{Full, Limits, Options, Router};
 pub use seek::Cursor;

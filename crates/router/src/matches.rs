@@ -1,9 +1,12 @@
 //! What a look-up found.
 
 use std::hash::Hash;
+use std::sync::Arc;
 
 use mqtt_codec::{Qos, Topic};
 
+use crate::Group;
+use crate::group::Shared;
 use crate::leaf::{Entry, Groups, Leaf, Snapshot};
 use crate::merge::Merge;
 use crate::shapes::Scratch;
@@ -37,7 +40,7 @@ pub(crate) struct Found<K> {
 
 #[derive(Debug)]
 struct FoundGroup<K> {
-    members: Snapshot<K>,
+    shared: Arc<Shared<K>>,
     turn: usize,
 }
 
@@ -52,13 +55,6 @@ pub struct Match<'a, K> {
     pub retain_as_published: bool,
     /// Of all of them. [MQTT-3.3.4-3]
     pub subscription_ids: &'a [u32],
-}
-
-/// The members of one shared subscription; one of them gets the message.
-#[derive(Debug)]
-pub struct Group<'a, K> {
-    members: &'a [Entry<K>],
-    first: usize,
 }
 
 impl<K> Default for Matches<K> {
@@ -105,23 +101,12 @@ impl<K: Clone + Eq + Hash> Matches<K> {
 
     /// The shared subscriptions found.
     pub fn groups(&self) -> impl Iterator<Item = Group<'_, K>> {
-        self.found.groups.iter().map(|group| {
-            let members = group.members.entries();
-            Group { members, first: group.turn % members.len() }
-        })
+        self.found.groups.iter().map(|FoundGroup { shared, turn }| Group { shared, turn: *turn })
     }
 
     /// Forgets everyone, keeping the memory.
     pub fn clear(&mut self) {
         self.found.clear();
-    }
-}
-
-impl<'a, K> Group<'a, K> {
-    /// All members, the one whose turn it is first.
-    pub fn candidates(&self) -> impl Iterator<Item = Match<'a, K>> + use<'a, K> {
-        let (later, first) = self.members.split_at(self.first);
-        first.iter().chain(later).map(Match::from)
     }
 }
 
@@ -172,9 +157,8 @@ impl<K: Clone + Eq + Hash> Found<K> {
             }
             self.lists.push(list);
         }
-        for group in leaf.groups().into_iter().flat_map(Groups::values) {
-            let members = group.members.snapshot();
-            self.groups.extend(members.map(|members| FoundGroup { members, turn: group.next_turn() }));
+        for shared in leaf.groups().into_iter().flat_map(Groups::values) {
+            self.groups.push(FoundGroup { shared: Arc::clone(shared), turn: shared.next_turn() });
         }
     }
 

@@ -10,11 +10,12 @@ use dashmap::{DashMap, Entry as MapEntry};
 use foldhash::fast::RandomState;
 use mqtt_codec::{Filter, Qos, Topic};
 
-use crate::Matches;
-use crate::leaf::{Entry, Leaf};
+use crate::group::{Joined, Memberships, Shared};
+use crate::leaf::{Entry, Leaf, Subscribers};
 use crate::patterns::{Patterns, TOGETHER};
 use crate::shapes::{Scratch, Shape, Shapes, find_ends};
 use crate::text::Text;
+use crate::{Matches, Presence};
 
 /// More than there are workers on any machine, so that two seldom want the same lock.
 const SHARDS: usize = 64;
@@ -65,6 +66,8 @@ pub struct Router<K> {
     leaves: DashMap<Text, Leaf<K>, RandomState>,
     /// Of all patterns in `leaves`; changed under the pattern's shard lock.
     shapes: Shapes,
+    /// Of all groups in `leaves`; a group is joined and left under its pattern's shard lock.
+    memberships: Memberships<K>,
     /// Grows with each change of a subscription, so that [`Matches`] can tell whether what they hold is still right.
     /// Each router counts in a range of its own.
     changes: AtomicU64,
@@ -81,6 +84,7 @@ impl<K: Clone + Eq + Hash> Router<K> {
         Self {
             leaves: DashMap::with_hasher_and_shard_amount(RandomState::default(), SHARDS),
             shapes: Shapes::new(limits.shape_levels),
+            memberships: Memberships::new(SHARDS),
             changes: AtomicU64::new(RANGES.fetch_add(1 << 40, Ordering::Relaxed)),
             dollar: AtomicUsize::new(0),
             filters: AtomicUsize::new(0),
@@ -127,6 +131,15 @@ impl<K: Clone + Eq + Hash> Router<K> {
             empty
         });
         found
+    }
+
+    /// Says whether a subscriber is there, for its shared subscriptions: one that is not is no longer in the way of
+    /// those who are. It is taken to be there when it first subscribes so; without shared subscriptions this does
+    /// nothing. Costs what its shared subscriptions are, whoever else has them.
+    pub fn set_presence(&self, key: &K, presence: Presence) {
+        if self.shared_len() > 0 {
+            self.memberships.place(key, presence);
+        }
     }
 
     /// Puts into `found` (emptied first) everyone whose filter matches; `publisher` does not get what its no-local
@@ -207,24 +220,25 @@ impl<K: Clone + Eq + Hash> Router<K> {
     /// Calls `visit` with each subscription: the filter's text, who, and what for. Locks like
     /// [`for_each_filter`](Self::for_each_filter).
     pub fn for_each_subscription(&self, mut visit: impl FnMut(&str, &K, Options)) {
-        self.for_each_list(|filter, entries| {
-            for entry in entries {
-                visit(filter, &entry.key, entry.options());
+        self.for_each_list(|filter, of| match of {
+            Of::Plain(subscribers) => {
+                subscribers.entries().iter().for_each(|entry| visit(filter, &entry.key, entry.options()));
             }
+            Of::Shared(group) => group.for_each(|entry| visit(filter, &entry.key, entry.options())),
         });
     }
 
-    fn for_each_list(&self, mut visit: impl FnMut(&str, &[Entry<K>])) {
+    fn for_each_list(&self, mut visit: impl FnMut(&str, Of<'_, K>)) {
         let mut text = String::new();
         for leaf in &self.leaves {
             let pattern = leaf.key().as_str();
             if !leaf.plain().is_empty() {
-                visit(pattern, leaf.plain().entries());
+                visit(pattern, Of::Plain(leaf.plain()));
             }
             for (name, group) in leaf.groups().into_iter().flatten() {
                 text.clear();
                 write!(text, "$share/{name}/{pattern}").expect("a String takes any text");
-                visit(&text, group.members.entries());
+                visit(&text, Of::Shared(group));
             }
         }
     }
@@ -306,11 +320,15 @@ impl<K: Clone + Eq + Hash> Router<K> {
     }
 
     fn insert(&self, leaf: &mut Leaf<K>, group: Option<&str>, entry: Entry<K>) -> bool {
-        let subscribers = leaf.make_subscribers(group);
-        let new_filter = subscribers.is_empty();
-        let replaced = subscribers.insert(entry);
+        let Joined { is_first, replaced } = match group {
+            Some(name) => self.memberships.join(leaf.make_group(name), entry),
+            None => {
+                let plain = leaf.plain_mut();
+                Joined { is_first: plain.is_empty(), replaced: plain.insert(entry) }
+            }
+        };
         self.changes.fetch_add(1, Ordering::Release);
-        if new_filter {
+        if is_first {
             self.filters.fetch_add(1, Ordering::Relaxed);
         }
         if !replaced {
@@ -321,21 +339,40 @@ impl<K: Clone + Eq + Hash> Router<K> {
     }
 
     fn remove(&self, leaf: &mut Leaf<K>, group: Option<&str>, key: &K) -> bool {
-        let Some(subscribers) = leaf.subscribers_mut(group) else { return false };
-        if !subscribers.remove(key) {
-            return false;
-        }
-        self.changes.fetch_add(1, Ordering::Release);
-        if subscribers.is_empty() {
-            self.filters.fetch_sub(1, Ordering::Relaxed);
-            if let Some(name) = group {
-                leaf.drop_group(name);
+        let is_last = match group {
+            Some(name) => {
+                let Some(shared) = leaf.groups().and_then(|groups| groups.get(name)) else { return false };
+                if !self.memberships.leave(shared, key) {
+                    return false;
+                }
+                let is_last = shared.is_empty();
+                if is_last {
+                    leaf.drop_group(name);
+                }
+                is_last
             }
+            None => {
+                let plain = leaf.plain_mut();
+                if plain.remove(key).is_none() {
+                    return false;
+                }
+                plain.is_empty()
+            }
+        };
+        self.changes.fetch_add(1, Ordering::Release);
+        if is_last {
+            self.filters.fetch_sub(1, Ordering::Relaxed);
         }
         self.subscriptions.fetch_sub(1, Ordering::Relaxed);
         self.shared.fetch_sub(usize::from(group.is_some()), Ordering::Relaxed);
         true
     }
+}
+
+/// Whom a filter belongs to.
+enum Of<'a, K> {
+    Plain(&'a Subscribers<K>),
+    Shared(&'a Shared<K>),
 }
 
 #[cfg(test)]

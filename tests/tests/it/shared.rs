@@ -7,6 +7,7 @@ use mqtt_codec::{Ack, Connect, Packet, Property, Qos, ReasonCode, Version};
 use crate::{
     broker::{Broker, outside},
     client::{Client, VERSIONS, connect, keeping, message, retained},
+    crash::Home,
 };
 
 /// Takes QoS 1 messages until between PINGREQ and PINGRESP none comes.
@@ -84,6 +85,53 @@ async fn an_offline_member_is_passed_over() {
     let (mut away, connack) = Client::connect_with(broker.addr, keeping(Version::V5, "away")).await;
     assert!(connack.session_present);
     away.ping().await;
+}
+
+#[tokio::test]
+async fn a_member_that_comes_back_has_its_turn_again() {
+    let Some(broker) = Broker::with(|_| {}).await else { return };
+    let mut here = Client::connect(broker.addr, Version::V5, "here").await;
+    here.subscribe("$share/g/a", Qos::AtLeastOnce).await;
+    let (mut away, _) = Client::connect_with(broker.addr, keeping(Version::V5, "away")).await;
+    away.subscribe("$share/g/a", Qos::AtLeastOnce).await;
+    away.leave().await;
+    let (mut back, _) = Client::connect_with(broker.addr, keeping(Version::V5, "away")).await;
+    // Taken over, too.
+    let (mut again, _) = Client::connect_with(broker.addr, keeping(Version::V5, "away")).await;
+    back.expect_disconnect(ReasonCode::SessionTakenOver).await;
+    let mut publisher = Client::connect(broker.addr, Version::V5, "publisher").await;
+    for number in 0..10 {
+        publisher.publish(message("a", number.to_string(), Qos::AtLeastOnce)).await;
+    }
+    for member in [&mut here, &mut again] {
+        let mut got = Vec::new();
+        drain(member, &mut got).await;
+        assert_eq!(got.len(), 5, "{got:?}");
+    }
+}
+
+/// Every member is away when the next process begins.
+#[tokio::test]
+async fn who_comes_back_first_after_a_restart_gets_what_is_published() {
+    if outside() {
+        return;
+    }
+    let home = Home::new(&[]).await;
+    for name in ["one", "two", "three"] {
+        let (mut member, _) = Client::connect_with(home.addr(), keeping(Version::V5, name)).await;
+        member.subscribe("$share/g/a", Qos::AtLeastOnce).await;
+        member.leave().await;
+    }
+    let home = home.restart().await;
+    let (mut one, answer) = Client::connect_with(home.addr(), keeping(Version::V5, "one")).await;
+    assert!(answer.session_present);
+    let mut publisher = Client::connect(home.addr(), Version::V5, "publisher").await;
+    for number in 0..6 {
+        publisher.publish(message("a", number.to_string(), Qos::AtLeastOnce)).await;
+    }
+    let mut got = Vec::new();
+    drain(&mut one, &mut got).await;
+    assert_eq!(got.len(), 6, "{got:?}");
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use mqtt_codec::{ConnAck, Connect, Packet, ReasonCode};
 use mqtt_hooks::{ConnectionInfo, Fact, Reason};
 use mqtt_net::Transport;
+use mqtt_router::Presence;
 use mqtt_session::{Attach, Session, Timestamp};
 
 use crate::broker::Broker;
@@ -187,6 +188,8 @@ impl Broker {
         state.recount(batch);
         state.touch(client, batch);
         drop(state);
+        // Not before it is attached: it would be in the way of members who are ready.
+        self.router.set_presence(client, Presence::Present);
         connection
     }
 }

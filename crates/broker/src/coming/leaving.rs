@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use mqtt_codec::{Disconnect, Packet, Properties, ReasonCode, Version};
 use mqtt_hooks::{Fact, Reason};
+use mqtt_router::Presence;
 use mqtt_session::{Detached, Timestamp};
 
 use crate::broker::Broker;
@@ -121,6 +122,8 @@ impl Broker {
             state.recount(batch);
             (connection, detached)
         };
+        // The transition lock keeps it in step with the session; the state's would keep publishers waiting.
+        self.router.set_presence(client, Presence::Absent);
         detached.expires_at = self.cap_expiry(detached.expires_at, now);
         self.online.fetch_sub(1, Relaxed);
         // In one group with the event: after a crash either both are known, or the client is found to have fallen and is

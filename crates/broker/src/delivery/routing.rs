@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use mqtt_codec::{Filter, Message, Qos, SubscribeOptions, Topic};
 use mqtt_hooks::Publisher;
-use mqtt_router::{Full, Match, Matches, Options};
+use mqtt_router::{Full, Group, Match, Matches, Member, Options};
 use mqtt_session::{Delivered, DeliveryOptions, DropReason, Fanout, Publication, Timestamp};
 
 use crate::broker::Broker;
@@ -13,6 +13,10 @@ use crate::client::ClientRef;
 use crate::delivery::batch::Batch;
 use crate::delivery::shown::tell_dropped;
 use crate::watch::metrics::Metric;
+
+/// So many absent members of a group are asked to keep a message before it is dropped. Their queues fill in turn, so if
+/// these are full, the others hardly have room; and a group may have tens of thousands.
+const MAX_ABSENT_ASKED: usize = 64;
 
 impl Broker {
     /// Keeps the message if it is to be retained, and routes it; false if no filter matches. Before the publisher may
@@ -115,7 +119,7 @@ impl Broker {
             receivers += 1;
         }
         for group in matches.groups() {
-            receivers += usize::from(self.deliver_to_one(|| group.candidates(), &mut fanout, now, batch));
+            receivers += usize::from(self.deliver_to_one(&group, &mut fanout, now, batch));
         }
         batch.note_traffic(receivers * publication.size());
         if receivers == 0 {
@@ -150,24 +154,29 @@ impl Broker {
 
     /// One member of a group gets the message: the first in turn that is online and has room; else the first that is
     /// online; else the first that keeps it for later.
-    fn deliver_to_one<'a, I: Iterator<Item = Match<'a, ClientRef>>>(
+    fn deliver_to_one(
         &self,
-        candidates: impl Fn() -> I,
+        group: &Group<'_, ClientRef>,
         fanout: &mut Fanout<'_>,
         now: Timestamp,
         batch: &mut Batch<'_>,
     ) -> bool {
-        let is_online = |found: &Match<'_, ClientRef>| found.key.state.lock().session.is_attached();
-        let is_ready = |found: &Match<'_, ClientRef>| found.key.state.lock().session.is_ready();
-        let chosen = candidates().find(is_ready).or_else(|| candidates().find(is_online));
+        let is_online = |member: &Member<ClientRef>| member.key().state.lock().session.is_attached();
+        let is_ready = |member: &Member<ClientRef>| member.key().state.lock().session.is_ready();
+        let chosen = group.present().find(is_ready).or_else(|| group.present().find(is_online));
         if let Some(chosen) = &chosen
-            && !matches!(self.deliver(chosen, fanout, now, batch), Delivered::Dropped(_))
+            && !matches!(self.deliver(&chosen.as_match(), fanout, now, batch), Delivered::Dropped(_))
         {
             return true;
         }
-        candidates()
-            .filter(|found| chosen.as_ref().is_none_or(|chosen| chosen.key != found.key))
-            .any(|found| !matches!(self.deliver(&found, fanout, now, batch), Delivered::Dropped(_)))
+        // Nobody keeps QoS 0 for one that is absent: the first is asked so that the loss is counted and told.
+        let is_kept = fanout.publication().message.qos > Qos::AtMostOnce;
+        let absent = group.absent().take(if is_kept { MAX_ABSENT_ASKED } else { 1 });
+        let present =
+            group.present().filter(|member| chosen.as_ref().is_none_or(|chosen| chosen.key() != member.key()));
+        present
+            .chain(absent)
+            .any(|member| !matches!(self.deliver(&member.as_match(), fanout, now, batch), Delivered::Dropped(_)))
     }
 }
 

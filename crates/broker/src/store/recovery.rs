@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use mqtt_hooks::{Fact, Reason};
+use mqtt_router::Presence;
 use mqtt_session::{Publication, Session, Timestamp};
 use mqtt_storage::{Loaded, LoadedSession, StoreError};
 
@@ -108,6 +109,7 @@ impl Broker {
                 tracing::error!(client_id = %client.id, filter = %subscription.filter, "limits.shape_levels is lower than before");
             }
         }
+        self.router.set_presence(&client, Presence::Absent);
         if transition.fallen.is_none() {
             let next = will_due.into_iter().chain(transition.expires_at.at()).min();
             transition.timer = next.map(|at| self.timers.insert(at, Arc::downgrade(&client.0)));

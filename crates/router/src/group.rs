@@ -1,0 +1,280 @@
+//! Shared subscriptions: groups, of which one member gets a message.
+//!
+//! Members who are there and members who are absent are kept apart, so that a message costs the same however many are
+//! absent, and a member that comes or goes costs the same however many there are.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use dashmap::DashMap;
+use foldhash::fast::RandomState;
+use parking_lot::Mutex;
+
+use crate::Match;
+use crate::leaf::{Entry, Subscribers};
+
+/// So often candidates are gone through from the first again because places have changed.
+const MAX_RESTARTS: u8 = 3;
+
+/// Whether a subscriber can be handed a message now. Known of those who have shared subscriptions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Presence {
+    /// It can.
+    #[default]
+    Present,
+    /// It can't; a message may be kept for it.
+    Absent,
+}
+
+/// One shared subscription.
+///
+/// Publishers look at it after the router's locks are gone, a member at a time: a list that is lent would have to be
+/// copied by whoever comes or goes meanwhile, and some are long.
+#[derive(Debug)]
+pub(crate) struct Shared<K> {
+    members: Mutex<Members<K>>,
+    turn: AtomicUsize,
+}
+
+/// Each key is in one of the lists.
+#[derive(Debug)]
+struct Members<K> {
+    present: Subscribers<K>,
+    absent: Subscribers<K>,
+    /// Grows when members change their places.
+    changes: u64,
+}
+
+/// What became of a member that joined.
+pub(crate) struct Joined {
+    pub(crate) is_first: bool,
+    pub(crate) replaced: bool,
+}
+
+impl<K> Default for Shared<K> {
+    fn default() -> Self {
+        let members = Members { present: Subscribers::None, absent: Subscribers::None, changes: 0 };
+        Self { members: Mutex::new(members), turn: AtomicUsize::new(0) }
+    }
+}
+
+impl<K: Clone + Eq + Hash> Shared<K> {
+    /// A number that is one higher each time.
+    pub(crate) fn next_turn(&self) -> usize {
+        self.turn.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.members.lock().is_empty()
+    }
+
+    /// Calls `visit` with all members.
+    pub(crate) fn for_each(&self, visit: impl FnMut(&Entry<K>)) {
+        let members = self.members.lock();
+        members.present.entries().iter().chain(members.absent.entries()).for_each(visit);
+    }
+}
+
+impl<K: Clone + Eq + Hash> Members<K> {
+    fn is_empty(&self) -> bool {
+        self.present.is_empty() && self.absent.is_empty()
+    }
+
+    const fn list(&self, presence: Presence) -> &Subscribers<K> {
+        match presence {
+            Presence::Present => &self.present,
+            Presence::Absent => &self.absent,
+        }
+    }
+
+    fn join(&mut self, entry: Entry<K>, presence: Presence) -> Joined {
+        let is_first = self.is_empty();
+        self.changes += 1;
+        let replaced = match presence {
+            Presence::Present => self.present.insert(entry),
+            Presence::Absent => self.absent.insert(entry),
+        };
+        Joined { is_first, replaced }
+    }
+
+    fn leave(&mut self, key: &K) -> bool {
+        self.changes += 1;
+        self.present.remove(key).or_else(|| self.absent.remove(key)).is_some()
+    }
+
+    fn place(&mut self, key: &K, presence: Presence) {
+        self.changes += 1;
+        let (from, to) = match presence {
+            Presence::Present => (&mut self.absent, &mut self.present),
+            Presence::Absent => (&mut self.present, &mut self.absent),
+        };
+        if let Some(entry) = from.remove(key) {
+            to.insert(entry);
+        }
+    }
+}
+
+/// Who is a member of which groups, and whether it is there.
+pub(crate) struct Memberships<K>(DashMap<K, Arc<Mutex<Membership<K>>>, RandomState>);
+
+/// One subscriber's. In every group of these it is in the list that its presence says.
+#[derive(Debug)]
+struct Membership<K> {
+    presence: Presence,
+    groups: HashSet<ByAddress<K>, RandomState>,
+}
+
+impl<K> fmt::Debug for Memberships<K> {
+    /// They are in the groups, too; and not every key can be looked at.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Memberships").finish_non_exhaustive()
+    }
+}
+
+impl<K: Clone + Eq + Hash> Memberships<K> {
+    pub(crate) fn new(shards: usize) -> Self {
+        Self(DashMap::with_hasher_and_shard_amount(RandomState::default(), shards))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Adds a member to a group, or replaces its options.
+    pub(crate) fn join(&self, group: &Arc<Shared<K>>, entry: Entry<K>) -> Joined {
+        let membership = self.0.entry(entry.key.clone()).or_insert_with(|| {
+            let membership = Membership { presence: Presence::default(), groups: HashSet::default() };
+            Arc::new(Mutex::new(membership))
+        });
+        let mut membership = membership.lock();
+        membership.groups.insert(ByAddress(Arc::clone(group)));
+        group.members.lock().join(entry, membership.presence)
+    }
+
+    /// False if `key` was no member.
+    pub(crate) fn leave(&self, group: &Arc<Shared<K>>, key: &K) -> bool {
+        let mut has_left = false;
+        self.0.remove_if(key, |_, membership| {
+            let mut membership = membership.lock();
+            has_left = membership.groups.remove(&ByAddress(Arc::clone(group))) && group.members.lock().leave(key);
+            membership.groups.is_empty()
+        });
+        has_left
+    }
+
+    /// Moves `key` in all its groups.
+    pub(crate) fn place(&self, key: &K, presence: Presence) {
+        // Not under the map's lock: there may be many groups.
+        let Some(membership) = self.0.get(key).map(|membership| Arc::clone(&membership)) else { return };
+        let mut membership = membership.lock();
+        if membership.presence != presence {
+            membership.presence = presence;
+            for ByAddress(group) in &membership.groups {
+                group.members.lock().place(key, presence);
+            }
+        }
+    }
+}
+
+/// A group is equal to itself only.
+#[derive(Debug)]
+struct ByAddress<K>(Arc<Shared<K>>);
+
+impl<K> PartialEq for ByAddress<K> {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl<K> Eq for ByAddress<K> {}
+
+impl<K> Hash for ByAddress<K> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.0).hash(state);
+    }
+}
+
+/// The members of one shared subscription; one of them gets the message.
+#[derive(Debug)]
+pub struct Group<'a, K> {
+    pub(crate) shared: &'a Shared<K>,
+    pub(crate) turn: usize,
+}
+
+/// A member of a shared subscription.
+#[derive(Clone, Debug)]
+pub struct Member<K>(Entry<K>);
+
+impl<'a, K: Clone + Eq + Hash> Group<'a, K> {
+    /// Members who are there, the one whose turn it is first.
+    ///
+    /// They are looked at one by one as they are asked for. While others come and go, one may be met twice, and one that
+    /// is there all the time is met at least once, unless places change faster than the caller looks.
+    pub fn present(&self) -> impl Iterator<Item = Member<K>> + use<'a, K> {
+        self.walk(Presence::Present)
+    }
+
+    /// Members who are not, likewise.
+    pub fn absent(&self) -> impl Iterator<Item = Member<K>> + use<'a, K> {
+        self.walk(Presence::Absent)
+    }
+
+    /// All members: [`Self::present`], then [`Self::absent`].
+    pub fn candidates(&self) -> impl Iterator<Item = Member<K>> + use<'a, K> {
+        self.present().chain(self.absent())
+    }
+
+    const fn walk(&self, presence: Presence) -> Walk<'a, K> {
+        Walk { shared: self.shared, presence, first: self.turn, met: 0, changes: None, restarts: 0 }
+    }
+}
+
+impl<K> Member<K> {
+    /// Who.
+    pub const fn key(&self) -> &K {
+        &self.0.key
+    }
+
+    /// Whoever it is, with what it asked for.
+    pub fn as_match(&self) -> Match<'_, K> {
+        Match::from(&self.0)
+    }
+}
+
+struct Walk<'a, K> {
+    shared: &'a Shared<K>,
+    presence: Presence,
+    first: usize,
+    met: usize,
+    /// Of the members when one was met last.
+    changes: Option<u64>,
+    restarts: u8,
+}
+
+impl<K: Clone + Eq + Hash> Iterator for Walk<'_, K> {
+    type Item = Member<K>;
+
+    fn next(&mut self) -> Option<Member<K>> {
+        let members = self.shared.members.lock();
+        // One that left has given its place to another, who would be passed over.
+        let has_changed = self.changes.replace(members.changes).is_some_and(|changes| changes != members.changes);
+        if has_changed && self.restarts < MAX_RESTARTS {
+            self.restarts += 1;
+            self.met = 0;
+        }
+        let entries = members.list(self.presence).entries();
+        if self.met >= entries.len() {
+            return None;
+        }
+        let entry = &entries[(self.first % entries.len() + self.met) % entries.len()];
+        self.met += 1;
+        Some(Member(entry.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests;
