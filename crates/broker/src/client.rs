@@ -20,6 +20,7 @@ pub(crate) mod clients;
 pub(crate) mod connection;
 pub(crate) mod flaps;
 pub(crate) mod seat;
+pub(crate) mod terms;
 pub(crate) mod traffic;
 pub(crate) mod transition;
 mod waiting;
