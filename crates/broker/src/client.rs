@@ -21,6 +21,7 @@ pub(crate) mod connection;
 pub(crate) mod flaps;
 mod held;
 pub(crate) mod seat;
+pub(crate) mod terms;
 pub(crate) mod traffic;
 pub(crate) mod transition;
 mod waiting;

@@ -2,6 +2,7 @@
 
 pub(crate) mod arrival;
 pub(crate) mod banned;
+mod challenge;
 pub(crate) mod door;
 pub(crate) mod entering;
 pub(crate) mod farewell;

@@ -52,7 +52,11 @@ impl Host for Hosting {
     }
 
     fn may_publish(&self, client: &ConnectionInfo, topic: &Topic) -> Result<(), ReasonCode> {
-        access::publish(&self.0.hooks, client, topic).map_err(|refusal| refusal.code)
+        // Its connection knows what it was let in by. Of a client that is gone that is not known any more.
+        let connection = self.0.connection_of(&client.client_id);
+        let connection = connection.filter(|connection| connection.info.conn_id == client.conn_id);
+        let rules = connection.map(|connection| connection.rules()).unwrap_or_default();
+        access::publish(&self.0.hooks, &rules, client, topic).map_err(|refusal| refusal.code)
     }
 
     fn connection(&self, client_id: &str) -> Option<ConnectionInfo> {

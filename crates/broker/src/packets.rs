@@ -14,6 +14,7 @@ pub(crate) mod access;
 mod answer;
 pub(crate) mod count;
 mod publish;
+pub(crate) mod renewal;
 pub(crate) mod subscribe;
 
 /// Handles one packet. An error ends the connection.
@@ -73,8 +74,7 @@ fn handle_in_session(seat: &Seat, packet: Packet, now: Timestamp, batch: &mut Ba
         Event::Subscribe(subscribe) => subscribe::subscribe(seat, subscribe, now, batch),
         Event::Unsubscribe(unsubscribe) => subscribe::unsubscribe(seat, &unsubscribe, batch),
         Event::Disconnect(disconnect) => Err(disconnected(seat, &disconnect)),
-        // [MQTT-4.12.1-1]: no method was agreed on at CONNECT, so none can be used again.
-        Event::Auth(_) => Err(Ending::refused(ReasonCode::ProtocolError)),
+        Event::Auth(auth) => renewal::handle(seat, &auth),
     }
 }
 

@@ -2,6 +2,8 @@
 
 use bytestring::ByteString;
 
+mod relation;
+
 /// A topic name: not empty, at most 65,535 bytes, no wildcard, no U+0000, no control character. [MQTT-4.7.1-1] [MQTT-4.7.3-1]
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Topic(ByteString);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mqtt_codec::{Filter, Message, Qos, ReasonCode, SubscribeOptions, Topic};
 
-use crate::{ConnectionInfo, Fact, Moment};
+use crate::{ConnectionInfo, Exchange, Fact, Moment, Rules};
 
 /// Sees facts, inline, where they happen. An observer that talks to the network hands over to a queue of its own.
 pub trait Observe: Send + Sync {
@@ -27,8 +27,26 @@ pub enum Verdict {
 /// Decides who comes in.
 #[async_trait::async_trait]
 pub trait Authenticate: Send + Sync {
-    /// Asked once per CONNECT, before the session is touched. A panic denies.
+    /// Asked once per CONNECT that names no method of extended authentication, before the session is touched. A panic denies.
     async fn authenticate(&self, client: &ConnectionInfo, password: Option<&[u8]>) -> Login;
+
+    /// The methods of extended authentication that it knows (MQTT 5, section 4.12). A client that names one that nobody
+    /// knows is refused (0x8C, bad authentication method).
+    fn methods(&self) -> &[&str] {
+        &[]
+    }
+
+    /// Asked in place of [`Self::authenticate`] where CONNECT names one of its methods, and again whenever that client asks to
+    /// be authenticated again. Then the client goes on meanwhile by what it was granted before; [`Login::Allow`] replaces the
+    /// grant's rules and end, and anything else ends the connection (0x87, not authorized). A panic denies, and so does time:
+    /// all of it may take as long as a CONNECT.
+    ///
+    /// [`Login::Ignore`] asks the next one that knows the method, unless the client was challenged. If nobody decides, that is
+    /// a no: the broker's default is for those who bring no proof.
+    async fn exchange(&self, client: &ConnectionInfo, exchange: &mut Exchange<'_>) -> Login {
+        let _ = (client, exchange);
+        Login::Ignore
+    }
 }
 
 /// What an authenticator says.
@@ -42,11 +60,15 @@ pub enum Login {
     Deny(ReasonCode),
 }
 
-/// As what a client comes in, and for how long. What it may do then is for [`Authorize`] to say.
+/// As what a client comes in, for what, and for how long.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Grant {
-    /// Its user name from now on; `None`: that of CONNECT.
+    /// Its user name from now on; `None`: that of CONNECT. Who is authenticated again can't become someone else.
     pub username: Option<Arc<str>>,
+    /// What it may do. They hold for this connection, after what the broker says about `$SYS` and before what those say who
+    /// [`Authorize`]. The will is held to them where it comes in with them; what it has subscribed with and may not any more
+    /// is unsubscribed.
+    pub rules: Rules,
     /// When its connection is ended (0x87, not authorized), by [`Host::clock_ms`](crate::Host::clock_ms).
     pub expires_at: Option<u64>,
 }

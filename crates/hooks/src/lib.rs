@@ -48,6 +48,7 @@
 //! ```
 
 mod acting;
+mod exchange;
 mod fact;
 mod hook;
 mod host;
@@ -60,6 +61,7 @@ mod panics;
 mod record;
 mod records;
 pub mod route;
+mod rules;
 pub mod run;
 mod settings;
 mod table;
@@ -69,6 +71,7 @@ mod timers;
 mod trial;
 
 pub use acting::Acting;
+pub use exchange::{Challenge, Exchange};
 pub use fact::{ConnectionInfo, Fact, Initiator, Listener, Reason};
 pub use hook::{
     Access, Authenticate, Authorize, Delivery, DropReason, Grant, Incoming, Intercept, Login, Observe, ObserveAcks,
@@ -80,6 +83,7 @@ pub use module::{Ctx, Info, Module, Setting, SettingKind, StartError, read_confi
 pub use number::{Bucket, Histogram, Label, Number, Reading};
 pub use record::{ConnectionRecord, RecordError};
 pub use records::{RecordTable, Records};
+pub use rules::{Action, Reach, Rule, Rules, filter_for};
 pub use settings::{Settings, json_number, read_settings};
 pub use table::Hooks;
 pub use task::{Stop, Task};

@@ -10,8 +10,8 @@ use parking_lot::Mutex;
 use crate::panics::{caught, caught_async};
 use crate::task::watched;
 use crate::{
-    Access, Acting, Authenticate, Authorize, ConnectionInfo, Ctx, Delivery, DropReason, Due, Fact, Incoming, Intercept,
-    Login, Moment, Observe, ObserveAcks, ObserveDrops, Passage, Stop, Task, Timers, Verdict,
+    Access, Acting, Authenticate, Authorize, ConnectionInfo, Ctx, Delivery, DropReason, Due, Exchange, Fact, Incoming,
+    Intercept, Login, Moment, Observe, ObserveAcks, ObserveDrops, Passage, Stop, Task, Timers, Verdict,
 };
 
 /// All hooks of the running modules; an empty list costs a load.
@@ -108,6 +108,29 @@ impl Hooks {
             }
         }
         Login::Ignore
+    }
+
+    /// True if an authenticator knows this method of extended authentication.
+    pub fn has_method(&self, method: &str) -> bool {
+        self.authenticate.any() && self.authenticate.list.load().iter().any(|entry| entry.knows(method))
+    }
+
+    /// Lets the authenticators that know the method at a client, in order of registration. One that panics is logged and
+    /// denies, and so it is if none decides.
+    pub async fn exchange(&self, client: &ConnectionInfo, exchange: &mut Exchange<'_>) -> Login {
+        for entry in self.authenticate.list.load_full().iter().filter(|entry| entry.knows(exchange.method)) {
+            match caught_async(async { entry.hook.exchange(client, exchange).await }).await {
+                // What the client says next is meant for who has challenged it.
+                Ok(Login::Ignore) if exchange.has_challenged() => break,
+                Ok(Login::Ignore) => {}
+                Ok(login) => return login,
+                Err(why) => {
+                    entry.origin.complain("exchange", &why);
+                    return Login::Deny(ReasonCode::ServerUnavailable);
+                }
+            }
+        }
+        Login::Deny(ReasonCode::NotAuthorized)
     }
 
     /// True if [`Self::authorize`] asks anyone.
@@ -306,6 +329,15 @@ impl<H: ?Sized> Default for Table<H> {
 struct Entry<H: ?Sized> {
     origin: Arc<Origin>,
     hook: Arc<H>,
+}
+
+impl Entry<dyn Authenticate> {
+    fn knows(&self, method: &str) -> bool {
+        caught(|| self.hook.methods().contains(&method)).unwrap_or_else(|why| {
+            self.origin.complain("methods", &why);
+            false
+        })
+    }
 }
 
 // Derived, it would ask for `H: Clone`.

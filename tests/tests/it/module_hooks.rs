@@ -59,7 +59,9 @@ impl Authenticate for Spy {
     async fn authenticate(&self, client: &ConnectionInfo, _password: Option<&[u8]>) -> Login {
         let now = self.host.get().expect("it has started").clock_ms();
         match &*client.client_id {
-            "brief" => Login::Allow(Grant { username: Some("guest".into()), expires_at: Some(now + 1000) }),
+            "brief" => {
+                Login::Allow(Grant { username: Some("guest".into()), expires_at: Some(now + 1000), ..Grant::default() })
+            }
             "late" => Login::Allow(Grant { expires_at: Some(now), ..Grant::default() }),
             _ => Login::Ignore,
         }

@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::broker::Broker;
+use crate::client::terms::Terms;
 use crate::client::traffic::Traffic;
 use crate::client::{ClientRef, Needs};
 use crate::delivery::batch::Batch;
@@ -80,6 +81,8 @@ pub(crate) struct Connection {
     is_ending: AtomicBool,
     /// There are [`Replay`]s to go on with.
     is_replaying: AtomicBool,
+    /// The client may not do everything: `shared` has what it may.
+    pub(super) has_rules: AtomicBool,
     /// The task is to wait until the socket takes bytes again.
     pub(super) wants_write: AtomicBool,
     /// The first error of a write. The reader may still find a DISCONNECT that came before.
@@ -103,7 +106,7 @@ pub(super) struct Shared {
     /// Boxed, for most connections never have any of it.
     rare: Option<Box<Rare>>,
     /// The task has ended.
-    is_over: bool,
+    pub(super) is_over: bool,
     /// The client has no part in the connection any more, but a flush that began before has the bytes that come first.
     is_flushed: bool,
 }
@@ -118,9 +121,19 @@ struct Rare {
     listeners: Vec<oneshot::Sender<()>>,
     /// What is still to be written once the client has no part in the connection any more.
     tail: Option<Tail>,
+    /// What the client was let in by, if there is more to it than its being in.
+    terms: Option<Box<Terms>>,
 }
 
 impl Shared {
+    pub(super) fn terms(&mut self) -> &mut Terms {
+        self.rare().terms.get_or_insert_default()
+    }
+
+    pub(super) fn known_terms(&mut self) -> Option<&mut Terms> {
+        self.rare.as_mut()?.terms.as_deref_mut()
+    }
+
     fn rare(&mut self) -> &mut Rare {
         self.rare.get_or_insert_default()
     }
@@ -149,6 +162,7 @@ impl Connection {
             shared: Mutex::default(),
             is_ending: AtomicBool::new(false),
             is_replaying: AtomicBool::new(false),
+            has_rules: AtomicBool::new(false),
             wants_write: AtomicBool::new(false),
             is_doubted: AtomicBool::new(false),
             write_error: FirstError::default(),

@@ -1,11 +1,8 @@
 //! A client's place at the broker.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use mqtt_codec::ReasonCode;
 use mqtt_hooks::Reason;
-use tokio::task::AbortHandle;
 
 use crate::broker::Broker;
 use crate::client::ClientRef;
@@ -16,29 +13,6 @@ use crate::client::connection::{Connection, Ending};
 pub(crate) struct Seat {
     pub(crate) client: ClientRef,
     pub(crate) connection: Arc<Connection>,
-    /// Ends the connection when what the client was let in by expires.
-    pub(crate) _stay: Option<Stay>,
-}
-
-/// How long a client may stay; runs as long as it has its place.
-pub(crate) struct Stay(AbortHandle);
-
-impl Stay {
-    /// Ends the connection after this long.
-    pub(crate) fn start(connection: &Arc<Connection>, left: Duration) -> Self {
-        let connection = Arc::clone(connection);
-        let end = async move {
-            tokio::time::sleep(left).await;
-            connection.end(Ending { reason: Reason::AuthExpired, code: Some(ReasonCode::NotAuthorized) });
-        };
-        Self(tokio::spawn(end).abort_handle())
-    }
-}
-
-impl Drop for Stay {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 impl Seat {
@@ -50,6 +24,7 @@ impl Seat {
         self.connection.stop_timer();
         self.broker().leave(&self.client, &self.connection, ending, None);
         self.connection.stop_listening();
+        self.connection.stop_terms();
     }
 }
 

@@ -14,12 +14,14 @@ use mqtt_session::{Attach, Session, Timestamp};
 
 use crate::broker::Broker;
 use crate::client::connection::{Connection, Ending};
+use crate::client::terms::Granted;
 use crate::client::traffic::Traffic;
 use crate::client::transition::Transition;
 use crate::client::{ClientRef, State};
 use crate::coming::leaving::Going;
 use crate::delivery::batch::Batch;
 use crate::packets::count;
+use crate::packets::subscribe::drop_forbidden;
 use crate::store::numbers::Trail;
 use crate::time::patience::Patient;
 use crate::watch::metrics::Metric;
@@ -35,6 +37,7 @@ pub(crate) struct Admission<'a> {
     pub(crate) keep_alive: u16,
     /// CONNACK, with the limits told; whether there is a session is yet to be seen.
     pub(crate) answer: ConnAck,
+    pub(crate) granted: Granted,
     pub(crate) traffic: Traffic,
     pub(crate) transport: Transport,
 }
@@ -153,11 +156,13 @@ impl Broker {
         batch: &mut Batch<'_>,
     ) -> Arc<Connection> {
         let Arrived { noticed, now, heard } = arrived;
-        let Admission { connect, mut info, keep_alive, answer, traffic, transport } = admission;
+        let Admission { connect, mut info, keep_alive, answer, granted, traffic, transport } = admission;
         // The same text, but one memory for both.
         info.client_id = Arc::clone(&client.id);
         let session_expiry = info.expiry_interval;
         let connection = Arc::new(Connection::new(info, traffic, transport, Arc::clone(self), keep_alive, heard));
+        // Before anyone finds the connection: whoever asks what the client may do finds the rules.
+        connection.agree(granted);
         {
             let mut state = client.state.lock();
             // From here on a takeover finds this connection. The session is attached later, when the fact has been told:
@@ -174,6 +179,8 @@ impl Broker {
         let flaps = transition.flaps.come(told_at);
         let fact = Fact::Connected { client: &connection.info, told_at, seq: transition.seq, flaps, noticed };
         self.hooks.observe(&fact, batch);
+        // An earlier connection may have been allowed more.
+        drop_forbidden(client, &connection, batch);
         let mut state = client.state.lock();
         let State { session, outbox, .. } = &mut *state;
         session.attach(&Attach { connect, session_expiry, keep_alive });

@@ -4,9 +4,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use mqtt_codec::{ConnAck, Connect, DecodeError, Packet, Properties, Property, ReasonCode, Version};
 use mqtt_hooks::{ConnectionInfo, Fact, Grant, Login};
 use mqtt_net::Transport;
@@ -14,13 +13,16 @@ use mqtt_session::{Session, Timestamp};
 
 use crate::broker::Broker;
 use crate::client::connection::Ending;
-use crate::client::seat::{Seat, Stay};
+use crate::client::seat::Seat;
+use crate::client::terms::Granted;
 use crate::coming::arrival::{Arrival, First, Origin};
+use crate::coming::challenge::{self, Broken};
 use crate::coming::entering::{Admission, hear_out};
 use crate::coming::farewell::say_farewell;
 use crate::coming::reader::Reader;
 use crate::delivery::batch::Batch;
 use crate::packets::access;
+use crate::packets::renewal::{is_over, properties_of};
 use crate::time::clock::wall_ms;
 use crate::watch::metrics::Metric;
 
@@ -42,8 +44,7 @@ pub(crate) fn receive(broker: &Arc<Broker>, arrival: Box<Arrival>, first: First)
             let mut batch = Batch::begin(broker);
             batch.count(Metric::Connect, 1);
             let next = match describe(&connect, arrival.origin.clone(), &mut batch) {
-                Ok(info) => Candidate { broker: Arc::clone(broker), arrival, connect, info, until: None }
-                    .authenticate(&mut batch),
+                Ok(info) => Candidate::new(broker, arrival, connect, info).authenticate(&mut batch),
                 Err(code) => refuse(*arrival, &connect, code, &mut batch),
             };
             // CONNACK promises nothing that is not stored: the client's flush decides about it.
@@ -77,22 +78,38 @@ struct Candidate {
     arrival: Box<Arrival>,
     connect: Box<Connect>,
     info: ConnectionInfo,
-    /// By the clock of the broker: how long it may stay.
-    until: Option<Timestamp>,
+    /// What it is told with its success, by extended authentication.
+    conclusion: Option<Bytes>,
+    granted: Granted,
 }
 
 impl Candidate {
+    fn new(broker: &Arc<Broker>, arrival: Box<Arrival>, connect: Box<Connect>, info: ConnectionInfo) -> Self {
+        let method = connect.properties.authentication_method().map(|method| Arc::from(&*method));
+        let granted = Granted { method, ..Granted::default() };
+        Self { broker: Arc::clone(broker), arrival, connect, info, conclusion: None, granted }
+    }
+
     fn authenticate(self, batch: &mut Batch<'_>) -> Next {
         batch.count(Metric::Authenticate, 1);
-        if self.broker.hooks.has_authenticators() {
+        // Who names a method is let in by those who know it or not at all, also if they have stopped meanwhile.
+        if self.broker.hooks.has_authenticators() || self.granted.method.is_some() {
             return Next::Wait(Box::pin(self.ask_modules()));
         }
         self.admit(Login::Ignore, batch)
     }
 
-    async fn ask_modules(self) -> Option<(Seat, Reader)> {
+    async fn ask_modules(mut self) -> Option<(Seat, Reader)> {
         let broker = Arc::clone(&self.broker);
-        let login = broker.hooks.authenticate(&self.info, self.connect.password.as_deref()).await;
+        let login = match self.granted.method.clone() {
+            None => broker.hooks.authenticate(&self.info, self.connect.password.as_deref()).await,
+            // What it takes is in memory of its own: few clients are challenged, and all would have room for it.
+            Some(method) => match Box::pin(self.exchange(&method)).await {
+                Ok(login) => login,
+                Err(Broken::Refused(code)) => Login::Deny(code),
+                Err(Broken::Left) => return None,
+            },
+        };
         let next = {
             let mut batch = Batch::begin(&broker);
             let next = self.admit(login, &mut batch);
@@ -104,6 +121,13 @@ impl Candidate {
             Next::Wait(wait) => wait.await,
             Next::Close => None,
         }
+    }
+
+    async fn exchange(&mut self, method: &str) -> Result<Login, Broken> {
+        let Self { broker, arrival, connect, info, .. } = self;
+        let (login, conclusion) = challenge::exchange(broker, arrival, connect, info, method).await?;
+        self.conclusion = conclusion;
+        Ok(login)
     }
 
     fn admit(mut self, login: Login, batch: &mut Batch<'_>) -> Next {
@@ -131,12 +155,11 @@ impl Candidate {
     fn weigh(&mut self, login: Login, batch: &mut Batch<'_>) -> Result<(), ReasonCode> {
         let now = self.broker.clock.now();
         let (metric, result) = match login {
-            Login::Allow(grant) if grant.expires_at.is_some_and(|at| at <= now.0) => {
-                (Metric::AuthFailure, Err(ReasonCode::NotAuthorized))
-            }
-            Login::Allow(Grant { username, expires_at }) => {
+            Login::Allow(grant) if is_over(&grant, now) => (Metric::AuthFailure, Err(ReasonCode::NotAuthorized)),
+            Login::Allow(Grant { username, rules, expires_at }) => {
                 self.info.username = username.or(self.info.username.take());
-                self.until = expires_at.map(Timestamp);
+                self.granted.rules = rules;
+                self.granted.until = expires_at.map(Timestamp);
                 (Metric::AuthSuccess, Ok(()))
             }
             Login::Ignore if self.broker.config.anonymous => (Metric::AuthAnonymous, Ok(())),
@@ -147,7 +170,8 @@ impl Candidate {
         result?;
         if let Some(will) = &self.connect.will {
             let topic = &will.message.topic;
-            access::publish(&self.broker.hooks, &self.info, topic).map_err(|refusal| refusal.code)?;
+            access::publish(&self.broker.hooks, &self.granted.rules, &self.info, topic)
+                .map_err(|refusal| refusal.code)?;
         }
         Ok(())
     }
@@ -155,7 +179,10 @@ impl Candidate {
     /// CONNACK, if the client takes one.
     fn connack(&self) -> Option<ConnAck> {
         let Self { broker, connect, info, .. } = self;
-        let properties = told_limits(broker, connect, info);
+        let mut properties = told_limits(broker, connect, info);
+        if let Some(method) = &self.granted.method {
+            properties = properties.iter().chain(properties_of(method, self.conclusion.clone())).collect();
+        }
         let answer = ConnAck { session_present: false, reason: ReasonCode::Success, properties };
         // [MQTT-3.1.2-24]: a client that takes no packet as large as CONNACK gets none, and so can't come in.
         if let Some(limit) = connect.properties.maximum_packet_size()
@@ -168,7 +195,7 @@ impl Candidate {
     }
 
     fn enter(self, answer: ConnAck, batch: &mut Batch<'_>) -> (Seat, Reader) {
-        let Self { broker, arrival, connect, info, until } = self;
+        let Self { broker, arrival, connect, info, granted, .. } = self;
         let keep_alive = match (connect.version, broker.config.mqtt.server_keep_alive) {
             (Version::V5, Some(keep_alive)) => keep_alive,
             _ => connect.keep_alive,
@@ -176,14 +203,12 @@ impl Candidate {
         let Arrival { transport, traffic, decoder, rest, .. } = *arrival;
         traffic.note_received(1, 0);
         let (client, connection) =
-            broker.enter(Admission { connect: &connect, info, keep_alive, answer, traffic, transport }, batch);
+            broker.enter(Admission { connect: &connect, info, keep_alive, answer, granted, traffic, transport }, batch);
         if broker.banned.has(&connection.info) {
             // The ban came in between, and whoever made it may not have found the connection.
             connection.end(Ending::BANNED);
         }
-        let left = until.map(|until| Duration::from_millis(until.0.saturating_sub(broker.clock.now().0)));
-        let stay = left.map(|left| Stay::start(&connection, left));
-        (Seat { client, connection, _stay: stay }, Reader::new(decoder, rest))
+        (Seat { client, connection }, Reader::new(decoder, rest))
     }
 }
 
@@ -207,8 +232,8 @@ fn describe(connect: &Connect, origin: Origin, batch: &mut Batch<'_>) -> Result<
     if broker.durable.is_overfull(expiry_interval > 0 || connect.will.is_some()) {
         return Err(ReasonCode::QuotaExceeded);
     }
-    // [MQTT-4.12.0-1]: no method of extended authentication is known here.
-    if connect.properties.authentication_method().is_some() {
+    // [MQTT-4.12.0-1]
+    if connect.properties.authentication_method().is_some_and(|method| !broker.hooks.has_method(&method)) {
         return Err(ReasonCode::BadAuthenticationMethod);
     }
     let client_id = if connect.client_id.is_empty() {

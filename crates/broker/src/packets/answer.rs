@@ -1,8 +1,11 @@
 //! What a client is answered, unless it has another connection by now.
 
+use std::sync::Arc;
+
 use mqtt_codec::{Packet, ReasonCode};
 use mqtt_hooks::Reason;
 
+use crate::client::ClientRef;
 use crate::client::connection::{Connection, Ending};
 use crate::client::seat::Seat;
 use crate::delivery::batch::Batch;
@@ -14,9 +17,19 @@ pub(super) fn superseded(connection: &Connection) -> Ending {
 }
 
 pub(super) fn push(seat: &Seat, packet: &Packet, batch: &mut Batch<'_>) -> Result<(), Ending> {
-    let mut state = seat.client.state.lock();
-    if !state.is_current(&seat.connection) {
-        return Err(superseded(&seat.connection));
+    push_to(&seat.client, &seat.connection, packet, batch)
+}
+
+/// Like [`push`], where the seat is another task's.
+pub(super) fn push_to(
+    client: &ClientRef,
+    connection: &Arc<Connection>,
+    packet: &Packet,
+    batch: &mut Batch<'_>,
+) -> Result<(), Ending> {
+    let mut state = client.state.lock();
+    if !state.is_current(connection) {
+        return Err(superseded(connection));
     }
     // [MQTT-3.1.2-24]: the client waits for this answer and could never get it.
     if packet.encoded_len(state.session.version()) > state.session.max_packet_size() as usize {
@@ -24,7 +37,7 @@ pub(super) fn push(seat: &Seat, packet: &Packet, batch: &mut Batch<'_>) -> Resul
     }
     state.push(packet);
     state.wait_for_store(true, batch);
-    state.touch(&seat.client, batch);
+    state.touch(client, batch);
     count::sent(packet, batch);
     Ok(())
 }

@@ -21,7 +21,7 @@ pub(super) fn publish(
 ) -> Result<(), Ending> {
     let (Seat { client, connection, .. }, broker) = (seat, seat.broker());
     let info = &connection.info;
-    if let Err(refusal) = access::publish(&broker.hooks, info, &publication.message.topic) {
+    if let Err(refusal) = access::publish(&broker.hooks, &connection.rules(), info, &publication.message.topic) {
         batch.count(Metric::PublishAuthError, 1);
         tracing::debug!(client_id = %client.id, topic = %publication.message.topic, rule = refusal.rule, "publish refused");
         return acknowledge(seat, receipt, refusal.code, batch);

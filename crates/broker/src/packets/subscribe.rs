@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mqtt_codec::{Filter, Packet, ReasonCode, SubAck, Subscribe, SubscribeFilter, UnsubAck, Unsubscribe};
-use mqtt_hooks::Fact;
+use mqtt_hooks::{Access, Fact, Verdict};
 use mqtt_session::{Session, Timestamp};
 use mqtt_storage::Stage;
 
@@ -67,7 +67,8 @@ fn subscribe_one(
     if broker.hooks.has_interceptors() {
         broker.hooks.intercept_subscribe(info, &mut wish.filter, &mut wish.options);
     }
-    if let Err(refusal) = access::subscribe(&broker.hooks, &broker.config.sys, info, &wish.filter) {
+    if let Err(refusal) = access::subscribe(&broker.hooks, &connection.rules(), &broker.config.sys, info, &wish.filter)
+    {
         batch.count(Metric::SubscribeAuthError, 1);
         tracing::warn!(client_id = %client.id, peer = %info.peer, filter = %wish.filter, rule = refusal.rule, "subscribe refused");
         return Ok(Err(refusal.code));
@@ -149,4 +150,30 @@ pub(crate) fn remove_subscription(
         broker.hooks.observe(&Fact::Unsubscribed { client: &connection.info, filter }, batch);
     }
     Ok(existed)
+}
+
+/// Gives up what the client has subscribed with, and may not by the rules that hold for it now. What was queued for it
+/// before still comes.
+pub(crate) fn drop_forbidden(client: &ClientRef, connection: &Arc<Connection>, batch: &mut Batch<'_>) {
+    let rules = connection.rules();
+    if rules.is_empty() {
+        return;
+    }
+    let is_forbidden = |filter: &Filter| matches!(rules.decide(Access::Subscribe(filter)), Verdict::Deny(_));
+    let forbidden: Vec<_> = {
+        let state = client.state.lock();
+        state
+            .session
+            .subscriptions()
+            .map(|(filter, ..)| filter)
+            .filter(|filter| is_forbidden(filter))
+            .cloned()
+            .collect()
+    };
+    batch.forget_matches();
+    for filter in forbidden {
+        tracing::info!(client_id = %client.id, %filter, "unsubscribed: its grant forbids it");
+        // An error says that the client has another connection by now, which has rules of its own.
+        let _ = remove_subscription(client, connection, &filter, batch);
+    }
 }
