@@ -2,6 +2,7 @@
 
 pub(crate) mod batch;
 mod expiry;
+mod handing_on;
 mod retaining;
 pub(crate) mod routing;
 pub(crate) mod shown;

@@ -149,6 +149,18 @@ impl<K: Clone + Eq + Hash> Router<K> {
         found.remember(topic, changes);
     }
 
+    /// Puts into `found` (emptied first) the members of this shared subscription alone, if there are any.
+    ///
+    /// No lock is held once this returns.
+    pub fn members(&self, filter: &Filter, found: &mut Matches<K>) {
+        found.clear();
+        if let Some(name) = filter.group()
+            && let Some(leaf) = self.leaves.get(filter.pattern().as_bytes())
+        {
+            found.found.add_group(&leaf, name);
+        }
+    }
+
     /// True if any filter matches. Costs less than finding out whose it is.
     pub fn is_wanted(&self, topic: &Topic) -> bool {
         let mut wanted = false;

@@ -29,6 +29,8 @@ pub struct Delivery {
     pub packet_id: Option<PacketId>,
     /// It waited before it was sent: a store was told its packet id by a [`Change::Sent`](crate::Change::Sent).
     pub was_queued: bool,
+    /// It came by a shared subscription: see [`Session::take_orphans`](crate::Session::take_orphans).
+    pub by_group: bool,
 }
 
 /// The ids of the subscriptions that matched; mostly none or one.
@@ -73,6 +75,8 @@ pub(crate) struct Queue {
     stored: usize,
     /// Those at QoS 0.
     at_most_once: usize,
+    /// Those that came by shared subscriptions.
+    by_group: usize,
     /// Nothing expires before this; `None`: nothing does.
     first_expiry: Option<Timestamp>,
 }
@@ -88,6 +92,14 @@ impl Queue {
 
     pub(crate) const fn has_at_most_once(&self) -> bool {
         self.at_most_once > 0
+    }
+
+    pub(crate) const fn has_by_group(&self) -> bool {
+        self.by_group > 0
+    }
+
+    pub(crate) fn deliveries(&self) -> impl Iterator<Item = &Delivery> {
+        self.deliveries.iter()
     }
 
     pub(crate) fn front(&self) -> Option<&Delivery> {
@@ -111,6 +123,7 @@ impl Queue {
             self.bytes += delivery.publication.size();
         }
         self.at_most_once += usize::from(delivery.qos == Qos::AtMostOnce);
+        self.by_group += usize::from(delivery.by_group);
         self.deliveries.push_back(delivery);
     }
 
@@ -122,6 +135,7 @@ impl Queue {
             self.bytes -= delivery.publication.size();
         }
         self.at_most_once -= usize::from(delivery.qos == Qos::AtMostOnce);
+        self.by_group -= usize::from(delivery.by_group);
         if self.deliveries.is_empty() {
             self.first_expiry = None;
             shrink(&mut self.deliveries);
@@ -154,8 +168,13 @@ impl Queue {
         }
     }
 
+    /// Takes out what `wanted` says yes to; it is asked in order.
+    pub(crate) fn take(&mut self, mut wanted: impl FnMut(&Delivery) -> bool) -> Vec<Delivery> {
+        self.retain(|delivery| !wanted(delivery))
+    }
+
     /// What `keep` says no to is taken out.
-    fn retain(&mut self, keep: impl Fn(&Delivery) -> bool) -> Vec<Delivery> {
+    fn retain(&mut self, mut keep: impl FnMut(&Delivery) -> bool) -> Vec<Delivery> {
         let mut removed = Vec::new();
         for delivery in std::mem::take(self).deliveries {
             if keep(&delivery) {
@@ -208,6 +227,7 @@ mod tests {
             stored: false,
             packet_id: None,
             was_queued: false,
+            by_group: false,
         }
     }
 

@@ -41,6 +41,7 @@ mod retained;
 mod session;
 mod session_queue;
 mod shared;
+mod shared_leaving;
 mod slow;
 mod stall;
 mod stall_deadlines;

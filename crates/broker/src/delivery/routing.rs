@@ -111,7 +111,7 @@ impl Broker {
         let mut fanout = Fanout::new(publication);
         let mut receivers = 0;
         for found in matches.iter() {
-            self.deliver(&found, &mut fanout, now, batch);
+            self.deliver(&found, false, &mut fanout, now, batch);
             receivers += 1;
         }
         for group in matches.groups() {
@@ -126,6 +126,7 @@ impl Broker {
     fn deliver(
         &self,
         found: &Match<'_, ClientRef>,
+        by_group: bool,
         fanout: &mut Fanout<'_>,
         now: Timestamp,
         batch: &mut Batch<'_>,
@@ -137,6 +138,7 @@ impl Broker {
             retain: found.retain_as_published && message.retain,
             stored: false,
             subscription_ids: found.subscription_ids,
+            by_group,
         };
         let qos = found.qos.min(message.qos);
         let delivered = found.key.deliver(fanout, options, now, batch);
@@ -150,7 +152,7 @@ impl Broker {
 
     /// One member of a group gets the message: the first in turn that is online and has room; else the first that is
     /// online; else the first that keeps it for later.
-    fn deliver_to_one<'a, I: Iterator<Item = Match<'a, ClientRef>>>(
+    pub(super) fn deliver_to_one<'a, I: Iterator<Item = Match<'a, ClientRef>>>(
         &self,
         candidates: impl Fn() -> I,
         fanout: &mut Fanout<'_>,
@@ -161,13 +163,13 @@ impl Broker {
         let is_ready = |found: &Match<'_, ClientRef>| found.key.state.lock().session.is_ready();
         let chosen = candidates().find(is_ready).or_else(|| candidates().find(is_online));
         if let Some(chosen) = &chosen
-            && !matches!(self.deliver(chosen, fanout, now, batch), Delivered::Dropped(_))
+            && !matches!(self.deliver(chosen, true, fanout, now, batch), Delivered::Dropped(_))
         {
             return true;
         }
         candidates()
             .filter(|found| chosen.as_ref().is_none_or(|chosen| chosen.key != found.key))
-            .any(|found| !matches!(self.deliver(&found, fanout, now, batch), Delivered::Dropped(_)))
+            .any(|found| !matches!(self.deliver(&found, true, fanout, now, batch), Delivered::Dropped(_)))
     }
 }
 

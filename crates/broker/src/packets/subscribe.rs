@@ -131,8 +131,13 @@ pub(crate) fn send_retained(
     }
     let mut found = Vec::new();
     batch.broker().retained.matching(&wish.filter, &mut found);
-    let options =
-        DeliveryOptions { qos: wish.options.qos, retain: true, stored: true, subscription_ids: id.as_slice() };
+    let options = DeliveryOptions {
+        retain: true,
+        stored: true,
+        qos: wish.options.qos,
+        subscription_ids: id.as_slice(),
+        ..DeliveryOptions::default()
+    };
     for publication in found {
         if publication.is_expired(now) {
             continue;
@@ -168,12 +173,19 @@ pub(crate) fn remove_subscription(
     if !state.is_current(connection) {
         return Err(superseded(connection));
     }
-    let existed = state.session.unsubscribe(filter);
     broker.router.unsubscribe(filter, client);
+    // What waits is for those who are still there. [MQTT-3.10.4-3]: what was sent is finished.
+    let mut orphans = Vec::new();
+    if filter.group().is_some() && broker.has_members(filter, batch) {
+        orphans = state.session.take_orphans(false, |of| of == filter);
+        state.stage(batch);
+    }
+    let existed = state.session.unsubscribe(filter);
     if existed && state.number > 0 {
         batch.stage(|stage| stage.unsubscribe(state.number, filter));
     }
     drop(state);
+    broker.hand_on(orphans, broker.clock.now(), batch);
     if existed {
         broker.hooks.observe(&Fact::Unsubscribed { client: &connection.info, filter }, batch);
     }
