@@ -235,7 +235,9 @@ impl<K: Clone + Eq + Hash> Router<K> {
             }
             for (name, group) in leaf.groups().into_iter().flatten() {
                 text.clear();
-                write!(text, "$share/{name}/{pattern}").expect("a String takes any text");
+                // The one group that has a prefix of its own.
+                let share = if &**name == "$queue" { "" } else { "$share/" };
+                write!(text, "{share}{name}/{pattern}").expect("a String takes any text");
                 visit(&text, group.members.entries());
             }
         }
