@@ -14,6 +14,7 @@
 //! let connect = Connect {
 //!     version: Version::V3_1_1,
 //!     client_id: "meter-7".into(),
+//!     is_bridge: false,
 //!     clean_start: true,
 //!     keep_alive: 60,
 //!     username: None,

@@ -18,6 +18,7 @@ mod http;
 mod accounts;
 mod admin;
 mod admin_rest;
+mod bridge;
 mod cli;
 mod commands;
 mod connect;

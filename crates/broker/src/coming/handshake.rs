@@ -212,6 +212,7 @@ fn describe(connect: &Connect, origin: Origin, batch: &mut Batch<'_>) -> Result<
         client_id,
         username: connect.username.as_deref().map(Arc::from),
         version: connect.version,
+        is_bridge: connect.is_bridge,
         peer: origin.peer,
         listener: origin.listener,
         keep_alive: connect.keep_alive,

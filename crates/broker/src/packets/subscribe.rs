@@ -68,8 +68,14 @@ fn subscribe_one(
     }
     if let Err(refusal) = access::subscribe(&broker.hooks, &broker.config.sys, info, &wish.filter) {
         batch.count(Metric::SubscribeAuthError, 1);
-        tracing::warn!(client_id = %client.id, peer = %info.peer, filter = %wish.filter, rule = refusal.rule, "subscribe refused");
+        seat.tell_refused(Kind::Subscribe, refusal.code, &refusal.rule, wish.filter.as_str());
         return Ok(Err(refusal.code));
+    }
+    if info.is_bridge {
+        // What a bridge asks for is for another broker, which keeps what is retained, and gave what the bridge publishes.
+        // Before MQTT 5 it has no way to say so. [MQTT-3.8.3-4]: not where it is shared.
+        wish.options.retain_as_published = true;
+        wish.options.no_local = wish.filter.group().is_none();
     }
     add_subscription(client, connection, wish, id, batch)
 }
