@@ -28,6 +28,7 @@ use crate::watch::alarms::Alarms;
 use crate::watch::highest::Highest;
 use crate::watch::memory::Memory;
 use crate::watch::metrics::Metrics;
+use crate::watch::refusals::Refusals;
 use crate::watch::trace::Traces;
 
 /// With fewer worker threads than this, cutting a fan-out in pieces costs more than it gains.
@@ -57,6 +58,7 @@ pub(crate) struct Broker {
     pub(crate) alarms: Alarms,
     /// Of the background tasks.
     pub(crate) faults: Faults,
+    pub(crate) refusals: Refusals,
     pub(crate) traces: Arc<Traces>,
     pub(crate) memory: Memory,
     pub(crate) banned: Banned,
@@ -109,6 +111,7 @@ impl Broker {
             settings,
             alarms: Alarms::default(),
             faults: Faults::default(),
+            refusals: Refusals::default(),
             traces: Arc::default(),
             memory: Memory::new(limits.memory),
             sockets: AtomicUsize::new(0),

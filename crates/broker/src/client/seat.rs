@@ -1,5 +1,6 @@
 //! A client's place at the broker.
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use tokio::task::AbortHandle;
 use crate::broker::Broker;
 use crate::client::ClientRef;
 use crate::client::connection::{Connection, Ending};
+use crate::watch::refusals::{Kind, Refused};
 
 /// A client's place at the broker. When it is dropped the client is reported gone, whatever ended the task, a panic
 /// included.
@@ -44,6 +46,12 @@ impl Drop for Stay {
 impl Seat {
     pub(crate) fn broker(&self) -> &Arc<Broker> {
         self.connection.broker()
+    }
+
+    /// Tells of a refusal that is this client's; see [`Refused`].
+    pub(crate) fn tell_refused(&self, kind: Kind, reason: ReasonCode, rule: &dyn Display, about: &str) {
+        let (peer, client_id) = (Some(self.connection.info.peer), &*self.client.id);
+        self.broker().tell_refused(&Refused { kind, peer, client_id, reason, rule, about });
     }
 
     pub(crate) fn leave(&self, ending: Ending) {

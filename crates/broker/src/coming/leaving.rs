@@ -122,7 +122,7 @@ impl Broker {
         batch.count(Metric::Disconnected, 1);
         // An undelayed will comes before the fact.
         if let Some(will) = &detached.will {
-            self.publish_will(&client.id, will, now, batch);
+            self.publish_will(client, Some(connection.info.peer), will, now, batch);
         }
         // Read under the transition lock: whoever comes next reads it later, so their `connected_at` is not before this.
         let at = transition.now_ms();

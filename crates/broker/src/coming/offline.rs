@@ -77,7 +77,7 @@ impl Broker {
             state.session.take_will(now, false)
         };
         if let Some(will) = will {
-            self.publish_will(&client.id, &will, now, batch);
+            self.publish_will(&client, None, &will, now, batch);
         }
         transition.timer = None;
         let next = transition.expires_at.at();

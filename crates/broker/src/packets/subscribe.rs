@@ -16,6 +16,7 @@ use crate::delivery::shown::tell_dropped;
 use crate::packets::access;
 use crate::packets::answer::{push, superseded};
 use crate::watch::metrics::Metric;
+use crate::watch::refusals::{Kind, Refused};
 
 pub(super) fn subscribe(
     seat: &Seat,
@@ -60,8 +61,14 @@ fn subscribe_one(
     let (Seat { client, connection, .. }, broker) = (seat, seat.broker());
     let info = &connection.info;
     if wish.filter.is_bad_share() {
-        tracing::debug!(client_id = %client.id, filter = %wish.filter, "subscribe refused: no group or no filter");
-        return Ok(Err(ReasonCode::TopicFilterInvalid));
+        let code = ReasonCode::TopicFilterInvalid;
+        seat.tell_refused(
+            Kind::Subscribe,
+            code,
+            &"a shared subscription without group or filter",
+            wish.filter.as_str(),
+        );
+        return Ok(Err(code));
     }
     if broker.hooks.has_interceptors() {
         broker.hooks.intercept_subscribe(info, &mut wish.filter, &mut wish.options);
@@ -94,22 +101,24 @@ pub(crate) fn add_subscription(
     if !state.is_current(connection) {
         return Err(superseded(connection));
     }
+    let refused = |rule: &str| {
+        let (peer, reason, about) = (Some(connection.info.peer), ReasonCode::QuotaExceeded, wish.filter.as_str());
+        let refused = Refused { kind: Kind::Subscribe, peer, client_id: &client.id, reason, rule: &rule, about };
+        broker.tell_refused(&refused);
+        Ok(Err(reason))
+    };
     if broker.memory.is_full() {
-        tracing::warn!(client_id = %client.id, "subscribe refused: limits.memory is reached");
-        return Ok(Err(ReasonCode::QuotaExceeded));
+        return refused("limits.memory");
     }
     if state.number > 0 && (broker.durable.is_failing() || !Stage::can_keep(&wish.filter)) {
-        tracing::warn!(client_id = %client.id, "subscribe refused: it can't be stored");
-        return Ok(Err(ReasonCode::QuotaExceeded));
+        return refused("it can't be stored");
     }
     let limit = broker.config.limits.subscriptions_per_client;
     if state.session.subscriptions_len() >= limit && !state.session.is_subscribed(&wish.filter) {
-        tracing::warn!(client_id = %client.id, limit, "limits.subscriptions_per_client is reached");
-        return Ok(Err(ReasonCode::QuotaExceeded));
+        return refused("limits.subscriptions_per_client");
     }
-    if let Err(full) = broker.route(&wish.filter, client, wish.options, id) {
-        tracing::warn!(client_id = %client.id, filter = %wish.filter, %full, "limits.shape_levels is reached");
-        return Ok(Err(ReasonCode::QuotaExceeded));
+    if broker.route(&wish.filter, client, wish.options, id).is_err() {
+        return refused("limits.shape_levels");
     }
     if state.number > 0 {
         batch.stage(|stage| stage.subscribe(state.number, &wish.filter, wish.options, id));
