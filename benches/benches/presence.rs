@@ -96,6 +96,7 @@ fn client() -> ConnectionInfo {
         client_id: "emqtt-8348fe27a87976ad4db3".into(),
         username: Some("foo".into()),
         version: Version::V3_1_1,
+        is_bridge: false,
         peer: ([127, 0, 0, 1], 50_000).into(),
         listener: Arc::new(Listener { name: "mqtt".into(), port: 1883 }),
         keep_alive: 60,

@@ -14,6 +14,7 @@ fn session(version: Version, out: &mut Outbox) -> Session {
     let connect = Connect {
         version,
         client_id: "bench".into(),
+        is_bridge: false,
         clean_start: true,
         keep_alive: 60,
         username: None,

@@ -30,6 +30,7 @@ fn connect_with(client_id: &str, clean_start: bool) -> Vec<u8> {
     frame(&Packet::Connect(Box::new(Connect {
         version: VERSION,
         client_id: client_id.into(),
+        is_bridge: false,
         clean_start,
         keep_alive: 300,
         username: None,

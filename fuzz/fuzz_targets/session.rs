@@ -155,7 +155,7 @@ impl World {
         };
         let publication = Publication::new(message, self.now);
         let options =
-            DeliveryOptions { qos: Qos::ExactlyOnce, retain: true, stored: how & 1 == 0, subscription_ids: &[7] };
+            DeliveryOptions { qos: Qos::ExactlyOnce, retain: true, stored: how & 1 == 0, subscription_ids: &[7], by_group: false };
         let _ = self.session.deliver(&mut Fanout::new(&publication), options, self.now, &mut self.out);
     }
 

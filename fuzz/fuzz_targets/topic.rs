@@ -14,7 +14,8 @@ fuzz_target!(|data: &str| {
     let (Ok(filter), Ok(topic)) = (filter, topic) else { return };
     assert_eq!(filter.has_wildcard(), filter.pattern().contains(['+', '#']));
     if let Some(group) = filter.group() {
-        assert_eq!(filter.as_str(), format!("$share/{group}/{}", filter.pattern()));
+        let share = if filter.as_str().starts_with("$queue/") { "" } else { "$share/" };
+        assert_eq!(filter.as_str(), format!("{share}{group}/{}", filter.pattern()));
     }
     let levels = |text: &str| text.split('/').map(str::to_owned).collect::<Vec<_>>();
     let hidden = topic_text.starts_with('$') && filter.pattern().starts_with(['+', '#']);
@@ -40,7 +41,7 @@ fn is_filter(text: &str) -> bool {
         let named = parts.next().is_some_and(|group| !group.is_empty() && !group.contains(['+', '#']));
         named && parts.next().is_some_and(|filter| !filter.is_empty())
     };
-    is_text(text) && wildcards_alone(text) && (!text.starts_with("$share/") || shared(text))
+    is_text(text) && wildcards_alone(text) && text != "$queue/" && (!text.starts_with("$share/") || shared(text))
 }
 
 fn matches(filter: &[String], topic: &[String]) -> bool {

@@ -29,6 +29,7 @@ use crate::watch::highest::Highest;
 use crate::watch::machine;
 use crate::watch::memory::Memory;
 use crate::watch::metrics::Metrics;
+use crate::watch::refusals::Refusals;
 use crate::watch::trace::Traces;
 
 /// With fewer worker threads than this, cutting a fan-out in pieces costs more than it gains.
@@ -58,6 +59,7 @@ pub(crate) struct Broker {
     pub(crate) alarms: Alarms,
     /// Of the background tasks.
     pub(crate) faults: Faults,
+    pub(crate) refusals: Refusals,
     pub(crate) traces: Arc<Traces>,
     pub(crate) memory: Memory,
     pub(crate) banned: Banned,
@@ -115,6 +117,7 @@ impl Broker {
             settings,
             alarms: Alarms::default(),
             faults: Faults::default(),
+            refusals: Refusals::default(),
             traces: Arc::default(),
             memory,
             sockets: AtomicUsize::new(0),

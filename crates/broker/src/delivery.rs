@@ -2,6 +2,7 @@
 
 pub(crate) mod batch;
 mod expiry;
+mod handing_on;
 pub(crate) mod replay;
 mod retaining;
 pub(crate) mod routing;

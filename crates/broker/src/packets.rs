@@ -9,6 +9,7 @@ use crate::client::seat::Seat;
 use crate::delivery::batch::Batch;
 use crate::delivery::shown::Acknowledged;
 use crate::packets::answer::superseded;
+use crate::watch::refusals::Kind;
 
 pub(crate) mod access;
 mod answer;
@@ -62,8 +63,9 @@ fn handle_in_session(seat: &Seat, packet: Packet, now: Timestamp, batch: &mut Ba
         event
     };
     let event = event.map_err(|violation| {
-        tracing::debug!(client_id = %seat.client.id, %violation, "protocol violation");
-        Ending::refused(violation.reason_code())
+        let reason = violation.reason_code();
+        seat.tell_refused(Kind::Packet, reason, &violation, "");
+        Ending::refused(reason)
     })?;
     if let Some(acknowledged) = acknowledged {
         acknowledged.tell(&seat.client, seat.broker());

@@ -7,6 +7,7 @@ pub(crate) mod memory;
 pub(crate) mod metrics;
 pub(crate) mod operate;
 pub(crate) mod oversee;
+pub(crate) mod refusals;
 pub(crate) mod stats;
 pub(crate) mod sys;
 pub(crate) mod trace;

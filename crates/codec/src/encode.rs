@@ -207,7 +207,7 @@ fn connect_len(connect: &Connect) -> usize {
 
 fn put_connect(connect: &Connect, out: &mut BytesMut) {
     put_binary(connect.version.protocol_name().as_bytes(), out);
-    out.put_u8(connect.version.level());
+    out.put_u8(connect.version.level() | if connect.is_bridge { Version::BRIDGE } else { 0 });
     let mut flags = u8::from(connect.clean_start) << 1;
     if let Some(Will { message, .. }) = &connect.will {
         flags |= 1 << 2 | (message.qos as u8) << 3 | u8::from(message.retain) << 5;

@@ -24,6 +24,9 @@ impl Version {
         self as u8
     }
 
+    /// What a bridge adds to the protocol level byte.
+    pub(crate) const BRIDGE: u8 = 0x80;
+
     /// The version of this level.
     pub fn from_level(level: u8) -> Option<Self> {
         [Self::V3_1, Self::V3_1_1, Self::V5].into_iter().find(|version| version.level() == level)
@@ -155,6 +158,8 @@ pub struct Connect {
     pub version: Version,
     /// May be empty: the server assigns one.
     pub client_id: ByteString,
+    /// Another broker connects: the highest bit of the protocol level is set, by a convention older than MQTT 3.1.1.
+    pub is_bridge: bool,
     /// Clean session (3.x) or clean start (5).
     pub clean_start: bool,
     /// Seconds; 0 turns it off.
@@ -175,6 +180,7 @@ impl Connect {
         Self {
             version,
             client_id: client_id.into(),
+            is_bridge: false,
             clean_start: true,
             keep_alive: 0,
             username: None,

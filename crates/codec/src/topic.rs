@@ -8,13 +8,14 @@ mod relation;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Topic(ByteString);
 
-/// A topic filter, perhaps with `$share/group/` in front.
+/// A topic filter, perhaps with `$share/group/` in front, or with `$queue/`, which is EMQ X's short form for a group of its
+/// own, `$queue`.
 ///
 /// Wildcards stand only where they may: `+` alone in its level, `#` alone in the last. [MQTT-4.7.1-1] [MQTT-4.7.1-2]
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Filter {
     text: ByteString,
-    /// Bytes of the group's name; 0: not shared, [`BAD_SHARE`]: badly so.
+    /// Bytes of the group's name; 0: not shared, [`QUEUE`]: by `$queue/`, [`BAD_SHARE`]: badly so.
     group: u16,
 }
 
@@ -42,6 +43,10 @@ pub enum TopicError {
 }
 
 const SHARE: &str = "$share/";
+const QUEUE_PREFIX: &str = "$queue/";
+
+/// In place of a length: the text begins with [`QUEUE_PREFIX`].
+const QUEUE: u16 = u16::MAX - 1;
 
 /// Longer than any group's name can be.
 const BAD_SHARE: u16 = u16::MAX;
@@ -82,7 +87,7 @@ impl Topic {
 }
 
 impl Filter {
-    /// Checks `text`. `$share/group/filter` is a shared filter in every protocol version.
+    /// Checks `text`. `$share/group/filter` and `$queue/filter` are shared filters in every protocol version.
     pub fn new(text: impl Into<ByteString>) -> Result<Self, TopicError> {
         let filter = Self::received(text.into())?;
         if filter.is_bad_share() { Err(TopicError::Share) } else { Ok(filter) }
@@ -92,6 +97,11 @@ impl Filter {
     /// [`Self::is_bad_share`].
     pub(crate) fn received(text: ByteString) -> Result<Self, TopicError> {
         let marks = check_text(&text)?;
+        if let Some(filter) = text.strip_prefix(QUEUE_PREFIX) {
+            check_wildcards(filter)?;
+            let group = if filter.is_empty() { BAD_SHARE } else { QUEUE };
+            return Ok(Self { text, group });
+        }
         let Some(rest) = text.strip_prefix(SHARE) else {
             if marks.wildcard {
                 check_wildcards(&text)?;
@@ -108,7 +118,8 @@ impl Filter {
         Ok(Self { text, group })
     }
 
-    /// True for a filter from a SUBSCRIBE or UNSUBSCRIBE that begins with `$share/` but names no group or no filter.
+    /// True for a filter from a SUBSCRIBE or UNSUBSCRIBE that begins with `$share/` or `$queue/` but names no group or no
+    /// filter.
     ///
     /// It can't be subscribed with [MQTT-4.8.2-1] [MQTT-4.8.2-2], which a server tells by
     /// [`TopicFilterInvalid`](crate::ReasonCode::TopicFilterInvalid).
@@ -116,7 +127,7 @@ impl Filter {
         self.group == BAD_SHARE
     }
 
-    /// The whole text, `$share/group/` included.
+    /// The whole text, `$share/group/` or `$queue/` included.
     pub fn as_str(&self) -> &str {
         &self.text
     }
@@ -129,13 +140,18 @@ impl Filter {
 
     /// The name of the group, if this filter is shared.
     pub fn group(&self) -> Option<&str> {
-        (self.group > 0 && !self.is_bad_share()).then(|| &self.text[SHARE.len()..SHARE.len() + usize::from(self.group)])
+        match self.group {
+            0 | BAD_SHARE => None,
+            QUEUE => Some(&self.text[..QUEUE_PREFIX.len() - 1]),
+            group => Some(&self.text[SHARE.len()..SHARE.len() + usize::from(group)]),
+        }
     }
 
-    /// What topics are matched with: the text without `$share/group/`.
+    /// What topics are matched with: the text without `$share/group/` or `$queue/`.
     pub fn pattern(&self) -> &str {
         match self.group {
             0 | BAD_SHARE => &self.text,
+            QUEUE => &self.text[QUEUE_PREFIX.len()..],
             group => &self.text[SHARE.len() + usize::from(group) + 1..],
         }
     }
@@ -306,9 +322,34 @@ mod tests {
     }
 
     #[test]
+    fn queue_is_a_group_of_its_own() {
+        check("$queue/a/+", &["a/b"], &["$queue/a/b"]);
+        check("$queue/#", &["a/b"], &["$SYS/a"]);
+        let filter = Filter::new("$queue/a/+").unwrap();
+        assert_eq!((filter.group(), filter.pattern(), filter.has_wildcard()), (Some("$queue"), "a/+", true));
+        for text in ["$queue", "$queued/a", "a/$queue/b"] {
+            assert_eq!(Filter::new(text).unwrap().group(), None, "{text}");
+        }
+        assert!(Filter::received("$queue/".into()).unwrap().is_bad_share());
+    }
+
+    #[test]
     fn what_is_no_filter_is_refused() {
-        for text in ["", "a#", "#/a", "a/#/b", "a+", "+a/b", "a\0", "$share/g", "$share//a", "$share/g+/a", "$share/g/"]
-        {
+        for text in [
+            "$queue/",
+            "$queue/a#",
+            "",
+            "a#",
+            "#/a",
+            "a/#/b",
+            "a+",
+            "+a/b",
+            "a\0",
+            "$share/g",
+            "$share//a",
+            "$share/g+/a",
+            "$share/g/",
+        ] {
             assert!(Filter::new(text).is_err(), "{text:?}");
         }
     }

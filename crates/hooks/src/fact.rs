@@ -17,6 +17,8 @@ pub struct ConnectionInfo {
     pub username: Option<Arc<str>>,
     /// Protocol version.
     pub version: Version,
+    /// It says that it is a bridge of another broker.
+    pub is_bridge: bool,
     /// The peer, by the PROXY protocol where that is on.
     pub peer: SocketAddr,
     /// Where it came in.

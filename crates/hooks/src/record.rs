@@ -40,11 +40,13 @@ pub struct ConnectionRecord<'a> {
     pub epoch: u64,
     /// [`ConnectionInfo::conn_id`].
     pub conn_id: u64,
+    /// [`ConnectionInfo::is_bridge`].
+    pub is_bridge: bool,
 }
 
 impl<C> Encode<C> for ConnectionRecord<'_> {
     fn encode<W: Write>(&self, out: &mut Encoder<W>, _: &mut C) -> Result<(), Error<W::Error>> {
-        out.map(12 + u64::from(self.username.is_some()))?;
+        out.map(12 + u64::from(self.username.is_some()) + u64::from(self.is_bridge))?;
         out.u8(0)?.str(self.client_id)?;
         if let Some(username) = self.username {
             out.u8(1)?.str(username)?;
@@ -60,6 +62,9 @@ impl<C> Encode<C> for ConnectionRecord<'_> {
         out.u8(10)?.bool(self.session_present)?;
         out.u8(11)?.u64(self.epoch)?;
         out.u8(12)?.u64(self.conn_id)?;
+        if self.is_bridge {
+            out.u8(13)?.bool(true)?;
+        }
         Ok(())
     }
 }
@@ -81,6 +86,7 @@ impl<'b, C> Decode<'b, C> for ConnectionRecord<'b> {
             session_present: false,
             epoch: 0,
             conn_id: 0,
+            is_bridge: false,
         };
         for _ in 0..input.map()?.unwrap_or_default() {
             match input.u8()? {
@@ -97,6 +103,7 @@ impl<'b, C> Decode<'b, C> for ConnectionRecord<'b> {
                 10 => found.session_present = input.bool()?,
                 11 => found.epoch = input.u64()?,
                 12 => found.conn_id = input.u64()?,
+                13 => found.is_bridge = input.bool()?,
                 // Of a later version.
                 _ => input.skip()?,
             }
@@ -137,6 +144,7 @@ impl ConnectionInfo {
             session_present: self.session_present,
             epoch: self.epoch,
             conn_id: self.conn_id,
+            is_bridge: self.is_bridge,
         }
     }
 
@@ -166,6 +174,7 @@ impl ConnectionInfo {
             session_present: record.session_present,
             epoch: record.epoch,
             conn_id: record.conn_id,
+            is_bridge: record.is_bridge,
         })
     }
 }
@@ -178,7 +187,8 @@ mod tests {
     #[test]
     fn a_connection_comes_back_as_it_was() {
         let quiet = ConnectionInfo { username: None, peer: "[2001:db8::1]:5000".parse().unwrap(), ..foo() };
-        for info in [foo(), quiet] {
+        let bridge = ConnectionInfo { is_bridge: true, ..foo() };
+        for info in [foo(), quiet, bridge] {
             assert_eq!(ConnectionInfo::from_record(&info.to_record()).unwrap(), info);
         }
     }

@@ -224,6 +224,7 @@ pub fn foo() -> ConnectionInfo {
         client_id: "emqtt-8348fe27a87976ad4db3".into(),
         username: Some("foo".into()),
         version: Version::V3_1_1,
+        is_bridge: false,
         peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 50_123)),
         listener: Arc::new(Listener { name: "mqtt".into(), port: 1883 }),
         keep_alive: 60,

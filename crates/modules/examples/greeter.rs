@@ -176,6 +176,7 @@ fn visit(hooks: &Hooks, client_id: &'static str) {
         client_id: client_id.into(),
         username: None,
         version: Version::V5,
+        is_bridge: false,
         peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 50_000)),
         listener: Arc::new(Listener { name: "mqtt".into(), port: 1883 }),
         keep_alive: 60,

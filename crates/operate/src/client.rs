@@ -66,6 +66,8 @@ pub struct ConnectionState {
     pub listener: String,
     /// Seconds, as sent in CONNECT.
     pub keep_alive: u16,
+    /// It says that it is a bridge of another broker.
+    pub is_bridge: bool,
     /// Clean session or clean start.
     pub clean_start: bool,
     /// Milliseconds since the Unix epoch.

@@ -162,6 +162,12 @@ impl<K: Clone + Eq + Hash> Found<K> {
         }
     }
 
+    /// Takes one group of a pattern.
+    pub(crate) fn add_group(&mut self, leaf: &Leaf<K>, name: &str) {
+        let Some(group) = leaf.groups().and_then(|groups| groups.get(name)) else { return };
+        self.groups.push(FoundGroup { shared: Arc::clone(group), turn: group.next_turn() });
+    }
+
     /// Makes one of all subscriptions that a subscriber has among the lists.
     pub(crate) fn finish(&mut self) {
         if self.lists.len() < 2 {

@@ -162,6 +162,18 @@ impl<K: Clone + Eq + Hash> Router<K> {
         found.remember(topic, changes);
     }
 
+    /// Puts into `found` (emptied first) the members of this shared subscription alone, if there are any.
+    ///
+    /// No lock is held once this returns.
+    pub fn members(&self, filter: &Filter, found: &mut Matches<K>) {
+        found.clear();
+        if let Some(name) = filter.group()
+            && let Some(leaf) = self.leaves.get(filter.pattern().as_bytes())
+        {
+            found.found.add_group(&leaf, name);
+        }
+    }
+
     /// True if any filter matches. Costs less than finding out whose it is.
     pub fn is_wanted(&self, topic: &Topic) -> bool {
         let mut wanted = false;
@@ -237,7 +249,9 @@ impl<K: Clone + Eq + Hash> Router<K> {
             }
             for (name, group) in leaf.groups().into_iter().flatten() {
                 text.clear();
-                write!(text, "$share/{name}/{pattern}").expect("a String takes any text");
+                // The one group that has a prefix of its own.
+                let share = if &**name == "$queue" { "" } else { "$share/" };
+                write!(text, "{share}{name}/{pattern}").expect("a String takes any text");
                 visit(&text, Of::Shared(group));
             }
         }

@@ -196,6 +196,7 @@ impl<'a> Outgoing<'a> {
                 retain: delivery.retain,
                 stored: false,
                 subscription_ids: delivery.subscription_ids.as_slice(),
+                by_group: delivery.by_group,
             },
             dup,
             packet_id: delivery.packet_id,

@@ -22,6 +22,8 @@ pub struct DeliveryOptions<'a> {
     pub stored: bool,
     /// Of all subscriptions that matched.
     pub subscription_ids: &'a [u32],
+    /// By a shared subscription, so it goes to another member when this one goes.
+    pub by_group: bool,
 }
 
 /// What became of a delivery.
@@ -404,7 +406,7 @@ impl Session {
 /// What a session keeps of a publication.
 fn keep(fanout: &mut Fanout<'_>, options: DeliveryOptions<'_>, packet_id: Option<PacketId>, gauge: &Gauge) -> Delivery {
     // The version of the next connection is not known yet, so a session away keeps the ids whatever it spoke.
-    let DeliveryOptions { qos, retain, stored, subscription_ids } = options;
+    let DeliveryOptions { qos, retain, stored, subscription_ids, by_group } = options;
     Delivery {
         number: 0,
         publication: Arc::clone(fanout.shared(gauge)),
@@ -414,5 +416,6 @@ fn keep(fanout: &mut Fanout<'_>, options: DeliveryOptions<'_>, packet_id: Option
         stored,
         packet_id,
         was_queued: false,
+        by_group,
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use mqtt_codec::{PacketId, Qos};
+use mqtt_codec::{Filter, PacketId, Qos};
 
 use crate::queue::{Delivery, shrink};
 use crate::{Publication, Violation};
@@ -70,6 +70,8 @@ pub(crate) struct Inflight {
     released: VecDeque<Released>,
     /// Of the messages in `publishes`, but for stored ones.
     bytes: usize,
+    /// Groups the client has left while something that came by them was in `publishes`.
+    pub(crate) left: Vec<Filter>,
 }
 
 /// The client has the message and has not yet said that it has forgotten the packet id.
@@ -127,7 +129,29 @@ impl Inflight {
     /// What was sent on connections before.
     pub(crate) fn restored(publishes: VecDeque<Delivery>, released: VecDeque<Released>) -> Self {
         let bytes = publishes.iter().map(Delivery::size).sum();
-        Self { publishes, sent: 0, released, bytes }
+        Self { publishes, sent: 0, released, bytes, left: Vec::new() }
+    }
+
+    /// Those without PUBACK or PUBREC, in order.
+    pub(crate) fn publishes(&self) -> impl Iterator<Item = &Delivery> {
+        self.publishes.iter()
+    }
+
+    /// Takes out of [`Self::publishes`] what `wanted` says yes to; it is asked in order.
+    pub(crate) fn take(&mut self, mut wanted: impl FnMut(&Delivery) -> bool) -> Vec<Delivery> {
+        let mut taken = Vec::new();
+        let mut sent = 0;
+        for (place, delivery) in std::mem::take(&mut self.publishes).into_iter().enumerate() {
+            if wanted(&delivery) {
+                self.bytes -= delivery.size();
+                taken.push(delivery);
+            } else {
+                sent += usize::from(place < self.sent);
+                self.publishes.push_back(delivery);
+            }
+        }
+        self.sent = sent;
+        taken
     }
 
     /// Gives up all.
@@ -233,6 +257,7 @@ impl Inflight {
         }
         if self.publishes.is_empty() {
             shrink(&mut self.publishes);
+            self.left = Vec::new();
         }
         removed
     }
@@ -267,6 +292,7 @@ mod tests {
             stored: false,
             packet_id: Some(id(n)),
             was_queued: false,
+            by_group: false,
         }
     }
 

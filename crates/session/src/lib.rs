@@ -14,6 +14,7 @@
 //! let connect = Connect {
 //!     version: Version::V3_1_1,
 //!     client_id: "meter-7".into(),
+//!     is_bridge: false,
 //!     clean_start: true,
 //!     keep_alive: 60,
 //!     username: None,
@@ -52,6 +53,7 @@ mod change;
 mod connection;
 mod delivery;
 mod frame;
+mod group;
 mod held;
 mod id_set;
 mod incoming;
@@ -68,6 +70,7 @@ pub use change::{Change, Kept};
 pub use connection::Attach;
 pub use delivery::{Delivered, DeliveryOptions, DropReason, Drops};
 pub use frame::Fanout;
+pub use group::Orphan;
 pub use held::{Gauge, Share, Weight};
 pub use incoming::Receipt;
 pub use inflight::Released;

@@ -29,6 +29,8 @@ pub struct Delivery {
     pub packet_id: Option<PacketId>,
     /// It waited before it was sent: a store was told its packet id by a [`Change::Sent`](crate::Change::Sent).
     pub was_queued: bool,
+    /// It came by a shared subscription: see [`Session::take_orphans`](crate::Session::take_orphans).
+    pub by_group: bool,
 }
 
 impl Delivery {
@@ -80,6 +82,8 @@ pub(crate) struct Queue {
     stored: usize,
     /// Those at QoS 0.
     at_most_once: usize,
+    /// Those that came by shared subscriptions.
+    by_group: usize,
     /// Nothing expires before this; `None`: nothing does.
     first_expiry: Option<Timestamp>,
 }
@@ -102,6 +106,14 @@ impl Queue {
         self.at_most_once > 0
     }
 
+    pub(crate) const fn has_by_group(&self) -> bool {
+        self.by_group > 0
+    }
+
+    pub(crate) fn deliveries(&self) -> impl Iterator<Item = &Delivery> {
+        self.deliveries.iter()
+    }
+
     pub(crate) fn front(&self) -> Option<&Delivery> {
         self.deliveries.front()
     }
@@ -120,6 +132,7 @@ impl Queue {
         self.stored += usize::from(delivery.stored);
         self.bytes += delivery.size();
         self.at_most_once += usize::from(delivery.qos == Qos::AtMostOnce);
+        self.by_group += usize::from(delivery.by_group);
         self.deliveries.push_back(delivery);
     }
 
@@ -128,6 +141,7 @@ impl Queue {
         self.stored -= usize::from(delivery.stored);
         self.bytes -= delivery.size();
         self.at_most_once -= usize::from(delivery.qos == Qos::AtMostOnce);
+        self.by_group -= usize::from(delivery.by_group);
         if self.deliveries.is_empty() {
             self.first_expiry = None;
             shrink(&mut self.deliveries);
@@ -160,8 +174,13 @@ impl Queue {
         }
     }
 
+    /// Takes out what `wanted` says yes to; it is asked in order.
+    pub(crate) fn take(&mut self, mut wanted: impl FnMut(&Delivery) -> bool) -> Vec<Delivery> {
+        self.retain(|delivery| !wanted(delivery))
+    }
+
     /// What `keep` says no to is taken out.
-    fn retain(&mut self, keep: impl Fn(&Delivery) -> bool) -> Vec<Delivery> {
+    fn retain(&mut self, mut keep: impl FnMut(&Delivery) -> bool) -> Vec<Delivery> {
         let mut removed = Vec::new();
         for delivery in std::mem::take(self).deliveries {
             if keep(&delivery) {
@@ -218,6 +237,7 @@ mod tests {
             stored: false,
             packet_id: None,
             was_queued: false,
+            by_group: false,
         }
     }
 

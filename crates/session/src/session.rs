@@ -201,6 +201,7 @@ impl Session {
 
     /// Forgets a subscription; false if there was none.
     pub fn unsubscribe(&mut self, filter: &Filter) -> bool {
+        self.note_left(filter);
         self.subscriptions.remove(filter)
     }
 

@@ -88,6 +88,7 @@ impl Driver {
         let connect = Connect {
             version: terms.version,
             client_id: "c".into(),
+            is_bridge: false,
             clean_start: false,
             keep_alive: terms.keep_alive,
             username: None,

@@ -170,6 +170,8 @@ const RELEASED: u8 = 0x80;
 const SHARED: u8 = 0x40;
 const STORED: u8 = 0x20;
 const RETAIN: u8 = 0x10;
+/// Versions before it pass over it.
+const BY_GROUP: u8 = 0x04;
 
 /// `message` is the number of the message's record, if it has one of its own.
 pub(crate) fn write_delivery(delivery: &Delivery, message: Option<u64>, out: &mut BytesMut) {
@@ -179,7 +181,8 @@ pub(crate) fn write_delivery(delivery: &Delivery, message: Option<u64>, out: &mu
         delivery.qos as u8
             | flag(message.is_some(), SHARED)
             | flag(delivery.stored, STORED)
-            | flag(delivery.retain, RETAIN),
+            | flag(delivery.retain, RETAIN)
+            | flag(delivery.by_group, BY_GROUP),
     );
     out.put_u16_le(delivery.packet_id.map_or(0, PacketId::as_u16));
     // A session has fewer subscriptions than this can count.
@@ -236,6 +239,7 @@ pub(crate) fn read_owed(
         stored: flags & STORED != 0,
         packet_id,
         was_queued: false,
+        by_group: flags & BY_GROUP != 0,
     };
     Ok(Owed::Delivery(Box::new(delivery), message))
 }

@@ -27,6 +27,7 @@ pub(crate) fn connect(version: Version, client_id: &str) -> Connect {
     Connect {
         version,
         client_id: client_id.into(),
+        is_bridge: false,
         clean_start: true,
         keep_alive: 60,
         username: None,

@@ -15,6 +15,7 @@ const ADMIN: &[&str] = &["--admin", "127.0.0.1:0", "--set", "admin.password=open
 
 pub(super) fn run(_: &Args) -> Result<Outcome> {
     debian("mosquitto_sub", "mosquitto-clients")?;
+    debian("mosquitto", "mosquitto")?;
     let folder = root().join("tests/clients");
     let requirements = folder.join("requirements.txt");
     let python = python(&["--requirement", &requirements.to_string_lossy()])?.join("python3");

@@ -94,7 +94,7 @@ impl Client {
             clientid: state.client_id,
             username: username.unwrap_or_else(|| UNDEFINED.to_owned()),
             mountpoint: UNDEFINED,
-            is_bridge: false,
+            is_bridge: connection.is_some_and(|connection| connection.is_bridge),
             zone: ZONE,
             proto_name: proto_name(state.version),
             proto_ver: state.version.level(),

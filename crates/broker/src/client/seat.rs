@@ -1,12 +1,15 @@
 //! A client's place at the broker.
 
+use std::fmt::Display;
 use std::sync::Arc;
 
+use mqtt_codec::ReasonCode;
 use mqtt_hooks::Reason;
 
 use crate::broker::Broker;
 use crate::client::ClientRef;
 use crate::client::connection::{Connection, Ending};
+use crate::watch::refusals::{Kind, Refused};
 
 /// A client's place at the broker. When it is dropped the client is reported gone, whatever ended the task, a panic
 /// included.
@@ -18,6 +21,12 @@ pub(crate) struct Seat {
 impl Seat {
     pub(crate) fn broker(&self) -> &Arc<Broker> {
         self.connection.broker()
+    }
+
+    /// Tells of a refusal that is this client's; see [`Refused`].
+    pub(crate) fn tell_refused(&self, kind: Kind, reason: ReasonCode, rule: &dyn Display, about: &str) {
+        let (peer, client_id) = (Some(self.connection.info.peer), &*self.client.id);
+        self.broker().tell_refused(&Refused { kind, peer, client_id, reason, rule, about });
     }
 
     pub(crate) fn leave(&self, ending: Ending) {

@@ -49,11 +49,34 @@ pub(crate) struct Arrival {
 /// What the first packet is.
 pub(crate) enum First {
     Connect(Box<Connect>),
-    /// Not what may come first, or none came in time, or the peer has closed.
+    /// The peer has closed.
     Nothing,
-    Malformed(DecodeError),
-    /// So many bytes of it have come, and there is no room for more.
-    Crowded(usize),
+    /// None came in time.
+    Late,
+    Malformed(DecodeError, Language),
+    /// There is no room for more of it.
+    Crowded,
+}
+
+/// What the first bytes look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Language {
+    Tls,
+    Http,
+    /// MQTT, or nothing that is known here.
+    Other,
+}
+
+impl Language {
+    fn of(start: &[u8]) -> Self {
+        const METHODS: [&[u8]; 6] = [b"GET ", b"HEAD ", b"POST ", b"PUT ", b"OPTIONS ", b"DELETE "];
+        match start {
+            // A handshake record of any version of TLS.
+            [0x16, 3, ..] => Self::Tls,
+            _ if METHODS.iter().any(|method| start.starts_with(method)) => Self::Http,
+            _ => Self::Other,
+        }
+    }
 }
 
 impl Arrival {
@@ -75,7 +98,7 @@ impl Arrival {
         let mut first = self.poll_first(broker, context);
         if first.is_pending() && broker.clock.patient() >= self.deadline {
             // What has come may not have been told to this task yet.
-            first = Poll::Ready(self.look_at_once().unwrap_or(First::Nothing));
+            first = Poll::Ready(self.look_at_once().unwrap_or(First::Late));
         }
         if first.is_ready() {
             if let Some(timer) = self.timer.take() {
@@ -108,7 +131,7 @@ impl Arrival {
             if bytes > SMALL_CONNECT
                 && !self.claim.get_or_insert_with(|| broker.memory.arriving().claim()).grow_to(bytes)
             {
-                return Poll::Ready(First::Crowded(self.rest.len()));
+                return Poll::Ready(First::Crowded);
             }
         }
     }
@@ -127,11 +150,12 @@ impl Arrival {
 }
 
 fn decode(decoder: &mut Decoder, input: &mut BytesMut) -> Option<First> {
+    let language = Language::of(input);
     match decoder.decode(input) {
         Ok(Some(Packet::Connect(connect))) => Some(First::Connect(connect)),
         // [MQTT-3.1.0-1]
         Ok(Some(_)) => Some(First::Nothing),
         Ok(None) => None,
-        Err(error) => Some(First::Malformed(error)),
+        Err(error) => Some(First::Malformed(error, language)),
     }
 }

@@ -4,12 +4,14 @@ use std::net::SocketAddr;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, LazyLock};
 
+use mqtt_codec::ReasonCode;
 use mqtt_hooks::Listener;
 use mqtt_net::{Pipe, Transport};
 
 use crate::broker::Broker;
 use crate::coming::arrival::Origin;
 use crate::coming::serve::Task;
+use crate::watch::refusals::{Kind, Refused};
 
 /// Where connections come in, known to the broker by its name.
 #[derive(Debug)]
@@ -39,7 +41,14 @@ fn take(broker: &Arc<Broker>, transport: Transport, origin: Origin) {
     // Sockets that have not sent CONNECT yet are bounded as well: they may be as many as clients.
     let limit = broker.config.mqtt.max_connections.saturating_mul(2);
     if broker.sockets.load(Relaxed) >= limit {
-        tracing::warn!(peer = %origin.peer, "not accepted: twice mqtt.max_connections sockets are open");
+        broker.tell_refused(&Refused {
+            kind: Kind::Socket,
+            peer: Some(origin.peer),
+            client_id: "",
+            reason: ReasonCode::ServerBusy,
+            rule: &"twice mqtt.max_connections sockets are open",
+            about: "",
+        });
         return;
     }
     tokio::spawn(Task::new(broker, transport, origin));

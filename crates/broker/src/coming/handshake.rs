@@ -15,16 +15,17 @@ use crate::broker::Broker;
 use crate::client::connection::Ending;
 use crate::client::seat::Seat;
 use crate::client::terms::Granted;
-use crate::coming::arrival::{Arrival, First, Origin};
+use crate::coming::arrival::{Arrival, First, Language, Origin};
 use crate::coming::challenge::{self, Broken};
 use crate::coming::entering::{Admission, hear_out};
 use crate::coming::farewell::say_farewell;
 use crate::coming::reader::Reader;
 use crate::delivery::batch::Batch;
-use crate::packets::access;
+use crate::packets::access::{self, Refusal};
 use crate::packets::renewal::{is_over, properties_of};
 use crate::time::clock::wall_ms;
 use crate::watch::metrics::Metric;
+use crate::watch::refusals::{Kind, Refused};
 
 /// A stage that seldom lasts, so its memory is its own.
 pub(crate) type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -45,31 +46,50 @@ pub(crate) fn receive(broker: &Arc<Broker>, arrival: Box<Arrival>, first: First)
             batch.count(Metric::Connect, 1);
             let next = match describe(&connect, arrival.origin.clone(), &mut batch) {
                 Ok(info) => Candidate::new(broker, arrival, connect, info).authenticate(&mut batch),
-                Err(code) => refuse(*arrival, &connect, code, &mut batch),
+                Err(refusal) => refuse(*arrival, &connect, refusal, &mut batch),
             };
             // CONNACK promises nothing that is not stored: the client's flush decides about it.
             let _ = batch.finish();
             next
         }
-        First::Malformed(DecodeError::UnsupportedVersion(level)) => {
-            // [MQTT-3.1.2-2]: in the form of the version that is nearest to what the client speaks.
-            let version = if level > Version::V5.level() { Version::V5 } else { Version::V3_1_1 };
-            answer_and_close(broker, arrival.transport, version, ReasonCode::UnsupportedProtocolVersion)
+        First::Malformed(error @ DecodeError::UnsupportedVersion(_), _) => {
+            let code = ReasonCode::UnsupportedProtocolVersion;
+            tell_no_connect(broker, &arrival, Kind::Connect, code, &error);
+            // 3.1.1 [MQTT-3.1.2-2]: the form in which 3.1 and 3.1.1 want it is the one that clients of all versions know,
+            // and bridges try again in another version only if they get it.
+            answer_and_close(broker, arrival.transport, Version::V3_1_1, code)
         }
-        First::Malformed(error) => {
-            tracing::debug!(peer = %arrival.origin.peer, %error, "no CONNECT");
+        First::Malformed(error, language) => {
+            let rule: &dyn std::fmt::Display = match language {
+                Language::Tls => &"TLS on a port without TLS",
+                Language::Http => &"HTTP on a port for MQTT",
+                Language::Other => &error,
+            };
+            tell_no_connect(broker, &arrival, Kind::Socket, error.reason_code(), rule);
             // [MQTT-3.1.4-1]: closed without an answer.
             Next::Wait(Box::pin(async move {
                 say_farewell(&arrival.transport).await;
                 None
             }))
         }
-        First::Crowded(bytes) => {
-            tracing::info!(peer = %arrival.origin.peer, bytes, "connect refused: too many bytes of CONNECT packets are under way");
+        First::Crowded => {
+            let rule = &"limits.memory leaves no room for more of a CONNECT that is not whole";
+            tell_no_connect(broker, &arrival, Kind::Socket, ReasonCode::QuotaExceeded, rule);
+            Next::Close
+        }
+        First::Late => {
+            let rule = &"no CONNECT within mqtt.connect_timeout";
+            tell_no_connect(broker, &arrival, Kind::Socket, ReasonCode::MaximumConnectTime, rule);
             Next::Close
         }
         First::Nothing => Next::Close,
     }
+}
+
+/// Of who has not said who it is.
+fn tell_no_connect(broker: &Broker, arrival: &Arrival, kind: Kind, reason: ReasonCode, rule: &dyn std::fmt::Display) {
+    let peer = Some(arrival.origin.peer);
+    broker.tell_refused(&Refused { kind, peer, client_id: "", reason, rule, about: "" });
 }
 
 /// A client whose CONNECT is right.
@@ -131,8 +151,8 @@ impl Candidate {
     }
 
     fn admit(mut self, login: Login, batch: &mut Batch<'_>) -> Next {
-        if let Err(code) = self.weigh(login, batch) {
-            return refuse(*self.arrival, &self.connect, code, batch);
+        if let Err(refusal) = self.weigh(login, batch) {
+            return refuse(*self.arrival, &self.connect, refusal, batch);
         }
         let Some(answer) = self.connack() else { return Next::Close };
         match self.broker.connection_of(&self.info.client_id) {
@@ -152,10 +172,11 @@ impl Candidate {
     }
 
     /// What the authenticators say, and the rules about its will.
-    fn weigh(&mut self, login: Login, batch: &mut Batch<'_>) -> Result<(), ReasonCode> {
+    fn weigh(&mut self, login: Login, batch: &mut Batch<'_>) -> Result<(), Refusal> {
+        let denied = |code, rule| (Metric::AuthFailure, Err(Refusal::new(code, rule)));
         let now = self.broker.clock.now();
         let (metric, result) = match login {
-            Login::Allow(grant) if is_over(&grant, now) => (Metric::AuthFailure, Err(ReasonCode::NotAuthorized)),
+            Login::Allow(grant) if is_over(&grant, now) => denied(ReasonCode::NotAuthorized, "its login has expired"),
             Login::Allow(Grant { username, rules, expires_at }) => {
                 self.info.username = username.or(self.info.username.take());
                 self.granted.rules = rules;
@@ -163,15 +184,13 @@ impl Candidate {
                 (Metric::AuthSuccess, Ok(()))
             }
             Login::Ignore if self.broker.config.anonymous => (Metric::AuthAnonymous, Ok(())),
-            Login::Ignore => (Metric::AuthFailure, Err(ReasonCode::NotAuthorized)),
-            Login::Deny(code) => (Metric::AuthFailure, Err(code)),
+            Login::Ignore => denied(ReasonCode::NotAuthorized, "auth.anonymous: nobody knows it"),
+            Login::Deny(code) => denied(code, "an authenticator's"),
         };
         batch.count(metric, 1);
         result?;
         if let Some(will) = &self.connect.will {
-            let topic = &will.message.topic;
-            access::publish(&self.broker.hooks, &self.granted.rules, &self.info, topic)
-                .map_err(|refusal| refusal.code)?;
+            access::will(&self.broker.hooks, &self.granted.rules, &self.info, &will.message.topic)?;
         }
         Ok(())
     }
@@ -188,7 +207,9 @@ impl Candidate {
         if let Some(limit) = connect.properties.maximum_packet_size()
             && Packet::ConnAck(answer.clone()).encoded_len(connect.version) > limit as usize
         {
-            tracing::info!(client_id = %connect.client_id, limit, "connect refused: CONNACK is too large for it");
+            let (peer, client_id, reason) = (Some(info.peer), &*connect.client_id, ReasonCode::PacketTooLarge);
+            let rule = &format_args!("CONNACK has more than the {limit} bytes it takes");
+            broker.tell_refused(&Refused { kind: Kind::Connect, peer, client_id, reason, rule, about: "" });
             return None;
         }
         Some(answer)
@@ -213,38 +234,41 @@ impl Candidate {
 }
 
 /// What is known of the client by its CONNECT, or why that is not good enough.
-fn describe(connect: &Connect, origin: Origin, batch: &mut Batch<'_>) -> Result<ConnectionInfo, ReasonCode> {
+fn describe(connect: &Connect, origin: Origin, batch: &mut Batch<'_>) -> Result<ConnectionInfo, Refusal> {
     let broker = batch.broker();
+    let refused = |code, rule| Err(Refusal::new(code, rule));
     if broker.stopping.load(Relaxed) {
-        return Err(ReasonCode::ServerShuttingDown);
+        return refused(ReasonCode::ServerShuttingDown, "the broker stops");
     }
     if broker.online() >= broker.config.mqtt.max_connections {
-        return Err(ReasonCode::ServerBusy);
+        return refused(ReasonCode::ServerBusy, "mqtt.max_connections");
     }
     // Who has a session comes to drain it.
     if broker.memory.is_full() && broker.clients.get(&connect.client_id).is_none() {
-        return Err(ReasonCode::ServerBusy);
+        return refused(ReasonCode::ServerBusy, "limits.memory");
     }
     if connect.will.as_ref().is_some_and(|will| Session::cost_of_will(will) > broker.session_config.share.bytes()) {
-        return Err(ReasonCode::QuotaExceeded);
+        return refused(ReasonCode::QuotaExceeded, "limits.memory leaves no room for its will");
     }
     let expiry_interval = session_expiry(broker, connect);
     if broker.durable.is_overfull(expiry_interval > 0 || connect.will.is_some()) {
-        return Err(ReasonCode::QuotaExceeded);
+        return refused(ReasonCode::QuotaExceeded, "the store can't be written to");
     }
     // [MQTT-4.12.0-1]
     if connect.properties.authentication_method().is_some_and(|method| !broker.hooks.has_method(&method)) {
-        return Err(ReasonCode::BadAuthenticationMethod);
+        return refused(ReasonCode::BadAuthenticationMethod, "nobody knows its authentication method");
     }
     let client_id = if connect.client_id.is_empty() {
         // [MQTT-3.1.3-8]: before version 5 an empty id needs a clean session; in 3.1 it is never allowed.
         match connect.version {
-            Version::V3_1 => return Err(ReasonCode::ClientIdNotValid),
-            Version::V3_1_1 if !connect.clean_start => return Err(ReasonCode::ClientIdNotValid),
+            Version::V3_1 => return refused(ReasonCode::ClientIdNotValid, "no client id"),
+            Version::V3_1_1 if !connect.clean_start => {
+                return refused(ReasonCode::ClientIdNotValid, "no client id, and not a clean session");
+            }
             Version::V3_1_1 | Version::V5 => assigned_id(),
         }
     } else if connect.client_id.len() > broker.config.limits.max_client_id {
-        return Err(ReasonCode::ClientIdNotValid);
+        return refused(ReasonCode::ClientIdNotValid, "limits.max_client_id");
     } else {
         Arc::from(&*connect.client_id)
     };
@@ -252,6 +276,7 @@ fn describe(connect: &Connect, origin: Origin, batch: &mut Batch<'_>) -> Result<
         client_id,
         username: connect.username.as_deref().map(Arc::from),
         version: connect.version,
+        is_bridge: connect.is_bridge,
         peer: origin.peer,
         listener: origin.listener,
         keep_alive: connect.keep_alive,
@@ -262,7 +287,7 @@ fn describe(connect: &Connect, origin: Origin, batch: &mut Batch<'_>) -> Result<
         epoch: broker.numbers.epoch,
         conn_id: broker.numbers.next_connection(|bounds| batch.stage(|stage| stage.bounds(bounds))),
     };
-    if broker.banned.has(&info) { Err(ReasonCode::Banned) } else { Ok(info) }
+    if broker.banned.has(&info) { refused(ReasonCode::Banned, "banned") } else { Ok(info) }
 }
 
 /// Seconds the session outlives its connection.
@@ -308,9 +333,17 @@ fn random_text() -> String {
     format!("{:016x}{:016x}", random(0), random(1))
 }
 
-fn refuse(arrival: Arrival, connect: &Connect, reason: ReasonCode, batch: &mut Batch<'_>) -> Next {
-    tracing::info!(client_id = %connect.client_id, reason = reason.name(), "connect refused");
+fn refuse(arrival: Arrival, connect: &Connect, refusal: Refusal, batch: &mut Batch<'_>) -> Next {
     let (broker, Origin { peer, listener }) = (batch.broker(), &arrival.origin);
+    let Refusal { code: reason, rule } = refusal;
+    broker.tell_refused(&Refused {
+        kind: Kind::Connect,
+        peer: Some(*peer),
+        client_id: &connect.client_id,
+        reason,
+        rule: &rule,
+        about: "",
+    });
     let fact = Fact::Refused {
         client_id: &connect.client_id,
         username: connect.username.as_deref(),

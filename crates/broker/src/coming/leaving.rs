@@ -45,6 +45,10 @@ impl Broker {
         let detached = self.detach(client, &mut transition, Some(connection), going, now, &mut batch);
         if let Some((_, detached)) = detached {
             transition.expires_at = detached.expires_at.into();
+            // One whose session ends now leaves all it has to whoever there is.
+            if detached.expires_at.is_none_or(|at| at > now) {
+                self.hand_on_while_away(client, now, &mut batch);
+            }
             let next = detached.will_at.into_iter().chain(detached.expires_at).min();
             self.look_after(client, &mut transition, next, now, &mut batch);
         }
@@ -132,7 +136,7 @@ impl Broker {
         batch.count(Metric::Disconnected, 1);
         // An undelayed will comes before the fact.
         if let Some(will) = &detached.will {
-            self.publish_will(&client.id, will, now, batch);
+            self.publish_will(client, Some(connection.info.peer), will, now, batch);
         }
         // Read under the transition lock: whoever comes next reads it later, so their `connected_at` is not before this.
         let at = transition.now_ms();

@@ -42,7 +42,7 @@ impl Broker {
 
     /// The session is over: a will that waited is published, subscriptions are given up, the rest is forgotten.
     pub(super) fn end_session(&self, client: &ClientRef, now: Timestamp, batch: &mut Batch<'_>) {
-        let (old, will) = {
+        let (old, will, orphans) = {
             let mut state = client.state.lock();
             // [MQTT-3.1.3-9]: a delayed will is published when the session ends, if not before.
             let will = state.session.take_will(now, true);
@@ -50,13 +50,16 @@ impl Broker {
             for (filter, _, _) in state.session.subscriptions() {
                 self.router.unsubscribe(filter, client);
             }
+            let orphans = state.session.take_orphans(true, |_| true);
+            state.stage(batch);
             self.stage_end(&mut state, batch);
-            (mem::replace(&mut state.session, Session::new(Arc::clone(&self.session_config))), will)
+            (mem::replace(&mut state.session, Session::new(Arc::clone(&self.session_config))), will, orphans)
         };
         // Queued messages are dropped without the lock: there may be many.
         drop(old);
+        self.hand_on(orphans, now, batch);
         if let Some(will) = will {
-            self.publish_will(&client.id, &will, now, batch);
+            self.publish_will(client, None, &will, now, batch);
         }
     }
 
@@ -75,7 +78,7 @@ impl Broker {
             state.session.take_will(now, false)
         };
         if let Some(will) = will {
-            self.publish_will(&client.id, &will, now, batch);
+            self.publish_will(&client, None, &will, now, batch);
         }
         transition.timer = None;
         let next = transition.expires_at.at();

@@ -15,6 +15,7 @@ use crate::delivery::replay;
 use crate::packets;
 use crate::watch::memory::Claim;
 use crate::watch::metrics::Metric;
+use crate::watch::refusals::Kind;
 
 /// Bytes of the read buffer that the connections of a worker thread share.
 const READ_SIZE: usize = 64 * 1024;
@@ -275,8 +276,9 @@ impl Reader {
                 }
                 Ok(None) => break Ok(Handled::All),
                 Err(error) => {
-                    tracing::debug!(client_id = %seat.client.id, %error, "not a packet");
-                    break Err(Ending::refused(error.reason_code()));
+                    let reason = error.reason_code();
+                    seat.tell_refused(Kind::Packet, reason, &error, "");
+                    break Err(Ending::refused(reason));
                 }
             }
             batch.relieve();

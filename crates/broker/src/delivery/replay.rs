@@ -110,8 +110,13 @@ impl Replay {
                 if self.has_sent(topic, wish.qos) {
                     continue;
                 }
-                let options =
-                    DeliveryOptions { qos: wish.qos, retain: true, stored: true, subscription_ids: self.id.as_slice() };
+                let options = DeliveryOptions {
+                    qos: wish.qos,
+                    retain: true,
+                    stored: true,
+                    subscription_ids: self.id.as_slice(),
+                    by_group: false,
+                };
                 if !send_one(topic, options, client, connection, now, batch) {
                     return Slice::Last;
                 }

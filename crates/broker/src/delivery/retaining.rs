@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use mqtt_codec::Topic;
+use mqtt_codec::{ReasonCode, Topic};
 use mqtt_session::Publication;
 
 use crate::broker::Broker;
 use crate::delivery::batch::Batch;
 use crate::watch::memory::Memory;
 use crate::watch::metrics::Metric;
+use crate::watch::refusals::{Kind, Refused};
 
 impl Broker {
     /// Keeps a message that is to be retained, or forgets what is by one without a payload.
@@ -36,7 +37,14 @@ impl Broker {
         let kept = Arc::new(publication.kept(&self.session_config.kept));
         let topic = &kept.message.topic;
         if !has_room || self.retained.insert(topic, Arc::clone(&kept)).is_err() {
-            tracing::warn!(%topic, "not retained: limits.retained_messages or limits.memory is reached");
+            self.tell_refused(&Refused {
+                kind: Kind::Retain,
+                peer: None,
+                client_id: "",
+                reason: ReasonCode::QuotaExceeded,
+                rule: &"limits.retained_messages or limits.memory",
+                about: topic.as_str(),
+            });
             return;
         }
         self.memory.note_retained(more, less);

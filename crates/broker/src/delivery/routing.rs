@@ -115,11 +115,11 @@ impl Broker {
         let mut fanout = Fanout::new(publication);
         let mut receivers = 0;
         for found in matches.iter() {
-            self.deliver(&found, &mut fanout, now, batch);
+            self.deliver(&found, false, &mut fanout, now, batch);
             receivers += 1;
         }
         for group in matches.groups() {
-            receivers += usize::from(self.deliver_to_one(&group, &mut fanout, now, batch));
+            receivers += usize::from(self.deliver_to_one(&group, |_| true, &mut fanout, now, batch));
         }
         batch.note_traffic(receivers * publication.size());
         if receivers == 0 {
@@ -130,6 +130,7 @@ impl Broker {
     fn deliver(
         &self,
         found: &Match<'_, ClientRef>,
+        by_group: bool,
         fanout: &mut Fanout<'_>,
         now: Timestamp,
         batch: &mut Batch<'_>,
@@ -141,6 +142,7 @@ impl Broker {
             retain: found.retain_as_published && message.retain,
             stored: false,
             subscription_ids: found.subscription_ids,
+            by_group,
         };
         let qos = found.qos.min(message.qos);
         let delivered = found.key.deliver(fanout, options, now, batch);
@@ -153,30 +155,35 @@ impl Broker {
     }
 
     /// One member of a group gets the message: the first in turn that is online and has room; else the first that is
-    /// online; else the first that keeps it for later.
-    fn deliver_to_one(
+    /// online; else the first that keeps it for later. `may` says who is asked at all.
+    pub(super) fn deliver_to_one(
         &self,
         group: &Group<'_, ClientRef>,
+        may: impl Fn(&ClientRef) -> bool,
         fanout: &mut Fanout<'_>,
         now: Timestamp,
         batch: &mut Batch<'_>,
     ) -> bool {
         let is_online = |member: &Member<ClientRef>| member.key().state.lock().session.is_attached();
         let is_ready = |member: &Member<ClientRef>| member.key().state.lock().session.is_ready();
-        let chosen = group.present().find(is_ready).or_else(|| group.present().find(is_online));
+        let may = |member: &Member<ClientRef>| may(member.key());
+        let ready = group.present().filter(may).find(is_ready);
+        let chosen = ready.or_else(|| group.present().filter(may).find(is_online));
         if let Some(chosen) = &chosen
-            && !matches!(self.deliver(&chosen.as_match(), fanout, now, batch), Delivered::Dropped(_))
+            && !matches!(self.deliver(&chosen.as_match(), true, fanout, now, batch), Delivered::Dropped(_))
         {
             return true;
         }
         // Nobody keeps QoS 0 for one that is absent: the first is asked so that the loss is counted and told.
         let is_kept = fanout.publication().message.qos > Qos::AtMostOnce;
-        let absent = group.absent().take(if is_kept { MAX_ABSENT_ASKED } else { 1 });
-        let present =
-            group.present().filter(|member| chosen.as_ref().is_none_or(|chosen| chosen.key() != member.key()));
+        let absent = group.absent().filter(may).take(if is_kept { MAX_ABSENT_ASKED } else { 1 });
+        let present = group
+            .present()
+            .filter(may)
+            .filter(|member| chosen.as_ref().is_none_or(|chosen| chosen.key() != member.key()));
         present
             .chain(absent)
-            .any(|member| !matches!(self.deliver(&member.as_match(), fanout, now, batch), Delivered::Dropped(_)))
+            .any(|member| !matches!(self.deliver(&member.as_match(), true, fanout, now, batch), Delivered::Dropped(_)))
     }
 }
 

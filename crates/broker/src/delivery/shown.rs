@@ -1,15 +1,18 @@
 //! What modules are shown of messages: each that is published, before it is routed, and what becomes of deliveries.
 
 use std::borrow::Cow;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use mqtt_codec::{Packet, Qos};
+use mqtt_codec::{Packet, Qos, ReasonCode};
 use mqtt_hooks::{Delivery, DropReason, Incoming, Passage, Publisher};
 use mqtt_session::{Delivered, Publication, Session, Timestamp};
 
 use crate::broker::Broker;
 use crate::client::ClientRef;
 use crate::delivery::batch::Batch;
+use crate::watch::refusals::{Kind, Refused};
+use crate::watch::sys::is_sys;
 
 impl Broker {
     /// Shows a publication to the interceptors, which may change it; false: it is to go no further.
@@ -39,13 +42,35 @@ impl Broker {
         passage == Passage::Pass
     }
 
-    /// Publishes the will of a client that is gone.
-    pub(crate) fn publish_will(&self, client_id: &str, will: &Publication, now: Timestamp, batch: &mut Batch<'_>) {
+    /// Publishes the will of a client that is gone. `peer` is where it was, if that is still known.
+    pub(crate) fn publish_will(
+        &self,
+        client: &ClientRef,
+        peer: Option<SocketAddr>,
+        will: &Publication,
+        now: Timestamp,
+        batch: &mut Batch<'_>,
+    ) {
+        let client_id = &*client.id;
+        let topic = &will.message.topic;
+        // Here and not at CONNECT: it is no reason to keep a client out, and the client may never come to die.
+        if is_sys(topic.as_str()) {
+            self.tell_refused(&Refused {
+                kind: Kind::Will,
+                peer,
+                client_id,
+                reason: ReasonCode::NotAuthorized,
+                rule: &"$SYS is the broker's own",
+                about: topic.as_str(),
+            });
+            return;
+        }
         let mut will = Cow::Borrowed(will);
         if self.hooks.has_interceptors() && !self.intercept(Publisher::Will { client_id }, will.to_mut(), now, batch) {
             return;
         }
-        self.publish(&will, None, now, batch, |_| {});
+        // [MQTT-3.8.3-3]: a will is what its client publishes.
+        self.publish(&will, Some(client), now, batch, |_| {});
     }
 }
 

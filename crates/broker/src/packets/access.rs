@@ -4,6 +4,7 @@ use mqtt_codec::{Filter, ReasonCode, Topic};
 use mqtt_hooks::{Access, ConnectionInfo, Hooks, Rules, Verdict};
 
 use crate::config::{Sys, SysSubscribe};
+use crate::watch::sys::is_sys;
 
 /// Why not, and by which rule.
 #[derive(Clone, Copy, Debug)]
@@ -14,15 +15,15 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
-    const fn not_authorized(rule: &'static str) -> Self {
-        Self { code: ReasonCode::NotAuthorized, rule }
+    pub(crate) const fn new(code: ReasonCode, rule: &'static str) -> Self {
+        Self { code, rule }
     }
 }
 
 /// May this client publish to this topic?
 pub(crate) fn publish(hooks: &Hooks, rules: &Rules, client: &ConnectionInfo, topic: &Topic) -> Result<(), Refusal> {
     if is_sys(topic.as_str()) {
-        return Err(Refusal::not_authorized("$SYS is the broker's own"));
+        return Err(Refusal::new(ReasonCode::NotAuthorized, "$SYS is the broker's own"));
     }
     ask(hooks, rules, client, Access::Publish(topic))
 }
@@ -42,43 +43,28 @@ pub(crate) fn subscribe(
             SysSubscribe::None => false,
         };
         if !is_allowed {
-            return Err(Refusal::not_authorized("sys.subscribe"));
+            return Err(Refusal::new(ReasonCode::NotAuthorized, "sys.subscribe"));
         }
     }
     ask(hooks, rules, client, Access::Subscribe(filter))
 }
 
-fn is_sys(text: &str) -> bool {
-    text.strip_prefix("$SYS").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+/// May this client be let in with a will to this topic?
+///
+/// One below `$SYS` is no reason to keep it out: mosquitto's bridges have such a will unless they are told otherwise. It is
+/// dropped when it would be published.
+pub(crate) fn will(hooks: &Hooks, rules: &Rules, client: &ConnectionInfo, topic: &Topic) -> Result<(), Refusal> {
+    if is_sys(topic.as_str()) { Ok(()) } else { ask(hooks, rules, client, Access::Publish(topic)) }
 }
 
 fn ask(hooks: &Hooks, rules: &Rules, client: &ConnectionInfo, access: Access<'_>) -> Result<(), Refusal> {
     match rules.decide(access) {
         Verdict::Allow => return Ok(()),
-        Verdict::Deny(code) => return Err(Refusal { code, rule: "one of its grant" }),
+        Verdict::Deny(code) => return Err(Refusal::new(code, "one of its grant")),
         Verdict::Ignore => {}
     }
     match hooks.authorize(client, access) {
         Verdict::Ignore | Verdict::Allow => Ok(()),
-        Verdict::Deny(code) => Err(Refusal { code, rule: "a module's" }),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_sys;
-
-    #[test]
-    fn sys_is_its_first_level_only() {
-        for (text, expected) in [
-            ("$SYS", true),
-            ("$SYS/", true),
-            ("$SYS/#", true),
-            ("$SYST/a", false),
-            ("a/$SYS", false),
-            ("$sys/a", false),
-        ] {
-            assert_eq!(is_sys(text), expected, "{text}");
-        }
+        Verdict::Deny(code) => Err(Refusal::new(code, "a module's")),
     }
 }

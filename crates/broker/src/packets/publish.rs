@@ -10,6 +10,7 @@ use crate::delivery::batch::Batch;
 use crate::packets::access;
 use crate::packets::answer::superseded;
 use crate::watch::metrics::Metric;
+use crate::watch::refusals::Kind;
 
 /// Decides about a message, routes it and answers its publisher.
 pub(super) fn publish(
@@ -23,7 +24,7 @@ pub(super) fn publish(
     let info = &connection.info;
     if let Err(refusal) = access::publish(&broker.hooks, &connection.rules(), info, &publication.message.topic) {
         batch.count(Metric::PublishAuthError, 1);
-        tracing::debug!(client_id = %client.id, topic = %publication.message.topic, rule = refusal.rule, "publish refused");
+        seat.tell_refused(Kind::Publish, refusal.code, &refusal.rule, publication.message.topic.as_str());
         return acknowledge(seat, receipt, refusal.code, batch);
     }
     // As it was sent: modules may change that of the message, and the publisher waits for what it has asked for.

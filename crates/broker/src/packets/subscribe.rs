@@ -15,6 +15,7 @@ use crate::delivery::replay::{self, Wish};
 use crate::packets::access;
 use crate::packets::answer::{push, superseded};
 use crate::watch::metrics::Metric;
+use crate::watch::refusals::{Kind, Refused};
 
 pub(super) fn subscribe(
     seat: &Seat,
@@ -61,8 +62,14 @@ fn subscribe_one(
     let (Seat { client, connection, .. }, broker) = (seat, seat.broker());
     let info = &connection.info;
     if wish.filter.is_bad_share() {
-        tracing::debug!(client_id = %client.id, filter = %wish.filter, "subscribe refused: no group or no filter");
-        return Ok(Err(ReasonCode::TopicFilterInvalid));
+        let code = ReasonCode::TopicFilterInvalid;
+        seat.tell_refused(
+            Kind::Subscribe,
+            code,
+            &"a shared subscription without group or filter",
+            wish.filter.as_str(),
+        );
+        return Ok(Err(code));
     }
     if broker.hooks.has_interceptors() {
         broker.hooks.intercept_subscribe(info, &mut wish.filter, &mut wish.options);
@@ -70,8 +77,14 @@ fn subscribe_one(
     if let Err(refusal) = access::subscribe(&broker.hooks, &connection.rules(), &broker.config.sys, info, &wish.filter)
     {
         batch.count(Metric::SubscribeAuthError, 1);
-        tracing::warn!(client_id = %client.id, peer = %info.peer, filter = %wish.filter, rule = refusal.rule, "subscribe refused");
+        seat.tell_refused(Kind::Subscribe, refusal.code, &refusal.rule, wish.filter.as_str());
         return Ok(Err(refusal.code));
+    }
+    if info.is_bridge {
+        // What a bridge asks for is for another broker, which keeps what is retained, and gave what the bridge publishes.
+        // Before MQTT 5 it has no way to say so. [MQTT-3.8.3-4]: not where it is shared.
+        wish.options.retain_as_published = true;
+        wish.options.no_local = wish.filter.group().is_none();
     }
     add_subscription(client, connection, wish, id, batch)
 }
@@ -90,22 +103,24 @@ pub(crate) fn add_subscription(
     if !state.is_current(connection) {
         return Err(superseded(connection));
     }
+    let refused = |rule: &str| {
+        let (peer, reason, about) = (Some(connection.info.peer), ReasonCode::QuotaExceeded, wish.filter.as_str());
+        let refused = Refused { kind: Kind::Subscribe, peer, client_id: &client.id, reason, rule: &rule, about };
+        broker.tell_refused(&refused);
+        Ok(Err(reason))
+    };
     if !state.session.is_subscribed(&wish.filter) && !state.session.has_share(Session::cost_of(&wish.filter)) {
-        tracing::warn!(client_id = %client.id, "subscribe refused: limits.memory leaves no more for one client");
-        return Ok(Err(ReasonCode::QuotaExceeded));
+        return refused("limits.memory leaves no more for one client");
     }
     if state.number > 0 && (broker.durable.is_failing() || !Stage::can_keep(&wish.filter)) {
-        tracing::warn!(client_id = %client.id, "subscribe refused: it can't be stored");
-        return Ok(Err(ReasonCode::QuotaExceeded));
+        return refused("it can't be stored");
     }
     let limit = broker.config.limits.subscriptions_per_client;
     if state.session.subscriptions_len() >= limit && !state.session.is_subscribed(&wish.filter) {
-        tracing::warn!(client_id = %client.id, limit, "limits.subscriptions_per_client is reached");
-        return Ok(Err(ReasonCode::QuotaExceeded));
+        return refused("limits.subscriptions_per_client");
     }
-    if let Err(full) = broker.route(&wish.filter, client, wish.options, id) {
-        tracing::warn!(client_id = %client.id, filter = %wish.filter, %full, "limits.shape_levels is reached");
-        return Ok(Err(ReasonCode::QuotaExceeded));
+    if broker.route(&wish.filter, client, wish.options, id).is_err() {
+        return refused("limits.shape_levels");
     }
     if state.number > 0 {
         batch.stage(|stage| stage.subscribe(state.number, &wish.filter, wish.options, id));
@@ -139,13 +154,20 @@ pub(crate) fn remove_subscription(
     if !state.is_current(connection) {
         return Err(superseded(connection));
     }
+    broker.router.unsubscribe(filter, client);
+    // What waits is for those who are still there. [MQTT-3.10.4-3]: what was sent is finished.
+    let mut orphans = Vec::new();
+    if filter.group().is_some() && broker.has_members(filter, batch) {
+        orphans = state.session.take_orphans(false, |of| of == filter);
+        state.stage(batch);
+    }
     let existed = state.session.unsubscribe(filter);
     state.recount(batch);
-    broker.router.unsubscribe(filter, client);
     if existed && state.number > 0 {
         batch.stage(|stage| stage.unsubscribe(state.number, filter));
     }
     drop(state);
+    broker.hand_on(orphans, broker.clock.now(), batch);
     if existed {
         broker.hooks.observe(&Fact::Unsubscribed { client: &connection.info, filter }, batch);
     }

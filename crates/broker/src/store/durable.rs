@@ -134,7 +134,7 @@ mod tests {
         let durable = Durable::new(Some(Journal::new(Arc::new(Refusing), 0)), false);
         let mut seen = Vec::new();
         for n in 0..10_u8 {
-            assert!(durable.store_now(|stage| stage.module("m", &[n; 10 << 20])).is_err());
+            assert!(durable.store_now(|stage| stage.module("m", &vec![n; 10 << 20])).is_err());
             seen.push((durable.is_overfull(true), durable.is_overfull(false)));
         }
         let expected = (1..=10).map(|n| (n * 10 > 64, n * 10 > 96));

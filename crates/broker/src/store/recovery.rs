@@ -152,7 +152,7 @@ impl Broker {
         };
         // An undelayed will comes before the fact.
         if let Some(will) = will {
-            self.publish_will(&client.id, &will, now, batch);
+            self.publish_will(client, Some(info.peer), &will, now, batch);
         }
         transition.seq += 1;
         let told_at = transition.now_ms();

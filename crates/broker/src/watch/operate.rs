@@ -294,6 +294,7 @@ impl Broker {
                 port: info.listener.port,
                 listener: info.listener.name.to_string(),
                 keep_alive: info.keep_alive,
+                is_bridge: info.is_bridge,
                 clean_start: info.clean_start,
                 connected_at: info.connected_at,
                 conn_id: info.conn_id,

@@ -10,7 +10,7 @@ use crate::read::{Frame, Parsed, binary};
 use crate::{Connect, DecodeError, Message, PacketType, Qos, Version, Will};
 
 pub(super) fn connect(frame: Frame<'_>, header_flags: u8) -> Parsed<'_, Connect> {
-    let (input, version) = version(frame.0)?;
+    let (input, (version, is_bridge)) = version(frame.0)?;
     PacketType::Connect.check_flags(header_flags, version)?;
     let (input, flags) = be_u8(input)?;
     let flags = Flags(flags);
@@ -25,24 +25,28 @@ pub(super) fn connect(frame: Frame<'_>, header_flags: u8) -> Parsed<'_, Connect>
     let (input, password) = cond(flags.has(Flags::PASSWORD), binary).parse(input)?;
     let password = password.map(|password| frame.share(password));
     let clean_start = flags.has(Flags::CLEAN_START);
-    Ok((input, Connect { version, client_id, clean_start, keep_alive, username, password, will, properties }))
+    Ok((
+        input,
+        Connect { version, client_id, is_bridge, clean_start, keep_alive, username, password, will, properties },
+    ))
 }
 
-fn version(input: &[u8]) -> Parsed<'_, Version> {
+/// The version, and whether it is a bridge that speaks it.
+fn version(input: &[u8]) -> Parsed<'_, (Version, bool)> {
     let (input, name) = binary(input)?;
     if name != b"MQTT" && name != b"MQIsdp" {
         // [MQTT-3.1.2-1]
         return Err(DecodeError::ProtocolName.into());
     }
     let (input, level) = be_u8(input)?;
-    let version = match (name, level) {
+    let version = match (name, level & !Version::BRIDGE) {
         (b"MQIsdp", 3) => Version::V3_1,
         (b"MQTT", 4) => Version::V3_1_1,
         (b"MQTT", 5) => Version::V5,
         // [MQTT-3.1.2-2]
         _ => return Err(DecodeError::UnsupportedVersion(level).into()),
     };
-    Ok((input, version))
+    Ok((input, (version, level & Version::BRIDGE > 0)))
 }
 
 /// The flags byte of CONNECT.

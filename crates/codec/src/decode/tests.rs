@@ -179,9 +179,22 @@ fn connect_names_a_known_protocol() {
     for name in [&b"\0\x03MQT"[..], b"\0\x05MQTTT", b"\0\x04MQTU", b"\0\0", b"\0\x04mqtt"] {
         refused_connect(&[name, b"\x04\x02\0\x0A\0\x01p"].concat(), DecodeError::ProtocolName, 0x81);
     }
-    for (name, level) in [(&b"\0\x04MQTT"[..], 3), (b"\0\x04MQTT", 6), (b"\0\x04MQTT", 0x84), (b"\0\x06MQIsdp", 4)] {
+    for (name, level) in [(&b"\0\x04MQTT"[..], 3), (b"\0\x04MQTT", 6), (b"\0\x04MQTT", 0x83), (b"\0\x06MQIsdp", 4)] {
         // Whatever follows: another version may lay it out differently.
         refused_connect(&[name, &[level]].concat(), DecodeError::UnsupportedVersion(level), 0x84);
+    }
+}
+
+#[test]
+fn a_bridge_is_known_by_the_highest_bit_of_its_level() {
+    for (bytes, version) in [
+        (&b"\0\x06MQIsdp\x83\x02\0\x0A\0\x01p"[..], Version::V3_1),
+        (b"\0\x04MQTT\x84\x02\0\x0A\0\x01p", Version::V3_1_1),
+        (b"\0\x04MQTT\x85\x02\0\x0A\0\0\x01p", Version::V5),
+    ] {
+        let decoded = decoder(Role::Server, None).decode(&mut packet(0x10, bytes));
+        let Ok(Some(Packet::Connect(connect))) = decoded else { panic!("{bytes:02x?}: {decoded:?}") };
+        assert_eq!((connect.version, connect.is_bridge), (version, true));
     }
 }
 

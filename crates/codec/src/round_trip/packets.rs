@@ -146,11 +146,11 @@ fn connect(version: Version) -> impl Strategy<Value = Connect> {
         any::<bool>().prop_map(Property::RequestProblemInformation).boxed(),
         text().prop_map(Property::AuthenticationMethod).boxed(),
     ];
-    let head = (text(), any::<bool>(), any::<u16>(), option::of(text()), option::of(binary()));
+    let head = (text(), any::<bool>(), any::<bool>(), any::<u16>(), option::of(text()), option::of(binary()));
     (head, option::of(will(version)), properties(version, once)).prop_map(move |(head, will, properties)| {
-        let (client_id, clean_start, keep_alive, username, password) = head;
+        let (client_id, is_bridge, clean_start, keep_alive, username, password) = head;
         let password = password.filter(|_| username.is_some() || version == Version::V5);
-        Connect { version, client_id, clean_start, keep_alive, username, password, will, properties }
+        Connect { version, client_id, is_bridge, clean_start, keep_alive, username, password, will, properties }
     })
 }
 

@@ -37,6 +37,7 @@ fn what_no_client_may_send() {
     let connect = Connect {
         version: Version::V5,
         client_id: "c".into(),
+        is_bridge: false,
         clean_start: true,
         keep_alive: 0,
         username: None,

@@ -100,7 +100,7 @@ proptest! {
                     let properties = Properties::from([Property::MessageExpiry(2)]);
                     let message = Message { properties, ..message("t", "payload", qos) };
                     let publication = Publication::new(message, driver.now);
-                    driver.deliver(&publication, DeliveryOptions { qos, retain: stored, stored, subscription_ids: &ids });
+                    driver.deliver(&publication, DeliveryOptions { qos, retain: stored, stored, subscription_ids: &ids, by_group: false });
                 }
                 Step::Acknowledge(reason) => {
                     for receipt in owed.drain(..) {

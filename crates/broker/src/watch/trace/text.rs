@@ -12,7 +12,8 @@ const MAX_LISTED: usize = 16;
 
 /// CONNECT, without what is secret.
 pub(super) fn connect(connect: &Connect) -> String {
-    let Connect { version, client_id, clean_start, keep_alive, username, password, will, properties } = connect;
+    let Connect { version, client_id, is_bridge, clean_start, keep_alive, username, password, will, properties } =
+        connect;
     let protocol = match version {
         Version::V3_1 => "3.1",
         Version::V3_1_1 => "3.1.1",
@@ -22,6 +23,7 @@ pub(super) fn connect(connect: &Connect) -> String {
         "CONNECT version={protocol} client_id={} clean={clean_start} keep_alive={keep_alive}",
         quoted(client_id)
     );
+    line += flag(*is_bridge, " bridge");
     if let Some(username) = username {
         line += &format!(" username={}", quoted(username));
     }

@@ -143,6 +143,8 @@ impl Entry {
             session_present: self.session_present,
             epoch: self.epoch,
             conn_id: self.conn_id,
+            // No event tells it.
+            is_bridge: false,
         };
         let kept = Kept {
             number: self.number,

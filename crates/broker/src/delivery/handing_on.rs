@@ -1,0 +1,75 @@
+//! A member of a group goes, and another gets what this one has not got.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use mqtt_codec::Filter;
+use mqtt_session::{Fanout, Orphan, Timestamp};
+
+use crate::broker::Broker;
+use crate::client::ClientRef;
+use crate::delivery::batch::Batch;
+
+impl Broker {
+    /// Gives each message to a member of its group. The caller holds no session's lock; who is to get nothing of it any
+    /// more is not a member by now.
+    ///
+    /// They are new deliveries: who gets one has not seen it, so it is not marked as sent before.
+    pub(crate) fn hand_on(&self, orphans: Vec<Orphan>, now: Timestamp, batch: &mut Batch<'_>) {
+        if orphans.is_empty() {
+            return;
+        }
+        // At the end of the process those whose sessions end with it would pass everything on to each other.
+        let is_stopping = self.stopping.load(Relaxed);
+        let mut matches = batch.lend_matches();
+        for Orphan { filter, publication } in orphans {
+            self.router.members(&filter, &mut matches);
+            for group in matches.groups() {
+                let may = |member: &ClientRef| !is_stopping || member.state.lock().number > 0;
+                self.deliver_to_one(&group, may, &mut Fanout::with_shared(&publication), now, batch);
+            }
+            batch.note_traffic(publication.size());
+        }
+        matches.clear();
+        batch.return_matches(matches);
+    }
+
+    /// A client is gone and its session stays. What others are there to take is theirs; for all else it is waited for.
+    ///
+    /// The transition lock is held, so it can't come back meanwhile. The others may go, and then it is a member as any
+    /// other: what nobody takes comes back to it.
+    pub(crate) fn hand_on_while_away(&self, client: &ClientRef, now: Timestamp, batch: &mut Batch<'_>) {
+        let mut groups = client.state.lock().session.groups_in_use();
+        groups.retain(|filter| self.has_others_online(filter, client, batch));
+        if groups.is_empty() {
+            return;
+        }
+        let orphans = {
+            let mut state = client.state.lock();
+            let orphans = state.session.take_orphans(true, |filter| groups.contains(filter));
+            state.stage(batch);
+            state.recount(batch);
+            orphans
+        };
+        self.hand_on(orphans, now, batch);
+    }
+
+    /// True if this shared subscription has members.
+    pub(crate) fn has_members(&self, filter: &Filter, batch: &mut Batch<'_>) -> bool {
+        let mut matches = batch.lend_matches();
+        self.router.members(filter, &mut matches);
+        let has_members = matches.groups().next().is_some();
+        matches.clear();
+        batch.return_matches(matches);
+        has_members
+    }
+
+    fn has_others_online(&self, filter: &Filter, client: &ClientRef, batch: &mut Batch<'_>) -> bool {
+        let mut matches = batch.lend_matches();
+        self.router.members(filter, &mut matches);
+        let is_other = |member: &ClientRef| member != client && member.state.lock().session.is_attached();
+        let has_others = matches.groups().any(|group| group.present().any(|member| is_other(member.key())));
+        matches.clear();
+        batch.return_matches(matches);
+        has_others
+    }
+}
