@@ -222,7 +222,7 @@ fn print(cases: &[Case], beside: &str) {
     if cases.is_empty() {
         return;
     }
-    println!("\n{}\n", machine());
+    println!("\nMedians on {}, the load driver on the same cores.\n", machine());
     println!("| case | | unit | rollcall | {beside} | ratio | rollcall/s | {beside}/s | driver |");
     println!("| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |");
     for Case { name, what, unit, rollcall, other, .. } in cases {
@@ -251,11 +251,11 @@ fn row(name: &str, what: &str, unit: &str, values: [Option<f64>; 2]) {
 }
 
 /// Cores and memory: what else a machine is called says nothing.
-fn machine() -> String {
+pub(crate) fn machine() -> String {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let kib = memory.split_whitespace().nth(1).and_then(|number| number.parse::<f64>().ok()).unwrap_or_default();
-    format!("Medians on {cores} cores and {:.0} GiB of memory, the load driver on the same cores.", kib / 1048576.0)
+    format!("{cores} cores and {:.0} GiB of memory", kib / 1048576.0)
 }
 
 fn all_faults(outcomes: &[Outcome]) -> usize {

@@ -1,10 +1,10 @@
 //! Brokers under test: started on a free port of 127.0.0.1, ended by their own id.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
@@ -65,10 +65,26 @@ impl Broker {
     /// Starts the release binary that [`build`] made; without a folder it keeps nothing, without `--admin` in the
     /// arguments it has no REST API.
     pub(crate) fn rollcall(program: &Path, folder: Option<&Folder>, arguments: &[&str]) -> Result<Self> {
+        Self::launch(command(program), folder, arguments)
+    }
+
+    /// The same with so many file descriptors at the most.
+    pub(crate) fn with_files(
+        program: &Path,
+        files: usize,
+        folder: Option<&Folder>,
+        arguments: &[&str],
+    ) -> Result<Self> {
+        let mut shell = command("sh");
+        shell.args(["-c", &format!("ulimit -n {files}; exec \"$0\" \"$@\"")]).arg(program);
+        Self::launch(shell, folder, arguments)
+    }
+
+    fn launch(mut program: Command, folder: Option<&Folder>, arguments: &[&str]) -> Result<Self> {
         let log = log_file("rollcall")?;
         let data_dir = folder.map_or(Path::new("memory"), Folder::path);
         let started = Instant::now();
-        let mut child = command(program)
+        let mut child = program
             .args(["--bind", "127.0.0.1:0", "--ws-bind", "off", "--data-dir"])
             .arg(data_dir)
             .args(if arguments.contains(&"--admin") { &[] as &[&str] } else { &["--admin", "off"] })
@@ -76,7 +92,7 @@ impl Broker {
             .stdout(Stdio::piped())
             .stderr(File::create(&log)?)
             .spawn()
-            .with_context(|| format!("{} does not start", program.display()))?;
+            .context("rollcall does not start")?;
         let stdout = child.stdout.take().expect("stdout is piped");
         // From here on an early return kills the child.
         let addr = ([127, 0, 0, 1], 0).into();
@@ -167,14 +183,19 @@ impl Broker {
         Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
     }
 
+    /// The file with what the broker wrote on stderr so far.
+    pub(crate) fn log(&self) -> &Path {
+        &self.log
+    }
+
     /// What the broker wrote on stderr so far, at most the last 4 KiB.
     pub(crate) fn said(&self) -> String {
         let mut text = Vec::new();
         if let Ok(mut file) = File::open(&self.log) {
-            let _ = file.read_to_end(&mut text);
+            let start = file.metadata().map_or(0, |file| file.len()).saturating_sub(4096);
+            let _ = file.seek(SeekFrom::Start(start)).and_then(|_| file.read_to_end(&mut text));
         }
-        let start = text.len().saturating_sub(4096);
-        String::from_utf8_lossy(&text[start..]).into_owned()
+        String::from_utf8_lossy(&text).into_owned()
     }
 
     /// Asks the broker to end and waits until it has.

@@ -1,6 +1,7 @@
-//! The project's chores: `cargo xtask ci`, `cargo xtask bench` and `cargo xtask crash`.
+//! The project's chores: `cargo xtask ci`, `bench`, `crash` and `attack`.
 #![expect(clippy::print_stdout, reason = "a command line program talks to its terminal")]
 
+mod attack;
 mod bench;
 mod broker;
 mod ci;
@@ -26,6 +27,8 @@ enum Command {
     Bench(bench::Args),
     /// Kills the broker again and again, and looks what became of its promises
     Crash(crash::Args),
+    /// Lets clients loose that mean harm, and looks what others see of it
+    Attack(attack::Args),
 }
 
 fn main() -> ExitCode {
@@ -33,6 +36,7 @@ fn main() -> ExitCode {
         Command::Ci(args) => ci::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Crash(args) => crash::run(&args),
+        Command::Attack(args) => attack::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
