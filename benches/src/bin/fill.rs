@@ -47,7 +47,7 @@ async fn fill(args: &Args) -> Result<()> {
     let mut config = Config { data_dir: Some(args.data_dir.clone()), ..Config::default() };
     config.set_port(0);
     config.admin.bind = None;
-    config.limits.memory = usize::MAX;
+    config.limits.memory = Some(usize::MAX);
     let server = rollcall::start(config).await?;
     let mut clients = Clients::new(&server, args.sessions);
     clients.create().await?;
