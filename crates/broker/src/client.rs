@@ -6,7 +6,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use mqtt_codec::{Packet, ReasonCode};
-use mqtt_session::{Delivered, DeliveryOptions, DropReason, Fanout, Outbox, Session, Timestamp};
+use mqtt_session::{Delivered, DeliveryOptions, DropReason, Fanout, Lost, Outbox, Session, Timestamp};
 use mqtt_storage::Position;
 use parking_lot::Mutex;
 
@@ -14,6 +14,7 @@ use crate::client::clients::Identified;
 use crate::client::connection::{Connection, Ending, Written};
 use crate::client::transition::Transition;
 use crate::delivery::batch::Batch;
+use crate::delivery::shown;
 use crate::watch::metrics::Metric;
 
 pub(crate) mod clients;
@@ -116,6 +117,15 @@ impl State {
         }
     }
 
+    /// Counts what had waited and was given up, for modules to be told of when no lock is held.
+    pub(crate) fn note_lost(&mut self, client: &ClientRef, batch: &mut Batch<'_>) {
+        for Lost { publication, qos, reason } in self.session.take_lost() {
+            let is_expired = reason == DropReason::Expired;
+            batch.count(if is_expired { Metric::DroppedExpired } else { Metric::DroppedTooLarge }, 1);
+            batch.lose(client, publication, qos, shown::reason(reason));
+        }
+    }
+
     /// Takes the connection away, and gives it what still waits for its socket.
     pub(crate) fn take_connection(&mut self) -> Option<Arc<Connection>> {
         let connection = self.connection.take()?;
@@ -190,6 +200,7 @@ impl ClientRef {
         }
         let delivered = session.deliver(fanout, options, now, outbox);
         state.stage(batch);
+        state.note_lost(self, batch);
         match delivered {
             Delivered::Sent => {
                 state.wait_for_store(false, batch);
@@ -296,6 +307,7 @@ impl ClientRef {
                 state.stage(batch);
                 state.wait_for_store(false, batch);
                 state.count_sent_late(batch);
+                state.note_lost(self, batch);
             }
         }
     }

@@ -57,6 +57,7 @@ fn handle_in_session(seat: &Seat, packet: Packet, now: Timestamp, batch: &mut Ba
             state.wait_for(seat.broker().durable.staged(), true);
         }
         state.count_sent_late(batch);
+        state.note_lost(&seat.client, batch);
         state.touch(&seat.client, batch);
         event
     };

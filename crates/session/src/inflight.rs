@@ -122,6 +122,11 @@ impl Inflight {
         Self { publishes, sent: 0, released }
     }
 
+    /// Sent, and not acknowledged.
+    pub(crate) fn publishes(&self) -> impl Iterator<Item = &Delivery> {
+        self.publishes.iter()
+    }
+
     /// Gives up all.
     pub(crate) fn into_parts(self) -> (VecDeque<Delivery>, VecDeque<Released>) {
         (self.publishes, self.released)

@@ -191,6 +191,7 @@ impl Broker {
         state.stage(batch);
         state.wait_for_store(false, batch);
         state.count_sent_late(batch);
+        state.note_lost(client, batch);
         state.touch(client, batch);
         drop(state);
         connection
