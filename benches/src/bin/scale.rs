@@ -100,7 +100,7 @@ fn config(sessions: usize) -> Config {
     config.set_port(0);
     config.admin.bind = None;
     config.mqtt.max_connections = sessions + 1000;
-    config.limits.memory = usize::MAX;
+    config.limits.memory = Some(usize::MAX);
     config
 }
 

@@ -6,7 +6,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use mqtt_codec::{Packet, Qos, ReasonCode};
-use mqtt_session::{Delivered, DeliveryOptions, DropReason, Fanout, Outbox, Session, Timestamp};
+use mqtt_session::{Delivered, DeliveryOptions, DropReason, Fanout, Lost, Outbox, Session, Timestamp};
 use mqtt_storage::Position;
 use parking_lot::Mutex;
 
@@ -14,6 +14,7 @@ use crate::client::clients::Identified;
 use crate::client::connection::{Connection, Ending, Written};
 use crate::client::transition::Transition;
 use crate::delivery::batch::Batch;
+use crate::delivery::shown;
 use crate::watch::metrics::Metric;
 
 pub(crate) mod clients;
@@ -134,6 +135,15 @@ impl State {
         }
     }
 
+    /// Counts what had waited and was given up, for modules to be told of when no lock is held.
+    pub(crate) fn note_lost(&mut self, client: &ClientRef, batch: &mut Batch<'_>) {
+        for Lost { publication, qos, reason } in self.session.take_lost() {
+            let is_expired = reason == DropReason::Expired;
+            batch.count(if is_expired { Metric::DroppedExpired } else { Metric::DroppedTooLarge }, 1);
+            batch.lose(client, publication, qos, shown::reason(reason));
+        }
+    }
+
     /// Takes the connection away, and gives it what still waits for its socket.
     pub(crate) fn take_connection(&mut self) -> Option<Arc<Connection>> {
         let connection = self.connection.take()?;
@@ -215,6 +225,7 @@ impl ClientRef {
         if options.qos > Qos::AtMostOnce || delivered != Delivered::Sent || state.output == Output::Blocked {
             state.recount(batch);
         }
+        state.note_lost(self, batch);
         match delivered {
             Delivered::Sent => {
                 state.wait_for_store(false, batch);
@@ -323,6 +334,7 @@ impl ClientRef {
                 state.wait_for_store(false, batch);
                 state.count_sent_late(batch);
                 state.recount(batch);
+                state.note_lost(self, batch);
             }
         }
         if connection.is_replaying() && state.session.is_ready() {

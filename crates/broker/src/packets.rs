@@ -59,6 +59,7 @@ fn handle_in_session(seat: &Seat, packet: Packet, now: Timestamp, batch: &mut Ba
         }
         state.count_sent_late(batch);
         state.recount(batch);
+        state.note_lost(&seat.client, batch);
         state.touch(&seat.client, batch);
         event
     };

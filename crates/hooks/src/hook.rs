@@ -194,14 +194,17 @@ pub enum DropReason {
     TooLarge,
     /// Past its message expiry.
     Expired,
+    /// Its session has ended: it had expired, or began anew.
+    SessionEnded,
 }
 
-/// Sees deliveries that are dropped where they are made. Those that had waited in a session, and expired or ended with it,
-/// are not told.
+/// Sees deliveries that are dropped: where they are made, or later, while they wait in a session or had been sent and were not
+/// acknowledged. QoS 0 that waits and goes with its connection is not told.
 ///
-/// It is called on the way of messages, with nothing to publish by: a message about each message dropped might be the next.
+/// It is called on the way of messages, with nothing to publish by: a message about each message dropped might be the next. What
+/// had waited is told after what brought it about.
 pub trait ObserveDrops: Send + Sync {
-    /// A delivery did not come about.
+    /// A delivery did not come about. It may have reached the client if it was sent before its session ended.
     fn dropped(&self, delivery: &Delivery<'_>, reason: DropReason);
 }
 

@@ -56,6 +56,11 @@ impl Hooks {
         moment.set_acting(acting);
     }
 
+    /// True if [`Self::dropped`] reaches anyone.
+    pub fn has_drop_observers(&self) -> bool {
+        self.observe_drops.any()
+    }
+
     /// Tells that a delivery was dropped. One that panics is logged and passed over.
     pub fn dropped(&self, delivery: &Delivery<'_>, reason: DropReason) {
         if !self.observe_drops.any() {

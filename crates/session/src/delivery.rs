@@ -9,7 +9,7 @@ use crate::frame::Receiver;
 use crate::held::PER_DELIVERY;
 use crate::inflight::Received;
 use crate::queue::{Delivery, SubscriptionIds};
-use crate::{Change, Fanout, Gauge, Outbox, Session, Timestamp, Violation};
+use crate::{Change, Fanout, Gauge, Outbox, Publication, Session, Timestamp, Violation};
 
 /// How a publication is to be delivered to one session.
 #[derive(Clone, Copy, Debug, Default)]
@@ -52,6 +52,25 @@ pub enum DropReason {
     Expired,
 }
 
+/// A delivery that had waited, and was given up.
+#[derive(Clone, Debug)]
+pub struct Lost {
+    /// Shared by all sessions that keep it.
+    pub publication: Arc<Publication>,
+    /// As it would have been on the wire.
+    pub qos: Qos,
+    /// Past its expiry, or too large for who is there now.
+    pub reason: DropReason,
+}
+
+/// What one session has dropped.
+#[derive(Debug, Default)]
+pub(crate) struct Dropped {
+    pub(crate) so_far: Drops,
+    /// Since it was last asked for.
+    lost: Vec<Lost>,
+}
+
 /// Deliveries dropped by one session so far. One that waited first counts when it is given up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Drops {
@@ -76,13 +95,13 @@ impl Drops {
         self.queue_full + self.offline + self.outbox_full + self.too_large + self.expired
     }
 
-    const fn add(&mut self, reason: DropReason, n: u64) {
+    const fn add(&mut self, reason: DropReason) {
         match reason {
-            DropReason::QueueFull => self.queue_full += n,
-            DropReason::Offline => self.offline += n,
-            DropReason::OutboxFull => self.outbox_full += n,
-            DropReason::TooLarge => self.too_large += n,
-            DropReason::Expired => self.expired += n,
+            DropReason::QueueFull => self.queue_full += 1,
+            DropReason::Offline => self.offline += 1,
+            DropReason::OutboxFull => self.outbox_full += 1,
+            DropReason::TooLarge => self.too_large += 1,
+            DropReason::Expired => self.expired += 1,
         }
     }
 }
@@ -143,18 +162,25 @@ impl Session {
         }
     }
 
-    /// Drops what waits past its message expiry and says how many that were. Nobody would be sent it; this is for the
-    /// memory, and the store.
-    pub fn drop_expired(&mut self, now: Timestamp) -> usize {
-        let Some(queue) = &mut self.queue else { return 0 };
+    /// Drops what waits past its message expiry. Nobody would be sent it; this is for the memory, and the store.
+    pub fn drop_expired(&mut self, now: Timestamp) {
+        let Some(queue) = &mut self.queue else { return };
         let expired = queue.remove_expired(now);
         self.queue.take_if(|queue| queue.is_empty());
-        let dropped = expired.len();
-        self.note_drops(DropReason::Expired, dropped);
         for delivery in expired {
-            self.note_finished(delivery);
+            self.lose(delivery, DropReason::Expired);
         }
-        dropped
+    }
+
+    /// What had waited and was given up since this was last asked. To be asked after each call that is handed `now`.
+    pub fn take_lost(&mut self) -> Vec<Lost> {
+        self.dropped.as_mut().map_or_else(Vec::new, |dropped| std::mem::take(&mut dropped.lost))
+    }
+
+    /// What the client has not said that it has: sent, or waiting.
+    pub fn owed(&self) -> impl Iterator<Item = &Delivery> {
+        let sent = self.inflight.iter().flat_map(|inflight| inflight.publishes());
+        sent.chain(self.queue.iter().flat_map(|queue| queue.iter()))
     }
 
     /// True if something waits that has a message expiry.
@@ -293,9 +319,8 @@ impl Session {
         if !has_share || !queue.has_room(size, options.stored, &self.config) {
             let expired = queue.remove_expired(now);
             let has_room = queue.has_room(size, options.stored, &self.config);
-            self.note_drops(DropReason::Expired, expired.len());
             for delivery in expired {
-                self.note_finished(delivery);
+                self.lose(delivery, DropReason::Expired);
             }
             if !has_room || !self.has_share_for(fanout, options) {
                 self.queue.take_if(|queue| queue.is_empty());
@@ -324,10 +349,8 @@ impl Session {
                 self.sent_late[qos as usize] += 1;
                 inflight.mark_sent();
             } else {
-                let dropped = inflight.drop_unsent();
-                self.note_drops(DropReason::TooLarge, 1);
-                if let Some(delivery) = dropped {
-                    self.note_finished(delivery);
+                if let Some(delivery) = inflight.drop_unsent() {
+                    self.lose(delivery, DropReason::TooLarge);
                 }
             }
         }
@@ -347,16 +370,14 @@ impl Session {
                 return;
             };
             if delivery.publication.is_expired(now) {
-                self.note_drops(DropReason::Expired, 1);
-                self.note_finished(delivery);
+                self.lose(delivery, DropReason::Expired);
                 continue;
             }
             if delivery.qos > Qos::AtMostOnce {
                 delivery.packet_id = self.next_id();
             }
             if self.connection.write(&Outgoing::kept(&delivery, false), now, out).is_err() {
-                self.note_drops(DropReason::TooLarge, 1);
-                self.note_finished(delivery);
+                self.lose(delivery, DropReason::TooLarge);
                 continue;
             }
             self.sent_late[delivery.qos as usize] += 1;
@@ -392,14 +413,17 @@ impl Session {
     }
 
     fn drop_one(&mut self, reason: DropReason) -> Delivered {
-        self.note_drops(reason, 1);
+        self.dropped.get_or_insert_default().so_far.add(reason);
         Delivered::Dropped(reason)
     }
 
-    fn note_drops(&mut self, reason: DropReason, n: usize) {
-        if n > 0 {
-            self.drops.get_or_insert_default().add(reason, n as u64);
-        }
+    /// Gives up what had waited.
+    fn lose(&mut self, delivery: Delivery, reason: DropReason) {
+        let lost = Lost { publication: Arc::clone(&delivery.publication), qos: delivery.qos, reason };
+        let dropped = self.dropped.get_or_insert_default();
+        dropped.so_far.add(reason);
+        dropped.lost.push(lost);
+        self.note_finished(delivery);
     }
 }
 

@@ -68,7 +68,7 @@ mod will;
 
 pub use change::{Change, Kept};
 pub use connection::Attach;
-pub use delivery::{Delivered, DeliveryOptions, DropReason, Drops};
+pub use delivery::{Delivered, DeliveryOptions, DropReason, Drops, Lost};
 pub use frame::Fanout;
 pub use group::Orphan;
 pub use held::{Gauge, Share, Weight};

@@ -157,6 +157,10 @@ impl Queue {
         self.retain(|delivery| !delivery.publication.is_expired(now))
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Delivery> {
+        self.deliveries.iter()
+    }
+
     /// True if one that waits may expire.
     pub(crate) const fn can_expire(&self) -> bool {
         self.first_expiry.is_some()

@@ -9,6 +9,7 @@ use mqtt_codec::{
 
 use crate::change::Log;
 use crate::connection::{Connection, Phase};
+use crate::delivery::Dropped;
 use crate::incoming::Incoming;
 use crate::inflight::{Inflight, PacketIds};
 use crate::queue::Queue;
@@ -85,7 +86,7 @@ pub struct Session {
     pub(crate) inflight: Option<Box<Inflight>>,
     pub(crate) queue: Option<Box<Queue>>,
     pub(crate) incoming: Option<Box<Incoming>>,
-    pub(crate) drops: Option<Box<Drops>>,
+    pub(crate) dropped: Option<Box<Dropped>>,
     /// By QoS.
     pub(crate) sent_late: [u32; 3],
     pub(crate) subscriptions: Subscriptions,
@@ -121,7 +122,7 @@ impl Session {
             inflight: None,
             queue: None,
             incoming: None,
-            drops: None,
+            dropped: None,
             sent_late: [0; 3],
             subscriptions: Subscriptions::default(),
             will: None,
@@ -292,8 +293,8 @@ impl Session {
 
     /// Messages dropped so far, by reason.
     pub const fn drops(&self) -> Drops {
-        match &self.drops {
-            Some(drops) => **drops,
+        match &self.dropped {
+            Some(dropped) => dropped.so_far,
             None => Drops::NONE,
         }
     }

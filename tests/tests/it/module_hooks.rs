@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use mqtt_codec::{Connect, Property, Qos, ReasonCode, Topic, Version};
+use mqtt_codec::{Connect, Message, Property, Qos, ReasonCode, Topic, Version};
 use mqtt_hooks::{
     Authenticate, ConnectionInfo, Ctx, Delivery, DropReason, Fact, Grant, Host, Incoming, Info, Intercept, Login,
     Module, Moment, Observe, ObserveAcks, ObserveDrops, Passage, Publisher, StartError, SubscribeError,
@@ -111,10 +111,14 @@ struct Watched {
 impl Watched {
     /// `None`: another broker's modules are not ours.
     async fn start() -> Option<Self> {
-        let change = |config: &mut mqtt_config::Config| {
+        Self::with(|config| {
             config.sys.heartbeat = std::time::Duration::from_secs(1);
             config.limits.max_client_id = 20;
-        };
+        })
+        .await
+    }
+
+    async fn with(change: impl FnOnce(&mut mqtt_config::Config)) -> Option<Self> {
         let broker = Broker::with(change).await?;
         let (told, seen) = unbounded_channel();
         let host = Arc::<OnceLock<_>>::default();
@@ -218,6 +222,35 @@ async fn what_becomes_of_deliveries_is_told() {
     ] {
         assert_eq!(seen.iter().filter(|seen| *seen == told).count(), 1, "{told}: {seen:?}");
     }
+}
+
+#[tokio::test]
+async fn deliveries_that_are_given_up_while_they_wait_are_told() {
+    let change = |config: &mut mqtt_config::Config| config.sys.interval = std::time::Duration::from_millis(100);
+    let Some(mut watched) = Watched::with(change).await else { return };
+    let addr = watched.broker.addr;
+    let (mut away, _) = Client::connect_with(addr, keeping(Version::V5, "away")).await;
+    away.subscribe("w/#", Qos::AtLeastOnce).await;
+    away.leave().await;
+    let mut publisher = Client::connect(addr, Version::V5, "publisher").await;
+    let brief =
+        Message { properties: [Property::MessageExpiry(1)].into(), ..message("w/brief", "x", Qos::AtLeastOnce) };
+    publisher.publish(brief).await;
+    watched.until("dropped away w/brief Expired").await;
+
+    publisher.publish(message("w/large", "x".repeat(100), Qos::AtLeastOnce)).await;
+    publisher.publish(message("w/sent", "x", Qos::AtLeastOnce)).await;
+    let narrow = keeping(Version::V5, "away");
+    let properties = narrow.properties.iter().chain([Property::MaximumPacketSize(50)]).collect();
+    let (mut away, _) = Client::connect_with(addr, Connect { properties, ..narrow }).await;
+    watched.until("dropped away w/large TooLarge").await;
+    away.receive_publish().await;
+    away.leave().await;
+    publisher.publish(message("w/queued", "x", Qos::AtLeastOnce)).await;
+    let _away = Client::connect(addr, Version::V5, "away").await;
+    let seen = watched.until("dropped away w/queued SessionEnded").await;
+    assert_eq!(seen.iter().filter(|seen| *seen == "dropped away w/sent SessionEnded").count(), 1, "{seen:?}");
+    assert_eq!(seen.iter().filter(|seen| seen.starts_with("dropped")).count(), 2, "{seen:?}");
 }
 
 #[tokio::test]

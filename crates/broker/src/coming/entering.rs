@@ -193,6 +193,7 @@ impl Broker {
         state.wait_for_store(false, batch);
         state.count_sent_late(batch);
         state.recount(batch);
+        state.note_lost(client, batch);
         state.touch(client, batch);
         drop(state);
         // Not before it is attached: it would be in the way of members who are ready.

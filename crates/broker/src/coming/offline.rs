@@ -3,6 +3,7 @@
 use std::mem;
 use std::sync::Arc;
 
+use mqtt_hooks::DropReason;
 use mqtt_session::{Session, Timestamp};
 
 use crate::broker::Broker;
@@ -46,6 +47,12 @@ impl Broker {
             let mut state = client.state.lock();
             // [MQTT-3.1.3-9]: a delayed will is published when the session ends, if not before.
             let will = state.session.take_will(now, true);
+            if self.hooks.has_drop_observers() {
+                for delivery in state.session.owed() {
+                    let publication = Arc::clone(&delivery.publication);
+                    batch.lose(client, publication, delivery.qos, DropReason::SessionEnded);
+                }
+            }
             // Under the lock under which subscriptions are added, so the router has none that the session does not.
             for (filter, _, _) in state.session.subscriptions() {
                 self.router.unsubscribe(filter, client);

@@ -9,17 +9,19 @@ use std::sync::Arc;
 use std::{mem, thread};
 
 use bytes::BytesMut;
-use mqtt_hooks::{Acting, Publisher};
+use mqtt_codec::Qos;
+use mqtt_hooks::{Acting, DropReason, Publisher};
 use mqtt_router::Matches;
-use mqtt_session::Outbox;
+use mqtt_session::{Outbox, Publication};
 use mqtt_storage::{Failing, Position, Stage};
 use parking_lot::Mutex;
 
 use crate::broker::Broker;
 use crate::client::ClientRef;
+use crate::delivery::shown::LostDelivery;
 use crate::watch::metrics::{Metric, Tally};
 
-/// So many clients are touched before they are flushed.
+/// So many clients are touched before they are flushed, and so many lost deliveries noted before they are told.
 const MAX_TOUCHED: usize = 4096;
 
 /// So many bytes are taken in and delivered before those who are touched are flushed.
@@ -38,6 +40,8 @@ const MAX_WORKPLACES: usize = 64;
 #[derive(Default)]
 struct Workplace {
     touched: Vec<ClientRef>,
+    /// Of which modules are to be told.
+    lost: Vec<LostDelivery>,
     tally: Tally,
     matches: Option<Box<Matches<ClientRef>>>,
     /// Bytes not yet told to [`Memory`](crate::watch::memory::Memory).
@@ -102,6 +106,7 @@ impl<'a> Batch<'a> {
         self.flush_touched();
         // A flush may have sent what waited in a session's queue, which is staged too.
         stored = stored.and(self.commit());
+        self.tell_lost();
         let broker = self.broker;
         let place = self.place();
         // Counted while it was settled, and settled by that.
@@ -115,7 +120,7 @@ impl<'a> Batch<'a> {
     /// Settles if much is waiting.
     pub(crate) fn relieve(&mut self) {
         let place = self.place();
-        if place.touched.len() >= MAX_TOUCHED || place.traffic >= MAX_TRAFFIC {
+        if place.touched.len().max(place.lost.len()) >= MAX_TOUCHED || place.traffic >= MAX_TRAFFIC {
             // Each client's flush has decided.
             let _ = self.settle();
         }
@@ -129,6 +134,13 @@ impl<'a> Batch<'a> {
     /// Adds to a metric; others see it when the batch is settled.
     pub(crate) fn count(&mut self, metric: Metric, n: u64) {
         self.used().tally.count(metric, n);
+    }
+
+    /// Notes a delivery that had waited and was given up: modules are told when the batch is settled, with no lock held.
+    pub(crate) fn lose(&mut self, client: &ClientRef, publication: Arc<Publication>, qos: Qos, reason: DropReason) {
+        if self.broker.hooks.has_drop_observers() {
+            self.used().lost.push(LostDelivery { client: client.clone(), publication, qos, reason });
+        }
     }
 
     /// Stages what `write` says, if there is a store. Call it under the lock of what has changed.
@@ -214,6 +226,12 @@ impl<'a> Batch<'a> {
         }
     }
 
+    fn tell_lost(&mut self) {
+        for lost in mem::take(&mut self.place().lost) {
+            lost.tell(self.broker);
+        }
+    }
+
     fn flush_touched(&mut self) {
         let mut touched = mem::take(&mut self.place().touched);
         if let Some(workers) = &self.broker.workers {
@@ -235,7 +253,7 @@ impl<'a> Batch<'a> {
 impl Drop for Batch<'_> {
     fn drop(&mut self) {
         let place = self.place();
-        if !place.touched.is_empty() || place.staged > Position::NONE {
+        if !place.touched.is_empty() || !place.lost.is_empty() || place.staged > Position::NONE {
             debug_assert!(thread::panicking(), "a batch that is not finished");
             // A packet's handling panicked. Those who were touched before believe that a flush is under way, and
             // nobody else would do it.

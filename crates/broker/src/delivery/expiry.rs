@@ -6,7 +6,6 @@ use std::sync::atomic::Ordering::Relaxed;
 use crate::broker::Broker;
 use crate::client::ClientRef;
 use crate::delivery::batch::Batch;
-use crate::watch::metrics::Metric;
 
 /// Clients whose queues are looked through before other tasks of the thread have their turn.
 const SWEPT_TOGETHER: usize = 256;
@@ -28,13 +27,15 @@ impl Broker {
         let now = self.clock.now();
         for client in clients {
             let mut state = client.state.lock();
-            let dropped = state.session.drop_expired(now);
+            state.session.drop_expired(now);
             state.stage(&mut batch);
             state.recount(&mut batch);
-            batch.count(Metric::DroppedExpired, dropped as u64);
+            state.note_lost(client, &mut batch);
             if state.session.has_expiring() {
                 self.queued_expire.store(true, Relaxed);
             }
+            drop(state);
+            batch.relieve();
         }
         // What can't be stored now is tried again every second.
         let _ = batch.finish();

@@ -83,15 +83,34 @@ pub(crate) fn tell_dropped(
     batch: &Batch<'_>,
 ) {
     let Delivered::Dropped(reason) = delivered else { return };
-    let reason = match reason {
+    let delivery = Delivery { client_id: &client.id, message: &publication.message, qos };
+    batch.broker().hooks.dropped(&delivery, self::reason(reason));
+}
+
+/// As modules know it.
+pub(crate) const fn reason(reason: mqtt_session::DropReason) -> DropReason {
+    match reason {
         mqtt_session::DropReason::QueueFull => DropReason::QueueFull,
         mqtt_session::DropReason::Offline => DropReason::Offline,
         mqtt_session::DropReason::OutboxFull => DropReason::OutboxFull,
         mqtt_session::DropReason::TooLarge => DropReason::TooLarge,
         mqtt_session::DropReason::Expired => DropReason::Expired,
-    };
-    let delivery = Delivery { client_id: &client.id, message: &publication.message, qos };
-    batch.broker().hooks.dropped(&delivery, reason);
+    }
+}
+
+/// A delivery that had waited and was given up, of which modules are to be told.
+pub(crate) struct LostDelivery {
+    pub(crate) client: ClientRef,
+    pub(crate) publication: Arc<Publication>,
+    pub(crate) qos: Qos,
+    pub(crate) reason: DropReason,
+}
+
+impl LostDelivery {
+    pub(crate) fn tell(&self, broker: &Broker) {
+        let Self { client, publication, qos, reason } = self;
+        broker.hooks.dropped(&Delivery { client_id: &client.id, message: &publication.message, qos: *qos }, *reason);
+    }
 }
 
 /// A delivery that its client is about to acknowledge, for who wants to know.

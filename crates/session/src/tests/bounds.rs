@@ -53,6 +53,45 @@ fn what_expired_makes_room_in_a_full_queue() {
 }
 
 #[test]
+fn what_had_waited_and_is_given_up_is_told_once() {
+    let mut driver = Driver::new(Config { max_queued: 2, ..Config::default() });
+    driver.connect(&Terms::v5([]));
+    driver.cut();
+    let wait = |driver: &mut Driver, payload: &'static str, expiry: Option<u32>| {
+        let properties = expiry.map(Property::MessageExpiry).into_iter().collect();
+        let message = Message { properties, ..message("t", payload, Qos::AtLeastOnce) };
+        let options = DeliveryOptions { qos: Qos::AtLeastOnce, ..Default::default() };
+        driver.deliver(&Publication::new(message, driver.now), options)
+    };
+    let lost = |driver: &mut Driver| -> Vec<_> {
+        let lost = driver.session.take_lost();
+        lost.iter().map(|lost| (lost.publication.message.payload.clone(), lost.reason)).collect()
+    };
+    wait(&mut driver, "a", Some(1));
+    wait(&mut driver, "b", Some(2));
+    // Dropped where it was made: whoever made it was told.
+    assert_eq!(wait(&mut driver, "c", None), Delivered::Dropped(DropReason::QueueFull));
+    assert!(lost(&mut driver).is_empty());
+    driver.pass(1000);
+    wait(&mut driver, "d", None);
+    assert_eq!(lost(&mut driver), [("a".into(), DropReason::Expired)]);
+    driver.pass(1000);
+    driver.session.drop_expired(driver.now);
+    assert_eq!(lost(&mut driver), [("b".into(), DropReason::Expired)]);
+    wait(&mut driver, "e", Some(1));
+    assert_eq!(driver.session.owed().count(), 2);
+    driver.pass(1000);
+    driver.connect(&Terms::v5([Property::MaximumPacketSize(9)]));
+    assert_eq!(lost(&mut driver), [("e".into(), DropReason::Expired)]);
+    assert_eq!(driver.sent_text(), ["publish 1 q1 d"]);
+    driver.cut();
+    assert_eq!(driver.session.owed().count(), 1);
+    driver.connect(&Terms::v5([Property::MaximumPacketSize(5)]));
+    assert_eq!(lost(&mut driver), [("d".into(), DropReason::TooLarge)]);
+    assert_eq!((driver.session.owed().count(), driver.session.dropped()), (0, 5));
+}
+
+#[test]
 fn a_full_outbox_drops_qos_0_and_queues_the_rest() {
     let mut driver = Driver::new(Config { max_outbox: 10, ..Config::default() });
     driver.connect(&Terms::v5([]));
