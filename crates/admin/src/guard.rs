@@ -15,6 +15,7 @@ use crate::Shared;
 use crate::accounts::{Entry, Role};
 use crate::logins::Login;
 use crate::reply::{Refusal, unknown_caller};
+use crate::serve::Known;
 
 /// The cookie of a login.
 pub(crate) const COOKIE: &str = "rollcall";
@@ -44,6 +45,9 @@ pub(crate) async fn check(
         Err(Some(refusal)) => return refusal.into_response(),
         Err(None) => return ask_for_login(&request),
     };
+    if let Some(known) = request.extensions().get::<Known>() {
+        known.note();
+    }
     let is_change = !matches!(*request.method(), Method::GET | Method::HEAD);
     if is_change {
         if let Some(login) = &caller.login

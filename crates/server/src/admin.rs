@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use mqtt_admin::{Accounts, Admin, Local};
-use mqtt_broker::Operator;
+use mqtt_broker::{Operator, Running};
 use mqtt_config::Config;
 use mqtt_modules::Registry;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 /// A port that is bound; nobody is answered yet.
 pub(crate) struct Bound {
@@ -62,13 +63,19 @@ fn from_here(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-/// Answers until told to stop.
-pub(crate) async fn serve(admin: Admin, bound: Bound, mut stop: watch::Receiver<bool>) {
-    match tokio::net::TcpListener::from_std(bound.listener) {
+/// Answers until told to stop, whatever panics meanwhile.
+pub(crate) fn serve(
+    running: &Running,
+    admin: Admin,
+    bound: Bound,
+    stop: watch::Receiver<bool>,
+) -> io::Result<JoinHandle<()>> {
+    let (admin, listener) = (Arc::new(admin), Arc::new(tokio::net::TcpListener::from_std(bound.listener)?));
+    Ok(running.watch("admin", move || {
+        let (admin, listener, mut stop) = (Arc::clone(&admin), Arc::clone(&listener), stop.clone());
         // An error says that the broker is gone.
-        Ok(listener) => admin.serve(listener, async { drop(stop.wait_for(|&stop| stop).await) }).await,
-        Err(error) => tracing::error!(%error, "the admin port is closed"),
-    }
+        async move { admin.serve(&listener, async { drop(stop.wait_for(|&stop| stop).await) }).await }
+    }))
 }
 
 /// What is written to `data_dir` is gone with the broker.
