@@ -33,6 +33,14 @@ pub(crate) struct Caller {
     pub(crate) login: Option<Login>,
 }
 
+/// Lets a request through that needs no [`Caller`], or says why not.
+pub(crate) async fn check_open(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    match shared.hosts.check(request.method(), request.headers(), false) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
 /// Lets a request through with its [`Caller`], or says why not.
 pub(crate) async fn check(
     State(shared): State<Arc<Shared>>,
@@ -40,7 +48,12 @@ pub(crate) async fn check(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let caller = match identify(&shared, peer, request.headers()).await {
+    let given = basic(request.headers());
+    // First, so that what another site's page makes a browser ask counts as nobody's guess.
+    if let Err(refusal) = shared.hosts.check(request.method(), request.headers(), given.is_some()) {
+        return refusal.into_response();
+    }
+    let caller = match identify(&shared, peer, given, request.headers()).await {
         Ok(caller) => caller,
         Err(Some(refusal)) => return refusal.into_response(),
         Err(None) => return ask_for_login(&request),
@@ -65,8 +78,13 @@ pub(crate) async fn check(
 }
 
 /// `Err(None)`: nobody said who they are.
-async fn identify(shared: &Shared, peer: SocketAddr, headers: &HeaderMap) -> Result<Caller, Option<Refusal>> {
-    if let Some((name, secret)) = basic(headers) {
+async fn identify(
+    shared: &Shared,
+    peer: SocketAddr,
+    given: Option<(String, String)>,
+    headers: &HeaderMap,
+) -> Result<Caller, Option<Refusal>> {
+    if let Some((name, secret)) = given {
         return match enter(shared, peer, &name, &secret).await {
             Ok(role) => Ok(Caller { name, role, login: None }),
             Err(refusal) => Err(Some(refusal)),

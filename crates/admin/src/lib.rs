@@ -17,6 +17,7 @@ mod api;
 mod attempts;
 mod extract;
 mod guard;
+mod hosts;
 mod local;
 mod logins;
 mod offers;
@@ -34,6 +35,7 @@ mod streams;
 mod time;
 
 pub use accounts::{Accounts, AddKeyError, Entry, KeyInfo, Role};
+pub use hosts::Hosts;
 pub use local::Local;
 pub use secret::random_secret;
 
@@ -54,6 +56,7 @@ pub(crate) struct Shared {
     pub(crate) accounts: Arc<Accounts>,
     pub(crate) logins: logins::Logins,
     pub(crate) attempts: attempts::Attempts,
+    pub(crate) hosts: Hosts,
     pub(crate) samples: samples::Samples,
     /// Whose turn it is to have `/metrics`.
     pub(crate) scrapes: Arc<Semaphore>,
@@ -64,14 +67,15 @@ pub(crate) struct Shared {
 pub(crate) type Admission = axum::extract::State<Arc<Shared>>;
 
 impl Admin {
-    /// `accounts` say who may ask.
-    pub fn new(broker: Arc<dyn Operate>, modules: Arc<dyn Modules>, accounts: Arc<Accounts>) -> Self {
+    /// `accounts` say who may ask, `hosts` by which names.
+    pub fn new(broker: Arc<dyn Operate>, modules: Arc<dyn Modules>, accounts: Arc<Accounts>, hosts: Hosts) -> Self {
         let shared = Shared {
             broker,
             modules,
             accounts,
             logins: logins::Logins::default(),
             attempts: attempts::Attempts::default(),
+            hosts,
             samples: samples::Samples::default(),
             scrapes: Arc::new(Semaphore::new(1)),
             streams: Arc::default(),
@@ -114,7 +118,7 @@ impl Admin {
         }
     }
 
-    /// All but the probes.
+    /// All that looks at who asks.
     fn asked(&self) -> Router<Arc<Shared>> {
         let shared = &self.shared;
         let (api, described) = api::router().split_for_parts();
@@ -126,11 +130,13 @@ impl Admin {
         let guarded = Router::new().nest("/api/v4", api).merge(pages::guarded());
         let guarded = guarded.layer(axum::middleware::from_fn_with_state(Arc::clone(shared), guard::check));
         let open = pages::open().nest("/api/v4", open_api);
+        let open = open.layer(axum::middleware::from_fn_with_state(Arc::clone(shared), guard::check_open));
         guarded.merge(open)
     }
 }
 
-/// For programs that look after the broker, which are told nothing that is not for all.
+/// For programs that look after the broker, which ask by whatever name they have for it, and are told nothing that is not
+/// for all.
 fn probes() -> Router<Arc<Shared>> {
     probes::open().merge(prometheus::open())
 }

@@ -1,10 +1,54 @@
 //! The admin port: nobody who asks can stop the others.
 
+use std::net::SocketAddr;
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::admin::{ask, start};
-use crate::http::{basic, request};
+use crate::http::{Answer, basic, request};
+
+const FORM: &str = "content-type: application/x-www-form-urlencoded";
+
+/// `POST /login` with this password and these header lines.
+async fn log_in(addr: SocketAddr, password: &str, headers: &[&str]) -> Answer {
+    let headers: Vec<_> = [&[FORM], headers].concat().into_iter().map(str::to_owned).collect();
+    request(addr, "POST /login", &headers, &format!("username=admin&password={password}")).await
+}
+
+#[tokio::test]
+async fn the_page_of_another_site_can_neither_guess_nor_ask() {
+    let Some((_broker, addr)) = start().await else { return };
+    let (evil, named) = ("origin: http://evil.example", "host: evil.example");
+    for headers in [&[evil][..], &["origin: null"], &["sec-fetch-site: cross-site"], &["origin: http://localhost:3000"]]
+    {
+        for _ in 0..4 {
+            let answer = log_in(addr, "guess", headers).await;
+            assert_eq!(answer.status, 403, "{headers:?}: {answer:?}");
+        }
+        let headers: Vec<_> = headers.iter().map(|&header| header.to_owned()).collect();
+        assert_eq!(request(addr, "POST /api/v4/auth", &headers, "{}").await.status, 403);
+        let headers = [headers, vec![basic("admin", "open sesame")]].concat();
+        assert_eq!(request(addr, "PUT /api/v4/modules/presence/unload", &headers, "").await.status, 403);
+    }
+    // Its name leads here; the browser then takes it for one site with us.
+    for line in ["GET /login", "GET /", "GET /api/v4/clients"] {
+        let text = format!("{line} HTTP/1.1\r\n{named}\r\nconnection: close\r\n\r\n");
+        assert!(raw(addr, &text).await.starts_with("HTTP/1.1 403 "), "{line}");
+    }
+    let probe = format!("GET /ready HTTP/1.1\r\n{named}\r\nconnection: close\r\n\r\n");
+    assert!(raw(addr, &probe).await.starts_with("HTTP/1.1 200 "), "programs ask by any name");
+    let own = format!("origin: http://{addr}");
+    assert_eq!(log_in(addr, "open+sesame", &[&own]).await.status, 303, "none of it counted as a guess");
+}
+
+async fn raw(addr: SocketAddr, text: &str) -> String {
+    let mut stream = TcpStream::connect(addr).await.unwrap();
+    stream.write_all(text.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
 
 #[tokio::test]
 async fn probes_are_answered_whoever_is_connected() {
