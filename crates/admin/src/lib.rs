@@ -34,7 +34,7 @@ mod source;
 mod streams;
 mod time;
 
-pub use accounts::{Accounts, AddKeyError, Entry, KeyInfo, Role};
+pub use accounts::{Accounts, AddKeyError, KeyInfo, Role};
 pub use hosts::Hosts;
 pub use local::Local;
 pub use secret::random_secret;
@@ -55,7 +55,7 @@ pub(crate) struct Shared {
     pub(crate) modules: Arc<dyn Modules>,
     pub(crate) accounts: Arc<Accounts>,
     pub(crate) logins: logins::Logins,
-    pub(crate) attempts: attempts::Attempts,
+    pub(crate) attempts: Arc<attempts::Attempts>,
     pub(crate) hosts: Hosts,
     pub(crate) samples: samples::Samples,
     /// Whose turn it is to have `/metrics`.
@@ -74,7 +74,7 @@ impl Admin {
             modules,
             accounts,
             logins: logins::Logins::default(),
-            attempts: attempts::Attempts::default(),
+            attempts: Arc::default(),
             hosts,
             samples: samples::Samples::default(),
             scrapes: Arc::new(Semaphore::new(1)),

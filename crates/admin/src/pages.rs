@@ -72,17 +72,22 @@ struct Credentials {
 async fn log_in(
     State(shared): Admission,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
     Form(given): Form<Credentials>,
 ) -> Response {
-    match guard::enter(&shared, peer, &given.username, &given.password).await {
+    match guard::enter(&shared, peer, &headers, &given.username, &given.password).await {
         Ok(role) => {
             let token = shared.logins.begin(&given.username, role, Instant::now());
             let cookie = format!("{COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict");
             ([(header::SET_COOKIE, cookie)], Redirect::to("/")).into_response()
         }
-        Err(Refusal::Status(StatusCode::TOO_MANY_REQUESTS, _)) => {
-            let why = "Too many wrong passwords. Try again in a minute.";
-            (StatusCode::TOO_MANY_REQUESTS, login(&given.username, Some(why))).into_response()
+        Err(Refusal::Later(status, _, seconds)) => {
+            let why = match status {
+                StatusCode::TOO_MANY_REQUESTS => "Too many wrong passwords. Try again in a minute.",
+                _ => "Too many logins at once. Try again.",
+            };
+            let when = [(header::RETRY_AFTER, HeaderValue::from(seconds))];
+            (status, when, login(&given.username, Some(why))).into_response()
         }
         Err(_) => {
             let why = "Wrong user name or password.";

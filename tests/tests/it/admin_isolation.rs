@@ -2,10 +2,12 @@
 
 use std::net::SocketAddr;
 
+use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::admin::{ask, start};
+use crate::broker::Broker;
 use crate::http::{Answer, basic, request};
 
 const FORM: &str = "content-type: application/x-www-form-urlencoded";
@@ -14,6 +16,41 @@ const FORM: &str = "content-type: application/x-www-form-urlencoded";
 async fn log_in(addr: SocketAddr, password: &str, headers: &[&str]) -> Answer {
     let headers: Vec<_> = [&[FORM], headers].concat().into_iter().map(str::to_owned).collect();
     request(addr, "POST /login", &headers, &format!("username=admin&password={password}")).await
+}
+
+/// A key's header line.
+async fn key(addr: SocketAddr, admin: &str, name: &str) -> String {
+    let body = json!({ "name": name }).to_string();
+    let made = request(addr, "POST /api/v4/admin/keys", &[admin.to_owned()], &body).await.json();
+    basic(name, made["data"]["secret"].as_str().unwrap())
+}
+
+#[tokio::test]
+async fn wrong_guesses_lock_out_nobody_else() {
+    for password in [Some("open sesame"), None] {
+        let broker = Broker::with(|config| {
+            config.admin.bind = Some(([127, 0, 0, 1], 0).into());
+            config.admin.password = password.map(str::to_owned);
+        });
+        let Some(broker) = broker.await else { return };
+        let addr = broker.server().addresses().admin.expect("it is on");
+        let password = password.or_else(|| broker.server().made_password()).expect("one of them").to_owned();
+        let admin = basic("admin", &password);
+        let key = key(addr, &admin, "key").await;
+        let cookie = format!("cookie: {}", log_in(addr, &password.replace(' ', "+"), &[]).await.cookie());
+        let who_am_i = async |header: &str| request(addr, "GET /api/v4/admin/whoami", &[header.to_owned()], "").await;
+        for n in 0..10 {
+            assert_eq!(who_am_i(&basic("admin", "wrong")).await.status, 401, "{n}");
+            assert_eq!(who_am_i(&basic("key", "wrong")).await.status, 401, "{n}");
+            assert_eq!(who_am_i(&basic("nobody", "wrong")).await.status, 401, "{n}");
+        }
+        for (header, status) in [(&key, 200), (&cookie, 200), (&basic("key", "wrong"), 401), (&admin, 429)] {
+            let answer = who_am_i(header).await;
+            assert_eq!(answer.status, status, "{header} {answer:?}");
+            assert_eq!(answer.head.contains("retry-after: "), status == 429, "{answer:?}");
+        }
+        assert_eq!(log_in(addr, "x", &[]).await.status, 429);
+    }
 }
 
 #[tokio::test]
