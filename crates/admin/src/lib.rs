@@ -18,6 +18,7 @@ mod attempts;
 mod extract;
 mod guard;
 mod hosts;
+mod lists;
 mod local;
 mod logins;
 mod offers;
@@ -57,6 +58,7 @@ pub(crate) struct Shared {
     pub(crate) logins: logins::Logins,
     pub(crate) attempts: Arc<attempts::Attempts>,
     pub(crate) hosts: Hosts,
+    pub(crate) lists: Arc<lists::Lists>,
     pub(crate) samples: samples::Samples,
     /// Whose turn it is to have `/metrics`.
     pub(crate) scrapes: Arc<Semaphore>,
@@ -76,6 +78,7 @@ impl Admin {
             logins: logins::Logins::default(),
             attempts: Arc::default(),
             hosts,
+            lists: Arc::default(),
             samples: samples::Samples::default(),
             scrapes: Arc::new(Semaphore::new(1)),
             streams: Arc::default(),
@@ -101,7 +104,8 @@ impl Admin {
     fn place(&self) -> Arc<offers::Place> {
         let modules = Arc::clone(&self.shared.modules);
         let is_running = Box::new(move |module: &str| modules.status(module).is_ok_and(|status| status.running));
-        Arc::new(offers::Place { is_running, streams: Arc::clone(&self.shared.streams) })
+        let (streams, lists) = (Arc::clone(&self.shared.streams), Arc::clone(&self.shared.lists));
+        Arc::new(offers::Place { is_running, streams, lists })
     }
 
     fn make_routers(&self) -> serve::Routers {

@@ -95,8 +95,8 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
         "the page of another site asks, or under a name that is not the broker's; or a change by a key that may look \
                 and not change, or without the page's token",
     );
-    add("429", "too many wrong passwords");
-    add("503", "too many logins at once");
+    add("429", "too many wrong passwords; or as much is under way under this name as may be");
+    add("503", "as much is under way as may be");
     add("500", "a fault of the broker's");
     if has_input {
         add("400", "a part of the request can't be read");

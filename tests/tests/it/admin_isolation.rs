@@ -6,9 +6,9 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::admin::{ask, start};
+use crate::admin::{ask, send, start};
 use crate::broker::Broker;
-use crate::http::{Answer, basic, request};
+use crate::http::{Answer, Stream, basic, request};
 
 const FORM: &str = "content-type: application/x-www-form-urlencoded";
 
@@ -109,4 +109,47 @@ async fn probes_are_answered_whoever_is_connected() {
     assert_eq!(ask(addr, "GET /api/v4/nodes").await.status, 503);
     open.clear();
     while ask(addr, "GET /api/v4/nodes").await.status != 200 {}
+}
+
+#[tokio::test]
+async fn one_login_has_a_share_of_the_streams() {
+    let Some((_broker, addr)) = start().await else { return };
+    let admin = basic("admin", "open sesame");
+    let (greedy, modest) = (key(addr, &admin, "greedy").await, key(addr, &admin, "modest").await);
+    let line = "GET /api/v4/overview/stream";
+    let mut open = Vec::new();
+    for _ in 0..32 {
+        open.push(Stream::open(addr, line, std::slice::from_ref(&greedy)).await);
+    }
+    for line in [line, "GET /api/v4/presence/stream"] {
+        let refused = request(addr, line, std::slice::from_ref(&greedy), "").await;
+        assert_eq!(refused.status, 429, "{line}: {refused:?}");
+    }
+    for other in [modest, admin] {
+        Stream::open(addr, line, &[other]).await.event("history").await;
+    }
+}
+
+#[tokio::test]
+async fn lists_that_are_asked_for_at_once_are_all_answered_or_told_to_wait() {
+    let Some((_broker, addr)) = start().await else { return };
+    let published = send(addr, "POST /api/v4/mqtt/publish", r#"{"topic":"a","payload":"x","retain":true}"#).await;
+    assert_eq!(published.json()["code"], 0);
+    let viewer = key(addr, &basic("admin", "open sesame"), "viewer").await;
+    let lists = ["clients", "subscriptions", "routes", "retained", "listeners", "presence/clients", "presence/events"];
+    let asked: Vec<_> = (0..70)
+        .map(|n| {
+            let (line, viewer) = (format!("GET /api/v4/{}", lists[n % lists.len()]), viewer.clone());
+            tokio::spawn(async move { request(addr, &line, &[viewer], "").await })
+        })
+        .collect();
+    // Another login waits behind one list of theirs at the most.
+    assert_eq!(ask(addr, "GET /api/v4/clients").await.status, 200);
+    let mut answered = 0;
+    for answer in asked {
+        let answer = answer.await.unwrap();
+        assert!(answer.status == 200 || answer.head.contains("retry-after: "), "{answer:?}");
+        answered += usize::from(answer.status == 200);
+    }
+    assert!(answered > 0);
 }
