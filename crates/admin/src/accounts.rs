@@ -2,19 +2,23 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mqtt_operate::Operate;
 use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
-use tokio::sync::Semaphore;
 use utoipa::ToSchema;
 
+use crate::attempts::Attempt;
 use crate::secret::random_secret;
+use crate::source::Source;
 
 mod digest;
 mod password;
+mod turns;
 
 use digest::{Digest, Keyed};
+use turns::Turns;
 
 /// The operator's name.
 pub(crate) const OPERATOR: &str = "admin";
@@ -25,9 +29,6 @@ const PASSWORD_LENGTH: std::ops::RangeInclusive<usize> = 8..=1024;
 /// Bytes of a generated password, and of a key.
 const PASSWORD_BYTES: usize = 15;
 const KEY_BYTES: usize = 32;
-
-/// Passwords that wait to be checked. Each takes some milliseconds and 19 MiB, one at a time.
-const MAX_WAITING: usize = 16;
 
 /// What a caller may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -65,13 +66,27 @@ pub enum AddKeyError {
     Keep(#[from] io::Error),
 }
 
-/// What came of a user name and a secret.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Entry {
+/// What can be told of a name and a secret at once.
+pub(crate) enum Recognised {
     /// Come in.
     Granted(Role),
     /// No such name, or a wrong secret.
     Refused,
+    /// It takes [`Accounts::check`].
+    Unsure(Unsure),
+}
+
+/// A password that has not been seen to be right in this process.
+pub(crate) struct Unsure(Digest);
+
+/// What came of a check.
+pub(crate) enum Checked {
+    /// Come in.
+    Granted(Role),
+    /// Wrong.
+    Refused,
+    /// The pair must wait so long.
+    Later(Duration),
     /// Too many passwords are being checked.
     Busy,
 }
@@ -104,8 +119,7 @@ pub struct Accounts {
     configured: Option<Digest>,
     /// A key for programs on this machine that may read the broker's folder.
     local: RwLock<Option<Digest>>,
-    checking: Semaphore,
-    waiting: Semaphore,
+    turns: Turns,
 }
 
 /// The name that goes with the key for programs on this machine.
@@ -144,8 +158,7 @@ impl Accounts {
             keyed,
             known: RwLock::default(),
             local: RwLock::default(),
-            checking: Semaphore::new(1),
-            waiting: Semaphore::new(MAX_WAITING),
+            turns: Turns::default(),
         };
         let mut made = None;
         if accounts.configured.is_none() && accounts.record.read().password.is_none() {
@@ -224,34 +237,68 @@ impl Accounts {
         format!("{LOCAL}:{secret}")
     }
 
-    /// Who is it?
-    pub async fn enter(self: &Arc<Self>, name: &str, secret: &str) -> Entry {
+    /// Is there someone of this name?
+    pub(crate) fn has(&self, name: &str) -> bool {
+        [OPERATOR, LOCAL].contains(&name) || self.record.read().keys.iter().any(|key| key.info.name == name)
+    }
+
+    /// Who is it? Keys are always told at once: they are too long to be guessed, so theirs is a fast digest.
+    pub(crate) fn recognise(&self, name: &str, secret: &str) -> Recognised {
         if name != OPERATOR {
-            return self.key(name, secret).map_or(Entry::Refused, Entry::Granted);
+            return self.key(name, secret).map_or(Recognised::Refused, Recognised::Granted);
         }
         let digest = self.keyed.digest(secret);
-        if let Some(configured) = &self.configured {
-            return if *configured == digest { Entry::Granted(Role::Admin) } else { Entry::Refused };
+        match &self.configured {
+            Some(configured) if *configured == digest => Recognised::Granted(Role::Admin),
+            Some(_) => Recognised::Refused,
+            None if self.is_known(&digest) => Recognised::Granted(Role::Admin),
+            None => Recognised::Unsure(Unsure(digest)),
         }
-        if self.known.read().as_ref() == Some(&digest) {
-            return Entry::Granted(Role::Admin);
+    }
+
+    fn is_known(&self, digest: &Digest) -> bool {
+        self.known.read().as_ref() == Some(digest)
+    }
+
+    /// Checks the operator's password slowly, when it is this one's turn. `begin` is asked then, so that it counts all
+    /// that were wrong before; the guess is counted whether or not anybody waits for what comes of it.
+    pub(crate) async fn check(
+        self: &Arc<Self>,
+        source: Source,
+        secret: &str,
+        Unsure(digest): Unsure,
+        begin: impl FnOnce() -> Result<Attempt, Duration>,
+    ) -> Checked {
+        let Some(turn) = self.turns.take(source).await else { return Checked::Busy };
+        if self.is_known(&digest) {
+            return Checked::Granted(Role::Admin);
         }
-        let Ok(_place) = self.waiting.try_acquire() else { return Entry::Busy };
-        // It is never closed.
-        let Ok(_turn) = self.checking.acquire().await else { return Entry::Busy };
+        let attempt = match begin() {
+            Ok(attempt) => attempt,
+            Err(wait) => return Checked::Later(wait),
+        };
         let (accounts, given) = (Arc::clone(self), secret.to_owned());
         let is_right = tokio::task::spawn_blocking(move || {
-            let hash = accounts.record.read().password.clone();
-            let is_right = hash.as_deref().is_some_and(|hash| password::is_right(&given, hash));
-            // Not if it was changed meanwhile.
-            let record = accounts.record.read();
-            if is_right && record.password == hash {
-                *accounts.known.write() = Some(digest);
-                return true;
+            let _until_the_end = turn;
+            let is_right = accounts.is_password_right(&given, digest);
+            if is_right {
+                attempt.was_right();
             }
-            false
+            is_right
         });
-        if is_right.await.unwrap_or(false) { Entry::Granted(Role::Admin) } else { Entry::Refused }
+        if is_right.await.unwrap_or(false) { Checked::Granted(Role::Admin) } else { Checked::Refused }
+    }
+
+    fn is_password_right(&self, given: &str, digest: Digest) -> bool {
+        let hash = self.record.read().password.clone();
+        let is_right = hash.as_deref().is_some_and(|hash| password::is_right(given, hash));
+        // Not if it was changed meanwhile.
+        let record = self.record.read();
+        if !is_right || record.password != hash {
+            return false;
+        }
+        *self.known.write() = Some(digest);
+        true
     }
 
     fn key(&self, name: &str, secret: &str) -> Option<Role> {

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
@@ -12,15 +12,21 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
 use crate::Shared;
-use crate::accounts::{Entry, Role};
+use crate::accounts::{Checked, OPERATOR, Recognised, Role};
+use crate::attempts::{MAX_WRONG, Pair};
 use crate::logins::Login;
 use crate::reply::{Refusal, unknown_caller};
+use crate::serve::Known;
+use crate::source::Source;
 
 /// The cookie of a login.
 pub(crate) const COOKIE: &str = "rollcall";
 
 /// What a change must show with a cookie; scripts with HTTP Basic need it not.
 pub(crate) const CSRF_HEADER: &str = "x-csrf-token";
+
+/// Characters of a name that nobody has, in the log.
+const MAX_LOGGED: usize = 64;
 
 /// Who asks; handlers find it among the extensions of the request.
 #[derive(Clone, Debug)]
@@ -32,6 +38,14 @@ pub(crate) struct Caller {
     pub(crate) login: Option<Login>,
 }
 
+/// Lets a request through that needs no [`Caller`], or says why not.
+pub(crate) async fn check_open(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    match shared.hosts.check(request.method(), request.headers(), false) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
 /// Lets a request through with its [`Caller`], or says why not.
 pub(crate) async fn check(
     State(shared): State<Arc<Shared>>,
@@ -39,11 +53,19 @@ pub(crate) async fn check(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let caller = match identify(&shared, peer, request.headers()).await {
+    let given = basic(request.headers());
+    // First, so that what another site's page makes a browser ask counts as nobody's guess.
+    if let Err(refusal) = shared.hosts.check(request.method(), request.headers(), given.is_some()) {
+        return refusal.into_response();
+    }
+    let caller = match identify(&shared, peer, given, request.headers()).await {
         Ok(caller) => caller,
         Err(Some(refusal)) => return refusal.into_response(),
         Err(None) => return ask_for_login(&request),
     };
+    if let Some(known) = request.extensions().get::<Known>() {
+        known.note();
+    }
     let is_change = !matches!(*request.method(), Method::GET | Method::HEAD);
     if is_change {
         if let Some(login) = &caller.login
@@ -61,9 +83,14 @@ pub(crate) async fn check(
 }
 
 /// `Err(None)`: nobody said who they are.
-async fn identify(shared: &Shared, peer: SocketAddr, headers: &HeaderMap) -> Result<Caller, Option<Refusal>> {
-    if let Some((name, secret)) = basic(headers) {
-        return match enter(shared, peer, &name, &secret).await {
+async fn identify(
+    shared: &Shared,
+    peer: SocketAddr,
+    given: Option<(String, String)>,
+    headers: &HeaderMap,
+) -> Result<Caller, Option<Refusal>> {
+    if let Some((name, secret)) = given {
+        return match enter(shared, peer, headers, &name, &secret).await {
             Ok(role) => Ok(Caller { name, role, login: None }),
             Err(refusal) => Err(Some(refusal)),
         };
@@ -72,23 +99,54 @@ async fn identify(shared: &Shared, peer: SocketAddr, headers: &HeaderMap) -> Res
     login.map(|login| Caller { name: login.name.clone(), role: login.role, login: Some(login) }).ok_or(None)
 }
 
-/// Checks a name and a secret, unless this address has guessed too often.
-pub(crate) async fn enter(shared: &Shared, peer: SocketAddr, name: &str, secret: &str) -> Result<Role, Refusal> {
-    let (address, now) = (peer.ip().to_canonical(), Instant::now());
-    if let Some(wait) = shared.attempts.wait(address, now) {
-        let why = format!("too many wrong passwords; try again in {} s", wait.as_secs() + 1);
-        return Err(Refusal::Status(StatusCode::TOO_MANY_REQUESTS, why));
+/// Checks a name and a secret. Only what is wrong counts, and only against who guessed at this name.
+pub(crate) async fn enter(
+    shared: &Shared,
+    peer: SocketAddr,
+    headers: &HeaderMap,
+    name: &str,
+    secret: &str,
+) -> Result<Role, Refusal> {
+    let (attempts, source, now) = (&shared.attempts, Source::from(peer.ip()), Instant::now());
+    let known_name = if shared.accounts.has(name) { name.to_owned() } else { String::new() };
+    let pair = Pair { source, name: known_name, known_host: shared.hosts.knows(headers) };
+    // Only the operator's secret is one that people choose. Not even the right one is looked at now: whoever guesses would
+    // be told by it.
+    if name == OPERATOR
+        && let Some(wait) = attempts.wait(&pair, now)
+    {
+        return Err(too_many_wrong(wait));
     }
-    match shared.accounts.enter(name, secret).await {
-        Entry::Granted(role) => Ok(role),
-        Entry::Refused => {
-            tracing::warn!(%peer, name, "admin: wrong user name, password or key");
-            shared.attempts.note_wrong(address, now);
-            Err(Refusal::Status(StatusCode::UNAUTHORIZED, "wrong user name, password or key".to_owned()))
+    let wrong = match shared.accounts.recognise(name, secret) {
+        Recognised::Granted(role) => return Ok(role),
+        Recognised::Refused => attempts.note_wrong(&pair, now),
+        Recognised::Unsure(unsure) => {
+            let begin = || attempts.begin(&pair, Instant::now());
+            match shared.accounts.check(source, secret, unsure, begin).await {
+                Checked::Granted(role) => return Ok(role),
+                Checked::Refused => attempts.count(&pair),
+                Checked::Later(wait) => return Err(too_many_wrong(wait)),
+                Checked::Busy => return Err(Refusal::busy("too many logins at once; try again")),
+            }
         }
-        Entry::Busy => {
-            Err(Refusal::Status(StatusCode::TOO_MANY_REQUESTS, "too many logins at once; try again".to_owned()))
-        }
+    };
+    log_wrong(peer, name, wrong);
+    Err(Refusal::Status(StatusCode::UNAUTHORIZED, "wrong user name, password or key".to_owned()))
+}
+
+fn too_many_wrong(wait: Duration) -> Refusal {
+    let seconds = wait.as_secs() + 1;
+    let why = format!("too many wrong passwords; try again in {seconds} s");
+    Refusal::Later(StatusCode::TOO_MANY_REQUESTS, why, seconds)
+}
+
+/// Some of a minute, not all: they cost who guesses nothing.
+fn log_wrong(peer: SocketAddr, name: &str, wrong: u32) {
+    let name: String = name.chars().take(MAX_LOGGED).collect();
+    if wrong < MAX_WRONG {
+        tracing::warn!(%peer, name, "admin: wrong user name, password or key");
+    } else if wrong == MAX_WRONG {
+        tracing::warn!(%peer, name, wrong, "admin: wrong user name, password or key; more in this minute are not told");
     }
 }
 

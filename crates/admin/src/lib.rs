@@ -3,19 +3,22 @@
 //! It shows and does what an operator may; it opens no socket of MQTT and knows the broker only as [`Operate`].
 //! [`Admin::new`] makes it, [`Admin::serve`] answers on a listener that the caller has bound.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use mqtt_hooks::run::Modules;
 use mqtt_operate::Operate;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 
 mod accounts;
 mod api;
 mod attempts;
 mod extract;
 mod guard;
+mod hosts;
+mod lists;
 mod local;
 mod logins;
 mod offers;
@@ -27,10 +30,13 @@ mod reply;
 mod samples;
 mod secret;
 mod serve;
+mod shares;
+mod source;
 mod streams;
 mod time;
 
-pub use accounts::{Accounts, AddKeyError, Entry, KeyInfo, Role};
+pub use accounts::{Accounts, AddKeyError, KeyInfo, Role};
+pub use hosts::Hosts;
 pub use local::Local;
 pub use secret::random_secret;
 
@@ -40,6 +46,8 @@ const MAX_BODY: usize = 2 << 20;
 /// The admin port, not yet served.
 pub struct Admin {
     shared: Arc<Shared>,
+    /// Made when the port is served first: modules are asked for their routes once.
+    routers: OnceLock<serve::Routers>,
 }
 
 /// What all requests share.
@@ -48,8 +56,12 @@ pub(crate) struct Shared {
     pub(crate) modules: Arc<dyn Modules>,
     pub(crate) accounts: Arc<Accounts>,
     pub(crate) logins: logins::Logins,
-    pub(crate) attempts: attempts::Attempts,
+    pub(crate) attempts: Arc<attempts::Attempts>,
+    pub(crate) hosts: Hosts,
+    pub(crate) lists: Arc<lists::Lists>,
     pub(crate) samples: samples::Samples,
+    /// Whose turn it is to have `/metrics`.
+    pub(crate) scrapes: Arc<Semaphore>,
     pub(crate) streams: Arc<streams::Streams>,
 }
 
@@ -57,28 +69,33 @@ pub(crate) struct Shared {
 pub(crate) type Admission = axum::extract::State<Arc<Shared>>;
 
 impl Admin {
-    /// `accounts` say who may ask.
-    pub fn new(broker: Arc<dyn Operate>, modules: Arc<dyn Modules>, accounts: Arc<Accounts>) -> Self {
+    /// `accounts` say who may ask, `hosts` by which names.
+    pub fn new(broker: Arc<dyn Operate>, modules: Arc<dyn Modules>, accounts: Arc<Accounts>, hosts: Hosts) -> Self {
         let shared = Shared {
             broker,
             modules,
             accounts,
             logins: logins::Logins::default(),
-            attempts: attempts::Attempts::default(),
+            attempts: Arc::default(),
+            hosts,
+            lists: Arc::default(),
             samples: samples::Samples::default(),
+            scrapes: Arc::new(Semaphore::new(1)),
             streams: Arc::default(),
         };
-        Self { shared: Arc::new(shared) }
+        Self { shared: Arc::new(shared), routers: OnceLock::new() }
     }
 
     /// Answers requests until `stop` is ready. When this returns nobody is answered any more, streams of events included.
-    pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()> + Send) {
+    /// Should it panic it may be called again.
+    pub async fn serve(&self, listener: &TcpListener, stop: impl Future<Output = ()> + Send) {
         let stop = async {
             stop.await;
             self.shared.streams.end_all();
         };
+        let routers = self.routers.get_or_init(|| self.make_routers()).clone();
         tokio::select! {
-            () = serve::serve(listener, self.router(), serve::Limits::default(), stop) => {}
+            () = serve::serve(listener, routers, serve::Limits::default(), stop) => {}
             () = samples::take(&self.shared) => unreachable!("it never ends"),
         }
     }
@@ -87,10 +104,26 @@ impl Admin {
     fn place(&self) -> Arc<offers::Place> {
         let modules = Arc::clone(&self.shared.modules);
         let is_running = Box::new(move |module: &str| modules.status(module).is_ok_and(|status| status.running));
-        Arc::new(offers::Place { is_running, streams: Arc::clone(&self.shared.streams) })
+        let (streams, lists) = (Arc::clone(&self.shared.streams), Arc::clone(&self.shared.lists));
+        Arc::new(offers::Place { is_running, streams, lists })
     }
 
-    fn router(&self) -> Router {
+    fn make_routers(&self) -> serve::Routers {
+        let finished = |router: Router<Arc<Shared>>| {
+            let router = router.layer(axum::middleware::map_response(pages::harden));
+            router.with_state(Arc::clone(&self.shared))
+        };
+        let all = self.asked().merge(probes()).fallback(reply::unknown_path);
+        let all = finished(all.method_not_allowed_fallback(reply::wrong_method).layer(DefaultBodyLimit::max(MAX_BODY)));
+        serve::Routers {
+            // Around the routes, so that they are asked for the path without its slash.
+            all: Router::new().fallback_service(all).layer(axum::middleware::map_request(without_slash)),
+            probes: finished(probes().fallback(reply::too_many_connected)),
+        }
+    }
+
+    /// All that looks at who asks.
+    fn asked(&self) -> Router<Arc<Shared>> {
         let shared = &self.shared;
         let (api, described) = api::router().split_for_parts();
         let (open_api, described_open) = api::open_router().split_for_parts();
@@ -100,13 +133,16 @@ impl Admin {
             .route("/openapi.json", axum::routing::get(move || async move { description }));
         let guarded = Router::new().nest("/api/v4", api).merge(pages::guarded());
         let guarded = guarded.layer(axum::middleware::from_fn_with_state(Arc::clone(shared), guard::check));
-        let open = pages::open().merge(probes::open()).merge(prometheus::open()).nest("/api/v4", open_api);
-        let all = guarded.merge(open).fallback(reply::unknown_path).method_not_allowed_fallback(reply::wrong_method);
-        let all = all.layer(DefaultBodyLimit::max(MAX_BODY));
-        let all = all.layer(axum::middleware::map_response(pages::harden)).with_state(Arc::clone(shared));
-        // Around the routes, so that they are asked for the path without its slash.
-        Router::new().fallback_service(all).layer(axum::middleware::map_request(without_slash))
+        let open = pages::open().nest("/api/v4", open_api);
+        let open = open.layer(axum::middleware::from_fn_with_state(Arc::clone(shared), guard::check_open));
+        guarded.merge(open)
     }
+}
+
+/// For programs that look after the broker, which ask by whatever name they have for it, and are told nothing that is not
+/// for all.
+fn probes() -> Router<Arc<Shared>> {
+    probes::open().merge(prometheus::open())
 }
 
 /// EMQ X takes `/clients/` for `/clients`.

@@ -10,13 +10,15 @@ use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response, sse};
 use axum::routing::{MethodFilter, on};
-use mqtt_hooks::route::{Answer, Event, Json, Method, Pair, Refusal as Refused, Request};
+use mqtt_hooks::route::{Answer, Event, Json, Method, Pair, Refusal as Refused, Request, Returns};
 use mqtt_hooks::run::Offer;
 use serde_json::Value;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use crate::extract::{Body, Query};
+use crate::guard::Caller;
+use crate::lists::{Lists, Turn};
 use crate::reply::{DONE, Refusal, unknown_path};
 use crate::streams::Streams;
 
@@ -29,6 +31,7 @@ pub(crate) struct Place {
     /// Whether a module runs.
     pub(crate) is_running: Box<dyn Fn(&str) -> bool + Send + Sync>,
     pub(crate) streams: Arc<Streams>,
+    pub(crate) lists: Arc<Lists>,
 }
 
 /// Adds modules' routes.
@@ -64,15 +67,25 @@ async fn answer(
     if offer.route.only_while_running && !(place.is_running)(offer.module) {
         return Err(unknown_path().await);
     }
+    let name = request.extensions().get::<Caller>().map(|caller| caller.name.clone()).unwrap_or_default();
     let asked = read(&offer, path, request).await.map_err(Refusal::without_code)?;
-    match run(offer, asked).await? {
+    let turn = match offer.route.returns {
+        Returns::List(_) => Some(place.lists.turn(&name).await?),
+        _ => None,
+    };
+    let (answer, turn) = run(offer, asked, turn).await?;
+    match answer {
         Answer::Done => Ok(DONE.into_response()),
         Answer::Data(data) => Ok(json(format!("{{\"code\":0,\"data\":{}}}", data.as_str()))),
         Answer::List { rows, position } => {
             let meta = Json::new(&position).map_err(refused)?;
-            Ok(json(format!("{{\"code\":0,\"data\":{},\"meta\":{}}}", rows.as_str(), meta.as_str())))
+            let text = format!("{{\"code\":0,\"data\":{},\"meta\":{}}}", rows.as_str(), meta.as_str());
+            Ok(match turn {
+                Some(turn) => turn.answer(text),
+                None => json(text),
+            })
         }
-        Answer::Events(feed) => place.streams.open(feed, |mut feed| async move {
+        Answer::Events(feed) => place.streams.open(&name, feed, |mut feed| async move {
             let event = feed.next().await?;
             Some((sent(&event), feed))
         }),
@@ -100,23 +113,24 @@ fn last_event_id(parts: &Parts) -> Option<String> {
     parts.headers.get("last-event-id")?.to_str().ok().map(str::to_owned)
 }
 
-/// Awaits the module's answer where it may block.
-async fn run(offer: Arc<Offer>, asked: Request) -> Result<Answer, Refusal> {
+/// Awaits the module's answer where it may block; a turn lasts as long as that does.
+async fn run(offer: Arc<Offer>, asked: Request, turn: Option<Turn>) -> Result<(Answer, Option<Turn>), Refusal> {
     // It ends with this future: who asked is gone, or has waited long enough.
     let (_waiting, gone) = oneshot::channel::<Infallible>();
     let (runtime, running) = (Handle::current(), Arc::clone(&offer));
     let task = tokio::task::spawn_blocking(move || {
-        runtime.block_on(async {
+        let answer = runtime.block_on(async {
             tokio::select! {
                 answer = running.route.handler.handle(asked) => Some(answer),
                 _ = gone => None,
             }
-        })
+        });
+        (answer, turn)
     });
     match task.await {
-        Ok(Some(answer)) => answer.map_err(refused),
+        Ok((Some(answer), turn)) => Ok((answer.map_err(refused)?, turn)),
         // Nobody is there to read it.
-        Ok(None) => Err(Refusal::internal()),
+        Ok((None, _)) => Err(Refusal::internal()),
         Err(error) => {
             tracing::error!(module = offer.module, path = offer.route.path, %error, "admin: a module's answer failed");
             Err(Refusal::internal())

@@ -90,7 +90,13 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
         responses.entry(status).or_insert(response);
     };
     add("408", "the request took too long to come or to be answered");
-    add("429", "too many wrong passwords, or too many logins at once");
+    add(
+        "403",
+        "the page of another site asks, or under a name that is not the broker's; or a change by a key that may look \
+                and not change, or without the page's token",
+    );
+    add("429", "too many wrong passwords; or as much is under way under this name as may be");
+    add("503", "as much is under way as may be");
     add("500", "a fault of the broker's");
     if has_input {
         add("400", "a part of the request can't be read");
@@ -103,9 +109,6 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
     }
     if !is_open {
         add("401", "wrong or missing user name and password, or key");
-        if method != "get" {
-            add("403", "the key may look and not change, or the page's token is missing");
-        }
     }
 }
 

@@ -45,7 +45,8 @@ pub(crate) async fn harden(mut response: Response) -> Response {
     for (name, value) in [
         (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "no-referrer"),
+        // Not "no-referrer", with which browsers send the login form's `Origin` as null.
+        (header::REFERRER_POLICY, "same-origin"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
@@ -71,17 +72,22 @@ struct Credentials {
 async fn log_in(
     State(shared): Admission,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
     Form(given): Form<Credentials>,
 ) -> Response {
-    match guard::enter(&shared, peer, &given.username, &given.password).await {
+    match guard::enter(&shared, peer, &headers, &given.username, &given.password).await {
         Ok(role) => {
             let token = shared.logins.begin(&given.username, role, Instant::now());
             let cookie = format!("{COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict");
             ([(header::SET_COOKIE, cookie)], Redirect::to("/")).into_response()
         }
-        Err(Refusal::Status(StatusCode::TOO_MANY_REQUESTS, _)) => {
-            let why = "Too many wrong passwords. Try again in a minute.";
-            (StatusCode::TOO_MANY_REQUESTS, login(&given.username, Some(why))).into_response()
+        Err(Refusal::Later(status, _, seconds)) => {
+            let why = match status {
+                StatusCode::TOO_MANY_REQUESTS => "Too many wrong passwords. Try again in a minute.",
+                _ => "Too many logins at once. Try again.",
+            };
+            let when = [(header::RETRY_AFTER, HeaderValue::from(seconds))];
+            (status, when, login(&given.username, Some(why))).into_response()
         }
         Err(_) => {
             let why = "Wrong user name or password.";

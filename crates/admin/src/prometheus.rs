@@ -21,9 +21,14 @@ pub(crate) fn open() -> Router<Arc<Shared>> {
 }
 
 async fn metrics(State(shared): Admission) -> Result<Response, Refusal> {
+    // Anybody may ask: one is written at a time, also if who asked for it is gone.
+    let turn = Arc::clone(&shared.scrapes).acquire_owned().await.map_err(|_| Refusal::internal())?;
     let asked = Arc::clone(&shared);
-    let text = tokio::task::spawn_blocking(move || write(&asked)).await;
-    let text = text.map_err(|_| Refusal::internal())?;
+    let text = tokio::task::spawn_blocking(move || {
+        let _until_the_end = turn;
+        write(&asked)
+    });
+    let text = text.await.map_err(|_| Refusal::internal())?;
     Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response())
 }
 

@@ -1,7 +1,7 @@
 //! What EMQ X 4.3 wraps its answers in, `{"code":0,"data":...}`, and how a request is refused.
 
 use axum::Json;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -157,6 +157,8 @@ pub(crate) enum Refusal {
     Message(String),
     /// A proper status, for everything that is new.
     Status(StatusCode, String),
+    /// The same for what may be done after so many seconds.
+    Later(StatusCode, String, u64),
 }
 
 impl Refusal {
@@ -183,7 +185,7 @@ impl Refusal {
     pub(crate) fn without_code(self) -> Self {
         match self {
             Self::Fault(fault) | Self::BadRequest(fault) => Self::Status(StatusCode::BAD_REQUEST, fault.message),
-            refusal @ (Self::Message(_) | Self::Status(..)) => refusal,
+            refusal @ (Self::Message(_) | Self::Status(..) | Self::Later(..)) => refusal,
         }
     }
 
@@ -191,12 +193,17 @@ impl Refusal {
     pub(crate) const fn code(&self) -> u16 {
         match self {
             Self::Fault(fault) | Self::BadRequest(fault) => fault.code,
-            Self::Message(_) | Self::Status(..) => 102,
+            Self::Message(_) | Self::Status(..) | Self::Later(..) => 102,
         }
     }
 
     pub(crate) fn not_found(message: impl Into<String>) -> Self {
         Self::Status(StatusCode::NOT_FOUND, message.into())
+    }
+
+    /// 503: others are to go first, or to go.
+    pub(crate) fn busy(why: impl Into<String>) -> Self {
+        Self::Later(StatusCode::SERVICE_UNAVAILABLE, why.into(), 1)
     }
 
     /// A fault of ours.
@@ -217,6 +224,10 @@ impl IntoResponse for Refusal {
                 (StatusCode::UNAUTHORIZED, how, Json(Explanation { message })).into_response()
             }
             Self::Status(status, message) => (status, Json(Explanation { message })).into_response(),
+            Self::Later(status, message, seconds) => {
+                let when = [(header::RETRY_AFTER, HeaderValue::from(seconds))];
+                (status, when, Json(Explanation { message })).into_response()
+            }
         }
     }
 }
@@ -233,6 +244,11 @@ pub(crate) fn unknown_caller(is_dashboard: bool) -> Response {
 
 pub(crate) async fn unknown_path() -> Refusal {
     Refusal::not_found("no such path; see /api/v4/openapi.json")
+}
+
+/// For a connection over the limit.
+pub(crate) async fn too_many_connected() -> Refusal {
+    Refusal::busy("as many are connected as may be; try again")
 }
 
 pub(crate) async fn wrong_method() -> Refusal {

@@ -10,6 +10,7 @@ use mqtt_net::{Listener, Pipe};
 use mqtt_operate::Setting;
 use mqtt_storage::StoreError;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::broker::Broker;
 use crate::client::ClientRef;
@@ -106,6 +107,18 @@ impl Running {
         });
     }
 
+    /// Runs a task of who runs the broker, watched as the broker's own are: if it panics that is logged, raised as an alarm,
+    /// and `start` makes another; if it does so over and over, [`Self::broken`] tells. Its end is its owner's business.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn watch<F>(&self, name: &'static str, start: impl Fn() -> F + Send + Sync + 'static) -> JoinHandle<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.tasks.watch(name, move |_| start())
+    }
+
     /// Connects a client without a socket: what it would send over TCP goes into the pipe, what it would get comes out.
     ///
     /// For programs that embed the broker, for tests, and for more clients than a process may have files. It takes
@@ -162,5 +175,27 @@ impl ModuleRecords {
     /// Keeps a module's record instead of the one before. It is in the store when this returns, if there is one.
     pub fn keep(&self, module: &str, record: &[u8]) -> io::Result<()> {
         self.broker.durable.store_now(|stage| stage.module(module, record)).map_err(io::Error::other)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_of_who_runs_the_broker_goes_on_after_a_panic_or_is_told_broken() {
+        let running = Opened::open(Config::default()).unwrap().run(Default::default);
+        let starts = Arc::new(AtomicU32::new(0));
+        let seen = Arc::clone(&starts);
+        let task = running.watch("twice", move || {
+            let seen = Arc::clone(&seen);
+            async move { assert!(seen.fetch_add(1, Relaxed) > 0, "the first") }
+        });
+        task.await.unwrap();
+        assert_eq!(starts.load(Relaxed), 2);
+        drop(running.watch("never", || async { panic!("on purpose") }));
+        assert_eq!(running.broken().await, "never");
     }
 }

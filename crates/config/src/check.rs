@@ -120,7 +120,8 @@ impl file::Node {
 
 impl file::Admin {
     fn check(&self) -> Admin {
-        Admin { bind: self.bind.address(), password: self.password.as_ref().map(|password| password.0.clone()) }
+        let password = self.password.as_ref().map(|password| password.0.clone());
+        Admin { bind: self.bind.address(), password, hosts: self.hosts.0.clone() }
     }
 }
 

@@ -122,12 +122,15 @@ pub struct Admin {
     pub bind: Option<SocketAddr>,
     /// The operator's; `None`: the kept one, or one that is made.
     pub password: Option<String>,
+    /// Further names by which it is reached, some with a port.
+    pub hosts: Vec<String>,
 }
 
 impl fmt::Debug for Admin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let password = self.password.as_ref().map(|_| "..");
-        f.debug_struct("Admin").field("bind", &self.bind).field("password", &password).finish()
+        let mut shown = f.debug_struct("Admin");
+        shown.field("bind", &self.bind).field("password", &password).field("hosts", &self.hosts).finish()
     }
 }
 

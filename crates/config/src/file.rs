@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Durability, ListenerKind, LogFormat, SysSubscribe,
+    hosts::Hosts,
     listeners::{self, Listeners},
     schema::{Key, Section},
     value::{Bind, Expiry, Int, MaybeBind, Secret, Size, Span},
@@ -164,6 +165,9 @@ section! {
         /// The password of the user "admin". When not set: the one kept in data_dir, which the first start makes and
         /// prints once.
         password: Option<Secret> = None,
+        /// Names by which browsers reach the dashboard, besides IP addresses, names without a dot and this machine's: those
+        /// of a proxy before it, for instance. "NAME:PORT" if the port is not 80 or 443.
+        hosts: Hosts = Hosts(Vec::new()),
     }
 }
 

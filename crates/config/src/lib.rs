@@ -30,6 +30,7 @@ mod check;
 mod config;
 mod error;
 mod file;
+mod hosts;
 mod ignored;
 mod layers;
 mod listeners;

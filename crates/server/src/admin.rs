@@ -1,15 +1,16 @@
 //! The admin port's side of the broker: where it listens, who may ask, and how programs on this machine find it.
 
-use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::{fs, io};
 
-use mqtt_admin::{Accounts, Admin, Local};
-use mqtt_broker::Operator;
+use mqtt_admin::{Accounts, Admin, Hosts, Local};
+use mqtt_broker::{Operator, Running};
 use mqtt_config::Config;
 use mqtt_modules::Registry;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 /// A port that is bound; nobody is answered yet.
 pub(crate) struct Bound {
@@ -49,8 +50,19 @@ pub(crate) fn open(
         let local = Local { url, credentials: accounts.make_local_key() };
         local.write(folder)?;
     }
-    let admin = Admin::new(operator, Arc::clone(registry) as _, Arc::new(accounts));
+    let hosts = Hosts::new(own_names(&config.node.name), config.admin.hosts.clone(), bound.address);
+    let admin = Admin::new(operator, Arc::clone(registry) as _, Arc::new(accounts), hosts);
     Ok((admin, password))
+}
+
+/// The host of the node's name, and the machine's name, as it has it itself and as its network may.
+fn own_names(node: &str) -> Vec<String> {
+    let mut names: Vec<_> = node.rsplit_once('@').map(|(_, host)| host.to_owned()).into_iter().collect();
+    // Where it can't be read the operator says it in admin.hosts.
+    if let Ok(name) = fs::read_to_string("/proc/sys/kernel/hostname") {
+        names.extend([name.trim().to_owned(), format!("{}.local", name.trim())]);
+    }
+    names
 }
 
 /// A listener on every address is reached from this machine by loopback.
@@ -62,13 +74,19 @@ fn from_here(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-/// Answers until told to stop.
-pub(crate) async fn serve(admin: Admin, bound: Bound, mut stop: watch::Receiver<bool>) {
-    match tokio::net::TcpListener::from_std(bound.listener) {
+/// Answers until told to stop, whatever panics meanwhile.
+pub(crate) fn serve(
+    running: &Running,
+    admin: Admin,
+    bound: Bound,
+    stop: watch::Receiver<bool>,
+) -> io::Result<JoinHandle<()>> {
+    let (admin, listener) = (Arc::new(admin), Arc::new(tokio::net::TcpListener::from_std(bound.listener)?));
+    Ok(running.watch("admin", move || {
+        let (admin, listener, mut stop) = (Arc::clone(&admin), Arc::clone(&listener), stop.clone());
         // An error says that the broker is gone.
-        Ok(listener) => admin.serve(listener, async { drop(stop.wait_for(|&stop| stop).await) }).await,
-        Err(error) => tracing::error!(%error, "the admin port is closed"),
-    }
+        async move { admin.serve(&listener, async { drop(stop.wait_for(|&stop| stop).await) }).await }
+    }))
 }
 
 /// What is written to `data_dir` is gone with the broker.

@@ -116,7 +116,8 @@ pub async fn start(config: Config) -> Result<Server, StartError> {
         let (admin, made) = admin::open(operator, &config, &registry, &bound).map_err(StartError::Admin)?;
         (addresses.admin, password) = (Some(bound.address), made);
         let (stop, stopping) = watch::channel(false);
-        admin_task = Some(AdminTask { stop, task: tokio::spawn(admin::serve(admin, bound, stopping)) });
+        let task = admin::serve(&running, admin, bound, stopping).map_err(StartError::Admin)?;
+        admin_task = Some(AdminTask { stop, task });
     }
     Ok(Server { running, registry, addresses, password, data_dir: config.data_dir, admin: admin_task })
 }

@@ -51,12 +51,6 @@ async fn nobody_comes_in_without_a_password() {
         assert!(answer.head.contains("www-authenticate: Basic"), "{answer:?}");
     }
     assert_eq!(ask(addr, "GET /api/v4/modules").await.status, 200);
-    // Ten wrong guesses are enough.
-    for _ in 0..9 {
-        request(addr, "GET /api/v4/modules", std::slice::from_ref(&wrong), "").await;
-    }
-    assert_eq!(request(addr, "GET /api/v4/modules", &[wrong], "").await.status, 429);
-    assert_eq!(ask(addr, "GET /api/v4/modules").await.status, 429, "nor is the right one listened to");
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ mod http;
 
 mod accounts;
 mod admin;
+mod admin_isolation;
 mod admin_rest;
 mod authentication;
 mod bridge;

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::broker::Broker;
 use crate::client::{Client, message};
-use crate::http::Stream;
+use crate::http::{Stream, basic, request};
 
 /// `admin:open sesame`
 const BASIC: &str = "authorization: Basic YWRtaW46b3BlbiBzZXNhbWU=";
@@ -85,12 +85,21 @@ async fn a_trace_begins_in_the_middle_and_shows_what_is_wrong() {
 #[tokio::test]
 async fn so_many_are_traced_at_once() {
     let Some((broker, addr)) = start().await else { return };
-    let mut open = Vec::new();
-    for n in 0..16 {
-        open.push(follow(addr, &n.to_string()).await);
+    let (line, mut keys, mut open) = ("GET /api/v4/trace/more", vec![BASIC.to_owned()], Vec::new());
+    for name in ["a", "b"] {
+        let body = format!("{{\"name\":\"{name}\"}}");
+        let made = request(addr, "POST /api/v4/admin/keys", &[BASIC.to_owned()], &body).await.json();
+        keys.push(basic(name, made["data"]["secret"].as_str().unwrap()));
     }
-    let line = "GET /api/v4/trace/more";
-    let refused = crate::http::request(addr, line, &[BASIC.to_owned()], "").await;
+    for key in &keys[..2] {
+        for _ in 0..8 {
+            let line = format!("GET /api/v4/trace/{}", open.len());
+            open.push(Stream::open(addr, &line, std::slice::from_ref(key)).await);
+        }
+        let refused = request(addr, line, std::slice::from_ref(key), "").await;
+        assert_eq!(refused.status, 429, "half of them are one login's share: {refused:?}");
+    }
+    let refused = request(addr, line, &keys[2..], "").await;
     assert_eq!(refused.status, 503, "{refused:?}");
     drop(open.pop());
     drop(refused);

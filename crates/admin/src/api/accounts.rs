@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::Extension;
 use axum::extract::{ConnectInfo, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -150,16 +150,17 @@ pub(super) async fn who_am_i(Extension(caller): Extension<Caller>) -> Data<Me> {
 #[utoipa::path(post, path = "/auth", tag = "admin", request_body = Credentials, security(()), responses(
     (status = OK, body = Done, description = "or a fault: 103, they are wrong; 104, one is empty"),
     (status = BAD_REQUEST, body = Explanation, description = "not such an object"),
-    (status = TOO_MANY_REQUESTS, body = Explanation, description = "too many wrong ones, or too many at once")))]
+    (status = TOO_MANY_REQUESTS, body = Explanation, description = "too many wrong ones")))]
 pub(super) async fn log_in(
     State(shared): Admission,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
     Body(Credentials { username, password }): Body<Credentials>,
 ) -> Result<Done, Refusal> {
     if username.is_empty() || password.is_empty() {
         return Err(Refusal::fault(104, "username or password is empty"));
     }
-    match guard::enter(&shared, peer, &username, &password).await {
+    match guard::enter(&shared, peer, &headers, &username, &password).await {
         Ok(_) => Ok(DONE),
         Err(Refusal::Status(StatusCode::UNAUTHORIZED, _)) => Err(Refusal::fault(103, "username or password error")),
         Err(refusal) => Err(refusal),

@@ -1,16 +1,19 @@
 //! Clients, online and away.
 
+use axum::Extension;
 use axum::extract::State;
+use axum::response::Response;
 use mqtt_codec::Version;
 use mqtt_operate::{ClientQuery, ClientState, Operate};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{check_node, with_broker};
-use crate::Admission;
 use crate::extract::{Path, Query};
+use crate::guard::Caller;
 use crate::reply::{DONE, Data, Done, Listed, Paging, Refusal};
 use crate::time::local_time;
+use crate::{Admission, lists};
 
 mod filter;
 pub(super) mod limits;
@@ -149,11 +152,12 @@ type Found = Result<Data<Vec<Client>>, Refusal>;
     responses((status = OK, body = Listed<Client>)))]
 pub(super) async fn list(
     State(shared): Admission,
+    Extension(caller): Extension<Caller>,
     Query(paging): Query<Paging>,
     Query(cursor): Query<Cursor>,
     Query(filter): Query<Filter>,
-) -> Result<Listed<Client>, Refusal> {
-    with_broker(&shared, move |broker| page(broker, paging, &cursor, &filter)).await
+) -> Result<Response, Refusal> {
+    lists::list(&shared, &caller, move |broker| page(broker, paging, &cursor, &filter)).await
 }
 
 /// A page of the clients of a node.
@@ -161,13 +165,14 @@ pub(super) async fn list(
     params(("node", description = "its name"), Paging, Cursor, Filter), responses((status = OK, body = Listed<Client>)))]
 pub(super) async fn list_of_node(
     State(shared): Admission,
+    Extension(caller): Extension<Caller>,
     Path(node): Path<String>,
     Query(paging): Query<Paging>,
     Query(cursor): Query<Cursor>,
     Query(filter): Query<Filter>,
-) -> Result<Listed<Client>, Refusal> {
+) -> Result<Response, Refusal> {
     check_node(&shared, &node)?;
-    with_broker(&shared, move |broker| page(broker, paging, &cursor, &filter)).await
+    lists::list(&shared, &caller, move |broker| page(broker, paging, &cursor, &filter)).await
 }
 
 fn page(broker: &dyn Operate, paging: Paging, cursor: &Cursor, filter: &Filter) -> Listed<Client> {
@@ -227,17 +232,25 @@ fn find_by_user(broker: &dyn Operate, username: &str) -> Data<Vec<Client>> {
 /// The clients of a user that are online, 10,000 at most.
 #[utoipa::path(get, path = "/clients/username/{username}", tag = "clients", params(("username", description = "its name")),
     responses((status = OK, body = Data<Vec<Client>>)))]
-pub(super) async fn of_user(State(shared): Admission, Path(username): Path<String>) -> Found {
-    with_broker(&shared, move |broker| find_by_user(broker, &username)).await
+pub(super) async fn of_user(
+    State(shared): Admission,
+    Extension(caller): Extension<Caller>,
+    Path(username): Path<String>,
+) -> Result<Response, Refusal> {
+    lists::list(&shared, &caller, move |broker| find_by_user(broker, &username)).await
 }
 
 /// The clients of a user on a node.
 #[utoipa::path(get, path = "/nodes/{node}/clients/username/{username}", tag = "clients",
     params(("node", description = "its name"), ("username", description = "the user's")),
     responses((status = OK, body = Data<Vec<Client>>)))]
-pub(super) async fn of_user_on_node(State(shared): Admission, Path((node, username)): Path<(String, String)>) -> Found {
+pub(super) async fn of_user_on_node(
+    State(shared): Admission,
+    Extension(caller): Extension<Caller>,
+    Path((node, username)): Path<(String, String)>,
+) -> Result<Response, Refusal> {
     check_node(&shared, &node)?;
-    with_broker(&shared, move |broker| find_by_user(broker, &username)).await
+    lists::list(&shared, &caller, move |broker| find_by_user(broker, &username)).await
 }
 
 /// Ends a client's connection and its session; both are gone when this is answered.

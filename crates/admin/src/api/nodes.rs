@@ -3,16 +3,19 @@
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use axum::Extension;
 use axum::extract::State;
+use axum::response::Response;
 use mqtt_operate::Operate;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{check_node, with_broker};
-use crate::Admission;
 use crate::extract::Path;
+use crate::guard::Caller;
 use crate::reply::{Data, Refusal};
 use crate::time::local_time;
+use crate::{Admission, lists};
 
 /// There is no Erlang here.
 const OTP_RELEASE: &str = "undefined";
@@ -250,8 +253,11 @@ pub(super) struct Listeners {
 
 /// The listeners for MQTT.
 #[utoipa::path(get, path = "/listeners", tag = "nodes", responses((status = OK, body = Data<Vec<Listeners>>)))]
-pub(super) async fn listeners(State(shared): Admission) -> Result<Data<Vec<Listeners>>, Refusal> {
-    let answer = with_broker(&shared, |broker| {
+pub(super) async fn listeners(
+    State(shared): Admission,
+    Extension(caller): Extension<Caller>,
+) -> Result<Response, Refusal> {
+    let answer = lists::list(&shared, &caller, |broker| {
         Data::new(vec![Listeners { node: broker.node_name().to_owned(), listeners: listeners_of(broker) }])
     });
     answer.await
@@ -262,10 +268,11 @@ pub(super) async fn listeners(State(shared): Admission) -> Result<Data<Vec<Liste
     responses((status = OK, body = Data<Vec<Listener>>)))]
 pub(super) async fn listeners_of_node(
     State(shared): Admission,
+    Extension(caller): Extension<Caller>,
     Path(node): Path<String>,
-) -> Result<Data<Vec<Listener>>, Refusal> {
+) -> Result<Response, Refusal> {
     check_node(&shared, &node)?;
-    with_broker(&shared, |broker| Data::new(listeners_of(broker))).await
+    lists::list(&shared, &caller, |broker| Data::new(listeners_of(broker))).await
 }
 
 /// What EMQ X calls plugins, which are not here: modules are.

@@ -1,5 +1,6 @@
 //! How the broker is, second by second.
 
+use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
 use axum::response::sse::Event;
@@ -7,6 +8,7 @@ use serde::Serialize;
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::Admission;
+use crate::guard::Caller;
 use crate::reply::{Explanation, Refusal};
 use crate::samples::Sample;
 
@@ -15,9 +17,12 @@ use crate::samples::Sample;
     responses((status = OK, body = Sample, content_type = "text/event-stream",
             description = "server-sent events: `history` with a list of samples, then `sample` with one each second"),
         (status = SERVICE_UNAVAILABLE, body = Explanation, description = "too many streams are open")))]
-pub(super) async fn stream(State(shared): Admission) -> Result<Response, Refusal> {
+pub(super) async fn stream(
+    State(shared): Admission,
+    Extension(caller): Extension<Caller>,
+) -> Result<Response, Refusal> {
     let (past, new) = shared.samples.follow();
-    shared.streams.open((Some(past), new), |(past, mut new)| async move {
+    shared.streams.open(&caller.name, (Some(past), new), |(past, mut new)| async move {
         if let Some(past) = past {
             return Some((event("history", &past), (None, new)));
         }

@@ -1,7 +1,9 @@
 //! Retained messages: listed, looked at, forgotten.
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::Response;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use mqtt_codec::{Filter, Topic};
@@ -10,9 +12,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::with_broker;
-use crate::Admission;
 use crate::extract::{Query, Strict};
+use crate::guard::Caller;
 use crate::reply::{DONE, Data, Done, Explanation, Refusal};
+use crate::{Admission, lists};
 
 /// Rows of a page unless asked for fewer, and at most.
 const DEFAULT_LIMIT: usize = 100;
@@ -87,10 +90,11 @@ struct Extent {
     responses((status = OK, body = Rows), (status = BAD_REQUEST, body = Explanation, description = "`_limit` is no number")))]
 pub(super) async fn list(
     State(shared): Admission,
+    Extension(caller): Extension<Caller>,
     Strict(Query(asked)): Strict<Query<Asked>>,
-) -> Result<axum::Json<Rows>, Refusal> {
+) -> Result<Response, Refusal> {
     let limit = asked.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT);
-    let (page, count) = with_broker(&shared, move |broker| {
+    let answer = lists::list(&shared, &caller, move |broker| {
         let part = asked.filter;
         let filter = Filter::new(part.clone()).ok().filter(Filter::has_wildcard);
         let wanted = |topic: &Topic| match &filter {
@@ -100,12 +104,11 @@ pub(super) async fn list(
         let page = broker.retained(&RetainedQuery { after: asked.after.as_deref(), limit, wanted: &wanted });
         let stats = broker.stats();
         let count = stats.into_iter().find(|(name, _)| name == "retained.count").map_or(0, |(_, count)| count);
-        (page, count)
-    })
-    .await?;
-    let data: Vec<Row> = page.rows.iter().map(Row::from).collect();
-    let next = data.last().filter(|_| page.has_more).map(|row| row.topic.clone());
-    Ok(axum::Json(Rows { code: 0, meta: Extent { limit, count, hasnext: page.has_more, next }, data }))
+        let data: Vec<Row> = page.rows.iter().map(Row::from).collect();
+        let next = data.last().filter(|_| page.has_more).map(|row| row.topic.clone());
+        Rows { code: 0, meta: Extent { limit, count, hasnext: page.has_more, next }, data }
+    });
+    answer.await
 }
 
 /// Which topic.

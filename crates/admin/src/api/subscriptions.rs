@@ -1,15 +1,18 @@
 //! Subscriptions, and the filters that messages are routed by.
 
+use axum::Extension;
 use axum::extract::State;
+use axum::response::Response;
 use mqtt_codec::Filter;
 use mqtt_operate::{Operate, SubscriptionQuery, SubscriptionState};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{check_node, with_broker};
-use crate::Admission;
 use crate::extract::{Path, Query};
+use crate::guard::Caller;
 use crate::reply::{Data, Listed, Paging, Refusal};
+use crate::{Admission, lists};
 
 /// A client's subscription.
 #[derive(Serialize, ToSchema)]
@@ -86,10 +89,11 @@ fn matches(filter: &Filter, wanted: &str) -> bool {
     responses((status = OK, body = Listed<Subscription>)))]
 pub(super) async fn list(
     State(shared): Admission,
+    Extension(caller): Extension<Caller>,
     Query(paging): Query<Paging>,
     Query(which): Query<Which>,
-) -> Result<Listed<Subscription>, Refusal> {
-    with_broker(&shared, move |broker| page(broker, paging, &which)).await
+) -> Result<Response, Refusal> {
+    lists::list(&shared, &caller, move |broker| page(broker, paging, &which)).await
 }
 
 /// A page of the subscriptions on a node.
@@ -97,12 +101,13 @@ pub(super) async fn list(
     params(("node", description = "its name"), Paging, Which), responses((status = OK, body = Listed<Subscription>)))]
 pub(super) async fn list_of_node(
     State(shared): Admission,
+    Extension(caller): Extension<Caller>,
     Path(node): Path<String>,
     Query(paging): Query<Paging>,
     Query(which): Query<Which>,
-) -> Result<Listed<Subscription>, Refusal> {
+) -> Result<Response, Refusal> {
     check_node(&shared, &node)?;
-    with_broker(&shared, move |broker| page(broker, paging, &which)).await
+    lists::list(&shared, &caller, move |broker| page(broker, paging, &which)).await
 }
 
 fn page(broker: &dyn Operate, paging: Paging, which: &Which) -> Listed<Subscription> {
@@ -129,9 +134,10 @@ fn all_of(broker: &dyn Operate, client_id: &str) -> Data<Vec<Subscription>> {
     responses((status = OK, body = Data<Vec<Subscription>>)))]
 pub(super) async fn of_client(
     State(shared): Admission,
+    Extension(caller): Extension<Caller>,
     Path(client_id): Path<String>,
-) -> Result<Data<Vec<Subscription>>, Refusal> {
-    with_broker(&shared, move |broker| all_of(broker, &client_id)).await
+) -> Result<Response, Refusal> {
+    lists::list(&shared, &caller, move |broker| all_of(broker, &client_id)).await
 }
 
 /// The subscriptions of a node's client.
@@ -140,10 +146,11 @@ pub(super) async fn of_client(
     responses((status = OK, body = Data<Vec<Subscription>>)))]
 pub(super) async fn of_client_on_node(
     State(shared): Admission,
+    Extension(caller): Extension<Caller>,
     Path((node, client_id)): Path<(String, String)>,
-) -> Result<Data<Vec<Subscription>>, Refusal> {
+) -> Result<Response, Refusal> {
     check_node(&shared, &node)?;
-    with_broker(&shared, move |broker| all_of(broker, &client_id)).await
+    lists::list(&shared, &caller, move |broker| all_of(broker, &client_id)).await
 }
 
 /// A filter that someone has subscribed with.
@@ -158,8 +165,12 @@ pub(super) struct Route {
 /// A page of the filters that there are subscriptions for, in order.
 #[utoipa::path(get, path = "/routes", tag = "subscriptions", params(Paging),
     responses((status = OK, body = Listed<Route>)))]
-pub(super) async fn routes(State(shared): Admission, Query(paging): Query<Paging>) -> Result<Listed<Route>, Refusal> {
-    let answer = with_broker(&shared, move |broker| {
+pub(super) async fn routes(
+    State(shared): Admission,
+    Extension(caller): Extension<Caller>,
+    Query(paging): Query<Paging>,
+) -> Result<Response, Refusal> {
+    let answer = lists::list(&shared, &caller, move |broker| {
         let node = broker.node_name();
         let page = broker.routes(paging.skip(), paging.limit());
         let rows = page.rows.into_iter().map(|topic| Route { topic, node: node.to_owned() }).collect();

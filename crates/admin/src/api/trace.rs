@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -14,6 +15,7 @@ use tokio::sync::mpsc::error::TryRecvError;
 
 use crate::Admission;
 use crate::extract::Path;
+use crate::guard::Caller;
 use crate::reply::{Explanation, Refusal};
 
 /// Follows a client id, over reconnects, until the reader goes: server-sent events `packet` with JSON
@@ -23,12 +25,20 @@ use crate::reply::{Explanation, Refusal};
 #[utoipa::path(get, path = "/trace/{clientid}", tag = "clients", params(("clientid", description = "its id, online or not")),
     responses((status = OK, content_type = "text/event-stream", body = String),
         (status = SERVICE_UNAVAILABLE, body = Explanation, description = "too many are traced, or too many streams are open")))]
-pub(super) async fn follow(State(shared): Admission, Path(client_id): Path<String>) -> Result<Response, Refusal> {
+pub(super) async fn follow(
+    State(shared): Admission,
+    Extension(caller): Extension<Caller>,
+    Path(client_id): Path<String>,
+) -> Result<Response, Refusal> {
+    let place = shared.streams.trace(&caller.name)?;
     let Some(trace) = Arc::clone(&shared.broker).trace(&client_id) else {
         let why = "as many clients as may be are traced; end another trace".to_owned();
         return Err(Refusal::Status(StatusCode::SERVICE_UNAVAILABLE, why));
     };
-    shared.streams.open(trace, next)
+    shared.streams.open(&caller.name, trace, move |trace| {
+        let _until_the_end = &place;
+        next(trace)
+    })
 }
 
 /// What was dropped is told once what had come before it is read.

@@ -1,3 +1,4 @@
+use axum::Extension;
 use axum::routing::{get, post};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::oneshot;
@@ -6,19 +7,32 @@ use super::*;
 
 const SOON: Duration = Duration::from_millis(50);
 
+/// Bytes that no socket's buffers hold.
+const MUCH: usize = 64 << 20;
+
+fn times() -> Times {
+    Limits::default().times
+}
+
 /// Serves until the sender is dropped or used.
 async fn port(limits: Limits) -> (SocketAddr, oneshot::Sender<()>, tokio::task::JoinHandle<()>) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let addr = listener.local_addr().unwrap();
-    let router = Router::new()
+    let all = Router::new()
         .route("/", get(|| async { "here" }))
+        .route("/me", get(|Extension(known): Extension<Known>| async move { known.note() }))
+        .route("/much", get(|| async { "x".repeat(MUCH) }))
         .route("/panic", get(|| async { panic!("on purpose") as &str }))
         .route("/body", post(|_: String| async { "all of it" }))
         .route("/never", get(std::future::pending::<&str>));
     let (stop, stopped) = oneshot::channel::<()>();
-    let served = tokio::spawn(serve(listener, router, limits, async {
-        let _ = stopped.await;
-    }));
+    let probes = Router::new().route("/ready", get(|| async { "ready" })).fallback(crate::reply::too_many_connected);
+    let served = tokio::spawn(async move {
+        let stopped = async {
+            let _ = stopped.await;
+        };
+        serve(&listener, Routers { all, probes }, limits, stopped).await;
+    });
     (addr, stop, served)
 }
 
@@ -52,8 +66,8 @@ async fn a_panic_is_one_500() {
 
 #[tokio::test]
 async fn who_is_slow_is_cut() {
-    let limits = Limits { head: SOON, answer: SOON, ..Limits::default() };
-    let (addr, _stop, _) = port(limits).await;
+    let times = Times { head: SOON, body: SOON, ..times() };
+    let (addr, _stop, _) = port(Limits { times, ..Limits::default() }).await;
     // Half a head; nothing at all; nothing after an answer.
     for (text, start) in
         [("GET / HTTP/1.1\r\nhost:", ""), ("", ""), ("GET / HTTP/1.1\r\nhost: x\r\n\r\n", "HTTP/1.1 200 ")]
@@ -67,16 +81,88 @@ async fn who_is_slow_is_cut() {
 }
 
 #[tokio::test]
-async fn one_too_many_waits_for_another_to_go() {
-    let (addr, _stop, _) = port(Limits { connections: 1, ..Limits::default() }).await;
-    let mut first = connect(addr).await;
-    say(&mut first, "GET / HTTP/1.1\r\nhost: x\r\n\r\n", "here").await;
-    let mut second = connect(addr).await;
-    second.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
-    say(&mut first, "GET / HTTP/1.1\r\nhost: x\r\n\r\n", "here").await;
-    assert!(second.try_read(&mut [0; 8]).is_err(), "answered while the first is there");
-    drop(first);
-    assert!(say(&mut second, "", "here").await.ends_with("here"));
+async fn an_answer_that_takes_too_long_is_given_up() {
+    let (addr, _stop, _) = port(Limits { times: Times { answer: SOON, ..times() }, ..Limits::default() }).await;
+    let answer = say(&mut connect(addr).await, "GET /never HTTP/1.1\r\nhost: x\r\n\r\n", "}").await;
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+}
+
+/// Asks until it is answered with this status.
+async fn ask_until(addr: SocketAddr, path: &str, status: &str) {
+    let text = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    while !say(&mut connect(addr).await, &text, "").await.starts_with(&format!("HTTP/1.1 {status} ")) {}
+}
+
+#[tokio::test]
+async fn who_asks_and_reads_nothing_gives_way() {
+    let times = Times { write: SOON, ..times() };
+    let (addr, _stop, _) = port(Limits { connections: 1, times, ..Limits::default() }).await;
+    let mut first = known(addr).await;
+    first.write_all(b"GET /much HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    first.readable().await.unwrap();
+    ask_until(addr, "/", "200").await;
+    let mut read = 0;
+    while let Ok(more @ 1..) = first.read(&mut vec![0; 1 << 20]).await {
+        read += more;
+    }
+    assert!((1..MUCH).contains(&read), "{read} bytes of an answer that was given up");
+}
+
+#[tokio::test]
+async fn probes_are_answered_while_all_else_is_full() {
+    for (connections, share_of_loopback) in [(1, 9), (9, 1)] {
+        let (addr, _stop, _) = port(Limits { connections, share_of_loopback, ..Limits::default() }).await;
+        let mut first = known(addr).await;
+        let refused = say(&mut connect(addr).await, "GET / HTTP/1.1\r\nhost: x\r\n\r\n", "").await;
+        assert!(refused.starts_with("HTTP/1.1 503 ") && refused.contains("retry-after: 1\r\n"), "{refused}");
+        let probed = say(&mut connect(addr).await, "GET /ready HTTP/1.1\r\nhost: x\r\n\r\n", "").await;
+        assert!(probed.starts_with("HTTP/1.1 200 "), "{probed}");
+        say(&mut first, "GET / HTTP/1.1\r\nhost: x\r\n\r\n", "here").await;
+        drop(first);
+        ask_until(addr, "/", "200").await;
+    }
+}
+
+/// A connection of someone who has shown who they are.
+async fn known(addr: SocketAddr) -> TcpStream {
+    let mut stream = connect(addr).await;
+    say(&mut stream, "GET /me HTTP/1.1\r\nhost: x\r\n\r\n", "\r\n\r\n").await;
+    stream
+}
+
+#[tokio::test]
+async fn who_does_not_say_who_they_are_gives_way_to_who_comes() {
+    for (connections, share_of_loopback) in [(2, 9), (9, 2)] {
+        let (addr, _stop, _) = port(Limits { connections, share_of_loopback, ..Limits::default() }).await;
+        let mut first = known(addr).await;
+        let mut silent = connect(addr).await;
+        let mut newcomer = connect(addr).await;
+        for stream in [&mut newcomer, &mut first] {
+            let answer = say(stream, "GET / HTTP/1.1\r\nhost: x\r\n\r\n", "here").await;
+            assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        }
+        assert_eq!(silent.read(&mut [0; 8]).await.unwrap_or(0), 0);
+    }
+}
+
+#[tokio::test]
+async fn however_many_connect_a_probe_is_answered() {
+    let (addr, _stop, _) = port(Limits { connections: 1, reserve: 2, ..Limits::default() }).await;
+    let _first = known(addr).await;
+    let mut silent = Vec::new();
+    for _ in 0..50 {
+        silent.push(connect(addr).await);
+    }
+    let probed = say(&mut connect(addr).await, "GET /ready HTTP/1.1\r\nhost: x\r\n\r\n", "").await;
+    assert!(probed.starts_with("HTTP/1.1 200 "), "{probed}");
+    assert_eq!(silent[0].read(&mut [0; 8]).await.unwrap_or(0), 0, "it made room");
+}
+
+#[tokio::test]
+async fn over_the_limit_nobody_stays() {
+    let reserve_times = Times { head: SOON, body: SOON, answer: SOON, write: SOON };
+    let (addr, _stop, _) = port(Limits { connections: 0, reserve_times, ..Limits::default() }).await;
+    assert_eq!(connect(addr).await.read(&mut [0; 8]).await.unwrap_or(0), 0);
 }
 
 #[tokio::test]

@@ -3,8 +3,12 @@
 use std::borrow::Borrow;
 use std::hash::{Hash, Hasher};
 
-use dashmap::DashSet;
+use dashmap::DashMap;
 use foldhash::fast::RandomState;
+
+/// Parts that are locked one at a time. Who looks at all clients holds up who comes in by a part of them only: of a million
+/// clients that is a thousand.
+const SHARDS: usize = 1024;
 
 /// What has a client id.
 pub(crate) trait Identified {
@@ -12,20 +16,20 @@ pub(crate) trait Identified {
 }
 
 /// All clients, lock-sharded by client id.
-pub(crate) struct Clients<C>(DashSet<ById<C>, RandomState>);
+pub(crate) struct Clients<C>(DashMap<ById<C>, (), RandomState>);
 
 /// A client is found by the id it has anyway, so an entry is one pointer.
 struct ById<C>(C);
 
 impl<C: Identified> Default for Clients<C> {
     fn default() -> Self {
-        Self(DashSet::default())
+        Self(DashMap::with_hasher_and_shard_amount(RandomState::default(), SHARDS))
     }
 }
 
 impl<C: Identified + Clone + PartialEq> Clients<C> {
     pub(crate) fn get(&self, id: &str) -> Option<C> {
-        self.0.get(id).map(|found| found.0.clone())
+        self.0.get(id).map(|found| found.key().0.clone())
     }
 
     /// The client of this id; `new` makes it if there is none.
@@ -35,7 +39,7 @@ impl<C: Identified + Clone + PartialEq> Clients<C> {
                 return client;
             }
             let client = new();
-            if self.0.insert(ById(client.clone())) {
+            if self.0.insert(ById(client.clone()), ()).is_none() {
                 return client;
             }
         }
@@ -43,22 +47,22 @@ impl<C: Identified + Clone + PartialEq> Clients<C> {
 
     /// Only where there is none of this id.
     pub(crate) fn insert(&self, client: C) {
-        self.0.insert(ById(client));
+        self.0.insert(ById(client), ());
     }
 
     /// Removes this client, not another of its id.
     pub(crate) fn remove(&self, client: &C) {
-        self.0.remove_if(client.client_id(), |found| found.0 == *client);
+        self.0.remove_if(client.client_id(), |found, ()| found.0 == *client);
     }
 
     /// All there are, or most: some may come or go meanwhile.
     pub(crate) fn all(&self) -> Vec<C> {
-        self.0.iter().map(|found| found.0.clone()).collect()
+        self.0.iter().map(|found| found.key().0.clone()).collect()
     }
 
     /// Those of [`Self::all`] whose ids are `wanted`.
     pub(crate) fn select(&self, wanted: impl Fn(&str) -> bool) -> Vec<C> {
-        self.0.iter().filter(|found| wanted(found.0.client_id())).map(|found| found.0.clone()).collect()
+        self.0.iter().filter(|found| wanted(found.key().0.client_id())).map(|found| found.key().0.clone()).collect()
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -38,12 +38,25 @@ impl Tasks {
     where
         F: Future<Output = ()> + Send + 'static,
     {
+        let task = self.watch(name, start);
+        self.running.push(task);
+    }
+
+    /// The same for a task whose end is its owner's business.
+    pub(crate) fn watch<F>(
+        &self,
+        name: &'static str,
+        start: impl Fn(Arc<Broker>) -> F + Send + Sync + 'static,
+    ) -> JoinHandle<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
         let (broker, broken) = (Arc::clone(&self.broker), self.broken.clone());
-        self.running.push(tokio::spawn(async move {
+        tokio::spawn(async move {
             if keep_alive(name, &broker.faults, || start(Arc::clone(&broker))).await.is_err() {
                 broken.send_replace(Some(name));
             }
-        }));
+        })
     }
 
     /// Returns the name of a task that panics however often it is started, should there be one.
