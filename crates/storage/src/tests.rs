@@ -465,6 +465,7 @@ fn a_message_that_is_too_large_for_a_record_leaves_none() {
             stored: false,
             packet_id: None,
             was_queued: true,
+            by_group: false,
         };
         journal.stage(|stage| {
             stage.put_session(3, &session_record("c"));
