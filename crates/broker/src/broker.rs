@@ -67,6 +67,8 @@ pub(crate) struct Broker {
     pub(crate) listeners: Mutex<Vec<(Arc<Listener>, SocketAddr)>>,
     /// Sockets accepted and not yet closed.
     pub(crate) sockets: AtomicUsize,
+    /// Sockets that there may be, for the files that they take.
+    pub(crate) max_sockets: usize,
     /// Sockets of clients, those that are about to be closed included.
     pub(crate) served: AtomicUsize,
     /// Clients with a connection.
@@ -121,6 +123,7 @@ impl Broker {
             traces: Arc::default(),
             memory,
             sockets: AtomicUsize::new(0),
+            max_sockets: machine::max_sockets().unwrap_or(usize::MAX),
             served: AtomicUsize::new(0),
             online: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
@@ -129,6 +132,11 @@ impl Broker {
             durable,
             config,
         }
+    }
+
+    /// Connections at once, as far as they come by sockets.
+    pub(crate) fn max_connections(&self) -> usize {
+        self.config.mqtt.max_connections.min(self.max_sockets)
     }
 
     pub(crate) fn online(&self) -> usize {

@@ -25,6 +25,11 @@ pub enum Transport {
 }
 
 impl Transport {
+    /// False: it takes none of the files that a process may have open.
+    pub const fn is_socket(&self) -> bool {
+        matches!(self, Self::Tcp(_))
+    }
+
     /// Reads what there is room for in `input`; 0: the peer has closed.
     pub fn poll_read(&self, context: &mut Context<'_>, input: &mut BytesMut) -> Poll<io::Result<usize>> {
         match self {

@@ -40,13 +40,21 @@ pub(crate) fn connect_in_memory(broker: &Arc<Broker>, peer: SocketAddr) -> Pipe 
 fn take(broker: &Arc<Broker>, transport: Transport, origin: Origin) {
     // Sockets that have not sent CONNECT yet are bounded as well: they may be as many as clients.
     let limit = broker.config.mqtt.max_connections.saturating_mul(2);
-    if broker.sockets.load(Relaxed) >= limit {
+    let sockets = broker.sockets.load(Relaxed);
+    let rule = if sockets >= limit {
+        Some("twice mqtt.max_connections sockets are open")
+    } else if transport.is_socket() && sockets >= broker.max_sockets {
+        Some("the limit of open files is reached, but for those that the store and the admin port need")
+    } else {
+        None
+    };
+    if let Some(rule) = rule {
         broker.tell_refused(&Refused {
             kind: Kind::Socket,
             peer: Some(origin.peer),
             client_id: "",
             reason: ReasonCode::ServerBusy,
-            rule: &"twice mqtt.max_connections sockets are open",
+            rule: &rule,
             about: "",
         });
         return;

@@ -5,6 +5,12 @@
 use rlimit::Resource;
 use sysinfo::{MemoryRefreshKind, ProcessRefreshKind, ProcessesToUpdate, System};
 
+/// Of the files that the process may have open, this part is not for clients' sockets, ...
+const FILES_LEFT_OUT: usize = 8;
+
+/// ... but not more than this.
+const MOST_LEFT_OUT: usize = 512;
+
 /// What there is for clients where the system does not say what it has.
 const UNKNOWN_MEMORY: usize = 1 << 30;
 
@@ -44,6 +50,13 @@ pub(crate) fn max_open_files() -> Option<u64> {
     (soft != rlimit::INFINITY).then_some(soft)
 }
 
+/// Sockets of clients that this process may have open. Some of the files it may have are left out: the store opens new ones as
+/// it goes, and who looks after the broker comes in by the admin port.
+pub(crate) fn max_sockets() -> Option<usize> {
+    let files = max_open_files()? as usize;
+    Some(files - (files / FILES_LEFT_OUT).min(MOST_LEFT_OUT))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -53,6 +66,6 @@ mod tests {
         let (resident, total) = (resident().unwrap() as u64, memory_total().unwrap());
         assert!(resident > 100 << 10 && resident < total, "{resident} of {total}");
         assert!(load().unwrap().iter().all(|load| load.is_finite()));
-        assert!(max_open_files().is_none_or(|files| files > 0));
+        assert!(max_sockets().is_none_or(|sockets| sockets > 0));
     }
 }

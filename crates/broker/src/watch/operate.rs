@@ -47,7 +47,7 @@ impl Operate for Operator {
             version: sys::VERSION,
             uptime_ms: self.broker.clock.uptime_ms(),
             connections: self.broker.online(),
-            max_connections: self.broker.config.mqtt.max_connections,
+            max_connections: self.broker.max_connections(),
             memory_used: machine::resident().unwrap_or_default() as u64,
             epoch: self.broker.numbers.epoch,
         }
@@ -259,7 +259,7 @@ impl Broker {
                 counts[found] += 1;
             }
         }
-        let max_connections = self.config.mqtt.max_connections;
+        let max_connections = self.max_connections();
         let states = listeners.into_iter().zip(counts).map(|((listener, address), connections)| ListenerState {
             name: listener.name.to_string(),
             address,

@@ -13,11 +13,10 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::ModulesSeen;
 use super::watch::{Change, Level, Watch};
 use crate::broker::Broker;
-use crate::watch::machine;
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Of a hundred file descriptors so many may be taken.
+/// Of a hundred that clients may take so many may be taken.
 const FILES_PERCENT: usize = 95;
 
 /// Looks for what is wrong until the runtime ends.
@@ -86,7 +85,7 @@ impl Causes {
     fn look_at_files(&mut self, broker: &Arc<Broker>) {
         let failed = broker.alarms.accepts_failed.load(Relaxed);
         let happened = std::mem::replace(&mut self.accepts_failed, failed) != failed;
-        let limit = machine::max_open_files().map_or(usize::MAX, |files| files as usize);
+        let limit = broker.max_sockets;
         let sockets = broker.sockets.load(Relaxed);
         let level = if happened { Level::High } else { Level::of(sockets, limit / 100 * FILES_PERCENT) };
         let message =
