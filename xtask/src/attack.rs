@@ -130,7 +130,16 @@ impl Attack {
             Ok(played) => row = played,
             Err(why) => row.faults.push(format!("{why:#}")),
         }
-        println!("  {}", row.verdict());
+        // A run that is cut short has said this much.
+        let [quiet, attacked] = [&row.quiet, &row.attacked].map(|window| window.messages);
+        println!(
+            "  p50 {:.2} -> {:.2} ms, p99 {:.2} -> {:.2} ms: {}",
+            quiet.p50,
+            attacked.p50,
+            quiet.p99,
+            attacked.p99,
+            row.verdict()
+        );
         row
     }
 
