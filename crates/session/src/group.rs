@@ -25,6 +25,8 @@ pub struct Orphan {
     pub filter: Filter,
     /// The message.
     pub publication: Arc<Publication>,
+    /// As it was for the member that had it.
+    pub qos: Qos,
 }
 
 /// Finds the subscription that a delivery came by. A delivery only knows that it was a shared one: to note which would cost
@@ -99,7 +101,8 @@ impl Session {
         let mut orphans = Vec::new();
         let mut is_taken = |delivery: &Delivery| match is_movable(delivery).then(|| found.next()).flatten().flatten() {
             Some(filter) => {
-                orphans.push(Orphan { filter, publication: Arc::clone(&delivery.publication) });
+                let publication = Arc::clone(&delivery.publication);
+                orphans.push(Orphan { filter, publication, qos: delivery.qos });
                 true
             }
             None => false,

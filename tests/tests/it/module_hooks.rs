@@ -254,6 +254,29 @@ async fn deliveries_that_are_given_up_while_they_wait_are_told() {
 }
 
 #[tokio::test]
+async fn what_another_member_of_a_group_gets_is_not_lost() {
+    let Some(mut watched) = Watched::start().await else { return };
+    let addr = watched.broker.addr;
+    let (mut away, _) = Client::connect_with(addr, keeping(Version::V5, "away")).await;
+    for filter in ["$share/g/shared", "$share/g/alone"] {
+        away.subscribe(filter, Qos::AtLeastOnce).await;
+    }
+    away.leave().await;
+    let mut publisher = Client::connect(addr, Version::V5, "publisher").await;
+    publisher.publish(message("shared", "x", Qos::AtLeastOnce)).await;
+    publisher.publish(message("alone", "x", Qos::AtLeastOnce)).await;
+    let mut other = Client::connect(addr, Version::V5, "other").await;
+    other.subscribe("$share/g/shared", Qos::AtLeastOnce).await;
+    let _away = Client::connect(addr, Version::V5, "away").await;
+    assert_eq!(other.take_text().await, "x");
+    let seen = watched.until("dropped away alone SessionEnded").await;
+    publisher.publish(message("end", "x", Qos::AtMostOnce)).await;
+    let later = watched.until("client publisher end").await;
+    let dropped = |seen: &[String]| seen.iter().filter(|seen| seen.starts_with("dropped")).count();
+    assert_eq!((dropped(&seen), dropped(&later)), (1, 0), "{seen:?} {later:?}");
+}
+
+#[tokio::test]
 async fn who_is_not_let_in_is_told() {
     let Some(mut watched) = Watched::start().await else { return };
     let long = "x".repeat(21);

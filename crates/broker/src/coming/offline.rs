@@ -47,24 +47,24 @@ impl Broker {
             let mut state = client.state.lock();
             // [MQTT-3.1.3-9]: a delayed will is published when the session ends, if not before.
             let will = state.session.take_will(now, true);
-            if self.hooks.has_drop_observers() {
-                for delivery in state.session.owed() {
-                    let publication = Arc::clone(&delivery.publication);
-                    batch.lose(client, publication, delivery.qos, DropReason::SessionEnded);
-                }
-            }
             // Under the lock under which subscriptions are added, so the router has none that the session does not.
             for (filter, _, _) in state.session.subscriptions() {
                 self.router.unsubscribe(filter, client);
             }
             let orphans = state.session.take_orphans(true, |_| true);
             state.stage(batch);
+            // Without what others may have: of that those are told for whom nobody is there.
+            if self.hooks.has_drop_observers() {
+                for delivery in state.session.owed() {
+                    batch.lose(client, Arc::clone(&delivery.publication), delivery.qos, DropReason::SessionEnded);
+                }
+            }
             self.stage_end(&mut state, batch);
             (mem::replace(&mut state.session, Session::new(Arc::clone(&self.session_config))), will, orphans)
         };
         // Queued messages are dropped without the lock: there may be many.
         drop(old);
-        self.hand_on(orphans, now, batch);
+        self.hand_on(client, orphans, now, batch);
         if let Some(will) = will {
             self.publish_will(client, None, &will, now, batch);
         }

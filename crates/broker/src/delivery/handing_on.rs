@@ -1,8 +1,10 @@
 //! A member of a group goes, and another gets what this one has not got.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use mqtt_codec::Filter;
+use mqtt_hooks::DropReason;
 use mqtt_session::{Fanout, Orphan, Timestamp};
 
 use crate::broker::Broker;
@@ -10,19 +12,22 @@ use crate::client::ClientRef;
 use crate::delivery::batch::Batch;
 
 impl Broker {
-    /// Gives each message to a member of its group. The caller holds no session's lock; who is to get nothing of it any
-    /// more is not a member by now.
+    /// Gives each message, which `from` had, to a member of its group; one without members loses it. The caller holds no
+    /// session's lock; who is to get nothing of it any more is not a member by now.
     ///
     /// They are new deliveries: who gets one has not seen it, so it is not marked as sent before.
-    pub(crate) fn hand_on(&self, orphans: Vec<Orphan>, now: Timestamp, batch: &mut Batch<'_>) {
+    pub(crate) fn hand_on(&self, from: &ClientRef, orphans: Vec<Orphan>, now: Timestamp, batch: &mut Batch<'_>) {
         if orphans.is_empty() {
             return;
         }
         // At the end of the process those whose sessions end with it would pass everything on to each other.
         let is_stopping = self.stopping.load(Relaxed);
         let mut matches = batch.lend_matches();
-        for Orphan { filter, publication } in orphans {
+        for Orphan { filter, publication, qos } in orphans {
             self.router.members(&filter, &mut matches);
+            if matches.groups().next().is_none() {
+                batch.lose(from, Arc::clone(&publication), qos, DropReason::SessionEnded);
+            }
             for group in matches.groups() {
                 let may = |member: &ClientRef| !is_stopping || member.state.lock().number > 0;
                 self.deliver_to_one(&group, may, &mut Fanout::with_shared(&publication), now, batch);
@@ -50,7 +55,7 @@ impl Broker {
             state.recount(batch);
             orphans
         };
-        self.hand_on(orphans, now, batch);
+        self.hand_on(client, orphans, now, batch);
     }
 
     /// True if this shared subscription has members.

@@ -167,7 +167,7 @@ pub(crate) fn remove_subscription(
         batch.stage(|stage| stage.unsubscribe(state.number, filter));
     }
     drop(state);
-    broker.hand_on(orphans, broker.clock.now(), batch);
+    broker.hand_on(client, orphans, broker.clock.now(), batch);
     if existed {
         broker.hooks.observe(&Fact::Unsubscribed { client: &connection.info, filter }, batch);
     }
