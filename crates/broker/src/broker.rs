@@ -14,6 +14,7 @@ use crate::client::clients::Clients;
 use crate::client::connection::Awaited;
 use crate::client::{Client, ClientRef};
 use crate::coming::banned::Banned;
+use crate::coming::line::Line;
 use crate::config::Config;
 use crate::delivery::batch::Workplaces;
 use crate::store::durable::Durable;
@@ -73,6 +74,8 @@ pub(crate) struct Broker {
     pub(crate) served: AtomicUsize,
     /// Clients with a connection.
     pub(crate) online: AtomicUsize,
+    /// For those who have more to be handled than fits a turn.
+    pub(crate) line: Line,
     /// Nobody comes in any more.
     pub(crate) stopping: AtomicBool,
     pub(crate) numbers: Numbers,
@@ -126,6 +129,7 @@ impl Broker {
             max_sockets: machine::max_sockets().unwrap_or(usize::MAX),
             served: AtomicUsize::new(0),
             online: AtomicUsize::new(0),
+            line: Line::default(),
             stopping: AtomicBool::new(false),
             numbers: Numbers::new(past.bounds, past.floor_ms()),
             workers: Handle::try_current().ok().filter(|runtime| runtime.metrics().num_workers() >= MANY_WORKERS),

@@ -8,6 +8,7 @@ pub(crate) mod entering;
 pub(crate) mod farewell;
 pub(crate) mod handshake;
 mod leaving;
+pub(crate) mod line;
 mod offline;
 pub(crate) mod reader;
 pub(crate) mod serve;

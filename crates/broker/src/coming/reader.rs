@@ -10,6 +10,7 @@ use mqtt_hooks::Reason;
 
 use crate::client::connection::Ending;
 use crate::client::seat::Seat;
+use crate::coming::line::Place;
 use crate::delivery::batch::Batch;
 use crate::delivery::replay;
 use crate::packets;
@@ -33,6 +34,9 @@ const READS_IN_A_ROW: usize = 4;
 /// How long its packets may be handled before that. A read may bring 32,000 of the smallest ones.
 const TURN: Duration = Duration::from_micros(300);
 
+/// Who has taken no longer goes on as any other.
+const SHORT: Duration = Duration::from_micros(75);
+
 /// The clock is looked at after so many of them.
 const LOOK_EVERY: u64 = 32;
 
@@ -45,6 +49,8 @@ pub(crate) struct Reader {
     unhandled: Unhandled,
     /// What is in `partial`, as long as that is much.
     held: Option<Claim>,
+    /// Where the last turn was over. Seldom there, so in a box.
+    place: Option<Box<Place>>,
 }
 
 /// Packets that have been read and not handled.
@@ -65,12 +71,31 @@ enum Handled {
     TurnOver,
 }
 
+/// How a turn ends.
+enum Turn {
+    /// With the connection.
+    Ended(Ending),
+    /// All that has come is handled, or the task is woken to go on.
+    Waits,
+    /// There may be more, and it is the others' turn.
+    Over,
+}
+
+impl From<Turn> for Poll<Ending> {
+    fn from(turn: Turn) -> Self {
+        match turn {
+            Turn::Ended(ending) => Self::Ready(ending),
+            Turn::Waits | Turn::Over => Self::Pending,
+        }
+    }
+}
+
 impl Reader {
     /// `rest` is what came with CONNECT.
     pub(crate) fn new(decoder: Decoder, rest: BytesMut) -> Self {
         let is_there = !rest.is_empty();
         let unhandled = if is_there { Unhandled::New } else { Unhandled::None };
-        Self { decoder, partial: is_there.then(|| Box::new(rest)), unhandled, held: None }
+        Self { decoder, partial: is_there.then(|| Box::new(rest)), unhandled, held: None, place: None }
     }
 }
 
@@ -94,10 +119,31 @@ impl Reader {
 
     fn poll_packets(&mut self, seat: &Seat, context: &mut Context<'_>, batch: &mut Batch<'_>) -> Poll<Ending> {
         seat.connection.register(context);
-        let turn = Instant::now() + TURN;
+        if let Some(place) = &mut self.place
+            && place.poll(&seat.broker().line, context).is_pending()
+        {
+            seat.connection.poll_write(&seat.client, context, batch);
+            return seat.connection.ending().map_or(Poll::Pending, Poll::Ready);
+        }
+        match self.take_turn(seat, context, batch) {
+            Turn::Over => {
+                self.place.get_or_insert_with(|| Box::new(Place::First(None)));
+                Place::yield_turn(context);
+                Poll::Pending
+            }
+            turn => {
+                self.place = None;
+                turn.into()
+            }
+        }
+    }
+
+    fn take_turn(&mut self, seat: &Seat, context: &mut Context<'_>, batch: &mut Batch<'_>) -> Turn {
+        let began = Instant::now();
+        let turn = began + TURN;
         for _ in 0..READS_IN_A_ROW {
             if let Some(ending) = seat.connection.ending() {
-                return Poll::Ready(ending);
+                return Turn::Ended(ending);
             }
             seat.connection.poll_write(&seat.client, context, batch);
             if seat.connection.is_blocked() && seat.client.is_stuffed(seat.broker().config.limits.outbox) {
@@ -105,8 +151,8 @@ impl Reader {
             }
             match self.handle_unhandled(seat, turn, batch) {
                 Ok(Handled::All) => {}
-                Ok(Handled::TurnOver) => break,
-                Err(ending) => return Poll::Ready(ending),
+                Ok(Handled::TurnOver) => return Turn::Over,
+                Err(ending) => return Turn::Ended(ending),
             }
             let transport = seat.connection.transport();
             let mut read = self.read(seat, turn, batch, |input| transport.poll_read(context, input));
@@ -120,34 +166,37 @@ impl Reader {
                 }
             }
             match read {
-                Poll::Ready(Err(ending)) => return Poll::Ready(ending),
-                Poll::Ready(Ok(Handled::TurnOver)) => break,
+                Poll::Ready(Err(ending)) => return Turn::Ended(ending),
+                Poll::Ready(Ok(Handled::TurnOver)) => return Turn::Over,
                 Poll::Ready(Ok(Handled::All)) | Poll::Pending => {}
             }
             if is_doubted && let Some(ending) = seat.connection.patience_ends() {
-                return Poll::Ready(ending);
+                return Turn::Ended(ending);
             }
             if read.is_pending() {
-                return Poll::Pending;
+                return Turn::Waits;
             }
         }
+        if began.elapsed() >= SHORT {
+            return Turn::Over;
+        }
         context.waker().wake_by_ref();
-        Poll::Pending
+        Turn::Waits
     }
 
     /// The client sends and takes nothing: what it asks for would only add to what waits for it. Reading goes on when it
     /// has taken some; what tells whether it is still there meanwhile is that it takes, not that it is heard.
-    fn wait_to_be_taken(&self, seat: &Seat) -> Poll<Ending> {
+    fn wait_to_be_taken(&self, seat: &Seat) -> Turn {
         if seat.connection.is_listened_to() {
             seat.connection.tell_heard_out();
         }
         if seat.connection.is_doubted() {
             seat.connection.heard(seat.broker().clock.patient());
             if let Some(ending) = seat.connection.patience_ends() {
-                return Poll::Ready(ending);
+                return Turn::Ended(ending);
             }
         }
-        seat.connection.ending().map_or(Poll::Pending, Poll::Ready)
+        seat.connection.ending().map_or(Turn::Waits, Turn::Ended)
     }
 
     /// Counts a large half packet to the client, which may hold no more than its share.
