@@ -66,6 +66,8 @@ pub struct Limits {
     pub max_client_id: usize,
     /// Subscriptions of one session.
     pub subscriptions_per_client: usize,
+    /// Levels of a topic or a filter.
+    pub max_topic_levels: usize,
     /// Levels of all different wildcard shapes together.
     pub shape_levels: usize,
 }
@@ -152,6 +154,7 @@ impl Default for Limits {
             retained_messages: 1_000_000,
             max_client_id: 65_535,
             subscriptions_per_client: 100_000,
+            max_topic_levels: 128,
             shape_levels: 65_536,
         }
     }

@@ -21,6 +21,11 @@ pub(super) fn publish(
 ) -> Result<(), Ending> {
     let (Seat { client, connection, .. }, broker) = (seat, seat.broker());
     let info = &connection.info;
+    let levels = publication.message.topic.levels_len();
+    if levels > broker.config.limits.max_topic_levels {
+        tracing::debug!(client_id = %client.id, levels, rule = "limits.max_topic_levels", "publish refused");
+        return acknowledge(seat, receipt, ReasonCode::TopicNameInvalid, batch);
+    }
     if let Err(refusal) = access::publish(&broker.hooks, info, &publication.message.topic) {
         batch.count(Metric::PublishAuthError, 1);
         tracing::debug!(client_id = %client.id, topic = %publication.message.topic, rule = refusal.rule, "publish refused");

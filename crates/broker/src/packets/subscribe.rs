@@ -63,6 +63,10 @@ fn subscribe_one(
         tracing::debug!(client_id = %client.id, filter = %wish.filter, "subscribe refused: no group or no filter");
         return Ok(Err(ReasonCode::TopicFilterInvalid));
     }
+    // Before anyone has to look at it.
+    if let Err(code) = check_levels(client, &wish.filter, batch) {
+        return Ok(Err(code));
+    }
     if broker.hooks.has_interceptors() {
         broker.hooks.intercept_subscribe(info, &mut wish.filter, &mut wish.options);
     }
@@ -83,6 +87,9 @@ pub(crate) fn add_subscription(
     batch: &mut Batch<'_>,
 ) -> Result<Result<bool, ReasonCode>, Ending> {
     let broker = connection.broker();
+    if let Err(code) = check_levels(client, &wish.filter, batch) {
+        return Ok(Err(code));
+    }
     // Under the session's lock, so that a takeover finds either both the router's and the session's entry or none.
     let mut state = client.state.lock();
     if !state.is_current(connection) {
@@ -109,6 +116,16 @@ pub(crate) fn add_subscription(
         batch.stage(|stage| stage.subscribe(state.number, &wish.filter, wish.options, id));
     }
     Ok(Ok(state.session.subscribe(&wish.filter, wish.options, id)))
+}
+
+/// Its text may be long, so the log has its levels only.
+fn check_levels(client: &ClientRef, filter: &Filter, batch: &Batch<'_>) -> Result<(), ReasonCode> {
+    let levels = filter.levels_len();
+    if levels > batch.broker().config.limits.max_topic_levels {
+        tracing::debug!(client_id = %client.id, levels, rule = "limits.max_topic_levels", "subscribe refused");
+        return Err(ReasonCode::TopicFilterInvalid);
+    }
+    Ok(())
 }
 
 pub(crate) fn send_retained(
