@@ -68,7 +68,7 @@ pub struct Limits {
     pub subscriptions_per_client: usize,
     /// Levels of a topic or a filter.
     pub max_topic_levels: usize,
-    /// Levels of all different wildcard shapes together.
+    /// Levels of all different wildcard shapes among one client's filters.
     pub shape_levels: usize,
 }
 
@@ -155,7 +155,7 @@ impl Default for Limits {
             max_client_id: 65_535,
             subscriptions_per_client: 100_000,
             max_topic_levels: 128,
-            shape_levels: 65_536,
+            shape_levels: 1_024,
         }
     }
 }

@@ -165,7 +165,7 @@ pub struct Limits {
     pub subscriptions_per_client: usize,
     /// Levels of a topic or a filter.
     pub max_topic_levels: usize,
-    /// Levels of all different wildcard shapes together.
+    /// Levels of all different wildcard shapes among one client's filters.
     pub shape_levels: usize,
 }
 

@@ -208,6 +208,7 @@ async fn topics_may_be_long_and_deep() {
 async fn topics_of_very_many_levels_are_survived() {
     let allow = |config: &mut mqtt_config::Config| {
         config.limits.max_topic_levels = 65_536;
+        config.limits.shape_levels = 65_536;
     };
     let Some(broker) = Broker::with(allow).await else { return };
     let deep = "/".repeat(30_000);

@@ -49,6 +49,7 @@ impl Broker {
             for (filter, _, _) in state.session.subscriptions() {
                 self.router.unsubscribe(filter, client);
             }
+            self.varieties.forget(client, &state.session);
             self.stage_end(&mut state, batch);
             (mem::replace(&mut state.session, Session::new(Arc::clone(&self.session_config))), will)
         };

@@ -108,10 +108,12 @@ pub(crate) fn add_subscription(
         tracing::warn!(client_id = %client.id, limit, "limits.subscriptions_per_client is reached");
         return Ok(Err(ReasonCode::QuotaExceeded));
     }
-    if let Err(full) = broker.route(&wish.filter, client, wish.options, id) {
-        tracing::warn!(client_id = %client.id, filter = %wish.filter, %full, "limits.shape_levels is reached");
+    let limit = broker.config.limits.shape_levels;
+    if broker.varieties.add(client, &state.session, &wish.filter, limit).is_err() {
+        tracing::warn!(client_id = %client.id, filter = %wish.filter, limit, "limits.shape_levels is reached");
         return Ok(Err(ReasonCode::QuotaExceeded));
     }
+    broker.route(&wish.filter, client, wish.options, id);
     if state.number > 0 {
         batch.stage(|stage| stage.subscribe(state.number, &wish.filter, wish.options, id));
     }
@@ -186,6 +188,9 @@ pub(crate) fn remove_subscription(
         return Err(superseded(connection));
     }
     let existed = state.session.unsubscribe(filter);
+    if existed {
+        broker.varieties.remove(client, &state.session, filter);
+    }
     broker.router.unsubscribe(filter, client);
     if existed && state.number > 0 {
         batch.stage(|stage| stage.unsubscribe(state.number, filter));
