@@ -269,6 +269,14 @@ impl Shapes {
     /// Counts a filter that appears. Call it before the filter can be found: what is not known of is not looked up.
     pub(crate) fn add(&self, pattern: &str) {
         let Some(shape) = Shape::of(pattern) else { return };
+        // A shape of many filters has seen everything: nothing is left to be known of it.
+        if let Some(there) = self.counted.lock().get_mut(&shape)
+            && there.seen == Seen::EVERYTHING
+        {
+            there.filters += 1;
+            return;
+        }
+        // Not under the lock: the text may be long.
         let words = words::of_pattern(pattern, &self.hasher);
         let mut counted = self.counted.lock();
         match counted.entry(shape) {

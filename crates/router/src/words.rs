@@ -40,6 +40,8 @@ pub(crate) struct Words(pub(crate) u64);
 pub(crate) struct Seen(pub(crate) u64);
 
 impl Seen {
+    pub(crate) const EVERYTHING: Self = Self(u64::MAX);
+
     pub(crate) fn add(&mut self, words: Words) {
         self.0 |= bits(words);
     }
