@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 
 use mqtt_hooks::{Hooks, Listener};
-use mqtt_router::{Limits, Retained, Router};
+use mqtt_router::{Retained, Router};
 use mqtt_session::{Gauge, Publication, Timestamp};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use crate::client::clients::Clients;
 use crate::client::connection::Awaited;
+use crate::client::variety::Varieties;
 use crate::client::{Client, ClientRef};
 use crate::coming::banned::Banned;
 use crate::coming::line::Line;
@@ -43,6 +44,7 @@ pub(crate) struct Broker {
     pub(crate) clock: Clock,
     pub(crate) clients: Clients<ClientRef>,
     pub(crate) router: Router<ClientRef>,
+    pub(crate) varieties: Varieties,
     pub(crate) retained: Retained<Arc<Publication>>,
     /// A retained message with a message expiry has come since expired ones were last dropped.
     pub(crate) retained_expire: AtomicBool,
@@ -107,7 +109,8 @@ impl Broker {
             session_config,
             clock: Clock::new(past.alive),
             clients: Clients::default(),
-            router: Router::new(Limits { shape_levels: limits.shape_levels }),
+            router: Router::new(),
+            varieties: Varieties::default(),
             retained: Retained::new(limits.retained_messages),
             retained_expire: AtomicBool::new(false),
             queued_expire: AtomicBool::new(false),

@@ -25,6 +25,7 @@ pub(crate) mod seat;
 pub(crate) mod terms;
 pub(crate) mod traffic;
 pub(crate) mod transition;
+pub(crate) mod variety;
 mod waiting;
 
 /// One client id. It lives as long as its session; an offline one is only memory.

@@ -66,7 +66,9 @@ pub struct Limits {
     pub max_client_id: usize,
     /// Subscriptions of one session.
     pub subscriptions_per_client: usize,
-    /// Levels of all different wildcard shapes together.
+    /// Levels of a topic or a filter.
+    pub max_topic_levels: usize,
+    /// Levels of all different wildcard shapes among one client's filters.
     pub shape_levels: usize,
 }
 
@@ -152,7 +154,8 @@ impl Default for Limits {
             retained_messages: 1_000_000,
             max_client_id: 65_535,
             subscriptions_per_client: 100_000,
-            shape_levels: 65_536,
+            max_topic_levels: 128,
+            shape_levels: 1_024,
         }
     }
 }

@@ -84,6 +84,11 @@ impl Topic {
     pub fn levels(&self) -> std::str::Split<'_, char> {
         self.0.split('/')
     }
+
+    /// How many levels there are.
+    pub fn levels_len(&self) -> usize {
+        levels_len(&self.0)
+    }
 }
 
 impl Filter {
@@ -156,6 +161,11 @@ impl Filter {
         }
     }
 
+    /// How many levels its pattern has.
+    pub fn levels_len(&self) -> usize {
+        levels_len(self.pattern())
+    }
+
     /// True if a `+` or `#` is in the pattern.
     pub fn has_wildcard(&self) -> bool {
         self.pattern().bytes().any(|byte| byte == b'+' || byte == b'#')
@@ -179,6 +189,10 @@ impl Filter {
         }
         topic_levels.next().is_none()
     }
+}
+
+fn levels_len(text: &str) -> usize {
+    1 + text.bytes().filter(|&byte| byte == b'/').count()
 }
 
 pub(crate) fn check_topic(text: &str) -> Result<(), TopicError> {

@@ -151,6 +151,7 @@ impl file::Limits {
             retained_messages: self.retained_messages.get(),
             max_client_id: self.max_client_id.get(),
             subscriptions_per_client: self.subscriptions_per_client.get(),
+            max_topic_levels: self.max_topic_levels.get(),
             shape_levels: self.shape_levels.get(),
         }
     }

@@ -166,7 +166,9 @@ pub struct Limits {
     pub max_client_id: usize,
     /// Subscriptions of one session.
     pub subscriptions_per_client: usize,
-    /// Levels of all different wildcard shapes together.
+    /// Levels of a topic or a filter.
+    pub max_topic_levels: usize,
+    /// Levels of all different wildcard shapes among one client's filters.
     pub shape_levels: usize,
 }
 

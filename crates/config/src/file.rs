@@ -208,9 +208,12 @@ section! {
         max_client_id: Int<23, 65_535> = Int(65_535),
         /// Subscriptions of one session; further ones are refused.
         subscriptions_per_client: Int<1, 0xffff_ffff> = Int(100_000),
-        /// Levels of all different wildcard shapes together ("a/+" and "b/+" are one shape of two); bounds what
-        /// looking up one topic costs. A filter beyond this is refused.
-        shape_levels: Int<1, 0xffff_ffff> = Int(65_536),
+        /// Levels of a topic or a filter ("a/b/c" has three); one with more is refused.
+        max_topic_levels: Int<8, 65_536> = Int(128),
+        /// Levels of all different wildcard shapes among one client's filters ("a/+" and "b/+" are one shape of two; a
+        /// shared filter counts with its group, and for eight more). Bounds what one client adds to the cost of
+        /// looking up a topic, and how many of its filters one message matches. A filter beyond this is refused.
+        shape_levels: Int<1, 0xffff_ffff> = Int(1_024),
     }
 }
 

@@ -9,13 +9,13 @@
 use std::io::{BufRead, Write};
 
 use mqtt_codec::{Filter, Topic};
-use mqtt_router::{Limits, Matches, Options, Router};
+use mqtt_router::{Matches, Options, Router};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let router = Router::new(Limits::default());
+    let router = Router::new();
     for text in std::env::args().skip(1) {
         // Anything that can be cloned, compared and hashed is a subscriber; here it is the filter itself.
-        router.subscribe(&Filter::new(text.clone())?, text, Options::default())?;
+        router.subscribe(&Filter::new(text.clone())?, text, Options::default());
     }
 
     let mut out = std::io::stdout().lock();

@@ -3,17 +3,18 @@
 //! It knows neither sessions nor sockets: a subscriber is any key. No lock is held while the caller sends.
 //!
 //! An exact filter costs a match one look-up. Wildcard filters cost it one look-up for each *shape* among them that
-//! fits the topic (`a/+/b` and `x/+/y` have one shape), however many filters there are. A subscriber list is lent to
+//! fits the topic (`a/+/b` and `x/+/y` have one shape), however many filters there are; where many fit, it is for those
+//! alone that may lead to one that matches. A subscriber list is lent to
 //! the caller as it is: a fan-out to a thousand clones no thousand keys.
 //!
 //! ```
 //! use mqtt_codec::{Filter, Qos, Topic};
-//! use mqtt_router::{Limits, Matches, Options, Router};
+//! use mqtt_router::{Matches, Options, Router};
 //!
-//! let router = Router::new(Limits::default());
-//! router.subscribe(&Filter::new("stairs/+/light")?, "anna", Options::default())?;
-//! router.subscribe(&Filter::new("stairs/#")?, "anna", Options { qos: Qos::AtLeastOnce, ..Options::default() })?;
-//! router.subscribe(&Filter::new("$share/lamps/stairs/#")?, "ben", Options::default())?;
+//! let router = Router::new();
+//! router.subscribe(&Filter::new("stairs/+/light")?, "anna", Options::default());
+//! router.subscribe(&Filter::new("stairs/#")?, "anna", Options { qos: Qos::AtLeastOnce, ..Options::default() });
+//! router.subscribe(&Filter::new("$share/lamps/stairs/#")?, "ben", Options::default());
 //!
 //! let mut found = Matches::default();
 //! router.matches(&Topic::new("stairs/2/light")?, None, &mut found);
@@ -37,9 +38,12 @@ mod router;
 mod seek;
 mod shapes;
 mod text;
+mod variety;
+mod words;
 
 pub use group::{Group, Member, Presence};
 pub use matches::{Match, Matches};
 pub use retained::{Progress, Retained};
-pub use router::{Full, Limits, Options, Router};
+pub use router::{Full, Options, Router};
 pub use seek::Cursor;
+pub use variety::Variety;

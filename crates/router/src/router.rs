@@ -13,7 +13,7 @@ use mqtt_codec::{Filter, Qos, Topic};
 use crate::group::{Joined, Memberships, Shared};
 use crate::leaf::{Entry, Leaf, Subscribers};
 use crate::patterns::{Patterns, TOGETHER};
-use crate::shapes::{Scratch, Shape, Shapes, find_ends};
+use crate::shapes::{ASKED_FROM, Scratch, Shapes, find_ends};
 use crate::text::Text;
 use crate::{Matches, Presence};
 
@@ -35,21 +35,6 @@ pub struct Options {
     pub retain_as_published: bool,
     /// Goes with each delivery.
     pub subscription_id: Option<NonZeroU32>,
-}
-
-/// Bounds of a router.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Levels of all different wildcard shapes together; bounds what one match costs.
-    ///
-    /// `a/+/b` and `x/+/y` are one shape of three levels, `+/a/b` and `a/+/b/#` are others.
-    pub shape_levels: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { shape_levels: 65_536 }
-    }
 }
 
 /// A limit is reached; nothing was added.
@@ -78,12 +63,18 @@ pub struct Router<K> {
     shared: AtomicUsize,
 }
 
+impl<K: Clone + Eq + Hash> Default for Router<K> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<K: Clone + Eq + Hash> Router<K> {
     /// An empty router.
-    pub fn new(limits: Limits) -> Self {
+    pub fn new() -> Self {
         Self {
             leaves: DashMap::with_hasher_and_shard_amount(RandomState::default(), SHARDS),
-            shapes: Shapes::new(limits.shape_levels),
+            shapes: Shapes::default(),
             memberships: Memberships::new(SHARDS),
             changes: AtomicU64::new(RANGES.fetch_add(1 << 40, Ordering::Relaxed)),
             dollar: AtomicUsize::new(0),
@@ -94,23 +85,23 @@ impl<K: Clone + Eq + Hash> Router<K> {
     }
 
     /// Subscribes, or replaces the options; true if `key` had subscribed with this filter before.
-    pub fn subscribe(&self, filter: &Filter, key: K, options: Options) -> Result<bool, Full> {
+    ///
+    /// What a subscriber's filters may cost those who publish is for the caller to bound, see [`Variety`](crate::Variety).
+    pub fn subscribe(&self, filter: &Filter, key: K, options: Options) -> bool {
         let entry = Entry::new(key, options);
         let pattern = filter.pattern();
         if let Some(mut leaf) = self.leaves.get_mut(pattern.as_bytes()) {
-            return Ok(self.insert(&mut leaf, filter.group(), entry));
+            return self.insert(&mut leaf, filter.group(), entry);
         }
         match self.leaves.entry(pattern.into()) {
-            MapEntry::Occupied(mut leaf) => Ok(self.insert(leaf.get_mut(), filter.group(), entry)),
+            MapEntry::Occupied(mut leaf) => self.insert(leaf.get_mut(), filter.group(), entry),
             MapEntry::Vacant(vacant) => {
-                if let Some(shape) = Shape::of(pattern) {
-                    self.shapes.add(shape)?;
-                }
+                self.shapes.add(pattern);
                 self.dollar.fetch_add(usize::from(pattern.starts_with('$')), Ordering::Release);
                 let mut leaf = Leaf::default();
                 self.insert(&mut leaf, filter.group(), entry);
                 vacant.insert(leaf);
-                Ok(false)
+                false
             }
         }
     }
@@ -124,9 +115,7 @@ impl<K: Clone + Eq + Hash> Router<K> {
             let empty = leaf.is_empty();
             if empty {
                 self.dollar.fetch_sub(usize::from(pattern.starts_with('$')), Ordering::Relaxed);
-                if let Some(shape) = Shape::of(pattern) {
-                    self.shapes.remove(&shape);
-                }
+                self.shapes.remove(pattern);
             }
             empty
         });
@@ -260,14 +249,14 @@ impl<K: Clone + Eq + Hash> Router<K> {
     /// Calls `hit` with each leaf whose pattern matches, until it says false. The leaf's shard is locked meanwhile.
     fn look_up(&self, topic: &Topic, scratch: &mut Scratch, mut hit: impl FnMut(&Leaf<K>) -> bool) {
         let (topic, hasher) = (topic.as_str(), self.leaves.hasher());
-        let Scratch { ends, patterns } = scratch;
+        let Scratch { ends, words, patterns } = scratch;
         let shapes = self.shapes.load();
         ends.clear();
         if !shapes.is_empty() {
             find_ends(topic, ends);
         }
-        let mut fitting = shapes.fitting(topic, ends.len() as u32).peekable();
-        if fitting.peek().is_none() {
+        let fitting = shapes.fitting(ends.len());
+        if fitting == 0 {
             if let Some(leaf) = self.leaves.get(topic.as_bytes()) {
                 hit(&leaf);
             }
@@ -275,16 +264,21 @@ impl<K: Clone + Eq + Hash> Router<K> {
         }
         patterns.clear();
         patterns.push(hasher, |text| text.push_str(topic));
-        for shape in fitting {
+        let asked = (fitting >= ASKED_FROM).then_some((self.shapes.hasher(), words));
+        let ends = &ends[..];
+        let goes_on = shapes.all_fitting(topic, ends, asked, |shape| {
             if patterns.is_full() {
                 if !self.look_up_together(patterns, &mut hit) {
-                    return;
+                    return false;
                 }
                 patterns.clear();
             }
             patterns.push(hasher, |text| shape.write_pattern(topic, ends, text));
+            true
+        });
+        if goes_on {
+            self.look_up_together(patterns, &mut hit);
         }
-        self.look_up_together(patterns, &mut hit);
     }
 
     /// False if `hit` said so.

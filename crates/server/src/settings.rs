@@ -34,6 +34,7 @@ pub(crate) fn broker(said: &said::Config) -> Config {
             retained_messages: limits.retained_messages,
             max_client_id: limits.max_client_id,
             subscriptions_per_client: limits.subscriptions_per_client,
+            max_topic_levels: limits.max_topic_levels,
             shape_levels: limits.shape_levels,
         },
         session: SessionLimits { max_queued: session.max_queued, max_queued_bytes: session.max_queued_bytes },

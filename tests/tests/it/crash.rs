@@ -34,10 +34,16 @@ impl Home {
 
     /// SIGTERM, and the next process.
     pub(crate) async fn restart(self) -> Self {
-        let Self { folder, running, more } = self;
+        let more = self.more.clone();
+        self.restart_with(&more).await
+    }
+
+    /// SIGTERM, and the next process with other flags.
+    pub(crate) async fn restart_with(self, more: &[&'static str]) -> Self {
+        let Self { folder, running, .. } = self;
         running.stop().await;
-        let running = start(&folder, &more).await;
-        Self { folder, running, more }
+        let running = start(&folder, more).await;
+        Self { folder, running, more: more.to_vec() }
     }
 
     /// `kill -9`, and what is left.

@@ -32,6 +32,7 @@ mod full_disk;
 mod half_packets;
 mod history;
 mod keep_alive;
+mod levels;
 mod listeners;
 mod malformed;
 mod malformed_connect;

@@ -272,6 +272,10 @@ fn describe(connect: &Connect, origin: Origin, batch: &mut Batch<'_>) -> Result<
     } else {
         Arc::from(&*connect.client_id)
     };
+    let levels = connect.will.as_ref().map_or(0, |will| will.message.topic.levels_len());
+    if levels > broker.config.limits.max_topic_levels {
+        return refused(ReasonCode::TopicNameInvalid, "limits.max_topic_levels: the topic of its will");
+    }
     let info = ConnectionInfo {
         client_id,
         username: connect.username.as_deref().map(Arc::from),

@@ -51,6 +51,7 @@ impl Broker {
             for (filter, _, _) in state.session.subscriptions() {
                 self.router.unsubscribe(filter, client);
             }
+            self.varieties.forget(client, &state.session);
             let orphans = state.session.take_orphans(true, |_| true);
             state.stage(batch);
             // Without what others may have: of that those are told for whom nobody is there.

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use mqtt_codec::{Filter, Message, Qos, SubscribeOptions, Topic};
 use mqtt_hooks::Publisher;
-use mqtt_router::{Full, Group, Match, Matches, Member, Options};
+use mqtt_router::{Group, Match, Matches, Member, Options};
 use mqtt_session::{Delivered, DeliveryOptions, DropReason, Fanout, Publication, Timestamp};
 
 use crate::broker::Broker;
@@ -80,20 +80,14 @@ impl Broker {
     }
 
     /// From now on messages that `filter` matches go to `client`.
-    pub(crate) fn route(
-        &self,
-        filter: &Filter,
-        client: &ClientRef,
-        options: SubscribeOptions,
-        id: Option<u32>,
-    ) -> Result<(), Full> {
+    pub(crate) fn route(&self, filter: &Filter, client: &ClientRef, options: SubscribeOptions, id: Option<u32>) {
         let options = Options {
             qos: options.qos,
             no_local: options.no_local,
             retain_as_published: options.retain_as_published,
             subscription_id: id.and_then(NonZeroU32::new),
         };
-        self.router.subscribe(filter, client.clone(), options).map(drop)
+        self.router.subscribe(filter, client.clone(), options);
     }
 
     fn deliver_all(

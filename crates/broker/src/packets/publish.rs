@@ -22,6 +22,10 @@ pub(super) fn publish(
 ) -> Result<(), Ending> {
     let (Seat { client, connection, .. }, broker) = (seat, seat.broker());
     let info = &connection.info;
+    if publication.message.topic.levels_len() > broker.config.limits.max_topic_levels {
+        seat.tell_refused(Kind::Publish, ReasonCode::TopicNameInvalid, &"limits.max_topic_levels", "");
+        return acknowledge(seat, receipt, ReasonCode::TopicNameInvalid, batch);
+    }
     if let Err(refusal) = access::publish(&broker.hooks, &connection.rules(), info, &publication.message.topic) {
         batch.count(Metric::PublishAuthError, 1);
         seat.tell_refused(Kind::Publish, refusal.code, &refusal.rule, publication.message.topic.as_str());

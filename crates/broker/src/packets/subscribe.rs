@@ -71,6 +71,10 @@ fn subscribe_one(
         );
         return Ok(Err(code));
     }
+    // Before anyone has to look at it.
+    if let Err(code) = check_levels(client, connection, &wish.filter) {
+        return Ok(Err(code));
+    }
     if broker.hooks.has_interceptors() {
         broker.hooks.intercept_subscribe(info, &mut wish.filter, &mut wish.options);
     }
@@ -98,6 +102,9 @@ pub(crate) fn add_subscription(
     batch: &mut Batch<'_>,
 ) -> Result<Result<bool, ReasonCode>, Ending> {
     let broker = connection.broker();
+    if let Err(code) = check_levels(client, connection, &wish.filter) {
+        return Ok(Err(code));
+    }
     // Under the session's lock, so that a takeover finds either both the router's and the session's entry or none.
     let mut state = client.state.lock();
     if !state.is_current(connection) {
@@ -119,15 +126,29 @@ pub(crate) fn add_subscription(
     if state.session.subscriptions_len() >= limit && !state.session.is_subscribed(&wish.filter) {
         return refused("limits.subscriptions_per_client");
     }
-    if broker.route(&wish.filter, client, wish.options, id).is_err() {
+    let limit = broker.config.limits.shape_levels;
+    if broker.varieties.add(client, &state.session, &wish.filter, limit).is_err() {
         return refused("limits.shape_levels");
     }
+    broker.route(&wish.filter, client, wish.options, id);
     if state.number > 0 {
         batch.stage(|stage| stage.subscribe(state.number, &wish.filter, wish.options, id));
     }
     let existed = state.session.subscribe(&wish.filter, wish.options, id);
     state.recount(batch);
     Ok(Ok(existed))
+}
+
+fn check_levels(client: &ClientRef, connection: &Connection, filter: &Filter) -> Result<(), ReasonCode> {
+    let broker = connection.broker();
+    if filter.levels_len() <= broker.config.limits.max_topic_levels {
+        return Ok(());
+    }
+    let (peer, reason) = (Some(connection.info.peer), ReasonCode::TopicFilterInvalid);
+    // Its text may be long, and says nothing.
+    let rule = &"limits.max_topic_levels";
+    broker.tell_refused(&Refused { kind: Kind::Subscribe, peer, client_id: &client.id, reason, rule, about: "" });
+    Err(reason)
 }
 
 pub(super) fn unsubscribe(seat: &Seat, unsubscribe: &Unsubscribe, batch: &mut Batch<'_>) -> Result<(), Ending> {
@@ -162,6 +183,9 @@ pub(crate) fn remove_subscription(
         state.stage(batch);
     }
     let existed = state.session.unsubscribe(filter);
+    if existed {
+        broker.varieties.remove(client, &state.session, filter);
+    }
     state.recount(batch);
     if existed && state.number > 0 {
         batch.stage(|stage| stage.unsubscribe(state.number, filter));

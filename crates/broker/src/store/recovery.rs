@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use mqtt_hooks::{Fact, Reason};
 use mqtt_router::Presence;
 use mqtt_session::{Publication, Session, Timestamp};
-use mqtt_storage::{Loaded, LoadedSession, StoreError};
+use mqtt_storage::{Loaded, LoadedSession, LoadedSubscription, StoreError};
 
 use crate::broker::Broker;
 use crate::client::ClientRef;
@@ -94,21 +94,11 @@ impl Broker {
         for delivery in &kept.deliveries {
             delivery.publication.weigh(&self.session_config.kept);
         }
-        let mut session = Session::restore(Arc::clone(&self.session_config), kept, will_due);
-        for subscription in &subscriptions {
-            session.subscribe(&subscription.filter, subscription.options, subscription.id);
-        }
+        let session = Session::restore(Arc::clone(&self.session_config), kept, will_due);
         let client = ClientRef::new(record.client_id.as_ref().into(), session);
-        {
-            let mut state = client.state.lock();
-            state.number = number;
-            state.recount(batch);
-        }
-        for subscription in &subscriptions {
-            if self.route(&subscription.filter, &client, subscription.options, subscription.id).is_err() {
-                tracing::error!(client_id = %client.id, filter = %subscription.filter, "limits.shape_levels is lower than before");
-            }
-        }
+        client.state.lock().number = number;
+        self.restore_subscriptions(&client, subscriptions);
+        client.state.lock().recount(batch);
         self.router.set_presence(&client, Presence::Absent);
         if transition.fallen.is_none() {
             let next = will_due.into_iter().chain(transition.expires_at.at()).min();
@@ -116,6 +106,29 @@ impl Broker {
         }
         *client.transition.lock() = transition;
         Ok(client)
+    }
+
+    /// Those that are beyond a limit by now stay in the store, and may be back when the limit is.
+    fn restore_subscriptions(&self, client: &ClientRef, subscriptions: Vec<LoadedSubscription>) {
+        let limits = &self.config.limits;
+        let mut left_out = 0;
+        let mut state = client.state.lock();
+        for LoadedSubscription { filter, options, id } in subscriptions {
+            let may_stay = filter.levels_len() <= limits.max_topic_levels
+                && self.varieties.add(client, &state.session, &filter, limits.shape_levels).is_ok();
+            if may_stay {
+                state.session.subscribe(&filter, options, id);
+                self.route(&filter, client, options, id);
+            } else {
+                left_out += 1;
+            }
+        }
+        if left_out > 0 {
+            tracing::warn!(
+                client_id = %client.id, left_out,
+                "subscriptions left in the store: limits.max_topic_levels or limits.shape_levels is lower than before",
+            );
+        }
     }
 
     /// Of a session that ended with its connection, only that is left to tell.

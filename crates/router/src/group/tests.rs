@@ -4,7 +4,7 @@ use mqtt_codec::{Filter, Topic};
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Limits, Matches, Options, Router};
+use crate::{Matches, Options, Router};
 
 fn filter(text: &str) -> Filter {
     Filter::new(text.to_owned()).unwrap()
@@ -19,11 +19,11 @@ fn members(router: &Router<u32>, found: &mut Matches<u32>) -> (Vec<u32>, Vec<u32
 
 #[test]
 fn the_absent_come_after_those_who_are_there() {
-    let router = Router::new(Limits::default());
+    let router = Router::new();
     let mut found = Matches::default();
     for key in 0..5 {
-        router.subscribe(&filter("$share/g/a"), key, Options::default()).unwrap();
-        router.subscribe(&filter("$share/h/+"), key, Options::default()).unwrap();
+        router.subscribe(&filter("$share/g/a"), key, Options::default());
+        router.subscribe(&filter("$share/h/+"), key, Options::default());
     }
     for key in [0, 2, 4] {
         router.set_presence(&key, Presence::Absent);
@@ -38,7 +38,7 @@ fn the_absent_come_after_those_who_are_there() {
         assert_eq!(candidates.len(), 5);
     }
     // What it subscribes to while it is away it is absent from, too.
-    router.subscribe(&filter("$share/i/a"), 2, Options::default()).unwrap();
+    router.subscribe(&filter("$share/i/a"), 2, Options::default());
     router.unsubscribe(&filter("$share/g/a"), &2);
     router.matches(&Topic::new("a").unwrap(), None, &mut found);
     let present: usize = found.groups().map(|group| group.present().count()).sum();
@@ -50,9 +50,9 @@ fn the_absent_come_after_those_who_are_there() {
 
 #[test]
 fn who_is_there_takes_turns_whoever_is_absent() {
-    let router = Router::new(Limits::default());
+    let router = Router::new();
     for key in 0..100 {
-        router.subscribe(&filter("$share/g/a"), key, Options::default()).unwrap();
+        router.subscribe(&filter("$share/g/a"), key, Options::default());
         if key >= 3 {
             router.set_presence(&key, Presence::Absent);
         }
@@ -67,9 +67,9 @@ fn who_is_there_takes_turns_whoever_is_absent() {
 fn one_that_stays_is_met_whoever_leaves_meanwhile() {
     for turn in 0..4 {
         for leaves in 0..4 {
-            let router = Router::new(Limits::default());
+            let router = Router::new();
             for key in 0..4 {
-                router.subscribe(&filter("$share/g/a"), key, Options::default()).unwrap();
+                router.subscribe(&filter("$share/g/a"), key, Options::default());
             }
             let mut found = Matches::default();
             for _ in 0..=turn {
@@ -91,9 +91,9 @@ fn one_that_stays_is_met_whoever_leaves_meanwhile() {
 
 #[test]
 fn a_walk_ends_however_fast_others_come_and_go() {
-    let router = Router::new(Limits::default());
+    let router = Router::new();
     for key in 0..100 {
-        router.subscribe(&filter("$share/g/a"), key, Options::default()).unwrap();
+        router.subscribe(&filter("$share/g/a"), key, Options::default());
     }
     let mut found = Matches::default();
     router.matches(&Topic::new("a").unwrap(), None, &mut found);
@@ -108,12 +108,12 @@ fn a_walk_ends_however_fast_others_come_and_go() {
 proptest! {
     #[test]
     fn members_are_where_their_presence_says(changes in proptest::collection::vec((0..60_u32, 0..4_u8), 1..400)) {
-        let (router, mut oracle) = (Router::new(Limits::default()), BTreeMap::new());
+        let (router, mut oracle) = (Router::new(), BTreeMap::new());
         let mut found = Matches::default();
         for (key, change) in changes {
             match change {
                 0 | 1 => {
-                    router.subscribe(&filter("$share/g/a"), key, Options::default()).unwrap();
+                    router.subscribe(&filter("$share/g/a"), key, Options::default());
                     oracle.entry(key).or_insert(Presence::Present);
                 }
                 2 => {
