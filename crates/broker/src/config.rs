@@ -44,7 +44,7 @@ pub struct Mqtt {
 /// Bounds; sizes in bytes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
-    /// The largest packet taken, fixed header included.
+    /// The largest packet taken, fixed header included; clients are told at most 268,435,455, beyond which some refuse it.
     pub max_packet_size: u32,
     /// Unacknowledged QoS 1 and 2 publishes taken from one client; never 0.
     pub receive_maximum: u16,
@@ -152,7 +152,7 @@ impl Default for Limits {
             slow_consumer_timeout: Duration::from_secs(30),
             memory: None,
             retained_messages: 1_000_000,
-            max_client_id: 65_535,
+            max_client_id: 1024,
             subscriptions_per_client: 100_000,
             max_topic_levels: 128,
             shape_levels: 1_024,

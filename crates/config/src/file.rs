@@ -185,7 +185,7 @@ section! {
     /// Bounds. Clients are told those that MQTT has a word for.
     Limits = "limits" {
         /// Largest packet taken, in bytes with its fixed header.
-        max_packet_size: Size<128, 268_435_460> = Size(16 << 20),
+        max_packet_size: Size<128, 268_435_455> = Size(16 << 20),
         /// QoS 1 and 2 publishes a client may have unacknowledged.
         receive_maximum: Int<1, 65_535> = Int(100),
         /// Topic aliases a client may set; each keeps one topic per connection.
@@ -204,8 +204,8 @@ section! {
         memory: Option<Size<1_048_576, 0x7fff_ffff_ffff>> = None,
         /// Retained messages; a new topic beyond this is not retained.
         retained_messages: Int<0, 0xffff_ffff> = Int(1_000_000),
-        /// Bytes of a client id.
-        max_client_id: Int<23, 65_535> = Int(65_535),
+        /// Bytes of a client id. The topics of presence events have room for the longest, whatever is in it.
+        max_client_id: Int<23, 16_384> = Int(1_024),
         /// Subscriptions of one session; further ones are refused.
         subscriptions_per_client: Int<1, 0xffff_ffff> = Int(100_000),
         /// Levels of a topic or a filter ("a/b/c" has three); one with more is refused.

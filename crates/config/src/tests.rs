@@ -255,7 +255,7 @@ fn a_wrong_value_says_what_is_wanted() {
     fails(
         "[limits]\nmax_packet_size = \"1 MB\"",
         "r.toml:2: limits.max_packet_size: invalid value: string \"1 MB\", \
-         expected a size from 128B to 268435460B, as bytes or like \"64KiB\" or \"1MiB\"",
+         expected a size from 128B to 268435455B, as bytes or like \"64KiB\" or \"1MiB\"",
     );
     fails(
         "[mqtt]\nconnect_timeout = 10",

@@ -200,23 +200,36 @@ impl Announcer {
 
     /// Too long if the topic of either event of this client is: one of them alone would break their alternation.
     fn topic(&self, client_id: &str, suffix: &str) -> Result<Topic, TopicError> {
-        let wildcards = client_id.bytes().filter(|byte| is_wildcard(*byte)).count();
-        let stem = self.prefix.len() + client_id.len() + 2 * wildcards;
+        let is_odd = |byte: u8| matches!(byte, b'+' | b'#' | b'%');
+        let escapes = (0..client_id.len()).filter(|&at| escape(&client_id.as_bytes()[at..]).is_some()).count();
+        let stem = self.prefix.len() + client_id.len() + 2 * escapes;
         if stem + DISCONNECTED.len() > usize::from(u16::MAX) {
             return Err(TopicError::TooLong);
         }
         let mut text = String::with_capacity(stem + suffix.len());
         text.push_str(&self.prefix);
         let mut rest = client_id;
-        // [MQTT-3.3.2-2]: no wildcard may stand in a topic.
-        while let Some(at) = rest.bytes().position(is_wildcard) {
+        while let Some(at) = rest.bytes().position(is_odd) {
             text.push_str(&rest[..at]);
-            text.push_str(if rest.as_bytes()[at] == b'+' { "%2B" } else { "%23" });
+            text.push_str(escape(&rest.as_bytes()[at..]).unwrap_or("%"));
             rest = &rest[at + 1..];
         }
         text.push_str(rest);
         text.push_str(suffix);
         Topic::new(text)
+    }
+}
+
+/// What stands in a topic for the first byte, if that can't stand there itself.
+///
+/// [MQTT-3.3.2-2]: no wildcard may stand in a topic. A `%` goes only where it would be taken for one of these, so that
+/// two client ids never have one topic.
+const fn escape(rest: &[u8]) -> Option<&'static str> {
+    match rest {
+        [b'+', ..] => Some("%2B"),
+        [b'#', ..] => Some("%23"),
+        [b'%', b'2', b'B' | b'3' | b'5', ..] => Some("%25"),
+        _ => None,
     }
 }
 
@@ -248,10 +261,6 @@ impl ObserveDrops for Announcer {
             self.history.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
-}
-
-const fn is_wildcard(byte: u8) -> bool {
-    matches!(byte, b'+' | b'#')
 }
 
 #[cfg(test)]

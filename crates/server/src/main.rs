@@ -89,8 +89,7 @@ fn runtime(config: &Config) -> io::Result<Runtime> {
 
 async fn serve(config: Config) -> anyhow::Result<()> {
     // Before the ready line, so that whoever waits for it may end us at once.
-    let terminate = signal(SignalKind::terminate())?;
-    let interrupt = signal(SignalKind::interrupt())?;
+    let signals = Signals::catch()?;
     let node = config.node.name.clone();
     let forgets = config.data_dir.is_none();
     let server = rollcall::start(config).await?;
@@ -106,7 +105,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         let _ = io::stderr().write_all(line.as_bytes());
     }
     let broken = tokio::select! {
-        name = first(terminate, interrupt) => {
+        name = signals.ending() => {
             tracing::info!(signal = name, "ending");
             None
         }
@@ -126,10 +125,45 @@ fn ready(addresses: &Addresses, node: &str) -> String {
     format!("rollcall ready mqtt={mqtt} ws=off {further}admin={admin} node={node} pid={}\n", process::id())
 }
 
-async fn first(mut terminate: Signal, mut interrupt: Signal) -> &'static str {
-    tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
+/// The signals that would end a process that does not ask for them.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    quit: Signal,
+    hangup: Signal,
+    user_1: Signal,
+    user_2: Signal,
+}
+
+impl Signals {
+    fn catch() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
+            hangup: signal(SignalKind::hangup())?,
+            user_1: signal(SignalKind::user_defined1())?,
+            user_2: signal(SignalKind::user_defined2())?,
+        })
+    }
+
+    /// Returns the name of one that is to end the broker. The others are told of in the log, and it goes on: a terminal
+    /// that is closed, or a script that rotates logs, is no reason to disconnect everybody.
+    async fn ending(mut self) -> &'static str {
+        loop {
+            let ignored = tokio::select! {
+                _ = self.terminate.recv() => return "SIGTERM",
+                _ = self.interrupt.recv() => return "SIGINT",
+                _ = self.quit.recv() => return "SIGQUIT",
+                _ = self.hangup.recv() => "SIGHUP",
+                _ = self.user_1.recv() => "SIGUSR1",
+                _ = self.user_2.recv() => "SIGUSR2",
+            };
+            tracing::warn!(
+                signal = ignored,
+                "ignored: settings are read at the start only, and nothing else is asked for so"
+            );
+        }
     }
 }
 

@@ -183,6 +183,16 @@ impl Session {
         sent.chain(self.queue.iter().flat_map(|queue| queue.iter()))
     }
 
+    /// Drops what waits and was never sent, of what `is_meant` says yes to: the client may not have it any more.
+    pub fn drop_waiting(&mut self, is_meant: impl Fn(&Publication) -> bool) {
+        let Some(queue) = &mut self.queue else { return };
+        let dropped = queue.take(|delivery| is_meant(&delivery.publication));
+        self.queue.take_if(|queue| queue.is_empty());
+        for delivery in dropped {
+            self.note_finished(delivery);
+        }
+    }
+
     /// True if something waits that has a message expiry.
     pub fn has_expiring(&self) -> bool {
         self.queue.as_ref().is_some_and(|queue| queue.can_expire())

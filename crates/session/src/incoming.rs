@@ -6,6 +6,10 @@ use crate::connection::Phase;
 use crate::id_set::IdSet;
 use crate::{Change, Event, Outbox, Publication, Session, Timestamp, Violation};
 
+/// QoS 2 packet ids of one client that may wait for their PUBREL, unless the receive maximum allows more. Before MQTT 5 clients
+/// are told no limit, and some send some hundred at once; over all its connections none has a limit.
+const MAX_OPEN: usize = 1000;
+
 /// Owed to a publisher; spent by [`Session::acknowledge`].
 #[must_use]
 #[derive(Debug)]
@@ -67,6 +71,12 @@ impl Incoming {
 
     fn remove(&mut self, id: PacketId) -> bool {
         self.current.remove(id) || self.carried.remove(id)
+    }
+
+    /// Forgets the oldest; ids are given in their order, so that is the one that comes after the newest.
+    fn forget_oldest(&mut self, newest: PacketId) -> Option<PacketId> {
+        let oldest = self.carried.after(newest).or_else(|| self.current.after(newest))?;
+        self.remove(oldest).then_some(oldest)
     }
 }
 
@@ -173,15 +183,22 @@ impl Session {
         let incoming = self.incoming.get_or_insert_default();
         incoming.current.insert(packet_id);
         let is_new = !incoming.carried.remove(packet_id);
+        // Should the client send the oldest again after all, it is routed twice: who never releases its messages has no
+        // claim on memory and store for ever.
+        let is_over = incoming.len() > MAX_OPEN.max(self.config.receive_maximum.into());
+        let forgotten = if is_over { incoming.forget_oldest(packet_id) } else { None };
         if is_new {
             self.note(Change::Received(packet_id));
+        }
+        if let Some(forgotten) = forgotten {
+            self.note(Change::Freed(forgotten));
         }
         Ok(is_new)
     }
 
     /// One more message above QoS 0 came. [MQTT-3.3.4-7]
     ///
-    /// Before MQTT 5 nobody was told a limit; there the ids are one.
+    /// Before MQTT 5 nobody was told a limit; there it is [`MAX_OPEN`].
     fn check_receive_maximum(&self) -> Result<(), Violation> {
         let open = self.incoming.as_ref().map_or(0, |incoming| incoming.current.len());
         let maximum = self.config.receive_maximum;

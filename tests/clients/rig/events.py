@@ -1,6 +1,7 @@
 """Presence events: what they must look like, and a watcher that hands them out in order."""
 
 import json
+import re
 import time
 
 from . import Failure, equal, expect, shorten
@@ -50,7 +51,9 @@ def parse(node, topic, payload):
     for (key, value), (_, kind_of) in zip(pairs, wanted):
         expect(type(value) is kind_of, f"{topic}: {key} is {value!r}, not of {kind_of}")
     event = dict(pairs)
-    equal(spelled, event["clientid"].replace("+", "%2B").replace("#", "%23"), f"client id in topic {topic}")
+    escapes = {"+": "%2B", "#": "%23", "%": "%25"}
+    wanted = re.sub(r"[+#]|%(?=2[B35])", lambda found: escapes[found[0]], event["clientid"])
+    equal(spelled, wanted, f"client id in topic {topic}")
     moment = event["connected_at" if kind == "connected" else "disconnected_at"]
     expect(moment <= event["ts"], f"{topic}: ts {event['ts']} is before {moment}")
     expect(abs(event["ts"] - time.time() * 1000) < 300_000, f"{topic}: ts {event['ts']} is not now in ms")

@@ -303,7 +303,7 @@ async fn a_signal_ends_it_in_order() {
     if outside() {
         return;
     }
-    for signal in ["TERM", "INT"] {
+    for signal in ["TERM", "INT", "QUIT"] {
         let mut running = Running::start(&mut command(&["--bind", "127.0.0.1:0"])).await;
         let mut watcher = Watcher::start(running.addr()).await;
         let mut clients = Vec::new();
@@ -334,4 +334,19 @@ async fn a_signal_ends_it_in_order() {
         while running.stdout.read_line(&mut rest).await.unwrap() > 0 {}
         assert_eq!(rest, "", "nothing but the ready line on stdout");
     }
+}
+
+/// A terminal that is closed and a script that rotates logs are no reason to disconnect everybody.
+#[tokio::test]
+async fn signals_that_mean_something_else_elsewhere_do_not_end_it() {
+    if outside() {
+        return;
+    }
+    let running = Running::start(&mut command(&["--bind", "127.0.0.1:0"])).await;
+    let mut client = Client::connect(running.addr(), Version::V3_1_1, "stays").await;
+    for name in ["HUP", "USR1", "USR2"] {
+        running.signal(name).await;
+        client.ping().await;
+    }
+    running.stop().await;
 }

@@ -138,6 +138,7 @@ async fn odd_client_ids_are_told_as_they_are() {
     for (client_id, in_topic) in [
         ("a/b", "a/b"),
         ("a+b#c", "a%2Bb%23c"),
+        ("a%2Bb%23c", "a%252Bb%2523c"),
         ("connected", "connected"),
         ("\"quoted\\\"", "\"quoted\\\""),
         ("Ω \u{1f680}", "Ω \u{1f680}"),

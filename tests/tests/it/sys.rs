@@ -2,11 +2,11 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use mqtt_codec::{Qos, Version};
+use mqtt_codec::{Packet, Qos, ReasonCode, Version};
 
 use crate::{
     broker::Broker,
-    client::{Client, message, retained},
+    client::{Client, keeping, message, retained},
 };
 
 const NODE: &str = "$SYS/brokers/rollcall@127.0.0.1";
@@ -166,5 +166,46 @@ async fn numbers_follow_what_happens() {
         ("client/disconnected", "1"),
     ] {
         until(&mut watcher, &format!("{NODE}/metrics/{name}"), value).await;
+    }
+}
+
+/// What was subscribed to from this machine is not for who comes back from another one.
+#[tokio::test]
+async fn a_resumed_session_is_held_to_the_rules_of_where_it_is_now() {
+    let Some(broker) = Broker::with(|_| {}).await else { return };
+    for version in [Version::V3_1_1, Version::V5] {
+        let (mut here, _) = Client::connect_with(broker.addr, keeping(version, "watcher")).await;
+        here.subscribe("$SYS/brokers/+/clients/#", Qos::AtLeastOnce).await;
+        here.subscribe("$share/g/$SYS/brokers/+/clients/#", Qos::AtLeastOnce).await;
+        here.subscribe("a", Qos::AtLeastOnce).await;
+        here.leave().await;
+        // An event and a message wait for it.
+        let mut other = Client::connect(broker.addr, version, "other").await;
+        other.publish(message("a", "1", Qos::AtLeastOnce)).await;
+
+        let elsewhere = broker.server().connect_in_memory("192.0.2.1:50000".parse().unwrap());
+        let mut there = Client::over(elsewhere, version);
+        there.send(Packet::Connect(Box::new(keeping(version, "watcher")))).await;
+        let Packet::ConnAck(answer) = there.receive().await else { panic!("no CONNACK") };
+        assert!(answer.session_present);
+        assert_eq!(there.take_text().await, "1");
+        other.publish(message("a", "2", Qos::AtLeastOnce)).await;
+        other.leave().await;
+        assert_eq!(there.take_text().await, "2");
+        there.ping().await;
+        let gone = there.unsubscribe(&["$SYS/brokers/+/clients/#", "$share/g/$SYS/brokers/+/clients/#"]).await;
+        if version == Version::V5 {
+            assert_eq!(gone, [ReasonCode::NoSubscriptionExisted; 2]);
+        }
+        there.leave().await;
+        // From here it may subscribe again, and keeps it.
+        let (mut here, _) = Client::connect_with(broker.addr, keeping(version, "watcher")).await;
+        here.subscribe("$SYS/brokers/+/clients/#", Qos::AtLeastOnce).await;
+        here.leave().await;
+        let (mut here, _) = Client::connect_with(broker.addr, keeping(version, "watcher")).await;
+        Client::connect(broker.addr, version, "marker").await.leave().await;
+        while !here.take().await.topic.unwrap().as_str().ends_with("/marker/disconnected") {}
+        here.leave().await;
+        Client::connect(broker.addr, version, "watcher").await.leave().await;
     }
 }

@@ -21,7 +21,7 @@ use crate::client::{ClientRef, State};
 use crate::coming::leaving::Going;
 use crate::delivery::batch::Batch;
 use crate::packets::count;
-use crate::packets::subscribe::drop_forbidden;
+use crate::packets::subscribe::give_up_forbidden;
 use crate::store::numbers::Trail;
 use crate::time::patience::Patient;
 use crate::watch::metrics::Metric;
@@ -179,8 +179,10 @@ impl Broker {
         let flaps = transition.flaps.come(told_at);
         let fact = Fact::Connected { client: &connection.info, told_at, seq: transition.seq, flaps, noticed };
         self.hooks.observe(&fact, batch);
-        // An earlier connection may have been allowed more.
-        drop_forbidden(client, &connection, batch);
+        if connection.info.session_present {
+            // An earlier connection may have been allowed more.
+            give_up_forbidden(client, &connection, batch);
+        }
         let mut state = client.state.lock();
         let State { session, outbox, .. } = &mut *state;
         session.attach(&Attach { connect, session_expiry, keep_alive });

@@ -27,6 +27,9 @@ use crate::time::clock::wall_ms;
 use crate::watch::metrics::Metric;
 use crate::watch::refusals::{Kind, Refused};
 
+/// The largest number that MQTT has for the length of a packet, and with that the largest that libraries take in CONNACK.
+const MAX_TOLD_SIZE: u32 = 268_435_455;
+
 /// A stage that seldom lasts, so its memory is its own.
 pub(crate) type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -314,7 +317,7 @@ fn told_limits(broker: &Broker, connect: &Connect, info: &ConnectionInfo) -> Pro
     let limits = &broker.config.limits;
     let mut told = vec![
         Property::ReceiveMaximum(limits.receive_maximum),
-        Property::MaximumPacketSize(limits.max_packet_size),
+        Property::MaximumPacketSize(limits.max_packet_size.min(MAX_TOLD_SIZE)),
         Property::TopicAliasMaximum(limits.topic_alias_maximum),
     ];
     if connect.client_id.is_empty() {

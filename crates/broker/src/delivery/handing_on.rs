@@ -10,6 +10,7 @@ use mqtt_session::{Fanout, Orphan, Timestamp};
 use crate::broker::Broker;
 use crate::client::ClientRef;
 use crate::delivery::batch::Batch;
+use crate::watch::metrics::Metric;
 
 impl Broker {
     /// Gives each message, which `from` had, to a member of its group; one without members loses it. The caller holds no
@@ -24,6 +25,11 @@ impl Broker {
         let is_stopping = self.stopping.load(Relaxed);
         let mut matches = batch.lend_matches();
         for Orphan { filter, publication, qos } in orphans {
+            // Once, and not by each member that it is offered to.
+            if publication.is_expired(now) {
+                batch.count(Metric::DroppedExpired, 1);
+                continue;
+            }
             self.router.members(&filter, &mut matches);
             if matches.groups().next().is_none() {
                 batch.lose(from, Arc::clone(&publication), qos, DropReason::SessionEnded);

@@ -36,6 +36,12 @@ pub(crate) fn subscribe(
     client: &ConnectionInfo,
     filter: &Filter,
 ) -> Result<(), Refusal> {
+    subscribe_sys(sys, client, filter)?;
+    ask(hooks, rules, client, Access::Subscribe(filter))
+}
+
+/// The rule of `sys.subscribe` alone.
+pub(crate) fn subscribe_sys(sys: &Sys, client: &ConnectionInfo, filter: &Filter) -> Result<(), Refusal> {
     if is_sys(filter.pattern()) {
         let is_allowed = match sys.subscribe {
             SysSubscribe::All => true,
@@ -46,7 +52,7 @@ pub(crate) fn subscribe(
             return Err(Refusal::new(ReasonCode::NotAuthorized, "sys.subscribe"));
         }
     }
-    ask(hooks, rules, client, Access::Subscribe(filter))
+    Ok(())
 }
 
 /// May this client be let in with a will to this topic?
@@ -58,13 +64,20 @@ pub(crate) fn will(hooks: &Hooks, rules: &Rules, client: &ConnectionInfo, topic:
 }
 
 fn ask(hooks: &Hooks, rules: &Rules, client: &ConnectionInfo, access: Access<'_>) -> Result<(), Refusal> {
-    match rules.decide(access) {
-        Verdict::Allow => return Ok(()),
-        Verdict::Deny(code) => return Err(Refusal::new(code, "one of its grant")),
-        Verdict::Ignore => {}
+    if granted(rules, access)? {
+        return Ok(());
     }
     match hooks.authorize(client, access) {
         Verdict::Ignore | Verdict::Allow => Ok(()),
         Verdict::Deny(code) => Err(Refusal::new(code, "a module's")),
+    }
+}
+
+/// Whether the rules of its grant say that it may; false: they say nothing.
+pub(crate) fn granted(rules: &Rules, access: Access<'_>) -> Result<bool, Refusal> {
+    match rules.decide(access) {
+        Verdict::Allow => Ok(true),
+        Verdict::Deny(code) => Err(Refusal::new(code, "one of its grant")),
+        Verdict::Ignore => Ok(false),
     }
 }

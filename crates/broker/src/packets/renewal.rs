@@ -13,7 +13,7 @@ use crate::client::connection::{Connection, Ending};
 use crate::client::seat::Seat;
 use crate::delivery::batch::Batch;
 use crate::packets::answer::push_to;
-use crate::packets::subscribe::drop_forbidden;
+use crate::packets::subscribe::give_up_forbidden;
 use crate::watch::metrics::Metric;
 
 /// Begins to ask modules, or hands them what the client says to a challenge.
@@ -94,7 +94,7 @@ impl Asking {
         batch.count(Metric::AuthSuccess, 1);
         // Before the client is told, which may begin again at once.
         connection.renew(grant.rules, grant.expires_at.map(Timestamp));
-        drop_forbidden(client, connection, batch);
+        give_up_forbidden(client, connection, batch);
         if let Err(ending) = self.send(ReasonCode::Success, conclusion, batch) {
             connection.end(ending);
         }

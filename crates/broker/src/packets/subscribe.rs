@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mqtt_codec::{Filter, Packet, ReasonCode, SubAck, Subscribe, SubscribeFilter, UnsubAck, Unsubscribe};
-use mqtt_hooks::{Access, Fact, Verdict};
+use mqtt_hooks::{Access, Fact};
 use mqtt_session::{Session, Timestamp};
 use mqtt_storage::Stage;
 
@@ -16,6 +16,7 @@ use crate::packets::access;
 use crate::packets::answer::{push, superseded};
 use crate::watch::metrics::Metric;
 use crate::watch::refusals::{Kind, Refused};
+use crate::watch::sys::is_sys;
 
 pub(super) fn subscribe(
     seat: &Seat,
@@ -198,28 +199,35 @@ pub(crate) fn remove_subscription(
     Ok(existed)
 }
 
-/// Gives up what the client has subscribed with, and may not by the rules that hold for it now. What was queued for it
-/// before still comes.
-pub(crate) fn drop_forbidden(client: &ClientRef, connection: &Arc<Connection>, batch: &mut Batch<'_>) {
-    let rules = connection.rules();
-    if rules.is_empty() {
-        return;
-    }
-    let is_forbidden = |filter: &Filter| matches!(rules.decide(Access::Subscribe(filter)), Verdict::Deny(_));
+/// Gives up what the client has subscribed with, and may not by the rules that hold for it now: it may have come from
+/// another machine before, or by another grant. Of what waited for it only `$SYS` is given up with that.
+pub(crate) fn give_up_forbidden(client: &ClientRef, connection: &Arc<Connection>, batch: &mut Batch<'_>) {
+    let (broker, info, rules) = (connection.broker(), &connection.info, connection.rules());
+    let why_not = |filter: &Filter| {
+        let sys = access::subscribe_sys(&broker.config.sys, info, filter);
+        sys.and_then(|()| access::granted(&rules, Access::Subscribe(filter)).map(drop)).err()
+    };
     let forbidden: Vec<_> = {
         let state = client.state.lock();
-        state
-            .session
-            .subscriptions()
-            .map(|(filter, ..)| filter)
-            .filter(|filter| is_forbidden(filter))
-            .cloned()
-            .collect()
+        let filters = state.session.subscriptions().map(|(filter, ..)| filter);
+        filters.filter_map(|filter| Some((filter.clone(), why_not(filter)?))).collect()
     };
+    if forbidden.is_empty() {
+        return;
+    }
     batch.forget_matches();
-    for filter in forbidden {
-        tracing::info!(client_id = %client.id, %filter, "unsubscribed: its grant forbids it");
+    for (filter, refusal) in &forbidden {
+        let (peer, reason, about) = (Some(info.peer), refusal.code, filter.as_str());
+        let refused =
+            Refused { kind: Kind::Subscribe, peer, client_id: &client.id, reason, rule: &refusal.rule, about };
+        broker.tell_refused(&refused);
         // An error says that the client has another connection by now, which has rules of its own.
-        let _ = remove_subscription(client, connection, &filter, batch);
+        let _ = remove_subscription(client, connection, filter, batch);
+    }
+    if forbidden.iter().any(|(filter, _)| is_sys(filter.pattern())) {
+        let mut state = client.state.lock();
+        state.session.drop_waiting(|publication| is_sys(publication.message.topic.as_str()));
+        state.stage(batch);
+        state.recount(batch);
     }
 }

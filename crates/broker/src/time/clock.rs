@@ -10,6 +10,9 @@ use crate::time::patience::{Patience, Patient};
 /// How often the store is told that the broker lives. So exact is `disconnected_at` after the broker died.
 pub(crate) const ALIVE_EVERY: Duration = Duration::from_secs(1);
 
+/// Longer than this no broker is away without its sessions mattering to nobody any more: 30 days in milliseconds.
+const MAX_AWAY: u64 = 30 * 24 * 3600 * 1000;
+
 /// Milliseconds that pass evenly: since the Unix epoch by the system's clock at the very first start, and on from there by
 /// the monotonic one.
 ///
@@ -28,7 +31,8 @@ impl Clock {
     /// Goes on where that of the last process was.
     pub(crate) fn new(last: Option<Alive>) -> Self {
         let boot = boot();
-        let started_ms = last.map_or_else(wall_ms, |last| last.clock.0.saturating_add(passed_since(last, boot)));
+        let started_ms =
+            last.map_or_else(wall_ms, |last| last.clock.0.saturating_add(passed_since(last, boot, wall_ms())));
         Self { started: Instant::now(), started_ms, boot, patience: Patience::default() }
     }
 
@@ -87,12 +91,23 @@ impl Clock {
 
 /// Milliseconds since a broker lived. Its own clock is gone, the system's may have been set; while the system has not been
 /// started again, there is one that tells it.
-fn passed_since(last: Alive, boot: u128) -> u64 {
+///
+/// Else the system's has to be believed, but not that so much has passed that every session would be over: more often a
+/// clock is wrong by years, as it is without a battery, than a broker is away for as long. Then no time has passed, and
+/// sessions live longer than they were to, which harms less than to lose them all.
+fn passed_since(last: Alive, boot: u128, wall: u64) -> u64 {
     if boot != 0 && last.boot == boot {
-        since_boot_ms().saturating_sub(last.since_boot)
-    } else {
-        wall_ms().saturating_sub(last.wall)
+        return since_boot_ms().saturating_sub(last.since_boot);
     }
+    let passed = wall.saturating_sub(last.wall);
+    if passed <= MAX_AWAY {
+        return passed;
+    }
+    tracing::warn!(
+        days = passed / (24 * 3600 * 1000),
+        "the system's clock has jumped since the broker last lived: sessions go on as if no time had passed",
+    );
+    0
 }
 
 /// Which start of the system this is; 0 where it does not tell.
@@ -111,4 +126,20 @@ fn since_boot_ms() -> u64 {
 /// The system's clock: milliseconds since the Unix epoch.
 pub(crate) fn wall_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_jumped_over_a_restart_of_the_system_ends_no_session() {
+        const HOUR: u64 = 3600 * 1000;
+        let last = Alive { wall: 1000 * HOUR, boot: 1, ..Alive::default() };
+        for (hours, passed) in [(0, 0), (2, 2), (30 * 24, 30 * 24), (30 * 24 + 1, 0), (400 * 24, 0)] {
+            assert_eq!(passed_since(last, 2, (1000 + hours) * HOUR), passed * HOUR, "{hours} hours");
+        }
+        // Set back: nothing has passed.
+        assert_eq!(passed_since(last, 2, 0), 0);
+    }
 }

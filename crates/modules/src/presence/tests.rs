@@ -233,7 +233,27 @@ fn client_ids_stand_in_topics_as_they_are() {
     check_topic("", "");
     check_topic("日本 é\u{1F600}", "日本 é\u{1F600}");
     check_topic("a\"b\\c", "a\"b\\c");
-    check_topic("%2B", "%2B");
+    check_topic("50%", "50%");
+    check_topic("%2b %41 %", "%2b %41 %");
+}
+
+/// Also ids that look as if they were escaped already: each has a topic of its own.
+#[test]
+fn client_ids_never_share_a_topic() {
+    check_topic("%2B", "%252B");
+    check_topic("%23", "%2523");
+    check_topic("%25", "%2525");
+    check_topic("%252B", "%25252B");
+    check_topic("%+", "%%2B");
+    check_topic("%2+", "%2%2B");
+    let parts = ["+", "#", "%", "2", "B", "5"];
+    let rig = Rig::new(Value::Null);
+    let mut topics = std::collections::HashSet::new();
+    for n in 0..6_u32.pow(5) {
+        let id: String = (0..5).map(|place| parts[(n / 6_u32.pow(place) % 6) as usize]).collect();
+        let client = ConnectionInfo { client_id: id.into(), ..foo() };
+        assert!(topics.insert(rig.connected(&client).unwrap().topic), "{}", client.client_id);
+    }
 }
 
 #[test]

@@ -132,6 +132,7 @@ fn each_connection_has_the_whole_receive_maximum() {
     assert_eq!(driver.receive_publish(publish(Qos::ExactlyOnce, 4)).unwrap_err(), Violation::ReceiveMaximum(2));
 }
 
+/// Nobody told them, so they are not ended for it; but who never releases keeps no more than some.
 #[test]
 fn clients_before_mqtt_5_know_no_receive_maximum() {
     let mut driver = Driver::new(Config { receive_maximum: 2, ..Config::default() });
@@ -139,7 +140,27 @@ fn clients_before_mqtt_5_know_no_receive_maximum() {
     for n in 1..=u16::MAX {
         accept(&mut driver, publish(Qos::ExactlyOnce, n));
     }
-    assert_eq!(driver.session.unreleased_len(), 65_535);
+    assert_eq!(driver.session.unreleased_len(), 1000);
+    // The newest are known, so they are not routed again.
+    for n in [u16::MAX, u16::MAX - 999] {
+        assert!(driver.receive_publish(publish(Qos::ExactlyOnce, n)).unwrap().is_none());
+    }
+    // One that was forgotten is released like any other.
+    driver.receive(Packet::PubRel(ack(1))).unwrap();
+    assert_eq!(driver.sent_text().last().map(String::as_str), Some("pubcomp 1"));
+}
+
+#[test]
+fn ids_that_are_never_released_do_not_add_up_over_connections() {
+    let mut driver = Driver::new(Config { receive_maximum: 100, ..Config::default() });
+    for first in (1..=65_000).step_by(100) {
+        driver.connect(&Terms::v5([]));
+        for n in first..first + 100 {
+            accept(&mut driver, publish(Qos::ExactlyOnce, n));
+        }
+        driver.cut();
+    }
+    assert_eq!(driver.session.unreleased_len(), 1000);
 }
 
 #[test]
