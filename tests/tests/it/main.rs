@@ -44,6 +44,7 @@ mod shared;
 mod slow;
 mod stall;
 mod stall_deadlines;
+mod store;
 mod storm;
 mod subscribe;
 mod sys;

@@ -354,7 +354,7 @@ impl Survey {
 fn is_store(folder: &Path) -> io::Result<bool> {
     let has = |path: PathBuf| fs::symlink_metadata(path).is_ok();
     let numbers = [segment::numbers(folder)?, segment::numbered(folder, MOVED)?];
-    Ok(numbers.concat().len() > 0 || has(folder.join("lock")) || has(manifest::path(folder)))
+    Ok(!numbers.concat().is_empty() || has(folder.join("lock")) || has(manifest::path(folder)))
 }
 
 /// Of a segment on its way to its place.

@@ -131,8 +131,8 @@ fn exchanged_segments_get_their_places_back() {
     let in_copy = |copy: &TempDir, at: usize| copy.path().join(all[at].file_name().unwrap());
     // Round: each is in the place of the next one.
     let round = copy(written.folder.path());
-    for at in 0..4 {
-        fs::copy(&all[at], in_copy(&round, (at + 1) % 4)).unwrap();
+    for (at, path) in all.iter().enumerate() {
+        fs::copy(path, in_copy(&round, (at + 1) % 4)).unwrap();
     }
     let (kept, findings) = repaired(round.path());
     assert_eq!((kept, findings.len()), (written.all(), 4), "{findings:?}");
