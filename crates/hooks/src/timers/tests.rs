@@ -148,7 +148,7 @@ fn a_record_that_is_no_timer_is_left_out() {
     rig.schedule(5, 10);
     let records = Records::of_timers("m", rig.host.clone());
     records.keep(&mut rig.host.moment(), b"key", b"short");
-    let ctx = Ctx::new("m", 0, rig.host.clone(), Arc::default());
+    let ctx = Ctx::new("m", 0, rig.host, Arc::default());
     let timers = Timers::new();
     ctx.timers(&timers, Arc::new(Publish)).unwrap();
     assert_eq!(timers.list(None, 9).iter().map(|timer| timer.id).collect::<Vec<_>>(), [5]);
