@@ -26,7 +26,7 @@ fuzz_target!(|data: &[u8]| {
     };
     fs::write(&path, manifest).expect("space");
     let is_opened = Disk::open(folder.path(), Durability::Process).is_ok();
-    // Of a later version, or more segments than there is time for.
+    // Of a later version.
     let Ok(survey) = Survey::of(folder.path()) else {
         assert!(!is_opened);
         return;
@@ -40,5 +40,6 @@ fuzz_target!(|data: &[u8]| {
         Ok(())
     })
     .expect("it was opened");
-    assert_eq!(records, 1);
+    // One that is whole may say of the segment that it is another.
+    assert!(records == 1 || records == 0 && kind & 1 == 1);
 });
