@@ -126,6 +126,12 @@ impl Moment for Batch<'_> {
     }
 
     fn keep(&mut self, table: &RecordTable, key: &[u8], record: &[u8]) {
+        /// Bytes of what is told of comings and goings, or less.
+        const SMALL: usize = 1 << 10;
+        // It lasts as long as the process, for what waits for a full disk has a bound.
+        if self.broker().durable.is_overfull(record.len() > SMALL) {
+            return;
+        }
         self.stage(|stage| stage.keep_record(table.name(), key, record));
     }
 

@@ -75,7 +75,7 @@ fn the_contract_names_the_defaults() {
     assert_eq!(config.mqtt.session_expiry, Duration::from_secs(7200));
     assert_eq!(config.mqtt.max_session_expiry, u32::MAX);
     assert_eq!(config.mqtt.server_keep_alive, None);
-    assert_eq!(config.limits.max_packet_size, 1 << 20);
+    assert_eq!(config.limits.max_packet_size, 16 << 20);
     assert_eq!(config.session.max_queued, 1_000_000);
     assert_eq!(config.recovery_grace, Duration::from_secs(5));
     assert!(config.auth.anonymous);
@@ -386,7 +386,7 @@ fn printing_tells_what_keys_mean_and_who_set_them() {
         "\nbind = \"127.0.0.1:0\" # --bind\n",
         "\nlevel = \"warn\" # r.toml:3\n",
         "\n# anonymous is not set\n",
-        "\nmax_packet_size = \"1MiB\"\n",
+        "\nmax_packet_size = \"16MiB\"\n",
         "\ndata_dir = \"data\"\n",
         "\n# Tells who leaves.\n[modules.watch]\n",
         "\n# Quality. Of what it says. Takes a whole number from 0 to 2.\nqos = 1\n",

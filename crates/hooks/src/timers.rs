@@ -126,13 +126,13 @@ impl Timers {
         if state.records.is_some() {
             return Ok(());
         }
-        let (mut found, mut is_wrong) = (Vec::new(), false);
+        let (mut found, mut wrong) = (Vec::new(), 0);
         records.each(&mut |key, record| match from_record(key, record) {
             Some(timer) => found.push(timer),
-            None => is_wrong = true,
+            None => wrong += 1,
         })?;
-        if is_wrong {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "a timer that can't be read"));
+        if wrong > 0 {
+            tracing::warn!(records = wrong, "timers that can't be read are left out, and stay in the store");
         }
         found.into_iter().for_each(|timer| state.insert(timer));
         state.records = Some(records);

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use bytes::BytesMut;
-use mqtt_codec::{Packet, Publish, Qos, Version};
+use mqtt_codec::{Connect, Packet, Publish, Qos, ReasonCode, Version, Will};
 use tokio::time::{Instant, sleep};
 
 use crate::broker::outside;
 use crate::cli::{Running, command_with_short_files};
-use crate::client::{Client, keeping, message, topic};
+use crate::client::{Client, connect, keeping, message, topic};
 
 /// Some of the moments, a second apart, at which the broker notes that it lives.
 const TIME: Duration = Duration::from_secs(5);
@@ -94,4 +94,48 @@ async fn a_full_disk_does_not_disconnect_a_client_that_stores_nothing() {
     subscriber.ping().await;
     // It fails all the time.
     watcher.ping().await;
+}
+
+/// Each coming and going of who has a will waits for the store with its message.
+#[tokio::test]
+async fn what_waits_for_a_full_disk_is_bounded() {
+    if outside() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let flags = ["--bind", "127.0.0.1:0", "--data-dir", folder.path().to_str().unwrap()];
+    let running = Running::start(&mut command_with_short_files(256, &flags)).await;
+    let addr = running.addr();
+    let mut inside = Client::connect(addr, Version::V5, "inside").await;
+    inside.subscribe("$SYS/brokers/+/alarms/#", Qos::AtMostOnce).await;
+    fill(&running).await;
+    assert!(inside.take().await.topic.unwrap().as_str().ends_with("/alarms/activate"));
+    let with_will = |version, n: u32| {
+        let will = Will { message: message("w", vec![b'x'; 60_000], Qos::AtMostOnce), delay: 0 };
+        Connect { will: Some(will), ..connect(version, &format!("c{n}")) }
+    };
+    let mut came = 0;
+    let refused = loop {
+        let (client, answer) = Client::try_connect(addr, with_will(Version::V5, came)).await;
+        if answer.reason != ReasonCode::Success {
+            break answer.reason;
+        }
+        came += 1;
+        assert!(came < 2_000, "it has no bound");
+        client.leave().await;
+    };
+    assert_eq!(refused, ReasonCode::QuotaExceeded);
+    assert!(came > 500, "{came}");
+    let (_, answer) = Client::try_connect(addr, with_will(Version::V3_1_1, came)).await;
+    assert_eq!(answer.reason, ReasonCode::ServerUnavailable);
+    let (_, answer) = Client::try_connect(addr, keeping(Version::V5, "keeping")).await;
+    assert_eq!(answer.reason, ReasonCode::QuotaExceeded);
+    // Who leaves little behind comes in, and who is inside stays.
+    Client::connect(addr, Version::V5, "plain").await.leave().await;
+    inside.ping().await;
+
+    running.lift_limit().await;
+    while !inside.take().await.topic.unwrap().as_str().ends_with("/alarms/deactivate") {}
+    let (_, answer) = Client::try_connect(addr, with_will(Version::V5, came)).await;
+    assert_eq!(answer.reason, ReasonCode::Success);
 }

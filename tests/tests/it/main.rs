@@ -52,6 +52,7 @@ mod shared_leaving;
 mod slow;
 mod stall;
 mod stall_deadlines;
+mod store;
 mod storm;
 mod subscribe;
 mod sys;

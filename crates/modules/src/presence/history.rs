@@ -136,16 +136,22 @@ impl History {
     /// the highest that is kept; `first` is to be above all that were ever given, also to events that are not kept any
     /// more.
     pub(super) fn restore(&self, records: &Records, first: u64) -> io::Result<()> {
-        let (mut kept, mut wrong) = (Vec::new(), None);
+        let (mut kept, mut left_out) = (Vec::new(), 0);
+        let mut wrong = None;
         // Most events share one.
         let mut listener = Arc::new(Listener { name: "".into(), port: 0 });
         records.each(&mut |place, record| match (place.try_into(), Entry::from_record(record, &mut listener)) {
             (Ok(place), Ok(entry)) => kept.push((u64::from_be_bytes(place), entry)),
-            (Err(_), _) => wrong = Some("its key is no place".to_owned()),
-            (_, Err(error)) => wrong = Some(error),
+            (place, entry) => {
+                left_out += 1;
+                wrong = Some(match place {
+                    Ok(_) => entry.err().unwrap_or_default(),
+                    Err(_) => "its key is no place".to_owned(),
+                });
+            }
         })?;
-        if let Some(why) = wrong {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, format!("an event that can't be read: {why}")));
+        if let Some(last) = wrong {
+            tracing::warn!(events = left_out, last, "events that can't be read are left out, and stay in the store");
         }
         let ring = Ring::restored(kept);
         let next = ring.last().map_or(first.max(1), |last| first.max(last + 1));

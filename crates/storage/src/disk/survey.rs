@@ -188,11 +188,12 @@ impl Survey {
                 }
             }
         }
-        let named = manifest.map_or(0..0, |manifest| manifest.entries[0].number..manifest.newest() + 1);
+        let oldest = manifest.and_then(|manifest| manifest.entries.first()).map_or(0, |entry| entry.number);
         for candidate in candidates {
-            if candidate.number < named.start {
+            let last = self.segments.last().map(|found| found.number).max(newest);
+            if candidate.number < oldest {
                 // It has gone long since.
-            } else if named.contains(&candidate.number) {
+            } else if last.is_some_and(|last| candidate.number <= last || candidate.number - last > MOST_MISSING) {
                 self.note(&candidate.path, 0, candidate.len, Damage::Strange);
                 self.strangers.push(candidate.path);
             } else {
@@ -356,6 +357,9 @@ fn is_store(folder: &Path) -> io::Result<bool> {
     let numbers = [segment::numbers(folder)?, segment::numbered(folder, MOVED)?];
     Ok(!numbers.concat().is_empty() || has(folder.join("lock")) || has(manifest::path(folder)))
 }
+
+/// A file whose number is further from the others than this is not a segment behind so many that are missing.
+const MOST_MISSING: u32 = 10_000;
 
 /// Of a segment on its way to its place.
 pub(super) const MOVED: &str = ".moved";

@@ -324,3 +324,20 @@ proptest! {
         prop_assert_eq!(found, expected);
     }
 }
+
+#[test]
+fn an_event_that_cannot_be_read_is_left_out() {
+    let host = Recorder::new();
+    let history = restored(&host, 1);
+    resize(&history, 10, &host);
+    come_at(&host, &history, "a", 1);
+    come_at(&host, &history, "b", 2);
+    let records = host.records_of("presence");
+    records.keep(&mut host.moment(), b"no place", b"");
+    records.keep(&mut host.moment(), &0_u64.to_be_bytes(), b"\xFF");
+    let history = restored(&host, 1);
+    resize(&history, 10, &host);
+    assert_eq!(all(&history), [2]);
+    come_at(&host, &history, "c", 3);
+    assert_eq!(all(&history), [2, 3]);
+}

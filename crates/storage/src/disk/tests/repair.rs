@@ -131,8 +131,8 @@ fn exchanged_segments_get_their_places_back() {
     let in_copy = |copy: &TempDir, at: usize| copy.path().join(all[at].file_name().unwrap());
     // Round: each is in the place of the next one.
     let round = copy(written.folder.path());
-    for at in 0..4 {
-        fs::copy(&all[at], in_copy(&round, (at + 1) % 4)).unwrap();
+    for (at, path) in all.iter().enumerate() {
+        fs::copy(path, in_copy(&round, (at + 1) % 4)).unwrap();
     }
     let (kept, findings) = repaired(round.path());
     assert_eq!((kept, findings.len()), (written.all(), 4), "{findings:?}");
@@ -196,4 +196,18 @@ fn records_that_cannot_be_read_are_told_and_taken_out() {
     assert!(Survey::of(folder.path()).unwrap().is_whole());
     let disk = Disk::open(folder.path(), Durability::Process).unwrap();
     assert_eq!(Loaded::read(&disk).unwrap().modules["presence"], b"on");
+}
+
+#[test]
+fn a_number_out_of_the_way_makes_no_place_for_all_between() {
+    let written = written();
+    let first = files(written.folder.path()).swap_remove(0);
+    let far = copy(written.folder.path());
+    fs::copy(&first, segment::path(far.path(), u32::MAX)).unwrap();
+    let (kept, findings) = repaired(far.path());
+    assert_eq!((kept, findings.len()), (written.all(), 1), "{findings:?}");
+    fs::remove_file(manifest::path(far.path())).unwrap();
+    fs::copy(&first, segment::path(far.path(), u32::MAX)).unwrap();
+    let findings = Survey::of(far.path()).unwrap().findings().to_vec();
+    assert_eq!(findings.iter().map(|found| &found.what).collect::<Vec<_>>(), [&Damage::Missing, &Damage::Strange]);
 }
