@@ -5,7 +5,7 @@ use std::mem;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use mqtt_codec::{Packet, Qos, ReasonCode};
+use mqtt_codec::{Packet, ReasonCode};
 use mqtt_session::{Delivered, DeliveryOptions, DropReason, Fanout, Lost, Outbox, Session, Timestamp};
 use mqtt_storage::Position;
 use parking_lot::Mutex;
@@ -138,6 +138,9 @@ impl State {
 
     /// Counts what had waited and was given up, for modules to be told of when no lock is held.
     pub(crate) fn note_lost(&mut self, client: &ClientRef, batch: &mut Batch<'_>) {
+        if !self.session.has_lost() {
+            return;
+        }
         for Lost { publication, qos, reason } in self.session.take_lost() {
             let is_expired = reason == DropReason::Expired;
             batch.count(if is_expired { Metric::DroppedExpired } else { Metric::DroppedTooLarge }, 1);
@@ -222,8 +225,8 @@ impl ClientRef {
         }
         let delivered = session.deliver(fanout, options, now, outbox);
         state.stage(batch);
-        // Nothing of QoS 0 that leaves at once is held.
-        if options.qos > Qos::AtMostOnce || delivered != Delivered::Sent || state.output == Output::Blocked {
+        // What leaves at once is held until it is acknowledged, and for so long it is not worth counting.
+        if delivered != Delivered::Sent || state.output == Output::Blocked {
             state.recount(batch);
         }
         state.note_lost(self, batch);

@@ -50,6 +50,9 @@ fn handle_in_session(seat: &Seat, packet: Packet, now: Timestamp, batch: &mut Ba
         }
         acknowledged = Acknowledged::by(&packet, &state.session, seat.broker());
         let is_owed = matches!(packet, Packet::Publish(_) | Packet::PubRel(_));
+        // What waits goes as acknowledgements come, and an alias comes with a PUBLISH.
+        let changes_what_is_held = state.session.queue_len() > 0
+            || matches!(&packet, Packet::Publish(publish) if !publish.properties.is_empty());
         let event = state.session.handle_packet(packet, now, &mut state.outbox);
         state.stage(batch);
         state.wait_for_store(is_owed, batch);
@@ -58,7 +61,9 @@ fn handle_in_session(seat: &Seat, packet: Packet, now: Timestamp, batch: &mut Ba
             state.wait_for(seat.broker().durable.staged(), true);
         }
         state.count_sent_late(batch);
-        state.recount(batch);
+        if changes_what_is_held {
+            state.recount(batch);
+        }
         state.note_lost(&seat.client, batch);
         state.touch(&seat.client, batch);
         event

@@ -172,6 +172,11 @@ impl Session {
         }
     }
 
+    /// Whether [`Self::take_lost`] has anything.
+    pub fn has_lost(&self) -> bool {
+        self.dropped.as_ref().is_some_and(|dropped| !dropped.lost.is_empty())
+    }
+
     /// What had waited and was given up since this was last asked. To be asked after each call that is handed `now`.
     pub fn take_lost(&mut self) -> Vec<Lost> {
         self.dropped.as_mut().map_or_else(Vec::new, |dropped| std::mem::take(&mut dropped.lost))
@@ -414,7 +419,7 @@ impl Session {
 
     fn has_share_for(&self, fanout: &Fanout<'_>, options: DeliveryOptions<'_>) -> bool {
         let size = if options.stored { 0 } else { fanout.publication().size() };
-        self.has_share(size + PER_DELIVERY)
+        self.has_share_to_deliver(size + PER_DELIVERY)
     }
 
     fn has_waiting(&self) -> bool {

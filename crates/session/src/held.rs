@@ -16,6 +16,10 @@ pub(crate) const PER_DELIVERY: usize = 128;
 /// What a message takes beside topic, payload and properties.
 const PER_MESSAGE: usize = 192;
 
+/// Messages from this size on are on the gauge. A smaller one is counted to each session that keeps it: to have it counted
+/// once would cost more than is won.
+const LARGE: usize = 512;
+
 /// What a subscription takes beside its filter: in the session and in a router.
 const PER_SUBSCRIPTION: usize = 256;
 
@@ -30,9 +34,57 @@ pub struct Share(AtomicUsize);
 #[derive(Clone, Debug, Default)]
 pub struct Gauge(Arc<AtomicUsize>);
 
+/// Bytes of the messages in a list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Bytes {
+    small: usize,
+    large: usize,
+}
+
+/// What all deliveries of a session take.
+#[derive(Clone, Copy, Debug, Default)]
+struct Deliveries {
+    places: usize,
+    small: usize,
+    large: usize,
+}
+
+impl Bytes {
+    pub(crate) const fn add(&mut self, size: usize) {
+        if is_large(size) {
+            self.large += size;
+        } else {
+            self.small += size;
+        }
+    }
+
+    pub(crate) const fn remove(&mut self, size: usize) {
+        if is_large(size) {
+            self.large -= size;
+        } else {
+            self.small -= size;
+        }
+    }
+
+    pub(crate) const fn all(self) -> usize {
+        self.small + self.large
+    }
+
+    const fn add_to(self, deliveries: &mut Deliveries) {
+        deliveries.small += self.small;
+        deliveries.large += self.large;
+    }
+}
+
+impl Deliveries {
+    const fn all(self) -> usize {
+        self.places + self.small + self.large
+    }
+}
+
 /// A message that is kept, on a [`Gauge`] as long as it is.
 #[derive(Debug, Default)]
-pub struct Weight(OnceLock<Weighed>);
+pub struct Weight(OnceLock<Box<Weighed>>);
 
 #[derive(Debug)]
 struct Weighed {
@@ -67,13 +119,28 @@ impl Gauge {
 }
 
 impl Weight {
-    /// From now on a message of `size` bytes is on the gauge, unless it was before.
+    /// From now on a message of `size` bytes is on the gauge, unless it was before or is small.
     pub(crate) fn put_on(&self, gauge: &Gauge, size: usize) {
-        self.0.get_or_init(|| {
-            let bytes = size + PER_MESSAGE;
-            gauge.0.fetch_add(bytes, Relaxed);
-            Weighed { gauge: gauge.clone(), bytes }
-        });
+        if is_large(size) {
+            self.0.get_or_init(|| Weighed::new(gauge, size));
+        }
+    }
+
+    pub(crate) fn new(gauge: &Gauge, size: usize) -> Self {
+        if is_large(size) { Self(OnceLock::from(Weighed::new(gauge, size))) } else { Self::default() }
+    }
+}
+
+/// Whether a message of this size is counted once for all who keep it.
+pub(crate) const fn is_large(size: usize) -> bool {
+    size >= LARGE
+}
+
+impl Weighed {
+    fn new(gauge: &Gauge, size: usize) -> Box<Self> {
+        let bytes = size + PER_MESSAGE;
+        gauge.0.fetch_add(bytes, Relaxed);
+        Box::new(Self { gauge: gauge.clone(), bytes })
     }
 }
 
@@ -100,21 +167,42 @@ impl Session {
     /// Bytes held for this client: what waits for it or is to be acknowledged, with the messages, and the will, topic
     /// aliases and subscriptions.
     pub fn held(&self) -> usize {
-        let waiting = self.queue.as_ref().map_or(0, |queue| queue.bytes());
-        let sent = self.inflight.as_ref().map_or(0, |inflight| inflight.bytes());
-        self.held_alone() + waiting + sent
+        self.deliveries().all() + self.rest()
     }
 
-    /// [`Self::held`] without the messages, which other sessions may keep too.
+    /// [`Self::held`] without large messages, which other sessions may keep too and of which a [`Gauge`] tells.
     pub fn held_alone(&self) -> usize {
-        let will = self.will.as_ref().map_or(0, |will| will.size());
-        let deliveries = self.queue_len() + self.inflight_len();
-        deliveries * PER_DELIVERY + will + self.connection.aliases_held() + self.subscriptions.held()
+        let Deliveries { places, small, .. } = self.deliveries();
+        places + small + self.rest()
     }
 
     /// Whether the session may hold so many bytes more.
     pub fn has_share(&self, bytes: usize) -> bool {
         self.held().saturating_add(bytes) <= self.config.share.bytes()
+    }
+
+    /// Whether it may hold so many bytes more of messages. What else it holds had to fit before, and is not summed up for each
+    /// of them.
+    pub(crate) fn has_share_to_deliver(&self, bytes: usize) -> bool {
+        self.deliveries().all().saturating_add(bytes) <= self.config.share.bytes()
+    }
+
+    fn deliveries(&self) -> Deliveries {
+        let mut deliveries = Deliveries::default();
+        if let Some(inflight) = &self.inflight {
+            deliveries.places = inflight.len() * PER_DELIVERY;
+            inflight.bytes().add_to(&mut deliveries);
+        }
+        if let Some(queue) = &self.queue {
+            deliveries.places += queue.len() * PER_DELIVERY;
+            queue.bytes().add_to(&mut deliveries);
+        }
+        deliveries
+    }
+
+    fn rest(&self) -> usize {
+        let will = self.will.as_ref().map_or(0, |will| will.size());
+        will + self.connection.aliases_held() + self.subscriptions.held()
     }
 
     /// Bytes that a subscription with this filter takes.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use mqtt_codec::{Filter, PacketId, Qos};
 
+use crate::held::Bytes;
 use crate::queue::{Delivery, shrink};
 use crate::{Publication, Violation};
 
@@ -69,7 +70,7 @@ pub(crate) struct Inflight {
     /// PUBREC came and PUBREL was sent, in this order. [MQTT-4.6.0-4]
     released: VecDeque<Released>,
     /// Of the messages in `publishes`, but for stored ones.
-    bytes: usize,
+    bytes: Bytes,
     /// Groups the client has left while something that came by them was in `publishes`.
     pub(crate) left: Vec<Filter>,
 }
@@ -104,7 +105,7 @@ impl Inflight {
     }
 
     /// Of the messages, but for stored ones.
-    pub(crate) const fn bytes(&self) -> usize {
+    pub(crate) const fn bytes(&self) -> Bytes {
         self.bytes
     }
 
@@ -128,7 +129,8 @@ impl Inflight {
 
     /// What was sent on connections before.
     pub(crate) fn restored(publishes: VecDeque<Delivery>, released: VecDeque<Released>) -> Self {
-        let bytes = publishes.iter().map(Delivery::size).sum();
+        let mut bytes = Bytes::default();
+        publishes.iter().for_each(|delivery: &Delivery| bytes.add(delivery.size()));
         Self { publishes, sent: 0, released, bytes, left: Vec::new() }
     }
 
@@ -143,7 +145,7 @@ impl Inflight {
         let mut sent = 0;
         for (place, delivery) in std::mem::take(&mut self.publishes).into_iter().enumerate() {
             if wanted(&delivery) {
-                self.bytes -= delivery.size();
+                self.bytes.remove(delivery.size());
                 taken.push(delivery);
             } else {
                 sent += usize::from(place < self.sent);
@@ -161,7 +163,7 @@ impl Inflight {
 
     /// A message was sent for the first time.
     pub(crate) fn push(&mut self, delivery: Delivery) {
-        self.bytes += delivery.size();
+        self.bytes.add(delivery.size());
         self.publishes.push_back(delivery);
         self.sent += 1;
     }
@@ -184,7 +186,7 @@ impl Inflight {
     /// What [`Self::unsent`] gave can't be sent to this client.
     pub(crate) fn drop_unsent(&mut self) -> Option<Delivery> {
         let dropped = self.publishes.remove(self.sent)?;
-        self.bytes -= dropped.size();
+        self.bytes.remove(dropped.size());
         Some(dropped)
     }
 
@@ -251,7 +253,7 @@ impl Inflight {
 
     fn remove(&mut self, index: usize) -> Option<Delivery> {
         let removed = self.publishes.remove(index);
-        self.bytes -= removed.as_ref().map_or(0, Delivery::size);
+        self.bytes.remove(removed.as_ref().map_or(0, Delivery::size));
         if index < self.sent {
             self.sent -= 1;
         }

@@ -120,9 +120,7 @@ impl Publication {
     #[must_use]
     pub fn kept(&self, gauge: &Gauge) -> Self {
         let (message, place) = (detached(&self.message), self.place.of_copy());
-        let kept = Self { message, expires_at: self.expires_at, place, weight: Weight::default() };
-        kept.weigh(gauge);
-        kept
+        Self { message, expires_at: self.expires_at, place, weight: Weight::new(gauge, self.size()) }
     }
 
     /// From now on it is counted.

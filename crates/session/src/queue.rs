@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use mqtt_codec::{PacketId, Qos};
 
+use crate::held::Bytes;
 use crate::{Config, Publication, Timestamp};
 
 /// Capacity that an emptied list may keep.
@@ -77,7 +78,7 @@ impl SubscriptionIds {
 pub(crate) struct Queue {
     deliveries: VecDeque<Delivery>,
     /// Of those that are not stored ones.
-    bytes: usize,
+    bytes: Bytes,
     /// Retained messages that answer a SUBSCRIBE; the broker keeps these anyway.
     stored: usize,
     /// Those at QoS 0.
@@ -98,7 +99,7 @@ impl Queue {
     }
 
     /// Of the messages, but for stored ones.
-    pub(crate) const fn bytes(&self) -> usize {
+    pub(crate) const fn bytes(&self) -> Bytes {
         self.bytes
     }
 
@@ -124,13 +125,13 @@ impl Queue {
             return self.stored < config.max_stored;
         }
         let live = self.deliveries.len() - self.stored;
-        live < config.max_queued && self.bytes.saturating_add(size) <= config.max_queued_bytes
+        live < config.max_queued && self.bytes.all().saturating_add(size) <= config.max_queued_bytes
     }
 
     pub(crate) fn push(&mut self, delivery: Delivery) {
         self.note_expiry(delivery.publication.expires_at);
         self.stored += usize::from(delivery.stored);
-        self.bytes += delivery.size();
+        self.bytes.add(delivery.size());
         self.at_most_once += usize::from(delivery.qos == Qos::AtMostOnce);
         self.by_group += usize::from(delivery.by_group);
         self.deliveries.push_back(delivery);
@@ -139,7 +140,7 @@ impl Queue {
     pub(crate) fn pop(&mut self) -> Option<Delivery> {
         let delivery = self.deliveries.pop_front()?;
         self.stored -= usize::from(delivery.stored);
-        self.bytes -= delivery.size();
+        self.bytes.remove(delivery.size());
         self.at_most_once -= usize::from(delivery.qos == Qos::AtMostOnce);
         self.by_group -= usize::from(delivery.by_group);
         if self.deliveries.is_empty() {
@@ -213,7 +214,6 @@ pub(crate) fn shrink<T>(list: &mut VecDeque<T>) {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use mqtt_codec::{Message, Properties, Topic};
 
     use super::*;
@@ -221,7 +221,7 @@ mod tests {
     fn delivery(qos: Qos, expires_at: Option<u64>) -> Delivery {
         let message = Message {
             topic: Topic::new("t").unwrap(),
-            payload: Bytes::from_static(b"12"),
+            payload: bytes::Bytes::from_static(b"12"),
             qos,
             retain: false,
             properties: Properties::EMPTY,
@@ -258,14 +258,20 @@ mod tests {
         {
             queue.push(delivery(qos, expiry));
         }
-        assert_eq!((queue.len(), queue.bytes, queue.at_most_once, queue.first_expiry), (4, 12, 2, Some(Timestamp(5))));
+        assert_eq!(
+            (queue.len(), queue.bytes.all(), queue.at_most_once, queue.first_expiry),
+            (4, 12, 2, Some(Timestamp(5)))
+        );
         assert_eq!(queue.remove_expired(Timestamp(4)).len(), 0);
         assert_eq!(queue.remove_expired(Timestamp(5)).len(), 1);
-        assert_eq!((queue.len(), queue.bytes, queue.at_most_once, queue.first_expiry), (3, 9, 1, Some(Timestamp(9))));
+        assert_eq!(
+            (queue.len(), queue.bytes.all(), queue.at_most_once, queue.first_expiry),
+            (3, 9, 1, Some(Timestamp(9)))
+        );
         queue.remove_at_most_once();
-        assert_eq!((queue.len(), queue.bytes, queue.has_at_most_once()), (2, 6, false));
+        assert_eq!((queue.len(), queue.bytes.all(), queue.has_at_most_once()), (2, 6, false));
         assert!(queue.pop().is_some() && queue.pop().is_some() && queue.pop().is_none());
-        assert_eq!((queue.bytes, queue.first_expiry), (0, None));
+        assert_eq!((queue.bytes.all(), queue.first_expiry), (0, None));
     }
 
     #[test]

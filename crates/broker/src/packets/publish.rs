@@ -22,7 +22,9 @@ pub(super) fn publish(
 ) -> Result<(), Ending> {
     let (Seat { client, connection, .. }, broker) = (seat, seat.broker());
     let info = &connection.info;
-    if publication.message.topic.levels_len() > broker.config.limits.max_topic_levels {
+    let (topic, max_levels) = (&publication.message.topic, broker.config.limits.max_topic_levels);
+    // Most topics are too short for so many.
+    if topic.as_str().len() >= max_levels && topic.levels_len() > max_levels {
         seat.tell_refused(Kind::Publish, ReasonCode::TopicNameInvalid, &"limits.max_topic_levels", "");
         return acknowledge(seat, receipt, ReasonCode::TopicNameInvalid, batch);
     }

@@ -23,15 +23,17 @@ fn a_message_is_counted_once_and_as_long_as_it_is_kept() {
     first.connect(&Terms::v5([]));
     first.cut();
     second.connect(&Terms::v5([]));
-    let publication = Publication::new(message("t", "payload", Qos::AtLeastOnce), first.now);
+    let message = Message { payload: vec![b'x'; 1000].into(), ..message("t", "", Qos::AtLeastOnce) };
+    let publication = Publication::new(message, first.now);
     let mut fanout = Fanout::new(&publication);
     for driver in [&mut first, &mut second] {
         driver.session.deliver(&mut fanout, at_least_once(), driver.now, &mut driver.out);
     }
     drop(fanout);
     let held = gauge.bytes();
-    assert!((8..500).contains(&held), "{held}");
-    assert!(first.session.held() > 8 && second.session.held() > 8);
+    assert!((1000..1500).contains(&held), "{held}");
+    assert!(first.session.held() > 1000 && second.session.held() > 1000);
+    assert!(first.session.held_alone() < 1000 && second.session.held_alone() < 1000);
 
     let sent = second.sent();
     let id = sent.iter().find_map(|packet| match packet {
@@ -43,6 +45,16 @@ fn a_message_is_counted_once_and_as_long_as_it_is_kept() {
     assert_eq!((second.session.held(), gauge.bytes()), (0, held));
     first.session.give_up();
     assert_eq!((first.session.held(), gauge.bytes()), (0, 0));
+}
+
+#[test]
+fn a_small_message_is_counted_to_each_who_keeps_it() {
+    let (config, _, gauge) = config();
+    let mut driver = Driver::new(config);
+    driver.connect(&Terms::v5([]));
+    driver.cut();
+    driver.deliver_text("small", Qos::AtLeastOnce);
+    assert_eq!((driver.session.held_alone(), gauge.bytes()), (driver.session.held(), 0));
 }
 
 #[test]
