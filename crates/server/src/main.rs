@@ -83,8 +83,7 @@ fn runtime(config: &Config) -> io::Result<Runtime> {
     if let Some(workers) = config.runtime.workers {
         builder.worker_threads(workers.get());
     }
-    // A turn of a connection is bounded by time (`coming/reader.rs`); so many of them, and sockets and timers are looked at.
-    builder.event_interval(16).thread_name("rollcall").enable_all().build()
+    builder.thread_name("rollcall").enable_all().build()
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {

@@ -13,6 +13,9 @@ use crate::Session;
 /// What a delivery takes beside its message: its place in a list, and in a store's index.
 pub(crate) const PER_DELIVERY: usize = 128;
 
+/// The same of one that is sent and not acknowledged, with its message if that is small.
+const PER_SENT: usize = 2 * PER_DELIVERY;
+
 /// What a message takes beside topic, payload and properties.
 const PER_MESSAGE: usize = 192;
 
@@ -68,11 +71,6 @@ impl Bytes {
 
     pub(crate) const fn all(self) -> usize {
         self.small + self.large
-    }
-
-    const fn add_to(self, deliveries: &mut Deliveries) {
-        deliveries.small += self.small;
-        deliveries.large += self.large;
     }
 }
 
@@ -190,12 +188,13 @@ impl Session {
     fn deliveries(&self) -> Deliveries {
         let mut deliveries = Deliveries::default();
         if let Some(inflight) = &self.inflight {
-            deliveries.places = inflight.len() * PER_DELIVERY;
-            inflight.bytes().add_to(&mut deliveries);
+            deliveries.places = inflight.len() * PER_SENT;
+            deliveries.large = inflight.large();
         }
         if let Some(queue) = &self.queue {
             deliveries.places += queue.len() * PER_DELIVERY;
-            queue.bytes().add_to(&mut deliveries);
+            deliveries.small = queue.bytes().small;
+            deliveries.large += queue.bytes().large;
         }
         deliveries
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use mqtt_codec::{Filter, PacketId, Qos};
 
-use crate::held::Bytes;
+use crate::held::is_large;
 use crate::queue::{Delivery, shrink};
 use crate::{Publication, Violation};
 
@@ -69,8 +69,8 @@ pub(crate) struct Inflight {
     sent: usize,
     /// PUBREC came and PUBREL was sent, in this order. [MQTT-4.6.0-4]
     released: VecDeque<Released>,
-    /// Of the messages in `publishes`, but for stored ones.
-    bytes: Bytes,
+    /// Bytes of the large messages in `publishes`, but for stored ones.
+    large: usize,
     /// Groups the client has left while something that came by them was in `publishes`.
     pub(crate) left: Vec<Filter>,
 }
@@ -104,9 +104,10 @@ impl Inflight {
         self.publishes.len() + self.released.len()
     }
 
-    /// Of the messages, but for stored ones.
-    pub(crate) const fn bytes(&self) -> Bytes {
-        self.bytes
+    /// Bytes of the large messages, but for stored ones. Small ones are as many as the window allows, and stay for no longer
+    /// than it takes to acknowledge them.
+    pub(crate) const fn large(&self) -> usize {
+        self.large
     }
 
     /// Messages that count against the client's receive maximum.
@@ -129,9 +130,8 @@ impl Inflight {
 
     /// What was sent on connections before.
     pub(crate) fn restored(publishes: VecDeque<Delivery>, released: VecDeque<Released>) -> Self {
-        let mut bytes = Bytes::default();
-        publishes.iter().for_each(|delivery: &Delivery| bytes.add(delivery.size()));
-        Self { publishes, sent: 0, released, bytes, left: Vec::new() }
+        let large = publishes.iter().map(large_size).sum();
+        Self { publishes, sent: 0, released, large, left: Vec::new() }
     }
 
     /// Those without PUBACK or PUBREC, in order.
@@ -145,7 +145,7 @@ impl Inflight {
         let mut sent = 0;
         for (place, delivery) in std::mem::take(&mut self.publishes).into_iter().enumerate() {
             if wanted(&delivery) {
-                self.bytes.remove(delivery.size());
+                self.forget_size(&delivery);
                 taken.push(delivery);
             } else {
                 sent += usize::from(place < self.sent);
@@ -163,7 +163,7 @@ impl Inflight {
 
     /// A message was sent for the first time.
     pub(crate) fn push(&mut self, delivery: Delivery) {
-        self.bytes.add(delivery.size());
+        self.large += large_size(&delivery);
         self.publishes.push_back(delivery);
         self.sent += 1;
     }
@@ -186,7 +186,7 @@ impl Inflight {
     /// What [`Self::unsent`] gave can't be sent to this client.
     pub(crate) fn drop_unsent(&mut self) -> Option<Delivery> {
         let dropped = self.publishes.remove(self.sent)?;
-        self.bytes.remove(dropped.size());
+        self.forget_size(&dropped);
         Some(dropped)
     }
 
@@ -251,9 +251,18 @@ impl Inflight {
         self.released.iter().position(|released| released.packet_id == id)
     }
 
+    /// Where none is large, nobody looks at the message again: many threads acknowledge the same one at a time.
+    fn forget_size(&mut self, removed: &Delivery) {
+        if self.large > 0 {
+            self.large -= large_size(removed);
+        }
+    }
+
     fn remove(&mut self, index: usize) -> Option<Delivery> {
         let removed = self.publishes.remove(index);
-        self.bytes.remove(removed.as_ref().map_or(0, Delivery::size));
+        if let Some(removed) = &removed {
+            self.forget_size(removed);
+        }
         if index < self.sent {
             self.sent -= 1;
         }
@@ -263,6 +272,11 @@ impl Inflight {
         }
         removed
     }
+}
+
+fn large_size(delivery: &Delivery) -> usize {
+    let size = delivery.size();
+    if is_large(size) { size } else { 0 }
 }
 
 #[cfg(test)]
