@@ -42,10 +42,14 @@ impl Place {
         waiting.as_mut().poll(context).map(|permit| *self = Self::First(permit))
     }
 
-    /// The turn is over, and there is more: wakes the task when all others have been looked at, those too of whom the sockets
-    /// tell only now.
-    pub(crate) fn yield_turn(context: &mut Context<'_>) {
-        // Polled once, it has the runtime do so.
-        let _ = pin!(tokio::task::yield_now()).poll(context);
+    /// The turn is over, and there is more: wakes the task when others have been looked at.
+    pub(crate) fn yield_turn(line: &Line, context: &mut Context<'_>) {
+        if line.0.available_permits() > 0 {
+            // There is a thread that looks at sockets meanwhile.
+            context.waker().wake_by_ref();
+        } else {
+            // Polled once, it has the runtime look at the sockets first.
+            let _ = pin!(tokio::task::yield_now()).poll(context);
+        }
     }
 }

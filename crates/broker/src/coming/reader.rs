@@ -128,7 +128,7 @@ impl Reader {
         match self.take_turn(seat, context, batch) {
             Turn::Over => {
                 self.place.get_or_insert_with(|| Box::new(Place::First(None)));
-                Place::yield_turn(context);
+                Place::yield_turn(&seat.broker().line, context);
                 Poll::Pending
             }
             turn => {
