@@ -226,7 +226,9 @@ impl ClientRef {
         let delivered = session.deliver(fanout, options, now, outbox);
         state.stage(batch);
         // What leaves at once is held until it is acknowledged, and for so long it is not worth counting.
-        if delivered != Delivered::Sent || state.output == Output::Blocked {
+        if delivered == Delivered::Queued {
+            state.recount_now_and_then(batch);
+        } else if state.output == Output::Blocked {
             state.recount(batch);
         }
         state.note_lost(self, batch);

@@ -51,8 +51,8 @@ fn handle_in_session(seat: &Seat, packet: Packet, now: Timestamp, batch: &mut Ba
         acknowledged = Acknowledged::by(&packet, &state.session, seat.broker());
         let is_owed = matches!(packet, Packet::Publish(_) | Packet::PubRel(_));
         // What waits goes as acknowledgements come, and an alias comes with a PUBLISH.
-        let changes_what_is_held = state.session.queue_len() > 0
-            || matches!(&packet, Packet::Publish(publish) if !publish.properties.is_empty());
+        let has_waiting = state.session.queue_len() > 0;
+        let may_have_alias = matches!(&packet, Packet::Publish(publish) if !publish.properties.is_empty());
         let event = state.session.handle_packet(packet, now, &mut state.outbox);
         state.stage(batch);
         state.wait_for_store(is_owed, batch);
@@ -61,8 +61,10 @@ fn handle_in_session(seat: &Seat, packet: Packet, now: Timestamp, batch: &mut Ba
             state.wait_for(seat.broker().durable.staged(), true);
         }
         state.count_sent_late(batch);
-        if changes_what_is_held {
+        if may_have_alias {
             state.recount(batch);
+        } else if has_waiting {
+            state.recount_now_and_then(batch);
         }
         state.note_lost(&seat.client, batch);
         state.touch(&seat.client, batch);

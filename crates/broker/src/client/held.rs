@@ -6,6 +6,9 @@ use crate::delivery::batch::Batch;
 /// What a client id takes: its session, in all tables.
 const PER_CLIENT: usize = 768;
 
+/// Deliveries that may wait uncounted, or be gone and counted. Large messages are counted by themselves.
+const RECOUNT_EVERY: usize = 32;
+
 /// What a connection takes: its task, its timers, and what the system's library has of its socket.
 const PER_CONNECTION: usize = 1280;
 
@@ -15,6 +18,13 @@ impl State {
     /// What is left out by mistake is made good by the next call: each compares with what it counted last.
     pub(crate) fn recount(&mut self, batch: &mut Batch<'_>) {
         self.count_as(self.held_alone(), batch);
+    }
+
+    /// [`Self::recount`], after one more or less waits: not each time, for it may be one of a burst.
+    pub(crate) fn recount_now_and_then(&mut self, batch: &mut Batch<'_>) {
+        if self.session.queue_len().is_multiple_of(RECOUNT_EVERY) {
+            self.recount(batch);
+        }
     }
 
     /// The client is no more.
