@@ -31,7 +31,7 @@ use crate::watch::highest::Highest;
 use crate::watch::machine;
 use crate::watch::memory::Memory;
 use crate::watch::metrics::Metrics;
-use crate::watch::refusals::Refusals;
+use crate::watch::refusals::{Refusals, Refused};
 use crate::watch::trace::Traces;
 
 /// With fewer worker threads than this, cutting a fan-out in pieces costs more than it gains.
@@ -144,6 +144,11 @@ impl Broker {
     /// Connections at once, as far as they come by sockets.
     pub(crate) fn max_connections(&self) -> usize {
         self.config.mqtt.max_connections.min(self.max_sockets)
+    }
+
+    /// Tells of a refusal, in the log.
+    pub(crate) fn tell_refused(&self, refused: &Refused<'_>) {
+        self.refusals.tell(refused, self.clock.uptime_ms());
     }
 
     pub(crate) fn online(&self) -> usize {

@@ -14,12 +14,13 @@ use crate::client::clients::Identified;
 use crate::client::connection::{Connection, Ending, Written};
 use crate::client::transition::Transition;
 use crate::delivery::batch::Batch;
-use crate::delivery::shown;
+use crate::delivery::reasons;
 use crate::watch::metrics::Metric;
 
 pub(crate) mod clients;
 pub(crate) mod connection;
 pub(crate) mod flaps;
+pub(crate) mod granted;
 mod held;
 pub(crate) mod seat;
 pub(crate) mod terms;
@@ -144,7 +145,7 @@ impl State {
         for Lost { publication, qos, reason } in self.session.take_lost() {
             let is_expired = reason == DropReason::Expired;
             batch.count(if is_expired { Metric::DroppedExpired } else { Metric::DroppedTooLarge }, 1);
-            batch.lose(client, publication, qos, shown::reason(reason));
+            batch.lose(client, publication, qos, reasons::of(reason));
         }
     }
 

@@ -3,7 +3,10 @@
 pub(crate) mod batch;
 mod expiry;
 mod handing_on;
+mod lost;
+pub(crate) mod reasons;
 pub(crate) mod replay;
 mod retaining;
 pub(crate) mod routing;
 pub(crate) mod shown;
+pub(crate) mod wanted;

@@ -16,11 +16,11 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::broker::Broker;
-use crate::client::terms::Terms;
+use crate::client::granted::Terms;
 use crate::client::traffic::Traffic;
 use crate::client::{ClientRef, Needs};
 use crate::delivery::batch::Batch;
-use crate::delivery::replay::Replay;
+use crate::delivery::wanted::Replay;
 use crate::time::patience::Patient;
 use crate::time::timers::TimerKey;
 use crate::watch::metrics::Metric;

@@ -15,44 +15,7 @@ use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
 use crate::client::connection::{Connection, Ending};
-
-/// What a client is let in by.
-#[derive(Debug, Default)]
-pub(crate) struct Granted {
-    pub(crate) rules: Rules,
-    /// How long it may stay, by the clock of the broker.
-    pub(crate) until: Option<Timestamp>,
-    /// Of extended authentication.
-    pub(crate) method: Option<Arc<str>>,
-}
-
-/// What a connection keeps of that.
-#[derive(Debug, Default)]
-pub(super) struct Terms {
-    rules: Rules,
-    method: Option<Arc<str>>,
-    /// Ends the connection when what the client was let in by expires.
-    stay: Option<Running>,
-    renewal: Option<Renewal>,
-}
-
-/// The client is being authenticated again.
-#[derive(Debug)]
-struct Renewal {
-    /// Takes what the client says to the challenge that it was sent last.
-    answer: Option<oneshot::Sender<Bytes>>,
-    _asking: Running,
-}
-
-/// A task that ends when this is dropped.
-#[derive(Debug)]
-struct Running(AbortHandle);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
+use crate::client::granted::{Granted, Renewal, Running, Terms};
 
 impl Connection {
     /// The client comes in by this.

@@ -14,7 +14,7 @@ use mqtt_session::{Attach, Session, Timestamp};
 
 use crate::broker::Broker;
 use crate::client::connection::{Connection, Ending};
-use crate::client::terms::Granted;
+use crate::client::granted::Granted;
 use crate::client::traffic::Traffic;
 use crate::client::transition::Transition;
 use crate::client::{ClientRef, State};

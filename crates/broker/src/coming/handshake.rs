@@ -13,8 +13,8 @@ use mqtt_session::{Session, Timestamp};
 
 use crate::broker::Broker;
 use crate::client::connection::Ending;
+use crate::client::granted::Granted;
 use crate::client::seat::Seat;
-use crate::client::terms::Granted;
 use crate::coming::arrival::{Arrival, First, Language, Origin};
 use crate::coming::challenge::{self, Broken};
 use crate::coming::entering::{Admission, hear_out};

@@ -32,7 +32,7 @@ const UNTOLD_READ: usize = 4096;
 const READS_IN_A_ROW: usize = 4;
 
 /// How long its packets may be handled before that. A read may bring 32,000 of the smallest ones.
-const TURN: Duration = Duration::from_micros(300);
+const TURN: Duration = Duration::from_micros(500);
 
 /// Who has taken no longer goes on as any other.
 const SHORT: Duration = Duration::from_micros(75);
@@ -104,7 +104,7 @@ impl Reader {
     pub(crate) fn poll(&mut self, seat: &Seat, context: &mut Context<'_>) -> Poll<Ending> {
         let mut batch = Batch::begin(seat.broker());
         let mut polled = self.poll_packets(seat, context, &mut batch);
-        if polled.is_pending() && replay::go_on(seat, &mut batch) {
+        if polled.is_pending() && replay::go_on(&seat.client, &seat.connection, &mut batch) {
             context.waker().wake_by_ref();
         }
         if polled.is_pending()

@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 
 use crate::broker::Broker;
 use crate::client::ClientRef;
-use crate::delivery::shown::LostDelivery;
+use crate::delivery::lost::LostDelivery;
 use crate::watch::metrics::{Metric, Tally};
 
 /// So many clients are touched before they are flushed, and so many lost deliveries noted before they are told.
@@ -139,7 +139,7 @@ impl<'a> Batch<'a> {
     /// Notes a delivery that had waited and was given up: modules are told when the batch is settled, with no lock held.
     pub(crate) fn lose(&mut self, client: &ClientRef, publication: Arc<Publication>, qos: Qos, reason: DropReason) {
         if self.broker.hooks.has_drop_observers() {
-            self.used().lost.push(LostDelivery { client: client.clone(), publication, qos, reason });
+            self.used().lost.push(LostDelivery { client_id: Arc::clone(&client.id), publication, qos, reason });
         }
     }
 
@@ -228,7 +228,7 @@ impl<'a> Batch<'a> {
 
     fn tell_lost(&mut self) {
         for lost in mem::take(&mut self.place().lost) {
-            lost.tell(self.broker);
+            lost.tell(&self.broker.hooks);
         }
     }
 

@@ -5,17 +5,16 @@
 
 use std::sync::Arc;
 
-use mqtt_codec::{Filter, Qos, SubscribeFilter, Topic};
+use mqtt_codec::Topic;
 use mqtt_router::{Cursor, Progress};
-use mqtt_session::{DeliveryOptions, Fanout, Session, Timestamp};
+use mqtt_session::{DeliveryOptions, Fanout, Timestamp};
 
 use crate::client::ClientRef;
 use crate::client::connection::Connection;
-use crate::client::seat::Seat;
 use crate::delivery::batch::Batch;
 use crate::delivery::routing::count_delivered;
 use crate::delivery::shown::tell_dropped;
-use crate::watch::memory::{Claim, Memory};
+use crate::delivery::wanted::{Replay, Wish};
 
 /// Topics looked at in a slice: some hundred microseconds if all are sent.
 const SLICE: usize = 256;
@@ -29,26 +28,6 @@ const FILTERS_PER_TOPIC: usize = 16;
 /// Topics looked at for a client that leaves before it has been sent all, and whose session stays.
 const KEPT_FOR_LATER: usize = 1024;
 
-/// What one SUBSCRIBE is still to be sent.
-#[derive(Debug)]
-pub(crate) struct Replay {
-    wishes: Box<[Wish]>,
-    /// The subscription id.
-    id: Option<u32>,
-    /// The wish that it is at.
-    at: usize,
-    cursor: Cursor,
-    /// What the filters take, as long as they are needed.
-    _held: Claim,
-}
-
-/// A filter whose retained messages are wanted.
-#[derive(Debug)]
-pub(crate) struct Wish {
-    filter: Filter,
-    qos: Qos,
-}
-
 /// Whether it goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Slice {
@@ -56,28 +35,7 @@ enum Slice {
     Last,
 }
 
-impl Wish {
-    /// `None`: the subscriber is to get none.
-    pub(crate) fn new(wish: &SubscribeFilter, existed: bool) -> Option<Self> {
-        use mqtt_codec::RetainHandling::{DoNotSend, Send, SendIfNew};
-        // [MQTT-3.3.1-9] to [MQTT-3.3.1-11]; a shared subscription gets none.
-        let is_wanted = match wish.options.retain_handling {
-            Send => true,
-            SendIfNew => !existed,
-            DoNotSend => false,
-        };
-        (is_wanted && wish.filter.group().is_none())
-            .then(|| Self { filter: wish.filter.detached(), qos: wish.options.qos })
-    }
-}
-
 impl Replay {
-    fn new(wishes: Vec<Wish>, id: Option<u32>, memory: &Memory) -> Self {
-        let mut held = memory.half_done().claim();
-        held.set(wishes.iter().map(|wish| Session::cost_of(&wish.filter)).sum());
-        Self { wishes: wishes.into(), id, at: 0, cursor: Cursor::default(), _held: held }
-    }
-
     fn send(
         &mut self,
         mut budget: usize,
@@ -126,12 +84,6 @@ impl Replay {
             }
         }
         Slice::Last
-    }
-
-    /// One of the filters before has had this topic sent, and at no lower quality of service: [MQTT-3.3.1-9] asks for the
-    /// messages that match, not for each once per filter.
-    fn has_sent(&self, topic: &Topic, qos: Qos) -> bool {
-        self.wishes[..self.at].iter().any(|before| before.qos >= qos && before.filter.matches(topic))
     }
 }
 
@@ -184,14 +136,13 @@ pub(crate) fn begin(
 
 /// For the connection's task: sends the next slice, if the client has taken the ones before. True: there is more to do, once
 /// others have had their turn.
-pub(crate) fn go_on(seat: &Seat, batch: &mut Batch<'_>) -> bool {
-    let connection = &seat.connection;
-    if !connection.is_replaying() || !seat.client.takes_more() {
+pub(crate) fn go_on(client: &ClientRef, connection: &Arc<Connection>, batch: &mut Batch<'_>) -> bool {
+    if !connection.is_replaying() || !client.takes_more() {
         // Whoever writes the last of what waits for it wakes the task again.
         return false;
     }
     let Some(mut replay) = connection.take_replay() else { return false };
-    if replay.send(SLICE, &seat.client, connection, connection.now(), batch) == Slice::More {
+    if replay.send(SLICE, client, connection, connection.now(), batch) == Slice::More {
         connection.return_replay(replay);
     }
     connection.is_replaying()

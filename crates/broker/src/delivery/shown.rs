@@ -5,14 +5,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use mqtt_codec::{Packet, Qos, ReasonCode};
-use mqtt_hooks::{Delivery, DropReason, Incoming, Passage, Publisher};
+use mqtt_hooks::{Delivery, Incoming, Passage, Publisher};
 use mqtt_session::{Delivered, Publication, Session, Timestamp};
 
 use crate::broker::Broker;
 use crate::client::ClientRef;
 use crate::delivery::batch::Batch;
+use crate::delivery::reasons;
+use crate::packets::reserved::is_sys;
 use crate::watch::refusals::{Kind, Refused};
-use crate::watch::sys::is_sys;
 
 impl Broker {
     /// Shows a publication to the interceptors, which may change it; false: it is to go no further.
@@ -84,33 +85,7 @@ pub(crate) fn tell_dropped(
 ) {
     let Delivered::Dropped(reason) = delivered else { return };
     let delivery = Delivery { client_id: &client.id, message: &publication.message, qos };
-    batch.broker().hooks.dropped(&delivery, self::reason(reason));
-}
-
-/// As modules know it.
-pub(crate) const fn reason(reason: mqtt_session::DropReason) -> DropReason {
-    match reason {
-        mqtt_session::DropReason::QueueFull => DropReason::QueueFull,
-        mqtt_session::DropReason::Offline => DropReason::Offline,
-        mqtt_session::DropReason::OutboxFull => DropReason::OutboxFull,
-        mqtt_session::DropReason::TooLarge => DropReason::TooLarge,
-        mqtt_session::DropReason::Expired => DropReason::Expired,
-    }
-}
-
-/// A delivery that had waited and was given up, of which modules are to be told.
-pub(crate) struct LostDelivery {
-    pub(crate) client: ClientRef,
-    pub(crate) publication: Arc<Publication>,
-    pub(crate) qos: Qos,
-    pub(crate) reason: DropReason,
-}
-
-impl LostDelivery {
-    pub(crate) fn tell(&self, broker: &Broker) {
-        let Self { client, publication, qos, reason } = self;
-        broker.hooks.dropped(&Delivery { client_id: &client.id, message: &publication.message, qos: *qos }, *reason);
-    }
+    batch.broker().hooks.dropped(&delivery, reasons::of(reason));
 }
 
 /// A delivery that its client is about to acknowledge, for who wants to know.

@@ -11,12 +11,13 @@ use crate::client::ClientRef;
 use crate::client::connection::{Connection, Ending};
 use crate::client::seat::Seat;
 use crate::delivery::batch::Batch;
-use crate::delivery::replay::{self, Wish};
+use crate::delivery::replay;
+use crate::delivery::wanted::Wish;
 use crate::packets::access;
 use crate::packets::answer::{push, superseded};
+use crate::packets::reserved::is_sys;
 use crate::watch::metrics::Metric;
 use crate::watch::refusals::{Kind, Refused};
-use crate::watch::sys::is_sys;
 
 pub(super) fn subscribe(
     seat: &Seat,

@@ -11,8 +11,6 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use mqtt_codec::ReasonCode;
 use parking_lot::Mutex;
 
-use crate::broker::Broker;
-
 /// How long lines are counted together, in milliseconds.
 const WINDOW_MS: u64 = 10_000;
 
@@ -129,27 +127,12 @@ impl Window {
 }
 
 impl Refusals {
-    fn count(&self, place: Place) -> bool {
-        self.0.lock().count(place)
-    }
-
-    /// The window, if it is over; the next one begins now.
-    fn end_window(&self, now_ms: u64) -> Option<Window> {
-        let mut window = self.0.lock();
-        if now_ms < window.began_ms + WINDOW_MS {
-            return None;
-        }
-        Some(mem::replace(&mut window, Window { began_ms: now_ms, ..Window::default() }))
-    }
-}
-
-impl Broker {
     /// Tells of a refusal, if not too many like it were told of.
-    pub(crate) fn tell_refused(&self, refused: &Refused<'_>) {
-        self.tell_left_out();
+    pub(crate) fn tell(&self, refused: &Refused<'_>, now_ms: u64) {
+        self.tell_left_out(now_ms);
         let &Refused { kind, peer, client_id, reason, rule, about } = refused;
         let address = peer.map(|peer| peer.ip().to_canonical());
-        if !self.refusals.count(Place { kind, reason, address }) {
+        if !self.count(Place { kind, reason, address }) {
             return;
         }
         // Apart from the rest for the fields: one that is empty would only be noise.
@@ -163,8 +146,8 @@ impl Broker {
     }
 
     /// Tells how many refusals there was no line for, once the window in which they came is over.
-    pub(crate) fn tell_left_out(&self) {
-        let Some(window) = self.refusals.end_window(self.clock.uptime_ms()) else { return };
+    pub(crate) fn tell_left_out(&self, now_ms: u64) {
+        let Some(window) = self.end_window(now_ms) else { return };
         let (places, others) = window.left_out();
         for (Place { kind, reason, address }, left_out) in places {
             let address = address.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
@@ -173,6 +156,19 @@ impl Broker {
         if others > 0 {
             tracing::info!(left_out = others, "refused: {others} more of other kinds and addresses");
         }
+    }
+
+    fn count(&self, place: Place) -> bool {
+        self.0.lock().count(place)
+    }
+
+    /// The window, if it is over; the next one begins now.
+    fn end_window(&self, now_ms: u64) -> Option<Window> {
+        let mut window = self.0.lock();
+        if now_ms < window.began_ms + WINDOW_MS {
+            return None;
+        }
+        Some(mem::replace(&mut window, Window { began_ms: now_ms, ..Window::default() }))
     }
 }
 

@@ -27,7 +27,7 @@ pub(crate) async fn watch(broker: Arc<Broker>, modules: Arc<impl Fn() -> Modules
     loop {
         every.tick().await;
         causes.look(&broker, &modules());
-        broker.tell_left_out();
+        broker.refusals.tell_left_out(broker.clock.uptime_ms());
     }
 }
 

@@ -12,7 +12,8 @@ use crate::broker::Broker;
 use crate::client::ClientRef;
 use crate::client::connection::Connection;
 use crate::delivery::batch::Batch;
-use crate::delivery::replay::{self, Wish};
+use crate::delivery::replay;
+use crate::delivery::wanted::Wish;
 use crate::packets::subscribe;
 
 impl Operator {

@@ -1,0 +1,22 @@
+//! Deliveries that had waited and were given up.
+
+use std::sync::Arc;
+
+use mqtt_codec::Qos;
+use mqtt_hooks::{Delivery, DropReason, Hooks};
+use mqtt_session::Publication;
+
+/// A delivery that had waited and was given up, of which modules are to be told.
+pub(super) struct LostDelivery {
+    pub(super) client_id: Arc<str>,
+    pub(super) publication: Arc<Publication>,
+    pub(super) qos: Qos,
+    pub(super) reason: DropReason,
+}
+
+impl LostDelivery {
+    pub(super) fn tell(&self, hooks: &Hooks) {
+        let Self { client_id, publication, qos, reason } = self;
+        hooks.dropped(&Delivery { client_id, message: &publication.message, qos: *qos }, *reason);
+    }
+}
