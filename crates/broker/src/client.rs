@@ -328,6 +328,7 @@ impl ClientRef {
                     // others from trying.
                     state.outbox.clear();
                     state.output = Output::Blocked;
+                    state.recount(batch);
                     drop(state);
                     connection.wake();
                     return;

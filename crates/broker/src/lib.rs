@@ -29,6 +29,7 @@ mod delivery;
 mod hosting;
 mod loopback;
 mod packets;
+mod reserved;
 mod running;
 mod store;
 mod time;

@@ -16,7 +16,6 @@ mod answer;
 pub(crate) mod count;
 mod publish;
 pub(crate) mod renewal;
-pub(crate) mod reserved;
 pub(crate) mod subscribe;
 
 /// Handles one packet. An error ends the connection.

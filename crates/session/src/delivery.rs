@@ -129,7 +129,7 @@ impl Session {
         if self.connection.phase == Phase::Open && self.has_waiting() {
             self.pump(now, out);
         }
-        if self.is_ready() && out.len() < self.config.max_outbox && self.has_share_for(fanout, options) {
+        if self.is_ready() && !self.is_full(out) && self.has_share_for(fanout, options) {
             return self.send(fanout, options, now, out);
         }
         self.enqueue(fanout, options, now)
@@ -282,7 +282,7 @@ impl Session {
     ) -> Delivered {
         // A live message does not overtake the retained ones: the client would end up with the older value.
         let waits = self.queue.as_ref().is_some_and(|queue| queue.has_at_most_once());
-        let is_full = out.len() >= self.config.max_outbox;
+        let is_full = self.is_full(out);
         match self.connection.phase {
             Phase::Gone => self.drop_one(DropReason::Offline),
             Phase::Open if !waits && !is_full => self.send(fanout, options, now, out),
@@ -350,11 +350,13 @@ impl Session {
 
     /// What earlier connections had sent; true once that is done.
     fn send_again(&mut self, now: Timestamp, out: &mut Outbox) -> bool {
-        while let Some(inflight) = &mut self.inflight {
+        loop {
+            let is_full = self.is_full(out);
+            let Some(inflight) = &mut self.inflight else { break };
             let Some(delivery) = inflight.unsent() else {
                 break;
             };
-            if inflight.in_window() >= usize::from(self.connection.window) || out.len() >= self.config.max_outbox {
+            if inflight.in_window() >= usize::from(self.connection.window) || is_full {
                 return false;
             }
             // [MQTT-3.3.1-1] [MQTT-4.3.3-7]: it is marked as sent before, and as it was on its way once, it does not
@@ -373,7 +375,7 @@ impl Session {
     }
 
     fn send_queued(&mut self, now: Timestamp, out: &mut Outbox) {
-        while out.len() < self.config.max_outbox {
+        while !self.is_full(out) {
             let has_window = self.has_window();
             let Some(queue) = &mut self.queue else {
                 return;

@@ -8,13 +8,16 @@ use std::sync::{Arc, OnceLock};
 
 use mqtt_codec::{Filter, Will};
 
-use crate::Session;
+use crate::{Outbox, Session};
 
 /// What a delivery takes beside its message: its place in a list, and in a store's index.
 pub(crate) const PER_DELIVERY: usize = 128;
 
 /// The same of one that is sent and not acknowledged, with its message if that is small.
 const PER_SENT: usize = 2 * PER_DELIVERY;
+
+/// So much may always wait for a client's socket.
+const LEAST_OUTBOX: usize = 16 << 10;
 
 /// What a message takes beside topic, payload and properties.
 const PER_MESSAGE: usize = 192;
@@ -183,6 +186,11 @@ impl Session {
     /// of them.
     pub(crate) fn has_share_to_deliver(&self, bytes: usize) -> bool {
         self.deliveries().all().saturating_add(bytes) <= self.config.share.bytes()
+    }
+
+    /// Whether as much waits for the client's socket as may: the share bounds that too.
+    pub fn is_full(&self, out: &Outbox) -> bool {
+        out.len() >= self.config.max_outbox.min(self.config.share.bytes().max(LEAST_OUTBOX))
     }
 
     fn deliveries(&self) -> Deliveries {

@@ -57,8 +57,8 @@ impl ClientRef {
     }
 
     /// So much waits for its socket that nothing more is to be done for this client before it takes some.
-    pub(crate) fn is_stuffed(&self, max_outbox: usize) -> bool {
+    pub(crate) fn is_stuffed(&self) -> bool {
         let state = self.state.lock();
-        state.output == Output::Blocked && state.outbox.len() >= max_outbox
+        state.output == Output::Blocked && state.session.is_full(&state.outbox)
     }
 }

@@ -37,8 +37,8 @@ const TURN: Duration = Duration::from_micros(500);
 /// Who has taken no longer goes on as any other.
 const SHORT: Duration = Duration::from_micros(75);
 
-/// The clock is looked at after so many of them.
-const LOOK_EVERY: u64 = 32;
+/// The clock is looked at after so many of them; each filter of a SUBSCRIBE or UNSUBSCRIBE counts as one.
+const LOOK_EVERY: usize = 32;
 
 /// What of a packet has come.
 pub(crate) struct Reader {
@@ -146,7 +146,7 @@ impl Reader {
                 return Turn::Ended(ending);
             }
             seat.connection.poll_write(&seat.client, context, batch);
-            if seat.connection.is_blocked() && seat.client.is_stuffed(seat.broker().config.limits.outbox) {
+            if seat.connection.is_blocked() && seat.client.is_stuffed() {
                 return self.wait_to_be_taken(seat);
             }
             match self.handle_unhandled(seat, turn, batch) {
@@ -313,12 +313,17 @@ impl Reader {
     ) -> Result<Handled, Ending> {
         let (now, heard) = seat.broker().clock.both();
         seat.connection.heard(heard);
-        let (mut received, mut messages) = (0, 0);
+        let (mut received, mut messages, mut unlooked) = (0, 0, 0);
         let handled = loop {
             match self.decoder.decode(input) {
                 Ok(Some(packet)) => {
                     received += 1;
                     messages += u64::from(matches!(packet, Packet::Publish(_)));
+                    unlooked += match &packet {
+                        Packet::Subscribe(subscribe) => subscribe.filters.len(),
+                        Packet::Unsubscribe(unsubscribe) => unsubscribe.filters.len(),
+                        _ => 1,
+                    };
                     if let Err(ending) = packets::handle(seat, packet, now, batch) {
                         break Err(ending);
                     }
@@ -331,8 +336,11 @@ impl Reader {
                 }
             }
             batch.relieve();
-            if received % LOOK_EVERY == 0 && Instant::now() >= turn {
-                break Ok(Handled::TurnOver);
+            if unlooked >= LOOK_EVERY {
+                if Instant::now() >= turn {
+                    break Ok(Handled::TurnOver);
+                }
+                unlooked = 0;
             }
         };
         // Before the batch is settled: what is answered is counted.

@@ -12,7 +12,7 @@ use crate::broker::Broker;
 use crate::client::ClientRef;
 use crate::delivery::batch::Batch;
 use crate::delivery::reasons;
-use crate::packets::reserved::is_sys;
+use crate::reserved::is_sys;
 use crate::watch::refusals::{Kind, Refused};
 
 impl Broker {

@@ -4,7 +4,7 @@ use mqtt_codec::{Filter, ReasonCode, Topic};
 use mqtt_hooks::{Access, ConnectionInfo, Hooks, Rules, Verdict};
 
 use crate::config::{Sys, SysSubscribe};
-use crate::packets::reserved::is_sys;
+use crate::reserved::is_sys;
 
 /// Why not, and by which rule.
 #[derive(Clone, Copy, Debug)]

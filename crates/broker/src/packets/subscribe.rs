@@ -15,7 +15,7 @@ use crate::delivery::replay;
 use crate::delivery::wanted::Wish;
 use crate::packets::access;
 use crate::packets::answer::{push, superseded};
-use crate::packets::reserved::is_sys;
+use crate::reserved::is_sys;
 use crate::watch::metrics::Metric;
 use crate::watch::refusals::{Kind, Refused};
 
