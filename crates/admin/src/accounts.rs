@@ -2,7 +2,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use mqtt_operate::Operate;
 use parking_lot::{Mutex, RwLock};
@@ -85,8 +84,6 @@ pub(crate) enum Checked {
     Granted(Role),
     /// Wrong.
     Refused,
-    /// The pair must wait so long.
-    Later(Duration),
     /// Too many passwords are being checked.
     Busy,
 }
@@ -267,16 +264,13 @@ impl Accounts {
         source: Source,
         secret: &str,
         Unsure(digest): Unsure,
-        begin: impl FnOnce() -> Result<Attempt, Duration>,
+        begin: impl FnOnce() -> Attempt,
     ) -> Checked {
         let Some(turn) = self.turns.take(source).await else { return Checked::Busy };
         if self.is_known(&digest) {
             return Checked::Granted(Role::Admin);
         }
-        let attempt = match begin() {
-            Ok(attempt) => attempt,
-            Err(wait) => return Checked::Later(wait),
-        };
+        let attempt = begin();
         let (accounts, given) = (Arc::clone(self), secret.to_owned());
         let is_right = tokio::task::spawn_blocking(move || {
             let _until_the_end = turn;

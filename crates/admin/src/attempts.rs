@@ -8,11 +8,14 @@ use parking_lot::Mutex;
 
 use crate::source::Source;
 
-/// Wrong guesses within [`WINDOW`] before the next is not looked at.
+/// Wrong guesses within [`WINDOW`] before each further one is slowed down.
 pub(crate) const MAX_WRONG: u32 = 10;
 
 /// From the first wrong guess on.
 const WINDOW: Duration = Duration::from_secs(60);
+
+/// After so many, one guess of the pair is looked at in this time: the right one is let in, and nobody finds it by trying.
+const SLOWED: Duration = Duration::from_secs(1);
 
 /// Pairs that are remembered. When there are more, those whose time is over are forgotten, or else the oldest.
 const MAX_PAIRS: usize = 10_000;
@@ -35,6 +38,18 @@ pub(crate) struct Attempts(Mutex<HashMap<Pair, Wrong>>);
 struct Wrong {
     since: Instant,
     count: u32,
+    /// When the next is looked at, once they are slowed down.
+    next_look: Instant,
+}
+
+/// When a guess is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    Now,
+    /// The caller is to wait for so long.
+    Soon(Duration),
+    /// Not at all: another waits already. It may be tried again after this.
+    Later(Duration),
 }
 
 impl Wrong {
@@ -58,21 +73,24 @@ impl Attempt {
 }
 
 impl Attempts {
-    /// How long this pair must wait before its next guess is looked at, if it must.
-    pub(crate) fn wait(&self, pair: &Pair, now: Instant) -> Option<Duration> {
-        let wrong = self.0.lock();
-        let wrong = wrong.get(pair).filter(|wrong| wrong.count >= MAX_WRONG)?;
-        (wrong.since + WINDOW).checked_duration_since(now).filter(|left| !left.is_zero())
+    /// When this pair's next guess is looked at. Who is told [`Look::Soon`] has that place.
+    pub(crate) fn look(&self, pair: &Pair, now: Instant) -> Look {
+        let mut all = self.0.lock();
+        let Some(wrong) = all.get_mut(pair).filter(|wrong| wrong.count >= MAX_WRONG && !wrong.is_over(now)) else {
+            return Look::Now;
+        };
+        let wait = wrong.next_look.saturating_duration_since(now);
+        if wait > SLOWED {
+            return Look::Later(wait);
+        }
+        wrong.next_look = now + wait + SLOWED;
+        if wait.is_zero() { Look::Now } else { Look::Soon(wait) }
     }
 
-    /// Counts a guess before it is known whether it is wrong, so that who goes away meanwhile has guessed all the same;
-    /// or says how long to wait.
-    pub(crate) fn begin(self: &Arc<Self>, pair: &Pair, now: Instant) -> Result<Attempt, Duration> {
-        if let Some(wait) = self.wait(pair, now) {
-            return Err(wait);
-        }
+    /// Counts a guess before it is known whether it is wrong, so that who goes away meanwhile has guessed all the same.
+    pub(crate) fn begin(self: &Arc<Self>, pair: &Pair, now: Instant) -> Attempt {
         self.note_wrong(pair, now);
-        Ok(Attempt { attempts: Arc::clone(self), pair: pair.clone() })
+        Attempt { attempts: Arc::clone(self), pair: pair.clone() }
     }
 
     /// How many there were of this pair lately.
@@ -90,11 +108,12 @@ impl Attempts {
                 oldest.and_then(|oldest| all.remove(&oldest));
             }
         }
-        let wrong = all.entry(pair.clone()).or_insert(Wrong { since: now, count: 0 });
+        let wrong = all.entry(pair.clone()).or_insert(Wrong { since: now, count: 0, next_look: now });
         if wrong.is_over(now) {
-            *wrong = Wrong { since: now, count: 0 };
+            *wrong = Wrong { since: now, count: 0, next_look: now };
         }
         wrong.count += 1;
+        wrong.next_look = wrong.next_look.max(now + SLOWED);
         wrong.count
     }
 }
@@ -108,24 +127,27 @@ mod tests {
     }
 
     #[test]
-    fn ten_wrong_guesses_of_a_pair_make_it_wait_and_nobody_else() {
+    fn ten_wrong_guesses_of_a_pair_slow_it_down_and_nobody_else() {
         let attempts = Attempts::default();
         let (start, here) = (Instant::now(), pair(Source::Loopback, "admin", true));
         for _ in 0..MAX_WRONG {
-            assert_eq!(attempts.wait(&here, start), None);
+            assert_eq!(attempts.look(&here, start), Look::Now);
             attempts.note_wrong(&here, start);
         }
-        assert_eq!(attempts.wait(&here, start), Some(WINDOW));
         for other in [
             pair(Source::V4([192, 0, 2, 1].into()), "admin", true),
             pair(Source::Loopback, "key", true),
             pair(Source::Loopback, "admin", false),
         ] {
-            assert_eq!(attempts.wait(&other, start), None, "{other:?}");
+            assert_eq!(attempts.look(&other, start), Look::Now, "{other:?}");
         }
-        assert_eq!(attempts.wait(&here, start + WINDOW), None);
+        assert_eq!(attempts.look(&here, start), Look::Soon(SLOWED), "one may wait");
+        assert_eq!(attempts.look(&here, start), Look::Later(SLOWED * 2), "and no second one");
+        assert_eq!(attempts.look(&here, start + SLOWED), Look::Soon(SLOWED), "one a second");
+        assert_eq!(attempts.look(&here, start + SLOWED * 5), Look::Now);
+        assert_eq!(attempts.look(&here, start + WINDOW), Look::Now);
         attempts.note_wrong(&here, start + WINDOW);
-        assert_eq!(attempts.wait(&here, start + WINDOW), None, "counted anew");
+        assert_eq!(attempts.look(&here, start + WINDOW), Look::Now, "counted anew");
     }
 
     #[test]
@@ -133,12 +155,13 @@ mod tests {
         let (attempts, now) = (Arc::new(Attempts::default()), Instant::now());
         let here = pair(Source::Loopback, "admin", true);
         for _ in 0..MAX_WRONG * 2 {
-            attempts.begin(&here, now).expect("nothing was wrong").was_right();
+            attempts.begin(&here, now).was_right();
         }
         for _ in 0..MAX_WRONG {
+            assert_eq!(attempts.look(&here, now), Look::Now);
             drop(attempts.begin(&here, now));
         }
-        assert_eq!(attempts.begin(&here, now).err(), Some(WINDOW));
+        assert_eq!(attempts.look(&here, now), Look::Soon(SLOWED));
     }
 
     #[test]
@@ -152,6 +175,7 @@ mod tests {
         }
         let now = start + Duration::from_secs(11);
         assert_eq!(attempts.0.lock().len(), MAX_PAIRS);
-        assert!(attempts.wait(&of(0), now).is_none() && attempts.wait(&of(1), now).is_some());
+        let wrong = |n| attempts.0.lock().contains_key(&of(n));
+        assert!(!wrong(0) && wrong(1) && attempts.look(&of(0), now) == Look::Now);
     }
 }

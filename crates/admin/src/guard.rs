@@ -13,7 +13,7 @@ use base64::prelude::BASE64_STANDARD;
 
 use crate::Shared;
 use crate::accounts::{Checked, OPERATOR, Recognised, Role};
-use crate::attempts::{MAX_WRONG, Pair};
+use crate::attempts::{Look, MAX_WRONG, Pair};
 use crate::logins::Login;
 use crate::reply::{Refusal, unknown_caller};
 use crate::serve::Known;
@@ -110,12 +110,13 @@ pub(crate) async fn enter(
     let (attempts, source, now) = (&shared.attempts, Source::from(peer.ip()), Instant::now());
     let known_name = if shared.accounts.has(name) { name.to_owned() } else { String::new() };
     let pair = Pair { source, name: known_name, known_host: shared.hosts.knows(headers) };
-    // Only the operator's secret is one that people choose. Not even the right one is looked at now: whoever guesses would
-    // be told by it.
-    if name == OPERATOR
-        && let Some(wait) = attempts.wait(&pair, now)
-    {
-        return Err(too_many_wrong(wait));
+    // Only the operator's secret is one that people choose.
+    if name == OPERATOR {
+        match attempts.look(&pair, now) {
+            Look::Now => {}
+            Look::Soon(wait) => tokio::time::sleep(wait).await,
+            Look::Later(wait) => return Err(too_many_wrong(wait)),
+        }
     }
     let wrong = match shared.accounts.recognise(name, secret) {
         Recognised::Granted(role) => return Ok(role),
@@ -125,7 +126,6 @@ pub(crate) async fn enter(
             match shared.accounts.check(source, secret, unsure, begin).await {
                 Checked::Granted(role) => return Ok(role),
                 Checked::Refused => attempts.count(&pair),
-                Checked::Later(wait) => return Err(too_many_wrong(wait)),
                 Checked::Busy => return Err(Refusal::busy("too many logins at once; try again")),
             }
         }

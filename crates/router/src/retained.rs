@@ -82,6 +82,11 @@ impl<V: Clone> Retained<V> {
         self.values.get(&*key(topic.as_str())).map(|value| value.clone())
     }
 
+    /// Whether a topic of this text has a message.
+    pub fn has(&self, topic: &str) -> bool {
+        self.values.contains_key(&*key(topic))
+    }
+
     /// Appends to `out` the messages of all topics that `filter` matches, ordered by topic.
     ///
     /// A shared filter gets what its pattern matches; that shared subscriptions get no retained messages is for the

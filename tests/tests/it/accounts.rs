@@ -95,5 +95,5 @@ async fn auth_answers_as_emqx_does() {
         assert_eq!(request(addr, "POST /api/v4/auth", &[], guess).await.status, 200);
     }
     let answer = request(addr, "POST /api/v4/auth", &[], right).await;
-    assert_eq!(answer.status, 429, "ten wrong guesses are enough here too");
+    assert_eq!((answer.status, &answer.json()["code"]), (200, &json!(0)), "slowed down by wrong ones, and let in");
 }

@@ -44,12 +44,16 @@ async fn wrong_guesses_lock_out_nobody_else() {
             assert_eq!(who_am_i(&basic("key", "wrong")).await.status, 401, "{n}");
             assert_eq!(who_am_i(&basic("nobody", "wrong")).await.status, 401, "{n}");
         }
-        for (header, status) in [(&key, 200), (&cookie, 200), (&basic("key", "wrong"), 401), (&admin, 429)] {
+        for (header, status) in [(&key, 200), (&cookie, 200), (&basic("key", "wrong"), 401), (&admin, 200)] {
             let answer = who_am_i(header).await;
             assert_eq!(answer.status, status, "{header} {answer:?}");
-            assert_eq!(answer.head.contains("retry-after: "), status == 429, "{answer:?}");
         }
-        assert_eq!(log_in(addr, "x", &[]).await.status, 429);
+        // Of those who guess on one is looked at in a second, and one waits for the next.
+        let wrong = basic("admin", "wrong");
+        let (a, b, c, d) = tokio::join!(who_am_i(&wrong), who_am_i(&wrong), who_am_i(&wrong), who_am_i(&wrong));
+        let refused: Vec<_> = [a, b, c, d].into_iter().filter(|answer| answer.status == 429).collect();
+        assert!(refused.len() >= 2, "{refused:?}");
+        assert!(refused.iter().all(|answer| answer.head.contains("retry-after: ")), "{refused:?}");
     }
 }
 

@@ -117,6 +117,8 @@ struct Rare {
     ending: Option<Ending>,
     /// Retained messages still to be sent.
     replays: VecDeque<Replay>,
+    /// Bytes that they take.
+    replays_held: usize,
     /// Those who wait until all that has come has been handled.
     listeners: Vec<oneshot::Sender<()>>,
     /// What is still to be written once the client has no part in the connection any more.
@@ -209,9 +211,22 @@ impl Connection {
         self.is_replaying.load(Relaxed)
     }
 
+    /// Bytes that those take which are still to be sent.
+    pub(crate) fn replays_held(&self) -> usize {
+        if !self.is_replaying() {
+            return 0;
+        }
+        self.shared.lock().rare.as_ref().map_or(0, |rare| rare.replays_held)
+    }
+
     /// The task is to send these after those it sends now.
     pub(crate) fn add_replay(&self, replay: Replay) {
-        self.shared.lock().rare().replays.push_back(replay);
+        {
+            let mut shared = self.shared.lock();
+            let rare = shared.rare();
+            rare.replays_held += replay.held();
+            rare.replays.push_back(replay);
+        }
         self.is_replaying.store(true, Relaxed);
         self.wake();
     }
@@ -219,15 +234,19 @@ impl Connection {
     /// The one to go on with. While it is out, others may be added.
     pub(crate) fn take_replay(&self) -> Option<Replay> {
         let mut shared = self.shared.lock();
-        let replays = &mut shared.rare.as_mut()?.replays;
-        let replay = replays.pop_front();
-        self.is_replaying.store(!replays.is_empty(), Relaxed);
+        let rare = shared.rare.as_mut()?;
+        let replay = rare.replays.pop_front();
+        rare.replays_held -= replay.as_ref().map_or(0, Replay::held);
+        self.is_replaying.store(!rare.replays.is_empty(), Relaxed);
         replay
     }
 
     /// The one that was taken is not at its end.
     pub(crate) fn return_replay(&self, replay: Replay) {
-        self.shared.lock().rare().replays.push_front(replay);
+        let mut shared = self.shared.lock();
+        let rare = shared.rare();
+        rare.replays_held += replay.held();
+        rare.replays.push_front(replay);
         self.is_replaying.store(true, Relaxed);
     }
 

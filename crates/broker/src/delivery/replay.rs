@@ -3,6 +3,7 @@
 //! What one SUBSCRIBE asks for may be all there is, many times over. So the search stops after some topics, and goes on when
 //! the client has taken what it was sent and others have had their turn.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use mqtt_codec::Topic;
@@ -117,13 +118,20 @@ fn send_one(
 /// Sends the first slice, and leaves the rest to the connection's task. Not within a group of the journal: whoever wants
 /// one would wait for all this.
 pub(crate) fn begin(
-    wishes: Vec<Wish>,
+    mut wishes: Vec<Wish>,
     id: Option<u32>,
     client: &ClientRef,
     connection: &Arc<Connection>,
     now: Timestamp,
     batch: &mut Batch<'_>,
 ) {
+    let retained = &batch.broker().retained;
+    let mut seen = HashSet::new();
+    // Most filters have no wildcard and find nothing.
+    wishes.retain(|wish| {
+        let may_find = wish.filter.has_wildcard() && !retained.is_empty() || retained.has(wish.filter.pattern());
+        may_find && seen.insert((wish.filter.clone(), wish.qos))
+    });
     if wishes.is_empty() {
         return;
     }

@@ -16,7 +16,7 @@ pub(crate) struct Replay {
     pub(super) at: usize,
     pub(super) cursor: Cursor,
     /// What the filters take, as long as they are needed.
-    _held: Claim,
+    held: Claim,
 }
 
 /// A filter whose retained messages are wanted.
@@ -45,7 +45,12 @@ impl Replay {
     pub(super) fn new(wishes: Vec<Wish>, id: Option<u32>, memory: &Memory) -> Self {
         let mut held = memory.half_done().claim();
         held.set(wishes.iter().map(|wish| Session::cost_of(&wish.filter)).sum());
-        Self { wishes: wishes.into(), id, at: 0, cursor: Cursor::default(), _held: held }
+        Self { wishes: wishes.into(), id, at: 0, cursor: Cursor::default(), held }
+    }
+
+    /// Bytes that it takes.
+    pub(crate) const fn held(&self) -> usize {
+        self.held.bytes()
     }
 
     /// One of the filters before has had this topic sent, and at no lower quality of service: [MQTT-3.3.1-9] asks for the

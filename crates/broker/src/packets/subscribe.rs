@@ -118,7 +118,10 @@ pub(crate) fn add_subscription(
         broker.tell_refused(&refused);
         Ok(Err(reason))
     };
-    if !state.session.is_subscribed(&wish.filter) && !state.session.has_share(Session::cost_of(&wish.filter)) {
+    // Also what is searched for after each SUBSCRIBE of the same filters is held until it is found.
+    let cost = if state.session.is_subscribed(&wish.filter) { 0 } else { Session::cost_of(&wish.filter) };
+    let replays = connection.replays_held();
+    if cost + replays > 0 && !state.session.has_share(cost + replays) {
         return refused("limits.memory leaves no more for one client");
     }
     if state.number > 0 && (broker.durable.is_failing() || !Stage::can_keep(&wish.filter)) {

@@ -12,10 +12,10 @@ const RETAIN_LOCKS: usize = 64;
 
 /// Bytes that wait for a store which can't be written to, beyond which nobody comes in who would add much: a session that
 /// outlives its connection, a will. Nor is anything retained.
-const FULL: usize = 64 << 20;
+const FULL: usize = 32 << 20;
 
 /// Bytes beyond which nobody comes in at all. Of those inside only what ends is staged then, a few records for each.
-const OVERFULL: usize = 96 << 20;
+const OVERFULL: usize = 48 << 20;
 
 /// The store, if there is one, and what keeps its changes in order.
 pub(crate) struct Durable {
@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn who_leaves_much_behind_is_kept_out_first() {
         let at = |mebibytes: usize| (is_over(mebibytes << 20, true), is_over(mebibytes << 20, false));
-        assert_eq!([64, 65, 96, 97].map(at), [(false, false), (true, false), (true, false), (true, true)]);
+        assert_eq!([32, 33, 48, 49].map(at), [(false, false), (true, false), (true, false), (true, true)]);
         assert!(!Durable::none().is_overfull(true));
     }
 }

@@ -187,6 +187,11 @@ impl Claim {
         true
     }
 
+    /// What it has taken.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Takes so much, whether or not it is there.
     pub(crate) fn set(&mut self, bytes: usize) {
         self.pot.0.bytes.fetch_add(bytes.wrapping_sub(self.bytes), Relaxed);
