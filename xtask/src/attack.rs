@@ -51,7 +51,6 @@ enum Beside {
 }
 
 /// The short form of all, against the workspace's build; an error if any attack finds a fault.
-#[expect(dead_code, reason = "a step of ci once the broker holds against all of them")]
 pub(crate) fn quick() -> Result<()> {
     run(&Args { names: Vec::new(), beside: None, quick: true, json: None, list: false, program: None })
 }

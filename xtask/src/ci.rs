@@ -72,6 +72,12 @@ const STEPS: &[Step] = &[
     },
     Step { name: "crash", about: "five rounds of kill -9: no promise is broken", is_quick: false, run: crash::run },
     Step {
+        name: "attack",
+        about: "the short form of every attack: others are served, and nothing grows without a bound",
+        is_quick: false,
+        run: attack,
+    },
+    Step {
         name: "fuzz",
         about: "each fuzz target for a while, where nightly is at hand",
         is_quick: false,
@@ -140,6 +146,11 @@ fn test(args: &Args) -> Result<Outcome> {
         println!("no test moves the system clock: {why:#}");
     }
     run_command(cargo().args(["test", "--workspace", "--all-features"]))?;
+    Ok(Outcome::Passed)
+}
+
+fn attack(_: &Args) -> Result<Outcome> {
+    crate::attack::quick()?;
     Ok(Outcome::Passed)
 }
 

@@ -68,7 +68,9 @@ fn write_node(text: &mut Text, shared: &Shared) {
     text.one("rollcall_start_time_seconds", GAUGE, "When it was started, since the Unix epoch.", started_at);
     text.one("rollcall_uptime_seconds", GAUGE, "Since it was started.", seconds(node.uptime_ms));
     text.one("rollcall_resident_memory_bytes", GAUGE, "Memory of the process.", node.memory_used);
-    let help = "limits.memory: from there on nothing more is queued.";
+    let help = "What is held for clients: queues, half packets, subscriptions, wills, retained messages.";
+    text.one("rollcall_memory_held_bytes", GAUGE, help, health.memory_held);
+    let help = "limits.memory: what may be held; one client may hold a quarter of what is free.";
     text.one("rollcall_memory_limit_bytes", GAUGE, help, health.memory_limit);
     text.one("rollcall_connections_limit", GAUGE, "mqtt.max_connections.", node.max_connections);
     text.one("rollcall_stopping", GAUGE, "1 while it ends.", u8::from(health.stopping));

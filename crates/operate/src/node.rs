@@ -58,7 +58,9 @@ pub struct Health {
     pub store_failing: bool,
     /// Bytes of the store's files; `None`: there is no store.
     pub store_bytes: Option<u64>,
-    /// Resident memory at which nothing more is queued, in bytes.
+    /// Bytes held for clients.
+    pub memory_held: usize,
+    /// Bytes that may be; nobody new comes in from there on.
     pub memory_limit: usize,
     /// When the process began, in milliseconds since the Unix epoch.
     pub started_at: u64,

@@ -61,7 +61,12 @@ async fn metrics_count_and_ask_for_no_login() {
     ] {
         assert_eq!(sample(metrics, name), value, "{name}");
     }
-    for name in ["rollcall_received_bytes_total", "rollcall_resident_memory_bytes", "rollcall_start_time_seconds"] {
+    for name in [
+        "rollcall_received_bytes_total",
+        "rollcall_resident_memory_bytes",
+        "rollcall_memory_held_bytes",
+        "rollcall_start_time_seconds",
+    ] {
         assert!(sample(metrics, name) > 0.0, "{name}");
     }
     assert_eq!(request(addr, "GET /api/v4/emqx_prometheus", &[], "").await.status, 200);

@@ -14,6 +14,7 @@ impl Oversee for Operator {
             stopping: self.broker().stopping.load(Relaxed),
             store_failing: self.broker().durable.is_failing(),
             store_bytes: self.broker().durable.journal().and_then(|journal| journal.store().size()),
+            memory_held: self.broker().memory.used(),
             memory_limit: self.broker().memory.limit(),
             started_at: wall_ms().saturating_sub(self.broker().clock.uptime_ms()),
         }
