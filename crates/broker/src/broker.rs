@@ -15,6 +15,7 @@ use crate::client::connection::Awaited;
 use crate::client::variety::Varieties;
 use crate::client::{Client, ClientRef};
 use crate::coming::banned::Banned;
+use crate::coming::guests::Guests;
 use crate::coming::line::Line;
 use crate::config::Config;
 use crate::delivery::batch::Workplaces;
@@ -70,6 +71,8 @@ pub(crate) struct Broker {
     pub(crate) listeners: Mutex<Vec<(Arc<Listener>, SocketAddr)>>,
     /// Sockets accepted and not yet closed.
     pub(crate) sockets: AtomicUsize,
+    /// By their addresses.
+    pub(crate) guests: Guests,
     /// Sockets that there may be, for the files that they take.
     pub(crate) max_sockets: usize,
     /// Sockets of clients, those that are about to be closed included.
@@ -129,6 +132,7 @@ impl Broker {
             traces: Arc::default(),
             memory,
             sockets: AtomicUsize::new(0),
+            guests: Guests::default(),
             max_sockets: machine::max_sockets().unwrap_or(usize::MAX),
             served: AtomicUsize::new(0),
             online: AtomicUsize::new(0),

@@ -1,5 +1,7 @@
 //! What one client makes the broker hold is bounded, and never at others' expense.
 
+use std::net::Ipv4Addr;
+
 use bytes::{BufMut, BytesMut};
 use mqtt_codec::{Connect, Packet, Property, Publish, Qos, ReasonCode, Version, Will};
 use mqtt_config::Config;
@@ -212,5 +214,33 @@ async fn who_takes_no_answers_is_not_read_from() {
         let read = stream.read(&mut answers).await.unwrap();
         assert_ne!(read, 0, "the broker closed");
         taken += read;
+    }
+}
+
+/// Whoever opens all the sockets there may be, does so from somewhere.
+#[tokio::test]
+async fn sockets_of_one_address_leave_room_for_another() {
+    const PLACES: usize = 80;
+    let Some(broker) = Broker::with(|config| config.mqtt.max_connections = PLACES / 2).await else { return };
+    let mut sockets = Vec::new();
+    for _ in 0..PLACES / 8 * 7 {
+        sockets.push(Client::open(broker.addr, Version::V5).await);
+    }
+    // They are accepted in order, so once this one is closed all others are in.
+    Client::open(broker.addr, Version::V5).await.expect_end().await;
+    let mut other = Client::open_from(broker.addr, Version::V5, Ipv4Addr::new(127, 0, 0, 2)).await;
+    other.send(Packet::Connect(Box::new(connect(Version::V5, "other")))).await;
+    assert!(matches!(other.receive().await, Packet::ConnAck(_)));
+    // As soon as some are closed, others are let in from there.
+    let closed = sockets.split_off(PLACES / 2);
+    for client in closed {
+        client.cut().await;
+    }
+    loop {
+        let mut client = Client::open(broker.addr, Version::V5).await;
+        client.send(Packet::Connect(Box::new(connect(Version::V5, "again")))).await;
+        if client.receive_or_end().await.is_some() {
+            break;
+        }
     }
 }

@@ -45,6 +45,8 @@ fn take(broker: &Arc<Broker>, transport: Transport, origin: Origin) {
         Some("twice mqtt.max_connections sockets are open")
     } else if transport.is_socket() && sockets >= broker.max_sockets {
         Some("the limit of open files is reached, but for those that the store and the admin port need")
+    } else if !broker.guests.enter(origin.peer.ip(), places_for(&transport, broker, sockets)) {
+        Some("of the limit of open files or of twice mqtt.max_connections this address has seven eighths")
     } else {
         None
     };
@@ -60,4 +62,11 @@ fn take(broker: &Arc<Broker>, transport: Transport, origin: Origin) {
         return;
     }
     tokio::spawn(Task::new(broker, transport, origin));
+}
+
+/// Those that are free.
+fn places_for(transport: &Transport, broker: &Broker, sockets: usize) -> usize {
+    let limit = broker.config.mqtt.max_connections.saturating_mul(2);
+    let limit = if transport.is_socket() { limit.min(broker.max_sockets) } else { limit };
+    limit.saturating_sub(sockets)
 }

@@ -1,6 +1,7 @@
 //! A connection's task: the handshake, then reading and handling packets until the end.
 
 use std::mem;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -35,11 +36,17 @@ enum Stage {
     /// CONNECT has not come yet.
     Arriving(Box<Arrival>),
     /// It has, and it is not decided yet, or refused.
-    Waiting(Box<Boxed<Option<(Seat, Reader)>>>),
+    Waiting(Box<Of<Option<(Seat, Reader)>>>),
     Serving(Box<Serving>),
     /// The client is reported gone; what is left is written.
-    Lingering(Box<Boxed<()>>),
+    Lingering(Box<Of<()>>),
     Closed,
+}
+
+/// Something that is waited for, and whose it is.
+struct Of<T> {
+    future: Boxed<T>,
+    address: IpAddr,
 }
 
 struct Serving {
@@ -64,11 +71,15 @@ impl Future for Task {
             let next = match &mut task.stage {
                 Stage::Arriving(arrival) => {
                     let first = ready!(arrival.poll(&task.broker, context));
-                    task.receive(first)
+                    let address = arrival.origin.peer.ip();
+                    task.receive(first, address)
                 }
-                Stage::Waiting(waiting) => match ready!(Pin::new(waiting).poll(context)) {
+                Stage::Waiting(waiting) => match ready!(waiting.future.as_mut().poll(context)) {
                     Some((seat, reader)) => task.serve(seat, reader),
-                    None => Stage::Closed,
+                    None => {
+                        let address = waiting.address;
+                        task.close(address)
+                    }
                 },
                 Stage::Serving(serving) => {
                     let Serving { seat, reader } = &mut **serving;
@@ -77,9 +88,10 @@ impl Future for Task {
                     task.after(ending)
                 }
                 Stage::Lingering(lingering) => {
-                    ready!(Pin::new(lingering).poll(context));
+                    ready!(lingering.future.as_mut().poll(context));
+                    let address = lingering.address;
                     task.broker.served.fetch_sub(1, Relaxed);
-                    Stage::Closed
+                    task.close(address)
                 }
                 Stage::Closed => return Poll::Ready(()),
             };
@@ -89,7 +101,7 @@ impl Future for Task {
 }
 
 impl Task {
-    fn receive(&mut self, first: First) -> Stage {
+    fn receive(&mut self, first: First, address: IpAddr) -> Stage {
         let Stage::Arriving(arrival) = mem::replace(&mut self.stage, Stage::Closed) else {
             return Stage::Closed;
         };
@@ -99,9 +111,9 @@ impl Task {
             Next::Wait(wait) => {
                 let broker = Arc::clone(&self.broker);
                 let wait = async move { broker.clock.wait_for(wait, deadline).await.flatten() };
-                Stage::Waiting(Box::new(Box::pin(wait)))
+                Stage::Waiting(Box::new(Of { future: Box::pin(wait), address }))
             }
-            Next::Close => Stage::Closed,
+            Next::Close => self.close(address),
         }
     }
 
@@ -115,22 +127,44 @@ impl Task {
         let Stage::Serving(serving) = mem::replace(&mut self.stage, Stage::Closed) else {
             return Stage::Closed;
         };
+        let address = serving.seat.connection.info.peer.ip();
         let client_left = matches!(ending.reason, Reason::Client(_) | Reason::Closed(_) | Reason::Socket(_));
         if client_left {
             self.broker.served.fetch_sub(1, Relaxed);
-            return Stage::Closed;
+            return self.close(address);
         }
         let lingering = tokio::time::timeout(LINGER, linger(Arc::clone(&serving.seat.connection)));
-        Stage::Lingering(Box::new(Box::pin(async {
+        let future = Box::pin(async {
             // Whoever has not closed by now is closed on.
             let _ = lingering.await;
-        })))
+        });
+        Stage::Lingering(Box::new(Of { future, address }))
+    }
+
+    fn close(&self, address: IpAddr) -> Stage {
+        self.broker.guests.leave(address);
+        Stage::Closed
+    }
+
+    /// Of who is still to be [closed](Self::close).
+    fn address(&self) -> Option<IpAddr> {
+        match &self.stage {
+            Stage::Arriving(arrival) => Some(arrival.origin.peer.ip()),
+            Stage::Waiting(waiting) => Some(waiting.address),
+            Stage::Serving(serving) => Some(serving.seat.connection.info.peer.ip()),
+            Stage::Lingering(lingering) => Some(lingering.address),
+            Stage::Closed => None,
+        }
     }
 }
 
 impl Drop for Task {
     fn drop(&mut self) {
         self.broker.sockets.fetch_sub(1, Relaxed);
+        // It panicked, or the runtime ends.
+        if let Some(address) = self.address() {
+            self.broker.guests.leave(address);
+        }
         if matches!(self.stage, Stage::Serving(_) | Stage::Lingering(_)) {
             self.broker.served.fetch_sub(1, Relaxed);
         }
