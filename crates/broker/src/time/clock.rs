@@ -24,6 +24,8 @@ pub(crate) struct Clock {
     started_ms: u64,
     /// Which start of the system this is; 0 where it does not tell.
     boot: u128,
+    /// By so much the system's clock went on while the broker was away and is not believed; milliseconds.
+    pub(crate) disbelieved_ms: u64,
     pub(crate) patience: Patience,
 }
 
@@ -31,9 +33,14 @@ impl Clock {
     /// Goes on where that of the last process was.
     pub(crate) fn new(last: Option<Alive>) -> Self {
         let boot = boot();
-        let started_ms =
-            last.map_or_else(wall_ms, |last| last.clock.0.saturating_add(passed_since(last, boot, wall_ms())));
-        Self { started: Instant::now(), started_ms, boot, patience: Patience::default() }
+        let wall = wall_ms();
+        let (mut started_ms, mut disbelieved_ms) = (wall, 0);
+        if let Some(last) = last {
+            let passed = passed_since(last, boot, wall);
+            started_ms = last.clock.0.saturating_add(passed.unwrap_or(0));
+            disbelieved_ms = if passed.is_none() { wall.saturating_sub(last.wall) } else { 0 };
+        }
+        Self { started: Instant::now(), started_ms, boot, disbelieved_ms, patience: Patience::default() }
     }
 
     /// For the store: that the broker lives.
@@ -93,21 +100,21 @@ impl Clock {
 /// started again, there is one that tells it.
 ///
 /// Else the system's has to be believed, but not that so much has passed that every session would be over: more often a
-/// clock is wrong by years, as it is without a battery, than a broker is away for as long. Then no time has passed, and
+/// clock is wrong by years, as it is without a battery, than a broker is away for as long. Then nobody knows (`None`), and
 /// sessions live longer than they were to, which harms less than to lose them all.
-fn passed_since(last: Alive, boot: u128, wall: u64) -> u64 {
+fn passed_since(last: Alive, boot: u128, wall: u64) -> Option<u64> {
     if boot != 0 && last.boot == boot {
-        return since_boot_ms().saturating_sub(last.since_boot);
+        return Some(since_boot_ms().saturating_sub(last.since_boot));
     }
     let passed = wall.saturating_sub(last.wall);
     if passed <= MAX_AWAY {
-        return passed;
+        return Some(passed);
     }
     tracing::warn!(
         days = passed / (24 * 3600 * 1000),
         "the system's clock has jumped since the broker last lived: sessions go on as if no time had passed",
     );
-    0
+    None
 }
 
 /// Which start of the system this is; 0 where it does not tell.
@@ -136,10 +143,11 @@ mod tests {
     fn a_clock_that_jumped_over_a_restart_of_the_system_ends_no_session() {
         const HOUR: u64 = 3600 * 1000;
         let last = Alive { wall: 1000 * HOUR, boot: 1, ..Alive::default() };
-        for (hours, passed) in [(0, 0), (2, 2), (30 * 24, 30 * 24), (30 * 24 + 1, 0), (400 * 24, 0)] {
-            assert_eq!(passed_since(last, 2, (1000 + hours) * HOUR), passed * HOUR, "{hours} hours");
+        for (hours, passed) in [(0, Some(0)), (2, Some(2)), (720, Some(720)), (721, None), (400 * 24, None)] {
+            let passed = passed.map(|hours: u64| hours * HOUR);
+            assert_eq!(passed_since(last, 2, (1000 + hours) * HOUR), passed, "{hours} hours");
         }
         // Set back: nothing has passed.
-        assert_eq!(passed_since(last, 2, 0), 0);
+        assert_eq!(passed_since(last, 2, 0), Some(0));
     }
 }

@@ -13,8 +13,12 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::ModulesSeen;
 use super::watch::{Change, Level, Watch};
 use crate::broker::Broker;
+use crate::time::clock::wall_ms;
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// The system's clock has jumped if it is off by so much from one look to the next.
+const JUMP_MS: i64 = 60_000;
 
 /// Of a hundred that clients may take so many may be taken.
 const FILES_PERCENT: usize = 95;
@@ -39,6 +43,9 @@ struct Causes {
     files: Watch,
     modules: BTreeMap<&'static str, (Watch, Watch)>,
     stalled: Watch,
+    clock: Watch,
+    /// By how much the system's clock is ahead of the broker's, in milliseconds.
+    ahead: Option<i64>,
     numbers: BTreeMap<String, (Watch, u64)>,
     tasks: BTreeMap<&'static str, (Watch, u64)>,
     accepts_failed: u64,
@@ -62,6 +69,7 @@ impl Causes {
         change(broker, &mut self.connections, Level::of(online, limit), cause);
         self.look_at_files(broker);
         self.look_at_stalls(broker);
+        self.look_at_clock(broker);
         self.look_at_tasks(broker);
         for module in &modules.states {
             self.look_at_module(broker, module);
@@ -106,6 +114,17 @@ impl Causes {
             Level::of_event(happened),
             Cause { name: "broker_stalled", message, details },
         );
+    }
+
+    fn look_at_clock(&mut self, broker: &Arc<Broker>) {
+        let clock = &broker.clock;
+        let ahead = wall_ms() as i64 - clock.now().0 as i64;
+        let before = self.ahead.replace(ahead).unwrap_or(ahead - clock.disbelieved_ms as i64);
+        let jumped = ahead - before;
+        let message =
+            "the system's clock has jumped, or the system slept: times in events follow it, sessions and timers do not";
+        let cause = Cause { name: "clock_jumped", message, details: json!({ "jumped_ms": jumped }) };
+        change(broker, &mut self.clock, Level::of_event(jumped.abs() >= JUMP_MS), cause);
     }
 
     fn look_at_tasks(&mut self, broker: &Arc<Broker>) {
@@ -209,6 +228,18 @@ mod tests {
     fn a_process_over_its_limit_is_an_alarm() {
         let (broker, mut causes) = (broker(|config| config.limits.memory = Some(0)), Causes::default());
         check(&broker, &mut causes, &["memory_limit"]);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_is_an_alarm_for_a_while() {
+        let (broker, mut causes) = (broker(|_| {}), Causes::default());
+        check(&broker, &mut causes, &[]);
+        // As if it had been an hour behind until now.
+        causes.ahead = causes.ahead.map(|ahead| ahead - 3_600_000);
+        for _ in 0..10 {
+            check(&broker, &mut causes, &["clock_jumped"]);
+        }
+        check(&broker, &mut causes, &[]);
     }
 
     #[test]
