@@ -17,6 +17,7 @@ use serde_json::Value;
 
 mod api;
 mod record;
+mod shares;
 mod topic;
 mod waiting;
 
@@ -115,6 +116,7 @@ impl Module for DelayedPublish {
         let (waiting, actor) = (self.waiting.clone(), ctx.actor());
         waiting.prepare(actor.clone());
         ctx.timers(&waiting.timers, waiting.clone())?;
+        waiting.restore();
         let delay = Arc::new(Delay { waiting, actor, limits });
         ctx.authorize(delay.clone());
         ctx.intercept(delay);
@@ -177,7 +179,7 @@ impl Delay {
             counts.wrong.fetch_add(1, Relaxed);
             return Err("it is too large".to_owned());
         };
-        let taken = self.waiting.take(at, payload, self.limits, moment);
+        let taken = self.waiting.take(at, incoming.publisher.client_id(), payload, self.limits, moment);
         taken.map_err(|Full| "as many wait as may".to_owned())
     }
 }

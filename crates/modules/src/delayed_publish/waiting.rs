@@ -9,6 +9,7 @@ use mqtt_hooks::{Actor, Due, Moment, Number, Timer, Timers};
 use parking_lot::Mutex;
 
 use super::record::Record;
+use super::shares::{Amount, Shares};
 use super::{Delayed, Limits};
 
 /// More ids than a process can give in a millisecond: those of the next begin above the last of this one.
@@ -22,7 +23,7 @@ pub(super) struct Waiting {
     pub(super) timers: Arc<Timers>,
     pub(super) counts: Counts,
     /// Held while it is seen whether there is room and that is taken.
-    taking: Mutex<()>,
+    shares: Mutex<Shares>,
     next: AtomicU64,
     /// There since the first start.
     actor: OnceLock<Actor>,
@@ -47,7 +48,7 @@ impl Waiting {
         Arc::new(Self {
             timers: Timers::new(),
             counts: Counts::default(),
-            taking: Mutex::default(),
+            shares: Mutex::default(),
             next: AtomicU64::new(0),
             actor: OnceLock::new(),
         })
@@ -60,10 +61,25 @@ impl Waiting {
         let _ = self.actor.set(actor);
     }
 
-    /// Keeps a message until a time of the even clock.
-    pub(super) fn take(&self, at: u64, payload: Bytes, limits: Limits, moment: &mut dyn Moment) -> Result<(), Full> {
-        let _one_at_a_time = self.taking.lock();
-        if self.timers.len() >= limits.messages || self.timers.payload_bytes() + payload.len() > limits.bytes {
+    /// Once what earlier processes have left is there: counts it.
+    pub(super) fn restore(&self) {
+        let mut shares = Shares::default();
+        self.timers.list(None, usize::MAX).iter().for_each(|timer| shares.restore(&timer.payload));
+        *self.shares.lock() = shares;
+    }
+
+    /// Keeps a message of this client, if it is one's, until a time of the even clock.
+    pub(super) fn take(
+        &self,
+        at: u64,
+        client_id: Option<&str>,
+        payload: Bytes,
+        limits: Limits,
+        moment: &mut dyn Moment,
+    ) -> Result<(), Full> {
+        let mut shares = self.shares.lock();
+        let waiting = Amount { messages: self.timers.len(), bytes: self.timers.payload_bytes() };
+        if !shares.take(client_id, payload.len(), waiting, limits) {
             self.counts.full.fetch_add(1, Relaxed);
             return Err(Full);
         }
@@ -88,9 +104,20 @@ impl Waiting {
     pub(super) fn delete(&self, id: u64) -> bool {
         let Some(actor) = self.actor.get() else { return false };
         let mut is_deleted = false;
-        actor.act(|moment| is_deleted |= self.timers.cancel(id, moment).is_some());
+        actor.act(|moment| {
+            if let Some(timer) = self.timers.cancel(id, moment) {
+                is_deleted = true;
+                self.give_back(&timer);
+            }
+        });
         self.counts.deleted.fetch_add(is_deleted.into(), Relaxed);
         is_deleted
+    }
+
+    fn give_back(&self, timer: &Timer) -> Option<Record> {
+        let record = Record::read(&timer.payload)?;
+        self.shares.lock().give_back(&record, timer.payload.len());
+        Some(record)
     }
 
     fn shown(&self, timer: Timer) -> Option<Delayed> {
@@ -120,7 +147,7 @@ impl Waiting {
 
 impl Due for Waiting {
     fn due(&self, timer: Timer, moment: &mut dyn Moment) {
-        let (Some(record), Some(actor)) = (Record::read(&timer.payload), self.actor.get()) else {
+        let (Some(record), Some(actor)) = (self.give_back(&timer), self.actor.get()) else {
             tracing::error!(id = timer.id, "a delayed message that can't be read is dropped");
             return;
         };
