@@ -139,7 +139,7 @@ section! {
         /// Time from accept to a whole CONNECT; a connection that takes longer is closed.
         connect_timeout: Span<1> = Span(Duration::from_secs(10)),
         /// Connections at once; each takes a file descriptor and some KiB of memory, and so the limit of open files bounds
-        /// them too, less 512 (or an eighth) for the store and the admin port. Further ones are closed.
+        /// them too, less 320 (or an eighth) for the store and the admin port. Further ones are closed.
         max_connections: Int<1, 100_000_000> = Int(1_000_000),
         /// How long the session of an MQTT 3 client with clean session 0 is kept while it is away.
         session_expiry: Span<0> = Span(Duration::from_secs(2 * 60 * 60)),

@@ -1,7 +1,5 @@
 //! What one client makes the broker hold is bounded, and never at others' expense.
 
-use std::net::Ipv4Addr;
-
 use bytes::{BufMut, BytesMut};
 use mqtt_codec::{Connect, Packet, Property, Publish, Qos, ReasonCode, Version, Will};
 use mqtt_config::Config;
@@ -217,27 +215,22 @@ async fn who_takes_no_answers_is_not_read_from() {
     }
 }
 
-/// Whoever opens all the sockets there may be, does so from somewhere.
+/// Whoever takes all the places there are, does so from somewhere.
 #[tokio::test]
-async fn sockets_of_one_address_leave_room_for_another() {
+async fn connections_of_one_address_leave_room_for_another() {
     const PLACES: usize = 80;
     let Some(broker) = Broker::with(|config| config.mqtt.max_connections = PLACES / 2).await else { return };
-    let mut sockets = Vec::new();
-    for _ in 0..PLACES / 8 * 7 {
-        sockets.push(Client::open(broker.addr, Version::V5).await);
-    }
-    // They are accepted in order, so once this one is closed all others are in.
-    Client::open(broker.addr, Version::V5).await.expect_end().await;
-    let mut other = Client::open_from(broker.addr, Version::V5, Ipv4Addr::new(127, 0, 0, 2)).await;
-    other.send(Packet::Connect(Box::new(connect(Version::V5, "other")))).await;
-    assert!(matches!(other.receive().await, Packet::ConnAck(_)));
-    // As soon as some are closed, others are let in from there.
-    let closed = sockets.split_off(PLACES / 2);
-    for client in closed {
-        client.cut().await;
-    }
+    let from = |address: [u8; 4]| Client::over(broker.server().connect_in_memory((address, 4711).into()), Version::V5);
+    let (greedy, other) = ([192, 0, 2, 1], [192, 0, 2, 2]);
+    let taken: Vec<_> = (0..PLACES / 8 * 7).map(|_| from(greedy)).collect();
+    from(greedy).expect_end().await;
+    let mut client = from(other);
+    client.send(Packet::Connect(Box::new(connect(Version::V5, "other")))).await;
+    assert!(matches!(client.receive().await, Packet::ConnAck(_)));
+    drop(taken);
+    // As soon as they are closed there is room again.
     loop {
-        let mut client = Client::open(broker.addr, Version::V5).await;
+        let mut client = from(greedy);
         client.send(Packet::Connect(Box::new(connect(Version::V5, "again")))).await;
         if client.receive_or_end().await.is_some() {
             break;

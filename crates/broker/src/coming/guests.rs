@@ -1,7 +1,8 @@
 //! How many connections each address has.
 //!
-//! One address may have many, for there are proxies and tests, but never all: as long as there are others, what is free is not
-//! an eighth of what it has. So whoever takes all they can get from one address leaves room for those who come from another.
+//! One address may have many, for there are proxies, but never all: seven times what is free. So whoever takes all they can get
+//! from one address leaves an eighth for those who come from others. This machine is no guest: who is on it can stop the broker
+//! by other means, and what is behind a proxy on it comes from there.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -21,7 +22,8 @@ pub(crate) struct Guests(DashMap<IpAddr, usize, RandomState>);
 impl Guests {
     /// One more, if there are so many free places that it may have that; false if not.
     pub(crate) fn enter(&self, address: IpAddr, free: usize) -> bool {
-        let mut has = self.0.entry(known_by(address)).or_default();
+        let Some(guest) = guest(address) else { return true };
+        let mut has = self.0.entry(guest).or_default();
         let may_enter = *has < free.saturating_mul(TIMES);
         *has += usize::from(may_enter);
         may_enter
@@ -29,18 +31,21 @@ impl Guests {
 
     /// One less.
     pub(crate) fn leave(&self, address: IpAddr) {
-        let address = known_by(address);
-        if let Some(mut has) = self.0.get_mut(&address) {
+        let Some(guest) = guest(address) else { return };
+        if let Some(mut has) = self.0.get_mut(&guest) {
             *has -= 1;
         }
-        self.0.remove_if(&address, |_, has| *has == 0);
+        self.0.remove_if(&guest, |_, has| *has == 0);
     }
 }
 
-fn known_by(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & NETWORK)),
-        address => address,
+/// Who it counts as; `None`: it is this machine.
+fn guest(address: IpAddr) -> Option<IpAddr> {
+    let address = address.to_canonical();
+    match address {
+        _ if address.is_loopback() => None,
+        IpAddr::V6(address) => Some(IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & NETWORK))),
+        IpAddr::V4(_) => Some(address),
     }
 }
 
@@ -74,7 +79,12 @@ mod tests {
         {
             let address = address.parse().unwrap();
             assert!(guests.enter(address, 100));
-            assert_eq!(*guests.0.get(&known_by(address)).unwrap(), has, "{address}");
+            assert_eq!(*guests.0.get(&guest(address).unwrap()).unwrap(), has, "{address}");
+        }
+        for address in ["127.0.0.1", "::1", "::ffff:127.0.0.2"] {
+            let address = address.parse().unwrap();
+            assert!(guests.enter(address, 0) && guests.0.len() == 3, "{address}");
+            guests.leave(address);
         }
     }
 }

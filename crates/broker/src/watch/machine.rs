@@ -9,7 +9,7 @@ use sysinfo::{MemoryRefreshKind, ProcessRefreshKind, ProcessesToUpdate, System};
 const FILES_LEFT_OUT: usize = 8;
 
 /// ... but not more than this.
-const MOST_LEFT_OUT: usize = 512;
+const MOST_LEFT_OUT: usize = 320;
 
 /// What there is for clients where the system does not say what it has.
 const UNKNOWN_MEMORY: usize = 1 << 30;
