@@ -201,14 +201,15 @@ impl Reader {
 
     /// Counts a large half packet to the client, which may hold no more than its share.
     fn count_partial(&mut self, seat: &Seat) -> Result<(), Ending> {
-        // By its capacity: that is what it takes.
-        let bytes = self.partial.as_ref().map_or(0, |partial| partial.capacity());
-        if bytes <= SMALL_PARTIAL {
+        let Some(partial) = self.partial.as_ref().filter(|partial| partial.capacity() > SMALL_PARTIAL) else {
             self.held = None;
             return Ok(());
-        }
-        self.held.get_or_insert_with(|| seat.broker().memory.half_done().claim()).set(bytes);
-        if seat.client.state.lock().session.has_share(bytes) {
+        };
+        // By its capacity: that is what it takes.
+        self.held.get_or_insert_with(|| seat.broker().memory.half_done().claim()).set(partial.capacity());
+        let bytes = partial.len();
+        // Whole packets that wait for the next turn are what one read has brought, and soon gone.
+        if self.unhandled == Unhandled::Left || seat.client.state.lock().session.has_share(bytes) {
             return Ok(());
         }
         tracing::info!(

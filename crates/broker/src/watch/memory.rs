@@ -18,8 +18,11 @@ const PART: usize = 4;
 /// Of the limit this part is kept for clients that come, and nobody's queue may grow into it.
 const RESERVE: usize = 8;
 
-/// While memory is not full, each client may hold this much: without a few messages under way it could not drain.
+/// While memory is not full, each client may hold this much.
 const LEAST_SHARE: usize = 64 << 10;
+
+/// While it is full, this much: without some messages under way, and the packets that acknowledge them, nobody could drain.
+const SHARE_WHEN_FULL: usize = 16 << 10;
 
 /// Of the limit this part is for those who have not said who they are yet, ...
 const ARRIVING: usize = 16;
@@ -144,7 +147,7 @@ impl Memory {
     pub(crate) fn look(&self) {
         let used = self.used();
         let is_full = used >= self.limit;
-        self.share.set(if is_full { 0 } else { (self.free() / PART).max(LEAST_SHARE) });
+        self.share.set(if is_full { SHARE_WHEN_FULL } else { (self.free() / PART).max(LEAST_SHARE) });
         if self.full.swap(is_full, Relaxed) != is_full {
             if is_full {
                 tracing::warn!(used, limit = self.limit, "limits.memory is reached: nobody new comes in");
@@ -228,7 +231,7 @@ mod tests {
         }
         memory.note_held(80 << 20);
         memory.look();
-        assert_eq!((share.bytes(), memory.is_full()), (0, true));
+        assert_eq!((share.bytes(), memory.is_full()), (SHARE_WHEN_FULL, true));
         memory.note_held((80_usize << 20).wrapping_neg());
         memory.note(LOOK_EVERY);
         assert_eq!((share.bytes(), memory.is_full()), (before, false));
