@@ -256,8 +256,10 @@ impl Observe for Announcer {
 impl ObserveDrops for Announcer {
     /// Whoever watches and misses an event is wrong about a client from then on.
     fn dropped(&self, delivery: &Delivery<'_>, reason: DropReason) {
-        // Who watches with QoS 0 knows that nothing is kept for it while it is away.
-        if reason != DropReason::Offline && delivery.message.topic.as_str().starts_with(&self.prefix) {
+        // Who watches with QoS 0 knows that nothing is kept for it while it is away, and whose session has ended is told so when it
+        // comes back.
+        let is_expected = matches!(reason, DropReason::Offline | DropReason::SessionEnded);
+        if !is_expected && delivery.message.topic.as_str().starts_with(&self.prefix) {
             self.history.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }

@@ -208,3 +208,23 @@ async fn the_folder_is_free_when_the_broker_has_ended() {
         server.shutdown().await;
     }
 }
+
+/// Its own going is an event too, which nobody is there to acknowledge; that is no loss to anybody.
+#[tokio::test]
+async fn a_watcher_that_leaves_is_not_taken_for_one_that_missed_something() {
+    let Some((broker, addr)) = start(|_| ()).await else { return };
+    let mut watcher = Client::connect(broker.addr, Version::V5, "watcher").await;
+    watcher.subscribe("$SYS/brokers/+/clients/#", Qos::AtLeastOnce).await;
+    let client = Client::connect(broker.addr, Version::V5, "client").await;
+    // Not acknowledged.
+    watcher.receive_publish().await;
+    client.leave().await;
+    watcher.cut().await;
+    loop {
+        let metrics = request(addr, "GET /metrics", &[], "").await.body;
+        if sample(&metrics, "rollcall_connections") == 0.0 {
+            assert_eq!(sample(&metrics, "rollcall_presence_events_dropped_total"), 0.0);
+            break;
+        }
+    }
+}
