@@ -26,6 +26,7 @@ fuzz_target!(|data: &[u8]| {
         max_stored: 16,
         max_outbox: 512,
         is_stored: true,
+        ..Config::default()
     };
     let mut world = World::new(Arc::new(config));
     let mut steps = rest;
