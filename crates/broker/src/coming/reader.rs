@@ -212,11 +212,14 @@ impl Reader {
         if self.unhandled == Unhandled::Left || seat.client.state.lock().session.has_share(bytes) {
             return Ok(());
         }
-        tracing::info!(
-            client_id = %seat.client.id, bytes,
-            "closed in the middle of a packet: limits.memory leaves no room for more of it",
+        let reason = ReasonCode::QuotaExceeded;
+        seat.tell_refused(
+            Kind::Packet,
+            reason,
+            &"limits.memory leaves no room for more of a packet that is not whole",
+            "",
         );
-        Err(Ending::refused(ReasonCode::QuotaExceeded))
+        Err(Ending::refused(reason))
     }
 
     /// Goes on where the last turn was over.

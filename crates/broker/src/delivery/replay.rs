@@ -161,7 +161,7 @@ pub(crate) fn go_on(client: &ClientRef, connection: &Arc<Connection>, batch: &mu
 pub(crate) fn keep_for_later(client: &ClientRef, connection: &Arc<Connection>, now: Timestamp, batch: &mut Batch<'_>) {
     while let Some(mut replay) = connection.take_replay() {
         if replay.send(KEPT_FOR_LATER, client, connection, now, batch) == Slice::More {
-            tracing::info!(client_id = %client.id, "gone before it was sent all retained messages it had asked for");
+            tracing::debug!(client_id = %client.id, "gone before it was sent all retained messages it had asked for");
             return;
         }
     }
