@@ -1,13 +1,11 @@
 //! What all connections share.
 
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 
-use mqtt_hooks::{Hooks, Listener};
+use mqtt_hooks::Hooks;
 use mqtt_router::{Retained, Router};
 use mqtt_session::{Gauge, Publication, Timestamp};
-use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use crate::client::clients::Clients;
@@ -15,8 +13,7 @@ use crate::client::connection::Awaited;
 use crate::client::variety::Varieties;
 use crate::client::{Client, ClientRef};
 use crate::coming::banned::Banned;
-use crate::coming::guests::Guests;
-use crate::coming::line::Line;
+use crate::coming::doors::Doors;
 use crate::config::Config;
 use crate::delivery::batch::Workplaces;
 use crate::store::durable::Durable;
@@ -66,23 +63,9 @@ pub(crate) struct Broker {
     pub(crate) refusals: Refusals,
     pub(crate) traces: Arc<Traces>,
     pub(crate) memory: Memory,
-    pub(crate) banned: Banned,
-    /// The listeners that are open, and where.
-    pub(crate) listeners: Mutex<Vec<(Arc<Listener>, SocketAddr)>>,
-    /// Sockets accepted and not yet closed.
-    pub(crate) sockets: AtomicUsize,
-    /// By their addresses.
-    pub(crate) guests: Guests,
-    /// Sockets that there may be, for the files that they take.
-    pub(crate) max_sockets: usize,
-    /// Sockets of clients, those that are about to be closed included.
-    pub(crate) served: AtomicUsize,
+    pub(crate) doors: Doors,
     /// Clients with a connection.
     pub(crate) online: AtomicUsize,
-    /// For those who have more to be handled than fits a turn.
-    pub(crate) line: Line,
-    /// Nobody comes in any more.
-    pub(crate) stopping: AtomicBool,
     pub(crate) numbers: Numbers,
     /// Where a long fan-out may be flushed by several; `None`: there are too few.
     pub(crate) workers: Option<Handle>,
@@ -123,31 +106,19 @@ impl Broker {
             metrics: Metrics::default(),
             workplaces: Workplaces::default(),
             highest: Highest::default(),
-            banned: Banned::load(&settings),
-            listeners: Mutex::default(),
+            doors: Doors::new(Banned::load(&settings), config.mqtt.max_connections),
             settings,
             alarms: Alarms::default(),
             faults: Faults::default(),
             refusals: Refusals::default(),
             traces: Arc::default(),
             memory,
-            sockets: AtomicUsize::new(0),
-            guests: Guests::default(),
-            max_sockets: machine::max_sockets().unwrap_or(usize::MAX),
-            served: AtomicUsize::new(0),
             online: AtomicUsize::new(0),
-            line: Line::default(),
-            stopping: AtomicBool::new(false),
             numbers: Numbers::new(past.bounds, past.floor_ms()),
             workers: Handle::try_current().ok().filter(|runtime| runtime.metrics().num_workers() >= MANY_WORKERS),
             durable,
             config,
         }
-    }
-
-    /// Connections at once, as far as they come by sockets.
-    pub(crate) fn max_connections(&self) -> usize {
-        self.config.mqtt.max_connections.min(self.max_sockets)
     }
 
     /// Tells of a refusal, in the log.

@@ -4,6 +4,7 @@ pub(crate) mod arrival;
 pub(crate) mod banned;
 mod challenge;
 pub(crate) mod door;
+pub(crate) mod doors;
 pub(crate) mod entering;
 pub(crate) mod farewell;
 pub(crate) mod guests;

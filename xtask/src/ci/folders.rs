@@ -26,6 +26,10 @@ const NEVERS: &[(&str, &[&str])] = &[
     ("watch::memory", ABOVE_PARTS),
     ("watch::highest", ABOVE_PARTS),
     ("watch::trace", ABOVE_PARTS),
+    ("coming::banned", ABOVE_DOORS),
+    ("coming::doors", ABOVE_DOORS),
+    ("coming::guests", ABOVE_DOORS),
+    ("coming::line", ABOVE_DOORS),
     ("client", &["coming", "packets", "hosting", "loopback", "running", "watch::operate"]),
     (
         "delivery",
@@ -42,6 +46,10 @@ const NEVERS: &[(&str, &[&str])] = &[
 /// What the parts of a broker do not know.
 const ABOVE_PARTS: &[&str] =
     &["broker", "delivery", "coming", "packets", "hosting", "loopback", "running", "watch::operate"];
+
+/// What those know nothing of who decide whether a socket has a place.
+const ABOVE_DOORS: &[&str] =
+    &["broker", "client", "delivery", "packets", "hosting", "loopback", "running", "watch::operate"];
 
 /// Adds what is wrong, with the file's name.
 pub(super) fn check(faults: &mut Vec<String>) -> Result<()> {

@@ -1,7 +1,6 @@
 //! Where connections come in.
 
 use std::net::SocketAddr;
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, LazyLock};
 
 use mqtt_codec::ReasonCode;
@@ -20,7 +19,7 @@ pub(crate) struct Door(Arc<Listener>);
 impl Door {
     pub(crate) fn new(broker: &Broker, name: &str, address: SocketAddr) -> Self {
         let listener = Arc::new(Listener { name: name.into(), port: address.port() });
-        broker.listeners.lock().push((Arc::clone(&listener), address));
+        broker.doors.open(Arc::clone(&listener), address);
         Self(listener)
     }
 
@@ -38,19 +37,7 @@ pub(crate) fn connect_in_memory(broker: &Arc<Broker>, peer: SocketAddr) -> Pipe 
 }
 
 fn take(broker: &Arc<Broker>, transport: Transport, origin: Origin) {
-    // Sockets that have not sent CONNECT yet are bounded as well: they may be as many as clients.
-    let limit = broker.config.mqtt.max_connections.saturating_mul(2);
-    let sockets = broker.sockets.load(Relaxed);
-    let rule = if sockets >= limit {
-        Some("twice mqtt.max_connections sockets are open")
-    } else if transport.is_socket() && sockets >= broker.max_sockets {
-        Some("the limit of open files is reached, but for those that the store and the admin port need")
-    } else if !broker.guests.enter(origin.peer.ip(), places_for(&transport, broker, sockets)) {
-        Some("of the limit of open files or of twice mqtt.max_connections this address has seven eighths")
-    } else {
-        None
-    };
-    if let Some(rule) = rule {
+    if let Err(rule) = broker.doors.enter(origin.peer.ip(), transport.is_socket()) {
         broker.tell_refused(&Refused {
             kind: Kind::Socket,
             peer: Some(origin.peer),
@@ -62,11 +49,4 @@ fn take(broker: &Arc<Broker>, transport: Transport, origin: Origin) {
         return;
     }
     tokio::spawn(Task::new(broker, transport, origin));
-}
-
-/// Those that are free.
-fn places_for(transport: &Transport, broker: &Broker, sockets: usize) -> usize {
-    let limit = broker.config.mqtt.max_connections.saturating_mul(2);
-    let limit = if transport.is_socket() { limit.min(broker.max_sockets) } else { limit };
-    limit.saturating_sub(sockets)
 }

@@ -3,7 +3,6 @@
 use std::hash::{BuildHasher, RandomState};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::{Bytes, BytesMut};
 use mqtt_codec::{ConnAck, Connect, DecodeError, Packet, Properties, Property, ReasonCode, Version};
@@ -228,7 +227,7 @@ impl Candidate {
         traffic.note_received(1, 0);
         let (client, connection) =
             broker.enter(Admission { connect: &connect, info, keep_alive, answer, granted, traffic, transport }, batch);
-        if broker.banned.has(&connection.info) {
+        if broker.doors.banned.has(&connection.info) {
             // The ban came in between, and whoever made it may not have found the connection.
             connection.end(Ending::BANNED);
         }
@@ -240,7 +239,7 @@ impl Candidate {
 fn describe(connect: &Connect, origin: Origin, batch: &mut Batch<'_>) -> Result<ConnectionInfo, Refusal> {
     let broker = batch.broker();
     let refused = |code, rule| Err(Refusal::new(code, rule));
-    if broker.stopping.load(Relaxed) {
+    if broker.doors.is_stopping() {
         return refused(ReasonCode::ServerShuttingDown, "the broker stops");
     }
     if broker.online() >= broker.config.mqtt.max_connections {
@@ -294,7 +293,7 @@ fn describe(connect: &Connect, origin: Origin, batch: &mut Batch<'_>) -> Result<
         epoch: broker.numbers.epoch,
         conn_id: broker.numbers.next_connection(|bounds| batch.stage(|stage| stage.bounds(bounds))),
     };
-    if broker.banned.has(&info) { refused(ReasonCode::Banned, "banned") } else { Ok(info) }
+    if broker.doors.banned.has(&info) { refused(ReasonCode::Banned, "banned") } else { Ok(info) }
 }
 
 /// Seconds the session outlives its connection.

@@ -120,7 +120,7 @@ impl Reader {
     fn poll_packets(&mut self, seat: &Seat, context: &mut Context<'_>, batch: &mut Batch<'_>) -> Poll<Ending> {
         seat.connection.register(context);
         if let Some(place) = &mut self.place
-            && place.poll(&seat.broker().line, context).is_pending()
+            && place.poll(&seat.broker().doors.line, context).is_pending()
         {
             seat.connection.poll_write(&seat.client, context, batch);
             return seat.connection.ending().map_or(Poll::Pending, Poll::Ready);
@@ -128,7 +128,7 @@ impl Reader {
         match self.take_turn(seat, context, batch) {
             Turn::Over => {
                 self.place.get_or_insert_with(|| Box::new(Place::First(None)));
-                Place::yield_turn(&seat.broker().line, context);
+                Place::yield_turn(&seat.broker().doors.line, context);
                 Poll::Pending
             }
             turn => {

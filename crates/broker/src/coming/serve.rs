@@ -4,7 +4,6 @@ use std::mem;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -56,7 +55,7 @@ struct Serving {
 
 impl Task {
     pub(crate) fn new(broker: &Arc<Broker>, transport: Transport, origin: Origin) -> Self {
-        broker.sockets.fetch_add(1, Relaxed);
+        broker.doors.note_socket();
         let arrival = Arrival::new(broker, transport, origin);
         Self { broker: Arc::clone(broker), stage: Stage::Arriving(Box::new(arrival)) }
     }
@@ -90,7 +89,7 @@ impl Future for Task {
                 Stage::Lingering(lingering) => {
                     ready!(lingering.future.as_mut().poll(context));
                     let address = lingering.address;
-                    task.broker.served.fetch_sub(1, Relaxed);
+                    task.broker.doors.note_served_out();
                     task.close(address)
                 }
                 Stage::Closed => return Poll::Ready(()),
@@ -118,7 +117,7 @@ impl Task {
     }
 
     fn serve(&self, seat: Seat, reader: Reader) -> Stage {
-        self.broker.served.fetch_add(1, Relaxed);
+        self.broker.doors.note_served();
         Stage::Serving(Box::new(Serving { seat, reader }))
     }
 
@@ -130,7 +129,7 @@ impl Task {
         let address = serving.seat.connection.info.peer.ip();
         let client_left = matches!(ending.reason, Reason::Client(_) | Reason::Closed(_) | Reason::Socket(_));
         if client_left {
-            self.broker.served.fetch_sub(1, Relaxed);
+            self.broker.doors.note_served_out();
             return self.close(address);
         }
         let lingering = tokio::time::timeout(LINGER, linger(Arc::clone(&serving.seat.connection)));
@@ -142,7 +141,7 @@ impl Task {
     }
 
     fn close(&self, address: IpAddr) -> Stage {
-        self.broker.guests.leave(address);
+        self.broker.doors.leave(address);
         Stage::Closed
     }
 
@@ -160,13 +159,13 @@ impl Task {
 
 impl Drop for Task {
     fn drop(&mut self) {
-        self.broker.sockets.fetch_sub(1, Relaxed);
+        self.broker.doors.note_socket_closed();
         // It panicked, or the runtime ends.
         if let Some(address) = self.address() {
-            self.broker.guests.leave(address);
+            self.broker.doors.leave(address);
         }
         if matches!(self.stage, Stage::Serving(_) | Stage::Lingering(_)) {
-            self.broker.served.fetch_sub(1, Relaxed);
+            self.broker.doors.note_served_out();
         }
     }
 }

@@ -1,7 +1,6 @@
 //! The end, in order: whoever may want to hear of others stays until those have gone.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use mqtt_codec::ReasonCode;
@@ -35,7 +34,7 @@ enum Round {
 /// Ends every connection, and every session that is not stored. The wills are published, the events told, and taken by those who take
 /// them in time.
 pub(crate) async fn drain(broker: &Arc<Broker>) {
-    broker.stopping.store(true, Relaxed);
+    broker.doors.stop();
     let limit = Instant::now() + LIMIT;
     let soon = || limit.min(Instant::now() + PATIENCE);
     // What is not stored ends now, while those who subscribe to the wills are there.
@@ -53,7 +52,7 @@ pub(crate) async fn drain(broker: &Arc<Broker>) {
         broker.end_unstored_sessions();
         wait(|| online(broker).iter().all(has_taken_all), soon()).await;
     }
-    wait(|| broker.served.load(Relaxed) == 0, limit).await;
+    wait(|| !broker.doors.are_serving(), limit).await;
 }
 
 fn online(broker: &Broker) -> Vec<ClientRef> {

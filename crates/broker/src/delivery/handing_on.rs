@@ -1,7 +1,6 @@
 //! A member of a group goes, and another gets what this one has not got.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 use mqtt_codec::Filter;
 use mqtt_hooks::DropReason;
@@ -22,7 +21,7 @@ impl Broker {
             return;
         }
         // At the end of the process those whose sessions end with it would pass everything on to each other.
-        let is_stopping = self.stopping.load(Relaxed);
+        let is_stopping = self.doors.is_stopping();
         let mut matches = batch.lend_matches();
         for Orphan { filter, publication, qos } in orphans {
             // Once, and not by each member that it is offered to.

@@ -47,7 +47,7 @@ impl Operate for Operator {
             version: sys::VERSION,
             uptime_ms: self.broker.clock.uptime_ms(),
             connections: self.broker.online(),
-            max_connections: self.broker.max_connections(),
+            max_connections: self.broker.doors.max_connections(),
             memory_used: machine::resident().unwrap_or_default() as u64,
             epoch: self.broker.numbers.epoch,
         }
@@ -66,7 +66,7 @@ impl Operate for Operator {
     }
 
     fn bans(&self) -> Vec<Ban> {
-        self.broker.banned.all()
+        self.broker.doors.banned.all()
     }
 
     fn ban(&self, ban: Ban) -> io::Result<()> {
@@ -248,7 +248,7 @@ fn subscriptions_of(client: &ClientRef) -> Vec<SubscriptionState> {
 
 impl Broker {
     fn listener_states(&self) -> Vec<ListenerState> {
-        let listeners = self.listeners.lock().clone();
+        let listeners = self.doors.listeners();
         let mut counts = vec![0; listeners.len()];
         for client in self.clients.all() {
             let state = client.state.lock();
@@ -259,7 +259,7 @@ impl Broker {
                 counts[found] += 1;
             }
         }
-        let max_connections = self.max_connections();
+        let max_connections = self.doors.max_connections();
         let states = listeners.into_iter().zip(counts).map(|((listener, address), connections)| ListenerState {
             name: listener.name.to_string(),
             address,

@@ -1,7 +1,6 @@
 //! What an operator watches of the broker.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 use mqtt_operate::{Alarm, Health, Oversee, Trace};
 
@@ -11,7 +10,7 @@ use crate::watch::operate::Operator;
 impl Oversee for Operator {
     fn health(&self) -> Health {
         Health {
-            stopping: self.broker().stopping.load(Relaxed),
+            stopping: self.broker().doors.is_stopping(),
             store_failing: self.broker().durable.is_failing(),
             store_bytes: self.broker().durable.journal().and_then(|journal| journal.store().size()),
             memory_held: self.broker().memory.used(),

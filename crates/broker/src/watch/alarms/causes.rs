@@ -93,8 +93,8 @@ impl Causes {
     fn look_at_files(&mut self, broker: &Arc<Broker>) {
         let failed = broker.alarms.accepts_failed.load(Relaxed);
         let happened = std::mem::replace(&mut self.accepts_failed, failed) != failed;
-        let limit = broker.max_sockets;
-        let sockets = broker.sockets.load(Relaxed);
+        let limit = broker.doors.max_sockets();
+        let sockets = broker.doors.sockets();
         let level = if happened { Level::High } else { Level::of(sockets, limit / 100 * FILES_PERCENT) };
         let message =
             "file descriptors are nearly exhausted: connections are not accepted; raise the limit of open files";

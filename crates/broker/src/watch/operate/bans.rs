@@ -22,7 +22,7 @@ impl Broker {
         };
         for client in clients {
             let connection = client.state.lock().connection.clone();
-            if let Some(connection) = connection.filter(|connection| self.banned.has(&connection.info)) {
+            if let Some(connection) = connection.filter(|connection| self.doors.banned.has(&connection.info)) {
                 connection.end(Ending::BANNED);
             }
         }
@@ -36,6 +36,6 @@ impl Broker {
     }
 
     fn change_bans(&self, change: impl FnOnce(&mut Lists)) -> io::Result<()> {
-        self.banned.change(change, |name, record| self.settings.keep(&self.durable, name, record))
+        self.doors.banned.change(change, |name, record| self.settings.keep(&self.durable, name, record))
     }
 }

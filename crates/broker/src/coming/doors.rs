@@ -1,0 +1,128 @@
+//! Who may come in at all: places for sockets, bans, and whether the broker takes anybody.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+
+use mqtt_hooks::Listener;
+use parking_lot::Mutex;
+
+use crate::coming::banned::Banned;
+use crate::coming::guests::Guests;
+use crate::coming::line::Line;
+use crate::watch::machine;
+
+/// What everyone who comes in has to pass, and who is on the way.
+pub(crate) struct Doors {
+    pub(crate) banned: Banned,
+    /// For those who have more to be handled than fits a turn.
+    pub(crate) line: Line,
+    /// The listeners that are open, and where.
+    listeners: Mutex<Vec<(Arc<Listener>, SocketAddr)>>,
+    /// By their addresses.
+    guests: Guests,
+    /// `mqtt.max_connections`.
+    max_clients: usize,
+    /// Sockets that there may be, for the files that they take.
+    max_sockets: usize,
+    /// Sockets accepted and not yet closed.
+    sockets: AtomicUsize,
+    /// Sockets of clients, those that are about to be closed included.
+    served: AtomicUsize,
+    /// Nobody comes in any more.
+    is_stopping: AtomicBool,
+}
+
+impl Doors {
+    pub(crate) fn new(banned: Banned, max_clients: usize) -> Self {
+        Self {
+            banned,
+            line: Line::default(),
+            listeners: Mutex::default(),
+            guests: Guests::default(),
+            max_clients,
+            max_sockets: machine::max_sockets().unwrap_or(usize::MAX),
+            sockets: AtomicUsize::new(0),
+            served: AtomicUsize::new(0),
+            is_stopping: AtomicBool::new(false),
+        }
+    }
+
+    /// A listener is open at this address.
+    pub(crate) fn open(&self, listener: Arc<Listener>, address: SocketAddr) {
+        self.listeners.lock().push((listener, address));
+    }
+
+    pub(crate) fn listeners(&self) -> Vec<(Arc<Listener>, SocketAddr)> {
+        self.listeners.lock().clone()
+    }
+
+    /// Gives somebody from this address a place, which is to be [left](Self::leave), or says why not.
+    pub(crate) fn enter(&self, address: IpAddr, is_socket: bool) -> Result<(), &'static str> {
+        // Sockets that have not sent CONNECT yet are bounded as well: they may be as many as clients.
+        let limit = self.max_clients.saturating_mul(2);
+        let sockets = self.sockets();
+        if sockets >= limit {
+            return Err("twice mqtt.max_connections sockets are open");
+        }
+        if is_socket && sockets >= self.max_sockets {
+            return Err("the limit of open files is reached, but for those that the store and the admin port need");
+        }
+        let limit = if is_socket { limit.min(self.max_sockets) } else { limit };
+        if !self.guests.enter(address, limit.saturating_sub(sockets)) {
+            return Err("of the limit of open files or of twice mqtt.max_connections this address has seven eighths");
+        }
+        Ok(())
+    }
+
+    pub(crate) fn leave(&self, address: IpAddr) {
+        self.guests.leave(address);
+    }
+
+    /// There is one socket more.
+    pub(crate) fn note_socket(&self) {
+        self.sockets.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn note_socket_closed(&self) {
+        self.sockets.fetch_sub(1, Relaxed);
+    }
+
+    /// Sockets accepted and not yet closed.
+    pub(crate) fn sockets(&self) -> usize {
+        self.sockets.load(Relaxed)
+    }
+
+    /// Sockets that there may be, for the files that they take.
+    pub(crate) const fn max_sockets(&self) -> usize {
+        self.max_sockets
+    }
+
+    /// Connections at once, as far as they come by sockets.
+    pub(crate) fn max_connections(&self) -> usize {
+        self.max_clients.min(self.max_sockets)
+    }
+
+    /// A socket is a client's from now on.
+    pub(crate) fn note_served(&self) {
+        self.served.fetch_add(1, Relaxed);
+    }
+
+    /// All that was to be written to a client's socket is.
+    pub(crate) fn note_served_out(&self) {
+        self.served.fetch_sub(1, Relaxed);
+    }
+
+    pub(crate) fn are_serving(&self) -> bool {
+        self.served.load(Relaxed) > 0
+    }
+
+    /// From now on nobody comes in.
+    pub(crate) fn stop(&self) {
+        self.is_stopping.store(true, Relaxed);
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.is_stopping.load(Relaxed)
+    }
+}
