@@ -21,16 +21,11 @@ use crate::store::numbers::Numbers;
 use crate::store::past::Past;
 use crate::store::settings::Settings;
 use crate::time::clock::Clock;
-use crate::time::faults::Faults;
 use crate::time::patience::Patient;
 use crate::time::timers::Timers;
-use crate::watch::alarms::Alarms;
-use crate::watch::highest::Highest;
-use crate::watch::machine;
 use crate::watch::memory::Memory;
-use crate::watch::metrics::Metrics;
-use crate::watch::refusals::{Refusals, Refused};
-use crate::watch::trace::Traces;
+use crate::watch::refusals::Refused;
+use crate::watch::{Watched, machine};
 
 /// With fewer worker threads than this, cutting a fan-out in pieces costs more than it gains.
 const MANY_WORKERS: usize = 4;
@@ -53,17 +48,10 @@ pub(crate) struct Broker {
     pub(crate) timers: Timers<Timestamp, Weak<Client>>,
     /// Connections and arrivals that are waited for.
     pub(crate) awaited: Timers<Patient, Awaited>,
-    pub(crate) metrics: Metrics,
     pub(crate) workplaces: Workplaces,
-    pub(crate) highest: Highest,
     pub(crate) settings: Settings,
-    pub(crate) alarms: Alarms,
-    /// Of the background tasks.
-    pub(crate) faults: Faults,
-    pub(crate) refusals: Refusals,
-    pub(crate) traces: Arc<Traces>,
-    pub(crate) memory: Memory,
     pub(crate) doors: Doors,
+    pub(crate) watched: Watched,
     /// Clients with a connection.
     pub(crate) online: AtomicUsize,
     pub(crate) numbers: Numbers,
@@ -103,16 +91,10 @@ impl Broker {
             hooks: Hooks::new(),
             timers: Timers::default(),
             awaited: Timers::default(),
-            metrics: Metrics::default(),
             workplaces: Workplaces::default(),
-            highest: Highest::default(),
+            watched: Watched::new(memory),
             doors: Doors::new(Banned::load(&settings), config.mqtt.max_connections),
             settings,
-            alarms: Alarms::default(),
-            faults: Faults::default(),
-            refusals: Refusals::default(),
-            traces: Arc::default(),
-            memory,
             online: AtomicUsize::new(0),
             numbers: Numbers::new(past.bounds, past.floor_ms()),
             workers: Handle::try_current().ok().filter(|runtime| runtime.metrics().num_workers() >= MANY_WORKERS),
@@ -123,7 +105,7 @@ impl Broker {
 
     /// Tells of a refusal, in the log.
     pub(crate) fn tell_refused(&self, refused: &Refused<'_>) {
-        self.refusals.tell(refused, self.clock.uptime_ms());
+        self.watched.refusals.tell(refused, self.clock.uptime_ms());
     }
 
     pub(crate) fn online(&self) -> usize {

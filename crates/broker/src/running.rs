@@ -80,17 +80,23 @@ impl Opened {
     /// Outside of a tokio runtime.
     pub fn run(self, modules: impl Fn() -> ModulesSeen + Send + Sync + 'static) -> Running {
         let Self { broker, fallen, .. } = self;
-        let mut tasks = Tasks::new(&broker);
-        tasks.run("beat", beat::run);
-        tasks.run("timers", due::run);
-        tasks.run("sys", sys::publish);
-        tasks.run("store", store::keep_alive);
+        let mut tasks = Tasks::new(&broker.watched.faults);
+        tasks.run("beat", of(&broker, beat::run));
+        tasks.run("timers", of(&broker, due::run));
+        tasks.run("sys", of(&broker, sys::publish));
+        tasks.run("store", of(&broker, store::keep_alive));
         let (fallen, grace): (Arc<[_]>, _) = (fallen.into(), broker.config.recovery_grace);
-        tasks.run("recovery", move |broker| recovery::tell(broker, Arc::clone(&fallen), grace));
+        tasks.run("recovery", of(&broker, move |broker| recovery::tell(broker, Arc::clone(&fallen), grace)));
         let modules = Arc::new(modules);
-        tasks.run("alarms", move |broker| causes::watch(broker, Arc::clone(&modules)));
+        tasks.run("alarms", of(&broker, move |broker| causes::watch(broker, Arc::clone(&modules))));
         Running { broker, tasks, stop: watch::Sender::new(false) }
     }
+}
+
+/// A task of the broker's, to be started as often as it takes.
+fn of<S: Fn(Arc<Broker>) -> F, F>(broker: &Arc<Broker>, start: S) -> impl Fn() -> F + use<S, F> {
+    let broker = Arc::clone(broker);
+    move || start(Arc::clone(&broker))
 }
 
 impl Running {
@@ -98,13 +104,14 @@ impl Running {
     pub fn serve(&mut self, listener: Listener) {
         let door = Arc::new(Door::new(&self.broker, listener.name(), listener.address()));
         let (listener, stop) = (Arc::new(listener), self.stop.subscribe());
-        self.tasks.run("accept", move |broker| {
+        let accept = move |broker: Arc<Broker>| {
             let (listener, door, stop) = (Arc::clone(&listener), Arc::clone(&door), stop.clone());
             async move {
                 let take = |transport, peer| door.take(&broker, transport, peer);
-                listener.accept(take, || broker.note_accept_failed(), stop).await;
+                listener.accept(take, || broker.watched.alarms.note_accept_failed(), stop).await;
             }
-        });
+        };
+        self.tasks.run("accept", of(&self.broker, accept));
     }
 
     /// Runs a task of who runs the broker, watched as the broker's own are: if it panics that is logged, raised as an alarm,
@@ -116,7 +123,7 @@ impl Running {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        self.tasks.watch(name, move |_| start())
+        self.tasks.watch(name, start)
     }
 
     /// Connects a client without a socket: what it would send over TCP goes into the pipe, what it would get comes out.

@@ -14,6 +14,7 @@ use crate::store::durable::Durable;
 use crate::store::past::Past;
 use crate::store::settings::Settings;
 use crate::time::clock::ALIVE_EVERY;
+use crate::watch::sys;
 
 pub(crate) mod durable;
 pub(crate) mod numbers;
@@ -79,7 +80,7 @@ pub(crate) async fn keep_alive(broker: Arc<Broker>) {
     loop {
         every.tick().await;
         let seen = broker.durable.journal().map_or(0, |journal| journal.store().panics());
-        (std::mem::replace(&mut panics, seen)..seen).for_each(|_| broker.faults.note("compaction"));
+        (std::mem::replace(&mut panics, seen)..seen).for_each(|_| broker.watched.faults.note("compaction"));
         let alive = broker.clock.alive();
         // What is staged while the store fails waits in memory, however long that takes.
         let stage_alive = |stage: &mut Stage<'_>| {
@@ -90,11 +91,12 @@ pub(crate) async fn keep_alive(broker: Arc<Broker>) {
         match broker.durable.store_now(stage_alive) {
             Err(error) if !is_failing => {
                 let message = "the store can't be written to: QoS 1 and 2 messages are refused";
-                broker.activate_alarm(ALARM, message, json!({ "why": error.to_string() }));
+                let notice = broker.watched.alarms.activate(ALARM, message, json!({ "why": error.to_string() }));
+                sys::tell_alarms(&broker, notice);
                 is_failing = true;
             }
             Ok(()) if is_failing => {
-                broker.deactivate_alarm(ALARM);
+                sys::tell_alarms(&broker, broker.watched.alarms.deactivate(ALARM));
                 is_failing = false;
             }
             _ => {}

@@ -321,7 +321,7 @@ impl Connection {
             let filled = outbox.io_slices(&mut slices);
             match self.transport.try_write(&slices[..filled]) {
                 Ok(written) => {
-                    if self.broker.traces.are_running() {
+                    if self.broker.watched.traces.are_running() {
                         self.trace_written(&slices[..filled], written);
                     }
                     outbox.advance(written);
@@ -352,7 +352,7 @@ impl Connection {
             &slice[..part]
         });
         let taken: Vec<_> = taken.collect();
-        self.broker.traces.note_written(&self.info, &taken);
+        self.broker.watched.traces.note_written(&self.info, &taken);
     }
 
     /// The socket is full: the task goes on when it takes more, and the broker looks after some time whether it did.

@@ -129,7 +129,7 @@ impl Arrival {
             // By its capacity: that is what it takes.
             let bytes = self.rest.capacity();
             if bytes > SMALL_CONNECT
-                && !self.claim.get_or_insert_with(|| broker.memory.arriving().claim()).grow_to(bytes)
+                && !self.claim.get_or_insert_with(|| broker.watched.memory.arriving().claim()).grow_to(bytes)
             {
                 return Poll::Ready(First::Crowded);
             }

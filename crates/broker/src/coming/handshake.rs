@@ -246,7 +246,7 @@ fn describe(connect: &Connect, origin: Origin, batch: &mut Batch<'_>) -> Result<
         return refused(ReasonCode::ServerBusy, "mqtt.max_connections");
     }
     // Who has a session comes to drain it.
-    if broker.memory.is_full() && broker.clients.get(&connect.client_id).is_none() {
+    if broker.watched.memory.is_full() && broker.clients.get(&connect.client_id).is_none() {
         return refused(ReasonCode::ServerBusy, "limits.memory");
     }
     if connect.will.as_ref().is_some_and(|will| Session::cost_of_will(will) > broker.session_config.share.bytes()) {

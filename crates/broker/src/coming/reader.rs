@@ -206,7 +206,7 @@ impl Reader {
             return Ok(());
         };
         // By its capacity: that is what it takes.
-        self.held.get_or_insert_with(|| seat.broker().memory.half_done().claim()).set(partial.capacity());
+        self.held.get_or_insert_with(|| seat.broker().watched.memory.half_done().claim()).set(partial.capacity());
         let bytes = partial.len();
         // Whole packets that wait for the next turn are what one read has brought, and soon gone.
         if self.unhandled == Unhandled::Left || seat.client.state.lock().session.has_share(bytes) {
@@ -302,8 +302,8 @@ impl Reader {
     }
 
     fn trace(&self, seat: &Seat, input: &[u8]) {
-        if seat.broker().traces.are_running() {
-            seat.broker().traces.note_read(&seat.client.id, &self.decoder, input);
+        if seat.broker().watched.traces.are_running() {
+            seat.broker().watched.traces.note_read(&seat.client.id, &self.decoder, input);
         }
     }
 

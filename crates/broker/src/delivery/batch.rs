@@ -111,9 +111,9 @@ impl<'a> Batch<'a> {
         let place = self.place();
         // Counted while it was settled, and settled by that.
         place.is_used = false;
-        place.tally.add_to(&broker.metrics);
-        broker.memory.note_held(mem::take(&mut place.held));
-        broker.memory.note(mem::take(&mut place.traffic));
+        place.tally.add_to(&broker.watched.metrics);
+        broker.watched.memory.note_held(mem::take(&mut place.held));
+        broker.watched.memory.note(mem::take(&mut place.traffic));
         stored
     }
 

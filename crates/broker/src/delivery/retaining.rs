@@ -33,7 +33,7 @@ impl Broker {
         let more = Memory::cost_of_retained(publication.size());
         let less = self.retained.get(topic).map_or(0, |old| Memory::cost_of_retained(old.size()));
         // A value that is replaced by one no larger always is: what everybody sees must not be the old one.
-        let has_room = more <= less || self.memory.has_room_to_retain(more - less);
+        let has_room = more <= less || self.watched.memory.has_room_to_retain(more - less);
         let kept = Arc::new(publication.kept(&self.session_config.kept));
         let topic = &kept.message.topic;
         if !has_room || self.retained.insert(topic, Arc::clone(&kept)).is_err() {
@@ -47,7 +47,7 @@ impl Broker {
             });
             return;
         }
-        self.memory.note_retained(more, less);
+        self.watched.memory.note_retained(more, less);
         batch.stage(|stage| stage.retain(&kept));
     }
 
@@ -61,7 +61,7 @@ impl Broker {
         let removed = self.retained.remove(topic);
         let is_there = removed.is_some();
         if let Some(removed) = removed {
-            self.memory.note_retained(0, Memory::cost_of_retained(removed.size()));
+            self.watched.memory.note_retained(0, Memory::cost_of_retained(removed.size()));
             batch.stage(|stage| stage.forget_retained(topic));
         }
         is_there
@@ -77,7 +77,7 @@ impl Broker {
             if self.retained.insert(&topic, Arc::new(publication)).is_err() {
                 tracing::error!(%topic, "left in the store: limits.retained_messages is lower than before");
             } else {
-                self.memory.note_retained(cost, 0);
+                self.watched.memory.note_retained(cost, 0);
             }
         }
     }
@@ -91,7 +91,7 @@ impl Broker {
                 more |= publication.expires_at.is_some();
                 let is_expired = publication.is_expired(now);
                 if is_expired {
-                    self.memory.note_retained(0, Memory::cost_of_retained(publication.size()));
+                    self.watched.memory.note_retained(0, Memory::cost_of_retained(publication.size()));
                     batch.stage(|stage| stage.forget_retained(&publication.message.topic));
                 }
                 !is_expired

@@ -10,7 +10,7 @@ pub(crate) async fn run(broker: Arc<Broker>) {
     loop {
         tokio::time::sleep(BEAT).await;
         // What the last messages of a burst have changed is not told by any that follow.
-        broker.memory.look();
+        broker.watched.memory.look();
         let late = broker.clock.patience.beat(broker.clock.uptime_ms());
         if late >= STALL_MS {
             tracing::warn!(

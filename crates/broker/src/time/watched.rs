@@ -7,7 +7,6 @@ use mqtt_hooks::run::caught_async;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::broker::Broker;
 use crate::time::faults::Faults;
 
 /// How long to wait before a task is started again.
@@ -21,20 +20,21 @@ const TOO_MANY: u32 = 10;
 
 /// The tasks of a broker.
 pub(crate) struct Tasks {
-    broker: Arc<Broker>,
+    faults: Arc<Faults>,
     running: Vec<JoinHandle<()>>,
     /// The task that can't be kept alive.
     broken: watch::Sender<Option<&'static str>>,
 }
 
 impl Tasks {
-    pub(crate) fn new(broker: &Arc<Broker>) -> Self {
-        Self { broker: Arc::clone(broker), running: Vec::new(), broken: watch::Sender::new(None) }
+    /// `faults` is told of each panic.
+    pub(crate) fn new(faults: &Arc<Faults>) -> Self {
+        Self { faults: Arc::clone(faults), running: Vec::new(), broken: watch::Sender::new(None) }
     }
 
     /// Runs what `start` makes. If it panics that is logged, raised as an alarm, and it is started again; so `start` is to
     /// make one that can go on from wherever the last one was.
-    pub(crate) fn run<F>(&mut self, name: &'static str, start: impl Fn(Arc<Broker>) -> F + Send + Sync + 'static)
+    pub(crate) fn run<F>(&mut self, name: &'static str, start: impl Fn() -> F + Send + Sync + 'static)
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -43,17 +43,13 @@ impl Tasks {
     }
 
     /// The same for a task whose end is its owner's business.
-    pub(crate) fn watch<F>(
-        &self,
-        name: &'static str,
-        start: impl Fn(Arc<Broker>) -> F + Send + Sync + 'static,
-    ) -> JoinHandle<()>
+    pub(crate) fn watch<F>(&self, name: &'static str, start: impl Fn() -> F + Send + Sync + 'static) -> JoinHandle<()>
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let (broker, broken) = (Arc::clone(&self.broker), self.broken.clone());
+        let (faults, broken) = (Arc::clone(&self.faults), self.broken.clone());
         tokio::spawn(async move {
-            if keep_alive(name, &broker.faults, || start(Arc::clone(&broker))).await.is_err() {
+            if keep_alive(name, &faults, start).await.is_err() {
                 broken.send_replace(Some(name));
             }
         })

@@ -1,14 +1,14 @@
 //! What is wrong with the broker: told on `$SYS/brokers/${node}/alarms/activate` and `.../deactivate`, and remembered.
 
 use std::collections::VecDeque;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use mqtt_hooks::run::{Numbers, Status};
 use mqtt_operate::Alarm;
 use parking_lot::Mutex;
 
 pub(crate) mod causes;
-mod tell;
+pub(crate) mod tell;
 mod watch;
 
 /// Alarms that are over and not forgotten; then the oldest goes.
@@ -28,7 +28,7 @@ pub struct ModulesSeen {
 pub(crate) struct Alarms {
     state: Mutex<State>,
     /// How often a connection could not be accepted for want of file descriptors or memory.
-    pub(crate) accepts_failed: AtomicU64,
+    accepts_failed: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -77,6 +77,15 @@ impl Alarms {
 
     pub(crate) fn forget_past(&self) {
         self.state.lock().past.clear();
+    }
+
+    /// For the listener.
+    pub(crate) fn note_accept_failed(&self) {
+        self.accepts_failed.fetch_add(1, Relaxed);
+    }
+
+    fn accepts_failed(&self) -> u64 {
+        self.accepts_failed.load(Relaxed)
     }
 }
 

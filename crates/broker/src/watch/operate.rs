@@ -171,7 +171,7 @@ impl Operate for Operator {
     }
 
     fn metrics(&self) -> Vec<(&'static str, u64)> {
-        self.broker.metrics.list()
+        self.broker.watched.metrics.list()
     }
 
     fn retained(&self, query: &RetainedQuery<'_>) -> Page<RetainedState> {

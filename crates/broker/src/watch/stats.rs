@@ -7,7 +7,7 @@ use crate::watch::highest::STATS;
 pub(crate) fn all(broker: &Broker) -> Vec<(String, u64)> {
     let values = values(broker);
     let mut all = Vec::with_capacity(2 * STATS.len());
-    for ((name, value), highest) in STATS.iter().zip(values).zip(broker.highest.note(values)) {
+    for ((name, value), highest) in STATS.iter().zip(values).zip(broker.watched.highest.note(values)) {
         all.push((format!("{name}.count"), value as u64));
         all.push((format!("{name}.max"), highest as u64));
     }

@@ -8,6 +8,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::broker::Broker;
 use crate::delivery::batch::Batch;
+use crate::watch::alarms::tell::Notice;
 use crate::watch::stats;
 
 /// The broker's version.
@@ -36,6 +37,15 @@ pub(crate) async fn publish(broker: Arc<Broker>) {
     }
 }
 
+/// Tells which alarms have begun and which are over.
+pub(crate) fn tell_alarms(broker: &Arc<Broker>, notices: impl IntoIterator<Item = Notice>) {
+    in_batch(broker, |batch| {
+        for message in notices.into_iter().filter_map(|notice| notice.message(&broker.config.node)) {
+            broker.announce(Publisher::Broker, message, batch);
+        }
+    });
+}
+
 fn in_batch(broker: &Arc<Broker>, round: impl FnOnce(&mut Batch<'_>)) {
     let mut batch = Batch::begin(broker);
     round(&mut batch);
@@ -52,7 +62,7 @@ fn slow_round(batch: &mut Batch<'_>) {
     for (name, value) in stats::all(broker) {
         tell(batch, format!("$SYS/brokers/{node}/stats/{name}"), value.to_string(), false);
     }
-    for (name, value) in broker.metrics.list() {
+    for (name, value) in broker.watched.metrics.list() {
         let name = name.replace('.', "/");
         tell(batch, format!("$SYS/brokers/{node}/metrics/{name}"), value.to_string(), false);
     }

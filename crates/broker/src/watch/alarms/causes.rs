@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use mqtt_hooks::run::Status;
@@ -11,9 +10,12 @@ use serde_json::{Value, json};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::ModulesSeen;
+use super::tell::Notice;
 use super::watch::{Change, Level, Watch};
 use crate::broker::Broker;
-use crate::time::clock::wall_ms;
+use crate::coming::doors::Doors;
+use crate::time::clock::{Clock, wall_ms};
+use crate::watch::{Watched, sys};
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -30,9 +32,26 @@ pub(crate) async fn watch(broker: Arc<Broker>, modules: Arc<impl Fn() -> Modules
     let mut causes = Causes::default();
     loop {
         every.tick().await;
-        causes.look(&broker, &modules());
-        broker.refusals.tell_left_out(broker.clock.uptime_ms());
+        let sight = Sight {
+            watched: &broker.watched,
+            doors: &broker.doors,
+            clock: &broker.clock,
+            online: broker.online(),
+            max_connections: broker.config.mqtt.max_connections,
+        };
+        let notices = causes.look(&sight, &modules());
+        sys::tell_alarms(&broker, notices);
+        broker.watched.refusals.tell_left_out(broker.clock.uptime_ms());
     }
+}
+
+/// What is looked at.
+struct Sight<'a> {
+    watched: &'a Watched,
+    doors: &'a Doors,
+    clock: &'a Clock,
+    online: usize,
+    max_connections: usize,
 }
 
 /// What is known from the looks before.
@@ -50,6 +69,8 @@ struct Causes {
     tasks: BTreeMap<&'static str, (Watch, u64)>,
     accepts_failed: u64,
     stalls: u64,
+    /// Of this look.
+    notices: Vec<Notice>,
 }
 
 /// An alarm as it would be now.
@@ -60,75 +81,77 @@ struct Cause<'a> {
 }
 
 impl Causes {
-    fn look(&mut self, broker: &Arc<Broker>, modules: &ModulesSeen) {
-        self.look_at_memory(broker);
-        let (online, limit) = (broker.online(), broker.config.mqtt.max_connections);
+    /// Returns which alarms have begun and which are over.
+    fn look(&mut self, sight: &Sight<'_>, modules: &ModulesSeen) -> Vec<Notice> {
+        self.look_at_memory(sight);
+        let (online, limit) = (sight.online, sight.max_connections);
         let message = "mqtt.max_connections is reached: nobody else comes in";
         let cause =
             Cause { name: "connections_limit", message, details: json!({ "connections": online, "limit": limit }) };
-        change(broker, &mut self.connections, Level::of(online, limit), cause);
-        self.look_at_files(broker);
-        self.look_at_stalls(broker);
-        self.look_at_clock(broker);
-        self.look_at_tasks(broker);
+        sight.change(&mut self.notices, &mut self.connections, Level::of(online, limit), cause);
+        self.look_at_files(sight);
+        self.look_at_stalls(sight);
+        self.look_at_clock(sight);
+        self.look_at_tasks(sight);
         for module in &modules.states {
-            self.look_at_module(broker, module);
+            self.look_at_module(sight, module);
         }
         for of_one in &modules.numbers {
-            of_one.numbers.iter().for_each(|number| self.look_at_number(broker, of_one.module, number));
+            of_one.numbers.iter().for_each(|number| self.look_at_number(sight, of_one.module, number));
         }
+        std::mem::take(&mut self.notices)
     }
 
-    fn look_at_memory(&mut self, broker: &Arc<Broker>) {
+    fn look_at_memory(&mut self, sight: &Sight<'_>) {
         // Without traffic nobody else looks whether it is over.
-        let is_full = broker.memory.is_full();
-        let (used, limit) = (broker.memory.used(), broker.memory.limit());
+        let is_full = sight.watched.memory.is_full();
+        let (used, limit) = (sight.watched.memory.used(), sight.watched.memory.limit());
         let level = if is_full { Level::High } else { Level::of(used, limit) };
         let message =
             "limits.memory is reached: nothing more is queued, retained or subscribed, and nobody new comes in";
         let cause = Cause { name: "memory_limit", message, details: json!({ "used": used, "limit": limit }) };
-        change(broker, &mut self.memory, level, cause);
+        sight.change(&mut self.notices, &mut self.memory, level, cause);
     }
 
-    fn look_at_files(&mut self, broker: &Arc<Broker>) {
-        let failed = broker.alarms.accepts_failed.load(Relaxed);
+    fn look_at_files(&mut self, sight: &Sight<'_>) {
+        let failed = sight.watched.alarms.accepts_failed();
         let happened = std::mem::replace(&mut self.accepts_failed, failed) != failed;
-        let limit = broker.doors.max_sockets();
-        let sockets = broker.doors.sockets();
+        let limit = sight.doors.max_sockets();
+        let sockets = sight.doors.sockets();
         let level = if happened { Level::High } else { Level::of(sockets, limit / 100 * FILES_PERCENT) };
         let message =
             "file descriptors are nearly exhausted: connections are not accepted; raise the limit of open files";
         let details = json!({ "sockets": sockets, "limit": limit, "accepts_failed": failed });
-        change(broker, &mut self.files, level, Cause { name: "file_descriptors", message, details });
+        sight.change(&mut self.notices, &mut self.files, level, Cause { name: "file_descriptors", message, details });
     }
 
-    fn look_at_stalls(&mut self, broker: &Arc<Broker>) {
-        let stalls = broker.clock.patience.stalls();
+    fn look_at_stalls(&mut self, sight: &Sight<'_>) {
+        let stalls = sight.clock.patience.stalls();
         let happened = std::mem::replace(&mut self.stalls, stalls.count) != stalls.count;
         let message = "the broker stood still: paused, short of processor time, or blocked; nobody was ended for it";
         let details =
             json!({ "stalled_ms": stalls.last_ms, "stalls": stalls.count, "stalled_ms_total": stalls.total_ms });
-        change(
-            broker,
+        sight.change(
+            &mut self.notices,
             &mut self.stalled,
             Level::of_event(happened),
             Cause { name: "broker_stalled", message, details },
         );
     }
 
-    fn look_at_clock(&mut self, broker: &Arc<Broker>) {
-        let clock = &broker.clock;
+    fn look_at_clock(&mut self, sight: &Sight<'_>) {
+        let clock = &sight.clock;
         let ahead = wall_ms() as i64 - clock.now().0 as i64;
         let before = self.ahead.replace(ahead).unwrap_or(ahead - clock.disbelieved_ms as i64);
         let jumped = ahead - before;
         let message =
             "the system's clock has jumped, or the system slept: times in events follow it, sessions and timers do not";
         let cause = Cause { name: "clock_jumped", message, details: json!({ "jumped_ms": jumped }) };
-        change(broker, &mut self.clock, Level::of_event(jumped.abs() >= JUMP_MS), cause);
+        sight.change(&mut self.notices, &mut self.clock, Level::of_event(jumped.abs() >= JUMP_MS), cause);
     }
 
-    fn look_at_tasks(&mut self, broker: &Arc<Broker>) {
-        for (task, panics) in broker.faults.all() {
+    fn look_at_tasks(&mut self, sight: &Sight<'_>) {
+        for (task, panics) in sight.watched.faults.all() {
             let (watch, seen) = self.tasks.entry(task).or_default();
             let happened = std::mem::replace(seen, panics) != panics;
             let cause = Cause {
@@ -136,21 +159,21 @@ impl Causes {
                 message: "a background task of the broker has panicked; it was started again",
                 details: json!({ "task": task, "panics": panics }),
             };
-            change(broker, watch, Level::of_event(happened), cause);
+            sight.change(&mut self.notices, watch, Level::of_event(happened), cause);
         }
     }
 
-    fn look_at_number(&mut self, broker: &Arc<Broker>, module: &str, number: &Number) {
+    fn look_at_number(&mut self, sight: &Sight<'_>, module: &str, number: &Number) {
         let (Some(message), Reading::Counter(count)) = (number.alarm, &number.value) else { return };
         let name = format!("{module}_{}", number.key().replace('.', "_"));
         let (watch, seen) = self.numbers.entry(name.clone()).or_default();
         let happened = std::mem::replace(seen, *count) < *count;
         let what = number.name.rsplit('.').next().unwrap_or_default();
         let cause = Cause { name: &name, message, details: json!({ what: count }) };
-        change(broker, watch, Level::of_event(happened), cause);
+        sight.change(&mut self.notices, watch, Level::of_event(happened), cause);
     }
 
-    fn look_at_module(&mut self, broker: &Arc<Broker>, module: &Status) {
+    fn look_at_module(&mut self, sight: &Sight<'_>, module: &Status) {
         let name = module.info.name;
         let (failed, panicked) = self.modules.entry(name).or_default();
         let message = format!("module {name} did not start");
@@ -159,98 +182,143 @@ impl Causes {
             message: &message,
             details: json!({ "module": name, "why": module.error }),
         };
-        change(broker, failed, Level::of_event(module.error.is_some()), cause);
+        sight.change(&mut self.notices, failed, Level::of_event(module.error.is_some()), cause);
         let message = format!("module {name} has panicked; it goes on");
         let cause = Cause {
             name: &format!("module_{name}_panicked"),
             message: &message,
             details: json!({ "module": name, "panics": module.panics }),
         };
-        change(broker, panicked, Level::of_event(module.panics > 0), cause);
+        sight.change(&mut self.notices, panicked, Level::of_event(module.panics > 0), cause);
     }
 }
 
-fn change(broker: &Arc<Broker>, watch: &mut Watch, level: Level, cause: Cause<'_>) {
-    match watch.look(level) {
-        Some(Change::Activate) => broker.activate_alarm(cause.name, cause.message, cause.details),
-        Some(Change::Deactivate) => drop(broker.deactivate_alarm(cause.name)),
-        None => {}
+impl Sight<'_> {
+    fn change(&self, notices: &mut Vec<Notice>, watch: &mut Watch, level: Level, cause: Cause<'_>) {
+        let alarms = &self.watched.alarms;
+        notices.extend(match watch.look(level) {
+            Some(Change::Activate) => alarms.activate(cause.name, cause.message, cause.details),
+            Some(Change::Deactivate) => alarms.deactivate(cause.name),
+            None => None,
+        });
     }
 }
 
 #[cfg(test)]
 mod tests {
     use mqtt_hooks::run::Numbers;
+    use mqtt_session::Gauge;
 
     use super::*;
-    use crate::config::Config;
-    use crate::store::durable::Durable;
-    use crate::store::past::Past;
-    use crate::store::settings::Settings;
+    use crate::coming::banned::Banned;
+    use crate::watch::memory::Memory;
 
-    fn broker(change: impl FnOnce(&mut Config)) -> Arc<Broker> {
-        let mut config = Config::default();
-        change(&mut config);
-        Arc::new(Broker::new(config, Durable::none(), &Past::default(), Settings::default()))
+    /// What of a broker alarms are about.
+    struct Seen {
+        watched: Watched,
+        doors: Doors,
+        clock: Clock,
+        online: usize,
+        max_connections: usize,
+        causes: Causes,
     }
 
-    #[track_caller]
-    fn check(broker: &Arc<Broker>, causes: &mut Causes, active: &[&str]) {
-        causes.look(broker, &ModulesSeen::default());
-        let alarms = broker.alarms.list().into_iter().filter(|alarm| alarm.activated);
-        assert_eq!(alarms.map(|alarm| alarm.name).collect::<Vec<_>>(), active);
+    impl Seen {
+        fn new(max_connections: usize, memory: usize) -> Self {
+            Self {
+                watched: Watched::new(Memory::new(memory, Arc::default(), Gauge::default())),
+                doors: Doors::new(Banned::default(), max_connections),
+                clock: Clock::new(None),
+                online: 0,
+                max_connections,
+                causes: Causes::default(),
+            }
+        }
+
+        /// A broker of which nothing is wrong.
+        fn well() -> Self {
+            Self::new(100, 1 << 30)
+        }
+
+        fn look(&mut self, modules: &ModulesSeen) -> Vec<Notice> {
+            let Self { watched, doors, clock, online, max_connections, causes } = self;
+            let (online, max_connections) = (*online, *max_connections);
+            causes.look(&Sight { watched, doors, clock, online, max_connections }, modules)
+        }
+
+        #[track_caller]
+        fn check(&mut self, active: &[&str]) {
+            self.look(&ModulesSeen::default());
+            let alarms = self.watched.alarms.list().into_iter().filter(|alarm| alarm.activated);
+            assert_eq!(alarms.map(|alarm| alarm.name).collect::<Vec<_>>(), active);
+        }
     }
 
     #[test]
     fn too_many_connections_are_one_alarm() {
-        let (broker, mut causes) = (broker(|config| config.mqtt.max_connections = 100), Causes::default());
-        check(&broker, &mut causes, &[]);
-        broker.online.store(100, Relaxed);
-        check(&broker, &mut causes, &["connections_limit"]);
-        broker.online.store(94, Relaxed);
+        let mut seen = Seen::well();
+        seen.check(&[]);
+        seen.online = 100;
+        seen.check(&["connections_limit"]);
+        seen.online = 94;
         for _ in 0..9 {
-            check(&broker, &mut causes, &["connections_limit"]);
+            seen.check(&["connections_limit"]);
         }
-        check(&broker, &mut causes, &[]);
-        assert_eq!(broker.alarms.list().len(), 1);
+        seen.check(&[]);
+        assert_eq!(seen.watched.alarms.list().len(), 1);
+    }
+
+    #[test]
+    fn an_alarm_is_told_when_it_begins_and_when_it_is_over() {
+        let mut seen = Seen::well();
+        let mut topics = |online| {
+            seen.online = online;
+            let notices = seen.look(&ModulesSeen::default());
+            notices.iter().map(|notice| notice.message("n").unwrap().topic.as_str().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(topics(100), ["$SYS/brokers/n/alarms/activate"]);
+        for _ in 0..9 {
+            assert!(topics(0).is_empty());
+        }
+        assert_eq!(topics(0), ["$SYS/brokers/n/alarms/deactivate"]);
     }
 
     #[test]
     fn an_alarm_that_was_declared_over_stays_over_while_its_cause_lasts() {
-        let (broker, mut causes) = (broker(|config| config.mqtt.max_connections = 10), Causes::default());
-        broker.online.store(10, Relaxed);
-        check(&broker, &mut causes, &["connections_limit"]);
-        assert!(broker.deactivate_alarm("connections_limit") && !broker.deactivate_alarm("connections_limit"));
-        check(&broker, &mut causes, &[]);
+        let mut seen = Seen::new(10, 1 << 30);
+        seen.online = 10;
+        seen.check(&["connections_limit"]);
+        let alarms = &seen.watched.alarms;
+        assert!(alarms.deactivate("connections_limit").is_some() && alarms.deactivate("connections_limit").is_none());
+        seen.check(&[]);
     }
 
     #[test]
     fn a_process_over_its_limit_is_an_alarm() {
-        let (broker, mut causes) = (broker(|config| config.limits.memory = Some(0)), Causes::default());
-        check(&broker, &mut causes, &["memory_limit"]);
+        Seen::new(100, 0).check(&["memory_limit"]);
     }
 
     #[test]
     fn a_clock_that_is_set_is_an_alarm_for_a_while() {
-        let (broker, mut causes) = (broker(|_| {}), Causes::default());
-        check(&broker, &mut causes, &[]);
+        let mut seen = Seen::well();
+        seen.check(&[]);
         // As if it had been an hour behind until now.
-        causes.ahead = causes.ahead.map(|ahead| ahead - 3_600_000);
+        seen.causes.ahead = seen.causes.ahead.map(|ahead| ahead - 3_600_000);
         for _ in 0..10 {
-            check(&broker, &mut causes, &["clock_jumped"]);
+            seen.check(&["clock_jumped"]);
         }
-        check(&broker, &mut causes, &[]);
+        seen.check(&[]);
     }
 
     #[test]
     fn a_number_that_may_not_grow_is_an_alarm_when_it_does() {
-        let (broker, mut causes) = (broker(|_| {}), Causes::default());
+        let mut seen = Seen::well();
         let mut look = |lost, other| {
             let lost = Number::counter("events.lost", "Lost.", lost).alarming("events are lost");
             let numbers = vec![lost, Number::counter("events", "Events.", other)];
-            let seen = ModulesSeen { numbers: vec![Numbers { module: "m", numbers }], ..ModulesSeen::default() };
-            causes.look(&broker, &seen);
-            broker.alarms.list().into_iter().next()
+            let modules = ModulesSeen { numbers: vec![Numbers { module: "m", numbers }], ..ModulesSeen::default() };
+            seen.look(&modules);
+            seen.watched.alarms.list().into_iter().next()
         };
         assert_eq!(look(0, 1), None);
         let alarm = look(2, 2).unwrap();
@@ -263,8 +331,8 @@ mod tests {
 
     #[test]
     fn a_failed_accept_is_an_alarm() {
-        let (broker, mut causes) = (broker(|_| {}), Causes::default());
-        broker.note_accept_failed();
-        check(&broker, &mut causes, &["file_descriptors"]);
+        let mut seen = Seen::well();
+        seen.watched.alarms.note_accept_failed();
+        seen.check(&["file_descriptors"]);
     }
 }
