@@ -17,9 +17,7 @@ use crate::coming::doors::Doors;
 use crate::config::Config;
 use crate::delivery::batch::Workplaces;
 use crate::store::durable::Durable;
-use crate::store::numbers::Numbers;
 use crate::store::past::Past;
-use crate::store::settings::Settings;
 use crate::time::clock::Clock;
 use crate::time::patience::Patient;
 use crate::time::timers::Timers;
@@ -49,19 +47,17 @@ pub(crate) struct Broker {
     /// Connections and arrivals that are waited for.
     pub(crate) awaited: Timers<Patient, Awaited>,
     pub(crate) workplaces: Workplaces,
-    pub(crate) settings: Settings,
     pub(crate) doors: Doors,
     pub(crate) watched: Watched,
     /// Clients with a connection.
     pub(crate) online: AtomicUsize,
-    pub(crate) numbers: Numbers,
     /// Where a long fan-out may be flushed by several; `None`: there are too few.
     pub(crate) workers: Option<Handle>,
     pub(crate) durable: Durable,
 }
 
 impl Broker {
-    pub(crate) fn new(config: Config, durable: Durable, past: &Past, settings: Settings) -> Self {
+    pub(crate) fn new(config: Config, durable: Durable, past: &Past) -> Self {
         let limits = &config.limits;
         let (share, kept) = (Arc::default(), Gauge::default());
         let memory = limits.memory.unwrap_or_else(machine::memory_for_us);
@@ -93,10 +89,8 @@ impl Broker {
             awaited: Timers::default(),
             workplaces: Workplaces::default(),
             watched: Watched::new(memory),
-            doors: Doors::new(Banned::load(&settings), config.mqtt.max_connections),
-            settings,
+            doors: Doors::new(Banned::load(&durable), config.mqtt.max_connections),
             online: AtomicUsize::new(0),
-            numbers: Numbers::new(past.bounds, past.floor_ms()),
             workers: Handle::try_current().ok().filter(|runtime| runtime.metrics().num_workers() >= MANY_WORKERS),
             durable,
             config,

@@ -39,7 +39,7 @@ impl Host for Hosting {
     }
 
     fn epoch(&self) -> u64 {
-        self.0.numbers.epoch
+        self.0.durable.numbers.epoch
     }
 
     fn records(&self, table: &RecordTable, visit: &mut dyn FnMut(&[u8], &[u8])) -> io::Result<()> {

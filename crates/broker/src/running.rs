@@ -164,7 +164,7 @@ impl Running {
     /// Ends the background tasks and closes the store.
     pub async fn close(self) {
         self.tasks.abort().await;
-        store::finish(&self.broker);
+        store::finish(&self.broker.durable);
     }
 }
 

@@ -32,7 +32,7 @@ pub(crate) fn open(config: Config) -> Result<(Arc<Broker>, Loaded, Past), StoreE
     let Some(config::Store { folder, durability }) = config.store.clone() else {
         let loaded = Loaded::default();
         let past = Past::default();
-        return Ok((Arc::new(Broker::new(config, Durable::none(), &past, Settings::default())), loaded, past));
+        return Ok((Arc::new(Broker::new(config, Durable::none(), &past)), loaded, past));
     };
     let started = Instant::now();
     let store: Arc<dyn Store> = Arc::new(Disk::open(&folder, durability)?);
@@ -49,21 +49,21 @@ pub(crate) fn open(config: Config) -> Result<(Arc<Broker>, Loaded, Past), StoreE
     let journal = Journal::new(store, loaded.last_message);
     // Only where there are other threads that can take over what else waits for this one.
     let has_others = Handle::try_current().is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread);
-    let durable = Durable::new(Some(journal), durability == Durability::Power && has_others);
     let settings = Settings::new(std::mem::take(&mut loaded.settings));
     let past = Past::of(&loaded);
-    let broker = Arc::new(Broker::new(config, durable, &past, settings));
-    broker.numbers.store_epoch(&broker.durable)?;
+    let durable = Durable::new(Some(journal), durability == Durability::Power && has_others, &past, settings);
+    durable.store_epoch()?;
+    let broker = Arc::new(Broker::new(config, durable, &past));
     Ok((broker, loaded, past))
 }
 
 /// The broker ends: what has not been written by now is.
-pub(crate) fn finish(broker: &Broker) {
-    if let Err(error) = broker.durable.store_now(|_| {}) {
+pub(crate) fn finish(durable: &Durable) {
+    if let Err(error) = durable.store_now(|_| {}) {
         tracing::error!(%error, "the last changes could not be stored");
     }
     // A socket that has not sent CONNECT keeps the broker; the folder is free all the same.
-    if let Some(journal) = broker.durable.journal() {
+    if let Some(journal) = durable.journal() {
         journal.store().close();
     }
 }

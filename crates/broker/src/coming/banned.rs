@@ -9,7 +9,7 @@ use mqtt_hooks::ConnectionInfo;
 use mqtt_operate::{Ban, BanKind};
 use parking_lot::Mutex;
 
-use crate::store::settings::Settings;
+use crate::store::durable::Durable;
 use crate::time::clock::wall_ms;
 
 /// The record they are kept in.
@@ -48,8 +48,8 @@ impl Lists {
 }
 
 impl Banned {
-    pub(crate) fn load(settings: &Settings) -> Self {
-        let stored = settings.get(RECORD).map(|record| serde_json::from_slice::<Vec<Ban>>(&record));
+    pub(crate) fn load(durable: &Durable) -> Self {
+        let stored = durable.setting(RECORD).map(|record| serde_json::from_slice::<Vec<Ban>>(&record));
         let mut lists = Lists::default();
         match stored {
             None => {}

@@ -23,6 +23,7 @@ use crate::delivery::batch::Batch;
 use crate::packets::count;
 use crate::packets::subscribe::give_up_forbidden;
 use crate::store::numbers::Trail;
+use crate::store::records;
 use crate::time::patience::Patient;
 use crate::watch::metrics::Metric;
 
@@ -119,7 +120,7 @@ impl Broker {
         let id = &admission.info.client_id;
         self.clients.get_or_insert(id, || {
             let client = ClientRef::new(Arc::clone(id), Session::new(Arc::clone(&self.session_config)));
-            let Trail { seq, flaps, told_ms } = self.numbers.trail_of(id);
+            let Trail { seq, flaps, told_ms } = self.durable.numbers.trail_of(id);
             *client.transition.lock() = Transition { seq, flaps, last_fact_ms: told_ms, ..Transition::default() };
             client
         })
@@ -175,7 +176,7 @@ impl Broker {
         transition.seq += 1;
         let told_at = connection.info.connected_at;
         transition.note_fact(told_at, told_at);
-        self.stage_online(client, &connection.info, transition, connect.will.as_ref(), batch);
+        records::stage_online(client, &connection.info, transition, connect.will.as_ref(), batch);
         let flaps = transition.flaps.come(told_at);
         let fact = Fact::Connected { client: &connection.info, told_at, seq: transition.seq, flaps, noticed };
         self.hooks.observe(&fact, batch);

@@ -290,8 +290,8 @@ fn describe(connect: &Connect, origin: Origin, batch: &mut Batch<'_>) -> Result<
         expiry_interval,
         connected_at: 0,
         session_present: false,
-        epoch: broker.numbers.epoch,
-        conn_id: broker.numbers.next_connection(|bounds| batch.stage(|stage| stage.bounds(bounds))),
+        epoch: broker.durable.numbers.epoch,
+        conn_id: broker.durable.numbers.next_connection(|bounds| batch.stage(|stage| stage.bounds(bounds))),
     };
     if broker.doors.banned.has(&info) { refused(ReasonCode::Banned, "banned") } else { Ok(info) }
 }

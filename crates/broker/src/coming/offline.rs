@@ -10,6 +10,7 @@ use crate::broker::Broker;
 use crate::client::transition::Transition;
 use crate::client::{Client, ClientRef};
 use crate::delivery::batch::Batch;
+use crate::store::records;
 use crate::watch::metrics::Metric;
 
 impl Broker {
@@ -29,13 +30,14 @@ impl Broker {
             // Whoever has found this client in the table and waits for the lock is to look again: it is about to go from
             // there, and a session that was begun on it would be nobody's.
             transition.dead = true;
-            self.numbers
+            self.durable
+                .numbers
                 .forget_client(&client.id, transition.trail(), |bounds| batch.stage(|stage| stage.bounds(bounds)));
             client.state.lock().count_nothing(batch);
             self.clients.remove(client);
             return;
         }
-        self.stage_session(client, transition, batch);
+        records::stage_session(client, transition, batch);
         if let Some(at) = next {
             transition.timer = Some(self.timers.insert(at, Arc::downgrade(&client.0)));
         }
@@ -60,7 +62,7 @@ impl Broker {
                     batch.lose(client, Arc::clone(&delivery.publication), delivery.qos, DropReason::SessionEnded);
                 }
             }
-            self.stage_end(&mut state, batch);
+            records::stage_end(&mut state, batch);
             (mem::replace(&mut state.session, Session::new(Arc::clone(&self.session_config))), will, orphans)
         };
         // Queued messages are dropped without the lock: there may be many.

@@ -19,6 +19,7 @@ use parking_lot::Mutex;
 use crate::broker::Broker;
 use crate::client::ClientRef;
 use crate::delivery::lost::LostDelivery;
+use crate::store::durable::Durable;
 use crate::watch::metrics::{Metric, Tally};
 
 /// So many clients are touched before they are flushed, and so many lost deliveries noted before they are told.
@@ -83,6 +84,11 @@ impl<'a> Batch<'a> {
 
     pub(crate) const fn broker(&self) -> &'a Arc<Broker> {
         self.broker
+    }
+
+    /// Where it stages.
+    pub(crate) fn durable(&self) -> &'a Durable {
+        &self.broker.durable
     }
 
     /// Who it is that publishes by it.

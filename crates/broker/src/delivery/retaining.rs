@@ -109,11 +109,10 @@ mod tests {
     use crate::config::Config;
     use crate::store::durable::Durable;
     use crate::store::past::Past;
-    use crate::store::settings::Settings;
 
     #[test]
     fn expired_retained_messages_are_dropped() {
-        let broker = Arc::new(Broker::new(Config::default(), Durable::none(), &Past::default(), Settings::default()));
+        let broker = Arc::new(Broker::new(Config::default(), Durable::none(), &Past::default()));
         let mut batch = Batch::begin(&broker);
         let now = broker.clock.now();
         for (topic, expiry) in [("gone", Some(0)), ("stays", Some(1000)), ("for/ever", None)] {

@@ -1,11 +1,16 @@
-//! What is staged with a change in memory, and when it must be written.
+//! What outlives the process: what is staged with a change in memory, and when it must be written.
 
 use std::hash::BuildHasher;
+use std::io;
 
 use foldhash::fast::RandomState;
 use mqtt_codec::{Message, Topic};
 use mqtt_storage::{Failing, Group, Journal, Position, Stage, StoreError};
 use parking_lot::{Mutex, MutexGuard};
+
+use crate::store::numbers::Numbers;
+use crate::store::past::Past;
+use crate::store::settings::Settings;
 
 /// Locks that topics share.
 const RETAIN_LOCKS: usize = 64;
@@ -17,8 +22,11 @@ const FULL: usize = 32 << 20;
 /// Bytes beyond which nobody comes in at all. Of those inside only what ends is staged then, a few records for each.
 const OVERFULL: usize = 48 << 20;
 
-/// The store, if there is one, and what keeps its changes in order.
+/// The store, if there is one, what keeps its changes in order, and what is known of all that was in it.
 pub(crate) struct Durable {
+    /// Those that are given once only.
+    pub(crate) numbers: Numbers,
+    settings: Settings,
     journal: Option<Journal>,
     /// Writing may take as long as a disk does, so other tasks of the thread are to go on meanwhile.
     is_slow: bool,
@@ -30,12 +38,29 @@ pub(crate) struct Durable {
 impl Durable {
     /// Nothing outlives the process.
     pub(crate) fn none() -> Self {
-        Self::new(None, false)
+        Self::new(None, false, &Past::default(), Settings::default())
     }
 
-    pub(crate) fn new(journal: Option<Journal>, is_slow: bool) -> Self {
+    pub(crate) fn new(journal: Option<Journal>, is_slow: bool, past: &Past, settings: Settings) -> Self {
+        let numbers = Numbers::new(past.bounds, past.floor_ms());
         let retaining = std::array::from_fn(|_| Mutex::default());
-        Self { journal, is_slow, retaining, hasher: RandomState::default() }
+        Self { numbers, settings, journal, is_slow, retaining, hasher: RandomState::default() }
+    }
+
+    /// Stores the epoch, with which a process begins.
+    pub(crate) fn store_epoch(&self) -> Result<(), StoreError> {
+        self.numbers.store_epoch(|bounds| self.store_now(|stage| stage.bounds(bounds)))
+    }
+
+    /// A small record of another part than a module.
+    pub(crate) fn setting(&self, name: &str) -> Option<Vec<u8>> {
+        self.settings.get(name)
+    }
+
+    /// It is in the store when this returns, if there is one.
+    pub(crate) fn keep_setting(&self, name: &str, record: &[u8]) -> io::Result<()> {
+        self.settings
+            .keep(name, record, || self.store_now(|stage| stage.setting(name, record)).map_err(io::Error::other))
     }
 
     /// False: nothing outlives the process.

@@ -9,7 +9,6 @@ use mqtt_storage::{Bounds, StoreError};
 use parking_lot::Mutex;
 
 use crate::client::flaps::Flaps;
-use crate::store::durable::Durable;
 use crate::time::clock::wall_ms;
 
 /// So many numbers are reserved in the store at once, for each restart skips those that are left.
@@ -101,9 +100,8 @@ impl Numbers {
     }
 
     /// Stores the epoch, with which a process begins.
-    pub(crate) fn store_epoch(&self, durable: &Durable) -> Result<(), StoreError> {
-        let bounds = self.bounds.lock();
-        durable.store_now(|stage| stage.bounds(&bounds))
+    pub(super) fn store_epoch(&self, store: impl FnOnce(&Bounds) -> Result<(), StoreError>) -> Result<(), StoreError> {
+        store(&self.bounds.lock())
     }
 
     /// What is remembered of a client of which nothing else is.

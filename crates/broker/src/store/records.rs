@@ -6,60 +6,57 @@ use mqtt_codec::Will;
 use mqtt_hooks::ConnectionInfo;
 use mqtt_storage::{SessionRecord, WillRecord};
 
-use crate::broker::Broker;
 use crate::client::transition::Transition;
 use crate::client::{Client, ClientRef, State};
 use crate::delivery::batch::Batch;
 use crate::store::online::online_record;
 
-impl Broker {
-    /// The client has come; its session is in the store from now on if it outlives the connection.
-    pub(crate) fn stage_online(
-        &self,
-        client: &ClientRef,
-        info: &ConnectionInfo,
-        transition: &Transition,
-        will: Option<&Will>,
-        batch: &mut Batch<'_>,
-    ) {
-        if !self.durable.is_there() {
-            return;
-        }
-        let mut state = client.state.lock();
-        if state.number == 0 && info.expiry_interval > 0 {
-            state.number = self.numbers.next_session(|bounds| batch.stage(|stage| stage.bounds(bounds)));
-            let record = session_record(client, &state, transition);
-            batch.stage(|stage| stage.put_session(state.number, &record));
-        }
-        let record = online_record(info, transition.seq, state.number, will);
-        batch.stage(|stage| stage.come(info.conn_id, &record));
+/// The client has come; its session is in the store from now on if it outlives the connection.
+pub(crate) fn stage_online(
+    client: &ClientRef,
+    info: &ConnectionInfo,
+    transition: &Transition,
+    will: Option<&Will>,
+    batch: &mut Batch<'_>,
+) {
+    let durable = batch.durable();
+    if !durable.is_there() {
+        return;
     }
+    let mut state = client.state.lock();
+    if state.number == 0 && info.expiry_interval > 0 {
+        state.number = durable.numbers.next_session(|bounds| batch.stage(|stage| stage.bounds(bounds)));
+        let record = session_record(client, &state, transition);
+        batch.stage(|stage| stage.put_session(state.number, &record));
+    }
+    let record = online_record(info, transition.seq, state.number, will);
+    batch.stage(|stage| stage.come(info.conn_id, &record));
+}
 
-    /// The client is away and its session stays.
-    pub(crate) fn stage_session(&self, client: &ClientRef, transition: &Transition, batch: &mut Batch<'_>) {
-        let state = client.state.lock();
-        if state.number > 0 {
-            let record = session_record(client, &state, transition);
-            batch.stage(|stage| stage.put_session(state.number, &record));
-        }
+/// The client is away and its session stays.
+pub(crate) fn stage_session(client: &ClientRef, transition: &Transition, batch: &mut Batch<'_>) {
+    let state = client.state.lock();
+    if state.number > 0 {
+        let record = session_record(client, &state, transition);
+        batch.stage(|stage| stage.put_session(state.number, &record));
     }
+}
 
-    /// The session ends, with all it has.
-    pub(crate) fn stage_end(&self, state: &mut State, batch: &mut Batch<'_>) {
-        let number = std::mem::take(&mut state.number);
-        if number == 0 {
-            return;
-        }
-        state.session.give_up();
-        let changes = state.session.take_changes();
-        batch.stage(|stage| {
-            changes.iter().for_each(|change| stage.change(number, change));
-            for (filter, _, _) in state.session.subscriptions() {
-                stage.unsubscribe(number, filter);
-            }
-            stage.remove_session(number);
-        });
+/// The session ends, with all it has.
+pub(crate) fn stage_end(state: &mut State, batch: &mut Batch<'_>) {
+    let number = std::mem::take(&mut state.number);
+    if number == 0 {
+        return;
     }
+    state.session.give_up();
+    let changes = state.session.take_changes();
+    batch.stage(|stage| {
+        changes.iter().for_each(|change| stage.change(number, change));
+        for (filter, _, _) in state.session.subscriptions() {
+            stage.unsubscribe(number, filter);
+        }
+        stage.remove_session(number);
+    });
 }
 
 fn session_record<'a>(client: &'a Client, state: &State, transition: &Transition) -> SessionRecord<'a> {

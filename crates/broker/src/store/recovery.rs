@@ -89,7 +89,7 @@ impl Broker {
             transition.last_fact_ms = info.connected_at;
             transition.fallen = Some(Box::new(Fallen { info, at: died.wall, will: None }));
         }
-        transition.note_told(self.numbers.floor_ms());
+        transition.note_told(self.durable.numbers.floor_ms());
         self.queued_expire.store(true, Relaxed);
         for delivery in &kept.deliveries {
             delivery.publication.weigh(&self.session_config.kept);
@@ -142,7 +142,7 @@ impl Broker {
             fallen: Some(Box::new(Fallen { at: died.wall, info, will })),
             ..Transition::default()
         };
-        transition.note_told(self.numbers.floor_ms());
+        transition.note_told(self.durable.numbers.floor_ms());
         *client.transition.lock() = transition;
         client
     }

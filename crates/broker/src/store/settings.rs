@@ -5,8 +5,6 @@ use std::io;
 
 use parking_lot::Mutex;
 
-use crate::store::durable::Durable;
-
 /// Small records of other parts than modules, by name.
 #[derive(Debug, Default)]
 pub(crate) struct Settings(Mutex<BTreeMap<String, Vec<u8>>>);
@@ -16,14 +14,14 @@ impl Settings {
         Self(Mutex::new(stored))
     }
 
-    pub(crate) fn get(&self, name: &str) -> Option<Vec<u8>> {
+    pub(super) fn get(&self, name: &str) -> Option<Vec<u8>> {
         self.0.lock().get(name).cloned()
     }
 
-    /// It is in the store when this returns, if there is one.
-    pub(crate) fn keep(&self, durable: &Durable, name: &str, record: &[u8]) -> io::Result<()> {
+    /// Once `store` has stored it. One at a time: what is in the store last is what is here.
+    pub(super) fn keep(&self, name: &str, record: &[u8], store: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
         let mut kept = self.0.lock();
-        durable.store_now(|stage| stage.setting(name, record)).map_err(io::Error::other)?;
+        store()?;
         kept.insert(name.to_owned(), record.to_vec());
         Ok(())
     }

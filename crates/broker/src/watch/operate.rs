@@ -49,7 +49,7 @@ impl Operate for Operator {
             connections: self.broker.online(),
             max_connections: self.broker.doors.max_connections(),
             memory_used: machine::resident().unwrap_or_default() as u64,
-            epoch: self.broker.numbers.epoch,
+            epoch: self.broker.durable.numbers.epoch,
         }
     }
 
@@ -214,11 +214,11 @@ impl Operate for Operator {
     }
 
     fn kept(&self, name: &str) -> Option<Vec<u8>> {
-        self.broker.settings.get(name)
+        self.broker.durable.setting(name)
     }
 
     fn keep(&self, name: &str, record: &[u8]) -> io::Result<()> {
-        self.broker.settings.keep(&self.broker.durable, name, record)
+        self.broker.durable.keep_setting(name, record)
     }
 }
 

@@ -36,6 +36,6 @@ impl Broker {
     }
 
     fn change_bans(&self, change: impl FnOnce(&mut Lists)) -> io::Result<()> {
-        self.doors.banned.change(change, |name, record| self.settings.keep(&self.durable, name, record))
+        self.doors.banned.change(change, |name, record| self.durable.keep_setting(name, record))
     }
 }
