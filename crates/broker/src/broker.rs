@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 
 use mqtt_hooks::Hooks;
 use mqtt_router::{Retained, Router};
-use mqtt_session::{Gauge, Publication, Timestamp};
+use mqtt_session::{Gauge, Publication};
 use tokio::runtime::Handle;
 
 use crate::client::clients::Clients;
@@ -19,8 +19,7 @@ use crate::delivery::batch::Workplaces;
 use crate::store::durable::Durable;
 use crate::store::past::Past;
 use crate::time::clock::Clock;
-use crate::time::patience::Patient;
-use crate::time::timers::Timers;
+use crate::time::deadlines::Deadlines;
 use crate::watch::memory::Memory;
 use crate::watch::refusals::Refused;
 use crate::watch::{Watched, machine};
@@ -42,10 +41,7 @@ pub(crate) struct Broker {
     /// A message with a message expiry may wait in a queue since expired ones were last dropped.
     pub(crate) queued_expire: AtomicBool,
     pub(crate) hooks: Arc<Hooks>,
-    /// What is due at offline clients: a will to publish, a session to end.
-    pub(crate) timers: Timers<Timestamp, Weak<Client>>,
-    /// Connections and arrivals that are waited for.
-    pub(crate) awaited: Timers<Patient, Awaited>,
+    pub(crate) deadlines: Deadlines<Weak<Client>, Awaited>,
     pub(crate) workplaces: Workplaces,
     pub(crate) doors: Doors,
     pub(crate) watched: Watched,
@@ -85,8 +81,7 @@ impl Broker {
             retained_expire: AtomicBool::new(false),
             queued_expire: AtomicBool::new(false),
             hooks: Hooks::new(),
-            timers: Timers::default(),
-            awaited: Timers::default(),
+            deadlines: Deadlines::default(),
             workplaces: Workplaces::default(),
             watched: Watched::new(memory),
             doors: Doors::new(Banned::load(&durable), config.mqtt.max_connections),

@@ -2,6 +2,7 @@
 
 pub(crate) mod beat;
 pub(crate) mod clock;
+pub(crate) mod deadlines;
 pub(crate) mod due;
 pub(crate) mod faults;
 pub(crate) mod patience;

@@ -16,6 +16,8 @@ const NEVERS: &[(&str, &[&str])] = &[
     ("time::clock", ABOVE_PARTS),
     ("time::patience", ABOVE_PARTS),
     ("time::timers", ABOVE_PARTS),
+    ("time::deadlines", ABOVE_PARTS),
+    ("time::watched", ABOVE_PARTS),
     ("time::faults", ABOVE_PARTS),
     ("store::durable", ABOVE_PARTS),
     ("store::numbers", ABOVE_PARTS),

@@ -362,10 +362,10 @@ impl Connection {
             self.took_at.store(now.0, Relaxed);
             let timer = &mut self.shared.lock().timer;
             if let Some(timer) = timer.take() {
-                self.broker.awaited.cancel(timer);
+                self.broker.deadlines.awaited.cancel(timer);
             }
             let at = self.next_look(now);
-            *timer = at.map(|at| self.broker.awaited.insert(at, Awaited::Connection(Arc::downgrade(self))));
+            *timer = at.map(|at| self.broker.deadlines.awaited.insert(at, Awaited::Connection(Arc::downgrade(self))));
         }
         self.wake();
     }

@@ -17,7 +17,7 @@ impl Connection {
     /// Starts the clock of keep alive.
     pub(crate) fn start_timer(self: &Arc<Self>, now: Patient) {
         if let Some(at) = self.next_look(now) {
-            let timer = self.broker().awaited.insert(at, Awaited::Connection(Arc::downgrade(self)));
+            let timer = self.broker().deadlines.awaited.insert(at, Awaited::Connection(Arc::downgrade(self)));
             self.shared.lock().timer = Some(timer);
         }
     }
@@ -25,7 +25,7 @@ impl Connection {
     pub(crate) fn stop_timer(&self) {
         let timer = self.shared.lock().timer.take();
         if let Some(timer) = timer {
-            self.broker().awaited.cancel(timer);
+            self.broker().deadlines.awaited.cancel(timer);
         }
     }
 

@@ -102,11 +102,11 @@ impl Arrival {
         }
         if first.is_ready() {
             if let Some(timer) = self.timer.take() {
-                broker.awaited.cancel(timer);
+                broker.deadlines.awaited.cancel(timer);
             }
         } else {
             let wake = || Awaited::Arrival(Box::new(context.waker().clone()));
-            self.timer.get_or_insert_with(|| broker.awaited.insert(self.deadline, wake()));
+            self.timer.get_or_insert_with(|| broker.deadlines.awaited.insert(self.deadline, wake()));
         }
         first
     }

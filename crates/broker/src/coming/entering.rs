@@ -84,7 +84,7 @@ impl Broker {
         let arrived = Arrived { noticed, now, heard };
         self.tell_fallen(&client, &mut transition, now, batch);
         if let Some(timer) = transition.timer.take() {
-            self.timers.cancel(timer);
+            self.deadlines.offline.cancel(timer);
         }
         let clean = admission.info.clean_start;
         // The old connection's end is told before the new one's beginning, whoever of its tasks may be about to end it too:

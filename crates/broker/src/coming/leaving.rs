@@ -70,7 +70,7 @@ impl Broker {
         let now = self.clock.now();
         self.tell_fallen(&client, &mut transition, now, &mut batch);
         if let Some(timer) = transition.timer.take() {
-            self.timers.cancel(timer);
+            self.deadlines.offline.cancel(timer);
         }
         // Here and not in the connection's task, so that whoever asks next finds it gone.
         let ending = Ending { reason: Reason::Kicked, code: Some(ReasonCode::AdministrativeAction) };

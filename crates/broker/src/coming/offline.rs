@@ -39,7 +39,7 @@ impl Broker {
         }
         records::stage_session(client, transition, batch);
         if let Some(at) = next {
-            transition.timer = Some(self.timers.insert(at, Arc::downgrade(&client.0)));
+            transition.timer = Some(self.deadlines.offline.insert(at, Arc::downgrade(&client.0)));
         }
     }
 

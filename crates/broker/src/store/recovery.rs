@@ -102,7 +102,7 @@ impl Broker {
         self.router.set_presence(&client, Presence::Absent);
         if transition.fallen.is_none() {
             let next = will_due.into_iter().chain(transition.expires_at.at()).min();
-            transition.timer = next.map(|at| self.timers.insert(at, Arc::downgrade(&client.0)));
+            transition.timer = next.map(|at| self.deadlines.offline.insert(at, Arc::downgrade(&client.0)));
         }
         *client.transition.lock() = transition;
         Ok(client)

@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 use crate::broker::Broker;
 use crate::client::connection::Awaited;
 use crate::delivery::batch::Batch;
+use crate::time::clock::Clock;
+use crate::time::patience::Patient;
+use crate::time::timers::Timers;
 
 /// How long entries go off before other tasks of the thread have their turn: a million sessions may end at once, and one
 /// of them may have thousands of messages.
@@ -17,29 +20,16 @@ pub(crate) async fn run(broker: Arc<Broker>) {
         while !run_some(&broker) {
             tokio::task::yield_now().await;
         }
-        match until_next(&broker) {
-            None => earlier(&broker).await,
+        let deadlines = &broker.deadlines;
+        match deadlines.until_next(&broker.clock) {
+            None => deadlines.earlier().await,
             Some(wait) => {
                 tokio::select! {
                     () = tokio::time::sleep(wait) => {}
-                    () = earlier(&broker) => {}
+                    () = deadlines.earlier() => {}
                 }
             }
         }
-    }
-}
-
-/// Should the broker be late meanwhile, those who are awaited are looked after too early, and then waited for again.
-fn until_next(broker: &Broker) -> Option<Duration> {
-    let due = broker.timers.next().map(|at| at.0.saturating_sub(broker.clock.now().0));
-    let awaited = broker.awaited.next().map(|at| at.0.saturating_sub(broker.clock.patient().0));
-    due.into_iter().chain(awaited).min().map(Duration::from_millis)
-}
-
-async fn earlier(broker: &Broker) {
-    tokio::select! {
-        () = broker.timers.earlier() => {}
-        () = broker.awaited.earlier() => {}
     }
 }
 
@@ -49,7 +39,8 @@ fn run_some(broker: &Arc<Broker>) -> bool {
     let until = Instant::now() + IN_A_ROW;
     let mut is_done = false;
     while !is_done && Instant::now() < until {
-        let (is_anyone_due, is_anyone_awaited) = (run_due(&mut batch), run_awaited(broker));
+        let (is_anyone_due, is_anyone_awaited) =
+            (run_due(&mut batch), run_awaited(&broker.deadlines.awaited, &broker.clock));
         is_done = !is_anyone_due && !is_anyone_awaited;
     }
     // What can't be stored now is tried again every second.
@@ -59,7 +50,7 @@ fn run_some(broker: &Arc<Broker>) -> bool {
 
 fn run_due(batch: &mut Batch<'_>) -> bool {
     let broker = batch.broker();
-    let Some(client) = broker.timers.pop_due(broker.clock.now()) else { return false };
+    let Some(client) = broker.deadlines.offline.pop_due(broker.clock.now()) else { return false };
     // It may be gone by now.
     if let Some(client) = client.upgrade() {
         broker.client_is_due(client, batch);
@@ -67,9 +58,9 @@ fn run_due(batch: &mut Batch<'_>) -> bool {
     true
 }
 
-fn run_awaited(broker: &Broker) -> bool {
-    let now = broker.clock.patient();
-    let Some(awaited) = broker.awaited.pop_due(now) else { return false };
+fn run_awaited(awaited: &Timers<Patient, Awaited>, clock: &Clock) -> bool {
+    let now = clock.patient();
+    let Some(awaited) = awaited.pop_due(now) else { return false };
     match awaited {
         // It may be gone by now.
         Awaited::Connection(connection) => {
