@@ -1,21 +1,21 @@
 //! What all connections share.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
 
 use mqtt_hooks::Hooks;
-use mqtt_router::{Retained, Router};
+use mqtt_router::Retained;
 use mqtt_session::{Gauge, Publication};
 use tokio::runtime::Handle;
 
 use crate::client::clients::Clients;
 use crate::client::connection::Awaited;
-use crate::client::variety::Varieties;
 use crate::client::{Client, ClientRef};
 use crate::coming::banned::Banned;
 use crate::coming::doors::Doors;
 use crate::config::Config;
 use crate::delivery::batch::Workplaces;
+use crate::delivery::routes::Routes;
 use crate::store::durable::Durable;
 use crate::store::past::Past;
 use crate::time::clock::Clock;
@@ -33,20 +33,15 @@ pub(crate) struct Broker {
     pub(crate) session_config: Arc<mqtt_session::Config>,
     pub(crate) clock: Clock,
     pub(crate) clients: Clients<ClientRef>,
-    pub(crate) router: Router<ClientRef>,
-    pub(crate) varieties: Varieties,
+    pub(crate) routes: Routes<ClientRef>,
     pub(crate) retained: Retained<Arc<Publication>>,
     /// A retained message with a message expiry has come since expired ones were last dropped.
     pub(crate) retained_expire: AtomicBool,
-    /// A message with a message expiry may wait in a queue since expired ones were last dropped.
-    pub(crate) queued_expire: AtomicBool,
     pub(crate) hooks: Arc<Hooks>,
     pub(crate) deadlines: Deadlines<Weak<Client>, Awaited>,
     pub(crate) workplaces: Workplaces,
     pub(crate) doors: Doors,
     pub(crate) watched: Watched,
-    /// Clients with a connection.
-    pub(crate) online: AtomicUsize,
     /// Where a long fan-out may be flushed by several; `None`: there are too few.
     pub(crate) workers: Option<Handle>,
     pub(crate) durable: Durable,
@@ -75,17 +70,14 @@ impl Broker {
             session_config,
             clock: Clock::new(past.alive),
             clients: Clients::default(),
-            router: Router::new(),
-            varieties: Varieties::default(),
+            routes: Routes::default(),
             retained: Retained::new(limits.retained_messages),
             retained_expire: AtomicBool::new(false),
-            queued_expire: AtomicBool::new(false),
             hooks: Hooks::new(),
             deadlines: Deadlines::default(),
             workplaces: Workplaces::default(),
             watched: Watched::new(memory),
             doors: Doors::new(Banned::load(&durable), config.mqtt.max_connections),
-            online: AtomicUsize::new(0),
             workers: Handle::try_current().ok().filter(|runtime| runtime.metrics().num_workers() >= MANY_WORKERS),
             durable,
             config,
@@ -95,10 +87,6 @@ impl Broker {
     /// Tells of a refusal, in the log.
     pub(crate) fn tell_refused(&self, refused: &Refused<'_>) {
         self.watched.refusals.tell(refused, self.clock.uptime_ms());
-    }
-
-    pub(crate) fn online(&self) -> usize {
-        self.online.load(Relaxed)
     }
 }
 

@@ -31,7 +31,7 @@ impl Host for Hosting {
     }
 
     fn is_sys_watched(&self) -> bool {
-        self.0.router.has_dollar_filters() || self.0.hooks.has_interceptors()
+        self.0.routes.router.has_dollar_filters() || self.0.hooks.has_interceptors()
     }
 
     fn clock_ms(&self) -> u64 {

@@ -48,7 +48,7 @@ fn handle_in_session(seat: &Seat, packet: Packet, now: Timestamp, batch: &mut Ba
             // Its packet id gets into the store with the deliveries that it leads to.
             _group = seat.broker().durable.group();
         }
-        acknowledged = Acknowledged::by(&packet, &state.session, seat.broker());
+        acknowledged = Acknowledged::by(&packet, &state.session, &seat.broker().hooks);
         let is_owed = matches!(packet, Packet::Publish(_) | Packet::PubRel(_));
         // What waits goes as acknowledgements come, and an alias comes with a PUBLISH.
         let has_waiting = state.session.queue_len() > 0;
@@ -76,7 +76,7 @@ fn handle_in_session(seat: &Seat, packet: Packet, now: Timestamp, batch: &mut Ba
         Ending::refused(reason)
     })?;
     if let Some(acknowledged) = acknowledged {
-        acknowledged.tell(&seat.client, seat.broker());
+        acknowledged.tell(&seat.client, &seat.broker().hooks);
     }
     match event {
         Event::Nothing => Ok(()),

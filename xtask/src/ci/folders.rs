@@ -31,10 +31,16 @@ const NEVERS: &[(&str, &[&str])] = &[
     ("watch::refusals", ABOVE_PARTS),
     ("watch::alarms::tell", ABOVE_PARTS),
     ("watch::alarms::watch", ABOVE_PARTS),
+    ("client::clients", ABOVE_PARTS),
+    ("client::variety", ABOVE_PARTS),
     ("coming::banned", ABOVE_DOORS),
     ("coming::doors", ABOVE_DOORS),
     ("coming::guests", ABOVE_DOORS),
     ("coming::line", ABOVE_DOORS),
+    (
+        "delivery::routes",
+        &["broker", "coming", "delivery::batch", "packets", "hosting", "loopback", "running", "watch::operate"],
+    ),
     ("client", &["coming", "packets", "hosting", "loopback", "running", "watch::operate"]),
     (
         "delivery",

@@ -2,6 +2,7 @@
 
 use std::borrow::Borrow;
 use std::hash::{Hash, Hasher};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use dashmap::DashMap;
 use foldhash::fast::RandomState;
@@ -16,20 +17,25 @@ pub(crate) trait Identified {
 }
 
 /// All clients, lock-sharded by client id.
-pub(crate) struct Clients<C>(DashMap<ById<C>, (), RandomState>);
+pub(crate) struct Clients<C> {
+    all: DashMap<ById<C>, (), RandomState>,
+    /// Those with a connection.
+    online: AtomicUsize,
+}
 
 /// A client is found by the id it has anyway, so an entry is one pointer.
 struct ById<C>(C);
 
 impl<C: Identified> Default for Clients<C> {
     fn default() -> Self {
-        Self(DashMap::with_hasher_and_shard_amount(RandomState::default(), SHARDS))
+        let all = DashMap::with_hasher_and_shard_amount(RandomState::default(), SHARDS);
+        Self { all, online: AtomicUsize::new(0) }
     }
 }
 
 impl<C: Identified + Clone + PartialEq> Clients<C> {
     pub(crate) fn get(&self, id: &str) -> Option<C> {
-        self.0.get(id).map(|found| found.key().0.clone())
+        self.all.get(id).map(|found| found.key().0.clone())
     }
 
     /// The client of this id; `new` makes it if there is none.
@@ -39,7 +45,7 @@ impl<C: Identified + Clone + PartialEq> Clients<C> {
                 return client;
             }
             let client = new();
-            if self.0.insert(ById(client.clone()), ()).is_none() {
+            if self.all.insert(ById(client.clone()), ()).is_none() {
                 return client;
             }
         }
@@ -47,26 +53,41 @@ impl<C: Identified + Clone + PartialEq> Clients<C> {
 
     /// Only where there is none of this id.
     pub(crate) fn insert(&self, client: C) {
-        self.0.insert(ById(client), ());
+        self.all.insert(ById(client), ());
     }
 
     /// Removes this client, not another of its id.
     pub(crate) fn remove(&self, client: &C) {
-        self.0.remove_if(client.client_id(), |found, ()| found.0 == *client);
+        self.all.remove_if(client.client_id(), |found, ()| found.0 == *client);
     }
 
     /// All there are, or most: some may come or go meanwhile.
     pub(crate) fn all(&self) -> Vec<C> {
-        self.0.iter().map(|found| found.key().0.clone()).collect()
+        self.all.iter().map(|found| found.key().0.clone()).collect()
     }
 
     /// Those of [`Self::all`] whose ids are `wanted`.
     pub(crate) fn select(&self, wanted: impl Fn(&str) -> bool) -> Vec<C> {
-        self.0.iter().filter(|found| wanted(found.key().0.client_id())).map(|found| found.key().0.clone()).collect()
+        self.all.iter().filter(|found| wanted(found.key().0.client_id())).map(|found| found.key().0.clone()).collect()
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.all.len()
+    }
+
+    /// How many have a connection.
+    pub(crate) fn online(&self) -> usize {
+        self.online.load(Relaxed)
+    }
+
+    /// One more has a connection.
+    pub(crate) fn note_online(&self) {
+        self.online.fetch_add(1, Relaxed);
+    }
+
+    /// One has none any more.
+    pub(crate) fn note_offline(&self) {
+        self.online.fetch_sub(1, Relaxed);
     }
 }
 

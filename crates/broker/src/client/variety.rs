@@ -1,12 +1,12 @@
 //! How much a client's filters may cost those who publish.
 
+use std::hash::Hash;
+
 use dashmap::DashMap;
 use foldhash::fast::RandomState;
 use mqtt_codec::Filter;
 use mqtt_router::{Full, Variety};
 use mqtt_session::Session;
-
-use crate::client::ClientRef;
 
 /// The filters of a session with fewer subscriptions are added up anew each time: nearly all have fewer, and keep
 /// nothing for it.
@@ -15,18 +15,17 @@ const KEPT_FROM: usize = 16;
 /// The different shapes of a client's filters, see [`Variety`], of those who have many filters.
 ///
 /// Called under the lock of the client's state, with its session.
-#[derive(Debug, Default)]
-pub(crate) struct Varieties(DashMap<ClientRef, Variety, RandomState>);
+pub(crate) struct Varieties<C>(DashMap<C, Variety, RandomState>);
 
-impl Varieties {
+impl<C: Clone + Eq + Hash> Default for Varieties<C> {
+    fn default() -> Self {
+        Self(DashMap::default())
+    }
+}
+
+impl<C: Clone + Eq + Hash> Varieties<C> {
     /// Counts a filter that `session` is about to have, unless it has it or that would be too much.
-    pub(crate) fn add(
-        &self,
-        client: &ClientRef,
-        session: &Session,
-        filter: &Filter,
-        max_levels: usize,
-    ) -> Result<(), Full> {
+    pub(crate) fn add(&self, client: &C, session: &Session, filter: &Filter, max_levels: usize) -> Result<(), Full> {
         let levels = Variety::levels_of(filter);
         if levels == 0 || session.is_subscribed(filter) {
             return Ok(());
@@ -56,7 +55,7 @@ impl Varieties {
     }
 
     /// Uncounts a filter that `session` no longer has.
-    pub(crate) fn remove(&self, client: &ClientRef, session: &Session, filter: &Filter) {
+    pub(crate) fn remove(&self, client: &C, session: &Session, filter: &Filter) {
         // Exactly when it gets below, so that nothing is kept for who has few.
         if session.subscriptions_len() + 1 == KEPT_FROM {
             self.0.remove(client);
@@ -68,7 +67,7 @@ impl Varieties {
     }
 
     /// The session is about to end.
-    pub(crate) fn forget(&self, client: &ClientRef, session: &Session) {
+    pub(crate) fn forget(&self, client: &C, session: &Session) {
         if session.subscriptions_len() >= KEPT_FROM {
             self.0.remove(client);
         }
@@ -82,6 +81,7 @@ mod tests {
     use mqtt_codec::SubscribeOptions;
 
     use super::*;
+    use crate::client::ClientRef;
 
     fn filter(text: &str) -> Filter {
         Filter::new(text.to_owned()).unwrap()

@@ -3,7 +3,6 @@
 
 use std::mem;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use mqtt_codec::{ConnAck, Connect, Packet, ReasonCode};
@@ -171,7 +170,7 @@ impl Broker {
             state.reset_output();
             state.connection = Some(Arc::clone(&connection));
         }
-        self.online.fetch_add(1, Relaxed);
+        self.clients.note_online();
         batch.count(Metric::Connected, 1);
         transition.seq += 1;
         let told_at = connection.info.connected_at;
@@ -200,7 +199,7 @@ impl Broker {
         state.touch(client, batch);
         drop(state);
         // Not before it is attached: it would be in the way of members who are ready.
-        self.router.set_presence(client, Presence::Present);
+        self.routes.router.set_presence(client, Presence::Present);
         connection
     }
 }

@@ -242,7 +242,7 @@ fn describe(connect: &Connect, origin: Origin, batch: &mut Batch<'_>) -> Result<
     if broker.doors.is_stopping() {
         return refused(ReasonCode::ServerShuttingDown, "the broker stops");
     }
-    if broker.online() >= broker.config.mqtt.max_connections {
+    if broker.clients.online() >= broker.config.mqtt.max_connections {
         return refused(ReasonCode::ServerBusy, "mqtt.max_connections");
     }
     // Who has a session comes to drain it.

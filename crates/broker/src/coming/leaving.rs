@@ -1,7 +1,6 @@
 //! A client goes, for whatever reason: its connection is taken away and that is told, under its transition lock.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use mqtt_codec::{Disconnect, Packet, Properties, ReasonCode, Version};
@@ -47,7 +46,7 @@ impl Broker {
             transition.expires_at = detached.expires_at.into();
             // One whose session ends now leaves all it has to whoever there is.
             if detached.expires_at.is_none_or(|at| at > now) {
-                self.hand_on_while_away(client, now, &mut batch);
+                self.routes.hand_on_while_away(client, self.doors.is_stopping(), now, &mut batch);
             }
             let next = detached.will_at.into_iter().chain(detached.expires_at).min();
             self.look_after(client, &mut transition, next, now, &mut batch);
@@ -127,9 +126,9 @@ impl Broker {
             (connection, detached)
         };
         // The transition lock keeps it in step with the session; the state's would keep publishers waiting.
-        self.router.set_presence(client, Presence::Absent);
+        self.routes.router.set_presence(client, Presence::Absent);
         detached.expires_at = self.cap_expiry(detached.expires_at, now);
-        self.online.fetch_sub(1, Relaxed);
+        self.clients.note_offline();
         // In one group with the event: after a crash either both are known, or the client is found to have fallen and is
         // told of by the next process.
         batch.stage(|stage| stage.go(connection.info.conn_id));

@@ -50,10 +50,7 @@ impl Broker {
             // [MQTT-3.1.3-9]: a delayed will is published when the session ends, if not before.
             let will = state.session.take_will(now, true);
             // Under the lock under which subscriptions are added, so the router has none that the session does not.
-            for (filter, _, _) in state.session.subscriptions() {
-                self.router.unsubscribe(filter, client);
-            }
-            self.varieties.forget(client, &state.session);
+            self.routes.forget(client, &state.session);
             let orphans = state.session.take_orphans(true, |_| true);
             state.stage(batch);
             // Without what others may have: of that those are told for whom nobody is there.
@@ -67,7 +64,7 @@ impl Broker {
         };
         // Queued messages are dropped without the lock: there may be many.
         drop(old);
-        self.hand_on(client, orphans, now, batch);
+        self.routes.hand_on(client, orphans, self.doors.is_stopping(), now, batch);
         if let Some(will) = will {
             self.publish_will(client, None, &will, now, batch);
         }

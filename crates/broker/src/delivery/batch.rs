@@ -10,7 +10,7 @@ use std::{mem, thread};
 
 use bytes::BytesMut;
 use mqtt_codec::Qos;
-use mqtt_hooks::{Acting, DropReason, Publisher};
+use mqtt_hooks::{Acting, DropReason, Hooks, Publisher};
 use mqtt_router::Matches;
 use mqtt_session::{Outbox, Publication};
 use mqtt_storage::{Failing, Position, Stage};
@@ -84,6 +84,11 @@ impl<'a> Batch<'a> {
 
     pub(crate) const fn broker(&self) -> &'a Arc<Broker> {
         self.broker
+    }
+
+    /// Who is told and asked of what it brings about.
+    pub(crate) fn hooks(&self) -> &'a Hooks {
+        &self.broker.hooks
     }
 
     /// Where it stages.

@@ -6,22 +6,30 @@ use mqtt_codec::Filter;
 use mqtt_hooks::DropReason;
 use mqtt_session::{Fanout, Orphan, Timestamp};
 
-use crate::broker::Broker;
 use crate::client::ClientRef;
 use crate::delivery::batch::Batch;
+use crate::delivery::routes::Routes;
 use crate::watch::metrics::Metric;
 
-impl Broker {
+impl Routes<ClientRef> {
     /// Gives each message, which `from` had, to a member of its group; one without members loses it. The caller holds no
     /// session's lock; who is to get nothing of it any more is not a member by now.
     ///
+    /// At the end of the process (`is_stopping`) those whose sessions end with it would pass everything on to each other: then
+    /// only those get it whose sessions are stored.
+    ///
     /// They are new deliveries: who gets one has not seen it, so it is not marked as sent before.
-    pub(crate) fn hand_on(&self, from: &ClientRef, orphans: Vec<Orphan>, now: Timestamp, batch: &mut Batch<'_>) {
+    pub(crate) fn hand_on(
+        &self,
+        from: &ClientRef,
+        orphans: Vec<Orphan>,
+        is_stopping: bool,
+        now: Timestamp,
+        batch: &mut Batch<'_>,
+    ) {
         if orphans.is_empty() {
             return;
         }
-        // At the end of the process those whose sessions end with it would pass everything on to each other.
-        let is_stopping = self.doors.is_stopping();
         let mut matches = batch.lend_matches();
         for Orphan { filter, publication, qos } in orphans {
             // Once, and not by each member that it is offered to.
@@ -47,7 +55,13 @@ impl Broker {
     ///
     /// The transition lock is held, so it can't come back meanwhile. The others may go, and then it is a member as any
     /// other: what nobody takes comes back to it.
-    pub(crate) fn hand_on_while_away(&self, client: &ClientRef, now: Timestamp, batch: &mut Batch<'_>) {
+    pub(crate) fn hand_on_while_away(
+        &self,
+        client: &ClientRef,
+        is_stopping: bool,
+        now: Timestamp,
+        batch: &mut Batch<'_>,
+    ) {
         let mut groups = client.state.lock().session.groups_in_use();
         groups.retain(|filter| self.has_others_online(filter, client, batch));
         if groups.is_empty() {
@@ -60,7 +74,7 @@ impl Broker {
             state.recount(batch);
             orphans
         };
-        self.hand_on(client, orphans, now, batch);
+        self.hand_on(client, orphans, is_stopping, now, batch);
     }
 
     /// True if this shared subscription has members.

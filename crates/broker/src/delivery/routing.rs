@@ -1,16 +1,12 @@
 //! How a message finds its receivers.
 
-use std::num::NonZeroU32;
-use std::sync::atomic::Ordering::Relaxed;
-
-use mqtt_codec::{Filter, Message, Qos, SubscribeOptions, Topic};
-use mqtt_hooks::Publisher;
-use mqtt_router::{Group, Match, Matches, Member, Options};
+use mqtt_codec::Qos;
+use mqtt_router::{Group, Match, Matches, Member};
 use mqtt_session::{Delivered, DeliveryOptions, DropReason, Fanout, Publication, Timestamp};
 
-use crate::broker::Broker;
 use crate::client::ClientRef;
 use crate::delivery::batch::Batch;
+use crate::delivery::routes::Routes;
 use crate::delivery::shown::tell_dropped;
 use crate::watch::metrics::Metric;
 
@@ -18,79 +14,9 @@ use crate::watch::metrics::Metric;
 /// these are full, the others hardly have room; and a group may have tens of thousands.
 const MAX_ABSENT_ASKED: usize = 64;
 
-impl Broker {
-    /// Keeps the message if it is to be retained, and routes it; false if no filter matches. Before the publisher may
-    /// get it itself, `answer` is called.
-    pub(crate) fn publish(
-        &self,
-        publication: &Publication,
-        publisher: Option<&ClientRef>,
-        now: Timestamp,
-        batch: &mut Batch<'_>,
-        answer: impl FnOnce(&mut Batch<'_>),
-    ) -> bool {
-        let mut _group = None;
-        if publication.message.retain {
-            _group = self.durable.group();
-            self.retain(publication, batch);
-        }
-        let mut matches = batch.lend_matches();
-        self.router.matches(&publication.message.topic, publisher, &mut matches);
-        if let Some(publisher) = publisher
-            && publication.message.qos > Qos::AtMostOnce
-            && (matches.groups().next().is_some() || matches.iter().any(|found| found.key == publisher))
-        {
-            answer(batch);
-        }
-        self.deliver_all(publication, &matches, now, batch);
-        let is_matched = !matches.is_unmatched();
-        batch.return_matches(matches);
-        is_matched
-    }
-
-    /// Publishes to `topic` if anyone subscribes to it, or modules see all that is published; only then is the message made.
-    pub(crate) fn publish_if_wanted(
-        &self,
-        topic: &Topic,
-        build: &mut dyn FnMut() -> Message,
-        batch: &mut Batch<'_>,
-    ) -> bool {
-        if self.hooks.has_interceptors() {
-            self.announce(batch.publisher(), build(), batch);
-            return true;
-        }
-        let mut matches = batch.lend_matches();
-        self.router.matches(topic, None, &mut matches);
-        let is_wanted = !matches.is_empty();
-        if is_wanted {
-            let now = self.clock.now();
-            self.deliver_all(&Publication::new(build(), now), &matches, now, batch);
-        }
-        batch.return_matches(matches);
-        is_wanted
-    }
-
-    /// Publishes a message of somebody who is no client.
-    pub(crate) fn announce(&self, publisher: Publisher<'_>, message: Message, batch: &mut Batch<'_>) {
-        let now = self.clock.now();
-        let mut publication = Publication::new(message, now);
-        if self.intercept(publisher, &mut publication, now, batch) {
-            self.publish(&publication, None, now, batch, |_| {});
-        }
-    }
-
-    /// From now on messages that `filter` matches go to `client`.
-    pub(crate) fn route(&self, filter: &Filter, client: &ClientRef, options: SubscribeOptions, id: Option<u32>) {
-        let options = Options {
-            qos: options.qos,
-            no_local: options.no_local,
-            retain_as_published: options.retain_as_published,
-            subscription_id: id.and_then(NonZeroU32::new),
-        };
-        self.router.subscribe(filter, client.clone(), options);
-    }
-
-    fn deliver_all(
+impl Routes<ClientRef> {
+    /// Hands a message to all who want it.
+    pub(super) fn deliver_all(
         &self,
         publication: &Publication,
         matches: &Matches<ClientRef>,
@@ -99,11 +25,11 @@ impl Broker {
     ) {
         // What is stored of one message gets into the store as a whole.
         let mut _group = None;
-        if self.durable.is_there() && publication.message.qos > Qos::AtMostOnce {
+        if batch.durable().is_there() && publication.message.qos > Qos::AtMostOnce {
             if matches.iter().take(2).count() + matches.groups().take(2).count() <= 1 {
                 publication.place.set_single();
             } else {
-                _group = self.durable.group();
+                _group = batch.durable().group();
             }
         }
         let mut fanout = Fanout::new(publication);
@@ -141,7 +67,7 @@ impl Broker {
         let qos = found.qos.min(message.qos);
         let delivered = found.key.deliver(fanout, options, now, batch);
         if delivered == Delivered::Queued && fanout.publication().expires_at.is_some() {
-            self.queued_expire.store(true, Relaxed);
+            self.note_expiring();
         }
         count_delivered(delivered, qos, batch);
         tell_dropped(found.key, fanout.publication(), qos, delivered, batch);

@@ -1,78 +1,39 @@
 //! What modules are shown of messages: each that is published, before it is routed, and what becomes of deliveries.
 
-use std::borrow::Cow;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use mqtt_codec::{Packet, Qos, ReasonCode};
-use mqtt_hooks::{Delivery, Incoming, Passage, Publisher};
+use mqtt_codec::{Packet, Qos};
+use mqtt_hooks::{Delivery, Hooks, Incoming, Passage, Publisher};
 use mqtt_session::{Delivered, Publication, Session, Timestamp};
 
-use crate::broker::Broker;
 use crate::client::ClientRef;
 use crate::delivery::batch::Batch;
 use crate::delivery::reasons;
-use crate::reserved::is_sys;
-use crate::watch::refusals::{Kind, Refused};
 
-impl Broker {
-    /// Shows a publication to the interceptors, which may change it; false: it is to go no further.
-    pub(crate) fn intercept(
-        &self,
-        publisher: Publisher<'_>,
-        publication: &mut Publication,
-        now: Timestamp,
-        batch: &mut Batch<'_>,
-    ) -> bool {
-        if !self.hooks.has_interceptors() {
-            return true;
-        }
-        // What modules keep for one message gets into the store as a whole.
-        let _group = self.durable.group();
-        let mut expires_at = publication.expires_at.map(|at| at.0);
-        let mut incoming = Incoming { publisher, message: &mut publication.message, expires_at: &mut expires_at };
-        let passage = self.hooks.intercept(&mut incoming, batch);
-        publication.expires_at = expires_at.map(Timestamp);
-        let properties = &publication.message.properties;
-        if properties.message_expiry().is_some() || properties.topic_alias().is_some() {
-            // A module put there what only a message has that is not published yet.
-            let Publication { message, expires_at, .. } = Publication::new(publication.message.clone(), now);
-            publication.message = message;
-            publication.expires_at = expires_at.or(publication.expires_at);
-        }
-        passage == Passage::Pass
+/// Shows a publication to the interceptors, which may change it; false: it is to go no further.
+pub(crate) fn intercept(
+    publisher: Publisher<'_>,
+    publication: &mut Publication,
+    now: Timestamp,
+    batch: &mut Batch<'_>,
+) -> bool {
+    if !batch.hooks().has_interceptors() {
+        return true;
     }
-
-    /// Publishes the will of a client that is gone. `peer` is where it was, if that is still known.
-    pub(crate) fn publish_will(
-        &self,
-        client: &ClientRef,
-        peer: Option<SocketAddr>,
-        will: &Publication,
-        now: Timestamp,
-        batch: &mut Batch<'_>,
-    ) {
-        let client_id = &*client.id;
-        let topic = &will.message.topic;
-        // Here and not at CONNECT: it is no reason to keep a client out, and the client may never come to die.
-        if is_sys(topic.as_str()) {
-            self.tell_refused(&Refused {
-                kind: Kind::Will,
-                peer,
-                client_id,
-                reason: ReasonCode::NotAuthorized,
-                rule: &"$SYS is the broker's own",
-                about: topic.as_str(),
-            });
-            return;
-        }
-        let mut will = Cow::Borrowed(will);
-        if self.hooks.has_interceptors() && !self.intercept(Publisher::Will { client_id }, will.to_mut(), now, batch) {
-            return;
-        }
-        // [MQTT-3.8.3-3]: a will is what its client publishes.
-        self.publish(&will, Some(client), now, batch, |_| {});
+    // What modules keep for one message gets into the store as a whole.
+    let _group = batch.durable().group();
+    let mut expires_at = publication.expires_at.map(|at| at.0);
+    let mut incoming = Incoming { publisher, message: &mut publication.message, expires_at: &mut expires_at };
+    let passage = batch.hooks().intercept(&mut incoming, batch);
+    publication.expires_at = expires_at.map(Timestamp);
+    let properties = &publication.message.properties;
+    if properties.message_expiry().is_some() || properties.topic_alias().is_some() {
+        // A module put there what only a message has that is not published yet.
+        let Publication { message, expires_at, .. } = Publication::new(publication.message.clone(), now);
+        publication.message = message;
+        publication.expires_at = expires_at.or(publication.expires_at);
     }
+    passage == Passage::Pass
 }
 
 /// Tells modules of a delivery that did not come about.
@@ -85,7 +46,7 @@ pub(crate) fn tell_dropped(
 ) {
     let Delivered::Dropped(reason) = delivered else { return };
     let delivery = Delivery { client_id: &client.id, message: &publication.message, qos };
-    batch.broker().hooks.dropped(&delivery, reasons::of(reason));
+    batch.hooks().dropped(&delivery, reasons::of(reason));
 }
 
 /// A delivery that its client is about to acknowledge, for who wants to know.
@@ -96,8 +57,8 @@ pub(crate) struct Acknowledged {
 
 impl Acknowledged {
     /// `None`: nobody wants to know, or `packet` acknowledges nothing. To be asked before the session handles it.
-    pub(crate) fn by(packet: &Packet, session: &Session, broker: &Broker) -> Option<Self> {
-        if !broker.hooks.has_ack_observers() {
+    pub(crate) fn by(packet: &Packet, session: &Session, hooks: &Hooks) -> Option<Self> {
+        if !hooks.has_ack_observers() {
             return None;
         }
         let (ack, qos) = match packet {
@@ -110,8 +71,8 @@ impl Acknowledged {
     }
 
     /// The session took it.
-    pub(crate) fn tell(&self, client: &ClientRef, broker: &Broker) {
+    pub(crate) fn tell(&self, client: &ClientRef, hooks: &Hooks) {
         let Self { publication, qos } = self;
-        broker.hooks.acknowledged(&Delivery { client_id: &client.id, message: &publication.message, qos: *qos });
+        hooks.acknowledged(&Delivery { client_id: &client.id, message: &publication.message, qos: *qos });
     }
 }

@@ -7,6 +7,7 @@ use mqtt_session::{Publication, Receipt, Timestamp};
 use crate::client::connection::Ending;
 use crate::client::seat::Seat;
 use crate::delivery::batch::Batch;
+use crate::delivery::shown;
 use crate::packets::access;
 use crate::packets::answer::superseded;
 use crate::watch::metrics::Metric;
@@ -38,7 +39,7 @@ pub(super) fn publish(
     if qos > Qos::AtMostOnce && broker.durable.is_failing() {
         return refuse(seat, receipt, ReasonCode::QuotaExceeded, batch);
     }
-    if !broker.intercept(Publisher::Client(info), &mut publication, now, batch) {
+    if !shown::intercept(Publisher::Client(info), &mut publication, now, batch) {
         return acknowledge(seat, receipt, ReasonCode::Success, batch);
     }
     if qos > Qos::AtMostOnce && !broker.durable.can_keep(&publication.message) {

@@ -132,10 +132,9 @@ pub(crate) fn add_subscription(
         return refused("limits.subscriptions_per_client");
     }
     let limit = broker.config.limits.shape_levels;
-    if broker.varieties.add(client, &state.session, &wish.filter, limit).is_err() {
+    if broker.routes.add(&wish.filter, client, &state.session, wish.options, id, limit).is_err() {
         return refused("limits.shape_levels");
     }
-    broker.route(&wish.filter, client, wish.options, id);
     if state.number > 0 {
         batch.stage(|stage| stage.subscribe(state.number, &wish.filter, wish.options, id));
     }
@@ -180,23 +179,23 @@ pub(crate) fn remove_subscription(
     if !state.is_current(connection) {
         return Err(superseded(connection));
     }
-    broker.router.unsubscribe(filter, client);
+    broker.routes.router.unsubscribe(filter, client);
     // What waits is for those who are still there. [MQTT-3.10.4-3]: what was sent is finished.
     let mut orphans = Vec::new();
-    if filter.group().is_some() && broker.has_members(filter, batch) {
+    if filter.group().is_some() && broker.routes.has_members(filter, batch) {
         orphans = state.session.take_orphans(false, |of| of == filter);
         state.stage(batch);
     }
     let existed = state.session.unsubscribe(filter);
     if existed {
-        broker.varieties.remove(client, &state.session, filter);
+        broker.routes.uncount(filter, client, &state.session);
     }
     state.recount(batch);
     if existed && state.number > 0 {
         batch.stage(|stage| stage.unsubscribe(state.number, filter));
     }
     drop(state);
-    broker.hand_on(client, orphans, broker.clock.now(), batch);
+    broker.routes.hand_on(client, orphans, broker.doors.is_stopping(), broker.clock.now(), batch);
     if existed {
         broker.hooks.observe(&Fact::Unsubscribed { client: &connection.info, filter }, batch);
     }

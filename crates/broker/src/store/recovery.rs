@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use mqtt_hooks::{Fact, Reason};
@@ -90,7 +89,7 @@ impl Broker {
             transition.fallen = Some(Box::new(Fallen { info, at: died.wall, will: None }));
         }
         transition.note_told(self.durable.numbers.floor_ms());
-        self.queued_expire.store(true, Relaxed);
+        self.routes.note_expiring();
         for delivery in &kept.deliveries {
             delivery.publication.weigh(&self.session_config.kept);
         }
@@ -99,7 +98,7 @@ impl Broker {
         client.state.lock().number = number;
         self.restore_subscriptions(&client, subscriptions);
         client.state.lock().recount(batch);
-        self.router.set_presence(&client, Presence::Absent);
+        self.routes.router.set_presence(&client, Presence::Absent);
         if transition.fallen.is_none() {
             let next = will_due.into_iter().chain(transition.expires_at.at()).min();
             transition.timer = next.map(|at| self.deadlines.offline.insert(at, Arc::downgrade(&client.0)));
@@ -115,10 +114,9 @@ impl Broker {
         let mut state = client.state.lock();
         for LoadedSubscription { filter, options, id } in subscriptions {
             let may_stay = filter.levels_len() <= limits.max_topic_levels
-                && self.varieties.add(client, &state.session, &filter, limits.shape_levels).is_ok();
+                && self.routes.add(&filter, client, &state.session, options, id, limits.shape_levels).is_ok();
             if may_stay {
                 state.session.subscribe(&filter, options, id);
-                self.route(&filter, client, options, id);
             } else {
                 left_out += 1;
             }

@@ -46,7 +46,7 @@ impl Operate for Operator {
             name: self.broker.config.node.clone(),
             version: sys::VERSION,
             uptime_ms: self.broker.clock.uptime_ms(),
-            connections: self.broker.online(),
+            connections: self.broker.clients.online(),
             max_connections: self.broker.doors.max_connections(),
             memory_used: machine::resident().unwrap_or_default() as u64,
             epoch: self.broker.durable.numbers.epoch,
@@ -126,12 +126,12 @@ impl Operate for Operator {
     }
 
     fn subscriptions_len(&self) -> usize {
-        self.broker.router.subscriptions_len()
+        self.broker.routes.router.subscriptions_len()
     }
 
     fn routes(&self, skip: usize, limit: usize) -> Page<String> {
         let mut filters = Vec::new();
-        self.broker.router.for_each_pattern(|filter| filters.push(filter.to_owned()));
+        self.broker.routes.router.for_each_pattern(|filter| filters.push(filter.to_owned()));
         if skip >= filters.len() {
             return Page { rows: Vec::new(), has_more: false };
         }
@@ -147,11 +147,11 @@ impl Operate for Operator {
     }
 
     fn routes_len(&self) -> usize {
-        self.broker.router.patterns_len()
+        self.broker.routes.router.patterns_len()
     }
 
     fn has_route(&self, filter: &str) -> bool {
-        self.broker.router.has_pattern(filter)
+        self.broker.routes.router.has_pattern(filter)
     }
 
     fn publish(&self, client_id: &str, message: Message) -> io::Result<()> {

@@ -15,9 +15,9 @@ pub(crate) fn all(broker: &Broker) -> Vec<(String, u64)> {
 }
 
 fn values(broker: &Broker) -> [usize; STATS.len()] {
-    let online = broker.online();
+    let online = broker.clients.online();
     let sessions = broker.clients.len();
-    let (filters, subscriptions) = (broker.router.filters_len(), broker.router.subscriptions_len());
+    let (filters, subscriptions) = (broker.routes.router.filters_len(), broker.routes.router.subscriptions_len());
     [
         online,
         online,
@@ -26,7 +26,7 @@ fn values(broker: &Broker) -> [usize; STATS.len()] {
         subscriptions,
         subscriptions,
         subscriptions,
-        broker.router.shared_len(),
+        broker.routes.router.shared_len(),
         broker.retained.len(),
     ]
 }

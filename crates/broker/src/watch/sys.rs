@@ -14,6 +14,9 @@ use crate::watch::stats;
 /// The broker's version.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
+/// Clients whose queues are looked through before other tasks of the thread have their turn.
+const SWEPT_TOGETHER: usize = 256;
+
 /// Publishes until the runtime ends.
 pub(crate) async fn publish(broker: Arc<Broker>) {
     let sys = &broker.config.sys;
@@ -26,7 +29,7 @@ pub(crate) async fn publish(broker: Arc<Broker>) {
     loop {
         tokio::select! {
             _ = slow.tick() => {
-                broker.drop_expired_queued().await;
+                drop_expired_queued(&broker).await;
                 in_batch(&broker, |batch| {
                     broker.drop_expired_retained(batch);
                     slow_round(batch);
@@ -34,6 +37,17 @@ pub(crate) async fn publish(broker: Arc<Broker>) {
             }
             _ = fast.tick() => in_batch(&broker, fast_round),
         }
+    }
+}
+
+/// Drops messages that have expired while they waited for their client.
+async fn drop_expired_queued(broker: &Arc<Broker>) {
+    if !broker.routes.take_expiring() {
+        return;
+    }
+    for clients in broker.clients.all().chunks(SWEPT_TOGETHER) {
+        in_batch(broker, |batch| broker.routes.drop_expired_of(clients, broker.clock.now(), batch));
+        tokio::task::yield_now().await;
     }
 }
 

@@ -36,7 +36,7 @@ pub(crate) async fn watch(broker: Arc<Broker>, modules: Arc<impl Fn() -> Modules
             watched: &broker.watched,
             doors: &broker.doors,
             clock: &broker.clock,
-            online: broker.online(),
+            online: broker.clients.online(),
             max_connections: broker.config.mqtt.max_connections,
         };
         let notices = causes.look(&sight, &modules());

@@ -1,0 +1,109 @@
+//! A message is published: shown to modules, retained, routed.
+
+use std::borrow::Cow;
+use std::net::SocketAddr;
+
+use mqtt_codec::{Message, Qos, ReasonCode, Topic};
+use mqtt_hooks::Publisher;
+use mqtt_session::{Publication, Timestamp};
+
+use crate::broker::Broker;
+use crate::client::ClientRef;
+use crate::delivery::batch::Batch;
+use crate::delivery::shown;
+use crate::reserved::is_sys;
+use crate::watch::refusals::{Kind, Refused};
+
+impl Broker {
+    /// Keeps the message if it is to be retained, and routes it; false if no filter matches. Before the publisher may
+    /// get it itself, `answer` is called.
+    pub(crate) fn publish(
+        &self,
+        publication: &Publication,
+        publisher: Option<&ClientRef>,
+        now: Timestamp,
+        batch: &mut Batch<'_>,
+        answer: impl FnOnce(&mut Batch<'_>),
+    ) -> bool {
+        let mut _group = None;
+        if publication.message.retain {
+            _group = self.durable.group();
+            self.retain(publication, batch);
+        }
+        let mut matches = batch.lend_matches();
+        self.routes.router.matches(&publication.message.topic, publisher, &mut matches);
+        if let Some(publisher) = publisher
+            && publication.message.qos > Qos::AtMostOnce
+            && (matches.groups().next().is_some() || matches.iter().any(|found| found.key == publisher))
+        {
+            answer(batch);
+        }
+        self.routes.deliver_all(publication, &matches, now, batch);
+        let is_matched = !matches.is_unmatched();
+        batch.return_matches(matches);
+        is_matched
+    }
+
+    /// Publishes to `topic` if anyone subscribes to it, or modules see all that is published; only then is the message made.
+    pub(crate) fn publish_if_wanted(
+        &self,
+        topic: &Topic,
+        build: &mut dyn FnMut() -> Message,
+        batch: &mut Batch<'_>,
+    ) -> bool {
+        if self.hooks.has_interceptors() {
+            self.announce(batch.publisher(), build(), batch);
+            return true;
+        }
+        let mut matches = batch.lend_matches();
+        self.routes.router.matches(topic, None, &mut matches);
+        let is_wanted = !matches.is_empty();
+        if is_wanted {
+            let now = self.clock.now();
+            self.routes.deliver_all(&Publication::new(build(), now), &matches, now, batch);
+        }
+        batch.return_matches(matches);
+        is_wanted
+    }
+
+    /// Publishes a message of somebody who is no client.
+    pub(crate) fn announce(&self, publisher: Publisher<'_>, message: Message, batch: &mut Batch<'_>) {
+        let now = self.clock.now();
+        let mut publication = Publication::new(message, now);
+        if shown::intercept(publisher, &mut publication, now, batch) {
+            self.publish(&publication, None, now, batch, |_| {});
+        }
+    }
+
+    /// Publishes the will of a client that is gone. `peer` is where it was, if that is still known.
+    pub(crate) fn publish_will(
+        &self,
+        client: &ClientRef,
+        peer: Option<SocketAddr>,
+        will: &Publication,
+        now: Timestamp,
+        batch: &mut Batch<'_>,
+    ) {
+        let client_id = &*client.id;
+        let topic = &will.message.topic;
+        // Here and not at CONNECT: it is no reason to keep a client out, and the client may never come to die.
+        if is_sys(topic.as_str()) {
+            self.tell_refused(&Refused {
+                kind: Kind::Will,
+                peer,
+                client_id,
+                reason: ReasonCode::NotAuthorized,
+                rule: &"$SYS is the broker's own",
+                about: topic.as_str(),
+            });
+            return;
+        }
+        let mut will = Cow::Borrowed(will);
+        if self.hooks.has_interceptors() && !shown::intercept(Publisher::Will { client_id }, will.to_mut(), now, batch)
+        {
+            return;
+        }
+        // [MQTT-3.8.3-3]: a will is what its client publishes.
+        self.publish(&will, Some(client), now, batch, |_| {});
+    }
+}
