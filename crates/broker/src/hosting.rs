@@ -1,6 +1,7 @@
 //! The broker as modules see it.
 
 use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,10 +13,13 @@ use mqtt_storage::read_records;
 use tokio::task::AbortHandle;
 
 use crate::broker::Broker;
-use crate::delivery::batch::Batch;
+use crate::coming::door;
+use crate::delivery::batch::{Batch, in_batch};
 use crate::loopback::Loopback;
 use crate::packets::access;
 use crate::time::clock::wall_ms;
+use crate::watch::operate::messages::{subscribe_for, unsubscribe_for};
+use crate::watch::operate::online::look_up;
 
 /// The broker as modules see it.
 pub(crate) struct Hosting(pub(crate) Arc<Broker>);
@@ -69,14 +73,16 @@ impl Host for Hosting {
 
     fn subscribe(&self, client_id: &str, wish: &SubscribeFilter) -> Result<(), SubscribeError> {
         use mqtt_operate::SubscribeError::{Offline, Refused};
-        self.0.subscribe_for(client_id, std::slice::from_ref(wish)).map_err(|error| match error {
+        let wishes = std::slice::from_ref(wish);
+        let subscribed = in_batch(&self.0, |batch| subscribe_for(&self.0.clients, client_id, wishes, batch));
+        subscribed.map_err(|error| match error {
             Offline => SubscribeError::Offline,
             Refused(code) => SubscribeError::Refused(code),
         })
     }
 
     fn unsubscribe(&self, client_id: &str, filter: &Filter) -> bool {
-        self.0.unsubscribe_for(client_id, filter)
+        in_batch(&self.0, |batch| unsubscribe_for(&self.0.clients, client_id, filter, batch))
     }
 
     fn act(&self, acting: Acting, act: &mut dyn FnMut(&mut dyn Moment)) {
@@ -98,11 +104,13 @@ impl Host for Hosting {
     }
 
     fn online(&self, lookup: &Lookup<'_>) -> Online {
-        self.0.look_up(lookup)
+        look_up(&self.0.clients, lookup)
     }
 
     async fn connect(&self, client_id: &str) -> Result<Box<dyn Client>, String> {
-        Ok(Box::new(Loopback::connect(&self.0, client_id).await?))
+        let pipe = door::connect_in_memory(&self.0, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+        let client = Loopback::connect(pipe, self.0.config.limits.max_packet_size, client_id).await?;
+        Ok(Box::new(client))
     }
 }
 

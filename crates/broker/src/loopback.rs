@@ -1,7 +1,5 @@
 //! A client of the broker's own, which a module makes.
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -14,9 +12,6 @@ use mqtt_net::Pipe;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
-use crate::broker::Broker;
-use crate::coming::door;
-
 /// How long an answer or an event may take.
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -28,9 +23,9 @@ pub(crate) struct Loopback {
 }
 
 impl Loopback {
-    pub(crate) async fn connect(broker: &Arc<Broker>, id: &str) -> Result<Self, String> {
-        let pipe = door::connect_in_memory(broker, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
-        let decoder = Decoder::new(Role::Client(Version::V5), broker.config.limits.max_packet_size);
+    /// By a pipe whose other end the broker has.
+    pub(crate) async fn connect(pipe: Pipe, max_packet_size: u32, id: &str) -> Result<Self, String> {
+        let decoder = Decoder::new(Role::Client(Version::V5), max_packet_size);
         let mut client = Self { pipe, decoder, input: BytesMut::new() };
         let connect = Connect::new(Version::V5, id);
         client.send(&Packet::Connect(Box::new(connect))).await?;

@@ -278,6 +278,14 @@ impl Drop for Batch<'_> {
     }
 }
 
+/// Does this in a batch of its own. What can't be stored now is tried again every second.
+pub(crate) fn in_batch<T>(broker: &Arc<Broker>, act: impl FnOnce(&mut Batch<'_>) -> T) -> T {
+    let mut batch = Batch::begin(broker);
+    let done = act(&mut batch);
+    let _ = batch.finish();
+    done
+}
+
 fn flush_all(broker: &Arc<Broker>, clients: Vec<ClientRef>) {
     let mut batch = Batch::begin(broker);
     clients.iter().for_each(|client| client.flush(&mut batch));

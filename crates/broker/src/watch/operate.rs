@@ -5,24 +5,23 @@ use std::sync::Arc;
 
 use mqtt_codec::{Filter, Message, SubscribeFilter, Topic};
 use mqtt_operate::{
-    Ban, BanKind, ClientQuery, ClientState, ConnectionState, HostState, ListenerState, NodeState, Operate, Page,
-    RetainedQuery, RetainedState, Setting, SubscribeError, SubscriptionQuery, SubscriptionState,
+    Ban, BanKind, ClientQuery, ClientState, HostState, ListenerState, NodeState, Operate, Page, RetainedQuery,
+    RetainedState, Setting, SubscribeError, SubscriptionQuery, SubscriptionState,
 };
-use mqtt_session::{Publication, Timestamp};
 
 use crate::broker::Broker;
-use crate::client::ClientRef;
-use crate::delivery::batch::Batch;
-use crate::time::clock::wall_ms;
+use crate::delivery::batch::in_batch;
 use crate::watch::{machine, stats, sys};
 
 mod bans;
 mod host;
 mod in_order;
-mod messages;
-mod online;
+pub(crate) mod messages;
+pub(crate) mod online;
+mod states;
 
 use in_order::InOrder;
+use messages::{subscribe_for, unsubscribe_for};
 
 /// The broker as an operator sees it.
 pub struct Operator {
@@ -58,11 +57,11 @@ impl Operate for Operator {
     }
 
     fn host(&self) -> HostState {
-        host::state(&self.broker)
+        host::state(self.broker.clock.uptime_ms())
     }
 
     fn listeners(&self) -> Vec<ListenerState> {
-        self.broker.listener_states()
+        states::listeners(&self.broker.doors, &self.broker.clients)
     }
 
     fn bans(&self) -> Vec<Ban> {
@@ -70,11 +69,11 @@ impl Operate for Operator {
     }
 
     fn ban(&self, ban: Ban) -> io::Result<()> {
-        self.broker.add_ban(ban)
+        self.add_ban(ban)
     }
 
     fn unban(&self, kind: BanKind, who: &str) -> io::Result<()> {
-        self.broker.remove_ban(kind, who)
+        self.remove_ban(kind, who)
     }
 
     fn clients(&self, query: &ClientQuery<'_>) -> Page<ClientState> {
@@ -84,12 +83,12 @@ impl Operate for Operator {
         if query.wanted.is_none() {
             clients.pass(std::mem::take(&mut skip));
         }
-        let states = clients.filter_map(|client| self.broker.state_of(&client));
+        let states = clients.filter_map(|client| states::client(&client, &self.broker.config));
         page(states.filter(|state| query.wanted.is_none_or(|wanted| wanted(state))).skip(skip), query.limit)
     }
 
     fn client(&self, client_id: &str) -> Option<ClientState> {
-        self.broker.state_of(&self.broker.clients.get(client_id)?)
+        states::client(&self.broker.clients.get(client_id)?, &self.broker.config)
     }
 
     fn clients_len(&self) -> usize {
@@ -115,7 +114,7 @@ impl Operate for Operator {
                     return Vec::new();
                 }
             }
-            let mut rows = subscriptions_of(&client);
+            let mut rows = states::subscriptions(&client);
             rows.retain(|state| query.wanted.is_none_or(|wanted| wanted(state)));
             let passed = skip.min(rows.len());
             skip -= passed;
@@ -159,15 +158,17 @@ impl Operate for Operator {
     }
 
     fn subscribe(&self, client_id: &str, wishes: &[SubscribeFilter]) -> Result<(), SubscribeError> {
-        self.broker.subscribe_for(client_id, wishes)
+        // What is not stored yet is tried again every second; the subscription holds until then all the same.
+        in_batch(&self.broker, |batch| subscribe_for(&self.broker.clients, client_id, wishes, batch))
     }
 
     fn unsubscribe(&self, client_id: &str, filter: &Filter) -> bool {
-        self.broker.unsubscribe_for(client_id, filter)
+        in_batch(&self.broker, |batch| unsubscribe_for(&self.broker.clients, client_id, filter, batch))
     }
 
     fn stats(&self) -> Vec<(String, u64)> {
-        stats::all(&self.broker)
+        let Broker { clients, routes, retained, watched, .. } = &*self.broker;
+        stats::all(clients, &routes.router, retained.len(), &watched.highest)
     }
 
     fn metrics(&self) -> Vec<(&'static str, u64)> {
@@ -187,7 +188,7 @@ impl Operate for Operator {
                 if rows.len() == query.limit {
                     return Page { rows, has_more: true };
                 }
-                rows.push(self.broker.retained_state(&publication));
+                rows.push(states::retained(&publication, &self.broker.clock));
             }
             if after.is_none() {
                 return Page { rows, has_more: false };
@@ -198,15 +199,11 @@ impl Operate for Operator {
     fn retained_message(&self, topic: &Topic) -> Option<RetainedState> {
         let found =
             self.broker.retained.get(topic).filter(|publication| !publication.is_expired(self.broker.clock.now()))?;
-        Some(self.broker.retained_state(&found))
+        Some(states::retained(&found, &self.broker.clock))
     }
 
     fn forget_retained(&self, topic: &Topic) -> bool {
-        let mut batch = Batch::begin(&self.broker);
-        let is_there = self.broker.forget_retained(topic, &mut batch);
-        // It is gone; what can't be stored now is tried again every second.
-        let _ = batch.finish();
-        is_there
+        in_batch(&self.broker, |batch| self.broker.forget_retained(topic, batch))
     }
 
     fn settings(&self) -> Vec<Setting> {
@@ -228,96 +225,4 @@ fn page<T>(rows: impl Iterator<Item = T>, limit: usize) -> Page<T> {
     let has_more = rows.len() > limit;
     rows.truncate(limit);
     Page { rows, has_more }
-}
-
-fn subscriptions_of(client: &ClientRef) -> Vec<SubscriptionState> {
-    let state = client.state.lock();
-    let mut all: Vec<_> = state
-        .session
-        .subscriptions()
-        .map(|(filter, options, _)| SubscriptionState {
-            client_id: client.id.to_string(),
-            filter: filter.clone(),
-            options,
-        })
-        .collect();
-    drop(state);
-    all.sort_unstable_by(|one, other| one.filter.as_str().cmp(other.filter.as_str()));
-    all
-}
-
-impl Broker {
-    fn listener_states(&self) -> Vec<ListenerState> {
-        let listeners = self.doors.listeners();
-        let mut counts = vec![0; listeners.len()];
-        for client in self.clients.all() {
-            let state = client.state.lock();
-            let origin = state.connection.as_ref().map(|connection| &connection.info.listener);
-            let found =
-                origin.and_then(|origin| listeners.iter().position(|(listener, _)| Arc::ptr_eq(listener, origin)));
-            if let Some(found) = found {
-                counts[found] += 1;
-            }
-        }
-        let max_connections = self.doors.max_connections();
-        let states = listeners.into_iter().zip(counts).map(|((listener, address), connections)| ListenerState {
-            name: listener.name.to_string(),
-            address,
-            connections,
-            max_connections,
-        });
-        states.collect()
-    }
-
-    fn retained_state(&self, publication: &Publication) -> RetainedState {
-        // Kept by the broker's own clock, shown by the system's.
-        let left = |at: Timestamp| at.0.saturating_sub(self.clock.now().0);
-        let expires_at = publication.expires_at.map(|at| wall_ms() + left(at));
-        RetainedState { message: publication.message.clone(), expires_at }
-    }
-
-    /// `None`: it is gone.
-    fn state_of(&self, client: &ClientRef) -> Option<ClientState> {
-        let (went_at, created_at) = {
-            let transition = client.transition.lock();
-            if !transition.has_session && transition.fallen.is_none() {
-                return None;
-            }
-            (transition.last_fact_ms, transition.created_at)
-        };
-        let state = client.state.lock();
-        let connection = state.connection.as_ref().map(|connection| {
-            let info = &connection.info;
-            ConnectionState {
-                username: info.username.as_deref().map(str::to_owned),
-                peer: info.peer,
-                port: info.listener.port,
-                listener: info.listener.name.to_string(),
-                keep_alive: info.keep_alive,
-                is_bridge: info.is_bridge,
-                clean_start: info.clean_start,
-                connected_at: info.connected_at,
-                conn_id: info.conn_id,
-                traffic: connection.traffic.state(),
-            }
-        });
-        let (session, limits) = (&state.session, &self.config.limits);
-        Some(ClientState {
-            client_id: client.id.to_string(),
-            created_at,
-            disconnected_at: connection.is_none().then_some(went_at),
-            connection,
-            version: session.version(),
-            expiry_interval: session.session_expiry(),
-            subscriptions: session.subscriptions_len(),
-            max_subscriptions: limits.subscriptions_per_client,
-            inflight: session.inflight_len(),
-            max_inflight: limits.max_inflight.into(),
-            queued: session.queue_len(),
-            max_queued: self.config.session.max_queued,
-            dropped: session.dropped(),
-            unreleased: session.unreleased_len(),
-            max_unreleased: limits.receive_maximum.into(),
-        })
-    }
 }

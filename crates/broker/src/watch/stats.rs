@@ -1,34 +1,32 @@
 //! How many of everything there are.
 
-use crate::broker::Broker;
-use crate::watch::highest::STATS;
+use mqtt_router::Router;
+
+use crate::client::ClientRef;
+use crate::client::clients::Clients;
+use crate::watch::highest::{Highest, STATS};
 
 /// How many of everything there are, and the most that were seen by whoever asked.
-pub(crate) fn all(broker: &Broker) -> Vec<(String, u64)> {
-    let values = values(broker);
+pub(crate) fn all(
+    clients: &Clients<ClientRef>,
+    router: &Router<ClientRef>,
+    retained: usize,
+    highest: &Highest,
+) -> Vec<(String, u64)> {
+    let values = values(clients, router, retained);
     let mut all = Vec::with_capacity(2 * STATS.len());
-    for ((name, value), highest) in STATS.iter().zip(values).zip(broker.watched.highest.note(values)) {
+    for ((name, value), highest) in STATS.iter().zip(values).zip(highest.note(values)) {
         all.push((format!("{name}.count"), value as u64));
         all.push((format!("{name}.max"), highest as u64));
     }
     all
 }
 
-fn values(broker: &Broker) -> [usize; STATS.len()] {
-    let online = broker.clients.online();
-    let sessions = broker.clients.len();
-    let (filters, subscriptions) = (broker.routes.router.filters_len(), broker.routes.router.subscriptions_len());
-    [
-        online,
-        online,
-        sessions,
-        filters,
-        subscriptions,
-        subscriptions,
-        subscriptions,
-        broker.routes.router.shared_len(),
-        broker.retained.len(),
-    ]
+fn values(clients: &Clients<ClientRef>, router: &Router<ClientRef>, retained: usize) -> [usize; STATS.len()] {
+    let online = clients.online();
+    let sessions = clients.len();
+    let (filters, subscriptions) = (router.filters_len(), router.subscriptions_len());
+    [online, online, sessions, filters, subscriptions, subscriptions, subscriptions, router.shared_len(), retained]
 }
 
 /// `1 days, 2 hours, 3 minutes, 4 seconds`, without leading zero units.

@@ -7,7 +7,7 @@ use mqtt_hooks::Publisher;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::broker::Broker;
-use crate::delivery::batch::Batch;
+use crate::delivery::batch::{Batch, in_batch};
 use crate::watch::alarms::tell::Notice;
 use crate::watch::stats;
 
@@ -60,20 +60,14 @@ pub(crate) fn tell_alarms(broker: &Arc<Broker>, notices: impl IntoIterator<Item 
     });
 }
 
-fn in_batch(broker: &Arc<Broker>, round: impl FnOnce(&mut Batch<'_>)) {
-    let mut batch = Batch::begin(broker);
-    round(&mut batch);
-    // What can't be stored now is tried again every second.
-    let _ = batch.finish();
-}
-
 fn slow_round(batch: &mut Batch<'_>) {
     let broker = batch.broker();
     let node = &broker.config.node;
     tell(batch, "$SYS/brokers".to_owned(), node.clone(), true);
     tell(batch, format!("$SYS/brokers/{node}/version"), VERSION.to_owned(), true);
     tell(batch, format!("$SYS/brokers/{node}/sysdescr"), "Rollcall".to_owned(), true);
-    for (name, value) in stats::all(broker) {
+    let Broker { clients, routes, retained, watched, .. } = &**broker;
+    for (name, value) in stats::all(clients, &routes.router, retained.len(), &watched.highest) {
         tell(batch, format!("$SYS/brokers/{node}/stats/{name}"), value.to_string(), false);
     }
     for (name, value) in broker.watched.metrics.list() {

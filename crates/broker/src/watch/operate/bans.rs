@@ -4,11 +4,11 @@ use std::io;
 
 use mqtt_operate::{Ban, BanKind};
 
-use crate::broker::Broker;
+use super::Operator;
 use crate::client::connection::Ending;
 use crate::coming::banned::Lists;
 
-impl Broker {
+impl Operator {
     /// Its connections end; a session that outlives them stays, as the ban may be over before it.
     pub(super) fn add_ban(&self, ban: Ban) -> io::Result<()> {
         let kind = ban.kind;
@@ -17,12 +17,12 @@ impl Broker {
             lists.list(kind).insert(who.clone(), ban);
         })?;
         let clients = match kind {
-            BanKind::ClientId => self.clients.get(&who).into_iter().collect(),
-            BanKind::Username | BanKind::PeerHost => self.clients.all(),
+            BanKind::ClientId => self.broker.clients.get(&who).into_iter().collect(),
+            BanKind::Username | BanKind::PeerHost => self.broker.clients.all(),
         };
         for client in clients {
             let connection = client.state.lock().connection.clone();
-            if let Some(connection) = connection.filter(|connection| self.doors.banned.has(&connection.info)) {
+            if let Some(connection) = connection.filter(|connection| self.broker.doors.banned.has(&connection.info)) {
                 connection.end(Ending::BANNED);
             }
         }
@@ -36,6 +36,6 @@ impl Broker {
     }
 
     fn change_bans(&self, change: impl FnOnce(&mut Lists)) -> io::Result<()> {
-        self.doors.banned.change(change, |name, record| self.durable.keep_setting(name, record))
+        self.broker.doors.banned.change(change, |name, record| self.broker.durable.keep_setting(name, record))
     }
 }

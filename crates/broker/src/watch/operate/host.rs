@@ -3,15 +3,14 @@
 use mqtt_operate::HostState;
 use tokio::runtime::Handle;
 
-use crate::broker::Broker;
 use crate::watch::{machine, stats};
 
-pub(super) fn state(broker: &Broker) -> HostState {
+pub(super) fn state(uptime_ms: u64) -> HostState {
     HostState {
         load: machine::load().unwrap_or_default(),
         memory_total: machine::memory_total().unwrap_or_default(),
         max_fds: machine::max_open_files().unwrap_or_default(),
         tasks: Handle::try_current().map_or(0, |runtime| runtime.metrics().num_alive_tasks()),
-        uptime: stats::uptime(broker.clock.uptime_ms() / 1000),
+        uptime: stats::uptime(uptime_ms / 1000),
     }
 }

@@ -8,8 +8,8 @@ use mqtt_hooks::{Fact, Publisher};
 use mqtt_operate::SubscribeError;
 
 use super::Operator;
-use crate::broker::Broker;
 use crate::client::ClientRef;
+use crate::client::clients::Clients;
 use crate::client::connection::Connection;
 use crate::delivery::batch::Batch;
 use crate::delivery::replay;
@@ -27,56 +27,56 @@ impl Operator {
     }
 }
 
-impl Broker {
-    pub(crate) fn subscribe_for(
-        self: &Arc<Self>,
-        client_id: &str,
-        wishes: &[SubscribeFilter],
-    ) -> Result<(), SubscribeError> {
-        let (client, connection) = self.connected(client_id).ok_or(SubscribeError::Offline)?;
-        let mut batch = Batch::begin(self);
-        let group = self.durable.group();
-        let mut wanted = Vec::new();
-        let subscribed = wishes.iter().try_for_each(|wish| {
-            wanted.extend(self.subscribe_one(&client, &connection, wish, &mut batch)?);
-            Ok(())
-        });
-        drop(group);
-        replay::begin(wanted, None, &client, &connection, self.clock.now(), &mut batch);
-        // What is not stored yet is tried again every second; the subscription holds until then all the same.
-        let _ = batch.finish();
-        subscribed
-    }
+/// Subscribes for a client that is online.
+pub(crate) fn subscribe_for(
+    clients: &Clients<ClientRef>,
+    client_id: &str,
+    wishes: &[SubscribeFilter],
+    batch: &mut Batch<'_>,
+) -> Result<(), SubscribeError> {
+    let (client, connection) = connected(clients, client_id).ok_or(SubscribeError::Offline)?;
+    let group = batch.durable().group();
+    let mut wanted = Vec::new();
+    let subscribed = wishes.iter().try_for_each(|wish| {
+        wanted.extend(subscribe_one(&client, &connection, wish, batch)?);
+        Ok(())
+    });
+    drop(group);
+    replay::begin(wanted, None, &client, &connection, connection.now(), batch);
+    subscribed
+}
 
-    fn subscribe_one(
-        &self,
-        client: &ClientRef,
-        connection: &Arc<Connection>,
-        wish: &SubscribeFilter,
-        batch: &mut Batch<'_>,
-    ) -> Result<Option<Wish>, SubscribeError> {
-        let added =
-            subscribe::add_subscription(client, connection, wish, None, batch).map_err(|_| SubscribeError::Offline)?;
-        let existed = added.map_err(SubscribeError::Refused)?;
-        let fact = Fact::Subscribed { client: &connection.info, filter: &wish.filter, options: wish.options };
-        self.hooks.observe(&fact, batch);
-        Ok(Wish::new(wish, existed))
-    }
+fn subscribe_one(
+    client: &ClientRef,
+    connection: &Arc<Connection>,
+    wish: &SubscribeFilter,
+    batch: &mut Batch<'_>,
+) -> Result<Option<Wish>, SubscribeError> {
+    let added =
+        subscribe::add_subscription(client, connection, wish, None, batch).map_err(|_| SubscribeError::Offline)?;
+    let existed = added.map_err(SubscribeError::Refused)?;
+    let fact = Fact::Subscribed { client: &connection.info, filter: &wish.filter, options: wish.options };
+    batch.hooks().observe(&fact, batch);
+    Ok(Wish::new(wish, existed))
+}
 
-    pub(crate) fn unsubscribe_for(self: &Arc<Self>, client_id: &str, filter: &Filter) -> bool {
-        let Some((client, connection)) = self.connected(client_id) else { return false };
-        let mut batch = Batch::begin(self);
-        let group = self.durable.group();
-        let removed = subscribe::remove_subscription(&client, &connection, filter, &mut batch);
-        drop(group);
-        let _ = batch.finish();
-        removed.is_ok()
-    }
+/// False: it is not online.
+pub(crate) fn unsubscribe_for(
+    clients: &Clients<ClientRef>,
+    client_id: &str,
+    filter: &Filter,
+    batch: &mut Batch<'_>,
+) -> bool {
+    let Some((client, connection)) = connected(clients, client_id) else { return false };
+    let group = batch.durable().group();
+    let removed = subscribe::remove_subscription(&client, &connection, filter, batch);
+    drop(group);
+    removed.is_ok()
+}
 
-    /// `None`: it is not online.
-    fn connected(&self, client_id: &str) -> Option<(ClientRef, Arc<Connection>)> {
-        let client = self.clients.get(client_id)?;
-        let connection = client.state.lock().connection.clone()?;
-        Some((client, connection))
-    }
+/// `None`: it is not online.
+fn connected(clients: &Clients<ClientRef>, client_id: &str) -> Option<(ClientRef, Arc<Connection>)> {
+    let client = clients.get(client_id)?;
+    let connection = client.state.lock().connection.clone()?;
+    Some((client, connection))
 }

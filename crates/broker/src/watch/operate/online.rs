@@ -3,16 +3,14 @@
 use mqtt_hooks::{ConnectionInfo, Lookup, Online};
 
 use super::{InOrder, page};
-use crate::broker::Broker;
 use crate::client::ClientRef;
+use crate::client::clients::Clients;
 
-impl Broker {
-    pub(crate) fn look_up(&self, lookup: &Lookup<'_>) -> Online {
-        let is_meant = |id: &str| id.starts_with(lookup.prefix) && lookup.after.is_none_or(|after| id > after);
-        let clients = InOrder::new(self.clients.select(is_meant), lookup.limit);
-        let found = page(clients.filter_map(|client| connected(&client, lookup.since)), lookup.limit);
-        Online { clients: found.rows, has_more: found.has_more }
-    }
+pub(crate) fn look_up(clients: &Clients<ClientRef>, lookup: &Lookup<'_>) -> Online {
+    let is_meant = |id: &str| id.starts_with(lookup.prefix) && lookup.after.is_none_or(|after| id > after);
+    let clients = InOrder::new(clients.select(is_meant), lookup.limit);
+    let found = page(clients.filter_map(|client| connected(&client, lookup.since)), lookup.limit);
+    Online { clients: found.rows, has_more: found.has_more }
 }
 
 /// `None`: it is away, or came before.

@@ -1,0 +1,103 @@
+//! Clients, subscriptions, listeners and retained messages as an operator sees them.
+
+use std::sync::Arc;
+
+use mqtt_operate::{ClientState, ConnectionState, ListenerState, RetainedState, SubscriptionState};
+use mqtt_session::{Publication, Timestamp};
+
+use crate::client::ClientRef;
+use crate::client::clients::Clients;
+use crate::coming::doors::Doors;
+use crate::config::Config;
+use crate::time::clock::{Clock, wall_ms};
+
+/// Where clients come in, and how many have.
+pub(super) fn listeners(doors: &Doors, clients: &Clients<ClientRef>) -> Vec<ListenerState> {
+    let listeners = doors.listeners();
+    let mut counts = vec![0; listeners.len()];
+    for client in clients.all() {
+        let state = client.state.lock();
+        let origin = state.connection.as_ref().map(|connection| &connection.info.listener);
+        let found = origin.and_then(|origin| listeners.iter().position(|(listener, _)| Arc::ptr_eq(listener, origin)));
+        if let Some(found) = found {
+            counts[found] += 1;
+        }
+    }
+    let max_connections = doors.max_connections();
+    let states = listeners.into_iter().zip(counts).map(|((listener, address), connections)| ListenerState {
+        name: listener.name.to_string(),
+        address,
+        connections,
+        max_connections,
+    });
+    states.collect()
+}
+
+pub(super) fn retained(publication: &Publication, clock: &Clock) -> RetainedState {
+    // Kept by the broker's own clock, shown by the system's.
+    let left = |at: Timestamp| at.0.saturating_sub(clock.now().0);
+    let expires_at = publication.expires_at.map(|at| wall_ms() + left(at));
+    RetainedState { message: publication.message.clone(), expires_at }
+}
+
+/// `None`: it is gone.
+pub(super) fn client(client: &ClientRef, config: &Config) -> Option<ClientState> {
+    let (went_at, created_at) = {
+        let transition = client.transition.lock();
+        if !transition.has_session && transition.fallen.is_none() {
+            return None;
+        }
+        (transition.last_fact_ms, transition.created_at)
+    };
+    let state = client.state.lock();
+    let connection = state.connection.as_ref().map(|connection| {
+        let info = &connection.info;
+        ConnectionState {
+            username: info.username.as_deref().map(str::to_owned),
+            peer: info.peer,
+            port: info.listener.port,
+            listener: info.listener.name.to_string(),
+            keep_alive: info.keep_alive,
+            is_bridge: info.is_bridge,
+            clean_start: info.clean_start,
+            connected_at: info.connected_at,
+            conn_id: info.conn_id,
+            traffic: connection.traffic.state(),
+        }
+    });
+    let (session, limits) = (&state.session, &config.limits);
+    Some(ClientState {
+        client_id: client.id.to_string(),
+        created_at,
+        disconnected_at: connection.is_none().then_some(went_at),
+        connection,
+        version: session.version(),
+        expiry_interval: session.session_expiry(),
+        subscriptions: session.subscriptions_len(),
+        max_subscriptions: limits.subscriptions_per_client,
+        inflight: session.inflight_len(),
+        max_inflight: limits.max_inflight.into(),
+        queued: session.queue_len(),
+        max_queued: config.session.max_queued,
+        dropped: session.dropped(),
+        unreleased: session.unreleased_len(),
+        max_unreleased: limits.receive_maximum.into(),
+    })
+}
+
+/// In order of the filters.
+pub(super) fn subscriptions(client: &ClientRef) -> Vec<SubscriptionState> {
+    let state = client.state.lock();
+    let mut all: Vec<_> = state
+        .session
+        .subscriptions()
+        .map(|(filter, options, _)| SubscriptionState {
+            client_id: client.id.to_string(),
+            filter: filter.clone(),
+            options,
+        })
+        .collect();
+    drop(state);
+    all.sort_unstable_by(|one, other| one.filter.as_str().cmp(other.filter.as_str()));
+    all
+}
