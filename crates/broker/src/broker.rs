@@ -1,12 +1,9 @@
 //! What all connections share.
 
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
 
 use mqtt_hooks::Hooks;
-use mqtt_router::Retained;
-use mqtt_session::{Gauge, Publication};
-use tokio::runtime::Handle;
+use mqtt_session::Gauge;
 
 use crate::client::clients::Clients;
 use crate::client::connection::Awaited;
@@ -15,6 +12,7 @@ use crate::coming::banned::Banned;
 use crate::coming::doors::Doors;
 use crate::config::Config;
 use crate::delivery::batch::Workplaces;
+use crate::delivery::retained::RetainedMessages;
 use crate::delivery::routes::Routes;
 use crate::store::durable::Durable;
 use crate::store::past::Past;
@@ -24,27 +22,21 @@ use crate::watch::memory::Memory;
 use crate::watch::refusals::Refused;
 use crate::watch::{Watched, machine};
 
-/// With fewer worker threads than this, cutting a fan-out in pieces costs more than it gains.
-const MANY_WORKERS: usize = 4;
-
-/// The broker: clients, subscriptions, retained messages, hooks.
+/// What the broker is made of. Whoever needs some of it is given these parts and not all of it; what is about all, a client's
+/// coming and going, a publication's way and what is taken back at the start, has its methods where that is.
 pub(crate) struct Broker {
     pub(crate) config: Config,
     pub(crate) session_config: Arc<mqtt_session::Config>,
     pub(crate) clock: Clock,
+    pub(crate) deadlines: Deadlines<Weak<Client>, Awaited>,
+    pub(crate) doors: Doors,
     pub(crate) clients: Clients<ClientRef>,
     pub(crate) routes: Routes<ClientRef>,
-    pub(crate) retained: Retained<Arc<Publication>>,
-    /// A retained message with a message expiry has come since expired ones were last dropped.
-    pub(crate) retained_expire: AtomicBool,
-    pub(crate) hooks: Arc<Hooks>,
-    pub(crate) deadlines: Deadlines<Weak<Client>, Awaited>,
+    pub(crate) retained: RetainedMessages,
     pub(crate) workplaces: Workplaces,
-    pub(crate) doors: Doors,
-    pub(crate) watched: Watched,
-    /// Where a long fan-out may be flushed by several; `None`: there are too few.
-    pub(crate) workers: Option<Handle>,
     pub(crate) durable: Durable,
+    pub(crate) hooks: Arc<Hooks>,
+    pub(crate) watched: Watched,
 }
 
 impl Broker {
@@ -64,21 +56,19 @@ impl Broker {
             max_outbox: limits.outbox,
             is_stored: durable.is_there(),
             share,
-            kept,
+            kept: kept.clone(),
         });
         Self {
             session_config,
             clock: Clock::new(past.alive),
             clients: Clients::default(),
             routes: Routes::default(),
-            retained: Retained::new(limits.retained_messages),
-            retained_expire: AtomicBool::new(false),
+            retained: RetainedMessages::new(limits.retained_messages, kept),
             hooks: Hooks::new(),
             deadlines: Deadlines::default(),
             workplaces: Workplaces::default(),
             watched: Watched::new(memory),
             doors: Doors::new(Banned::load(&durable), config.mqtt.max_connections),
-            workers: Handle::try_current().ok().filter(|runtime| runtime.metrics().num_workers() >= MANY_WORKERS),
             durable,
             config,
         }

@@ -37,10 +37,8 @@ const NEVERS: &[(&str, &[&str])] = &[
     ("coming::doors", ABOVE_DOORS),
     ("coming::guests", ABOVE_DOORS),
     ("coming::line", ABOVE_DOORS),
-    (
-        "delivery::routes",
-        &["broker", "coming", "delivery::batch", "packets", "hosting", "loopback", "running", "watch::operate"],
-    ),
+    ("delivery::retained", ABOVE_ROUTES),
+    ("delivery::routes", ABOVE_ROUTES),
     ("client", &["coming", "packets", "hosting", "loopback", "running", "watch::operate"]),
     (
         "delivery",
@@ -57,6 +55,10 @@ const NEVERS: &[(&str, &[&str])] = &[
 /// What the parts of a broker do not know.
 const ABOVE_PARTS: &[&str] =
     &["broker", "delivery", "coming", "packets", "hosting", "loopback", "running", "watch::operate"];
+
+/// What the tables of a publication's way know nothing of: how it goes.
+const ABOVE_ROUTES: &[&str] =
+    &["broker", "coming", "delivery::batch", "packets", "hosting", "loopback", "running", "watch::operate"];
 
 /// What those know nothing of who decide whether a socket has a place.
 const ABOVE_DOORS: &[&str] =

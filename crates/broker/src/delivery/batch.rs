@@ -15,11 +15,13 @@ use mqtt_router::Matches;
 use mqtt_session::{Outbox, Publication};
 use mqtt_storage::{Failing, Position, Stage};
 use parking_lot::Mutex;
+use tokio::runtime::Handle;
 
 use crate::broker::Broker;
 use crate::client::ClientRef;
 use crate::delivery::lost::LostDelivery;
 use crate::store::durable::Durable;
+use crate::watch::Watched;
 use crate::watch::metrics::{Metric, Tally};
 
 /// So many clients are touched before they are flushed, and so many lost deliveries noted before they are told.
@@ -27,6 +29,9 @@ const MAX_TOUCHED: usize = 4096;
 
 /// So many bytes are taken in and delivered before those who are touched are flushed.
 const MAX_TRAFFIC: usize = 8 << 20;
+
+/// With fewer worker threads than this, cutting a fan-out in pieces costs more than it gains.
+const MANY_WORKERS: usize = 4;
 
 /// A fan-out is cut into pieces of so many clients, where there are workers to share them.
 const FLUSHED_TOGETHER: usize = 256;
@@ -59,10 +64,21 @@ struct Workplace {
     is_used: bool,
 }
 
-/// Workplaces of which no batch makes use.
-#[derive(Default)]
-#[expect(clippy::vec_box, reason = "some hundred bytes that would be moved twice for every read")]
-pub(crate) struct Workplaces(Mutex<Vec<Box<Workplace>>>);
+/// Where batches are worked on.
+pub(crate) struct Workplaces {
+    /// Of which no batch makes use.
+    #[expect(clippy::vec_box, reason = "some hundred bytes that would be moved twice for every read")]
+    free: Mutex<Vec<Box<Workplace>>>,
+    /// Where a long fan-out may be flushed by several; `None`: there are too few.
+    workers: Option<Handle>,
+}
+
+impl Default for Workplaces {
+    fn default() -> Self {
+        let workers = Handle::try_current().ok().filter(|runtime| runtime.metrics().num_workers() >= MANY_WORKERS);
+        Self { free: Mutex::default(), workers }
+    }
+}
 
 /// What is delivered waits in the outboxes until the batch is [finished](Self::finish) or [settled](Self::settle).
 ///
@@ -78,7 +94,7 @@ pub(crate) struct Batch<'a> {
 
 impl<'a> Batch<'a> {
     pub(crate) fn begin(broker: &'a Arc<Broker>) -> Self {
-        let place = broker.workplaces.0.lock().pop();
+        let place = broker.workplaces.free.lock().pop();
         Self { broker, place: Some(place.unwrap_or_default()), acting: Acting::BROKER, _stays: PhantomData }
     }
 
@@ -89,6 +105,11 @@ impl<'a> Batch<'a> {
     /// Who is told and asked of what it brings about.
     pub(crate) fn hooks(&self) -> &'a Hooks {
         &self.broker.hooks
+    }
+
+    /// What is counted of it, and the memory it takes.
+    pub(crate) fn watched(&self) -> &'a Watched {
+        &self.broker.watched
     }
 
     /// Where it stages.
@@ -245,7 +266,7 @@ impl<'a> Batch<'a> {
 
     fn flush_touched(&mut self) {
         let mut touched = mem::take(&mut self.place().touched);
-        if let Some(workers) = &self.broker.workers {
+        if let Some(workers) = &self.broker.workplaces.workers {
             // What is delivered meanwhile joins what waits in each outbox, so its order stays.
             while touched.len() >= 2 * FLUSHED_TOGETHER {
                 let clients = touched.split_off(touched.len() - FLUSHED_TOGETHER);
@@ -271,7 +292,7 @@ impl Drop for Batch<'_> {
             let _ = self.settle();
         }
         let Some(place) = self.place.take() else { return };
-        let mut places = self.broker.workplaces.0.lock();
+        let mut places = self.broker.workplaces.free.lock();
         if places.len() < MAX_WORKPLACES {
             places.push(place);
         }

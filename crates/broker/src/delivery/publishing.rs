@@ -28,7 +28,16 @@ impl Broker {
         let mut _group = None;
         if publication.message.retain {
             _group = self.durable.group();
-            self.retain(publication, batch);
+            if let Err(rule) = self.retained.retain(publication, batch) {
+                self.tell_refused(&Refused {
+                    kind: Kind::Retain,
+                    peer: None,
+                    client_id: "",
+                    reason: ReasonCode::QuotaExceeded,
+                    rule: &rule,
+                    about: publication.message.topic.as_str(),
+                });
+            }
         }
         let mut matches = batch.lend_matches();
         self.routes.router.matches(&publication.message.topic, publisher, &mut matches);

@@ -135,7 +135,7 @@ pub(crate) fn begin(
     if wishes.is_empty() {
         return;
     }
-    let mut replay = Replay::new(wishes, id, &batch.broker().watched.memory);
+    let mut replay = Replay::new(wishes, id, &batch.watched().memory);
     // One after the other: what was asked for later comes later.
     if connection.is_replaying() || replay.send(SLICE, client, connection, now, batch) == Slice::More {
         connection.add_replay(replay);

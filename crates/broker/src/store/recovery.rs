@@ -34,7 +34,7 @@ impl Broker {
         let Loaded { sessions, retained, .. } = loaded;
         let Past { alive, seen_ms, online, .. } = past;
         let died = Death { wall: seen_ms, clock: alive.map_or(self.clock.now(), |alive| alive.clock) };
-        self.restore_retained(retained);
+        self.retained.restore(retained, &self.watched.memory);
         let mut batch = Batch::begin(self);
         let (of_sessions, others): (Vec<_>, Vec<_>) = online.into_iter().partition(|online| online.session.is_some());
         let mut of_sessions: HashMap<_, _> =

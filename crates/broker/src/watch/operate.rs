@@ -203,7 +203,7 @@ impl Operate for Operator {
     }
 
     fn forget_retained(&self, topic: &Topic) -> bool {
-        in_batch(&self.broker, |batch| self.broker.forget_retained(topic, batch))
+        in_batch(&self.broker, |batch| self.broker.retained.forget(topic, batch))
     }
 
     fn settings(&self) -> Vec<Setting> {

@@ -31,7 +31,7 @@ pub(crate) async fn publish(broker: Arc<Broker>) {
             _ = slow.tick() => {
                 drop_expired_queued(&broker).await;
                 in_batch(&broker, |batch| {
-                    broker.drop_expired_retained(batch);
+                    broker.retained.drop_expired(broker.clock.now(), batch);
                     slow_round(batch);
                 });
             }
