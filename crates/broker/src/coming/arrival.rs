@@ -14,7 +14,7 @@ use crate::client::connection::Awaited;
 use crate::client::traffic::Traffic;
 use crate::time::patience::Patient;
 use crate::time::timers::TimerKey;
-use crate::watch::memory::Claim;
+use crate::watch::memory::{Claim, Memory};
 
 /// Where a connection came in.
 #[derive(Clone, Debug)]
@@ -95,7 +95,7 @@ impl Arrival {
     }
 
     pub(crate) fn poll(&mut self, broker: &Broker, context: &mut Context<'_>) -> Poll<First> {
-        let mut first = self.poll_first(broker, context);
+        let mut first = self.poll_first(&broker.watched.memory, context);
         if first.is_pending() && broker.clock.patient() >= self.deadline {
             // What has come may not have been told to this task yet.
             first = Poll::Ready(self.look_at_once().unwrap_or(First::Late));
@@ -111,7 +111,7 @@ impl Arrival {
         first
     }
 
-    fn poll_first(&mut self, broker: &Broker, context: &mut Context<'_>) -> Poll<First> {
+    fn poll_first(&mut self, memory: &Memory, context: &mut Context<'_>) -> Poll<First> {
         if std::mem::take(&mut self.is_new)
             && let Some(first) = self.look_at_once()
         {
@@ -128,9 +128,7 @@ impl Arrival {
             }
             // By its capacity: that is what it takes.
             let bytes = self.rest.capacity();
-            if bytes > SMALL_CONNECT
-                && !self.claim.get_or_insert_with(|| broker.watched.memory.arriving().claim()).grow_to(bytes)
-            {
+            if bytes > SMALL_CONNECT && !self.claim.get_or_insert_with(|| memory.arriving().claim()).grow_to(bytes) {
                 return Poll::Ready(First::Crowded);
             }
         }

@@ -4,10 +4,9 @@ use std::future::pending;
 
 use bytes::{Bytes, BytesMut};
 use mqtt_codec::{Auth, Connect, DecodeError, FixedHeader, Packet, PacketType, ReasonCode};
-use mqtt_hooks::{Challenge, ConnectionInfo, Exchange, Login};
+use mqtt_hooks::{Challenge, ConnectionInfo, Exchange, Hooks, Login};
 use tokio::sync::oneshot;
 
-use crate::broker::Broker;
 use crate::coming::arrival::Arrival;
 use crate::packets::renewal::{data_of, properties_of};
 
@@ -27,7 +26,7 @@ pub(super) enum Broken {
 
 /// Lets modules and the client talk. With what they say of it, and what it is told should it come in.
 pub(super) async fn exchange(
-    broker: &Broker,
+    hooks: &Hooks,
     arrival: &mut Arrival,
     connect: &Connect,
     info: &ConnectionInfo,
@@ -39,7 +38,7 @@ pub(super) async fn exchange(
     exchange.password.clone_from(&connect.password);
     let login = tokio::select! {
         biased;
-        login = broker.hooks.exchange(info, &mut exchange) => login,
+        login = hooks.exchange(info, &mut exchange) => login,
         Ok(broken) = broken => return Err(broken),
     };
     let conclusion = exchange.into_conclusion();

@@ -9,6 +9,7 @@ use mqtt_net::{Pipe, Transport};
 
 use crate::broker::Broker;
 use crate::coming::arrival::Origin;
+use crate::coming::doors::Doors;
 use crate::coming::serve::Task;
 use crate::watch::refusals::{Kind, Refused};
 
@@ -17,9 +18,9 @@ use crate::watch::refusals::{Kind, Refused};
 pub(crate) struct Door(Arc<Listener>);
 
 impl Door {
-    pub(crate) fn new(broker: &Broker, name: &str, address: SocketAddr) -> Self {
+    pub(crate) fn new(doors: &Doors, name: &str, address: SocketAddr) -> Self {
         let listener = Arc::new(Listener { name: name.into(), port: address.port() });
-        broker.doors.open(Arc::clone(&listener), address);
+        doors.open(Arc::clone(&listener), address);
         Self(listener)
     }
 

@@ -19,6 +19,7 @@ use crate::coming::challenge::{self, Broken};
 use crate::coming::entering::{Admission, hear_out};
 use crate::coming::farewell::say_farewell;
 use crate::coming::reader::Reader;
+use crate::config::{Config, Mqtt};
 use crate::delivery::batch::Batch;
 use crate::packets::access::{self, Refusal};
 use crate::packets::renewal::{is_over, properties_of};
@@ -147,7 +148,7 @@ impl Candidate {
 
     async fn exchange(&mut self, method: &str) -> Result<Login, Broken> {
         let Self { broker, arrival, connect, info, .. } = self;
-        let (login, conclusion) = challenge::exchange(broker, arrival, connect, info, method).await?;
+        let (login, conclusion) = challenge::exchange(&broker.hooks, arrival, connect, info, method).await?;
         self.conclusion = conclusion;
         Ok(login)
     }
@@ -200,7 +201,7 @@ impl Candidate {
     /// CONNACK, if the client takes one.
     fn connack(&self) -> Option<ConnAck> {
         let Self { broker, connect, info, .. } = self;
-        let mut properties = told_limits(broker, connect, info);
+        let mut properties = told_limits(&broker.config, connect, info);
         if let Some(method) = &self.granted.method {
             properties = properties.iter().chain(properties_of(method, self.conclusion.clone())).collect();
         }
@@ -252,7 +253,7 @@ fn describe(connect: &Connect, origin: Origin, batch: &mut Batch<'_>) -> Result<
     if connect.will.as_ref().is_some_and(|will| Session::cost_of_will(will) > broker.session_config.share.bytes()) {
         return refused(ReasonCode::QuotaExceeded, "limits.memory leaves no room for its will");
     }
-    let expiry_interval = session_expiry(broker, connect);
+    let expiry_interval = session_expiry(&broker.config.mqtt, connect);
     if broker.durable.is_overfull(expiry_interval > 0 || connect.will.is_some()) {
         return refused(ReasonCode::QuotaExceeded, "the store can't be written to");
     }
@@ -297,8 +298,7 @@ fn describe(connect: &Connect, origin: Origin, batch: &mut Batch<'_>) -> Result<
 }
 
 /// Seconds the session outlives its connection.
-fn session_expiry(broker: &Broker, connect: &Connect) -> u32 {
-    let mqtt = &broker.config.mqtt;
+fn session_expiry(mqtt: &Mqtt, connect: &Connect) -> u32 {
     if connect.version == Version::V5 {
         return connect.properties.session_expiry().unwrap_or(0).min(mqtt.max_session_expiry);
     }
@@ -309,11 +309,11 @@ fn session_expiry(broker: &Broker, connect: &Connect) -> u32 {
 }
 
 /// What CONNACK tells a version 5 client: only what differs from the specification's defaults.
-fn told_limits(broker: &Broker, connect: &Connect, info: &ConnectionInfo) -> Properties {
+fn told_limits(config: &Config, connect: &Connect, info: &ConnectionInfo) -> Properties {
     if connect.version != Version::V5 {
         return Properties::EMPTY;
     }
-    let limits = &broker.config.limits;
+    let limits = &config.limits;
     let mut told = vec![
         Property::ReceiveMaximum(limits.receive_maximum),
         Property::MaximumPacketSize(limits.max_packet_size.min(MAX_TOLD_SIZE)),
@@ -325,7 +325,7 @@ fn told_limits(broker: &Broker, connect: &Connect, info: &ConnectionInfo) -> Pro
     if connect.properties.session_expiry().is_some_and(|asked| asked != info.expiry_interval) {
         told.push(Property::SessionExpiry(info.expiry_interval));
     }
-    told.extend(broker.config.mqtt.server_keep_alive.map(Property::ServerKeepAlive));
+    told.extend(config.mqtt.server_keep_alive.map(Property::ServerKeepAlive));
     told.into_iter().collect()
 }
 

@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::broker::Broker;
 use crate::client::ClientRef;
+use crate::client::clients::Clients;
 use crate::client::connection::Ending;
 
 /// How long it may take at the most.
@@ -40,7 +41,7 @@ pub(crate) async fn drain(broker: &Arc<Broker>) {
     // What is not stored ends now, while those who subscribe to the wills are there.
     broker.end_unstored_sessions();
     for round in [Round::First, Round::Second, Round::Last] {
-        let going: Vec<_> = online(broker).into_iter().filter(|client| round_of(client) <= round).collect();
+        let going: Vec<_> = online(&broker.clients).into_iter().filter(|client| round_of(client) <= round).collect();
         for client in &going {
             let connection = client.state.lock().connection.clone();
             if let Some(connection) = connection {
@@ -50,13 +51,13 @@ pub(crate) async fn drain(broker: &Arc<Broker>) {
         }
         wait(|| going.iter().all(|client| client.state.lock().connection.is_none()), soon()).await;
         broker.end_unstored_sessions();
-        wait(|| online(broker).iter().all(has_taken_all), soon()).await;
+        wait(|| online(&broker.clients).iter().all(has_taken_all), soon()).await;
     }
     wait(|| !broker.doors.are_serving(), limit).await;
 }
 
-fn online(broker: &Broker) -> Vec<ClientRef> {
-    broker.clients.all().into_iter().filter(|client| client.state.lock().connection.is_some()).collect()
+fn online(clients: &Clients<ClientRef>) -> Vec<ClientRef> {
+    clients.all().into_iter().filter(|client| client.state.lock().connection.is_some()).collect()
 }
 
 fn round_of(client: &ClientRef) -> Round {
