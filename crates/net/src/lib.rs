@@ -1,21 +1,26 @@
-//! What carries MQTT's bytes: [`Listener`]s accept, a [`Transport`] reads and writes, a [`Pipe`] does both without a socket.
+//! What carries MQTT's bytes: [`Listener`]s accept, [`Layers`] open (TLS, WebSocket, the PROXY protocol), a [`Transport`] reads and
+//! writes, a [`Pipe`] does both without a socket.
 //!
 //! It knows neither packets nor sessions nor modules: whoever accepts says what is to be done with a [`Transport`]. Kinds
 //! of sockets are known here only, so another kind is one more variant, and nobody above sees it.
 //!
 //! ```
-//! use mqtt_net::{Listener, Transport};
+//! use mqtt_net::{Accepted, Layers, Listener, Pool, Transport};
 //! use tokio::io::AsyncWriteExt as _;
 //! use tokio::sync::{mpsc, watch};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> std::io::Result<()> {
-//! let listener = Listener::bind("mqtt", "127.0.0.1:0".parse().unwrap())?.listen(16)?;
+//! let listener = Listener::bind("mqtt", "127.0.0.1:0".parse().unwrap())?.listen(16, Layers::default(), Pool::default())?;
 //! let address = listener.address();
 //! let (arrived, mut arrivals) = mpsc::unbounded_channel::<Transport>();
 //! let (_stop, stopping) = watch::channel(false);
 //! tokio::spawn(async move {
-//!     let take = |transport, _peer| drop(arrived.send(transport));
+//!     let take = |accepted, _peer| match accepted {
+//!         Accepted::Open(transport) => drop(arrived.send(transport)),
+//!         // TLS and the like: to be opened by a task of its own.
+//!         Accepted::Closed(_opening) => {}
+//!     };
 //!     listener.accept(take, || eprintln!("no files left"), stopping).await;
 //! });
 //! let mut client = tokio::net::TcpStream::connect(address).await?;
@@ -28,12 +33,23 @@
 //! # }
 //! ```
 
+mod carrier;
 mod listener;
+mod opening;
 mod pipe;
+mod proxy;
 mod socket;
+mod tcp;
+mod tls;
 mod transport;
+mod web;
 
+pub use carrier::Carrier;
 pub use listener::{Bound, Listener};
+pub use opening::{Accepted, Layers, OpenError, Opened, Opening, Pool};
 pub use pipe::Pipe;
+pub use proxy::Proxies;
 pub use socket::{FirstError, error_name};
+pub use tls::{Certificates, Files, Tls, TlsError, Verify};
 pub use transport::Transport;
+pub use web::{Origins, Upgrade, Web};

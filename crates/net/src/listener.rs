@@ -2,12 +2,13 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 
-use crate::Transport;
+use crate::opening::{Accepted, Layers, Pool};
 
 /// How long to wait before accepting again when the system has nothing left to give, file descriptors above all.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
@@ -25,14 +26,17 @@ pub struct Listener {
     name: Box<str>,
     listener: TcpListener,
     address: SocketAddr,
+    layers: Arc<Layers>,
+    pool: Pool,
 }
 
 impl Bound {
-    /// Lets clients connect; the system holds up to `backlog` of them until they are accepted.
-    pub fn listen(self, backlog: u32) -> io::Result<Listener> {
+    /// Lets clients connect; the system holds up to `backlog` of them until they are accepted. What takes long before MQTT is
+    /// done in `pool`.
+    pub fn listen(self, backlog: u32, layers: Layers, pool: Pool) -> io::Result<Listener> {
         let listener = self.socket.listen(backlog)?;
         let address = listener.local_addr()?;
-        Ok(Listener { name: self.name, listener, address })
+        Ok(Listener { name: self.name, listener, address, layers: Arc::new(layers), pool })
     }
 }
 
@@ -57,10 +61,10 @@ impl Listener {
         self.address
     }
 
-    /// Accepts until told to stop. Each connection goes to `take`; `exhausted` is told when the system has no room for one.
+    /// Accepts until told to stop. Each socket goes to `take`; `exhausted` is told when the system has no room for one.
     pub async fn accept(
         &self,
-        take: impl Fn(Transport, SocketAddr),
+        take: impl Fn(Accepted, SocketAddr),
         exhausted: impl Fn(),
         mut stop: watch::Receiver<bool>,
     ) {
@@ -70,7 +74,7 @@ impl Listener {
                 _ = stop.wait_for(|&stop| stop) => return,
             };
             match accepted {
-                Ok((stream, peer)) => take(Transport::Tcp(stream), peer),
+                Ok((stream, peer)) => take(Accepted::new(stream, peer, &self.layers, &self.pool), peer),
                 Err(error) if is_exhausted(&error) => {
                     tracing::error!(listener = &*self.name, %error, "cannot accept connections; trying again");
                     exhausted();

@@ -10,6 +10,8 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::coop;
 
+use crate::carrier::Carrier;
+
 /// Bytes that may wait in one direction, as in a socket's buffer.
 const CAPACITY: usize = 64 * 1024;
 
@@ -45,6 +47,12 @@ impl Pipe {
 
     fn outgoing(&self) -> &Mutex<Lane> {
         &self.lanes[self.out]
+    }
+
+    /// Bytes that the other end has not read.
+    #[cfg(test)]
+    pub(crate) fn held_by_other(&self) -> usize {
+        self.outgoing().lock().bytes.len()
     }
 
     fn incoming(&self) -> &Mutex<Lane> {
@@ -126,6 +134,32 @@ impl Drop for Pipe {
         let writer = lane.writer.take();
         drop(lane);
         wake(writer);
+    }
+}
+
+impl Carrier for Pipe {
+    fn poll_receive(&self, context: &mut Context<'_>, input: &mut BytesMut) -> Poll<io::Result<usize>> {
+        self.poll_read_into(context, input, input.capacity() - input.len()).map(Ok)
+    }
+
+    fn receive_now(&self, _: &mut BytesMut, _: usize) -> Option<io::Result<usize>> {
+        None
+    }
+
+    fn try_send(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.try_write(slices)
+    }
+
+    fn poll_sendable(&self, context: &mut Context<'_>) -> Poll<()> {
+        self.poll_writable(context)
+    }
+
+    fn finish(&self) {
+        self.shut_down();
+    }
+
+    fn held(&self) -> usize {
+        0
     }
 }
 

@@ -80,7 +80,7 @@ impl Language {
 }
 
 impl Arrival {
-    pub(crate) fn new(broker: &Broker, transport: Transport, origin: Origin) -> Self {
+    pub(crate) fn new(broker: &Broker, transport: Transport, origin: Origin, deadline: Patient) -> Self {
         Self {
             transport,
             traffic: Traffic::default(),
@@ -88,7 +88,7 @@ impl Arrival {
             decoder: Decoder::new(Role::Server, broker.config.limits.max_packet_size),
             rest: BytesMut::new(),
             claim: None,
-            deadline: broker.clock.patient().after(broker.config.mqtt.connect_timeout),
+            deadline,
             timer: None,
             is_new: true,
         }

@@ -1,16 +1,17 @@
 //! Where connections come in.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, LazyLock};
 
 use mqtt_codec::ReasonCode;
 use mqtt_hooks::Listener;
-use mqtt_net::{Pipe, Transport};
+use mqtt_net::{Accepted, Opening, Pipe, Transport};
 
 use crate::broker::Broker;
 use crate::coming::arrival::Origin;
 use crate::coming::doors::Doors;
 use crate::coming::serve::Task;
+use crate::time::patience::Patient;
 use crate::watch::refusals::{Kind, Refused};
 
 /// Where connections come in, known to the broker by its name.
@@ -24,8 +25,8 @@ impl Door {
         Self(listener)
     }
 
-    pub(crate) fn take(&self, broker: &Arc<Broker>, transport: Transport, peer: SocketAddr) {
-        take(broker, transport, Origin { peer, listener: Arc::clone(&self.0) });
+    pub(crate) fn take(&self, broker: &Arc<Broker>, accepted: Accepted, peer: SocketAddr) {
+        take(broker, accepted, Origin { peer, listener: Arc::clone(&self.0) });
     }
 }
 
@@ -33,21 +34,52 @@ impl Door {
 pub(crate) fn connect_in_memory(broker: &Arc<Broker>, peer: SocketAddr) -> Pipe {
     static MEMORY: LazyLock<Arc<Listener>> = LazyLock::new(|| Arc::new(Listener { name: "memory".into(), port: 0 }));
     let (ours, theirs) = Pipe::pair();
-    take(broker, Transport::Memory(ours), Origin { peer, listener: Arc::clone(&MEMORY) });
+    take(broker, Accepted::Open(Transport::Memory(ours)), Origin { peer, listener: Arc::clone(&MEMORY) });
     theirs
 }
 
-fn take(broker: &Arc<Broker>, transport: Transport, origin: Origin) {
-    if let Err(rule) = broker.doors.enter(origin.peer.ip(), transport.is_socket()) {
-        broker.tell_refused(&Refused {
-            kind: Kind::Socket,
-            peer: Some(origin.peer),
-            client_id: "",
-            reason: ReasonCode::ServerBusy,
-            rule: &rule,
-            about: "",
-        });
+fn take(broker: &Arc<Broker>, accepted: Accepted, origin: Origin) {
+    if let Err(rule) = broker.doors.enter(origin.peer.ip(), accepted.is_socket()) {
+        tell_refused(broker, origin.peer, ReasonCode::ServerBusy, &rule);
         return;
     }
-    tokio::spawn(Task::new(broker, transport, origin));
+    tokio::spawn(Task::new(broker, accepted, origin));
+}
+
+/// Goes through what stands before MQTT at this listener, until `deadline`. Where a proxy has said whose connection it is, the
+/// place that its own address had is given to that one.
+pub(crate) async fn open(
+    broker: Arc<Broker>,
+    opening: Opening,
+    mut origin: Origin,
+    deadline: Patient,
+) -> Result<(Transport, Origin), IpAddr> {
+    let address = origin.peer.ip();
+    let opened = match broker.clock.wait_for(opening.open(), deadline).await {
+        Some(Ok(opened)) => opened,
+        Some(Err(error)) => {
+            if !error.is_silent() {
+                tell_refused(&broker, origin.peer, ReasonCode::ProtocolError, &error);
+            }
+            return Err(address);
+        }
+        None => {
+            let rule = &"TLS, WebSocket or PROXY not through within mqtt.connect_timeout";
+            tell_refused(&broker, origin.peer, ReasonCode::MaximumConnectTime, rule);
+            return Err(address);
+        }
+    };
+    origin.peer = opened.peer;
+    if opened.peer.ip() != address {
+        if let Err(rule) = broker.doors.enter(opened.peer.ip(), true) {
+            tell_refused(&broker, origin.peer, ReasonCode::ServerBusy, &rule);
+            return Err(address);
+        }
+        broker.doors.leave(address);
+    }
+    Ok((opened.transport, origin))
+}
+
+fn tell_refused(broker: &Broker, peer: SocketAddr, reason: ReasonCode, rule: &dyn std::fmt::Display) {
+    broker.tell_refused(&Refused { kind: Kind::Socket, peer: Some(peer), client_id: "", reason, rule, about: "" });
 }

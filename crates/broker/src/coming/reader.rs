@@ -201,13 +201,15 @@ impl Reader {
 
     /// Counts a large half packet to the client, which may hold no more than its share.
     fn count_partial(&mut self, seat: &Seat) -> Result<(), Ending> {
-        let Some(partial) = self.partial.as_ref().filter(|partial| partial.capacity() > SMALL_PARTIAL) else {
+        // By its capacity: that is what it takes; and what a transport has of a record that is not whole, or not taken.
+        let capacity = self.partial.as_ref().map_or(0, |partial| partial.capacity());
+        let held = capacity + seat.connection.transport().held();
+        if held <= SMALL_PARTIAL {
             self.held = None;
             return Ok(());
-        };
-        // By its capacity: that is what it takes.
-        self.held.get_or_insert_with(|| seat.broker().watched.memory.half_done().claim()).set(partial.capacity());
-        let bytes = partial.len();
+        }
+        self.held.get_or_insert_with(|| seat.broker().watched.memory.half_done().claim()).set(held);
+        let bytes = self.partial.as_ref().map_or(0, |partial| partial.len());
         // Whole packets that wait for the next turn are what one read has brought, and soon gone.
         if self.unhandled == Unhandled::Left || seat.client.state.lock().session.has_share(bytes) {
             return Ok(());

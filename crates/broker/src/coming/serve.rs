@@ -8,12 +8,13 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use mqtt_hooks::Reason;
-use mqtt_net::Transport;
+use mqtt_net::Accepted;
 
 use crate::broker::Broker;
 use crate::client::connection::Ending;
 use crate::client::seat::Seat;
 use crate::coming::arrival::{Arrival, First, Origin};
+use crate::coming::door;
 use crate::coming::farewell::linger;
 use crate::coming::handshake::{self, Boxed, Next};
 use crate::coming::reader::Reader;
@@ -32,6 +33,8 @@ pub(crate) struct Task {
 
 /// Every one is a pointer of 8 bytes: the runtime takes memory for a task in steps of 128, and adds 104 itself.
 enum Stage {
+    /// There is something before MQTT: TLS, WebSocket, a proxy's word.
+    Opening(Box<Of<Result<Arrival, IpAddr>>>),
     /// CONNECT has not come yet.
     Arriving(Box<Arrival>),
     /// It has, and it is not decided yet, or refused.
@@ -54,10 +57,21 @@ struct Serving {
 }
 
 impl Task {
-    pub(crate) fn new(broker: &Arc<Broker>, transport: Transport, origin: Origin) -> Self {
+    pub(crate) fn new(broker: &Arc<Broker>, accepted: Accepted, origin: Origin) -> Self {
         broker.doors.note_socket();
-        let arrival = Arrival::new(broker, transport, origin);
-        Self { broker: Arc::clone(broker), stage: Stage::Arriving(Box::new(arrival)) }
+        let deadline = broker.clock.patient().after(broker.config.mqtt.connect_timeout);
+        let stage = match accepted {
+            Accepted::Open(transport) => Stage::Arriving(Box::new(Arrival::new(broker, transport, origin, deadline))),
+            Accepted::Closed(opening) => {
+                let (broker, address) = (Arc::clone(broker), origin.peer.ip());
+                let future = Box::pin(async move {
+                    let (transport, origin) = door::open(Arc::clone(&broker), opening, origin, deadline).await?;
+                    Ok(Arrival::new(&broker, transport, origin, deadline))
+                });
+                Stage::Opening(Box::new(Of { future, address }))
+            }
+        };
+        Self { broker: Arc::clone(broker), stage }
     }
 }
 
@@ -68,6 +82,10 @@ impl Future for Task {
         let task = &mut *self;
         loop {
             let next = match &mut task.stage {
+                Stage::Opening(opening) => match ready!(opening.future.as_mut().poll(context)) {
+                    Ok(arrival) => Stage::Arriving(Box::new(arrival)),
+                    Err(address) => task.close(address),
+                },
                 Stage::Arriving(arrival) => {
                     let first = ready!(arrival.poll(&task.broker, context));
                     let address = arrival.origin.peer.ip();
@@ -148,6 +166,7 @@ impl Task {
     /// Of who is still to be [closed](Self::close).
     fn address(&self) -> Option<IpAddr> {
         match &self.stage {
+            Stage::Opening(opening) => Some(opening.address),
             Stage::Arriving(arrival) => Some(arrival.origin.peer.ip()),
             Stage::Waiting(waiting) => Some(waiting.address),
             Stage::Serving(serving) => Some(serving.seat.connection.info.peer.ip()),

@@ -1,0 +1,165 @@
+//! Between accept and the first byte for whoever is above: TLS, WebSocket, the PROXY protocol.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+
+use crate::proxy::Proxies;
+use crate::tls::{Certificates, shake_hands};
+use crate::web::{Upgrade, upgrade};
+use crate::{Transport, proxy};
+
+/// What stands between a socket and MQTT at a listener.
+#[derive(Clone, Debug, Default)]
+pub struct Layers {
+    /// TLS, with these.
+    pub tls: Option<Arc<Certificates>>,
+    /// WebSocket, for these requests.
+    pub web: Option<Arc<Upgrade>>,
+    /// The PROXY protocol, from these peers.
+    pub proxy: Option<Arc<Proxies>>,
+}
+
+/// Threads that do what takes longer than a turn; as many at a time as the machine has.
+#[derive(Clone, Debug)]
+pub struct Pool(Arc<Semaphore>);
+
+/// A socket that was accepted.
+#[derive(Debug)]
+pub enum Accepted {
+    /// For MQTT at once.
+    Open(Transport),
+    /// There is something before MQTT.
+    Closed(Opening),
+}
+
+/// What goes before MQTT at a socket.
+#[derive(Debug)]
+pub struct Opening {
+    stream: TcpStream,
+    peer: SocketAddr,
+    layers: Arc<Layers>,
+    pool: Pool,
+}
+
+/// Who is let through to MQTT.
+#[derive(Debug)]
+pub struct Opened {
+    /// For MQTT.
+    pub transport: Transport,
+    /// Where it comes from: as a trusted proxy says, or the socket.
+    pub peer: SocketAddr,
+    /// The certificate it has shown, DER, if it was asked for one and it is good.
+    pub certificate: Option<Vec<u8>>,
+}
+
+/// Why nobody came through.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The peer has gone.
+    #[error("closed before MQTT")]
+    Closed,
+    /// An error of the socket.
+    #[error("{0}")]
+    Socket(io::Error),
+    /// Something else is spoken.
+    #[error("no TLS on a port for TLS")]
+    NotTls,
+    /// TLS is refused, by us or by the peer.
+    #[error("TLS: {0}")]
+    Tls(rustls::Error),
+    /// More than a greeting may be.
+    #[error("a greeting that is too long")]
+    TooLong,
+    /// A request that is none for WebSocket.
+    #[error("WebSocket: {0}")]
+    Web(&'static str),
+    /// The header of the PROXY protocol is missing or wrong.
+    #[error("PROXY: {0}")]
+    Proxy(&'static str),
+    /// The process ends.
+    #[error("the broker stops")]
+    Stopping,
+}
+
+impl OpenError {
+    /// It says nothing about the peer that would be worth a line in a log.
+    pub const fn is_silent(&self) -> bool {
+        matches!(self, Self::Closed | Self::Socket(_) | Self::Stopping)
+    }
+}
+
+impl Default for Pool {
+    fn default() -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        Self(Arc::new(Semaphore::new(threads)))
+    }
+}
+
+impl Pool {
+    /// Runs what takes long, in order of asking.
+    pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, OpenError> {
+        let place = self.0.acquire().await.map_err(|_| OpenError::Stopping)?;
+        let done = tokio::task::spawn_blocking(work).await.map_err(|_| OpenError::Stopping);
+        drop(place);
+        done
+    }
+}
+
+impl Layers {
+    /// Nothing stands between.
+    const fn is_bare(&self) -> bool {
+        self.tls.is_none() && self.web.is_none() && self.proxy.is_none()
+    }
+}
+
+impl Accepted {
+    pub(crate) fn new(stream: TcpStream, peer: SocketAddr, layers: &Arc<Layers>, pool: &Pool) -> Self {
+        if layers.is_bare() {
+            return Self::Open(Transport::Tcp(stream));
+        }
+        Self::Closed(Opening { stream, peer, layers: Arc::clone(layers), pool: pool.clone() })
+    }
+
+    /// False: it takes none of the files that a process may have open.
+    pub const fn is_socket(&self) -> bool {
+        match self {
+            Self::Open(transport) => transport.is_socket(),
+            Self::Closed(_) => true,
+        }
+    }
+}
+
+impl Opening {
+    /// Goes through all that stands before MQTT. Who takes long has to be timed out by the caller, who drops this.
+    ///
+    /// # Errors
+    /// The peer is not let through; it has been told as far as its language has words for it.
+    pub async fn open(self) -> Result<Opened, OpenError> {
+        let Self { stream, peer, layers, pool } = self;
+        let peer = match &layers.proxy {
+            // A header of anybody else is not MQTT, and ends as that.
+            Some(proxies) if proxies.trust(peer.ip()) => proxy::read_header(&stream).await?.unwrap_or(peer),
+            _ => peer,
+        };
+        let Some(certificates) = &layers.tls else {
+            let Some(web) = &layers.web else {
+                return Ok(Opened { transport: Transport::Tcp(stream), peer, certificate: None });
+            };
+            let (socket, forwarded) = upgrade(stream, web, peer.ip()).await?;
+            let transport = Transport::Ws(Box::new(socket));
+            return Ok(Opened { transport, peer: forwarded.unwrap_or(peer), certificate: None });
+        };
+        let (tls, certificate) = shake_hands(stream, certificates.config(), certificates.asks_for_one(), &pool).await?;
+        let Some(web) = &layers.web else {
+            return Ok(Opened { transport: Transport::Tls(Box::new(tls)), peer, certificate });
+        };
+        let (socket, forwarded) = upgrade(tls, web, peer.ip()).await?;
+        let transport = Transport::Wss(Box::new(socket));
+        Ok(Opened { transport, peer: forwarded.unwrap_or(peer), certificate })
+    }
+}

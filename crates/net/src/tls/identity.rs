@@ -1,0 +1,235 @@
+//! Who we are, and who clients have to be: certificates, keys and lists of revoked ones, as files.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use rustls::client::verify_server_name;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, ServerName};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{
+    ClientHello, NoServerSessionStorage, ParsedCertificate, ResolvesServerCert, VerifierBuilderError,
+    WebPkiClientVerifier,
+};
+use rustls::sign::CertifiedKey;
+use rustls::version::{TLS12, TLS13};
+use rustls::{RootCertStore, ServerConfig};
+
+/// One ticket is enough to come back with: who comes back gets a new one.
+const TICKETS: usize = 1;
+
+/// Whether clients have to show a certificate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Verify {
+    /// They aren't asked.
+    #[default]
+    None,
+    /// One that is shown has to be good.
+    Optional,
+    /// There has to be one, and it has to be good.
+    Required,
+}
+
+/// What TLS at a listener is made of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Files {
+    /// Certificates with their chains, PEM. The first is shown to who asks for no name, or for one that none is for.
+    pub certificates: Vec<PathBuf>,
+    /// Their keys, PEM, in the same order.
+    pub keys: Vec<PathBuf>,
+    /// Who signs clients' certificates, PEM.
+    pub authorities: Option<PathBuf>,
+    /// Revoked clients' certificates, PEM.
+    pub revoked: Option<PathBuf>,
+    /// Whether clients have to show one.
+    pub verify: Verify,
+}
+
+/// Why TLS can't begin with these files.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TlsError {
+    /// A file can't be read, or is no PEM.
+    #[error("{path:?}: {source}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong.
+        source: pem::Error,
+    },
+    /// There is nothing of the kind in it.
+    #[error("{path:?}: there is no {what} in it, in PEM")]
+    Empty {
+        /// Which.
+        path: PathBuf,
+        /// What is looked for.
+        what: &'static str,
+    },
+    /// It is not the key of this certificate, or of a kind that is not known.
+    #[error("{key:?} is no key for {certificate:?}: {source}")]
+    Key {
+        /// Which.
+        key: PathBuf,
+        /// For which.
+        certificate: PathBuf,
+        /// What is wrong.
+        source: rustls::Error,
+    },
+    /// As many keys as certificates are wanted, and at least one.
+    #[error("{certificates} certificates and {keys} keys: wants a key for each certificate, in the same order")]
+    Uneven {
+        /// How many.
+        certificates: usize,
+        /// How many.
+        keys: usize,
+    },
+    /// Clients can't be asked for certificates without saying who signs them.
+    #[error("clients are asked for certificates, and who signs them is missing")]
+    NoAuthority,
+    /// An authority's certificate or a list of revoked ones is not what it should be.
+    #[error("{path:?}: {source}")]
+    Authority {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong.
+        source: rustls::Error,
+    },
+    /// The same.
+    #[error("{path:?}: {source}")]
+    Revoked {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong.
+        source: VerifierBuilderError,
+    },
+    /// What rustls says to all of it.
+    #[error(transparent)]
+    Tls(rustls::Error),
+}
+
+/// Certificates in use, which may be replaced while clients are connected.
+pub struct Certificates {
+    files: Files,
+    config: ArcSwap<ServerConfig>,
+}
+
+impl fmt::Debug for Certificates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Certificates").field("files", &self.files).finish_non_exhaustive()
+    }
+}
+
+impl Certificates {
+    /// Reads all of them.
+    ///
+    /// # Errors
+    /// One can't be read, or they don't fit together.
+    pub fn load(files: Files) -> Result<Self, TlsError> {
+        let config = ArcSwap::new(read(&files)?);
+        Ok(Self { files, config })
+    }
+
+    /// Reads all of them again. Who connects from now on meets the new ones; who resumes a session that began with the old ones
+    /// has to begin anew, for what they say about revoked certificates holds for all.
+    ///
+    /// # Errors
+    /// As [`Self::load`]; then the old ones stay in use.
+    pub fn reload(&self) -> Result<(), TlsError> {
+        self.config.store(read(&self.files)?);
+        Ok(())
+    }
+
+    /// Where they are.
+    pub const fn files(&self) -> &Files {
+        &self.files
+    }
+
+    pub(crate) fn config(&self) -> Arc<ServerConfig> {
+        self.config.load_full()
+    }
+
+    pub(crate) fn asks_for_one(&self) -> bool {
+        self.files.verify != Verify::None
+    }
+}
+
+fn read(files: &Files) -> Result<Arc<ServerConfig>, TlsError> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let shown = Shown::load(files, &provider)?;
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
+    let builder = builder.with_protocol_versions(&[&TLS13, &TLS12]).map_err(TlsError::Tls)?;
+    let mut config = match files.verify {
+        Verify::None => builder.with_no_client_auth(),
+        Verify::Optional | Verify::Required => builder.with_client_cert_verifier(verifier(files, &provider)?),
+    }
+    .with_cert_resolver(Arc::new(shown));
+    // Sessions are remembered by the clients, sealed in tickets: a table of them here would be full at the wrong time.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.ticketer = aws_lc_rs::Ticketer::new().map_err(TlsError::Tls)?;
+    config.send_tls13_tickets = TICKETS;
+    Ok(Arc::new(config))
+}
+
+fn verifier(files: &Files, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let path = files.authorities.as_ref().ok_or(TlsError::NoAuthority)?;
+    let mut roots = RootCertStore::empty();
+    for certificate in pem_of::<CertificateDer<'_>>(path, "certificate")? {
+        roots.add(certificate).map_err(|source| TlsError::Authority { path: path.clone(), source })?;
+    }
+    let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
+    if let Some(path) = &files.revoked {
+        // A list is for those whom its issuer has signed; who is signed by an authority without one is good.
+        let lists = pem_of::<CertificateRevocationListDer<'_>>(path, "list of revoked certificates")?;
+        builder = builder.with_crls(lists).allow_unknown_revocation_status();
+    }
+    if files.verify == Verify::Optional {
+        builder = builder.allow_unauthenticated();
+    }
+    let path = files.revoked.clone().unwrap_or_else(|| path.clone());
+    builder.build().map(|built| built as _).map_err(|source| TlsError::Revoked { path, source })
+}
+
+fn pem_of<T: PemObject>(path: &Path, what: &'static str) -> Result<Vec<T>, TlsError> {
+    let wrong = |source| TlsError::File { path: path.to_owned(), source };
+    let all = T::pem_file_iter(path).map_err(wrong)?.collect::<Result<Vec<_>, _>>().map_err(wrong)?;
+    if all.is_empty() { Err(TlsError::Empty { path: path.to_owned(), what }) } else { Ok(all) }
+}
+
+/// What is shown to clients, by the name that they ask for.
+#[derive(Debug)]
+struct Shown(Vec<Arc<CertifiedKey>>);
+
+impl Shown {
+    fn load(files: &Files, provider: &CryptoProvider) -> Result<Self, TlsError> {
+        let Files { certificates, keys, .. } = files;
+        if certificates.is_empty() || certificates.len() != keys.len() {
+            return Err(TlsError::Uneven { certificates: certificates.len(), keys: keys.len() });
+        }
+        let all = certificates.iter().zip(keys).map(|(certificate, key)| {
+            let chain = pem_of::<CertificateDer<'_>>(certificate, "certificate")?;
+            let secret = PrivateKeyDer::from_pem_file(key).map_err(|source| match source {
+                pem::Error::NoItemsFound => TlsError::Empty { path: key.clone(), what: "private key" },
+                source => TlsError::File { path: key.clone(), source },
+            })?;
+            let fits = CertifiedKey::from_der(chain, secret, provider);
+            let (key, certificate) = (key.clone(), certificate.clone());
+            fits.map(Arc::new).map_err(|source| TlsError::Key { key, certificate, source })
+        });
+        all.collect::<Result<_, _>>().map(Self)
+    }
+}
+
+impl ResolvesServerCert for Shown {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let named = hello.server_name().and_then(|name| ServerName::try_from(name).ok()).and_then(|name| {
+            self.0.iter().find(|shown| {
+                let parsed = shown.cert.first().map(ParsedCertificate::try_from);
+                parsed.is_some_and(|parsed| parsed.is_ok_and(|parsed| verify_server_name(&parsed, &name).is_ok()))
+            })
+        });
+        named.or(self.0.first()).cloned()
+    }
+}
