@@ -68,7 +68,7 @@ struct Args {
     /// Where to listen for MQTT; port 0 lets the system choose [listeners.mqtt.bind]
     #[arg(long, value_name = "ADDR|off", global = true)]
     bind: Option<String>,
-    /// Where to listen for MQTT over WebSocket [ws.bind]
+    /// Where to listen for MQTT over WebSocket; port 0 lets the system choose [listeners.ws.bind]
     #[arg(long, value_name = "ADDR|off", global = true)]
     ws_bind: Option<String>,
     /// Where to listen for the REST API and the dashboard [admin.bind]
@@ -150,7 +150,7 @@ impl Args {
         layers.add_env(env)?;
         let flags = [
             ("--bind", "listeners.mqtt.bind", &self.bind),
-            ("--ws-bind", "ws.bind", &self.ws_bind),
+            ("--ws-bind", "listeners.ws.bind", &self.ws_bind),
             ("--admin", "admin.bind", &self.admin),
             ("--data-dir", "data_dir", &self.data_dir),
             ("--node", "node.name", &self.node),

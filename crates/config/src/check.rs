@@ -28,14 +28,6 @@ impl Wrong {
     }
 }
 
-impl Listener {
-    /// MQTT over TCP at this address, all else as it is by default.
-    pub fn new(name: &str, bind: SocketAddr) -> Self {
-        let backlog = file::Listener::default().backlog.get();
-        Self { name: name.to_owned(), kind: crate::ListenerKind::Mqtt, bind, backlog }
-    }
-}
-
 impl Default for Config {
     fn default() -> Self {
         File::default().check().expect("the defaults are right")
@@ -44,7 +36,6 @@ impl Default for Config {
 
 impl File {
     pub(crate) fn check(&self) -> Result<Config, Wrong> {
-        self.check_built()?;
         let listeners = self.listeners.check()?;
         Ok(Config {
             node: self.node.check()?,
@@ -67,14 +58,6 @@ impl File {
             runtime: Runtime { workers: NonZeroUsize::new(self.runtime.workers.get()) },
             sources: Sources::default(),
         })
-    }
-
-    /// Refuses what a later build has.
-    fn check_built(&self) -> Result<(), Wrong> {
-        if let Some(bind) = self.ws.bind.address() {
-            return Err(Wrong::new("ws.bind", format!("\"{bind}\": this build has no WebSocket; use \"off\"")));
-        }
-        Ok(())
     }
 
     fn check_data_dir(&self) -> Result<Option<PathBuf>, Wrong> {
@@ -102,7 +85,7 @@ impl File {
 }
 
 /// True if only this machine can reach it; `::ffff:127.0.0.1` counts.
-fn is_loopback(address: SocketAddr) -> bool {
+pub(crate) fn is_loopback(address: SocketAddr) -> bool {
     IpAddr::to_canonical(&address.ip()).is_loopback()
 }
 
@@ -121,7 +104,7 @@ impl file::Node {
 impl file::Admin {
     fn check(&self) -> Admin {
         let password = self.password.as_ref().map(|password| password.0.clone());
-        Admin { bind: self.bind.address(), password, hosts: self.hosts.0.clone() }
+        Admin { bind: self.bind.address(), password, hosts: self.hosts.0.iter().map(ToString::to_string).collect() }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Place;
@@ -88,8 +89,66 @@ pub struct Listener {
     pub kind: ListenerKind,
     /// Where to listen; port 0 lets the system choose.
     pub bind: SocketAddr,
+    /// The address is the default, and another program may have it.
+    pub may_be_taken: bool,
     /// Connections the kernel holds before they are accepted.
     pub backlog: u32,
+    /// TLS, for the kinds that have it.
+    pub tls: Option<ListenerTls>,
+    /// WebSocket, for the kinds that have it.
+    pub web: Option<ListenerWeb>,
+    /// Proxies that begin with a header of the PROXY protocol.
+    pub proxy_from: Vec<IpNet>,
+}
+
+/// What TLS at a listener is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerTls {
+    /// Files of certificates with their chains.
+    pub certs: Vec<PathBuf>,
+    /// Files of their keys, as many.
+    pub keys: Vec<PathBuf>,
+    /// The file of who signs clients' certificates.
+    pub ca: Option<PathBuf>,
+    /// The file of revoked clients' certificates.
+    pub crl: Option<PathBuf>,
+    /// Whether clients have to show one.
+    pub verify: Verify,
+}
+
+/// Whether clients have to show a certificate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verify {
+    /// They aren't asked.
+    #[default]
+    None,
+    /// One that is shown has to be good.
+    Optional,
+    /// They have to.
+    Required,
+}
+
+/// Which requests begin a WebSocket at a listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerWeb {
+    /// Begins with `/`.
+    pub path: String,
+    /// Pages that may connect.
+    pub origins: Origins,
+    /// Proxies whose `X-Forwarded-For` counts.
+    pub forwarded_from: Vec<IpNet>,
+}
+
+/// Pages that may connect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origins {
+    /// All.
+    Any,
+    /// Those of this machine.
+    Local,
+    /// These.
+    These(Vec<String>),
 }
 
 /// What is spoken at a listener.
@@ -98,6 +157,12 @@ pub struct Listener {
 pub enum ListenerKind {
     /// MQTT over TCP.
     Mqtt,
+    /// Over TLS.
+    Mqtts,
+    /// Over WebSocket.
+    Ws,
+    /// Over WebSocket and TLS.
+    Wss,
 }
 
 /// What holds for all clients.
@@ -257,10 +322,10 @@ pub struct Runtime {
 }
 
 impl Config {
-    /// Has the first listener, if one is on, listen on this port; 0 lets the system choose.
-    pub fn set_port(&mut self, port: u16) {
-        if let Some(first) = self.listeners.first_mut() {
-            first.bind.set_port(port);
+    /// Has every listener take a port that the system chooses.
+    pub fn use_free_ports(&mut self) {
+        for listener in &mut self.listeners {
+            listener.bind.set_port(0);
         }
     }
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Durability, ListenerKind, LogFormat, SysSubscribe,
-    hosts::Hosts,
+    Durability, ListenerKind, LogFormat, SysSubscribe, Verify,
+    list::{self, List},
     listeners::{self, Listeners},
     schema::{Key, Section},
     value::{Bind, Expiry, Int, MaybeBind, Secret, Size, Span},
@@ -52,7 +52,6 @@ pub(crate) struct File {
     pub(crate) node: Node,
     pub(crate) listeners: Listeners,
     pub(crate) mqtt: Mqtt,
-    pub(crate) ws: Ws,
     pub(crate) admin: Admin,
     pub(crate) auth: Auth,
     pub(crate) limits: Limits,
@@ -70,9 +69,9 @@ impl File {
         vec![
             Section { name: String::new(), about: Vec::new(), keys: vec![Key { name: "data_dir", about }] },
             Node::section(),
-            listeners::section(listeners::FIRST),
+            listeners::section(listeners::MQTT),
+            listeners::section(listeners::WS),
             Mqtt::section(),
-            Ws::section(),
             Admin::section(),
             Auth::section(),
             Limits::section(),
@@ -97,7 +96,6 @@ impl Default for File {
             node: Node::default(),
             listeners: Listeners::default(),
             mqtt: Mqtt::default(),
-            ws: Ws::default(),
             admin: Admin::default(),
             auth: Auth::default(),
             limits: Limits::default(),
@@ -119,17 +117,38 @@ section! {
 }
 
 section! {
-    /// Where clients come in. Further listeners are sections of their own, [listeners.NAME] with at least kind and bind;
-    /// NAME is up to 32 lower-case letters, digits, "-" and "_". Keys of this one are also
-    /// understood as mqtt.bind and mqtt.backlog.
+    /// Where clients come in. [listeners.mqtt] and [listeners.ws] are there from the start; further ones are sections of their
+    /// own, [listeners.NAME] with at least kind and bind; NAME is up to 32 lower-case letters, digits, "-" and "_".
+    /// mqtt.bind, mqtt.backlog and ws.bind are understood too, as names for keys of the first two.
     Listener = "listeners.NAME" {
-        /// What is spoken there; "mqtt", over TCP, is the only choice in this build.
+        /// What is spoken there: "mqtt" (over TCP), "mqtts" (over TLS), "ws" (over WebSocket) or "wss" (over WebSocket and TLS).
         kind: Option<ListenerKind> = None,
         /// IP address and port, or "off"; port 0 lets the system choose. Other than loopback only with
-        /// auth.anonymous = true.
+        /// auth.anonymous = true. If another program has the default port of "ws", the broker goes on without.
         bind: Option<MaybeBind> = None,
         /// Connections that the kernel holds until they are accepted; its own limit applies too (net.core.somaxconn).
         backlog: Int<1, 0x7fff_ffff> = Int(1024),
+        /// For TLS: the file of the certificate and its chain, PEM. Several are told apart by the name that a client asks for;
+        /// the first is shown to all others. It is read again when it changes.
+        cert: List<list::File> = List::default(),
+        /// For TLS: the file of its private key, PEM; of each, in the same order.
+        key: List<list::File> = List::default(),
+        /// For TLS: the file of who signs clients' certificates, PEM.
+        ca: Option<String> = None,
+        /// For TLS: the file of revoked clients' certificates, PEM.
+        crl: Option<String> = None,
+        /// For TLS: whether clients have to show a certificate: "none" (they aren't asked), "optional" (one that is shown has to
+        /// be good) or "required".
+        verify: Option<Verify> = None,
+        /// For WebSocket: the path that is asked for. When not set: "/mqtt".
+        path: Option<String> = None,
+        /// For WebSocket: the pages that may connect, by their origins like "https://app.example.com"; "*" is all. When not set:
+        /// all, but at a loopback address only pages of this machine. Programs that are no browsers always may.
+        origins: Option<List<list::Origin>> = None,
+        /// For WebSocket: addresses and ranges of proxies whose X-Forwarded-For tells the client's address.
+        forwarded_from: List<list::Range> = List::default(),
+        /// Addresses and ranges of proxies that begin each connection with a header of the PROXY protocol, version 1 or 2.
+        proxy_from: List<list::Range> = List::default(),
     }
 }
 
@@ -151,14 +170,6 @@ section! {
 }
 
 section! {
-    /// MQTT over WebSocket.
-    Ws = "ws" {
-        /// "off" is the only choice in this build.
-        bind: MaybeBind = MaybeBind::Off,
-    }
-}
-
-section! {
     /// The dashboard and the REST API.
     Admin = "admin" {
         /// IP address and port, or "off". If another program has the default one, the broker goes on without.
@@ -168,7 +179,7 @@ section! {
         password: Option<Secret> = None,
         /// Names by which browsers reach the dashboard, besides IP addresses, names without a dot and this machine's: those
         /// of a proxy before it, for instance. "NAME:PORT" if the port is not 80 or 443.
-        hosts: Hosts = Hosts(Vec::new()),
+        hosts: List<list::Host> = List::default(),
     }
 }
 

@@ -30,9 +30,9 @@ mod check;
 mod config;
 mod error;
 mod file;
-mod hosts;
 mod ignored;
 mod layers;
+mod list;
 mod listeners;
 mod module;
 mod print;
@@ -42,8 +42,8 @@ mod tests;
 mod value;
 
 pub use config::{
-    Admin, Auth, Config, Durability, Limits, Listener, ListenerKind, Log, LogFormat, ModuleConfig, Mqtt, Node, Runtime,
-    Said, SessionLimits, Sources, Storage, Sys, SysSubscribe,
+    Admin, Auth, Config, Durability, Limits, Listener, ListenerKind, ListenerTls, ListenerWeb, Log, LogFormat,
+    ModuleConfig, Mqtt, Node, Origins, Runtime, Said, SessionLimits, Sources, Storage, Sys, SysSubscribe, Verify,
 };
 pub use error::{Error, Place};
 pub use ignored::Ignored;

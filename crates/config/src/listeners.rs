@@ -16,11 +16,16 @@ use crate::{
     value::{Bind, MaybeBind},
 };
 
+mod check;
 #[cfg(test)]
 mod tests;
 
-/// The one that is there from the start.
-pub(crate) const FIRST: &str = "mqtt";
+/// Those that are there from the start.
+pub(crate) const MQTT: &str = "mqtt";
+pub(crate) const WS: &str = "ws";
+
+/// What they are when nothing is said of them.
+const BUILT_IN: [(&str, ListenerKind, u16); 2] = [(MQTT, ListenerKind::Mqtt, 1883), (WS, ListenerKind::Ws, 8083)];
 
 /// What stands before a name.
 const TABLE: &str = "listeners.";
@@ -29,39 +34,45 @@ const TABLE: &str = "listeners.";
 const LONGEST: usize = 32;
 
 /// The names that keys had when there was one listener; they go on being understood.
-pub(crate) const OLD_NAMES: [(&str, &str); 2] =
-    [("mqtt.bind", "listeners.mqtt.bind"), ("mqtt.backlog", "listeners.mqtt.backlog")];
+pub(crate) const OLD_NAMES: [(&str, &str); 3] = [
+    ("mqtt.bind", "listeners.mqtt.bind"),
+    ("mqtt.backlog", "listeners.mqtt.backlog"),
+    ("ws.bind", "listeners.ws.bind"),
+];
 
-/// All listeners by name. [`FIRST`] is among them, with what was not said of it filled in.
+/// All listeners by name. [`BUILT_IN`] ones are among them, with what was not said of them filled in.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(transparent)]
 pub(crate) struct Listeners(BTreeMap<String, Listener>);
 
 impl Default for Listeners {
     fn default() -> Self {
-        Self::with_first(BTreeMap::new())
+        Self::with_built_in(BTreeMap::new())
     }
 }
 
 impl<'de> Deserialize<'de> for Listeners {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        BTreeMap::deserialize(deserializer).map(Self::with_first)
+        BTreeMap::deserialize(deserializer).map(Self::with_built_in)
     }
 }
 
 impl Listeners {
-    fn with_first(mut said: BTreeMap<String, Listener>) -> Self {
-        let first = said.entry(FIRST.to_owned()).or_default();
-        first.kind.get_or_insert(ListenerKind::Mqtt);
-        first.bind.get_or_insert(MaybeBind::On(Bind::loopback(1883)));
+    fn with_built_in(mut said: BTreeMap<String, Listener>) -> Self {
+        for (name, kind, port) in BUILT_IN {
+            let listener = said.entry(name.to_owned()).or_default();
+            listener.kind.get_or_insert(kind);
+            listener.bind.get_or_insert(MaybeBind::On(Bind::loopback(port)));
+        }
         Self(said)
     }
 
-    /// Those that are on, [`FIRST`] first, then by name.
+    /// Those that are on, [`BUILT_IN`] ones first, then by name.
     pub(crate) fn check(&self) -> Result<Vec<config::Listener>, Wrong> {
         let mut listeners: Vec<config::Listener> = Vec::new();
-        let first = self.0.iter().filter(|(name, _)| *name == FIRST);
-        for (name, said) in first.chain(self.0.iter().filter(|(name, _)| *name != FIRST)) {
+        let mut all: Vec<_> = self.0.iter().collect();
+        all.sort_by_key(|(name, _)| place(name));
+        for (name, said) in all {
             let Some(listener) = said.check(name)? else { continue };
             if let Some(other) = listeners.iter().find(|other| is_same(other.bind, listener.bind)) {
                 let why =
@@ -74,17 +85,9 @@ impl Listeners {
     }
 }
 
-impl Listener {
-    /// `None`: it is off.
-    fn check(&self, name: &str) -> Result<Option<config::Listener>, Wrong> {
-        let missing = |what: &str, wanted: &dyn fmt::Display| {
-            Wrong::new(key(name, what), format!("is missing; the listener {name} wants {wanted}"))
-        };
-        let Some(kind) = self.kind else { return Err(missing("kind", &Wanted(&KindVisitor))) };
-        let Some(bind) = self.bind else { return Err(missing("bind", &Wanted(&MaybeBind::Off))) };
-        let listener = |bind| config::Listener { name: name.to_owned(), kind, bind, backlog: self.backlog.get() };
-        Ok(bind.address().map(listener))
-    }
+/// Where one stands among the others.
+fn place(name: &str) -> usize {
+    BUILT_IN.iter().position(|(known, ..)| *known == name).unwrap_or(BUILT_IN.len())
 }
 
 /// What a value is to be.
@@ -114,7 +117,7 @@ pub(crate) fn key(name: &str, key: &str) -> String {
 /// The section of a listener.
 pub(crate) fn section(name: &str) -> Section {
     let section = Listener::section();
-    let about = if name == FIRST { section.about } else { Vec::new() };
+    let about = if name == MQTT { section.about } else { Vec::new() };
     Section { name: format!("{TABLE}{name}"), about, ..section }
 }
 
@@ -140,7 +143,6 @@ pub(crate) fn check_name(name: &str) -> Result<(), String> {
         return Err(format!("the name of a listener wants 1 to {LONGEST} lower-case letters, digits, '-' and '_'"));
     }
     match name {
-        "ws" => Err("this build has no WebSocket; a listener of the kind \"mqtt\" wants another name".to_owned()),
         // The first three are in the ready line, where each listener is by its name; `memory` is where clients without a socket come in.
         "admin" | "node" | "pid" | "memory" => Err("something else is called so; wants another name".to_owned()),
         _ => Ok(()),
@@ -153,18 +155,17 @@ impl Visitor<'_> for KindVisitor {
     type Value = ListenerKind;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("\"mqtt\"")
+        f.write_str("\"mqtt\", \"mqtts\", \"ws\" or \"wss\"")
     }
 
     fn visit_str<E: Error>(self, value: &str) -> Result<ListenerKind, E> {
-        let missing = match value {
-            "mqtt" => return Ok(ListenerKind::Mqtt),
-            "mqtts" => "TLS",
-            "ws" => "WebSocket",
-            "wss" => "WebSocket and no TLS",
-            _ => return Err(E::invalid_value(Unexpected::Str(value), &self)),
-        };
-        Err(E::custom(format_args!("\"{value}\": this build has no {missing}; there is \"mqtt\"")))
+        match value {
+            "mqtt" => Ok(ListenerKind::Mqtt),
+            "mqtts" => Ok(ListenerKind::Mqtts),
+            "ws" => Ok(ListenerKind::Ws),
+            "wss" => Ok(ListenerKind::Wss),
+            _ => Err(E::invalid_value(Unexpected::Str(value), &self)),
+        }
     }
 }
 

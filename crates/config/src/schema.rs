@@ -51,11 +51,11 @@ impl Schema {
         if self.is_section(&section.name) {
             return;
         }
-        let first = listeners::section(listeners::FIRST).name;
+        let built_in = [listeners::MQTT, listeners::WS].map(|name| listeners::section(name).name);
         let is_before = |known: &Section| {
-            known.name == first || (listeners::named(&known.name).is_some() && known.name < section.name)
+            built_in.contains(&known.name) || (listeners::named(&known.name).is_some() && known.name < section.name)
         };
-        let before = self.sections.iter().rposition(is_before).expect("the first one is there from the start");
+        let before = self.sections.iter().rposition(is_before).expect("the first ones are there from the start");
         self.sections.insert(before + 1, section);
     }
 

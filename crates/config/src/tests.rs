@@ -316,11 +316,7 @@ fn an_unreadable_file_is_named() {
 }
 
 #[test]
-fn what_is_not_built_is_refused_and_off_is_fine() {
-    fails(
-        "[ws]\nbind = \"127.0.0.1:8083\"",
-        "r.toml:2: ws.bind: \"127.0.0.1:8083\": this build has no WebSocket; use \"off\"",
-    );
+fn what_is_off_is_fine() {
     reads("data_dir = \"memory\"\n[ws]\nbind = \"off\"\n[admin]\nbind = \"off\"");
 }
 

@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use crate::{
-    Config, Listener, Place,
+    Config, Listener, ListenerKind, Origins, Place, Verify,
     tests::{env, fails, reads, reads_error, set_fails, toml, with_watch},
 };
 
@@ -24,8 +24,13 @@ fn names(config: &Config) -> Vec<&str> {
 }
 
 #[test]
-fn one_is_there_from_the_start() {
-    assert_eq!(Config::default().listeners, [Listener::new("mqtt", ([127, 0, 0, 1], 1883).into())]);
+fn two_are_there_from_the_start() {
+    let default = Config::default().listeners;
+    assert_eq!(default[0], Listener::new("mqtt", ([127, 0, 0, 1], 1883).into()));
+    assert_eq!((&*default[1].name, default[1].kind), ("ws", ListenerKind::Ws));
+    assert_eq!(default[1].bind.to_string(), "127.0.0.1:8083");
+    assert_eq!(default[1].web.as_ref().unwrap().path, "/mqtt");
+    assert_eq!(default.len(), 2);
     let config = reads("[listeners.mqtt]\nbacklog = 7");
     assert_eq!(config.listeners[0].bind.to_string(), "127.0.0.1:1883");
     assert_eq!(config.listeners[0].backlog, 7);
@@ -36,23 +41,24 @@ fn others_are_added_by_name_and_stand_in_its_order_after_the_first() {
     let text = "[listeners.second]\nkind = \"mqtt\"\nbind = \"127.0.0.1:1884\"\n\
                 [listeners.a_1-b]\nkind = \"mqtt\"\nbind = \"[::1]:0\"\nbacklog = 9";
     let config = reads(text);
-    assert_eq!(names(&config), ["mqtt", "a_1-b", "second"]);
-    assert_eq!(config.listeners[2], Listener::new("second", ([127, 0, 0, 1], 1884).into()));
-    assert_eq!(config.listeners[1].backlog, 9);
+    assert_eq!(names(&config), ["mqtt", "ws", "a_1-b", "second"]);
+    assert_eq!(config.listeners[3], Listener::new("second", ([127, 0, 0, 1], 1884).into()));
+    assert_eq!(config.listeners[2].backlog, 9);
 
     let mut layers = set(&["listeners.second.kind=mqtt"]);
     env(&mut layers, "ROLLCALL_LISTENERS__SECOND__BIND", "127.0.0.1:1885").unwrap();
-    assert_eq!(layers.resolve().unwrap().listeners[1].bind.port(), 1885);
+    assert_eq!(layers.resolve().unwrap().listeners[2].bind.port(), 1885);
 }
 
 #[test]
 fn one_that_is_off_is_not_there() {
-    assert_eq!(names(&reads("[listeners.mqtt]\nbind = \"off\"")), [""; 0]);
+    assert_eq!(names(&reads("[listeners.mqtt]\nbind = \"off\"")), ["ws"]);
+    assert_eq!(names(&reads("[ws]\nbind = \"off\"")), ["mqtt"]);
     let text = "[listeners.second]\nkind = \"mqtt\"\nbind = \"off\"";
-    assert_eq!(names(&reads(text)), ["mqtt"]);
+    assert_eq!(names(&reads(text)), ["mqtt", "ws"]);
     let mut config = reads("[listeners.mqtt]\nbind = \"off\"");
-    config.set_port(0);
-    assert_eq!(names(&config), [""; 0]);
+    config.use_free_ports();
+    assert_eq!(config.listeners[0].bind.to_string(), "127.0.0.1:0");
 }
 
 #[test]
@@ -71,21 +77,87 @@ fn a_name_is_a_short_word() {
         let line = format!("--set: listeners.{taken}: something else is called so; wants another name");
         set_fails(&format!("listeners.{taken}.kind=mqtt"), &line);
     }
+}
+
+#[test]
+fn a_kind_that_is_not_known_is_refused_with_what_there_is() {
     set_fails(
-        "listeners.ws.bind=127.0.0.1:8083",
-        "--set: listeners.ws: this build has no WebSocket; a listener of the kind \"mqtt\" wants another name",
+        "listeners.x.kind=mqqt",
+        "--set: listeners.x.kind: invalid value: string \"mqqt\", expected \"mqtt\", \"mqtts\", \"ws\" or \"wss\"",
     );
 }
 
 #[test]
-fn a_kind_that_is_not_built_is_refused_with_what_there_is() {
-    for (kind, missing) in [("mqtts", "TLS"), ("ws", "WebSocket"), ("wss", "WebSocket and no TLS")] {
-        set_fails(
-            &format!("listeners.x.kind={kind}"),
-            &format!("--set: listeners.x.kind: \"{kind}\": this build has no {missing}; there is \"mqtt\""),
-        );
+fn tls_wants_its_files() {
+    let tls = ["listeners.tls.kind=mqtts", "listeners.tls.bind=127.0.0.1:8883"];
+    fn all<'a>(tls: &[&'a str], more: &[&'a str]) -> Vec<&'a str> {
+        [tls, more].concat()
     }
-    set_fails("listeners.x.kind=mqqt", "--set: listeners.x.kind: invalid value: string \"mqqt\", expected \"mqtt\"");
+    all_fail(&tls, "--set: listeners.tls.cert: is missing; the listener tls wants the file of its certificate, in PEM");
+    let (cert, key) = ("listeners.tls.cert=a.pem", "listeners.tls.key=a.key");
+    let line = "listeners.tls.key: 0 keys for 1 certificates; wants as many, in the same order";
+    all_fail(&all(&tls, &[cert]), &format!("--set: {line}"));
+    let config = set(&all(&tls, &[cert, key])).resolve().unwrap();
+    let listener = &config.listeners[2];
+    assert_eq!((listener.kind, listener.web.is_none()), (ListenerKind::Mqtts, true));
+    let found = listener.tls.as_ref().unwrap();
+    assert_eq!((&*found.certs, &*found.keys), (&["a.pem".into()][..], &["a.key".into()][..]));
+
+    let several = set(&all(&tls, &["listeners.tls.cert=a.pem, b.pem", "listeners.tls.key=[\"a.key\", \"b.key\"]"]));
+    assert_eq!(several.resolve().unwrap().listeners[2].tls.as_ref().unwrap().keys.len(), 2);
+
+    let (required, ca) = ("listeners.tls.verify=required", "listeners.tls.ca=ca.pem");
+    let error = set(&all(&tls, &[cert, key, required])).resolve().unwrap_err().to_string();
+    assert!(error.starts_with("--set: listeners.tls.ca: is missing; "), "{error}");
+    let error = set(&all(&tls, &[cert, key, ca])).resolve().unwrap_err().to_string();
+    assert!(error.starts_with("--set: listeners.tls.verify: is missing; "), "{error}");
+    let found = set(&all(&tls, &[cert, key, ca, required])).resolve().unwrap();
+    assert_eq!(found.listeners[2].tls.as_ref().unwrap().verify, Verify::Required);
+}
+
+#[test]
+fn what_would_have_no_effect_is_refused() {
+    let tls = "is for TLS; the listener wants kind = \"mqtts\" or \"wss\" then";
+    all_fail(&["listeners.mqtt.cert=a.pem"], &format!("--set: listeners.mqtt.cert: {tls}"));
+    all_fail(&["listeners.ws.verify=none"], &format!("--set: listeners.ws.verify: {tls}"));
+    let web = "is for WebSocket; the listener wants kind = \"ws\" or \"wss\" then";
+    all_fail(&["listeners.mqtt.path=/x"], &format!("--set: listeners.mqtt.path: {web}"));
+    all_fail(
+        &["listeners.mqtt.bind=off", "listeners.mqtt.origins=*"],
+        &format!("--set: listeners.mqtt.origins: {web}"),
+    );
+}
+
+#[test]
+fn pages_of_elsewhere_may_not_speak_with_a_broker_for_this_machine() {
+    let origins = |said: &[&str]| set(said).resolve().unwrap().listeners[1].web.clone().unwrap().origins;
+    assert_eq!(origins(&[]), Origins::Local);
+    assert_eq!(origins(&["listeners.ws.bind=[::1]:0"]), Origins::Local);
+    assert_eq!(origins(&["listeners.ws.bind=0.0.0.0:8083", "auth.anonymous=true"]), Origins::Any);
+    assert_eq!(origins(&["listeners.ws.origins=*"]), Origins::Any);
+    let these = ["https://a.example", "http://b.example:3000"];
+    assert_eq!(
+        origins(&[&format!("listeners.ws.origins={}", these.join(","))]),
+        Origins::These(these.map(Into::into).into())
+    );
+    set_fails(
+        "listeners.ws.origins=a.example",
+        "--set: listeners.ws.origins: invalid value: string \"a.example\", \
+         expected an origin like \"https://app.example.com\", or \"*\"",
+    );
+    all_fail(&["listeners.ws.path=mqtt"], "--set: listeners.ws.path: \"mqtt\": wants a path like \"/mqtt\"");
+}
+
+#[test]
+fn proxies_are_addresses_and_ranges() {
+    let config = set(&["listeners.mqtt.proxy_from=10.0.0.0/8, 127.0.0.1,::1"]).resolve().unwrap();
+    let shown: Vec<_> = config.listeners[0].proxy_from.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, ["10.0.0.0/8", "127.0.0.1/32", "::1/128"]);
+    set_fails(
+        "listeners.ws.forwarded_from=localhost",
+        "--set: listeners.ws.forwarded_from: invalid value: string \"localhost\", \
+         expected an address, or a range like \"10.0.0.0/8\"",
+    );
 }
 
 #[test]
@@ -93,7 +165,7 @@ fn kind_and_bind_must_be_said() {
     let bind = "is missing; the listener x wants \"off\" or an IP address and a port like \"127.0.0.1:1883\"";
     all_fail(&["listeners.x.kind=mqtt"], &format!("--set: listeners.x.bind: {bind}"));
     fails("\n[listeners.x]\nkind = \"mqtt\"", &format!("r.toml:2: listeners.x.bind: {bind}"));
-    let kind = "is missing; the listener x wants \"mqtt\"";
+    let kind = "is missing; the listener x wants \"mqtt\", \"mqtts\", \"ws\" or \"wss\"";
     all_fail(&["listeners.x.bind=127.0.0.1:1884"], &format!("--set: listeners.x.kind: {kind}"));
     fails("\n[listeners.x]", &format!("r.toml:2: listeners.x.kind: {kind}"));
     assert!(toml("[listeners.x]\nkind = \"mqtt\"").unwrap().print().is_err());
@@ -117,11 +189,11 @@ fn an_address_is_of_one() {
     let mapped = ["listeners.second.kind=mqtt", "listeners.second.bind=[::ffff:127.0.0.1]:1883"];
     all_fail(&mapped, &format!("--set: listeners.second.bind: \"[::ffff:127.0.0.1]:1883\" {line}"));
     let moved = [second[0], second[1], "listeners.mqtt.bind=127.0.0.1:1884"];
-    assert_eq!(set(&moved).resolve().unwrap().listeners.len(), 2);
+    assert_eq!(set(&moved).resolve().unwrap().listeners.len(), 3);
     let off = [second[0], second[1], "listeners.mqtt.bind=off"];
-    assert_eq!(names(&set(&off).resolve().unwrap()), ["second"]);
+    assert_eq!(names(&set(&off).resolve().unwrap()), ["ws", "second"]);
     let free = ["listeners.second.kind=mqtt", "listeners.second.bind=127.0.0.1:0", "listeners.mqtt.bind=127.0.0.1:0"];
-    assert_eq!(set(&free).resolve().unwrap().listeners.len(), 2);
+    assert_eq!(set(&free).resolve().unwrap().listeners.len(), 3);
 }
 
 #[test]
@@ -177,10 +249,13 @@ fn each_is_printed_and_shown_with_its_places() {
     let mut rest = &*printed;
     for line in [
         "\n# Where clients come in. ",
-        "\n[listeners.mqtt]\n# What is spoken there; ",
+        "\n[listeners.mqtt]\n# What is spoken there: ",
         "\nkind = \"mqtt\"\n# IP address and port, or \"off\"; ",
         "\nbind = \"127.0.0.1:1883\"\n",
         "\nbacklog = 5 # --set\n",
+        "\n[listeners.ws]\n",
+        "\nkind = \"ws\"\n",
+        "\nbind = \"127.0.0.1:8083\"\n",
         "\n\n[listeners.a]\n",
         "\nbind = \"off\" # --set\n",
         "\n\n[listeners.second]\n",

@@ -1,0 +1,155 @@
+//! From what was said of a listener to what it is.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::{
+    Listener, ListenerKind, ListenerTls, ListenerWeb, Origins, Verify,
+    check::{Wrong, is_loopback},
+    file,
+    list::{self, List},
+    listeners::{BUILT_IN, KindVisitor, MQTT, Wanted, key},
+    value::MaybeBind,
+};
+
+/// Where WebSocket is asked for.
+const PATH: &str = "/mqtt";
+
+impl Listener {
+    /// MQTT over TCP at this address, all else as it is by default.
+    pub fn new(name: &str, bind: SocketAddr) -> Self {
+        Self {
+            name: name.to_owned(),
+            kind: ListenerKind::Mqtt,
+            bind,
+            may_be_taken: false,
+            backlog: file::Listener::default().backlog.get(),
+            tls: None,
+            web: None,
+            proxy_from: Vec::new(),
+        }
+    }
+}
+
+impl ListenerKind {
+    /// It has TLS.
+    const fn is_tls(self) -> bool {
+        matches!(self, Self::Mqtts | Self::Wss)
+    }
+
+    /// It has WebSocket.
+    const fn is_web(self) -> bool {
+        matches!(self, Self::Ws | Self::Wss)
+    }
+}
+
+impl file::Listener {
+    /// `None`: it is off.
+    pub(crate) fn check(&self, name: &str) -> Result<Option<Listener>, Wrong> {
+        let missing = |what: &str, wanted: &dyn fmt::Display| {
+            Wrong::new(key(name, what), format!("is missing; the listener {name} wants {wanted}"))
+        };
+        let Some(kind) = self.kind else { return Err(missing("kind", &Wanted(&KindVisitor))) };
+        let Some(bind) = self.bind else { return Err(missing("bind", &Wanted(&MaybeBind::Off))) };
+        self.check_kind(name, kind)?;
+        let Some(bind) = bind.address() else { return Ok(None) };
+        let is_default = |(known, default_kind, port): &(&str, ListenerKind, u16)| {
+            *known == name && *default_kind == kind && bind == SocketAddr::from(([127, 0, 0, 1], *port))
+        };
+        Ok(Some(Listener {
+            name: name.to_owned(),
+            kind,
+            bind,
+            // The one that all are told of has to be there.
+            may_be_taken: name != MQTT && BUILT_IN.iter().any(is_default),
+            backlog: self.backlog.get(),
+            tls: if kind.is_tls() { Some(self.check_tls(name)?) } else { None },
+            web: if kind.is_web() { Some(self.check_web(name, bind)?) } else { None },
+            proxy_from: networks(&self.proxy_from),
+        }))
+    }
+
+    /// What is said of TLS or WebSocket where there is none would have no effect, and who said it would not know.
+    fn check_kind(&self, name: &str, kind: ListenerKind) -> Result<(), Wrong> {
+        let tls = [
+            ("cert", !self.cert.0.is_empty()),
+            ("key", !self.key.0.is_empty()),
+            ("ca", self.ca.is_some()),
+            ("crl", self.crl.is_some()),
+            ("verify", self.verify.is_some()),
+        ];
+        let web = [
+            ("path", self.path.is_some()),
+            ("origins", self.origins.is_some()),
+            ("forwarded_from", !self.forwarded_from.0.is_empty()),
+        ];
+        let vain = |said: &[(&'static str, bool)]| said.iter().find(|(_, is_said)| *is_said).map(|(what, _)| *what);
+        if !kind.is_tls()
+            && let Some(what) = vain(&tls)
+        {
+            return Err(Wrong::new(key(name, what), "is for TLS; the listener wants kind = \"mqtts\" or \"wss\" then"));
+        }
+        if !kind.is_web()
+            && let Some(what) = vain(&web)
+        {
+            return Err(Wrong::new(
+                key(name, what),
+                "is for WebSocket; the listener wants kind = \"ws\" or \"wss\" then",
+            ));
+        }
+        Ok(())
+    }
+
+    fn check_tls(&self, name: &str) -> Result<ListenerTls, Wrong> {
+        let (certs, keys) = (paths(&self.cert), paths(&self.key));
+        if certs.is_empty() {
+            let why = format!("is missing; the listener {name} wants the file of its certificate, in PEM");
+            return Err(Wrong::new(key(name, "cert"), why));
+        }
+        if certs.len() != keys.len() {
+            let why = format!("{} keys for {} certificates; wants as many, in the same order", keys.len(), certs.len());
+            return Err(Wrong::new(key(name, "key"), why));
+        }
+        let verify = self.verify.unwrap_or_default();
+        let (ca, crl) = (self.ca.clone().map(PathBuf::from), self.crl.clone().map(PathBuf::from));
+        match (verify, &ca, &crl) {
+            (Verify::Optional | Verify::Required, None, _) => Err(Wrong::new(
+                key(name, "ca"),
+                format!(
+                    "is missing; {} wants the file of who signs clients' certificates, in PEM",
+                    key(name, "verify")
+                ),
+            )),
+            (Verify::None, Some(_), _) => {
+                Err(Wrong::new(key(name, "verify"), "is missing; with ca it wants \"optional\" or \"required\""))
+            }
+            (Verify::None, None, Some(_)) => {
+                Err(Wrong::new(key(name, "verify"), "is missing; with crl it wants \"optional\" or \"required\""))
+            }
+            _ => Ok(ListenerTls { certs, keys, ca, crl, verify }),
+        }
+    }
+
+    fn check_web(&self, name: &str, bind: SocketAddr) -> Result<ListenerWeb, Wrong> {
+        let path = self.path.clone().unwrap_or_else(|| PATH.to_owned());
+        if !path.starts_with('/') || path.contains(['?', '#', ' ']) || path.chars().any(char::is_control) {
+            return Err(Wrong::new(key(name, "path"), format!("{path:?}: wants a path like \"/mqtt\"")));
+        }
+        let origins = match &self.origins {
+            None if is_loopback(bind) => Origins::Local,
+            None => Origins::Any,
+            Some(List(all)) if all.iter().any(|list::Origin(origin)| origin == "*") => Origins::Any,
+            Some(List(all)) => Origins::These(all.iter().map(ToString::to_string).collect()),
+        };
+        Ok(ListenerWeb { path, origins, forwarded_from: networks(&self.forwarded_from) })
+    }
+}
+
+fn paths(files: &List<list::File>) -> Vec<PathBuf> {
+    files.0.iter().map(|list::File(path)| path.into()).collect()
+}
+
+fn networks(ranges: &List<list::Range>) -> Vec<ipnet::IpNet> {
+    ranges.0.iter().map(|list::Range(range)| *range).collect()
+}
