@@ -45,7 +45,7 @@ fn main() -> Result<()> {
 
 async fn fill(args: &Args) -> Result<()> {
     let mut config = Config { data_dir: Some(args.data_dir.clone()), ..Config::default() };
-    config.set_port(0);
+    config.use_free_ports();
     config.admin.bind = None;
     config.limits.memory = Some(usize::MAX);
     let server = rollcall::start(config).await?;

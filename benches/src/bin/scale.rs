@@ -97,7 +97,7 @@ async fn measure(sessions: usize) -> Result<Outcome> {
 fn config(sessions: usize) -> Config {
     // Kept in memory, like the cases of the load driver.
     let mut config = Config { data_dir: None, ..Config::default() };
-    config.set_port(0);
+    config.use_free_ports();
     config.admin.bind = None;
     config.mqtt.max_connections = sessions + 1000;
     config.limits.memory = Some(usize::MAX);

@@ -6,7 +6,7 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), rollcall::StartError> {
 //! let mut config = mqtt_config::Config::default();
-//! config.set_port(0);
+//! config.use_free_ports();
 //! config.data_dir = None;
 //! config.admin.bind = None;
 //! let server = rollcall::start(config).await?;
@@ -19,6 +19,7 @@
 pub mod log;
 
 mod admin;
+mod listeners;
 mod sections;
 mod server;
 mod settings;

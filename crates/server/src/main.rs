@@ -118,10 +118,11 @@ async fn serve(config: Config) -> anyhow::Result<()> {
 /// What scripts wait for.
 fn ready(addresses: &Addresses, node: &str) -> String {
     let shown = |address: Option<SocketAddr>| address.map_or_else(|| "off".to_owned(), |address| address.to_string());
-    let (mqtt, admin) = (shown(addresses.listener("mqtt")), shown(addresses.admin));
-    let further = addresses.listeners.iter().filter(|(name, _)| name != "mqtt");
+    let (mqtt, ws) = (shown(addresses.listener("mqtt")), shown(addresses.listener("ws")));
+    let further = addresses.listeners.iter().filter(|(name, _)| name != "mqtt" && name != "ws");
     let further: String = further.map(|(name, address)| format!("{name}={address} ")).collect();
-    format!("rollcall ready mqtt={mqtt} ws=off {further}admin={admin} node={node} pid={}\n", process::id())
+    let admin = shown(addresses.admin);
+    format!("rollcall ready mqtt={mqtt} ws={ws} {further}admin={admin} node={node} pid={}\n", process::id())
 }
 
 /// The signals that would end a process that does not ask for them.

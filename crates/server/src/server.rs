@@ -1,20 +1,19 @@
 //! Wiring: starts everything, stops everything.
 
-use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use mqtt_broker::{ModulesSeen, Opened, Running};
-use mqtt_config::{Config, ListenerKind};
+use mqtt_config::Config;
 use mqtt_modules::{ChangeError, Modules, Registry};
-use mqtt_net::{Bound, Listener, Pipe};
+use mqtt_net::{Pipe, TlsError};
 use mqtt_storage::StoreError;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::sections::default_settings;
-use crate::{admin, settings, states};
+use crate::{admin, listeners, settings, states};
 
 /// Why the broker did not start.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +31,14 @@ pub enum StartError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// TLS at a listener can't begin with what it was given.
+    #[error("listeners.{name}: {source}")]
+    Tls {
+        /// The listener's.
+        name: String,
+        /// What is wrong.
+        source: TlsError,
+    },
     /// What is to outlive the process can't be kept.
     #[error("cannot use {folder:?} for sessions and messages: {source}; give another with --data-dir, or \"memory\"")]
     Store {
@@ -47,9 +54,6 @@ pub enum StartError {
     #[error(transparent)]
     Module(ChangeError),
 }
-
-/// The listener that `--bind` is for.
-const MQTT: &str = "mqtt";
 
 /// Where the broker listens.
 #[derive(Clone, Debug)]
@@ -86,7 +90,7 @@ struct AdminTask {
 /// Binds, starts the wanted modules and serves. Once this returns, clients can connect.
 pub async fn start(config: Config) -> Result<Server, StartError> {
     // Bound first, for a taken port is found out at once; opened last, when everything is there.
-    let bound = bind(&config)?;
+    let bound = listeners::bind(&config)?;
     let admin_port = match config.admin.bind {
         Some(address) => admin::bind(address).map_err(|source| StartError::Bind {
             address,
@@ -104,8 +108,7 @@ pub async fn start(config: Config) -> Result<Server, StartError> {
     if let Some(error) = registry.start_wanted().await.into_iter().next() {
         return Err(StartError::Module(error));
     }
-    let listening = |Taken { bound, backlog, cannot_bind }| bound.listen(backlog).map_err(cannot_bind);
-    let listeners = bound.into_iter().map(listening).collect::<Result<Vec<_>, _>>()?;
+    let listeners = listeners::listen(bound)?;
     let listening = listeners.iter().map(|listener| (listener.name().to_owned(), listener.address()));
     let mut addresses = Addresses { listeners: listening.collect(), admin: None };
     let mut running = opened.run(modules_seen(&registry));
@@ -120,29 +123,6 @@ pub async fn start(config: Config) -> Result<Server, StartError> {
         admin_task = Some(AdminTask { stop, task });
     }
     Ok(Server { running, registry, addresses, password, data_dir: config.data_dir, admin: admin_task })
-}
-
-/// An address that is taken.
-struct Taken {
-    bound: Bound,
-    backlog: u32,
-    /// What to say should it not be listened on after all.
-    cannot_bind: Box<dyn FnOnce(io::Error) -> StartError + Send>,
-}
-
-/// Takes the address of each listener.
-fn bind(config: &Config) -> Result<Vec<Taken>, StartError> {
-    let taken = config.listeners.iter().map(|listener| {
-        let ListenerKind::Mqtt = listener.kind;
-        let (name, address) = (&*listener.name, listener.bind);
-        let flag = if name == MQTT { "--bind".to_owned() } else { format!("listeners.{name}.bind") };
-        let cannot_bind = move |source| StartError::Bind { address, what: "MQTT", flag, source };
-        match Listener::bind(name, address) {
-            Ok(bound) => Ok(Taken { bound, backlog: listener.backlog, cannot_bind: Box::new(cannot_bind) }),
-            Err(source) => Err(cannot_bind(source)),
-        }
-    });
-    taken.collect()
 }
 
 /// The modules that ship, wanted as the configuration says.

@@ -52,7 +52,7 @@ impl Broker {
     }
 
     async fn here(mut config: Config) -> Self {
-        config.set_port(0);
+        config.use_free_ports();
         let server = rollcall::start(config).await.expect("a free port and good settings");
         let addr = server.addresses().listener("mqtt").expect("it is on");
         Self { addr, running: Running::Here(server), _folder: None }

@@ -150,7 +150,7 @@ async fn a_stopped_presence_stays_stopped() {
     let folder = tempfile::tempdir().unwrap();
     let start = || {
         let mut config = mqtt_config::Config { data_dir: Some(folder.path().to_owned()), ..Default::default() };
-        config.set_port(0);
+        config.use_free_ports();
         config.admin.bind = None;
         rollcall::start(config)
     };

@@ -22,7 +22,7 @@ use crate::events::Watcher;
 /// A broker on this folder, with room for so many events. Who was online is told of as gone at once.
 async fn open(folder: &Path, room: u32) -> Server {
     let mut config = Config { data_dir: Some(folder.to_owned()), recovery_grace: Duration::ZERO, ..Config::default() };
-    config.set_port(0);
+    config.use_free_ports();
     config.modules.entry("presence".to_owned()).or_default().settings["history"] = json!(room);
     rollcall::start(config).await.expect("a free port and a good folder")
 }

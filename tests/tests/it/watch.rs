@@ -193,7 +193,7 @@ async fn the_folder_is_free_when_the_broker_has_ended() {
     let mut open = Vec::new();
     for _ in 0..3 {
         let mut config = mqtt_config::Config { data_dir: Some(folder.path().to_owned()), ..Default::default() };
-        config.set_port(0);
+        config.use_free_ports();
         config.admin.bind = Some(([127, 0, 0, 1], 0).into());
         let server = rollcall::start(config).await.expect("the folder is free");
         let addresses = server.addresses();
