@@ -122,6 +122,7 @@ impl State {
 
     /// Makes sure what is in the outbox will be flushed.
     pub(crate) fn touch(&mut self, client: &ClientRef, batch: &mut Batch<'_>) {
+        // In every other state somebody comes by anyway; and what is held is touched by who lets it go.
         if self.output == Output::Idle && !self.held && !self.outbox.is_empty() {
             self.output = Output::Touched;
             batch.touch(client);
@@ -153,7 +154,9 @@ impl State {
     pub(crate) fn take_connection(&mut self) -> Option<Arc<Connection>> {
         let connection = self.connection.take()?;
         let needs = self.take_needs();
+        // Its own task writes that, behind what a flush has in hand and with the same needs.
         connection.leave_tail(self.outbox.take(), needs, self.output == Output::Writing);
+        // What is added from here on is for the next connection, which is not to wait for what this one did.
         self.reset_output();
         Some(connection)
     }
@@ -221,10 +224,13 @@ impl ClientRef {
         batch: &mut Batch<'_>,
     ) -> Delivered {
         let State { session, outbox, .. } = state;
+        // Memory only for as long as bytes wait: of a million clients few are sent something at one time.
         if !outbox.has_buffer() {
             batch.lend_buffer(outbox);
         }
         let delivered = session.deliver(fanout, options, now, outbox);
+        // Under the lock under which the session changed: so the journal has the steps of one client in the order in
+        // which they were made, wherever it is cut.
         state.stage(batch);
         // What leaves at once is held until it is acknowledged, and for so long it is not worth counting.
         if delivered == Delivered::Queued {
@@ -235,6 +241,8 @@ impl ClientRef {
         state.note_lost(self, batch);
         match delivered {
             Delivered::Sent => {
+                // Nothing is owed by it: should the store fail, the message leaves all the same. It is its publisher's
+                // answer that waits.
                 state.wait_for_store(false, batch);
                 state.touch(self, batch);
             }
@@ -268,10 +276,16 @@ impl ClientRef {
         if state.output.is_looked_after() {
             return;
         }
+        // This flush is the one that writes, but only for as long as it has the lock: where it gives that up for the
+        // store, another may come by, and when it writes it says so.
         state.output = Output::Idle;
+        // Gone before its turn in that list came: what was in the outbox then is the old connection's tail, and this is
+        // empty.
         let Some(connection) = state.connection.clone() else {
             return;
         };
+        // Again, as long as something was added while the lock was given up, or the session had more for the room that
+        // there is. What is held stays: whoever lets it go touches the client again.
         while !state.outbox.is_empty() && !state.held {
             if !broker.durable.is_written(state.position) {
                 // What the bytes tell of is to be in the store first. That takes a disk's time, so the lock is given up, and
@@ -298,6 +312,7 @@ impl ClientRef {
                     continue;
                 }
             }
+            // All that the bytes tell of is stored, or none of them is an answer: messages promise nothing.
             state.take_needs();
             let mut leaving = state.outbox.take();
             state.output = Output::Writing;
@@ -337,6 +352,8 @@ impl ClientRef {
             // Room in the outbox is room for what the session could not send before.
             let State { session, outbox, .. } = &mut *state;
             if outbox.is_empty() && session.has_backlog() {
+                // It stages what it sends: a packet id that the client has seen is not to be given to another message
+                // after a crash.
                 session.pump(connection.now(), outbox);
                 state.stage(batch);
                 state.wait_for_store(false, batch);
@@ -355,6 +372,7 @@ impl ClientRef {
     /// The socket takes bytes again.
     pub(crate) fn unblock(&self, connection: &Arc<Connection>, batch: &mut Batch<'_>) {
         let mut state = self.state.lock();
+        // Otherwise it was taken over meanwhile, and what was put back went to the old connection's tail with the rest.
         if state.is_current(connection) {
             state.output = Output::Idle;
             state.recount(batch);

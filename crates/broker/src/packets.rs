@@ -40,6 +40,7 @@ fn handle_in_session(seat: &Seat, packet: Packet, now: Timestamp, batch: &mut Ba
     let acknowledged;
     let event = {
         let mut state = seat.client.state.lock();
+        // Taken over: the session is another connection's, and this packet was sent to what was there before.
         if !state.is_current(&seat.connection) {
             return Err(superseded(&seat.connection));
         }
@@ -55,6 +56,8 @@ fn handle_in_session(seat: &Seat, packet: Packet, now: Timestamp, batch: &mut Ba
         let may_have_alias = matches!(&packet, Packet::Publish(publish) if !publish.properties.is_empty());
         let event = state.session.handle_packet(packet, now, &mut state.outbox);
         state.stage(batch);
+        // What is answered here is a repeated PUBLISH or a PUBREL. A message that is to be routed is answered behind
+        // that.
         state.wait_for_store(is_owed, batch);
         if is_owed && matches!(event, Ok(Event::Nothing)) && seat.broker().durable.is_failing() {
             // The answer may be about what an earlier batch has staged and could not commit.

@@ -193,6 +193,7 @@ impl Connection {
         let place = &mut shared.rare().ending;
         if place.is_none() {
             *place = Some(ending);
+            // Under the lock: whoever sees the flag finds the reason.
             self.is_ending.store(true, Relaxed);
             drop(shared);
             self.wake();
@@ -227,6 +228,8 @@ impl Connection {
             rare.replays_held += replay.held();
             rare.replays.push_back(replay);
         }
+        // Behind the lock, where the task may have taken it out again: then the flag is true for too long, and the next
+        // look sets it right. It is never false while there is one.
         self.is_replaying.store(true, Relaxed);
         self.wake();
     }
@@ -255,6 +258,8 @@ impl Connection {
         let (told, heard_out) = oneshot::channel();
         {
             let mut shared = self.shared.lock();
+            // In one go with joining the list: a task that ends either finds this one in the list or is seen to have
+            // ended.
             if shared.is_over {
                 return;
             }
@@ -295,6 +300,7 @@ impl Connection {
     }
 
     pub(crate) fn wake(&self) {
+        // Once is enough: a task that is polled registers again before it looks at anything.
         let waker = self.shared.lock().waker.take();
         if let Some(waker) = waker {
             waker.wake();
@@ -304,6 +310,7 @@ impl Connection {
     /// For the connection's task: where to find it.
     pub(crate) fn register(&self, context: &Context<'_>) {
         let waker = &mut self.shared.lock().waker;
+        // It is nearly always the one of before, and to clone it would touch the task's count at every turn.
         if !waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
             *waker = Some(context.waker().clone());
         }
@@ -311,6 +318,7 @@ impl Connection {
 
     /// Writes until all is written or the socket would block.
     pub(crate) fn write(&self, outbox: &mut Outbox, batch: &mut Batch<'_>) -> Written {
+        // Packets count when they begin to leave, and once: what is put back has none to count any more.
         self.traffic.note_sent(outbox.take_pushed());
         let (mut total, mut writes) = (0, 0);
         let written = loop {
@@ -338,6 +346,7 @@ impl Connection {
         };
         self.traffic.note_written(total as u64, writes);
         batch.count(Metric::BytesSent, total as u64);
+        // It took some before it was full, so it is slow only from now on.
         if written == Written::Blocked && total > 0 {
             self.took_at.store(self.broker.clock.patient().0, Relaxed);
         }
@@ -361,6 +370,7 @@ impl Connection {
             let now = self.broker.clock.patient();
             self.took_at.store(now.0, Relaxed);
             let timer = &mut self.shared.lock().timer;
+            // One entry for both deadlines, keep alive's and this one: the earlier of them.
             if let Some(timer) = timer.take() {
                 self.broker.deadlines.awaited.cancel(timer);
             }
@@ -376,6 +386,7 @@ impl Connection {
             match self.transport.poll_writable(context) {
                 Poll::Pending => return,
                 Poll::Ready(()) => {
+                    // Before the flush, which says so again if it finds the socket full again.
                     self.wants_write.store(false, Relaxed);
                     self.took_at.store(self.broker.clock.patient().0, Relaxed);
                     client.unblock(self, batch);
@@ -419,16 +430,19 @@ impl Connection {
     /// For the connection's task, once the client has given it up: writes the tail. Ready when there is nothing left to
     /// do.
     pub(crate) fn poll_tail(&self, context: &mut Context<'_>) -> Poll<()> {
+        // Before it is looked at: who gives bytes back later wakes the task that is registered by then.
         self.register(context);
         loop {
             let tail = {
                 let mut shared = self.shared.lock();
                 if shared.is_flushed {
+                    // [`Self::return_tail`] wakes the task. What it brings back comes before what is here.
                     return Poll::Pending;
                 }
                 shared.rare.as_mut().and_then(|rare| rare.tail.take())
             };
             let Some(mut tail) = tail else { return Poll::Ready(()) };
+            // Asked for once, also if the socket takes the rest later.
             let needs = mem::take(&mut tail.needs);
             // An answer that promises what is not stored may not leave; messages may, they are owed again.
             if self.broker.durable.commit(needs.position).is_err() && needs.owes {

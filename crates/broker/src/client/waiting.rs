@@ -16,6 +16,7 @@ impl Connection {
 
     /// Starts the clock of keep alive.
     pub(crate) fn start_timer(self: &Arc<Self>, now: Patient) {
+        // `None`: there is no keep alive, and its socket takes all.
         if let Some(at) = self.next_look(now) {
             let timer = self.broker().deadlines.awaited.insert(at, Awaited::Connection(Arc::downgrade(self)));
             self.shared.lock().timer = Some(timer);

@@ -93,6 +93,7 @@ impl Banned {
         if bans.len() > MAX_BANS {
             return Err(io::Error::other(format!("there are {MAX_BANS} bans already")));
         }
+        // Kept before it holds: a ban that is told of as made is there after a restart.
         keep(RECORD, &serde_json::to_vec(&bans)?)?;
         self.lists.store(Arc::new(lists));
         Ok(())

@@ -36,6 +36,7 @@ pub(super) async fn exchange(
     let mut asking = Asking { arrival, connect, method, tell: Some(tell) };
     let mut exchange = Exchange::new(method, data_of(&connect.properties), &mut asking);
     exchange.password.clone_from(&connect.password);
+    // A client that breaks off ends the question: whoever is still to answer it is dropped.
     let login = tokio::select! {
         biased;
         login = hooks.exchange(info, &mut exchange) => login,

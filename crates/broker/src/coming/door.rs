@@ -43,6 +43,7 @@ fn take(broker: &Arc<Broker>, accepted: Accepted, origin: Origin) {
         tell_refused(broker, origin.peer, ReasonCode::ServerBusy, &rule);
         return;
     }
+    // Its place is given back by the task, whatever ends that.
     tokio::spawn(Task::new(broker, accepted, origin));
 }
 

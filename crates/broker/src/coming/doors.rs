@@ -69,6 +69,7 @@ impl Doors {
             return Err("the limit of open files is reached, but for those that the store and the admin port need");
         }
         let limit = if is_socket { limit.min(self.max_sockets) } else { limit };
+        // Last, for it counts: who is refused before takes no place of its address.
         if !self.guests.enter(address, limit.saturating_sub(sockets)) {
             return Err("of the limit of open files or of twice mqtt.max_connections this address has seven eighths");
         }

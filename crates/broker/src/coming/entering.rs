@@ -81,10 +81,14 @@ impl Broker {
         // Read under the lock: a `now` from before it could be earlier than what the one who had it has noted.
         let (now, heard) = self.clock.both();
         let arrived = Arrived { noticed, now, heard };
+        // First what an earlier process could not tell any more: the events of a client id alternate over its death,
+        // too.
         self.tell_fallen(&client, &mut transition, now, batch);
         if let Some(timer) = transition.timer.take() {
             self.deadlines.offline.cancel(timer);
         }
+        // [MQTT-3.1.4-4]: a clean start ends the session that is there [MQTT-3.1.2-4]; without one it is gone on with
+        // [MQTT-3.1.2-5], or there is a new one [MQTT-3.1.2-6].
         let clean = admission.info.clean_start;
         // The old connection's end is told before the new one's beginning, whoever of its tasks may be about to end it too:
         // they wait for the lock, and find that the connection is not theirs any more.
@@ -97,6 +101,8 @@ impl Broker {
         }
         batch.count(if present { Metric::SessionResumed } else { Metric::SessionCreated }, 1);
         transition.has_session = true;
+        // Not before the end of the connection before, which was told under this lock, whatever was done to the clock
+        // since.
         admission.info.connected_at = transition.now_ms();
         admission.info.session_present = present;
         if !present {
@@ -119,6 +125,8 @@ impl Broker {
         let id = &admission.info.client_id;
         self.clients.get_or_insert(id, || {
             let client = ClientRef::new(Arc::clone(id), Session::new(Arc::clone(&self.session_config)));
+            // The count of its facts goes on where it was, or higher, though nothing else is left of the client: no
+            // number comes twice.
             let Trail { seq, flaps, told_ms } = self.durable.numbers.trail_of(id);
             *client.transition.lock() = Transition { seq, flaps, last_fact_ms: told_ms, ..Transition::default() };
             client
@@ -141,7 +149,10 @@ impl Broker {
         let going = Going { ending, reason_string: None, noticed: arrived.noticed };
         if let Some((old, detached)) = self.detach(client, transition, None, going, arrived.now, batch) {
             batch.count(if clean { Metric::SessionDiscarded } else { Metric::SessionTakenOver }, 1);
+            // What the old connection said in CONNECT or DISCONNECT holds to the end: its session may be over with it,
+            // and then there is nothing to go on with.
             transition.expires_at = detached.expires_at.into();
+            // Its task finds that the client has another connection, and writes what is left for the old one.
             old.end(ending);
         }
     }
@@ -175,6 +186,7 @@ impl Broker {
         transition.seq += 1;
         let told_at = connection.info.connected_at;
         transition.note_fact(told_at, told_at);
+        // Before the fact and in one group with it: what modules keep of it is there after a crash if this is.
         records::stage_online(client, &connection.info, transition, connect.will.as_ref(), batch);
         let flaps = transition.flaps.come(told_at);
         let fact = Fact::Connected { client: &connection.info, told_at, seq: transition.seq, flaps, noticed };
@@ -190,8 +202,11 @@ impl Broker {
         let answer = Packet::ConnAck(ConnAck { session_present: connection.info.session_present, ..answer });
         outbox.push(&answer, connection.info.version);
         count::sent(&answer, batch);
+        // [MQTT-4.4.0-1]: behind CONNACK, what was not acknowledged.
         session.resume(now, outbox);
         state.stage(batch);
+        // Not as an answer: a client comes in while the store fails, too, until too much waits for it
+        // (`Durable::is_overfull`).
         state.wait_for_store(false, batch);
         state.count_sent_late(batch);
         state.recount(batch);

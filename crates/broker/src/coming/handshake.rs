@@ -159,6 +159,7 @@ impl Candidate {
         }
         let Some(answer) = self.connack() else { return Next::Close };
         match self.broker.connection_of(&self.info.client_id) {
+            // Nobody is there to be heard out. Should one come in between, it is taken over without that.
             None => {
                 let (seat, reader) = self.enter(answer, batch);
                 Next::Serve(seat, reader)
@@ -220,6 +221,7 @@ impl Candidate {
 
     fn enter(self, answer: ConnAck, batch: &mut Batch<'_>) -> (Seat, Reader) {
         let Self { broker, arrival, connect, info, granted, .. } = self;
+        // [MQTT-3.2.2-21] [MQTT-3.2.2-22]: the broker's where it has one, of which only version 5 can be told.
         let keep_alive = match (connect.version, broker.config.mqtt.server_keep_alive) {
             (Version::V5, Some(keep_alive)) => keep_alive,
             _ => connect.keep_alive,
@@ -292,6 +294,7 @@ fn describe(connect: &Connect, origin: Origin, batch: &mut Batch<'_>) -> Result<
         connected_at: 0,
         session_present: false,
         epoch: broker.durable.numbers.epoch,
+        // With the epoch it names this connection in all that is told of it, over restarts, too.
         conn_id: broker.durable.numbers.next_connection(|bounds| batch.stage(|stage| stage.bounds(bounds))),
     };
     if broker.doors.banned.has(&info) { refused(ReasonCode::Banned, "banned") } else { Ok(info) }
@@ -320,6 +323,7 @@ fn told_limits(config: &Config, connect: &Connect, info: &ConnectionInfo) -> Pro
         Property::TopicAliasMaximum(limits.topic_alias_maximum),
     ];
     if connect.client_id.is_empty() {
+        // [MQTT-3.2.2-16]
         told.push(Property::AssignedClientId((*info.client_id).into()));
     }
     if connect.properties.session_expiry().is_some_and(|asked| asked != info.expiry_interval) {
@@ -367,6 +371,7 @@ fn refuse(arrival: Arrival, connect: &Connect, refusal: Refusal, batch: &mut Bat
 fn answer_and_close(broker: &Arc<Broker>, transport: Transport, version: Version, reason: ReasonCode) -> Next {
     let broker = Arc::clone(broker);
     Next::Wait(Box::pin(async move {
+        // [MQTT-3.2.2-6]. [MQTT-3.1.4-6]: what came behind CONNECT is not looked at.
         let answer = Packet::ConnAck(ConnAck { session_present: false, reason, properties: Properties::EMPTY });
         let mut output = BytesMut::new();
         if answer.encode(version, &mut output).is_ok() && transport.write_all(&output).await.is_ok() {

@@ -40,6 +40,7 @@ impl Broker {
         let mut batch = Batch::begin(self);
         let group = self.durable.group();
         let mut transition = client.transition.lock();
+        // Read under the lock, or it could be before the time that the client last came.
         let now = self.clock.now();
         let detached = self.detach(client, &mut transition, Some(connection), going, now, &mut batch);
         if let Some((_, detached)) = detached {
@@ -63,6 +64,7 @@ impl Broker {
         let mut batch = Batch::begin(self);
         let group = self.durable.group();
         let mut transition = client.transition.lock();
+        // Its session ended while this waited for the lock, and it is out of the table.
         if transition.dead {
             return false;
         }
@@ -111,6 +113,8 @@ impl Broker {
             if only.is_some_and(|only| !state.is_current(only)) {
                 return None;
             }
+            // [MQTT-3.14.0-1]: CONNACK is there before it. Whoever comes in has this client's transition until CONNACK
+            // is in the outbox.
             if let Some(reason) = code
                 && state.connection.as_ref()?.info.version == Version::V5
             {
@@ -121,6 +125,7 @@ impl Broker {
             // With the farewell in it, the outbox goes to the old connection: from here on nothing that is delivered can
             // leave by it, and it can't be found from the table.
             let connection = state.take_connection()?;
+            // [MQTT-3.1.2-23]: it keeps the session for as long as was agreed on.
             let detached = state.session.detach(now);
             state.recount(batch);
             (connection, detached)
@@ -140,6 +145,7 @@ impl Broker {
         // Read under the transition lock: whoever comes next reads it later, so their `connected_at` is not before this.
         let at = transition.now_ms();
         transition.seq += 1;
+        // Whatever the clock does, the next fact of this client is told no earlier.
         transition.note_fact(at, at);
         let fact = Fact::Disconnected {
             client: &connection.info,
@@ -159,6 +165,7 @@ impl Broker {
     /// What a client asked for in DISCONNECT is held to the same limit as what it asked for in CONNECT.
     fn cap_expiry(&self, expires_at: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
         match self.config.mqtt.max_session_expiry {
+            // There is no cap, and a session may never end.
             u32::MAX => expires_at,
             cap => Some(expires_at.map_or(now.plus_seconds(cap), |at| at.min(now.plus_seconds(cap)))),
         }

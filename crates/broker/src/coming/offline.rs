@@ -30,10 +30,13 @@ impl Broker {
             // Whoever has found this client in the table and waits for the lock is to look again: it is about to go from
             // there, and a session that was begun on it would be nobody's.
             transition.dead = true;
+            // Should the client come back, its facts are counted on from here.
             self.durable
                 .numbers
                 .forget_client(&client.id, transition.trail(), |bounds| batch.stage(|stage| stage.bounds(bounds)));
             client.state.lock().count_nothing(batch);
+            // Last: until it is out of the table everyone finds this one and waits for its lock, so no other is made of
+            // its id.
             self.clients.remove(client);
             return;
         }
@@ -47,7 +50,7 @@ impl Broker {
     pub(super) fn end_session(&self, client: &ClientRef, now: Timestamp, batch: &mut Batch<'_>) {
         let (old, will, orphans) = {
             let mut state = client.state.lock();
-            // [MQTT-3.1.3-9]: a delayed will is published when the session ends, if not before.
+            // [MQTT-3.1.2-8]: a delayed will is published when the session ends, if not before.
             let will = state.session.take_will(now, true);
             // Under the lock under which subscriptions are added, so the router has none that the session does not.
             self.routes.forget(client, &state.session);

@@ -119,6 +119,7 @@ impl Reader {
 
     fn poll_packets(&mut self, seat: &Seat, context: &mut Context<'_>, batch: &mut Batch<'_>) -> Poll<Ending> {
         seat.connection.register(context);
+        // In the line nothing is read. What others have for this client leaves all the same, and it can be ended.
         if let Some(place) = &mut self.place
             && place.poll(&seat.broker().doors.line, context).is_pending()
         {
@@ -142,10 +143,12 @@ impl Reader {
         let began = Instant::now();
         let turn = began + TURN;
         for _ in 0..READS_IN_A_ROW {
+            // Before anything is read: who was told to go has nothing more to say.
             if let Some(ending) = seat.connection.ending() {
                 return Turn::Ended(ending);
             }
             seat.connection.poll_write(&seat.client, context, batch);
+            // Behind the attempt to write, which may have made room.
             if seat.connection.is_blocked() && seat.client.is_stuffed() {
                 return self.wait_to_be_taken(seat);
             }
@@ -170,6 +173,7 @@ impl Reader {
                 Poll::Ready(Ok(Handled::TurnOver)) => return Turn::Over,
                 Poll::Ready(Ok(Handled::All)) | Poll::Pending => {}
             }
+            // Only now, when all that had come was read: a broker that was late has not made anyone silent.
             if is_doubted && let Some(ending) = seat.connection.patience_ends() {
                 return Turn::Ended(ending);
             }
@@ -177,6 +181,7 @@ impl Reader {
                 return Turn::Waits;
             }
         }
+        // Many short reads cost others little. Only who takes the processor's time goes to the line.
         if began.elapsed() >= SHORT {
             return Turn::Over;
         }
@@ -227,6 +232,7 @@ impl Reader {
     /// Goes on where the last turn was over.
     fn handle_unhandled(&mut self, seat: &Seat, turn: Instant, batch: &mut Batch<'_>) -> Result<Handled, Ending> {
         let unhandled = mem::replace(&mut self.unhandled, Unhandled::None);
+        // A beginning of a packet that is only that stays where it is: the next read goes on behind it.
         let Some(mut input) = self.partial.take_if(|_| unhandled != Unhandled::None) else { return Ok(Handled::All) };
         if unhandled == Unhandled::New {
             self.trace(seat, &input);
@@ -249,6 +255,8 @@ impl Reader {
         batch: &mut Batch<'_>,
         read: impl FnOnce(&mut BytesMut) -> Poll<io::Result<usize>>,
     ) -> Poll<Result<Handled, Ending>> {
+        // A big beginning of a packet is read on where it is, for to copy it with each read would cost its length
+        // squared.
         let own = self.partial.take_if(|partial| partial.len() > SMALL_PARTIAL);
         let is_own = own.is_some();
         let mut input = own.map_or_else(|| batch.lend_input(), |own| *own);
@@ -259,6 +267,7 @@ impl Reader {
         let result = match read(&mut input) {
             Poll::Ready(Ok(0)) => {
                 let name_of_close = seat.connection.transport().name_of_close();
+                // Who failed to write to it knows better why it is gone.
                 let reason = seat.connection.write_error().map_or(Reason::Closed(name_of_close), Reason::Socket);
                 Poll::Ready(Err(Ending::gone(reason)))
             }
@@ -274,6 +283,8 @@ impl Reader {
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(Ending::gone(Reason::Socket(mqtt_net::error_name(&error))))),
             Poll::Pending => match seat.connection.write_error() {
+                // Nothing more has come, and nothing can leave: a DISCONNECT that came before the error has been
+                // handled by now.
                 Some(name) => Poll::Ready(Err(Ending::gone(Reason::Socket(name)))),
                 None => Poll::Pending,
             },
@@ -318,6 +329,7 @@ impl Reader {
         batch: &mut Batch<'_>,
     ) -> Result<Handled, Ending> {
         let (now, heard) = seat.broker().clock.both();
+        // [MQTT-3.1.2-22]: bytes are a sign of life, though they may not be a whole packet yet.
         seat.connection.heard(heard);
         let (mut received, mut messages, mut unlooked) = (0, 0, 0);
         let handled = loop {
@@ -341,6 +353,7 @@ impl Reader {
                     break Err(Ending::refused(reason));
                 }
             }
+            // What one read brings may lead to more than is to be held until it is used up.
             batch.relieve();
             if unlooked >= LOOK_EVERY {
                 if Instant::now() >= turn {

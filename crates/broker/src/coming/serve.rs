@@ -101,6 +101,8 @@ impl Future for Task {
                 Stage::Serving(serving) => {
                     let Serving { seat, reader } = &mut **serving;
                     let ending = ready!(reader.poll(seat, context));
+                    // Told at once. What is left to be written may take the peer some time, and nobody waits for that
+                    // to hear that it is gone.
                     seat.leave(ending);
                     task.after(ending)
                 }
@@ -120,8 +122,11 @@ impl Future for Task {
 impl Task {
     fn receive(&mut self, first: First, address: IpAddr) -> Stage {
         let Stage::Arriving(arrival) = mem::replace(&mut self.stage, Stage::Closed) else {
+            // It was just polled in that stage.
             return Stage::Closed;
         };
+        // CONNECT and all that is asked about it have one deadline, so a module that never answers holds no socket for
+        // ever.
         let deadline = arrival.deadline;
         match handshake::receive(&self.broker, arrival, first) {
             Next::Serve(seat, reader) => self.serve(seat, reader),

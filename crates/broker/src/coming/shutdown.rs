@@ -50,6 +50,7 @@ pub(crate) async fn drain(broker: &Arc<Broker>) {
             }
         }
         wait(|| going.iter().all(|client| client.state.lock().connection.is_none()), soon()).await;
+        // Again after each round: those who went in it left sessions behind, with wills that wait.
         broker.end_unstored_sessions();
         wait(|| online(&broker.clients).iter().all(has_taken_all), soon()).await;
     }

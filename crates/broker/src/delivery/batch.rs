@@ -134,10 +134,13 @@ impl<'a> Batch<'a> {
             return Ok(());
         }
         self.forget_matches();
+        // Once for all that was staged, before the first flush: else each of them would find its bytes waiting for the
+        // store and go there by itself.
         let mut stored = self.commit();
         self.flush_touched();
         // A flush may have sent what waited in a session's queue, which is staged too.
         stored = stored.and(self.commit());
+        // Behind the flushes, with no lock held: what observers do about it keeps no bytes waiting.
         self.tell_lost();
         let broker = self.broker;
         let place = self.place();
@@ -160,6 +163,7 @@ impl<'a> Batch<'a> {
 
     /// Notes that `client` has something in its outbox.
     pub(crate) fn touch(&mut self, client: &ClientRef) {
+        // Its state says that it is in such a list, so it is in none twice, and who takes it out has to flush it.
         self.used().touched.push(client.clone());
     }
 
@@ -178,6 +182,7 @@ impl<'a> Batch<'a> {
     /// Stages what `write` says, if there is a store. Call it under the lock of what has changed.
     pub(crate) fn stage(&mut self, write: impl FnOnce(&mut Stage<'_>)) {
         if let Some(journal) = self.broker.durable.journal() {
+            // Positions only grow: the last one stands for all before it.
             self.used().staged = journal.stage(write);
         }
     }
@@ -243,6 +248,7 @@ impl<'a> Batch<'a> {
     /// To gather something, which is there until the batch is settled.
     fn used(&mut self) -> &mut Workplace {
         let place = self.place();
+        // Settling looks at nothing else first: what is gathered without this would stay.
         place.is_used = true;
         place
     }
@@ -268,6 +274,8 @@ impl<'a> Batch<'a> {
         let mut touched = mem::take(&mut self.place().touched);
         if let Some(workers) = &self.broker.workplaces.workers {
             // What is delivered meanwhile joins what waits in each outbox, so its order stays.
+            // This thread keeps at least as many as it gives away in a piece, so nothing is spawned that it could do in
+            // that time.
             while touched.len() >= 2 * FLUSHED_TOGETHER {
                 let clients = touched.split_off(touched.len() - FLUSHED_TOGETHER);
                 let broker = Arc::clone(self.broker);

@@ -63,10 +63,12 @@ impl Routes<ClientRef> {
         batch: &mut Batch<'_>,
     ) {
         let mut groups = client.state.lock().session.groups_in_use();
+        // Asked before anything is taken out of the session: of groups without others it keeps its own.
         groups.retain(|filter| self.has_others_online(filter, client, batch));
         if groups.is_empty() {
             return;
         }
+        // [MQTT-4.8.2-4] [MQTT-4.8.2-5]: what was sent at QoS 2 is not among them.
         let orphans = {
             let mut state = client.state.lock();
             let orphans = state.session.take_orphans(true, |filter| groups.contains(filter));

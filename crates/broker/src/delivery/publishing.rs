@@ -27,6 +27,7 @@ impl Broker {
     ) -> bool {
         let mut _group = None;
         if publication.message.retain {
+            // Retained and delivered in one group: after a crash it is not known by the one and lost for the other.
             _group = self.durable.group();
             if let Err(rule) = self.retained.retain(publication, batch) {
                 self.tell_refused(&Refused {

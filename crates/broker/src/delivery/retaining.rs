@@ -40,6 +40,7 @@ impl RetainedMessages {
             return Err("limits.retained_messages or limits.memory");
         }
         batch.watched().memory.note_retained(more, less);
+        // Under the topic's lock, so the store has the values of one topic in the order in which memory had them.
         batch.stage(|stage| stage.retain(&kept));
         Ok(())
     }
@@ -88,6 +89,7 @@ impl RetainedMessages {
                 }
                 !is_expired
             });
+            // Those that stay may expire next time, and others may have come meanwhile and said so.
             self.may_expire.fetch_or(more, Relaxed);
         }
     }

@@ -38,6 +38,7 @@ impl Routes<ClientRef> {
             self.deliver(&found, false, &mut fanout, now, batch);
             receivers += 1;
         }
+        // Beside those above: who is a member and subscribes by itself, too, has two subscriptions and gets it by each.
         for group in matches.groups() {
             receivers += usize::from(self.deliver_to_one(&group, |_| true, &mut fanout, now, batch));
         }
@@ -64,6 +65,7 @@ impl Routes<ClientRef> {
             subscription_ids: found.subscription_ids,
             by_group,
         };
+        // [MQTT-3.8.4-8]
         let qos = found.qos.min(message.qos);
         let delivered = found.key.deliver(fanout, options, now, batch);
         if delivered == Delivered::Queued && fanout.publication().expires_at.is_some() {
@@ -87,6 +89,7 @@ impl Routes<ClientRef> {
         let is_online = |member: &Member<ClientRef>| member.key().state.lock().session.is_attached();
         let is_ready = |member: &Member<ClientRef>| member.key().state.lock().session.is_ready();
         let may = |member: &Member<ClientRef>| may(member.key());
+        // Each is locked for itself and may have changed by the time it is delivered to: it is a choice, not a promise.
         let ready = group.present().filter(may).find(is_ready);
         let chosen = ready.or_else(|| group.present().filter(may).find(is_online));
         if let Some(chosen) = &chosen

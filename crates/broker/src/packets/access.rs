@@ -64,6 +64,7 @@ pub(crate) fn will(hooks: &Hooks, rules: &Rules, client: &ConnectionInfo, topic:
 }
 
 fn ask(hooks: &Hooks, rules: &Rules, client: &ConnectionInfo, access: Access<'_>) -> Result<(), Refusal> {
+    // What the grant allows is allowed: modules are not asked about it again at each packet.
     if granted(rules, access)? {
         return Ok(());
     }

@@ -36,6 +36,7 @@ pub(super) fn push_to(
         return Err(Ending::refused(ReasonCode::PacketTooLarge));
     }
     state.push(packet);
+    // What it answers for is staged by this batch, and the client is not to hear of it before that is stored.
     state.wait_for_store(true, batch);
     state.touch(client, batch);
     count::sent(packet, batch);

@@ -29,6 +29,8 @@ pub(super) fn publish(
         seat.tell_refused(Kind::Publish, ReasonCode::TopicNameInvalid, &"limits.max_topic_levels", "");
         return acknowledge(seat, receipt, ReasonCode::TopicNameInvalid, batch);
     }
+    // 3.1.1 [MQTT-3.3.5-2]: before MQTT 5 there is no reason in the answer, so what is refused is acknowledged all the
+    // same.
     if let Err(refusal) = access::publish(&broker.hooks, &connection.rules(), info, &publication.message.topic) {
         batch.count(Metric::PublishAuthError, 1);
         seat.tell_refused(Kind::Publish, refusal.code, &refusal.rule, publication.message.topic.as_str());
@@ -36,6 +38,7 @@ pub(super) fn publish(
     }
     // As it was sent: modules may change that of the message, and the publisher waits for what it has asked for.
     let qos = publication.message.qos;
+    // Before modules see it: what they keep of it would be for a message that its publisher sends again.
     if qos > Qos::AtMostOnce && broker.durable.is_failing() {
         return refuse(seat, receipt, ReasonCode::QuotaExceeded, batch);
     }
@@ -60,6 +63,7 @@ pub(super) fn publish(
             acknowledge(seat, receipt, ReasonCode::NoMatchingSubscribers, batch)
         }
         Some(receipt) => acknowledge(seat, receipt, ReasonCode::Success, batch),
+        // It was answered before it was routed. All that the answer promises is staged now.
         None => answered.and_then(|()| release(seat, batch)),
     }
 }
@@ -92,6 +96,8 @@ fn refuse(seat: &Seat, receipt: Receipt, code: ReasonCode, batch: &mut Batch<'_>
         Version::V5 => acknowledge(seat, receipt, code, batch),
         Version::V3_1 | Version::V3_1_1 => {
             let mut state = seat.client.state.lock();
+            // Its packet id is forgotten with it, or the message would be taken for a repeated one when it is sent
+            // again.
             state.session.withdraw(receipt);
             state.stage(batch);
             Err(Ending::refused(code))

@@ -28,6 +28,7 @@ pub(super) fn subscribe(
     let group = seat.broker().durable.group();
     batch.forget_matches();
     let id = subscribe.properties.subscription_id();
+    // [MQTT-3.8.4-5] [MQTT-3.8.4-6]: as if each filter had come by itself, but for one answer with a reason for each.
     let mut reasons = Vec::with_capacity(subscribe.filters.len());
     let mut granted = Vec::new();
     for mut wish in subscribe.filters {
@@ -43,6 +44,7 @@ pub(super) fn subscribe(
     }
     let answer =
         Packet::SubAck(SubAck { packet_id: subscribe.packet_id, reasons, properties: mqtt_codec::Properties::EMPTY });
+    // Before what is retained. What others publish may have been faster, which section 3.8.4 allows.
     push(seat, &answer, batch)?;
     for (wish, _) in &granted {
         let fact = Fact::Subscribed { client: &seat.connection.info, filter: &wish.filter, options: wish.options };
@@ -158,6 +160,7 @@ fn check_levels(client: &ClientRef, connection: &Connection, filter: &Filter) ->
 pub(super) fn unsubscribe(seat: &Seat, unsubscribe: &Unsubscribe, batch: &mut Batch<'_>) -> Result<(), Ending> {
     let _group = seat.broker().durable.group();
     batch.forget_matches();
+    // [MQTT-3.10.4-6]: one answer for all of them, also for those that were not there [MQTT-3.10.4-5].
     let mut reasons = Vec::with_capacity(unsubscribe.filters.len());
     for filter in &unsubscribe.filters {
         let existed = remove_subscription(&seat.client, &seat.connection, filter, batch)?;
@@ -179,6 +182,7 @@ pub(crate) fn remove_subscription(
     if !state.is_current(connection) {
         return Err(superseded(connection));
     }
+    // [MQTT-3.10.4-2]: who looks up receivers from here on does not find it.
     broker.routes.router.unsubscribe(filter, client);
     // What waits is for those who are still there. [MQTT-3.10.4-3]: what was sent is finished.
     let mut orphans = Vec::new();

@@ -93,6 +93,7 @@ impl Numbers {
     fn reserve(&self, what: impl FnOnce(&mut Bounds) -> (&mut u64, u64), stage: impl FnOnce(&Bounds)) {
         let mut bounds = self.bounds.lock();
         let (bound, number) = what(&mut bounds);
+        // Some are reserved ahead, so few of those who come write to the store for it.
         if number > *bound {
             *bound = number + RESERVED;
             stage(&bounds);

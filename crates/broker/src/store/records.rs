@@ -24,6 +24,7 @@ pub(crate) fn stage_online(
         return;
     }
     let mut state = client.state.lock();
+    // It is in the store from when it may first outlive its connection; one that never may leaves nothing there.
     if state.number == 0 && info.expiry_interval > 0 {
         state.number = durable.numbers.next_session(|bounds| batch.stage(|stage| stage.bounds(bounds)));
         let record = session_record(client, &state, transition);
@@ -48,6 +49,7 @@ pub(crate) fn stage_end(state: &mut State, batch: &mut Batch<'_>) {
     if number == 0 {
         return;
     }
+    // All it has goes by steps of their own: a message that others keep too stays until the last of them lets it go.
     state.session.give_up();
     let changes = state.session.take_changes();
     batch.stage(|stage| {

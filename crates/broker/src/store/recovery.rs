@@ -88,7 +88,10 @@ impl Broker {
             transition.last_fact_ms = info.connected_at;
             transition.fallen = Some(Box::new(Fallen { info, at: died.wall, will: None }));
         }
+        // The clock may have been set back since: nothing is told of a client at a time before what it was told of
+        // last.
         transition.note_told(self.durable.numbers.floor_ms());
+        // Nobody knows what of it has a message expiry: the first sweep finds out.
         self.routes.note_expiring();
         for delivery in &kept.deliveries {
             delivery.publication.weigh(&self.session_config.kept);
@@ -99,6 +102,7 @@ impl Broker {
         self.restore_subscriptions(&client, subscriptions);
         client.state.lock().recount(batch);
         self.routes.router.set_presence(&client, Presence::Absent);
+        // Of one that fell the end is to be told first; `give_up_fallen` sets its timer behind that.
         if transition.fallen.is_none() {
             let next = will_due.into_iter().chain(transition.expires_at.at()).min();
             transition.timer = next.map(|at| self.deadlines.offline.insert(at, Arc::downgrade(&client.0)));
@@ -156,6 +160,7 @@ impl Broker {
         let Some(fallen) = transition.fallen.take() else { return };
         let noticed = Instant::now();
         let Fallen { info, at, will } = *fallen;
+        // In one group with the event: told once, however often the broker dies.
         batch.stage(|stage| stage.go(info.conn_id));
         let will = match will {
             Some(will) => Some(Publication::new(will.message, now)),
@@ -205,6 +210,7 @@ impl Broker {
         let now = self.clock.now();
         self.tell_fallen(client, &mut transition, now, batch);
         let will_due = client.state.lock().session.will().and_then(|(_, due)| due);
+        // Its session was not stored: it ended with the connection, so there is nothing but this to tell.
         if !transition.has_session {
             transition.expires_at = now.into();
         }

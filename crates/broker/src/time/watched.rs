@@ -90,6 +90,7 @@ async fn keep_alive<F: Future<Output = ()>>(
         let began = Instant::now();
         let Err(why) = caught_async(async { start().await }).await else { return Ok(()) };
         faults.note(name);
+        // Only those soon after a start count together: a task that panics once a day is to be kept alive for ever.
         in_a_row = if began.elapsed() < CALM { in_a_row + 1 } else { 1 };
         if in_a_row >= TOO_MANY {
             tracing::error!(task = name, why, "a background task panics again and again");

@@ -137,6 +137,7 @@ impl Memory {
 
     /// Notes traffic, in bytes taken and bytes handed to receivers.
     pub(crate) fn note(&self, bytes: usize) {
+        // Two may get here at once, and both look: that is right, and seldom.
         if self.traffic.fetch_add(bytes, Relaxed) + bytes >= LOOK_EVERY {
             self.traffic.store(0, Relaxed);
             self.look();

@@ -101,6 +101,7 @@ struct Window {
 impl Window {
     /// Counts one; true if it is to be told.
     fn count(&mut self, place: Place) -> bool {
+        // Who comes from ever new addresses makes the table no longer than this.
         if self.places.len() >= PLACES && !self.places.contains_key(&place) {
             self.left_out += 1;
             return false;
