@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use mqtt_codec::{Filter, Topic};
-use mqtt_router::{Cursor, Matches, Options, Presence, Progress, Retained, Router};
+use mqtt_router::{Attendance, Cursor, Matches, Options, Progress, Retained, Router};
 
 /// Topics made before they are timed, as few as a publisher's socket may have brought: their texts are in the cache.
 const TOPICS: usize = 256;
@@ -187,7 +187,7 @@ fn groups(criterion: &mut Criterion) {
         for key in 0..absent + 10 {
             router.subscribe(&shared, key, Options::default());
             if key >= 10 {
-                router.set_presence(&key, Presence::Absent);
+                router.set_attendance(&key, Attendance::Absent);
             }
         }
         let mut found = Matches::default();
@@ -199,8 +199,8 @@ fn groups(criterion: &mut Criterion) {
         });
         group.bench_function(BenchmarkId::new("goes and comes, absent", absent), |bencher| {
             bencher.iter(|| {
-                router.set_presence(&0, Presence::Absent);
-                router.set_presence(&0, Presence::Present);
+                router.set_attendance(&0, Attendance::Absent);
+                router.set_attendance(&0, Attendance::Present);
             });
         });
     }

@@ -21,7 +21,7 @@ const MAX_RESTARTS: u8 = 3;
 
 /// Whether a subscriber can be handed a message now. Known of those who have shared subscriptions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Presence {
+pub enum Attendance {
     /// It can.
     #[default]
     Present,
@@ -83,19 +83,19 @@ impl<K: Clone + Eq + Hash> Members<K> {
         self.present.is_empty() && self.absent.is_empty()
     }
 
-    const fn list(&self, presence: Presence) -> &Subscribers<K> {
-        match presence {
-            Presence::Present => &self.present,
-            Presence::Absent => &self.absent,
+    const fn list(&self, attendance: Attendance) -> &Subscribers<K> {
+        match attendance {
+            Attendance::Present => &self.present,
+            Attendance::Absent => &self.absent,
         }
     }
 
-    fn join(&mut self, entry: Entry<K>, presence: Presence) -> Joined {
+    fn join(&mut self, entry: Entry<K>, attendance: Attendance) -> Joined {
         let is_first = self.is_empty();
         self.changes += 1;
-        let replaced = match presence {
-            Presence::Present => self.present.insert(entry),
-            Presence::Absent => self.absent.insert(entry),
+        let replaced = match attendance {
+            Attendance::Present => self.present.insert(entry),
+            Attendance::Absent => self.absent.insert(entry),
         };
         Joined { is_first, replaced }
     }
@@ -105,11 +105,11 @@ impl<K: Clone + Eq + Hash> Members<K> {
         self.present.remove(key).or_else(|| self.absent.remove(key)).is_some()
     }
 
-    fn place(&mut self, key: &K, presence: Presence) {
+    fn place(&mut self, key: &K, attendance: Attendance) {
         self.changes += 1;
-        let (from, to) = match presence {
-            Presence::Present => (&mut self.absent, &mut self.present),
-            Presence::Absent => (&mut self.present, &mut self.absent),
+        let (from, to) = match attendance {
+            Attendance::Present => (&mut self.absent, &mut self.present),
+            Attendance::Absent => (&mut self.present, &mut self.absent),
         };
         if let Some(entry) = from.remove(key) {
             to.insert(entry);
@@ -120,10 +120,10 @@ impl<K: Clone + Eq + Hash> Members<K> {
 /// Who is a member of which groups, and whether it is there.
 pub(crate) struct Memberships<K>(DashMap<K, Arc<Mutex<Membership<K>>>, RandomState>);
 
-/// One subscriber's. In every group of these it is in the list that its presence says.
+/// One subscriber's. In every group of these it is in the list that its attendance says.
 #[derive(Debug)]
 struct Membership<K> {
-    presence: Presence,
+    attendance: Attendance,
     groups: HashSet<ByAddress<K>, RandomState>,
 }
 
@@ -147,12 +147,12 @@ impl<K: Clone + Eq + Hash> Memberships<K> {
     /// Adds a member to a group, or replaces its options.
     pub(crate) fn join(&self, group: &Arc<Shared<K>>, entry: Entry<K>) -> Joined {
         let membership = self.0.entry(entry.key.clone()).or_insert_with(|| {
-            let membership = Membership { presence: Presence::default(), groups: HashSet::default() };
+            let membership = Membership { attendance: Attendance::default(), groups: HashSet::default() };
             Arc::new(Mutex::new(membership))
         });
         let mut membership = membership.lock();
         membership.groups.insert(ByAddress(Arc::clone(group)));
-        group.members.lock().join(entry, membership.presence)
+        group.members.lock().join(entry, membership.attendance)
     }
 
     /// False if `key` was no member.
@@ -167,14 +167,14 @@ impl<K: Clone + Eq + Hash> Memberships<K> {
     }
 
     /// Moves `key` in all its groups.
-    pub(crate) fn place(&self, key: &K, presence: Presence) {
+    pub(crate) fn place(&self, key: &K, attendance: Attendance) {
         // Not under the map's lock: there may be many groups.
         let Some(membership) = self.0.get(key).map(|membership| Arc::clone(&membership)) else { return };
         let mut membership = membership.lock();
-        if membership.presence != presence {
-            membership.presence = presence;
+        if membership.attendance != attendance {
+            membership.attendance = attendance;
             for ByAddress(group) in &membership.groups {
-                group.members.lock().place(key, presence);
+                group.members.lock().place(key, attendance);
             }
         }
     }
@@ -215,12 +215,12 @@ impl<'a, K: Clone + Eq + Hash> Group<'a, K> {
     /// They are looked at one by one as they are asked for. While others come and go, one may be met twice, and one that
     /// is there all the time is met at least once, unless places change faster than the caller looks.
     pub fn present(&self) -> impl Iterator<Item = Member<K>> + use<'a, K> {
-        self.walk(Presence::Present)
+        self.walk(Attendance::Present)
     }
 
     /// Members who are not, likewise.
     pub fn absent(&self) -> impl Iterator<Item = Member<K>> + use<'a, K> {
-        self.walk(Presence::Absent)
+        self.walk(Attendance::Absent)
     }
 
     /// All members: [`Self::present`], then [`Self::absent`].
@@ -228,8 +228,8 @@ impl<'a, K: Clone + Eq + Hash> Group<'a, K> {
         self.present().chain(self.absent())
     }
 
-    const fn walk(&self, presence: Presence) -> Walk<'a, K> {
-        Walk { shared: self.shared, presence, first: self.turn, met: 0, changes: None, restarts: 0 }
+    const fn walk(&self, attendance: Attendance) -> Walk<'a, K> {
+        Walk { shared: self.shared, attendance, first: self.turn, met: 0, changes: None, restarts: 0 }
     }
 }
 
@@ -247,7 +247,7 @@ impl<K> Member<K> {
 
 struct Walk<'a, K> {
     shared: &'a Shared<K>,
-    presence: Presence,
+    attendance: Attendance,
     first: usize,
     met: usize,
     /// Of the members when one was met last.
@@ -266,7 +266,7 @@ impl<K: Clone + Eq + Hash> Iterator for Walk<'_, K> {
             self.restarts += 1;
             self.met = 0;
         }
-        let entries = members.list(self.presence).entries();
+        let entries = members.list(self.attendance).entries();
         if self.met >= entries.len() {
             return None;
         }

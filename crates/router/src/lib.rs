@@ -41,7 +41,7 @@ mod text;
 mod variety;
 mod words;
 
-pub use group::{Group, Member, Presence};
+pub use group::{Attendance, Group, Member};
 pub use matches::{Match, Matches};
 pub use retained::{Progress, Retained};
 pub use router::{Full, Options, Router};

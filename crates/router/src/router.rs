@@ -15,7 +15,7 @@ use crate::leaf::{Entry, Leaf, Subscribers};
 use crate::patterns::{Patterns, TOGETHER};
 use crate::shapes::{ASKED_FROM, Scratch, Shapes, find_ends};
 use crate::text::Text;
-use crate::{Matches, Presence};
+use crate::{Attendance, Matches};
 
 /// More than there are workers on any machine, so that two seldom want the same lock.
 const SHARDS: usize = 64;
@@ -125,9 +125,9 @@ impl<K: Clone + Eq + Hash> Router<K> {
     /// Says whether a subscriber is there, for its shared subscriptions: one that is not is no longer in the way of
     /// those who are. It is taken to be there when it first subscribes so; without shared subscriptions this does
     /// nothing. Costs what its shared subscriptions are, whoever else has them.
-    pub fn set_presence(&self, key: &K, presence: Presence) {
+    pub fn set_attendance(&self, key: &K, attendance: Attendance) {
         if self.shared_len() > 0 {
-            self.memberships.place(key, presence);
+            self.memberships.place(key, attendance);
         }
     }
 

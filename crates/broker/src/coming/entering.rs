@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use mqtt_codec::{ConnAck, Connect, Packet, ReasonCode};
 use mqtt_hooks::{ConnectionInfo, Fact, Reason};
 use mqtt_net::Transport;
-use mqtt_router::Presence;
+use mqtt_router::Attendance;
 use mqtt_session::{Attach, Session, Timestamp};
 
 use crate::broker::Broker;
@@ -214,7 +214,7 @@ impl Broker {
         state.touch(client, batch);
         drop(state);
         // Not before it is attached: it would be in the way of members who are ready.
-        self.routes.router.set_presence(client, Presence::Present);
+        self.routes.router.set_attendance(client, Attendance::Present);
         connection
     }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use mqtt_codec::{Disconnect, Packet, Properties, ReasonCode, Version};
 use mqtt_hooks::{Fact, Reason};
-use mqtt_router::Presence;
+use mqtt_router::Attendance;
 use mqtt_session::{Detached, Timestamp};
 
 use crate::broker::Broker;
@@ -131,7 +131,7 @@ impl Broker {
             (connection, detached)
         };
         // The transition lock keeps it in step with the session; the state's would keep publishers waiting.
-        self.routes.router.set_presence(client, Presence::Absent);
+        self.routes.router.set_attendance(client, Attendance::Absent);
         detached.expires_at = self.cap_expiry(detached.expires_at, now);
         self.clients.note_offline();
         // In one group with the event: after a crash either both are known, or the client is found to have fallen and is

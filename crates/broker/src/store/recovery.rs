@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mqtt_hooks::{Fact, Reason};
-use mqtt_router::Presence;
+use mqtt_router::Attendance;
 use mqtt_session::{Publication, Session, Timestamp};
 use mqtt_storage::{Loaded, LoadedSession, LoadedSubscription, StoreError};
 
@@ -101,7 +101,7 @@ impl Broker {
         client.state.lock().number = number;
         self.restore_subscriptions(&client, subscriptions);
         client.state.lock().recount(batch);
-        self.routes.router.set_presence(&client, Presence::Absent);
+        self.routes.router.set_attendance(&client, Attendance::Absent);
         // Of one that fell the end is to be told first; `give_up_fallen` sets its timer behind that.
         if transition.fallen.is_none() {
             let next = will_due.into_iter().chain(transition.expires_at.at()).min();

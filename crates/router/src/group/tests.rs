@@ -26,9 +26,9 @@ fn the_absent_come_after_those_who_are_there() {
         router.subscribe(&filter("$share/h/+"), key, Options::default());
     }
     for key in [0, 2, 4] {
-        router.set_presence(&key, Presence::Absent);
+        router.set_attendance(&key, Attendance::Absent);
     }
-    router.set_presence(&7, Presence::Absent);
+    router.set_attendance(&7, Attendance::Absent);
     router.matches(&Topic::new("a").unwrap(), None, &mut found);
     assert_eq!(found.groups().count(), 2);
     for group in found.groups() {
@@ -43,7 +43,7 @@ fn the_absent_come_after_those_who_are_there() {
     router.matches(&Topic::new("a").unwrap(), None, &mut found);
     let present: usize = found.groups().map(|group| group.present().count()).sum();
     assert_eq!(present, 4);
-    router.set_presence(&2, Presence::Present);
+    router.set_attendance(&2, Attendance::Present);
     let present: usize = found.groups().map(|group| group.present().count()).sum();
     assert_eq!(present, 6);
 }
@@ -54,7 +54,7 @@ fn who_is_there_takes_turns_whoever_is_absent() {
     for key in 0..100 {
         router.subscribe(&filter("$share/g/a"), key, Options::default());
         if key >= 3 {
-            router.set_presence(&key, Presence::Absent);
+            router.set_attendance(&key, Attendance::Absent);
         }
     }
     let mut found = Matches::default();
@@ -80,7 +80,7 @@ fn one_that_stays_is_met_whoever_leaves_meanwhile() {
             for (at, one) in group.present().enumerate() {
                 met.insert(*one.key());
                 if at == 1 {
-                    router.set_presence(&leaves, Presence::Absent);
+                    router.set_attendance(&leaves, Attendance::Absent);
                 }
             }
             met.insert(leaves);
@@ -99,8 +99,8 @@ fn a_walk_ends_however_fast_others_come_and_go() {
     router.matches(&Topic::new("a").unwrap(), None, &mut found);
     let group = found.groups().next().unwrap();
     let met = group.present().inspect(|_| {
-        router.set_presence(&0, Presence::Absent);
-        router.set_presence(&0, Presence::Present);
+        router.set_attendance(&0, Attendance::Absent);
+        router.set_attendance(&0, Attendance::Present);
     });
     assert!((100..=100 + usize::from(MAX_RESTARTS)).contains(&met.count()));
 }
@@ -114,24 +114,24 @@ proptest! {
             match change {
                 0 | 1 => {
                     router.subscribe(&filter("$share/g/a"), key, Options::default());
-                    oracle.entry(key).or_insert(Presence::Present);
+                    oracle.entry(key).or_insert(Attendance::Present);
                 }
                 2 => {
                     let existed = oracle.remove(&key).is_some();
                     prop_assert_eq!(router.unsubscribe(&filter("$share/g/a"), &key), existed);
                 }
                 _ => {
-                    let presence = if key % 3 == 0 { Presence::Present } else { Presence::Absent };
-                    router.set_presence(&key, presence);
-                    oracle.entry(key).and_modify(|old| *old = presence);
+                    let attendance = if key % 3 == 0 { Attendance::Present } else { Attendance::Absent };
+                    router.set_attendance(&key, attendance);
+                    oracle.entry(key).and_modify(|old| *old = attendance);
                 }
             }
         }
         let (mut present, mut absent) = members(&router, &mut found);
         present.sort_unstable();
         absent.sort_unstable();
-        let those = |presence| oracle.iter().filter(move |(_, one)| **one == presence).map(|(key, _)| *key);
-        prop_assert_eq!(present, those(Presence::Present).collect::<Vec<_>>());
-        prop_assert_eq!(absent, those(Presence::Absent).collect::<Vec<_>>());
+        let those = |attendance| oracle.iter().filter(move |(_, one)| **one == attendance).map(|(key, _)| *key);
+        prop_assert_eq!(present, those(Attendance::Present).collect::<Vec<_>>());
+        prop_assert_eq!(absent, those(Attendance::Absent).collect::<Vec<_>>());
     }
 }
