@@ -88,6 +88,8 @@ pub struct Store {
     pub folder: PathBuf,
     /// What an acknowledged message survives.
     pub durability: Durability,
+    /// The module that gets the events of coming and going that earlier versions kept there.
+    pub events_for: Option<&'static str>,
 }
 
 /// What the broker publishes about itself.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use mqtt_storage::{Disk, Durability, Journal, Loaded, Stage, Store, StoreError};
+use mqtt_storage::{Disk, Durability, Journal, Loaded, Stage, Store, StoreError, hand_over_events};
 use serde_json::json;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::time::{MissedTickBehavior, interval};
@@ -29,7 +29,7 @@ const ALARM: &str = "store_failing";
 
 /// The broker, with its store if it is to have one, and what is in that.
 pub(crate) fn open(config: Config) -> Result<(Arc<Broker>, Loaded, Past), StoreError> {
-    let Some(config::Store { folder, durability }) = config.store.clone() else {
+    let Some(config::Store { folder, durability, events_for }) = config.store.clone() else {
         let loaded = Loaded::default();
         let past = Past::default();
         return Ok((Arc::new(Broker::new(config, Durable::none(), &past)), loaded, past));
@@ -37,6 +37,9 @@ pub(crate) fn open(config: Config) -> Result<(Arc<Broker>, Loaded, Past), StoreE
     let started = Instant::now();
     let store: Arc<dyn Store> = Arc::new(Disk::open(&folder, durability)?);
     let mut loaded = Loaded::read(&*store)?;
+    if let Some(module) = events_for {
+        hand_over_events(&*store, module)?;
+    }
     tracing::info!(
         folder = %folder.display(),
         milliseconds = started.elapsed().as_millis() as u64,

@@ -37,6 +37,11 @@ pub trait Module: Any + Send + Sync {
         false
     }
 
+    /// Events of coming and going that earlier versions kept in a table of the store's are to be among its records.
+    fn takes_over_events(&self) -> bool {
+        false
+    }
+
     /// Says whether a start with these settings could go well, as far as the settings go. Asked before they are kept.
     fn check(&self, config: &Value) -> Result<(), StartError> {
         let _ = config;

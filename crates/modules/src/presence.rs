@@ -101,6 +101,10 @@ impl Module for Presence {
         true
     }
 
+    fn takes_over_events(&self) -> bool {
+        true
+    }
+
     fn check(&self, config: &Value) -> Result<(), StartError> {
         read_settings::<Settings>(config).map(drop)
     }

@@ -38,7 +38,7 @@ pub(crate) fn broker(said: &said::Config) -> Config {
             shape_levels: limits.shape_levels,
         },
         session: SessionLimits { max_queued: session.max_queued, max_queued_bytes: session.max_queued_bytes },
-        store: said.data_dir.clone().map(|folder| Store { folder, durability }),
+        store: said.data_dir.clone().map(|folder| Store { folder, durability, events_for: events_for() }),
         recovery_grace: said.recovery_grace,
         sys: Sys {
             interval: said.sys.interval,
@@ -50,6 +50,11 @@ pub(crate) fn broker(said: &said::Config) -> Config {
             },
         },
     }
+}
+
+/// The module that gets the events of earlier versions.
+fn events_for() -> Option<&'static str> {
+    mqtt_modules::shipped().iter().find(|module| module.takes_over_events()).map(|module| module.info().name)
 }
 
 /// What an operator is shown of it.
@@ -71,5 +76,13 @@ mod tests {
     fn who_uses_the_broker_alone_has_the_same_defaults() {
         let said = said::Config { data_dir: None, ..said::Config::default() };
         assert_eq!(broker(&said), Config::default());
+    }
+
+    #[test]
+    fn events_of_earlier_versions_go_to_one_module() {
+        let folder = Some("d".into());
+        let store = broker(&said::Config { data_dir: folder, ..said::Config::default() }).store;
+        assert!(store.is_some_and(|store| store.events_for.is_some()));
+        assert_eq!(mqtt_modules::shipped().iter().filter(|module| module.takes_over_events()).count(), 1);
     }
 }

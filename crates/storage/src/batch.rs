@@ -25,7 +25,7 @@ pub enum Table {
     Online,
     /// Wanted states and settings of modules, by name.
     Modules,
-    /// Empty: what was here is in [`Self::Records`] since schema 3.
+    /// What [`hand_over_events`](crate::hand_over_events) moves to [`Self::Records`]; nothing comes here since schema 3.
     Retired,
     /// Small records of other parts of the broker, by name.
     Settings,

@@ -34,7 +34,7 @@ mod store;
 pub use batch::{Batch, Step, Table};
 pub use disk::{Disk, Durability, Finding, Opened, Repaired, Survey};
 pub use journal::{Failing, Group, Journal, Position, Stage};
-pub use load::{Alive, Bounds, Loaded, LoadedSession, LoadedSubscription, Unreadable, read_records};
+pub use load::{Alive, Bounds, Loaded, LoadedSession, LoadedSubscription, Unreadable, hand_over_events, read_records};
 pub use record::{OnlineRecord, SessionRecord, WillRecord};
 pub use store::{Damage, Memory, Store, StoreError, Visit};
 

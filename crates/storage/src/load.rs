@@ -16,6 +16,7 @@ mod upgrade;
 
 pub use unreadable::Unreadable;
 use unreadable::each;
+pub use upgrade::hand_over_events;
 
 /// What this version writes. A store with a later one is not opened; an earlier one is brought here first.
 const SCHEMA: u32 = 3;

@@ -111,7 +111,7 @@ fn everything_comes_back() {
             stage.retain(&retained);
             stage.bounds(&bounds);
             stage.alive(ALIVE);
-            stage.module("presence", b"on");
+            stage.module("greeter", b"on");
         });
         journal.retry().unwrap();
 
@@ -120,7 +120,7 @@ fn everything_comes_back() {
         assert_eq!(loaded.online.get(&2), Some(&online));
         assert_eq!(loaded.online[&2].will.as_ref().unwrap().will().unwrap(), will);
         assert_eq!(loaded.retained, [retained]);
-        assert_eq!(loaded.modules["presence"], b"on");
+        assert_eq!(loaded.modules["greeter"], b"on");
         let [session] = &loaded.sessions[..] else { panic!("one session") };
         assert_eq!((session.number, &session.record), (3, &session_record("c")));
         let [subscription] = &session.subscriptions[..] else { panic!("one subscription") };
@@ -432,11 +432,11 @@ fn a_store_that_has_lost_its_schema_is_not_taken_for_a_new_one() {
     let store = Memory::default();
     let mut batch = Batch::default();
     Loaded::read(&store).unwrap();
-    batch.put(Table::Modules, b"presence", b"on");
+    batch.put(Table::Modules, b"greeter", b"on");
     batch.remove(Table::Meta, b"schema");
     store.write(&batch).unwrap();
     for _ in 0..2 {
-        assert_eq!(Loaded::read(&store).unwrap().modules["presence"], b"on");
+        assert_eq!(Loaded::read(&store).unwrap().modules["greeter"], b"on");
     }
 }
 

@@ -51,7 +51,7 @@ struct Online<'a> {
     will: Option<WillRecord>,
 }
 
-/// A presence event as schema 2 had it.
+/// An event of coming or going as schema 2 had it.
 #[derive(Deserialize)]
 struct Event<'a> {
     number: u64,
@@ -68,8 +68,8 @@ struct End<'a> {
     initiator: u8,
 }
 
-/// Connections and presence events had records with a fixed place for each field, which a new field would have broken. All
-/// or nothing is written.
+/// Connections had records with a fixed place for each field, which a new field would have broken. All or nothing is
+/// written.
 pub(super) fn from_2(store: &dyn Store) -> Result<(), StoreError> {
     let mut batch = Batch::default();
     each(store, Table::Online, &mut Left::new(), |number, value| {
@@ -80,14 +80,22 @@ pub(super) fn from_2(store: &dyn Store) -> Result<(), StoreError> {
         batch.put_with(Table::Online, number, |out| record::write(&online, out));
         Ok(())
     })?;
+    batch.put(Table::Meta, SCHEMA_KEY, &3_u32.to_le_bytes());
+    store.write(&batch)
+}
+
+/// Up to schema 2, events of coming and going had a table of their own. Those that are still there become records of the
+/// module that tells such events now, all of them or none; to be done once [`Loaded::read`](super::Loaded::read) has
+/// found that this version can read the store.
+pub fn hand_over_events(store: &dyn Store, module: &str) -> Result<(), StoreError> {
+    let mut batch = Batch::default();
     each(store, Table::Retired, &mut Left::new(), |place, value| {
         let old: Event<'_> = record::read(value)?;
-        batch.put(Table::Records, &record_key("presence", place), &bytes(|out| event(&old, out)));
+        batch.put(Table::Records, &record_key(module, place), &bytes(|out| event(&old, out)));
         batch.remove(Table::Retired, place);
         Ok(())
     })?;
-    batch.put(Table::Meta, SCHEMA_KEY, &3_u32.to_le_bytes());
-    store.write(&batch)
+    if batch.is_empty() { Ok(()) } else { store.write(&batch) }
 }
 
 /// A connection as its keeper writes it: each field has a number.
@@ -184,13 +192,14 @@ mod tests {
         store.write(&batch).unwrap();
         for _ in 0..2 {
             let loaded = Loaded::read(&store).unwrap();
+            hand_over_events(&store, "teller").unwrap();
             let record = &loaded.online[&7];
             assert_eq!((record.session, record.seq, record.will.as_ref()), (Some(3), 9, None));
             let mut decoder = minicbor::Decoder::new(&record.info);
             assert_eq!(decoder.map().unwrap(), Some(12), "all but the user name");
             assert_eq!((decoder.u8().unwrap(), decoder.str().unwrap()), (0, "c"));
             let mut events = Vec::new();
-            read_records(&store, "presence", |place, event| {
+            read_records(&store, "teller", |place, event| {
                 let mut decoder = minicbor::Decoder::new(event);
                 assert_eq!(decoder.map().unwrap(), Some(7));
                 events.push((place.to_vec(), decoder.u8().unwrap(), decoder.u64().unwrap()));
@@ -199,5 +208,33 @@ mod tests {
             .unwrap();
             assert_eq!(events, [(0_u64.to_be_bytes().to_vec(), 0, 11)]);
         }
+    }
+
+    #[test]
+    fn events_of_schema_2_wait_for_the_module_that_gets_them() {
+        let store = Memory::default();
+        let mut batch = Batch::default();
+        batch.put(Table::Meta, SCHEMA_KEY, &2_u32.to_le_bytes());
+        let event = OldEvent(11, 6_000, 7, None, online());
+        batch.put_with(Table::Retired, &0_u64.to_be_bytes(), |out| record::write(&event, out));
+        batch.put(Table::Retired, &1_u64.to_be_bytes(), b"damaged");
+        store.write(&batch).unwrap();
+        let count = |module| {
+            let mut count = 0;
+            read_records(&store, module, |_, _| {
+                count += 1;
+                Ok(())
+            })
+            .unwrap();
+            count
+        };
+        // Who opens it to change a password hands nothing over.
+        Loaded::read(&store).unwrap();
+        assert_eq!(count("teller"), 0);
+        Loaded::read(&store).unwrap();
+        hand_over_events(&store, "teller").unwrap();
+        assert_eq!(count("teller"), 1);
+        hand_over_events(&store, "other").unwrap();
+        assert_eq!((count("teller"), count("other")), (1, 0));
     }
 }

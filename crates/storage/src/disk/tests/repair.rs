@@ -182,7 +182,7 @@ fn records_that_cannot_be_read_are_told_and_taken_out() {
     Loaded::read(&disk).unwrap();
     disk.write(&batch(&[
         Step::Put(Table::Retained, b"a/topic", b"\x01\x02"),
-        Step::Put(Table::Modules, b"presence", b"on"),
+        Step::Put(Table::Modules, b"greeter", b"on"),
     ]))
     .unwrap();
     drop(disk);
@@ -195,7 +195,7 @@ fn records_that_cannot_be_read_are_told_and_taken_out() {
     assert!(text.contains("key 612f746f706963\n  value 0102\n"), "{text}");
     assert!(Survey::of(folder.path()).unwrap().is_whole());
     let disk = Disk::open(folder.path(), Durability::Process).unwrap();
-    assert_eq!(Loaded::read(&disk).unwrap().modules["presence"], b"on");
+    assert_eq!(Loaded::read(&disk).unwrap().modules["greeter"], b"on");
 }
 
 #[test]
