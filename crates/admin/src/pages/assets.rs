@@ -16,12 +16,15 @@ macro_rules! scripts {
 }
 
 const SCRIPTS: &[Asset] = &scripts!(
-    "api.js" "chart.js" "client.js" "clients.js" "dom.js" "feed.js" "form.js" "listeners.js" "live.js" "modules.js"
-    "overview.js" "pager.js" "presence.js" "rest.js" "retained.js" "schema.js" "settings.js" "subscriptions.js" "text.js" "timeline.js"
+    "api.js" "chart.js" "client.js" "clients.js" "dom.js" "form.js" "listeners.js" "live.js" "modules.js"
+    "overview.js" "pager.js" "rest.js" "retained.js" "schema.js" "settings.js" "subscriptions.js" "text.js"
     "trace.js"
 );
 
 const OTHERS: &[Asset] = &[
+    Asset("feed.js", SCRIPT, include_str!("../../../modules/src/presence/pages/feed.js")),
+    Asset("presence.js", SCRIPT, include_str!("../../../modules/src/presence/pages/page.js")),
+    Asset("timeline.js", SCRIPT, include_str!("../../../modules/src/presence/pages/timeline.js")),
     Asset("style.css", "text/css; charset=utf-8", include_str!("assets/style.css")),
     Asset("icon.svg", "image/svg+xml", include_str!("assets/icon.svg")),
 ];
