@@ -46,7 +46,7 @@ const MAX_BODY: usize = 2 << 20;
 /// The admin port, not yet served.
 pub struct Admin {
     shared: Arc<Shared>,
-    /// Made when the port is served first: modules are asked for their routes once.
+    /// Made when the port is served first: modules are asked for their routes and pages once.
     routers: OnceLock<serve::Routers>,
 }
 
@@ -127,13 +127,13 @@ impl Admin {
         let shared = &self.shared;
         let (api, described) = api::router().split_for_parts();
         let (open_api, described_open) = api::open_router().split_for_parts();
-        let offers = shared.modules.routes();
+        let (offers, modules) = (shared.modules.routes(), shared.modules.pages());
         let description = openapi::Description::new(described, described_open, offers::describe(&offers));
         let api = offers::serve(api, offers, &self.place())
             .route("/openapi.json", axum::routing::get(move || async move { description }));
-        let guarded = Router::new().nest("/api/v4", api).merge(pages::guarded());
+        let guarded = Router::new().nest("/api/v4", api).merge(pages::guarded(&modules));
         let guarded = guarded.layer(axum::middleware::from_fn_with_state(Arc::clone(shared), guard::check));
-        let open = pages::open().nest("/api/v4", open_api);
+        let open = pages::open(modules).nest("/api/v4", open_api);
         let open = open.layer(axum::middleware::from_fn_with_state(Arc::clone(shared), guard::check_open));
         guarded.merge(open)
     }

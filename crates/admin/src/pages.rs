@@ -1,16 +1,18 @@
 //! The dashboard: one frame, a piece of HTML for each page, and the scripts and the style that are built in.
 //!
-//! Pages hold no data but the node's name: their scripts ask the REST API for it.
+//! Pages hold no data but the node's name: their scripts ask the REST API for it. What modules show ([`mqtt_hooks::page`]) stands
+//! among it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::extract::{ConnectInfo, Form, State};
+use axum::extract::{ConnectInfo, Form, Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
+use mqtt_hooks::run::ModulePages;
 use serde::Deserialize;
 
 use crate::guard::{self, COOKIE, Caller};
@@ -20,21 +22,33 @@ use crate::{Admission, Shared};
 mod assets;
 mod frame;
 
-use frame::{PAGES, fill};
+use frame::fill;
 
 /// Pages for who is logged in.
-pub(crate) fn guarded() -> Router<Arc<Shared>> {
-    PAGES.iter().fold(Router::new().route("/logout", post(log_out)), |router, page| {
+///
+/// # Panics
+/// If a page of a module's is where another page is.
+pub(crate) fn guarded(modules: &[ModulePages]) -> Router<Arc<Shared>> {
+    let all = frame::all(modules);
+    let listed: Vec<_> = all.iter().map(|page| page.links(&all)).collect();
+    all.into_iter().zip(listed).fold(Router::new().route("/logout", post(log_out)), |router, (page, links)| {
+        let (path, page) = (page.path, Arc::new((page, links)));
         let show = move |State(shared): Admission, Extension(caller): Extension<Caller>| async move {
-            Html(page.render(&shared.broker.node().name, &caller))
+            let (page, links) = &*page;
+            Html(page.render(links, &shared.broker.node().name, &caller))
         };
-        router.route(page.path, get(show))
+        router.route(path, get(show))
     })
 }
 
-/// Pages for everyone.
-pub(crate) fn open() -> Router<Arc<Shared>> {
-    Router::new().route("/login", get(login_page).post(log_in)).route("/assets/{name}", get(assets::one))
+/// Pages for everyone, and what all pages load.
+pub(crate) fn open(modules: Vec<ModulePages>) -> Router<Arc<Shared>> {
+    let modules = Arc::new(modules);
+    let of_module = move |Path((module, name)): Path<(String, String)>, headers: HeaderMap| async move {
+        assets::of_module(&modules, &module, &name, &headers).await
+    };
+    let router = Router::new().route("/login", get(login_page).post(log_in));
+    router.route("/assets/{name}", get(assets::one)).route("/assets/{name}/{script}", get(of_module))
 }
 
 /// What a browser is told about every page.
@@ -103,4 +117,47 @@ async fn log_out(State(shared): Admission, headers: HeaderMap) -> Response {
     }
     let cookie = format!("{COOKIE}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0");
     ([(header::SET_COOKIE, cookie)], Redirect::to("/login")).into_response()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use axum::body::to_bytes;
+    use mqtt_hooks::page::{Chart, Page, Pages, Panel, Script, Series};
+
+    use super::*;
+
+    /// What a module might show.
+    pub(crate) const fn of_echo() -> ModulePages {
+        let pages = Pages {
+            pages: &[Page {
+                path: "/echo",
+                title: "Echo & so on",
+                html: "<h1>Echo</h1>{{as it is}}",
+                script: "page.js",
+            }],
+            panels: &[Panel { name: "heard", title: "Heard", script: "heard.js" }],
+            charts: &[Chart { title: "Echoes", series: &[Series { title: "Said", counter: "said" }] }],
+            scripts: &[Script { name: "page.js", text: "1" }, Script { name: "heard.js", text: "2" }],
+        };
+        ModulePages { module: "echo", pages }
+    }
+
+    #[tokio::test]
+    async fn a_script_of_a_module_is_served_below_its_name() {
+        let of_module = |name: &'static str, headers: HeaderMap| async move {
+            let modules = [of_echo()];
+            let (module, name) = name.split_once('/').unwrap();
+            let response = assets::of_module(&modules, module, name, &headers).await;
+            let (head, body) = response.into_parts();
+            (head, to_bytes(body, 1000).await.unwrap())
+        };
+        let (head, body) = of_module("echo/heard.js", HeaderMap::new()).await;
+        assert_eq!((head.status, &body[..]), (StatusCode::OK, &b"2"[..]));
+        assert_eq!(head.headers[header::CONTENT_TYPE], "text/javascript; charset=utf-8");
+        let known = HeaderMap::from_iter([(header::IF_NONE_MATCH, head.headers[header::ETAG].clone())]);
+        assert_eq!(of_module("echo/heard.js", known).await.0.status, StatusCode::NOT_MODIFIED);
+        for other in ["echo/other.js", "other/heard.js", "echo/"] {
+            assert_eq!(of_module(other, HeaderMap::new()).await.0.status, StatusCode::NOT_FOUND, "{other}");
+        }
+    }
 }

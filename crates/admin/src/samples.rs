@@ -1,11 +1,11 @@
 //! How the broker was in the last minutes, second by second, so that charts need not begin empty.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mqtt_hooks::Reading;
-use mqtt_hooks::run::Modules;
+use mqtt_hooks::run::{ModulePages, Modules, Numbers};
 use mqtt_operate::Operate;
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -25,7 +25,7 @@ const KEPT: usize = 301;
 const WAITING: usize = 8;
 
 /// The broker at a moment. What is counted is counted since its start.
-#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct Sample {
     /// Milliseconds since the Unix epoch.
     at: u64,
@@ -51,21 +51,19 @@ pub(crate) struct Sample {
     bytes_received: u64,
     /// Bytes that went out.
     bytes_sent: u64,
-    /// Events that a client came, of the module that tells them.
-    connected: u64,
-    /// Events that a client went, of the module that tells them.
-    disconnected: u64,
+    /// What modules count of which they have charts: `MODULE.COUNTER`.
+    modules: BTreeMap<String, u64>,
+}
+
+/// Under which key a module's counter stands in [`Sample::modules`].
+pub(crate) fn counter(module: &str, key: &str) -> String {
+    format!("{module}.{key}")
 }
 
 impl Sample {
-    fn of(broker: &dyn Operate, modules: &dyn Modules) -> Self {
+    fn of(broker: &dyn Operate, modules: &dyn Modules, charted: &BTreeSet<String>) -> Self {
         let (node, stats, metrics) = (broker.node(), broker.stats(), broker.metrics());
         let stat = |name| stats.iter().find(|(known, _)| known == name).map_or(0, |(_, value)| *value);
-        let numbers = modules.numbers();
-        let counted = |key| {
-            let all = numbers.iter().flat_map(|of_one| &of_one.numbers).filter(|number| number.key() == key);
-            all.map(|number| if let Reading::Counter(count) = number.value { count } else { 0 }).sum()
-        };
         let metric = |name| metrics.iter().find(|(known, _)| *known == name).map_or(0, |(_, value)| *value);
         Self {
             at: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64),
@@ -80,10 +78,29 @@ impl Sample {
             dropped: metric("delivery.dropped"),
             bytes_received: metric("bytes.received"),
             bytes_sent: metric("bytes.sent"),
-            connected: counted("events.connected"),
-            disconnected: counted("events.disconnected"),
+            modules: counted(modules, charted),
         }
     }
+}
+
+fn counted(modules: &dyn Modules, charted: &BTreeSet<String>) -> BTreeMap<String, u64> {
+    let numbers = modules.numbers().into_iter().flat_map(|Numbers { module, numbers }| {
+        numbers.into_iter().map(move |number| (counter(module, &number.key()), number.value))
+    });
+    let counts = numbers.filter(|(name, _)| charted.contains(name)).filter_map(|(name, value)| match value {
+        Reading::Counter(count) => Some((name, count)),
+        Reading::Gauge(_) | Reading::Histogram(_) => None,
+    });
+    counts.collect()
+}
+
+/// What the charts of modules show.
+fn charted(modules: &dyn Modules) -> BTreeSet<String> {
+    let all = modules.pages().into_iter().flat_map(|ModulePages { module, pages }| {
+        let series = pages.charts.iter().flat_map(|chart| chart.series);
+        series.map(move |series| counter(module, series.counter))
+    });
+    all.collect()
 }
 
 /// The last of them, and those to come.
@@ -102,7 +119,7 @@ impl Samples {
     /// Those there are, and all that follow.
     pub(crate) fn follow(&self) -> (Vec<Sample>, broadcast::Receiver<Sample>) {
         let kept = self.kept.lock();
-        (kept.iter().copied().collect(), self.new.subscribe())
+        (kept.iter().cloned().collect(), self.new.subscribe())
     }
 
     fn add(&self, sample: Sample) {
@@ -110,7 +127,7 @@ impl Samples {
         if kept.len() == KEPT {
             kept.pop_front();
         }
-        kept.push_back(sample);
+        kept.push_back(sample.clone());
         // Nobody may be looking.
         let _ = self.new.send(sample);
     }
@@ -118,12 +135,13 @@ impl Samples {
 
 /// Takes one each second, for ever.
 pub(crate) async fn take(shared: &Arc<Shared>) {
+    let charted = Arc::new(charted(&*shared.modules));
     let mut interval = tokio::time::interval(EVERY);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
-        let modules = Arc::clone(&shared.modules);
-        if let Ok(sample) = with_broker(shared, move |broker| Sample::of(broker, &*modules)).await {
+        let (modules, charted) = (Arc::clone(&shared.modules), Arc::clone(&charted));
+        if let Ok(sample) = with_broker(shared, move |broker| Sample::of(broker, &*modules, &charted)).await {
             shared.samples.add(sample);
         }
     }

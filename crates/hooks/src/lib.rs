@@ -57,6 +57,7 @@ mod module;
 mod modules;
 mod names;
 mod number;
+pub mod page;
 mod panics;
 mod record;
 mod records;

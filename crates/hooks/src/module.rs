@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::page::Pages;
 use crate::route::Route;
 use crate::table::Staged;
 use crate::{
@@ -60,6 +61,16 @@ pub trait Module: Any + Send + Sync {
     fn routes(&self, host: &Arc<dyn Host>) -> Vec<Route> {
         let _ = host;
         Vec::new()
+    }
+
+    /// What it shows on the dashboard. Asked once, when the port for that opens.
+    fn pages(&self) -> Pages {
+        Pages::default()
+    }
+
+    /// What goes wrong for whom while it does not run, for who is about to stop it: one sentence.
+    fn stop_warning(&self) -> &'static str {
+        "What it does ends until it is started again."
     }
 
     /// A test of what it does, for operators to start.

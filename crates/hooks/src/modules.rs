@@ -4,6 +4,7 @@ use std::io;
 
 use serde_json::Value;
 
+use crate::page::Pages;
 use crate::route::Route;
 use crate::{Info, Number, Report};
 
@@ -29,6 +30,9 @@ pub trait Modules: Send + Sync + 'static {
 
     /// What the modules answer to requests. To be asked once.
     fn routes(&self) -> Vec<Offer>;
+
+    /// What the modules show on the dashboard, in order of registration. To be asked once.
+    fn pages(&self) -> Vec<ModulePages>;
 
     /// Adds a module to those an operator sees, with its configured settings, and starts it.
     async fn add(&self, name: &str) -> Result<(), ChangeError>;
@@ -70,6 +74,8 @@ pub struct Status {
     pub running: bool,
     /// It has a test; see [`Modules::test`].
     pub testable: bool,
+    /// What goes wrong for whom while it does not run.
+    pub stop_warning: &'static str,
     /// Why the last start failed.
     pub error: Option<String>,
     /// Milliseconds since the Unix epoch; `None` while it does not run.
@@ -94,6 +100,15 @@ pub struct Offer {
     pub module: &'static str,
     /// What.
     pub route: Route,
+}
+
+/// What a module shows on the dashboard.
+#[derive(Clone, Copy, Debug)]
+pub struct ModulePages {
+    /// Which.
+    pub module: &'static str,
+    /// What.
+    pub pages: Pages,
 }
 
 /// Why a change was not made.

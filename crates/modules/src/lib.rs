@@ -46,6 +46,31 @@ pub fn shipped() -> Vec<Arc<dyn Module>> {
     ]
 }
 
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::shipped;
+
+    #[test]
+    fn what_the_pages_of_a_module_name_is_there() {
+        for module in shipped() {
+            let pages = module.pages();
+            let scripts: HashSet<_> = pages.scripts.iter().map(|script| script.name).collect();
+            let run = pages.pages.iter().map(|page| page.script).chain(pages.panels.iter().map(|panel| panel.script));
+            let imported = pages.scripts.iter().flat_map(|script| script.text.split("from \"./").skip(1));
+            let imported = imported.filter_map(|rest| rest.split('"').next());
+            for name in run.chain(imported) {
+                assert!(scripts.contains(name), "{name} of {}", module.info().name);
+            }
+            let numbers: HashSet<_> = module.numbers().iter().map(|number| number.key()).collect();
+            for series in pages.charts.iter().flat_map(|chart| chart.series) {
+                assert!(numbers.contains(series.counter), "{} of {}", series.counter, module.info().name);
+            }
+        }
+    }
+}
+
 /// The README's code compiles.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use mqtt_codec::topic::TopicError;
 use mqtt_codec::{Message, Properties, Property, Qos, Topic};
+use mqtt_hooks::page::Pages;
 use mqtt_hooks::route::Route;
 use mqtt_hooks::{
     Ctx, Delivery, DropReason, Fact, Host, Info, Module, Moment, Number, Observe, ObserveDrops, Records, Settings as _,
@@ -21,6 +22,7 @@ mod event;
 mod history;
 mod latency;
 mod numbers;
+mod pages;
 mod trial;
 
 use event::{Event, Gone, Style};
@@ -130,6 +132,15 @@ impl Module for Presence {
 
     fn routes(&self, host: &Arc<dyn Host>) -> Vec<Route> {
         api::routes(host, &self.history)
+    }
+
+    fn pages(&self) -> Pages {
+        pages::PAGES
+    }
+
+    fn stop_warning(&self) -> &'static str {
+        "From then on nobody is told which clients come and go: no online or offline events are published, and none are made \
+         up for later."
     }
 
     fn trial(&self) -> Option<Arc<dyn Trial>> {

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use mqtt_hooks::run::{ChangeError, Entered, Modules, Numbers, Offer, Status, caught_async, house_name};
+use mqtt_hooks::run::{ChangeError, Entered, ModulePages, Modules, Numbers, Offer, Status, caught_async, house_name};
 use mqtt_hooks::{Ctx, Hooks, Host, Info, Module, Records, Report};
 use parking_lot::{Mutex, RwLock};
 use serde_json::Value;
@@ -233,6 +233,11 @@ impl Modules for Registry {
         offers.collect()
     }
 
+    fn pages(&self) -> Vec<ModulePages> {
+        let slots = self.slots();
+        slots.iter().map(|slot| ModulePages { module: slot.info.name, pages: slot.module.pages() }).collect()
+    }
+
     async fn test(&self, name: &str) -> Result<Option<Report>, ChangeError> {
         let slot = self.find(name)?;
         let Some(trial) = slot.module.trial() else { return Ok(None) };
@@ -358,6 +363,7 @@ impl Slot {
             added,
             running: state.running.is_some(),
             testable: self.module.trial().is_some(),
+            stop_warning: self.module.stop_warning(),
             error: state.error.clone(),
             started_at: state.running.as_ref().map(|running| running.since),
             panics: state.running.as_ref().map_or(0, |running| running.hooks.panics()),

@@ -21,7 +21,6 @@ const GROUP: &str = "local";
 #[derive(Serialize, ToSchema)]
 pub(super) struct Type {
     /// Its name.
-    #[schema(example = "presence")]
     r#type: &'static str,
     /// Of the catalogue.
     #[schema(example = "local")]
@@ -94,7 +93,6 @@ impl From<Info> for Type {
 #[derive(Serialize, ToSchema)]
 pub(super) struct Module {
     /// Its name.
-    #[schema(example = "presence")]
     id: &'static str,
     /// What it is.
     #[serde(flatten)]
@@ -105,6 +103,8 @@ pub(super) struct Module {
     enabled: bool,
     /// It can be tested.
     testable: bool,
+    /// What goes wrong for whom while it does not run.
+    stop_warning: &'static str,
     /// Since when: milliseconds since the Unix epoch.
     started_at: Option<u64>,
     /// Why its last start failed.
@@ -124,6 +124,7 @@ fn module(shared: &Shared, status: Status) -> Module {
         added: status.added,
         enabled: status.running,
         testable: status.testable,
+        stop_warning: status.stop_warning,
         started_at: status.started_at,
         error: status.error,
         panics: status.panics,
@@ -161,7 +162,7 @@ pub(super) async fn types(State(shared): Admission) -> Data<Vec<Type>> {
 
 /// A module and how it is.
 #[utoipa::path(get, path = "/modules/{module}", tag = "modules",
-    params(("module", description = "`presence` or `emqx_mod_presence`")),
+    params(("module", description = "its name, or EMQ X's name of it")),
     responses((status = OK, body = Data<Module>), (status = NOT_FOUND, body = Explanation)))]
 pub(super) async fn one(State(shared): Admission, Path(name): Path<String>) -> Result<Data<Module>, Refusal> {
     let status = shared.modules.status(&name).map_err(refused)?;
@@ -172,7 +173,6 @@ pub(super) async fn one(State(shared): Admission, Path(name): Path<String>) -> R
 #[derive(Deserialize, ToSchema)]
 pub(super) struct New {
     /// Which.
-    #[schema(example = "presence")]
     r#type: String,
 }
 
@@ -192,7 +192,7 @@ pub(super) async fn create(
 
 /// Adds a module and starts it.
 #[utoipa::path(post, path = "/modules/{module}/add", tag = "modules",
-    params(("module", description = "`presence` or `emqx_mod_presence`")),
+    params(("module", description = "its name, or EMQ X's name of it")),
     responses((status = OK, body = Done), (status = NOT_FOUND, body = Explanation),
         (status = CONFLICT, body = Explanation, description = "it is added already"),
         (status = SERVICE_UNAVAILABLE, body = Explanation, description = "it did not start")))]
@@ -202,7 +202,7 @@ pub(super) async fn add(State(shared): Admission, Path(name): Path<String>) -> R
 
 /// Stops a module, forgets its settings and takes it off the list.
 #[utoipa::path(post, path = "/modules/{module}/remove", tag = "modules",
-    params(("module", description = "`presence` or `emqx_mod_presence`")),
+    params(("module", description = "its name, or EMQ X's name of it")),
     responses((status = OK, body = Done), (status = NOT_FOUND, body = Explanation),
         (status = CONFLICT, body = Explanation, description = "it is not added"),
         (status = SERVICE_UNAVAILABLE, body = Explanation, description = "it can't be kept")))]
@@ -212,7 +212,7 @@ pub(super) async fn remove(State(shared): Admission, Path(name): Path<String>) -
 
 /// Stops a module, forgets its settings and takes it off the list.
 #[utoipa::path(delete, path = "/modules/{module}", tag = "modules",
-    params(("module", description = "`presence` or `emqx_mod_presence`")),
+    params(("module", description = "its name, or EMQ X's name of it")),
     responses((status = OK, body = Done), (status = NOT_FOUND, body = Explanation),
         (status = CONFLICT, body = Explanation, description = "it is not added"),
         (status = SERVICE_UNAVAILABLE, body = Explanation, description = "it can't be kept")))]
@@ -232,7 +232,7 @@ pub(super) struct Change {
 
 /// Starts or stops a module, or changes its settings.
 #[utoipa::path(put, path = "/modules/{module}", tag = "modules", request_body = Change,
-    params(("module", description = "`presence` or `emqx_mod_presence`")),
+    params(("module", description = "its name, or EMQ X's name of it")),
     responses((status = OK, body = Data<Module>), (status = BAD_REQUEST, body = Explanation), (status = NOT_FOUND, body = Explanation),
         (status = SERVICE_UNAVAILABLE, body = Explanation, description = "it did not start")))]
 pub(super) async fn change(
@@ -260,7 +260,7 @@ pub(super) async fn change(
 
 /// The settings of a module.
 #[utoipa::path(get, path = "/modules/{module}/config", tag = "modules",
-    params(("module", description = "`presence` or `emqx_mod_presence`")),
+    params(("module", description = "its name, or EMQ X's name of it")),
     responses((status = OK, body = Data<Object>), (status = NOT_FOUND, body = Explanation)))]
 pub(super) async fn settings(State(shared): Admission, Path(name): Path<String>) -> Result<Data<Value>, Refusal> {
     shared.modules.settings(&name).map(Data::new).map_err(refused)
@@ -268,7 +268,7 @@ pub(super) async fn settings(State(shared): Admission, Path(name): Path<String>)
 
 /// Replaces the settings of a module; a running one is restarted with them.
 #[utoipa::path(put, path = "/modules/{module}/config", tag = "modules", request_body(content = Object),
-    params(("module", description = "`presence` or `emqx_mod_presence`")),
+    params(("module", description = "its name, or EMQ X's name of it")),
     responses((status = OK, body = Done), (status = BAD_REQUEST, body = Explanation), (status = NOT_FOUND, body = Explanation),
         (status = SERVICE_UNAVAILABLE, body = Explanation, description = "it did not start with them; the old ones hold")))]
 pub(super) async fn configure(
@@ -311,7 +311,7 @@ impl From<Came> for TestEvent {
 
 /// Lets a module test itself with clients of the broker's own, and says which messages that brought.
 #[utoipa::path(post, path = "/modules/{module}/test", tag = "modules",
-    params(("module", description = "`presence` or `emqx_mod_presence`")),
+    params(("module", description = "its name, or EMQ X's name of it")),
     responses((status = OK, body = Data<Tested>), (status = NOT_FOUND, body = Explanation, description = "no such module, or there is no test of it")))]
 pub(super) async fn test(State(shared): Admission, Path(name): Path<String>) -> Result<Data<Tested>, Refusal> {
     let report = match shared.modules.test(&name).await {

@@ -14,7 +14,6 @@ use crate::reply::{DONE, Data, Done, Explanation, Refusal};
 #[derive(Serialize, ToSchema)]
 pub(super) struct ListedModule {
     /// EMQ X's name of it.
-    #[schema(example = "emqx_mod_presence")]
     name: String,
     /// What it is for.
     description: String,
@@ -73,7 +72,7 @@ pub(super) async fn list_of_node(
 
 /// Starts a module; it stays started over restarts.
 #[utoipa::path(put, path = "/modules/{module}/load", tag = "modules",
-    params(("module", description = "`presence` or `emqx_mod_presence`")),
+    params(("module", description = "its name, or EMQ X's name of it")),
     responses((status = OK, body = Done, description = "or only a message: `already_started`, `not_found`")))]
 pub(super) async fn load(State(shared): Admission, Path(module): Path<String>) -> Changed {
     changed(shared.modules.start(&module).await)
@@ -81,7 +80,7 @@ pub(super) async fn load(State(shared): Admission, Path(module): Path<String>) -
 
 /// Stops a module; it stays stopped over restarts.
 #[utoipa::path(put, path = "/modules/{module}/unload", tag = "modules",
-    params(("module", description = "`presence` or `emqx_mod_presence`")),
+    params(("module", description = "its name, or EMQ X's name of it")),
     responses((status = OK, body = Done, description = "or only a message: `not_started`, `not_found`")))]
 pub(super) async fn unload(State(shared): Admission, Path(module): Path<String>) -> Changed {
     changed(shared.modules.stop(&module).await)
@@ -89,7 +88,7 @@ pub(super) async fn unload(State(shared): Admission, Path(module): Path<String>)
 
 /// Stops and starts a module.
 #[utoipa::path(put, path = "/modules/{module}/reload", tag = "modules",
-    params(("module", description = "`presence` or `emqx_mod_presence`")),
+    params(("module", description = "its name, or EMQ X's name of it")),
     responses((status = OK, body = Done, description = "or only a message: `not_started`, `not_found`")))]
 pub(super) async fn reload(State(shared): Admission, Path(module): Path<String>) -> Changed {
     changed(shared.modules.restart(&module).await)
@@ -97,7 +96,7 @@ pub(super) async fn reload(State(shared): Admission, Path(module): Path<String>)
 
 /// Starts a module on a node.
 #[utoipa::path(put, path = "/nodes/{node}/modules/{module}/load", tag = "modules",
-    params(("node", description = "its name"), ("module", description = "`presence` or `emqx_mod_presence`")),
+    params(("node", description = "its name"), ("module", description = "its name, or EMQ X's name of it")),
     responses((status = OK, body = Done, description = "or only a message"), (status = NOT_FOUND, body = Explanation, description = "no such node")))]
 pub(super) async fn load_on_node(State(shared): Admission, Path((node, module)): Path<(String, String)>) -> Changed {
     check_node(&shared, &node)?;
@@ -106,7 +105,7 @@ pub(super) async fn load_on_node(State(shared): Admission, Path((node, module)):
 
 /// Stops a module on a node.
 #[utoipa::path(put, path = "/nodes/{node}/modules/{module}/unload", tag = "modules",
-    params(("node", description = "its name"), ("module", description = "`presence` or `emqx_mod_presence`")),
+    params(("node", description = "its name"), ("module", description = "its name, or EMQ X's name of it")),
     responses((status = OK, body = Done, description = "or only a message"), (status = NOT_FOUND, body = Explanation, description = "no such node")))]
 pub(super) async fn unload_on_node(State(shared): Admission, Path((node, module)): Path<(String, String)>) -> Changed {
     check_node(&shared, &node)?;
@@ -115,7 +114,7 @@ pub(super) async fn unload_on_node(State(shared): Admission, Path((node, module)
 
 /// Stops and starts a module on a node.
 #[utoipa::path(put, path = "/nodes/{node}/modules/{module}/reload", tag = "modules",
-    params(("node", description = "its name"), ("module", description = "`presence` or `emqx_mod_presence`")),
+    params(("node", description = "its name"), ("module", description = "its name, or EMQ X's name of it")),
     responses((status = OK, body = Done, description = "or only a message"), (status = NOT_FOUND, body = Explanation, description = "no such node")))]
 pub(super) async fn reload_on_node(State(shared): Admission, Path((node, module)): Path<(String, String)>) -> Changed {
     check_node(&shared, &node)?;

@@ -1,8 +1,9 @@
-//! Scripts, style and icon, built in.
+//! Scripts, style and icon, built in; those of modules too.
 
 use axum::extract::Path;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use mqtt_hooks::run::ModulePages;
 
 use crate::reply::unknown_path;
 
@@ -22,26 +23,34 @@ const SCRIPTS: &[Asset] = &scripts!(
 );
 
 const OTHERS: &[Asset] = &[
-    Asset("feed.js", SCRIPT, include_str!("../../../modules/src/presence/pages/feed.js")),
-    Asset("presence.js", SCRIPT, include_str!("../../../modules/src/presence/pages/page.js")),
-    Asset("timeline.js", SCRIPT, include_str!("../../../modules/src/presence/pages/timeline.js")),
     Asset("style.css", "text/css; charset=utf-8", include_str!("assets/style.css")),
     Asset("icon.svg", "image/svg+xml", include_str!("assets/icon.svg")),
 ];
 
-/// One of them; a browser asks each time whether the one it has is still right, which is so for a version.
+/// One of them.
 pub(super) async fn one(Path(name): Path<String>, headers: HeaderMap) -> Response {
-    let Some(Asset(_, kind, text)) = SCRIPTS.iter().chain(OTHERS).find(|asset| asset.0 == name) else {
-        return unknown_path().await.into_response();
-    };
+    match SCRIPTS.iter().chain(OTHERS).find(|asset| asset.0 == name) {
+        Some(Asset(_, kind, text)) => answer(kind, text, &headers),
+        None => unknown_path().await.into_response(),
+    }
+}
+
+/// A script of a module.
+pub(super) async fn of_module(modules: &[ModulePages], module: &str, name: &str, headers: &HeaderMap) -> Response {
+    let pages = modules.iter().find(|pages| pages.module == module).map(|pages| pages.pages);
+    match pages.into_iter().flat_map(|pages| pages.scripts).find(|script| script.name == name) {
+        Some(script) => answer(SCRIPT, script.text, headers),
+        None => unknown_path().await.into_response(),
+    }
+}
+
+/// A browser asks each time whether the one it has is still right, which is so for a version.
+fn answer(kind: &'static str, text: &'static str, headers: &HeaderMap) -> Response {
     let tag = format!("\"{:016x}\"", digest(text));
     let known = headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes());
-    let head = [
-        (header::CONTENT_TYPE, (*kind).to_owned()),
-        (header::CACHE_CONTROL, "no-cache".to_owned()),
-        (header::ETAG, tag),
-    ];
-    if known { (StatusCode::NOT_MODIFIED, head).into_response() } else { (head, *text).into_response() }
+    let head =
+        [(header::CONTENT_TYPE, kind.to_owned()), (header::CACHE_CONTROL, "no-cache".to_owned()), (header::ETAG, tag)];
+    if known { (StatusCode::NOT_MODIFIED, head).into_response() } else { (head, text).into_response() }
 }
 
 /// FNV-1a: tells versions of a file apart.

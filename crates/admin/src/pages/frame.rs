@@ -1,32 +1,48 @@
 //! What stands around each page.
 
+use std::borrow::Cow;
+
+use mqtt_hooks::run::ModulePages;
+use serde_json::json;
+
 use crate::accounts::Role;
 use crate::guard::Caller;
+use crate::samples::counter;
 
 /// A page: where it is, what it is called, which script it runs.
 pub(super) struct Page {
     pub(super) path: &'static str,
     title: &'static str,
-    /// Of `assets/NAME.js`.
-    script: &'static str,
-    main: &'static str,
+    /// Below `/assets/`.
+    script: Cow<'static, str>,
+    main: Cow<'static, str>,
     /// It is in the list of pages; others belong to one that is.
     listed: Listed,
 }
 
-#[derive(PartialEq)]
+#[derive(Clone, Copy, PartialEq)]
 enum Listed {
     Yes,
     /// Below this path.
     Below(&'static str),
 }
 
+/// A page of the broker's own.
+struct Own {
+    path: &'static str,
+    title: &'static str,
+    script: &'static str,
+    /// What modules add has places in some.
+    main: &'static str,
+    listed: Listed,
+}
+
 macro_rules! page {
-    ($path:literal, $title:literal, $name:literal, $listed:expr) => {
-        Page {
+    ($path:expr, $title:literal, $name:literal, $listed:expr) => {
+        Own {
             path: $path,
             title: $title,
-            script: $name,
+            script: concat!($name, ".js"),
             main: include_str!(concat!("html/", $name, ".html")),
             listed: $listed,
         }
@@ -34,19 +50,12 @@ macro_rules! page {
 }
 
 /// In the order in which they are listed.
-pub(super) const PAGES: &[Page] = &[
+const OWN: &[Own] = &[
     page!("/", "Overview", "overview", Listed::Yes),
     page!("/clients", "Clients", "clients", Listed::Yes),
     page!("/client", "Client", "client", Listed::Below("/clients")),
     page!("/trace", "Trace", "trace", Listed::Below("/clients")),
-    Page {
-        path: "/presence",
-        title: "Presence",
-        script: "presence",
-        main: include_str!("../../../modules/src/presence/pages/page.html"),
-        listed: Listed::Yes,
-    },
-    page!("/modules", "Modules", "modules", Listed::Yes),
+    page!(MODULES, "Modules", "modules", Listed::Yes),
     page!("/subscriptions", "Subscriptions", "subscriptions", Listed::Yes),
     page!("/retained", "Retained", "retained", Listed::Yes),
     page!("/listeners", "Listeners", "listeners", Listed::Yes),
@@ -54,27 +63,83 @@ pub(super) const PAGES: &[Page] = &[
     page!("/api", "REST API", "rest", Listed::Yes),
 ];
 
+/// Pages of modules are listed before this one.
+const MODULES: &str = "/modules";
+
+/// All pages, those of modules among them.
+pub(super) fn all(modules: &[ModulePages]) -> Vec<Page> {
+    let (panels, charts) = (panels(modules), charts(modules));
+    let own = |own: &Own| Page {
+        path: own.path,
+        title: own.title,
+        script: own.script.into(),
+        main: fill(own.main, &[("panels", &panels), ("charts", &charts)]).into(),
+        listed: own.listed,
+    };
+    let offered = modules.iter().flat_map(|ModulePages { module, pages }| {
+        pages.pages.iter().map(move |page| Page {
+            path: page.path,
+            title: page.title,
+            script: format!("{module}/{}", page.script).into(),
+            main: page.html.into(),
+            listed: Listed::Yes,
+        })
+    });
+    let mut all: Vec<_> = OWN.iter().map(own).collect();
+    let place = all.iter().position(|page| page.path == MODULES).unwrap_or(all.len());
+    all.splice(place..place, offered);
+    all
+}
+
+/// What modules add to the page of a client.
+fn panels(modules: &[ModulePages]) -> String {
+    let panels = modules.iter().flat_map(|ModulePages { module, pages }| {
+        pages.panels.iter().map(move |panel| {
+            let (name, title, script) = (panel.name, escape(panel.title), panel.script);
+            format!(
+                "<section class=\"card\"><h2>{title}</h2><div id=\"{name}\" data-panel=\"/assets/{module}/{script}\"></div></section>\n"
+            )
+        })
+    });
+    panels.collect()
+}
+
+/// What modules add to the overview.
+fn charts(modules: &[ModulePages]) -> String {
+    let charts = modules.iter().flat_map(|ModulePages { module, pages }| {
+        pages.charts.iter().map(move |chart| {
+            let series = chart.series.iter().map(|series| [series.title.to_owned(), counter(module, series.counter)]);
+            let (title, series) = (escape(chart.title), escape(&json!(series.collect::<Vec<_>>()).to_string()));
+            format!(
+                "<section class=\"card\"><h2>{title} <small>per second</small></h2><div data-chart=\"{series}\"></div></section>\n"
+            )
+        })
+    });
+    charts.collect()
+}
+
 impl Page {
-    pub(super) fn render(&self, node: &str, caller: &Caller) -> String {
+    pub(super) fn render(&self, links: &str, node: &str, caller: &Caller) -> String {
         let csrf = caller.login.as_ref().map_or("", |login| &login.csrf);
         let role = if caller.role == Role::Admin { "admin" } else { "viewer" };
         let values = [
             ("csrf", csrf),
-            ("title", self.title),
-            ("script", self.script),
+            ("title", &escape(self.title)),
+            ("script", &self.script),
             ("role", role),
             ("node", &escape(node)),
-            ("links", &self.links()),
-            ("main", self.main),
+            ("links", links),
+            ("main", &self.main),
         ];
         fill(include_str!("html/layout.html"), &values)
     }
 
-    fn links(&self) -> String {
-        let listed = PAGES.iter().filter(|page| page.listed == Listed::Yes);
+    /// The list of pages as it stands on this one.
+    pub(super) fn links(&self, all: &[Self]) -> String {
+        let listed = all.iter().filter(|page| page.listed == Listed::Yes);
         let here = if let Listed::Below(path) = self.listed { path } else { self.path };
         let link = |Self { path, title, .. }: &Self| {
-            let current = if *path == here { " aria-current=\"page\"" } else { "" };
+            let (current, title) = (if *path == here { " aria-current=\"page\"" } else { "" }, escape(title));
             format!("<li><a href=\"{path}\"{current}>{title}</a></li>\n")
         };
         listed.map(link).collect()
@@ -112,6 +177,7 @@ pub(super) fn escape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::of_echo;
     use super::*;
 
     #[test]
@@ -127,11 +193,30 @@ mod tests {
     #[test]
     fn every_page_renders_and_points_at_itself() {
         let caller = Caller { name: "n".to_owned(), role: Role::Viewer, login: None };
-        for page in PAGES {
-            let text = page.render("<n>", &caller);
+        let all = all(&[of_echo()]);
+        for page in &all {
+            let text = page.render(&page.links(&all), "<n>", &caller);
             assert!(text.contains("data-role=\"viewer\"") && text.contains("&lt;n&gt;") && !text.contains("<n>"));
             assert_eq!(text.matches("aria-current").count(), 1, "{}", page.path);
             assert_eq!(text.matches("<h1").count(), 1, "{}", page.path);
         }
+    }
+
+    #[test]
+    fn what_modules_show_stands_where_it_belongs() {
+        let caller = Caller { name: "n".to_owned(), role: Role::Viewer, login: None };
+        let all = all(&[of_echo()]);
+        let text = |path| {
+            let page = all.iter().find(|page| page.path == path).unwrap();
+            page.render(&page.links(&all), "n", &caller)
+        };
+        let page = text("/echo");
+        assert!(page.contains("src=\"/assets/echo/page.js\"") && page.contains("{{as it is}}"), "{page}");
+        assert!(page.contains("<title>Echo &amp; so on") && page.contains(">Echo &amp; so on</a>"), "{page}");
+        assert!(text("/client").contains("<div id=\"heard\" data-panel=\"/assets/echo/heard.js\">"));
+        let series = "data-chart=\"[[&quot;Said&quot;,&quot;echo.said&quot;]]\"";
+        assert!(text("/").contains(series) && !text("/clients").contains(series));
+        let listed: Vec<_> = all.iter().map(|page| page.path).collect();
+        assert!(listed.windows(2).any(|two| two == ["/echo", MODULES]), "{listed:?}");
     }
 }

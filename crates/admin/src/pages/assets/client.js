@@ -1,8 +1,7 @@
-// One client: its connection, its session, its subscriptions, when it came and went.
+// One client: its connection, its session, its subscriptions, and what modules show of it.
 
 import { api, get, part } from "/assets/api.js";
 import { ask, byId, during, facts, h, state, toast } from "/assets/dom.js";
-import { timeline } from "/assets/timeline.js";
 import { bytes, number } from "/assets/text.js";
 
 const REFRESH = 3000;
@@ -51,15 +50,11 @@ async function load() {
   byId("no-subscriptions").hidden = subscriptions.length > 0;
 }
 
-let events = "";
+const panels = [...document.querySelectorAll("[data-panel]")];
+
 async function all() {
   await load();
-  // Drawn anew only when something has come: a row that is being read stays where it is.
-  const [last] = (await get("presence/events", { clientid: id, order: "desc", _limit: 1 })).data;
-  if (String(last?.id) !== events) {
-    events = String(last?.id);
-    await timeline(byId("timeline"), id);
-  }
+  await Promise.all(panels.map(async (place) => (await import(place.dataset.panel)).show(place, id)));
 }
 
 byId("kick").addEventListener("click", async () => {

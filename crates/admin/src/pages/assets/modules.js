@@ -8,8 +8,6 @@ import { dateTime, lasted, number, plural } from "/assets/text.js";
 // EMQ X's catalogue has six groups; a group without modules is not shown.
 const GROUPS = { auth: "Authentication", protocol: "Protocols", message: "Message publish", extension: "Extensions", monitoring: "Monitoring", local: "Local modules" };
 
-// What goes wrong for whom while it does not run.
-const STOP = { presence: "From then on nobody is told which clients come and go: no online or offline events are published, and none are made up for later." };
 const REFRESH = 5000;
 
 const list = byId("modules");
@@ -46,7 +44,7 @@ function card(module) {
   const button = (text, kind, act) => h(`button.${kind}`, { type: "button", "data-change": true, "data-key": `${module.id} ${text}`, "aria-describedby": `title-${module.id}`, onclick: (event) => act(event.currentTarget) }, text);
   const start = (it) => change(it, () => api("PUT", `modules/${id}/load`), `${module.title} runs.`);
   const stop = async (it) => {
-    if (await ask(`Stop ${module.title}?`, STOP[module.id] ?? "What it does ends until it is started again.", "Stop")) {
+    if (await ask(`Stop ${module.title}?`, module.stop_warning, "Stop")) {
       await change(it, () => api("PUT", `modules/${id}/unload`), `${module.title} is stopped.`);
     }
   };

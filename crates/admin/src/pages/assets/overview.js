@@ -9,25 +9,30 @@ import { bytes, dateTime, lasted, number, rate } from "/assets/text.js";
 const SECONDS = 300;
 const SLOW = 10000;
 
-const perSecond = { seconds: SECONDS, format: rate };
-const charts = [
-  ["chart-messages", { ...perSecond, names: ["In", "Out"] }, ["received", "sent"]],
-  ["chart-presence", { ...perSecond, names: ["Came", "Went"] }, ["connected", "disconnected"]],
-  ["chart-clients", { ...perSecond, names: ["Online"] }, [(sample) => sample.connections]],
-  ["chart-bytes", { ...perSecond, format: bytes, isBytes: true, names: ["In", "Out"] }, ["bytes_received", "bytes_sent"]],
-  ["chart-dropped", { ...perSecond, names: ["Dropped"] }, ["dropped"]],
-  ["chart-memory", { ...perSecond, format: bytes, isBytes: true, names: ["Resident"] }, [(sample) => sample.memory]],
-].map(([place, options, wanted]) => ({ chart: new Chart(byId(place), options), wanted }));
-
 let samples = [];
 
-// How fast a count grew between each two samples.
-function rates(name) {
-  return samples.slice(1).map((sample, index) => {
-    const before = samples[index];
-    return Math.max(0, ((sample[name] - before[name]) * 1000) / (sample.at - before.at));
-  });
-}
+// What it was in each sample but the first, and how fast it grew from the one before.
+const values = (of) => () => samples.slice(1).map(of);
+const growth = (of) => () => samples.slice(1).map((sample, index) => {
+  const before = samples[index];
+  return Math.max(0, ((of(sample) - of(before)) * 1000) / (sample.at - before.at));
+});
+const growths = (...names) => names.map((name) => growth((sample) => sample[name]));
+
+const perSecond = { seconds: SECONDS, format: rate };
+const charts = [
+  [byId("chart-messages"), { ...perSecond, names: ["In", "Out"] }, growths("received", "sent")],
+  [byId("chart-clients"), { ...perSecond, names: ["Online"] }, [values((sample) => sample.connections)]],
+  [byId("chart-bytes"), { ...perSecond, format: bytes, isBytes: true, names: ["In", "Out"] }, growths("bytes_received", "bytes_sent")],
+  [byId("chart-dropped"), { ...perSecond, names: ["Dropped"] }, growths("dropped")],
+  [byId("chart-memory"), { ...perSecond, format: bytes, isBytes: true, names: ["Resident"] }, [values((sample) => sample.memory)]],
+  // Those of modules: what each line is called, and the counter it shows.
+  ...[...document.querySelectorAll("[data-chart]")].map((place) => {
+    const lines = JSON.parse(place.dataset.chart);
+    const counts = lines.map(([, counter]) => growth((sample) => sample.modules[counter] ?? 0));
+    return [place, { ...perSecond, names: lines.map(([name]) => name) }, counts];
+  }),
+].map(([place, options, lines]) => ({ chart: new Chart(place, options), lines }));
 
 function draw() {
   const now = samples.at(-1);
@@ -35,9 +40,7 @@ function draw() {
   for (const name of ["connections", "sessions", "subscriptions", "retained"]) byId(name).textContent = number(now[name]);
   byId("memory").textContent = bytes(now.memory);
   byId("uptime").textContent = lasted(now.uptime);
-  for (const { chart, wanted } of charts) {
-    chart.draw(wanted.map((what) => (typeof what === "string" ? rates(what) : samples.slice(1).map(what))));
-  }
+  for (const { chart, lines } of charts) chart.draw(lines.map((line) => line()));
 }
 
 live("overview/stream", {

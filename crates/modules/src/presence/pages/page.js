@@ -3,9 +3,9 @@
 import { get } from "/assets/api.js";
 import { Chart } from "/assets/chart.js";
 import { byId, toast } from "/assets/dom.js";
-import { Feed } from "/assets/feed.js";
+import { Feed } from "./feed.js";
 import { live } from "/assets/live.js";
-import { timeline } from "/assets/timeline.js";
+import { timeline } from "./timeline.js";
 import { number, plural } from "/assets/text.js";
 
 const SECONDS = 120;

@@ -50,7 +50,7 @@ function row({ from, to, reason, address }, now) {
     h("td.mono", {}, address ?? "–"));
 }
 
-// Shows when the client came and went into `place`.
+// Shows in `place` when the client came and went.
 export async function timeline(place, clientId) {
   const { data } = await get("presence/events", { clientid: clientId, order: "desc", _limit: EVENTS });
   const [all, now] = [stays(data), Date.now()];

@@ -1,0 +1,20 @@
+//! What presence shows on the dashboard: a page of who comes and goes, and when one client did.
+
+use mqtt_hooks::page::{Chart, Page, Pages, Panel, Script, Series};
+
+macro_rules! scripts {
+    ($($name:literal)*) => { &[$(Script { name: $name, text: include_str!(concat!("pages/", $name)) },)*] };
+}
+
+pub(super) const PAGES: Pages = Pages {
+    pages: &[Page { path: "/presence", title: "Presence", html: include_str!("pages/page.html"), script: "page.js" }],
+    panels: &[Panel { name: "timeline", title: "Came and went", script: "client.js" }],
+    charts: &[Chart {
+        title: "Presence events",
+        series: &[
+            Series { title: "Came", counter: "events.connected" },
+            Series { title: "Went", counter: "events.disconnected" },
+        ],
+    }],
+    scripts: scripts!("client.js" "feed.js" "page.js" "timeline.js"),
+};
