@@ -7,6 +7,7 @@ mod deny;
 mod edges;
 mod folders;
 mod fuzz;
+mod words;
 
 use std::time::{Duration, Instant};
 

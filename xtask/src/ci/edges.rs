@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
-use super::{Args, Outcome, folders};
+use super::{Args, Outcome, folders, words};
 use crate::shell::{cargo, output, root};
 
 /// What each crate may use of this workspace. A crate that is not listed is refused: it needs a line here.
@@ -84,10 +84,14 @@ pub(super) fn run(_: &Args) -> Result<Outcome> {
         check_runtimes(package, &mut faults)?;
     }
     folders::check(&mut faults)?;
+    words::check(&mut faults)?;
     if !faults.is_empty() {
         bail!("{}", faults.join("\n"));
     }
-    println!("{} crates, no edge too many, also between folders of the broker", metadata.packages.len());
+    println!(
+        "{} crates, no edge too many, also between folders of the broker, and no module known by its name",
+        metadata.packages.len()
+    );
     Ok(Outcome::Passed)
 }
 

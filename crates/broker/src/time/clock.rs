@@ -17,7 +17,7 @@ const MAX_AWAY: u64 = 30 * 24 * 3600 * 1000;
 /// the monotonic one.
 ///
 /// Sessions and timers live by it, so that a stepped system clock ends no session. What people read (the times in
-/// presence events) is [`wall_ms`].
+/// facts of coming and going) is [`wall_ms`].
 #[derive(Debug)]
 pub(crate) struct Clock {
     started: Instant,
