@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use mqtt_codec::{Auth, ConnAck, Connect, Disconnect, Packet, Properties, Property, Publish, Qos, ReasonCode, Version};
+use mqtt_config::Config;
 use mqtt_hooks::{
     Authenticate, ConnectionInfo, Ctx, Exchange, Fact, Grant, Host, Info, Login, Module, Moment, Observe, StartError,
 };
@@ -16,6 +17,7 @@ use crate::{
     client::{Client, connect, keeping, message},
     clock,
     events::Watcher,
+    trace,
 };
 
 /// Knows two methods. `steps` has two challenges; `token` has none, and grants what the token says.
@@ -92,11 +94,11 @@ struct Gated {
 impl Gated {
     /// `None`: another broker's modules are not ours.
     async fn start() -> Option<Self> {
-        Self::with_timeout(Duration::from_secs(10)).await
+        Self::with(|_| {}).await
     }
 
-    async fn with_timeout(connect_timeout: Duration) -> Option<Self> {
-        let broker = Broker::with(|config| config.mqtt.connect_timeout = connect_timeout).await?;
+    async fn with(change: impl FnOnce(&mut Config)) -> Option<Self> {
+        let broker = Broker::with(change).await?;
         let (sender, told) = mpsc::unbounded_channel();
         let host = Arc::<OnceCell<_>>::default();
         let registry = broker.server().registry();
@@ -302,9 +304,42 @@ async fn a_client_that_is_challenged_sends_nothing_but_small_answers() {
 
 #[tokio::test]
 async fn a_challenge_without_an_answer_ends_with_the_connect_timeout() {
-    let Some(gated) = Gated::with_timeout(Duration::from_millis(300)).await else { return };
+    let Some(gated) = Gated::with(|config| config.mqtt.connect_timeout = Duration::from_millis(300)).await else {
+        return;
+    };
     let mut client = gated.challenged("c").await;
     client.expect_end().await;
+}
+
+#[tokio::test]
+async fn a_trace_shows_the_challenges_before_a_client_is_in() {
+    let Some(gated) = Gated::with(trace::with_admin).await else { return };
+    let admin = gated.broker.server().addresses().admin.expect("it is on");
+    let mut lines = trace::follow(admin, "c").await;
+    let mut client = gated.challenged("c").await;
+    client.send(answer("steps", "1!")).await;
+    client.expect_auth(ReasonCode::ContinueAuthentication, "steps", "2?").await;
+    client.send(answer("steps", "2!")).await;
+    assert_eq!(client.expect_connack().await.reason, ReasonCode::Success);
+    let mut other = gated.challenged("c").await;
+    other.send(answer("steps", "wrong")).await;
+    other.expect_refusal(ReasonCode::BadUserNameOrPassword).await;
+    for (direction, start) in [
+        ("in", "CONNECT version="),
+        ("out", "AUTH continue_authentication"),
+        ("in", "AUTH continue_authentication"),
+        ("out", "AUTH continue_authentication"),
+        ("in", "AUTH continue_authentication"),
+        ("out", "CONNACK success"),
+        ("in", "CONNECT version="),
+        ("out", "AUTH continue_authentication"),
+        ("in", "AUTH continue_authentication"),
+        ("out", "CONNACK bad_user_name_or_password"),
+    ] {
+        let line = lines.event("packet").await;
+        trace::check(&line, direction, start);
+        assert!(line["packet"].as_str().unwrap().contains("hidden") || direction == "out", "{line}");
+    }
 }
 
 /// [MQTT-3.1.2-24]
@@ -376,7 +411,7 @@ async fn what_is_granted_anew_ends_when_it_says() {
 /// [MQTT-4.12.1-2]
 #[tokio::test]
 async fn a_client_that_can_t_be_authenticated_again_is_disconnected() {
-    let Some(gated) = Gated::with_timeout(Duration::from_secs(1)).await else { return };
+    let Some(gated) = Gated::with(|config| config.mqtt.connect_timeout = Duration::from_secs(1)).await else { return };
     let mut watcher = Watcher::start(gated.broker.addr).await;
     for token in ["", "for no time", "for another", "unavailable", "panic"] {
         let mut client = gated.with_token("c", "for ever").await;

@@ -1,6 +1,7 @@
 //! One client's packets, readable.
 
 use mqtt_codec::{Connect, Packet, Qos, Version};
+use mqtt_config::Config;
 use serde_json::Value;
 
 use crate::broker::Broker;
@@ -11,21 +12,23 @@ use crate::http::{Stream, basic, request};
 const BASIC: &str = "authorization: Basic YWRtaW46b3BlbiBzZXNhbWU=";
 
 async fn start() -> Option<(Broker, std::net::SocketAddr)> {
-    let broker = Broker::with(|config| {
-        config.admin.bind = Some(([127, 0, 0, 1], 0).into());
-        config.admin.password = Some("open sesame".to_owned());
-    });
+    let broker = Broker::with(with_admin);
     let broker = broker.await?;
     let addr = broker.server().addresses().admin.expect("it is on");
     Some((broker, addr))
 }
 
-async fn follow(addr: std::net::SocketAddr, client_id: &str) -> Stream {
+pub(crate) fn with_admin(config: &mut Config) {
+    config.admin.bind = Some(([127, 0, 0, 1], 0).into());
+    config.admin.password = Some("open sesame".to_owned());
+}
+
+pub(crate) async fn follow(addr: std::net::SocketAddr, client_id: &str) -> Stream {
     Stream::open(addr, &format!("GET /api/v4/trace/{client_id}"), &[BASIC.to_owned()]).await
 }
 
 #[track_caller]
-fn check(line: &Value, direction: &str, start: &str) {
+pub(crate) fn check(line: &Value, direction: &str, start: &str) {
     assert_eq!(line["direction"], direction, "{line}");
     assert!(line["packet"].as_str().unwrap().starts_with(start), "{line} and not {start}");
     assert!(line["at"].as_u64().unwrap() > 1_600_000_000_000, "{line}");
@@ -80,6 +83,21 @@ async fn a_trace_begins_in_the_middle_and_shows_what_is_wrong() {
     client.send(Packet::PingResp).await;
     check(&lines.event("packet").await, "in", "not a packet: ");
     check(&lines.event("packet").await, "out", "DISCONNECT protocol_error");
+}
+
+#[tokio::test]
+async fn who_is_not_let_in_is_traced_too() {
+    let Some((broker, addr)) = start().await else { return };
+    let mut lines = follow(addr, "it").await;
+    let banned = r#"{"who":"it","as":"clientid"}"#;
+    let answer = request(addr, "POST /api/v4/banned", &[BASIC.to_owned()], banned).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let mut client = Client::open(broker.addr, Version::V5).await;
+    client.send(Packet::Connect(Box::new(Connect::new(Version::V5, "it")))).await;
+    assert!(matches!(client.receive().await, Packet::ConnAck(_)));
+    client.expect_end().await;
+    check(&lines.event("packet").await, "in", "CONNECT version=");
+    check(&lines.event("packet").await, "out", "CONNACK banned");
 }
 
 #[tokio::test]

@@ -5,10 +5,12 @@ use std::future::pending;
 use bytes::{Bytes, BytesMut};
 use mqtt_codec::{Auth, Connect, DecodeError, FixedHeader, Packet, PacketType, ReasonCode};
 use mqtt_hooks::{Challenge, ConnectionInfo, Exchange, Hooks, Login};
+use mqtt_operate::Direction;
 use tokio::sync::oneshot;
 
 use crate::coming::arrival::Arrival;
 use crate::packets::renewal::{data_of, properties_of};
+use crate::watch::trace::Traces;
 
 /// Bytes of the largest packet that a client may send meanwhile, and so about what is kept of it.
 const LARGEST: usize = 16 * 1024;
@@ -27,13 +29,14 @@ pub(super) enum Broken {
 /// Lets modules and the client talk. With what they say of it, and what it is told should it come in.
 pub(super) async fn exchange(
     hooks: &Hooks,
+    traces: &Traces,
     arrival: &mut Arrival,
     connect: &Connect,
     info: &ConnectionInfo,
     method: &str,
 ) -> Result<(Login, Option<Bytes>), Broken> {
     let (tell, broken) = oneshot::channel();
-    let mut asking = Asking { arrival, connect, method, tell: Some(tell) };
+    let mut asking = Asking { traces, arrival, connect, method, tell: Some(tell) };
     let mut exchange = Exchange::new(method, data_of(&connect.properties), &mut asking);
     exchange.password.clone_from(&connect.password);
     // A client that breaks off ends the question: whoever is still to answer it is dropped.
@@ -54,6 +57,7 @@ pub(super) async fn exchange(
 
 /// The client as those who authenticate it see it.
 struct Asking<'a> {
+    traces: &'a Traces,
     arrival: &'a mut Arrival,
     connect: &'a Connect,
     method: &'a str,
@@ -81,6 +85,7 @@ impl Asking<'_> {
         loop {
             if let Some(packet) = self.take_packet()? {
                 self.arrival.traffic.note_received(1, 0);
+                self.trace(Direction::In, &packet);
                 return self.answer_in(packet);
             }
             match self.arrival.transport.read(&mut self.arrival.rest, READ).await {
@@ -103,7 +108,12 @@ impl Asking<'_> {
         }
         self.arrival.transport.write_all(&output).await.map_err(|_| Broken::Left)?;
         self.arrival.traffic.note_written(output.len() as u64, 1);
+        self.trace(Direction::Out, &packet);
         Ok(())
+    }
+
+    fn trace(&self, direction: Direction, packet: &Packet) {
+        self.traces.note_before_entry(&self.connect.client_id, direction, packet);
     }
 
     /// The next packet, if it is there. What may not come is refused before all of it has.

@@ -66,9 +66,6 @@ impl Broker {
         batch: &mut Batch<'_>,
     ) -> (ClientRef, Arc<Connection>) {
         let noticed = Instant::now();
-        if self.watched.traces.are_running() {
-            self.watched.traces.note_connect(&admission.info.client_id, admission.connect);
-        }
         let group = self.durable.group();
         let client = self.client_of(&admission);
         let mut transition = client.transition.lock();

@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use mqtt_codec::{ConnAck, Connect, DecodeError, Packet, Properties, Property, ReasonCode, Version};
 use mqtt_hooks::{ConnectionInfo, Fact, Grant, Login};
 use mqtt_net::Transport;
+use mqtt_operate::Direction;
 use mqtt_session::{Session, Timestamp};
 
 use crate::broker::Broker;
@@ -47,6 +48,7 @@ pub(crate) fn receive(broker: &Arc<Broker>, arrival: Box<Arrival>, first: First)
         First::Connect(connect) => {
             let mut batch = Batch::begin(broker);
             batch.count(Metric::Connect, 1);
+            broker.watched.traces.note_connect(&connect);
             let next = match describe(&connect, arrival.origin.clone(), &mut batch) {
                 Ok(info) => Candidate::new(broker, arrival, connect, info).authenticate(&mut batch),
                 Err(refusal) => refuse(*arrival, &connect, refusal, &mut batch),
@@ -60,7 +62,7 @@ pub(crate) fn receive(broker: &Arc<Broker>, arrival: Box<Arrival>, first: First)
             tell_no_connect(broker, &arrival, Kind::Connect, code, &error);
             // 3.1.1 [MQTT-3.1.2-2]: the form in which 3.1 and 3.1.1 want it is the one that clients of all versions know,
             // and bridges try again in another version only if they get it.
-            answer_and_close(broker, arrival.transport, Version::V3_1_1, code)
+            answer_and_close(broker, arrival.transport, Version::V3_1_1, "", code)
         }
         First::Malformed(error, language) => {
             let rule: &dyn std::fmt::Display = match language {
@@ -148,7 +150,8 @@ impl Candidate {
 
     async fn exchange(&mut self, method: &str) -> Result<Login, Broken> {
         let Self { broker, arrival, connect, info, .. } = self;
-        let (login, conclusion) = challenge::exchange(&broker.hooks, arrival, connect, info, method).await?;
+        let (login, conclusion) =
+            challenge::exchange(&broker.hooks, &broker.watched.traces, arrival, connect, info, method).await?;
         self.conclusion = conclusion;
         Ok(login)
     }
@@ -364,17 +367,24 @@ fn refuse(arrival: Arrival, connect: &Connect, refusal: Refusal, batch: &mut Bat
         at: wall_ms(),
     };
     broker.hooks.observe(&fact, batch);
-    answer_and_close(broker, arrival.transport, connect.version, reason)
+    answer_and_close(broker, arrival.transport, connect.version, &connect.client_id, reason)
 }
 
 /// Answers with CONNACK and closes. [MQTT-3.2.2-7]
-fn answer_and_close(broker: &Arc<Broker>, transport: Transport, version: Version, reason: ReasonCode) -> Next {
-    let broker = Arc::clone(broker);
+fn answer_and_close(
+    broker: &Arc<Broker>,
+    transport: Transport,
+    version: Version,
+    client_id: &str,
+    reason: ReasonCode,
+) -> Next {
+    let (broker, client_id) = (Arc::clone(broker), client_id.to_owned());
     Next::Wait(Box::pin(async move {
         // [MQTT-3.2.2-6]. [MQTT-3.1.4-6]: what came behind CONNECT is not looked at.
         let answer = Packet::ConnAck(ConnAck { session_present: false, reason, properties: Properties::EMPTY });
         let mut output = BytesMut::new();
         if answer.encode(version, &mut output).is_ok() && transport.write_all(&output).await.is_ok() {
+            broker.watched.traces.note_before_entry(&client_id, Direction::Out, &answer);
             count_refusal(&broker, reason);
             say_farewell(&transport).await;
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use bytes::BytesMut;
-use mqtt_codec::{Connect, Decoder, Role};
+use mqtt_codec::{Connect, Decoder, Packet, Role};
 use mqtt_hooks::ConnectionInfo;
 use mqtt_operate::{Direction, Trace, TraceLine};
 use parking_lot::Mutex;
@@ -50,7 +50,7 @@ struct Sent {
 }
 
 impl Traces {
-    /// False: there is nothing to be told to [`Self::note_read`] and others.
+    /// False: there is nothing to be told to [`Self::note_read`] and [`Self::note_written`].
     pub(crate) fn are_running(&self) -> bool {
         self.running.load(Relaxed) > 0
     }
@@ -59,10 +59,19 @@ impl Traces {
         self.traces.lock().iter().filter(|trace| trace.client_id == client_id).cloned().collect()
     }
 
-    /// A client comes in.
-    pub(crate) fn note_connect(&self, client_id: &str, connect: &Connect) {
-        for trace in self.of(client_id) {
-            trace.send(Direction::In, text::connect(connect));
+    /// A client wants to come in.
+    pub(crate) fn note_connect(&self, connect: &Connect) {
+        self.note(&connect.client_id, Direction::In, || text::connect(connect));
+    }
+
+    /// A packet has come from a client that is not in, or was sent to it.
+    pub(crate) fn note_before_entry(&self, client_id: &str, direction: Direction, packet: &Packet) {
+        self.note(client_id, direction, || text::packet(packet));
+    }
+
+    fn note(&self, client_id: &str, direction: Direction, line: impl Fn() -> String) {
+        if self.are_running() {
+            self.of(client_id).iter().for_each(|trace| trace.send(direction, line()));
         }
     }
 
