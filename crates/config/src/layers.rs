@@ -24,7 +24,7 @@ pub(crate) const PREFIX: &str = "ROLLCALL_";
 pub struct Layers {
     schema: Schema,
     /// By what the keys are called today.
-    said: BTreeMap<String, Entry>,
+    said: BTreeMap<String, Statement>,
     /// Those that were named, and where first.
     listeners: BTreeMap<String, Place>,
     ignored: Ignored,
@@ -32,7 +32,7 @@ pub struct Layers {
 
 /// A value and where it was said.
 #[derive(Debug)]
-struct Entry {
+struct Statement {
     value: Value,
     place: Place,
     /// As it was said.
@@ -137,8 +137,8 @@ impl Layers {
         for name in self.listeners.keys() {
             insert(&mut said, &listeners::section(name).name, Value::Table(toml::Table::new()));
         }
-        for (key, entry) in &self.said {
-            insert(&mut said, key, entry.value.clone());
+        for (key, statement) in &self.said {
+            insert(&mut said, key, statement.value.clone());
         }
         let wrong = |key: &str, why: String| {
             let listener = || listeners::named(key).and_then(|name| self.listeners.get(name));
@@ -228,7 +228,7 @@ impl Layers {
         if let Err(why) = self.schema.reads(&key, &value) {
             return Err(Error::Value { place, key, why });
         }
-        self.said.insert(listeners::today(&key).to_owned(), Entry { value, place, key });
+        self.said.insert(listeners::today(&key).to_owned(), Statement { value, place, key });
         Ok(())
     }
 }
