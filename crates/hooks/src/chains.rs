@@ -20,13 +20,13 @@ use crate::{
 /// under way on another thread may still end after its module was stopped.
 #[derive(Default)]
 pub struct Hooks {
-    observe: Table<dyn Observe>,
-    authenticate: Table<dyn Authenticate>,
-    authorize: Table<dyn Authorize>,
-    intercept: Table<dyn Intercept>,
-    observe_drops: Table<dyn ObserveDrops>,
-    observe_acks: Table<dyn ObserveAcks>,
-    /// Held while tables are replaced; readers never take it.
+    observe: Chain<dyn Observe>,
+    authenticate: Chain<dyn Authenticate>,
+    authorize: Chain<dyn Authorize>,
+    intercept: Chain<dyn Intercept>,
+    observe_drops: Chain<dyn ObserveDrops>,
+    observe_acks: Chain<dyn ObserveAcks>,
+    /// Held while chains are replaced; readers never take it.
     changing: Mutex<()>,
 }
 
@@ -47,10 +47,10 @@ impl Hooks {
             return;
         }
         let acting = moment.acting();
-        for entry in self.observe.list.load().iter() {
-            moment.set_acting(entry.origin.acts_after(acting));
-            if let Err(why) = caught(|| entry.hook.observe(fact, moment)) {
-                entry.origin.complain("observe", &why);
+        for owned in self.observe.list.load().iter() {
+            moment.set_acting(owned.origin.acts_after(acting));
+            if let Err(why) = caught(|| owned.hook.observe(fact, moment)) {
+                owned.origin.complain("observe", &why);
             }
         }
         moment.set_acting(acting);
@@ -66,9 +66,9 @@ impl Hooks {
         if !self.observe_drops.any() {
             return;
         }
-        for entry in self.observe_drops.list.load().iter() {
-            if let Err(why) = caught(|| entry.hook.dropped(delivery, reason)) {
-                entry.origin.complain("dropped", &why);
+        for owned in self.observe_drops.list.load().iter() {
+            if let Err(why) = caught(|| owned.hook.dropped(delivery, reason)) {
+                owned.origin.complain("dropped", &why);
             }
         }
     }
@@ -83,9 +83,9 @@ impl Hooks {
         if !self.observe_acks.any() {
             return;
         }
-        for entry in self.observe_acks.list.load().iter() {
-            if let Err(why) = caught(|| entry.hook.acknowledged(delivery)) {
-                entry.origin.complain("acknowledged", &why);
+        for owned in self.observe_acks.list.load().iter() {
+            if let Err(why) = caught(|| owned.hook.acknowledged(delivery)) {
+                owned.origin.complain("acknowledged", &why);
             }
         }
     }
@@ -100,13 +100,13 @@ impl Hooks {
         if !self.authenticate.any() {
             return Login::Ignore;
         }
-        for entry in self.authenticate.list.load_full().iter() {
+        for owned in self.authenticate.list.load_full().iter() {
             // The block has the call itself inside too, for a hook whose future panics while it is made.
-            match caught_async(async { entry.hook.authenticate(client, password).await }).await {
+            match caught_async(async { owned.hook.authenticate(client, password).await }).await {
                 Ok(Login::Ignore) => {}
                 Ok(login) => return login,
                 Err(why) => {
-                    entry.origin.complain("authenticate", &why);
+                    owned.origin.complain("authenticate", &why);
                     // Nothing is known against the client: it is told to come again.
                     return Login::Deny(ReasonCode::ServerUnavailable);
                 }
@@ -117,20 +117,20 @@ impl Hooks {
 
     /// True if an authenticator knows this method of extended authentication.
     pub fn has_method(&self, method: &str) -> bool {
-        self.authenticate.any() && self.authenticate.list.load().iter().any(|entry| entry.knows(method))
+        self.authenticate.any() && self.authenticate.list.load().iter().any(|owned| owned.knows(method))
     }
 
     /// Lets the authenticators that know the method at a client, in order of registration. One that panics is logged and
     /// denies, and so it is if none decides.
     pub async fn exchange(&self, client: &ConnectionInfo, exchange: &mut Exchange<'_>) -> Login {
-        for entry in self.authenticate.list.load_full().iter().filter(|entry| entry.knows(exchange.method)) {
-            match caught_async(async { entry.hook.exchange(client, exchange).await }).await {
+        for owned in self.authenticate.list.load_full().iter().filter(|owned| owned.knows(exchange.method)) {
+            match caught_async(async { owned.hook.exchange(client, exchange).await }).await {
                 // What the client says next is meant for who has challenged it.
                 Ok(Login::Ignore) if exchange.has_challenged() => break,
                 Ok(Login::Ignore) => {}
                 Ok(login) => return login,
                 Err(why) => {
-                    entry.origin.complain("exchange", &why);
+                    owned.origin.complain("exchange", &why);
                     return Login::Deny(ReasonCode::ServerUnavailable);
                 }
             }
@@ -148,12 +148,12 @@ impl Hooks {
         if !self.authorize.any() {
             return Verdict::Ignore;
         }
-        for entry in self.authorize.list.load().iter() {
-            match caught(|| entry.hook.authorize(client, access)) {
+        for owned in self.authorize.list.load().iter() {
+            match caught(|| owned.hook.authorize(client, access)) {
                 Ok(Verdict::Ignore) => {}
                 Ok(verdict) => return verdict,
                 Err(why) => {
-                    entry.origin.complain("authorize", &why);
+                    owned.origin.complain("authorize", &why);
                     return Verdict::Deny(ReasonCode::NotAuthorized);
                 }
             }
@@ -173,10 +173,10 @@ impl Hooks {
         }
         let acting = moment.acting();
         let mut passage = Passage::Pass;
-        for entry in self.intercept.list.load().iter().filter(|entry| !acting.has_passed(entry.origin.place)) {
+        for owned in self.intercept.list.load().iter().filter(|owned| !acting.has_passed(owned.origin.place)) {
             let before = (incoming.message.clone(), *incoming.expires_at);
-            moment.set_acting(entry.origin.acts_after(acting));
-            match caught(|| entry.hook.publish(incoming, moment)) {
+            moment.set_acting(owned.origin.acts_after(acting));
+            match caught(|| owned.hook.publish(incoming, moment)) {
                 Ok(Passage::Pass) => {}
                 Ok(Passage::Drop) => {
                     passage = Passage::Drop;
@@ -184,7 +184,7 @@ impl Hooks {
                 }
                 Err(why) => {
                     (*incoming.message, *incoming.expires_at) = before;
-                    entry.origin.complain("publish", &why);
+                    owned.origin.complain("publish", &why);
                 }
             }
         }
@@ -197,11 +197,11 @@ impl Hooks {
         if !self.intercept.any() {
             return;
         }
-        for entry in self.intercept.list.load().iter() {
+        for owned in self.intercept.list.load().iter() {
             let before = (filter.clone(), *options);
-            if let Err(why) = caught(|| entry.hook.subscribe(client, filter, options)) {
+            if let Err(why) = caught(|| owned.hook.subscribe(client, filter, options)) {
                 (*filter, *options) = before;
-                entry.origin.complain("subscribe", &why);
+                owned.origin.complain("subscribe", &why);
             }
         }
     }
@@ -210,18 +210,20 @@ impl Hooks {
     pub fn enter(self: &Arc<Self>, ctx: Ctx) -> Entered {
         let origin = Arc::new(Origin { module: ctx.module, place: ctx.place, panics: AtomicU64::new(0) });
         let (host, actor) = (ctx.host(), ctx.actor());
-        let staged = ctx.into_staged();
+        let registered = ctx.into_registrations();
         let changing = self.changing.lock();
-        self.observe.add(&origin, staged.observe);
-        self.authenticate.add(&origin, staged.authenticate);
-        self.authorize.add(&origin, staged.authorize);
-        self.intercept.add(&origin, staged.intercept);
-        self.observe_drops.add(&origin, staged.observe_drops);
-        self.observe_acks.add(&origin, staged.observe_acks);
+        self.observe.add(&origin, registered.observe);
+        self.authenticate.add(&origin, registered.authenticate);
+        self.authorize.add(&origin, registered.authorize);
+        self.intercept.add(&origin, registered.intercept);
+        self.observe_drops.add(&origin, registered.observe_drops);
+        self.observe_acks.add(&origin, registered.observe_acks);
         drop(changing);
-        let timers =
-            staged.timers.into_iter().map(|(timers, due)| timers.run(due, host.clone(), actor.clone(), origin.clone()));
-        let tasks = staged.tasks.into_iter().chain(timers);
+        let timers = registered
+            .timers
+            .into_iter()
+            .map(|(timers, due)| timers.run(due, host.clone(), actor.clone(), origin.clone()));
+        let tasks = registered.tasks.into_iter().chain(timers);
         let tasks = tasks.map(|task| host.spawn(watched(task, origin.clone()))).collect();
         Entered { hooks: self.clone(), origin, tasks }
     }
@@ -237,9 +239,9 @@ impl Hooks {
     }
 }
 
-/// Hooks that no one calls yet: those of a start under way.
+/// What a start under way has registered, and no one calls yet.
 #[derive(Default)]
-pub(crate) struct Staged {
+pub(crate) struct Registrations {
     pub(crate) observe: Vec<Arc<dyn Observe>>,
     pub(crate) authenticate: Vec<Arc<dyn Authenticate>>,
     pub(crate) authorize: Vec<Arc<dyn Authorize>>,
@@ -291,13 +293,14 @@ impl Drop for Entered {
     }
 }
 
-struct Table<H: ?Sized> {
-    /// Spares an empty table the swap's book-keeping.
+/// The hooks of one kind, in the order in which they are called.
+struct Chain<H: ?Sized> {
+    /// Spares an empty chain the swap's book-keeping.
     any: AtomicBool,
-    list: ArcSwap<Vec<Entry<H>>>,
+    list: ArcSwap<Vec<Owned<H>>>,
 }
 
-impl<H: ?Sized> Table<H> {
+impl<H: ?Sized> Chain<H> {
     fn any(&self) -> bool {
         self.any.load(Ordering::Acquire)
     }
@@ -307,9 +310,9 @@ impl<H: ?Sized> Table<H> {
             return;
         }
         let mut list = Vec::clone(&self.list.load());
-        list.extend(hooks.into_iter().map(|hook| Entry { origin: origin.clone(), hook }));
+        list.extend(hooks.into_iter().map(|hook| Owned { origin: origin.clone(), hook }));
         // Stable: the hooks of one module stay in the order in which it registered them.
-        list.sort_by_key(|entry| entry.origin.place);
+        list.sort_by_key(|owned| owned.origin.place);
         self.list.store(Arc::new(list));
         self.any.store(true, Ordering::Release);
     }
@@ -317,7 +320,7 @@ impl<H: ?Sized> Table<H> {
     fn remove(&self, origin: &Arc<Origin>) {
         let mut list = Vec::clone(&self.list.load());
         let before = list.len();
-        list.retain(|entry| !Arc::ptr_eq(&entry.origin, origin));
+        list.retain(|owned| !Arc::ptr_eq(&owned.origin, origin));
         if list.len() < before {
             self.any.store(!list.is_empty(), Ordering::Release);
             self.list.store(Arc::new(list));
@@ -325,18 +328,19 @@ impl<H: ?Sized> Table<H> {
     }
 }
 
-impl<H: ?Sized> Default for Table<H> {
+impl<H: ?Sized> Default for Chain<H> {
     fn default() -> Self {
         Self { any: AtomicBool::new(false), list: ArcSwap::from_pointee(Vec::new()) }
     }
 }
 
-struct Entry<H: ?Sized> {
+/// A hook, and whose it is.
+struct Owned<H: ?Sized> {
     origin: Arc<Origin>,
     hook: Arc<H>,
 }
 
-impl Entry<dyn Authenticate> {
+impl Owned<dyn Authenticate> {
     fn knows(&self, method: &str) -> bool {
         caught(|| self.hook.methods().contains(&method)).unwrap_or_else(|why| {
             self.origin.complain("methods", &why);
@@ -346,7 +350,7 @@ impl Entry<dyn Authenticate> {
 }
 
 // Derived, it would ask for `H: Clone`.
-impl<H: ?Sized> Clone for Entry<H> {
+impl<H: ?Sized> Clone for Owned<H> {
     fn clone(&self) -> Self {
         Self { origin: self.origin.clone(), hook: self.hook.clone() }
     }

@@ -48,6 +48,7 @@
 //! ```
 
 mod acting;
+mod chains;
 mod exchange;
 mod fact;
 mod hook;
@@ -65,13 +66,14 @@ pub mod route;
 mod rules;
 pub mod run;
 mod settings;
-mod table;
+
 mod task;
 pub mod testing;
 mod timers;
 mod trial;
 
 pub use acting::Acting;
+pub use chains::Hooks;
 pub use exchange::{Challenge, Exchange};
 pub use fact::{ConnectionInfo, Fact, Initiator, Listener, Reason};
 pub use hook::{
@@ -86,7 +88,6 @@ pub use record::{ConnectionRecord, RecordError};
 pub use records::{RecordTable, Records};
 pub use rules::{Action, Reach, Rule, Rules, filter_for};
 pub use settings::{Settings, json_number, read_settings};
-pub use table::Hooks;
 pub use task::{Stop, Task};
 pub use timers::{Due, Timer, Timers};
 pub use trial::{Came, Client, Report, Trial};

@@ -7,9 +7,9 @@ use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::chains::Registrations;
 use crate::page::Pages;
 use crate::route::Route;
-use crate::table::Staged;
 use crate::{
     Acting, Actor, Authenticate, Authorize, Due, Host, Intercept, Number, Observe, ObserveAcks, ObserveDrops, Records,
     Settings, Timers, Trial, read_settings,
@@ -144,13 +144,13 @@ pub struct Ctx {
     pub(crate) place: usize,
     host: Arc<dyn Host>,
     config: Arc<Value>,
-    staged: Mutex<Staged>,
+    registered: Mutex<Registrations>,
 }
 
 impl Ctx {
     /// What a start is handed; for who runs modules. `place` is the module's in the order in which hooks are called.
     pub fn new(module: &'static str, place: usize, host: Arc<dyn Host>, config: Arc<Value>) -> Self {
-        Self { module, place, host, config, staged: Mutex::default() }
+        Self { module, place, host, config, registered: Mutex::default() }
     }
 
     /// The broker.
@@ -182,7 +182,7 @@ impl Ctx {
     /// Runs a future beside the hooks, from when they are called until the module is stopped: then it is dropped, wherever
     /// it is. A panic of it is logged and counted as that of a hook.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.staged.lock().tasks.push(Box::pin(task));
+        self.registered.lock().tasks.push(Box::pin(task));
     }
 
     /// Lets `due` handle what is scheduled in `timers`, from when the hooks are called until the module is stopped. What
@@ -190,42 +190,42 @@ impl Ctx {
     pub fn timers(&self, timers: &Arc<Timers>, due: Arc<dyn Due>) -> Result<(), StartError> {
         let records = Records::of_timers(self.module, self.host.clone());
         timers.load(records).map_err(|error| StartError::Other(error.to_string()))?;
-        self.staged.lock().timers.push((timers.clone(), due));
+        self.registered.lock().timers.push((timers.clone(), due));
         Ok(())
     }
 
     /// Registers an observer.
     pub fn observe(&self, hook: Arc<dyn Observe>) {
-        self.staged.lock().observe.push(hook);
+        self.registered.lock().observe.push(hook);
     }
 
     /// Registers an authenticator.
     pub fn authenticate(&self, hook: Arc<dyn Authenticate>) {
-        self.staged.lock().authenticate.push(hook);
+        self.registered.lock().authenticate.push(hook);
     }
 
     /// Registers an authorizer.
     pub fn authorize(&self, hook: Arc<dyn Authorize>) {
-        self.staged.lock().authorize.push(hook);
+        self.registered.lock().authorize.push(hook);
     }
 
     /// Registers an interceptor.
     pub fn intercept(&self, hook: Arc<dyn Intercept>) {
-        self.staged.lock().intercept.push(hook);
+        self.registered.lock().intercept.push(hook);
     }
 
     /// Registers an observer of deliveries that are dropped.
     pub fn observe_drops(&self, hook: Arc<dyn ObserveDrops>) {
-        self.staged.lock().observe_drops.push(hook);
+        self.registered.lock().observe_drops.push(hook);
     }
 
     /// Registers an observer of deliveries that are acknowledged.
     pub fn observe_acks(&self, hook: Arc<dyn ObserveAcks>) {
-        self.staged.lock().observe_acks.push(hook);
+        self.registered.lock().observe_acks.push(hook);
     }
 
-    pub(crate) fn into_staged(self) -> Staged {
-        self.staged.into_inner()
+    pub(crate) fn into_registrations(self) -> Registrations {
+        self.registered.into_inner()
     }
 }
 

@@ -3,8 +3,8 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
+use crate::chains::Origin;
 use crate::panics::caught_async;
-use crate::table::Origin;
 
 /// A future that a broker runs.
 pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;

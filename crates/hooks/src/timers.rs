@@ -9,9 +9,9 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use crate::chains::Origin;
 use crate::panics::caught;
 use crate::records::Records;
-use crate::table::Origin;
 use crate::{Actor, Host, Moment, Task};
 
 /// Timers that are due together come in one moment; so many of them, ...
