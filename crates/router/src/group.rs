@@ -14,7 +14,7 @@ use foldhash::fast::RandomState;
 use parking_lot::Mutex;
 
 use crate::Match;
-use crate::leaf::{Entry, Subscribers};
+use crate::leaf::{Subscribers, Subscription};
 
 /// So often candidates are gone through from the first again because places have changed.
 const MAX_RESTARTS: u8 = 3;
@@ -72,9 +72,9 @@ impl<K: Clone + Eq + Hash> Shared<K> {
     }
 
     /// Calls `visit` with all members.
-    pub(crate) fn for_each(&self, visit: impl FnMut(&Entry<K>)) {
+    pub(crate) fn for_each(&self, visit: impl FnMut(&Subscription<K>)) {
         let members = self.members.lock();
-        members.present.entries().iter().chain(members.absent.entries()).for_each(visit);
+        members.present.subscriptions().iter().chain(members.absent.subscriptions()).for_each(visit);
     }
 }
 
@@ -90,12 +90,12 @@ impl<K: Clone + Eq + Hash> Members<K> {
         }
     }
 
-    fn join(&mut self, entry: Entry<K>, attendance: Attendance) -> Joined {
+    fn join(&mut self, subscription: Subscription<K>, attendance: Attendance) -> Joined {
         let is_first = self.is_empty();
         self.changes += 1;
         let replaced = match attendance {
-            Attendance::Present => self.present.insert(entry),
-            Attendance::Absent => self.absent.insert(entry),
+            Attendance::Present => self.present.insert(subscription),
+            Attendance::Absent => self.absent.insert(subscription),
         };
         Joined { is_first, replaced }
     }
@@ -111,8 +111,8 @@ impl<K: Clone + Eq + Hash> Members<K> {
             Attendance::Present => (&mut self.absent, &mut self.present),
             Attendance::Absent => (&mut self.present, &mut self.absent),
         };
-        if let Some(entry) = from.remove(key) {
-            to.insert(entry);
+        if let Some(subscription) = from.remove(key) {
+            to.insert(subscription);
         }
     }
 }
@@ -145,14 +145,14 @@ impl<K: Clone + Eq + Hash> Memberships<K> {
     }
 
     /// Adds a member to a group, or replaces its options.
-    pub(crate) fn join(&self, group: &Arc<Shared<K>>, entry: Entry<K>) -> Joined {
-        let membership = self.0.entry(entry.key.clone()).or_insert_with(|| {
+    pub(crate) fn join(&self, group: &Arc<Shared<K>>, subscription: Subscription<K>) -> Joined {
+        let membership = self.0.entry(subscription.key.clone()).or_insert_with(|| {
             let membership = Membership { attendance: Attendance::default(), groups: HashSet::default() };
             Arc::new(Mutex::new(membership))
         });
         let mut membership = membership.lock();
         membership.groups.insert(ByAddress(Arc::clone(group)));
-        group.members.lock().join(entry, membership.attendance)
+        group.members.lock().join(subscription, membership.attendance)
     }
 
     /// False if `key` was no member.
@@ -207,7 +207,7 @@ pub struct Group<'a, K> {
 
 /// A member of a shared subscription.
 #[derive(Clone, Debug)]
-pub struct Member<K>(Entry<K>);
+pub struct Member<K>(Subscription<K>);
 
 impl<'a, K: Clone + Eq + Hash> Group<'a, K> {
     /// Members who are there, the one whose turn it is first.
@@ -266,13 +266,13 @@ impl<K: Clone + Eq + Hash> Iterator for Walk<'_, K> {
             self.restarts += 1;
             self.met = 0;
         }
-        let entries = members.list(self.attendance).entries();
-        if self.met >= entries.len() {
+        let subscriptions = members.list(self.attendance).subscriptions();
+        if self.met >= subscriptions.len() {
             return None;
         }
-        let entry = &entries[(self.first % entries.len() + self.met) % entries.len()];
+        let subscription = &subscriptions[(self.first % subscriptions.len() + self.met) % subscriptions.len()];
         self.met += 1;
-        Some(Member(entry.clone()))
+        Some(Member(subscription.clone()))
     }
 }
 

@@ -18,7 +18,7 @@ const PLAIN_BELOW: usize = 16;
 
 /// One subscription.
 #[derive(Clone, Debug)]
-pub(crate) struct Entry<K> {
+pub(crate) struct Subscription<K> {
     pub(crate) key: K,
     /// 0: none. Kept as a number so that a list of one id can be lent from here.
     id: u32,
@@ -27,7 +27,7 @@ pub(crate) struct Entry<K> {
     pub(crate) retain_as_published: bool,
 }
 
-impl<K> Entry<K> {
+impl<K> Subscription<K> {
     pub(crate) fn new(key: K, options: Options) -> Self {
         let Options { qos, no_local, retain_as_published, subscription_id } = options;
         Self { key, id: subscription_id.map_or(0, u32::from), qos, no_local, retain_as_published }
@@ -59,29 +59,29 @@ impl<K> Entry<K> {
 /// The subscribers of one pattern or the members of one group, as a publisher may hold them.
 #[derive(Clone, Debug)]
 pub(crate) struct List<K> {
-    pub(crate) entries: Vec<Entry<K>>,
+    pub(crate) subscriptions: Vec<Subscription<K>>,
     no_local: usize,
 }
 
 /// A look at subscribers that stays as it is, whatever is subscribed or unsubscribed meanwhile.
 #[derive(Debug)]
 pub(crate) enum Snapshot<K> {
-    One(Entry<K>),
+    One(Subscription<K>),
     List(Arc<List<K>>),
 }
 
 impl<K> Snapshot<K> {
-    pub(crate) fn entries(&self) -> &[Entry<K>] {
+    pub(crate) fn subscriptions(&self) -> &[Subscription<K>] {
         match self {
-            Self::One(entry) => std::slice::from_ref(entry),
-            Self::List(list) => &list.entries,
+            Self::One(subscription) => std::slice::from_ref(subscription),
+            Self::List(list) => &list.subscriptions,
         }
     }
 
     /// True if any of them does not want what it published itself.
     pub(crate) fn has_no_local(&self) -> bool {
         match self {
-            Self::One(entry) => entry.no_local,
+            Self::One(subscription) => subscription.no_local,
             Self::List(list) => list.no_local > 0,
         }
     }
@@ -92,7 +92,7 @@ impl<K> Snapshot<K> {
 pub(crate) enum Subscribers<K> {
     #[default]
     None,
-    One(Entry<K>),
+    One(Subscription<K>),
     Many(Box<Many<K>>),
 }
 
@@ -109,51 +109,51 @@ impl<K: Clone + Eq + Hash> Subscribers<K> {
         matches!(self, Self::None)
     }
 
-    pub(crate) fn entries(&self) -> &[Entry<K>] {
+    pub(crate) fn subscriptions(&self) -> &[Subscription<K>] {
         match self {
             Self::None => &[],
-            Self::One(entry) => std::slice::from_ref(entry),
-            Self::Many(many) => &many.list.entries,
+            Self::One(subscription) => std::slice::from_ref(subscription),
+            Self::Many(many) => &many.list.subscriptions,
         }
     }
 
     pub(crate) fn snapshot(&self) -> Option<Snapshot<K>> {
         match self {
             Self::None => None,
-            Self::One(entry) => Some(Snapshot::One(entry.clone())),
+            Self::One(subscription) => Some(Snapshot::One(subscription.clone())),
             Self::Many(many) => Some(Snapshot::List(many.list.clone())),
         }
     }
 
     /// Adds or replaces; true if it replaced.
-    pub(crate) fn insert(&mut self, entry: Entry<K>) -> bool {
+    pub(crate) fn insert(&mut self, subscription: Subscription<K>) -> bool {
         match self {
-            Self::None => *self = Self::One(entry),
-            Self::One(old) if old.key == entry.key => {
-                *old = entry;
+            Self::None => *self = Self::One(subscription),
+            Self::One(old) if old.key == subscription.key => {
+                *old = subscription;
                 return true;
             }
             Self::One(_) => {
                 let Self::One(first) = mem::take(self) else { return false };
-                *self = Self::Many(Box::new(Many::of_two(first, entry)));
+                *self = Self::Many(Box::new(Many::of_two(first, subscription)));
             }
-            Self::Many(many) => return many.insert(entry),
+            Self::Many(many) => return many.insert(subscription),
         }
         false
     }
 
     /// What `key` was here with, if it was.
-    pub(crate) fn remove(&mut self, key: &K) -> Option<Entry<K>> {
+    pub(crate) fn remove(&mut self, key: &K) -> Option<Subscription<K>> {
         match self {
             Self::None => None,
-            Self::One(entry) if entry.key != *key => None,
+            Self::One(subscription) if subscription.key != *key => None,
             Self::One(_) => match mem::take(self) {
-                Self::One(entry) => Some(entry),
+                Self::One(subscription) => Some(subscription),
                 Self::None | Self::Many(_) => None,
             },
             Self::Many(many) => {
                 let removed = many.remove(key);
-                if let [last] = &*many.list.entries {
+                if let [last] = &*many.list.subscriptions {
                     *self = Self::One(last.clone());
                 }
                 removed
@@ -163,57 +163,58 @@ impl<K: Clone + Eq + Hash> Subscribers<K> {
 }
 
 impl<K: Clone + Eq + Hash> Many<K> {
-    fn of_two(first: Entry<K>, second: Entry<K>) -> Self {
+    fn of_two(first: Subscription<K>, second: Subscription<K>) -> Self {
         let no_local = usize::from(first.no_local) + usize::from(second.no_local);
-        Self { list: Arc::new(List { entries: vec![first, second], no_local }), index: None }
+        Self { list: Arc::new(List { subscriptions: vec![first, second], no_local }), index: None }
     }
 
     fn position(&self, key: &K) -> Option<usize> {
         match &self.index {
             Some(index) => index.get(key).map(|&at| at as usize),
-            None => self.list.entries.iter().position(|entry| entry.key == *key),
+            None => self.list.subscriptions.iter().position(|subscription| subscription.key == *key),
         }
     }
 
-    fn insert(&mut self, entry: Entry<K>) -> bool {
-        let position = self.position(&entry.key);
+    fn insert(&mut self, subscription: Subscription<K>) -> bool {
+        let position = self.position(&subscription.key);
         let list = Arc::make_mut(&mut self.list);
-        list.no_local += usize::from(entry.no_local);
+        list.no_local += usize::from(subscription.no_local);
         if let Some(at) = position {
-            list.no_local -= usize::from(list.entries[at].no_local);
-            list.entries[at] = entry;
+            list.no_local -= usize::from(list.subscriptions[at].no_local);
+            list.subscriptions[at] = subscription;
             return true;
         }
         if let Some(index) = &mut self.index {
-            index.insert(entry.key.clone(), list.entries.len() as u32);
+            index.insert(subscription.key.clone(), list.subscriptions.len() as u32);
         }
-        list.entries.push(entry);
-        if self.index.is_none() && list.entries.len() > INDEXED_ABOVE {
-            self.index = Some((0..).zip(&list.entries).map(|(at, entry)| (entry.key.clone(), at)).collect());
+        list.subscriptions.push(subscription);
+        if self.index.is_none() && list.subscriptions.len() > INDEXED_ABOVE {
+            self.index =
+                Some((0..).zip(&list.subscriptions).map(|(at, subscription)| (subscription.key.clone(), at)).collect());
         }
         false
     }
 
-    fn remove(&mut self, key: &K) -> Option<Entry<K>> {
+    fn remove(&mut self, key: &K) -> Option<Subscription<K>> {
         let at = self.position(key)?;
         let list = Arc::make_mut(&mut self.list);
-        let removed = list.entries.swap_remove(at);
+        let removed = list.subscriptions.swap_remove(at);
         list.no_local -= usize::from(removed.no_local);
         // Once most have left, the memory they needed is given back.
-        let shrink = list.entries.len() < list.entries.capacity() / 4;
+        let shrink = list.subscriptions.len() < list.subscriptions.capacity() / 4;
         if shrink {
-            list.entries.shrink_to(list.entries.len() * 2);
+            list.subscriptions.shrink_to(list.subscriptions.len() * 2);
         }
-        if list.entries.len() < PLAIN_BELOW {
+        if list.subscriptions.len() < PLAIN_BELOW {
             self.index = None;
         }
         if let Some(index) = &mut self.index {
             index.remove(key);
-            if let Some(moved) = list.entries.get(at) {
+            if let Some(moved) = list.subscriptions.get(at) {
                 index.insert(moved.key.clone(), at as u32);
             }
             if shrink {
-                index.shrink_to(list.entries.len() * 2);
+                index.shrink_to(list.subscriptions.len() * 2);
             }
         }
         Some(removed)

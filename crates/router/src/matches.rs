@@ -7,7 +7,7 @@ use mqtt_codec::{Qos, Topic};
 
 use crate::Group;
 use crate::group::Shared;
-use crate::leaf::{Entry, Groups, Leaf, Snapshot};
+use crate::leaf::{Groups, Leaf, Snapshot, Subscription};
 use crate::merge::Merge;
 use crate::shapes::Scratch;
 
@@ -88,13 +88,13 @@ impl<K: Clone + Eq + Hash> Matches<K> {
     /// Everyone but members of shared subscriptions, each once.
     pub fn iter(&self) -> impl Iterator<Item = Match<'_, K>> {
         let Found { lists, publisher, direct, merge, .. } = &self.found;
-        let entries = lists.get(*direct).map_or(&[][..], Snapshot::entries);
+        let subscriptions = lists.get(*direct).map_or(&[][..], Snapshot::subscriptions);
         let mut covered = merge.covered().iter().copied().peekable();
-        let rest = (0..).zip(entries).filter_map(move |(at, entry)| {
-            if covered.next_if_eq(&at).is_some() || entry.is_hidden_from(publisher.as_ref()) {
+        let rest = (0..).zip(subscriptions).filter_map(move |(at, subscription)| {
+            if covered.next_if_eq(&at).is_some() || subscription.is_hidden_from(publisher.as_ref()) {
                 return None;
             }
-            Some(Match::from(entry))
+            Some(Match::from(subscription))
         });
         merge.iter(lists).chain(rest)
     }
@@ -110,13 +110,13 @@ impl<K: Clone + Eq + Hash> Matches<K> {
     }
 }
 
-impl<'a, K> From<&'a Entry<K>> for Match<'a, K> {
-    fn from(entry: &'a Entry<K>) -> Self {
+impl<'a, K> From<&'a Subscription<K>> for Match<'a, K> {
+    fn from(subscription: &'a Subscription<K>) -> Self {
         Self {
-            key: &entry.key,
-            qos: entry.qos,
-            retain_as_published: entry.retain_as_published,
-            subscription_ids: entry.ids(),
+            key: &subscription.key,
+            qos: subscription.qos,
+            retain_as_published: subscription.retain_as_published,
+            subscription_ids: subscription.ids(),
         }
     }
 }
@@ -173,9 +173,9 @@ impl<K: Clone + Eq + Hash> Found<K> {
         if self.lists.len() < 2 {
             return;
         }
-        // The longest list stays as it is: merging the short ones into a few entries and looking those up from it
+        // The longest list stays as it is: merging the short ones into a few subscriptions and looking those up from it
         // costs less than the other way round.
-        let longest = self.lists.iter().enumerate().max_by_key(|(_, list)| list.entries().len());
+        let longest = self.lists.iter().enumerate().max_by_key(|(_, list)| list.subscriptions().len());
         self.direct = longest.map_or(0, |(at, _)| at);
         self.merge.run(&self.lists, self.direct, self.publisher.as_ref());
     }

@@ -7,12 +7,12 @@ use foldhash::fast::RandomState;
 use mqtt_codec::Qos;
 
 use crate::Match;
-use crate::leaf::{Entry, Snapshot};
+use crate::leaf::{Snapshot, Subscription};
 
-/// Up to so many entries comparing each with each costs less than hashing.
+/// Up to so many subscriptions comparing each with each costs less than hashing.
 const COMPARED: usize = 8;
 
-/// The entries of all lists but one, merged by key; and where that one list repeats any of them.
+/// The subscriptions of all lists but one, merged by key; and where that one list repeats any of them.
 ///
 /// Entries are known by their place in the lists, so that merging clones no key.
 #[derive(Debug, Default)]
@@ -20,7 +20,7 @@ pub(crate) struct Merge {
     merged: Vec<Merged>,
     /// Entries of the list left as it is that are merged all the same, ascending.
     covered: Vec<u32>,
-    /// Ids of all merged entries, those of one entry together.
+    /// Ids of all that are merged, those of one subscriber together.
     ids: Vec<u32>,
     /// Ids as they were met.
     met: Vec<MetId>,
@@ -32,7 +32,7 @@ pub(crate) struct Merge {
 #[derive(Debug)]
 struct Merged {
     list: usize,
-    entry: usize,
+    subscription: usize,
     qos: Qos,
     retain_as_published: bool,
     ids: Range<u32>,
@@ -50,7 +50,7 @@ struct Slot {
     merged: u32,
 }
 
-/// Where an entry may be added that was not found.
+/// Where a subscription may be added that was not found.
 struct Vacancy {
     slot: usize,
     hash: u32,
@@ -75,7 +75,7 @@ impl Merge {
 
     pub(crate) fn iter<'a, K>(&'a self, lists: &'a [Snapshot<K>]) -> impl Iterator<Item = Match<'a, K>> {
         self.merged.iter().map(|merged| Match {
-            key: &lists[merged.list].entries()[merged.entry].key,
+            key: &lists[merged.list].subscriptions()[merged.subscription].key,
             qos: merged.qos,
             retain_as_published: merged.retain_as_published,
             subscription_ids: &self.ids[merged.ids.start as usize..merged.ids.end as usize],
@@ -85,28 +85,28 @@ impl Merge {
     /// Merges all `lists`, leaving in the one at `direct` what is nowhere else.
     pub(crate) fn run<K: Eq + Hash>(&mut self, lists: &[Snapshot<K>], direct: usize, publisher: Option<&K>) {
         let others = || lists.iter().enumerate().filter(|&(at, _)| at != direct);
-        let most = others().map(|(_, list)| list.entries().len()).sum::<usize>();
+        let most = others().map(|(_, list)| list.subscriptions().len()).sum::<usize>();
         if most > COMPARED {
             self.slots.resize((most * 2).next_power_of_two(), Slot::FREE);
         }
         for (list, snapshot) in others() {
-            for (at, entry) in snapshot.entries().iter().enumerate() {
-                if entry.is_hidden_from(publisher) {
+            for (at, subscription) in snapshot.subscriptions().iter().enumerate() {
+                if subscription.is_hidden_from(publisher) {
                     continue;
                 }
-                let merged = match self.find(lists, &entry.key) {
+                let merged = match self.find(lists, &subscription.key) {
                     Ok(merged) => merged,
                     Err(vacancy) => self.add(list, at, vacancy),
                 };
-                self.absorb(merged, entry);
+                self.absorb(merged, subscription);
             }
         }
-        for (at, entry) in (0..).zip(lists[direct].entries()) {
-            if entry.is_hidden_from(publisher) {
+        for (at, subscription) in (0..).zip(lists[direct].subscriptions()) {
+            if subscription.is_hidden_from(publisher) {
                 continue;
             }
-            if let Ok(merged) = self.find(lists, &entry.key) {
-                self.absorb(merged, entry);
+            if let Ok(merged) = self.find(lists, &subscription.key) {
+                self.absorb(merged, subscription);
                 self.covered.push(at);
             }
         }
@@ -114,7 +114,7 @@ impl Merge {
     }
 
     fn find<K: Eq + Hash>(&self, lists: &[Snapshot<K>], key: &K) -> Result<usize, Vacancy> {
-        let same = |merged: &Merged| lists[merged.list].entries()[merged.entry].key == *key;
+        let same = |merged: &Merged| lists[merged.list].subscriptions()[merged.subscription].key == *key;
         if self.slots.is_empty() {
             return self.merged.iter().position(same).ok_or(Vacancy { slot: 0, hash: 0 });
         }
@@ -134,20 +134,20 @@ impl Merge {
         }
     }
 
-    fn add(&mut self, list: usize, entry: usize, vacancy: Vacancy) -> usize {
+    fn add(&mut self, list: usize, subscription: usize, vacancy: Vacancy) -> usize {
         let merged = self.merged.len();
         if let Some(slot) = self.slots.get_mut(vacancy.slot) {
             *slot = Slot { hash: vacancy.hash, merged: merged as u32 };
         }
-        self.merged.push(Merged { list, entry, qos: Qos::AtMostOnce, retain_as_published: false, ids: 0..0 });
+        self.merged.push(Merged { list, subscription, qos: Qos::AtMostOnce, retain_as_published: false, ids: 0..0 });
         merged
     }
 
-    fn absorb<K>(&mut self, merged: usize, entry: &Entry<K>) {
-        self.met.extend(entry.ids().iter().map(|&id| MetId { merged, id }));
+    fn absorb<K>(&mut self, merged: usize, subscription: &Subscription<K>) {
+        self.met.extend(subscription.ids().iter().map(|&id| MetId { merged, id }));
         let merged = &mut self.merged[merged];
-        merged.qos = merged.qos.max(entry.qos);
-        merged.retain_as_published |= entry.retain_as_published;
+        merged.qos = merged.qos.max(subscription.qos);
+        merged.retain_as_published |= subscription.retain_as_published;
     }
 
     /// Sorts the ids by whom they belong to, by counting.

@@ -11,7 +11,7 @@ use foldhash::fast::RandomState;
 use mqtt_codec::{Filter, Qos, Topic};
 
 use crate::group::{Joined, Memberships, Shared};
-use crate::leaf::{Entry, Leaf, Subscribers};
+use crate::leaf::{Leaf, Subscribers, Subscription};
 use crate::patterns::{Patterns, TOGETHER};
 use crate::shapes::{ASKED_FROM, Scratch, Shapes, find_ends};
 use crate::text::Text;
@@ -88,18 +88,18 @@ impl<K: Clone + Eq + Hash> Router<K> {
     ///
     /// What a subscriber's filters may cost those who publish is for the caller to bound, see [`Variety`](crate::Variety).
     pub fn subscribe(&self, filter: &Filter, key: K, options: Options) -> bool {
-        let entry = Entry::new(key, options);
+        let subscription = Subscription::new(key, options);
         let pattern = filter.pattern();
         if let Some(mut leaf) = self.leaves.get_mut(pattern.as_bytes()) {
-            return self.insert(&mut leaf, filter.group(), entry);
+            return self.insert(&mut leaf, filter.group(), subscription);
         }
         match self.leaves.entry(pattern.into()) {
-            MapEntry::Occupied(mut leaf) => self.insert(leaf.get_mut(), filter.group(), entry),
+            MapEntry::Occupied(mut leaf) => self.insert(leaf.get_mut(), filter.group(), subscription),
             MapEntry::Vacant(vacant) => {
                 self.shapes.add(pattern);
                 self.dollar.fetch_add(usize::from(pattern.starts_with('$')), Ordering::Release);
                 let mut leaf = Leaf::default();
-                self.insert(&mut leaf, filter.group(), entry);
+                self.insert(&mut leaf, filter.group(), subscription);
                 vacant.insert(leaf);
                 false
             }
@@ -223,9 +223,14 @@ impl<K: Clone + Eq + Hash> Router<K> {
     pub fn for_each_subscription(&self, mut visit: impl FnMut(&str, &K, Options)) {
         self.for_each_list(|filter, of| match of {
             Of::Plain(subscribers) => {
-                subscribers.entries().iter().for_each(|entry| visit(filter, &entry.key, entry.options()));
+                subscribers
+                    .subscriptions()
+                    .iter()
+                    .for_each(|subscription| visit(filter, &subscription.key, subscription.options()));
             }
-            Of::Shared(group) => group.for_each(|entry| visit(filter, &entry.key, entry.options())),
+            Of::Shared(group) => {
+                group.for_each(|subscription| visit(filter, &subscription.key, subscription.options()))
+            }
         });
     }
 
@@ -327,12 +332,12 @@ impl<K: Clone + Eq + Hash> Router<K> {
         true
     }
 
-    fn insert(&self, leaf: &mut Leaf<K>, group: Option<&str>, entry: Entry<K>) -> bool {
+    fn insert(&self, leaf: &mut Leaf<K>, group: Option<&str>, subscription: Subscription<K>) -> bool {
         let Joined { is_first, replaced } = match group {
-            Some(name) => self.memberships.join(leaf.make_group(name), entry),
+            Some(name) => self.memberships.join(leaf.make_group(name), subscription),
             None => {
                 let plain = leaf.plain_mut();
-                Joined { is_first: plain.is_empty(), replaced: plain.insert(entry) }
+                Joined { is_first: plain.is_empty(), replaced: plain.insert(subscription) }
             }
         };
         self.changes.fetch_add(1, Ordering::Release);

@@ -133,7 +133,7 @@ fn push_slashes(text: &[u8], at: &mut Vec<u32>) {
 
 /// All shapes at one moment, in an order that brings those together which fit a topic.
 #[derive(Debug, Default)]
-pub(crate) struct Table {
+pub(crate) struct Sorted {
     /// Without `#`, by levels.
     plain: Vec<Arc<Level>>,
     /// With `#`, by levels.
@@ -158,7 +158,7 @@ struct Known {
     seen: AtomicU64,
 }
 
-impl Table {
+impl Sorted {
     pub(crate) fn is_empty(&self) -> bool {
         self.plain.is_empty() && self.hash.is_empty()
     }
@@ -246,7 +246,7 @@ pub(crate) struct Shapes {
     hasher: RandomState,
     counted: Mutex<BTreeMap<Shape, Counted>>,
     /// Read by every match, so without a lock; replaced when a shape appears or disappears, under the lock of `counted`.
-    table: ArcSwap<Table>,
+    sorted: ArcSwap<Sorted>,
 }
 
 #[derive(Debug)]
@@ -257,8 +257,8 @@ struct Counted {
 
 impl Shapes {
     /// The shapes now.
-    pub(crate) fn load(&self) -> Guard<Arc<Table>> {
-        self.table.load()
+    pub(crate) fn load(&self) -> Guard<Arc<Sorted>> {
+        self.sorted.load()
     }
 
     /// What words are hashed by.
@@ -286,7 +286,7 @@ impl Shapes {
                 if !seen.may_have(words) {
                     seen.add(words);
                     let seen = *seen;
-                    self.table.load().note(there.key(), seen);
+                    self.sorted.load().note(there.key(), seen);
                 }
             }
             Entry::Vacant(vacant) => {
@@ -320,7 +320,7 @@ impl Shapes {
             known.push(Known { pluses: shape.plus_bits(), seen: AtomicU64::new(seen.0) });
         }
         let level = (!shapes.is_empty()).then_some(Level { levels: changed.levels, shapes, known });
-        self.table.store(Arc::new(self.table.load().with(changed, level)));
+        self.sorted.store(Arc::new(self.sorted.load().with(changed, level)));
     }
 }
 
@@ -338,8 +338,8 @@ mod tests {
         let mut ends = Vec::new();
         find_ends(topic, &mut ends);
         let (mut words, mut patterns) = (Vec::new(), Vec::new());
-        let table = shapes.load();
-        table.all_fitting(topic, &ends, asks.then_some((shapes.hasher(), &mut words)), |shape| {
+        let sorted = shapes.load();
+        sorted.all_fitting(topic, &ends, asks.then_some((shapes.hasher(), &mut words)), |shape| {
             let mut pattern = String::new();
             shape.write_pattern(topic, &ends, &mut pattern);
             patterns.push(pattern);

@@ -281,7 +281,9 @@ fn who_waits_for_a_shard_keeps_nobody_from_another() {
     std::thread::scope(|scope| {
         let subtree_locked = router.leaves.shards()[shard_of(&subtree)].write();
         scope.spawn(|| {
-            router.look_up(&wanted, &mut Scratch::default(), |leaf| tell.send(leaf.plain().entries()[0].key).is_ok());
+            router.look_up(&wanted, &mut Scratch::default(), |leaf| {
+                tell.send(leaf.plain().subscriptions()[0].key).is_ok()
+            });
         });
         assert_eq!(told.recv(), Ok(1));
         drop(router.leaves.shards()[shard_of(&parent)].write());
