@@ -112,7 +112,7 @@ struct Shared {
 
 /// Sizes in bytes, and how to write; tests have others.
 #[derive(Clone, Copy, Debug)]
-struct Limits {
+struct Tuning {
     /// A segment that has so much is followed by a new one.
     segment: u64,
     /// What there may be beyond twice the live bytes.
@@ -123,7 +123,7 @@ struct Limits {
     sync: fn(&File) -> io::Result<()>,
 }
 
-impl Default for Limits {
+impl Default for Tuning {
     fn default() -> Self {
         Self {
             segment: 16 << 20,
@@ -144,11 +144,11 @@ impl Disk {
     /// ([`StoreError::InUse`]), it is damaged ([`StoreError::Damaged`]), of another version ([`StoreError::Schema`],
     /// [`StoreError::Later`]), or something else has files of such names ([`StoreError::Foreign`]).
     pub fn open(folder: impl Into<PathBuf>, durability: Durability) -> Result<Self, StoreError> {
-        Self::with_limits(folder.into(), durability, Limits::default())
+        Self::with_tuning(folder.into(), durability, Tuning::default())
     }
 
-    fn with_limits(folder: PathBuf, durability: Durability, limits: Limits) -> Result<Self, StoreError> {
-        let (shared, opened) = Shared::open(folder, durability, limits)?;
+    fn with_tuning(folder: PathBuf, durability: Durability, tuning: Tuning) -> Result<Self, StoreError> {
+        let (shared, opened) = Shared::open(folder, durability, tuning)?;
         let shared = Arc::new(shared);
         let working = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("compaction".to_owned());
@@ -205,8 +205,8 @@ impl Drop for Disk {
 }
 
 impl Shared {
-    fn open(folder: PathBuf, durability: Durability, limits: Limits) -> Result<(Self, Opened), StoreError> {
-        let (log, opened) = Log::open(folder, durability, limits)?;
+    fn open(folder: PathBuf, durability: Durability, tuning: Tuning) -> Result<(Self, Opened), StoreError> {
+        let (log, opened) = Log::open(folder, durability, tuning)?;
         let shared = Self {
             frame: Mutex::default(),
             log: Mutex::new(log),
@@ -286,7 +286,7 @@ impl Shared {
             return;
         }
         // Who opens it next knows how much there was in the newest segment.
-        if let Err(error) = Manifest::of(&log.segments).write(&log.folder, &log.limits) {
+        if let Err(error) = Manifest::of(&log.segments).write(&log.folder, &log.tuning) {
             tracing::warn!(%error, "the list of the store's files is not up to date");
         }
         log.lock = None;

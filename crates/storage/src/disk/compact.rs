@@ -52,7 +52,7 @@ pub(super) enum Progress {
 }
 
 impl Compactor {
-    /// Does some of what is to be done. The log is locked for as long as it takes to append `limits.chunk` bytes.
+    /// Does some of what is to be done. The log is locked for as long as it takes to append `tuning.chunk` bytes.
     ///
     /// After an error it begins with the oldest segment again: what was appended is found not to be there any more.
     pub(super) fn step(&mut self, log: &Mutex<Log>) -> Result<Progress, StoreError> {
@@ -76,7 +76,7 @@ impl Compactor {
             if self.oldest.is_none() && !log.is_compactable() {
                 return Ok(Progress::Idle);
             }
-            (oldest.number, oldest.live, log.folder.clone(), log.limits.chunk)
+            (oldest.number, oldest.live, log.folder.clone(), log.tuning.chunk)
         };
         let path = segment::path(&folder, number);
         // It stays so: only what is appended is alive, and nothing is appended to this one.
@@ -158,7 +158,7 @@ fn sync_all(log: &Mutex<Log>, folder: &Path) -> Result<(), StoreError> {
     let (rest, newest, sync) = {
         let log = log.lock();
         let rest = log.segments.iter().skip(1).filter(|count| !count.is_synced).map(|count| count.number);
-        (rest.collect::<Vec<_>>(), log.segments.back().map_or(0, |newest| newest.number), log.limits.sync)
+        (rest.collect::<Vec<_>>(), log.segments.back().map_or(0, |newest| newest.number), log.tuning.sync)
     };
     for number in rest {
         let path = segment::path(folder, number);

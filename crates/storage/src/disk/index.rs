@@ -21,16 +21,16 @@ pub(super) struct Place {
 }
 
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct Indexed {
     key: Key,
     pub(super) place: Place,
     /// The next one in the bucket, or `NONE`.
     next: u32,
 }
 
-const _: () = assert!(size_of::<Entry>() == 40);
+const _: () = assert!(size_of::<Indexed>() == 40);
 
-impl Entry {
+impl Indexed {
     pub(super) fn key(&self) -> &[u8] {
         match &self.key {
             Key::Short { len, bytes } => bytes.get(..usize::from(*len)).unwrap_or_default(),
@@ -69,7 +69,7 @@ pub(super) struct Index {
     /// The first entry of each bucket, or `NONE`.
     heads: Vec<u32>,
     /// All but the last are full. The first grows as it likes, so that a small table costs little.
-    chunks: Vec<Vec<Entry>>,
+    chunks: Vec<Vec<Indexed>>,
 }
 
 impl Index {
@@ -80,7 +80,7 @@ impl Index {
         }
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Entry> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Indexed> {
         self.chunks.iter().flatten()
     }
 
@@ -101,7 +101,7 @@ impl Index {
             self.chunks.push(Vec::with_capacity(if self.chunks.is_empty() { 4 } else { CHUNK }));
         }
         if let Some(last) = self.chunks.last_mut() {
-            last.push(Entry { key: Key::new(key), place, next });
+            last.push(Indexed { key: Key::new(key), place, next });
         }
         None
     }
@@ -125,11 +125,11 @@ impl Index {
         Some(removed.place)
     }
 
-    fn entry(&self, entry: u32) -> &Entry {
+    fn entry(&self, entry: u32) -> &Indexed {
         &self.chunks[entry as usize / CHUNK][entry as usize % CHUNK]
     }
 
-    fn entry_mut(&mut self, entry: u32) -> &mut Entry {
+    fn entry_mut(&mut self, entry: u32) -> &mut Indexed {
         &mut self.chunks[entry as usize / CHUNK][entry as usize % CHUNK]
     }
 

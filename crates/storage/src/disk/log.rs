@@ -9,7 +9,7 @@ use super::frame::{self, Frame, Malformed, Salt, Steps};
 use super::index::{Index, Place};
 use super::lock::Lock;
 use super::segment::{self, at_path};
-use super::{Durability, Limits};
+use super::{Durability, Tuning};
 use crate::{Step, StoreError, Table};
 
 /// What there is of one segment.
@@ -36,7 +36,7 @@ impl Count {
 pub(super) struct Log {
     pub(super) folder: PathBuf,
     pub(super) durability: Durability,
-    pub(super) limits: Limits,
+    pub(super) tuning: Tuning,
     pub(super) tables: [Index; Table::ALL.len()],
     /// Without a gap in their numbers, oldest first; never empty.
     pub(super) segments: VecDeque<Count>,
@@ -57,11 +57,11 @@ pub(super) struct Log {
 
 impl Log {
     /// Without anything in it; `file` is the newest segment.
-    pub(super) fn new(folder: PathBuf, durability: Durability, limits: Limits, file: File, salt: Salt) -> Self {
+    pub(super) fn new(folder: PathBuf, durability: Durability, tuning: Tuning, file: File, salt: Salt) -> Self {
         Self {
             folder,
             durability,
-            limits,
+            tuning,
             tables: Default::default(),
             segments: VecDeque::new(),
             file,
@@ -91,7 +91,7 @@ impl Log {
     pub(super) fn is_compactable(&self) -> bool {
         match self.segments.front() {
             Some(oldest) if self.segments.len() > 1 => {
-                oldest.live == 0 || self.total > 2 * self.live + self.limits.slack
+                oldest.live == 0 || self.total > 2 * self.live + self.tuning.slack
             }
             _ => false,
         }
@@ -106,7 +106,7 @@ impl Log {
     pub(super) fn append(&mut self, frame: &mut Frame) -> Result<(), StoreError> {
         // In this order: a segment that is followed by another one must be whole.
         self.heal()?;
-        if self.newest().total >= self.limits.segment {
+        if self.newest().total >= self.tuning.segment {
             self.begin()?;
         }
         let Count { number, total: at, .. } = self.newest();
@@ -114,9 +114,9 @@ impl Log {
         // locked the log.
         let bytes = frame.seal(self.salt);
         let len = bytes.len() as u64;
-        let mut written = (self.limits.write)(&self.file, bytes, at);
+        let mut written = (self.tuning.write)(&self.file, bytes, at);
         if written.is_ok() && self.durability == Durability::Power {
-            written = (self.limits.sync)(&self.file);
+            written = (self.tuning.sync)(&self.file);
         }
         if let Err(error) = written {
             self.is_torn = true;
@@ -144,7 +144,7 @@ impl Log {
         if self.is_torn {
             self.file.set_len(self.newest().total)?;
             if self.durability == Durability::Power {
-                (self.limits.sync)(&self.file)?;
+                (self.tuning.sync)(&self.file)?;
             }
             self.is_torn = false;
         }
@@ -156,7 +156,7 @@ impl Log {
         let number = self.newest().number.checked_add(1);
         let number = number.ok_or(io::Error::from(io::ErrorKind::FileTooLarge))?;
         // If this fails the old one stays the newest, and as it is full every append begins with another attempt.
-        let (file, salt) = create(&self.folder, number, self.durability, &self.limits)?;
+        let (file, salt) = create(&self.folder, number, self.durability, &self.tuning)?;
         (self.file, self.salt) = (file, salt);
         self.segments.push_back(Count::new(number, segment::HEAD as u64, salt));
         self.total += segment::HEAD as u64;
@@ -209,15 +209,15 @@ pub(super) fn create(
     folder: &std::path::Path,
     number: u32,
     durability: Durability,
-    limits: &Limits,
+    tuning: &Tuning,
 ) -> Result<(File, Salt), StoreError> {
     let path = segment::path(folder, number);
     let (head, salt) = segment::new_head();
     let made = segment::private().truncate(true).open(&path).and_then(|file| {
-        (limits.write)(&file, &head, 0)?;
+        (tuning.write)(&file, &head, 0)?;
         if durability == Durability::Power {
             // Before a frame in it is promised. Syncing the frame syncs its file, not the name that it is found by.
-            (limits.sync)(&file)?;
+            (tuning.sync)(&file)?;
             sync_folder(folder)?;
         }
         Ok((file, salt))

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
 
-use super::Limits;
+use super::Tuning;
 use super::frame::Salt;
 use super::log::{Count, Log, sync_folder};
 use super::segment::{self, at_path};
@@ -29,9 +29,9 @@ use crate::{Damage, StoreError};
 const HEADING: &str = "rollcall store ";
 const VERSION: u32 = 1;
 
-/// What is said of a segment.
+/// What is stated of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Entry {
+pub(super) struct Stated {
     pub(super) number: u32,
     pub(super) salt: Salt,
     /// Bytes of the file.
@@ -42,7 +42,7 @@ pub(super) struct Entry {
 /// Which segments there are, oldest first, without a gap in their numbers; at least one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Manifest {
-    pub(super) entries: Vec<Entry>,
+    pub(super) entries: Vec<Stated>,
 }
 
 /// Why text is no manifest.
@@ -60,11 +60,11 @@ pub(super) fn path(folder: &Path) -> PathBuf {
 
 impl Manifest {
     pub(super) fn of<'a>(segments: impl IntoIterator<Item = &'a Count>) -> Self {
-        let entry = |&Count { number, salt, total, frames, .. }: &Count| Entry { number, salt, total, frames };
+        let entry = |&Count { number, salt, total, frames, .. }: &Count| Stated { number, salt, total, frames };
         Self { entries: segments.into_iter().map(entry).collect() }
     }
 
-    pub(super) fn entry(&self, number: u32) -> Option<&Entry> {
+    pub(super) fn entry(&self, number: u32) -> Option<&Stated> {
         self.entries.iter().find(|entry| entry.number == number)
     }
 
@@ -99,7 +99,7 @@ impl Manifest {
         if version != VERSION.to_string() {
             return Err(Wrong::Version(version.to_owned()));
         }
-        let entries = lines.map(Entry::parse).collect::<Option<Vec<_>>>().ok_or(Wrong::Damaged(0))?;
+        let entries = lines.map(Stated::parse).collect::<Option<Vec<_>>>().ok_or(Wrong::Damaged(0))?;
         let is_in_order = entries.windows(2).all(|pair| pair[0].number.checked_add(1) == Some(pair[1].number));
         if entries.is_empty() || !is_in_order {
             return Err(Wrong::Damaged(0));
@@ -109,7 +109,7 @@ impl Manifest {
 
     fn to_text(&self) -> String {
         let mut text = format!("{HEADING}{VERSION}\n");
-        for Entry { number, salt, total, frames } in &self.entries {
+        for Stated { number, salt, total, frames } in &self.entries {
             // A String takes all text.
             let _ = writeln!(text, "{number:016}.log {:016x} {total} bytes {frames} frames", salt.to_number());
         }
@@ -117,11 +117,11 @@ impl Manifest {
         text + &check
     }
 
-    pub(super) fn write(&self, folder: &Path, limits: &Limits) -> Result<(), StoreError> {
+    pub(super) fn write(&self, folder: &Path, tuning: &Tuning) -> Result<(), StoreError> {
         let (path, new) = (path(folder), folder.join("manifest.new"));
         let written = segment::private().truncate(true).open(&new).and_then(|file| {
-            (limits.write)(&file, self.to_text().as_bytes(), 0)?;
-            (limits.sync)(&file)
+            (tuning.write)(&file, self.to_text().as_bytes(), 0)?;
+            (tuning.sync)(&file)
         });
         if let Err(error) = written {
             // The next one is made anew.
@@ -145,7 +145,7 @@ impl Manifest {
     }
 }
 
-impl Entry {
+impl Stated {
     fn parse(line: &str) -> Option<Self> {
         let mut words = line.split(' ');
         let number = words.next()?.strip_suffix(".log")?.parse().ok()?;
@@ -164,14 +164,14 @@ fn check_line(body: &str) -> String {
 
 /// Brings the manifest up to date; false if it is.
 pub(super) fn bring_up_to_date(log: &Mutex<Log>) -> Result<bool, StoreError> {
-    let (manifest, folder, limits) = {
+    let (manifest, folder, tuning) = {
         let mut log = log.lock();
         if !std::mem::take(&mut log.is_manifest_due) {
             return Ok(false);
         }
-        (Manifest::of(&log.segments), log.folder.clone(), log.limits)
+        (Manifest::of(&log.segments), log.folder.clone(), log.tuning)
     };
-    let written = manifest.write(&folder, &limits);
+    let written = manifest.write(&folder, &tuning);
     if written.is_err() {
         log.lock().is_manifest_due = true;
     }
@@ -183,7 +183,7 @@ mod tests {
     use super::*;
 
     fn manifest() -> Manifest {
-        let entry = |number: u32| Entry {
+        let entry = |number: u32| Stated {
             number,
             salt: Salt::from_number(u64::from(number) << 40 | 0xFF),
             total: 28 + u64::from(number),

@@ -10,10 +10,10 @@ use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::{Path, PathBuf};
 
 use super::log::sync_folder;
-use super::manifest::{self, Entry, Manifest};
+use super::manifest::{self, Manifest, Stated};
 use super::segment::{self, at_path};
 use super::survey::{Found, MOVED, Survey};
-use super::{Disk, Durability, Limits};
+use super::{Disk, Durability, Tuning};
 use crate::{Batch, Loaded, Store, StoreError, Table, Unreadable};
 
 /// What a repair has done.
@@ -41,7 +41,7 @@ impl Survey {
             let entries = self.rewrite()?;
             let has_manifest = !entries.is_empty();
             if has_manifest {
-                Manifest { entries }.write(&self.folder, &Limits::default())?;
+                Manifest { entries }.write(&self.folder, &Tuning::default())?;
             } else {
                 remove(&manifest::path(&self.folder))?;
             }
@@ -90,7 +90,7 @@ impl Survey {
     }
 
     /// Says what there is then.
-    fn rewrite(&self) -> Result<Vec<Entry>, StoreError> {
+    fn rewrite(&self) -> Result<Vec<Stated>, StoreError> {
         let is_there = |found: &Found| found.path.is_some();
         // Those that are missing at either end are missed no more; of one in between the place is needed.
         let first = self.segments.iter().position(is_there).unwrap_or(self.segments.len());
@@ -102,7 +102,7 @@ impl Survey {
                 write_whole(found, &path).map_err(|error| at_path(&path, &error))?;
             }
             let Found { number, salt, frames, .. } = *found;
-            entries.push(Entry { number, salt, total: found.whole_len(), frames });
+            entries.push(Stated { number, salt, total: found.whole_len(), frames });
         }
         sync_folder(&self.folder)?;
         Ok(entries)

@@ -11,11 +11,11 @@ use super::log::{Count, Log, create};
 use super::manifest::{self, Manifest};
 use super::reboot;
 use super::segment::{self, Next, Segment, at_path};
-use super::{Durability, Limits, Opened};
+use super::{Durability, Opened, Tuning};
 use crate::{Damage, StoreError};
 
 impl Log {
-    pub(super) fn open(folder: PathBuf, durability: Durability, limits: Limits) -> Result<(Self, Opened), StoreError> {
+    pub(super) fn open(folder: PathBuf, durability: Durability, tuning: Tuning) -> Result<(Self, Opened), StoreError> {
         let lock = Lock::make(&folder, durability)?;
         let mut manifest = if lock.is_of_earlier_version() { None } else { Manifest::read(&folder)? };
         if manifest.is_none() && lock.has_manifest() {
@@ -43,9 +43,9 @@ impl Log {
         // Without a whole head nobody was told that anything is in it: a frame is only appended when `create` is done.
         let (file, salt) = match &left {
             Some(segment) => (segment.file.try_clone()?, segment.salt),
-            None => create(&folder, newest, durability, &limits)?,
+            None => create(&folder, newest, durability, &tuning)?,
         };
-        let mut log = Self { lock: Some(lock), ..Self::new(folder, durability, limits, file, salt) };
+        let mut log = Self { lock: Some(lock), ..Self::new(folder, durability, tuning, file, salt) };
         // Oldest first: of two puts of a key the later one counts, and a removal only removes what came before it.
         for &number in numbers.iter().filter(|&&number| number != newest) {
             if let Some(mut segment) = Segment::open(&log.folder, number, false, manifest.as_ref())? {
@@ -79,7 +79,7 @@ impl Log {
     /// A full disk is no reason not to start: the manifest that is there is true, only not up to date. Where there is none,
     /// the mark says so, and the next start takes the folder over.
     fn settle(&mut self, is_new: bool) -> Result<(), StoreError> {
-        let written = Manifest::of(&self.segments).write(&self.folder, &self.limits);
+        let written = Manifest::of(&self.segments).write(&self.folder, &self.tuning);
         self.is_manifest_due = written.is_err();
         if let (Err(error), Some(lock)) = (&written, &self.lock) {
             tracing::warn!(%error, "the list of the store's files can't be written");
@@ -149,7 +149,7 @@ impl Log {
         self.file.set_len(offset).map_err(|error| at_path(&path, &error))?;
         if self.durability == Durability::Power {
             // It is gone before anything is appended, in whatever order the system would write the two.
-            (self.limits.sync)(&self.file)?;
+            (self.tuning.sync)(&self.file)?;
         }
         self.total -= bytes;
         if let Some(newest) = self.segments.back_mut() {
@@ -171,9 +171,9 @@ fn numbers(folder: &Path, manifest: Option<&Manifest>, is_cuttable: bool) -> Res
         let gone = segment::gone(folder).map_err(|error| at_path(folder, &error))?;
         let is_there = |number: u32| numbers.binary_search(&number).is_ok();
         // The oldest may have gone since the manifest was written.
-        let has_gone = |entry: &&manifest::Entry| !is_there(entry.number) && gone.contains(&entry.number);
+        let has_gone = |entry: &&manifest::Stated| !is_there(entry.number) && gone.contains(&entry.number);
         let rest = manifest.entries.iter().skip_while(has_gone);
-        let is_missing = |entry: &&manifest::Entry| !is_there(entry.number);
+        let is_missing = |entry: &&manifest::Stated| !is_there(entry.number);
         let missing = rest.clone().find(is_missing).map(|entry| entry.number);
         // A start after the system's end was ended itself while it put aside what was behind a cut, the newest first.
         let was_put_aside = |number| {

@@ -15,9 +15,9 @@ use parking_lot::Mutex;
 use super::frame::{self, Salt, Steps};
 use super::lock::Lock;
 use super::log::Log;
-use super::manifest::{self, Entry, Manifest};
+use super::manifest::{self, Manifest, Stated};
 use super::segment::{self, Beginning, HEAD, Next, Segment, at_path};
-use super::{Durability, Limits};
+use super::{Durability, Tuning};
 use crate::{Batch, Damage, Loaded, Store, StoreError, Table, Unreadable, Visit};
 
 /// Something that is not as it was written.
@@ -224,7 +224,7 @@ impl Survey {
     }
 
     /// One that the manifest names.
-    fn add_named(&mut self, entry: &Entry, candidate: Candidate, is_newest: bool) -> Result<(), StoreError> {
+    fn add_named(&mut self, entry: &Stated, candidate: Candidate, is_newest: bool) -> Result<(), StoreError> {
         let Candidate { path, len, salt, .. } = candidate;
         if path != segment::path(&self.folder, entry.number) {
             self.note(&path, 0, 0, Damage::Exchanged(segment::name(entry.number)));
@@ -335,7 +335,7 @@ impl Survey {
     fn read_records(&mut self) -> Result<(), StoreError> {
         let Some(newest) = self.segments.last() else { return Ok(()) };
         let file = File::open(segment::path(&self.folder, newest.number))?;
-        let mut log = Log::new(self.folder.clone(), Durability::Process, Limits::default(), file, newest.salt);
+        let mut log = Log::new(self.folder.clone(), Durability::Process, Tuning::default(), file, newest.salt);
         for found in &self.segments {
             let path = segment::path(&self.folder, found.number);
             let file = File::open(&path).map_err(|error| at_path(&path, &error))?;
@@ -365,7 +365,7 @@ const MOST_MISSING: u32 = 10_000;
 pub(super) const MOVED: &str = ".moved";
 
 /// The file of a segment that the manifest names: by its salt if it has one, and that in its place rather than another.
-fn take(candidates: &mut Vec<Candidate>, entry: &Entry) -> Option<Candidate> {
+fn take(candidates: &mut Vec<Candidate>, entry: &Stated) -> Option<Candidate> {
     let is_named = |candidate: &Candidate| candidate.number == entry.number;
     let is_same = |candidate: &Candidate| candidate.salt == Some(entry.salt);
     let at = candidates

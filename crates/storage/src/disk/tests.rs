@@ -22,8 +22,8 @@ use crate::{Damage, Step};
 type Records = BTreeMap<(Table, Vec<u8>), Vec<u8>>;
 
 /// Small enough that a few batches fill a segment.
-fn tiny() -> Limits {
-    Limits { segment: 300, slack: 400, chunk: 100, ..Limits::default() }
+fn tiny() -> Tuning {
+    Tuning { segment: 300, slack: 400, chunk: 100, ..Tuning::default() }
 }
 
 fn open(folder: &Path) -> Result<(Shared, Opened), StoreError> {
@@ -169,7 +169,7 @@ fn a_large_batch_is_one_frame() {
 #[test]
 fn the_thread_keeps_a_store_small() {
     let folder = tempfile::tempdir().unwrap();
-    let disk = Disk::with_limits(folder.path().to_owned(), Durability::Power, tiny()).unwrap();
+    let disk = Disk::with_tuning(folder.path().to_owned(), Durability::Power, tiny()).unwrap();
     let (batches, states) = some_batches(200);
     for batch in &batches {
         disk.write(batch).unwrap();

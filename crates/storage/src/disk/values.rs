@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-use super::index::Entry;
+use super::index::Indexed;
 use super::log::Log;
 use super::segment::{self, at_path};
 use crate::{StoreError, Table, Visit};
@@ -25,14 +25,14 @@ const READ: u64 = 256 << 10;
 
 impl Log {
     pub(super) fn read(&self, table: Table, visit: &mut Visit<'_>) -> Result<(), StoreError> {
-        let mut entries: Vec<&Entry> = self.table(table).iter().collect();
+        let mut entries: Vec<&Indexed> = self.table(table).iter().collect();
         // Stable, because that is faster where parts are in order already.
         entries.sort_by(|one, other| one.key().cmp(other.key()));
         let mut values = Values::default();
         let mut rest = &entries[..];
         while !rest.is_empty() {
             let mut bytes = 0;
-            let fits = |entry: &&&Entry| {
+            let fits = |entry: &&&Indexed| {
                 bytes += entry.place.len as usize;
                 bytes <= WINDOW
             };
@@ -60,7 +60,7 @@ struct Values {
 }
 
 impl Values {
-    fn fetch(&mut self, log: &Log, entries: &[&Entry]) -> Result<(), StoreError> {
+    fn fetch(&mut self, log: &Log, entries: &[&Indexed]) -> Result<(), StoreError> {
         self.starts.clear();
         let mut end = 0;
         for entry in entries {

@@ -33,8 +33,8 @@ fn after_power_loss(folder: &Path) -> TempDir {
 #[test]
 fn what_was_on_the_disk_stays_there_while_it_is_compacted() {
     let folder = tempfile::tempdir().unwrap();
-    let limits = Limits { sync, ..tiny() };
-    let (shared, _) = Shared::open(folder.path().to_owned(), Durability::Process, limits).unwrap();
+    let tuning = Tuning { sync, ..tiny() };
+    let (shared, _) = Shared::open(folder.path().to_owned(), Durability::Process, tuning).unwrap();
     let (batches, states) = some_batches(60);
     for batch in &batches {
         shared.write(batch).unwrap();
@@ -59,7 +59,7 @@ fn compaction_that_panics_is_counted_and_started_again() {
         assert!(!(is_compaction && PANICS.load(Ordering::Relaxed)), "as it is to");
         Ok(())
     };
-    let disk = Disk::with_limits(folder.path().to_owned(), Durability::Process, Limits { sync, ..tiny() }).unwrap();
+    let disk = Disk::with_tuning(folder.path().to_owned(), Durability::Process, Tuning { sync, ..tiny() }).unwrap();
     let (batches, states) = some_batches(60);
     for batch in &batches {
         disk.write(batch).unwrap();

@@ -12,15 +12,15 @@ thread_local! {
     static SYNC_FAILS: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Limits with [`ROOM`] and [`SYNC_FAILS`].
-pub(super) fn faulty() -> Limits {
+/// A tuning with [`ROOM`] and [`SYNC_FAILS`].
+pub(super) fn faulty() -> Tuning {
     let write = |file: &File, bytes: &[u8], at: u64| {
         let room = ROOM.get();
         file.write_all_at(&bytes[..room.min(bytes.len())], at)?;
         if room < bytes.len() { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
     };
     let sync = |_: &File| if SYNC_FAILS.get() { Err(io::Error::other("sync")) } else { Ok(()) };
-    Limits { write, sync, ..tiny() }
+    Tuning { write, sync, ..tiny() }
 }
 
 /// Writes have room for so many bytes each until this is dropped.

@@ -96,6 +96,6 @@ proptest! {
         while compactor.step(&shared.log).unwrap() == Progress::Working {}
         prop_assert_eq!(&records(shared), &expected);
         let log = shared.log.lock();
-        prop_assert!(log.segments.len() == 1 || log.total <= 2 * log.live + log.limits.slack);
+        prop_assert!(log.segments.len() == 1 || log.total <= 2 * log.live + log.tuning.slack);
     }
 }
