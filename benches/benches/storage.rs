@@ -87,7 +87,7 @@ fn steady() {
             let start = Instant::now();
             flow.step(&disk);
             worst = worst.max(start.elapsed());
-            peak = peak.max(disk.size());
+            peak = peak.max(disk.size().unwrap_or_default());
         }
         eprintln!(
             "steady, batches of {len}: {:.2} us CPU a message, {:.0} messages/s, worst step {worst:?}, \
@@ -95,7 +95,7 @@ fn steady() {
             (cpu_ms() - cpu) as f64 * 1e3 / MESSAGES as f64,
             MESSAGES as f64 / start.elapsed().as_secs_f64(),
             memory("VmRSS") >> 10,
-            disk.size() >> 20,
+            disk.size().unwrap_or_default() >> 20,
             peak >> 20,
         );
     }
@@ -143,7 +143,7 @@ fn open(criterion: &mut Criterion) {
     eprintln!(
         "open: {opened:?}, and read {:?}; {} MiB on disk, {:.0} bytes of memory for each of {records} records",
         start.elapsed() - opened,
-        disk.size() >> 20,
+        disk.size().unwrap_or_default() >> 20,
         (held << 10) as f64 / records as f64,
     );
     drop(disk);

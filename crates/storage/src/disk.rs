@@ -156,11 +156,6 @@ impl Disk {
         Ok(Self { shared, opened, compaction: Mutex::new(Some(compaction)) })
     }
 
-    /// Bytes of all files.
-    pub fn size(&self) -> u64 {
-        self.shared.log.lock().total
-    }
-
     /// What was there when it was opened.
     pub const fn opened(&self) -> Opened {
         self.opened
@@ -178,7 +173,7 @@ impl Store for Disk {
     }
 
     fn size(&self) -> Option<u64> {
-        Some(Self::size(self))
+        Some(self.shared.log.lock().total)
     }
 
     fn panics(&self) -> u64 {
