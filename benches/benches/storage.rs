@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use mqtt_storage::{Batch, Disk, Durability, Store, Table};
+use mqtt_storage::{Disk, Durability, Steps, Store, Table};
 use tempfile::TempDir;
 
 /// Of a delivery that has its message with it.
@@ -31,7 +31,7 @@ fn key(number: u64) -> [u8; 16] {
 
 /// Messages that come in batches and go in batches, `window` later.
 struct Flow {
-    batch: Batch,
+    steps: Steps,
     len: u64,
     next: u64,
     window: u64,
@@ -39,24 +39,24 @@ struct Flow {
 
 impl Flow {
     fn new(len: u64, window: u64) -> Self {
-        Self { batch: Batch::default(), len, next: 0, window }
+        Self { steps: Steps::default(), len, next: 0, window }
     }
 
     fn step(&mut self, disk: &Disk) {
         let numbers = self.next..self.next + self.len;
         self.next = numbers.end;
-        self.batch.clear();
+        self.steps.clear();
         for number in numbers.clone() {
-            self.batch.put(Table::Deliveries, &key(number), &VALUE);
+            self.steps.put(Table::Deliveries, &key(number), &VALUE);
         }
-        disk.write(&self.batch).expect("space");
-        self.batch.clear();
+        disk.write(&self.steps).expect("space");
+        self.steps.clear();
         for number in numbers {
             if let Some(old) = number.checked_sub(self.window) {
-                self.batch.remove(Table::Deliveries, &key(old));
+                self.steps.remove(Table::Deliveries, &key(old));
             }
         }
-        disk.write(&self.batch).expect("space");
+        disk.write(&self.steps).expect("space");
     }
 }
 
@@ -108,15 +108,15 @@ fn fill(folder: &Path) {
     while flow.next < 1_000_000 {
         flow.step(&disk);
     }
-    let mut batch = Batch::default();
+    let mut steps = Steps::default();
     for session in 0..SESSIONS {
-        batch.put(Table::Sessions, &session.to_be_bytes(), &VALUE[..80]);
-        if batch.size() > 10_000 {
-            disk.write(&batch).expect("space");
-            batch.clear();
+        steps.put(Table::Sessions, &session.to_be_bytes(), &VALUE[..80]);
+        if steps.size() > 10_000 {
+            disk.write(&steps).expect("space");
+            steps.clear();
         }
     }
-    disk.write(&batch).expect("space");
+    disk.write(&steps).expect("space");
 }
 
 fn read(disk: &Disk) -> u64 {

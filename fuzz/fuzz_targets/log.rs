@@ -7,7 +7,7 @@ use std::fs;
 use std::io::ErrorKind;
 
 use libfuzzer_sys::fuzz_target;
-use mqtt_storage::{Batch, Disk, Durability, Store, StoreError, Table};
+use mqtt_storage::{Steps, Disk, Durability, Store, StoreError, Table};
 
 /// A segment's head as this version writes it; the salt is `SALT`.
 const MAGIC: &[u8] = b"rollcall log\x01\0\0\0";
@@ -47,9 +47,9 @@ fuzz_target!(|data: &[u8]| {
     };
     assert_eq!(count(&disk), disk.opened().records);
     // What was opened can be written to and opened again.
-    let mut batch = Batch::default();
-    batch.put(Table::Modules, b"a name that is not there yet", b"value");
-    disk.write(&batch).expect("space");
+    let mut steps = Steps::default();
+    steps.put(Table::Modules, b"a name that is not there yet", b"value");
+    disk.write(&steps).expect("space");
     let there = count(&disk);
     drop(disk);
     let disk = Disk::open(folder.path(), Durability::Process).expect("it is whole");

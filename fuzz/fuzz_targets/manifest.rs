@@ -6,15 +6,15 @@
 use std::fs;
 
 use libfuzzer_sys::fuzz_target;
-use mqtt_storage::{Batch, Disk, Durability, Store, Survey, Table};
+use mqtt_storage::{Steps, Disk, Durability, Store, Survey, Table};
 
 fuzz_target!(|data: &[u8]| {
     let [kind, data @ ..] = data else { return };
     let folder = tempfile::tempdir().expect("a folder");
     let disk = Disk::open(folder.path(), Durability::Process).expect("a new one");
-    let mut batch = Batch::default();
-    batch.put(Table::Records, b"key", b"value");
-    disk.write(&batch).expect("space");
+    let mut steps = Steps::default();
+    steps.put(Table::Records, b"key", b"value");
+    disk.write(&steps).expect("space");
     drop(disk);
     let path = folder.path().join("manifest");
     let manifest = match kind & 1 {

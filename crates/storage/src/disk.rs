@@ -1,22 +1,22 @@
-//! Records in a folder: a log of batches, and in memory where each record is in it.
+//! Records in a folder: a log of steps, and in memory where each record is in it.
 //!
 //! # Why a log of our own
 //!
-//! What a broker keeps comes in small batches and goes again soon, most of it never read. Measured on that (batches
-//! of 1 to 100 appends and removals of messages, 2,000,000 of them, 10,000 there at a time), fjall 3.1 took 7 to
+//! What a broker keeps comes in few steps at a time and goes again soon, most of it never read. Measured on that (1 to
+//! 100 appends and removals of messages at once, 2,000,000 of them, 10,000 there at a time), fjall 3.1 took 7 to
 //! 12 µs of CPU per message, up to 1 GB of memory and 514 MB of disk for 2 MB of records, and did not open with a
-//! damaged byte in the tail of its journal; redb took 62 to 72 µs in batches of one and did not open when its file
+//! damaged byte in the tail of its journal; redb took 62 to 72 µs one by one and did not open when its file
 //! was cut. raft-engine 0.4 took 1.4 to 1.8 times our CPU with all records in one of its groups, 2 to 3.5 times with a
 //! group for each session, as much with syncs, and 52 MB of disk; but its values stay in memory, so that opening with
 //! 1,000,000 of them took 1.8 s of CPU and 440 to 680 MB (here 0.5 s and 45 MB), and a damaged byte halfway in its log
 //! was taken for the end: half of the records were gone without an error. Nothing has to be sorted, merged or found on
-//! disk here: 3.1 µs in batches of one, 0.7 µs of ten, 0.5 µs of a hundred, with 4 MB of memory and at most 30 MB of
+//! disk here: 3.1 µs one by one, 0.7 µs of ten, 0.5 µs of a hundred, with 4 MB of memory and at most 30 MB of
 //! disk (`benches/benches/storage.rs`).
 //!
 //! # The log
 //!
-//! Segments (`0000000000000001.log`, ..) of some 16 MiB hold frames, a frame holds one batch and its checksum. The
-//! newest segment is appended to. One `write` makes a batch be there as a whole; with [`Durability::Power`] a sync
+//! Segments (`0000000000000001.log`, ..) of some 16 MiB hold frames, a frame holds steps and their checksum. The
+//! newest segment is appended to. One `write` makes all of them be there or none; with [`Durability::Power`] a sync
 //! follows. What does not check at the end of the newest segment is a write that was not finished and is cut off; a
 //! new segment is only begun when the one before it is whole, so anywhere else, or with a frame behind it, it is
 //! damage and nothing is opened ([`StoreError::Damaged`]): unless the system has ended since and nobody was promised
@@ -57,7 +57,7 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use crate::{Batch, Store, StoreError, Table, Visit};
+use crate::{Steps, Store, StoreError, Table, Visit};
 use compact::{Compactor, Progress};
 use frame::Frame;
 use log::Log;
@@ -163,8 +163,8 @@ impl Disk {
 }
 
 impl Store for Disk {
-    fn write(&self, batch: &Batch) -> Result<(), StoreError> {
-        self.shared.write(batch)
+    fn write(&self, steps: &Steps) -> Result<(), StoreError> {
+        self.shared.write(steps)
     }
 
     /// Nothing can be written meanwhile; `visit` must not try.
@@ -212,12 +212,12 @@ impl Shared {
         Ok((shared, opened))
     }
 
-    fn write(&self, batch: &Batch) -> Result<(), StoreError> {
-        if batch.is_empty() {
+    fn write(&self, steps: &Steps) -> Result<(), StoreError> {
+        if steps.is_empty() {
             return Ok(());
         }
         let mut frame = self.frame.lock();
-        frame.fill(batch);
+        frame.fill(steps);
         frame.check()?;
         let mut log = self.log.lock();
         if self.is_closed() {

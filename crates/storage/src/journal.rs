@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 
-use crate::{Batch, Store, StoreError};
+use crate::{Steps, Store, StoreError};
 
 /// How far a journal was when something was staged; it is in the store once [`Journal::is_written`] says so.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,7 +46,7 @@ pub struct Journal {
 
 #[derive(Debug, Default)]
 struct Staged {
-    batch: Batch,
+    steps: Steps,
     position: u64,
     next_message: u64,
 }
@@ -58,13 +58,13 @@ struct Writing {
     /// ever put back among that.
     refused: VecDeque<Taken>,
     /// Empty, with memory for the next.
-    spare: Batch,
+    spare: Steps,
 }
 
 /// Changes of whole groups.
 #[derive(Debug)]
 struct Taken {
-    batch: Batch,
+    steps: Steps,
     /// How far the journal is with them.
     position: u64,
 }
@@ -79,7 +79,7 @@ pub struct Group<'a> {
 #[derive(Debug)]
 pub struct Stage<'a> {
     /// Changes are appended to this.
-    pub batch: &'a mut Batch,
+    pub steps: &'a mut Steps,
     next_message: &'a mut u64,
 }
 
@@ -118,8 +118,8 @@ impl Journal {
     /// Notes changes. Call it while the lock is held under which they were made in memory.
     pub fn stage(&self, write: impl FnOnce(&mut Stage<'_>)) -> Position {
         let mut staged = self.staged.lock();
-        let Staged { batch, position, next_message } = &mut *staged;
-        write(&mut Stage { batch, next_message });
+        let Staged { steps, position, next_message } = &mut *staged;
+        write(&mut Stage { steps, next_message });
         *position += 1;
         Position(*position)
     }
@@ -164,7 +164,7 @@ impl Journal {
 
     /// Bytes that wait for the store.
     pub fn staged_size(&self) -> usize {
-        self.staged.lock().batch.footprint() + self.refused.load(Ordering::Relaxed)
+        self.staged.lock().steps.footprint() + self.refused.load(Ordering::Relaxed)
     }
 
     /// The store.
@@ -178,15 +178,15 @@ impl Journal {
             // Whoever is between two steps of a group ends it first. While the store writes, groups may be open again.
             let _all_closed = self.groups.write();
             let mut staged = self.staged.lock();
-            Taken { batch: std::mem::replace(&mut staged.batch, spare), position: staged.position }
+            Taken { steps: std::mem::replace(&mut staged.steps, spare), position: staged.position }
         };
         match writing.refused.back_mut() {
             // An attempt a second, for as long as a disk is full.
-            Some(last) if taken.batch.is_empty() => last.position = taken.position,
+            Some(last) if taken.steps.is_empty() => last.position = taken.position,
             _ => writing.refused.push_back(taken),
         }
         let written = self.write_all(writing);
-        let refused = writing.refused.iter().map(|taken| taken.batch.footprint()).sum();
+        let refused = writing.refused.iter().map(|taken| taken.steps.footprint()).sum();
         self.refused.store(refused, Ordering::Relaxed);
         match &written {
             Err(error) if !self.failing.swap(true, Ordering::Relaxed) => {
@@ -203,13 +203,13 @@ impl Journal {
     /// Writes what was taken, oldest first, up to what the store refuses. That stays as it is: nothing is copied, and a
     /// later step on the same record is in a later one. `written` stays too, so no answer leaves that waits for any of it.
     fn write_all(&self, writing: &mut Writing) -> Result<(), StoreError> {
-        while let Some(Taken { batch, position }) = writing.refused.front() {
-            self.store.write(batch)?;
+        while let Some(Taken { steps, position }) = writing.refused.front() {
+            self.store.write(steps)?;
             // Whoever reads it lets out what was held back for it.
             self.written.store(*position, Ordering::Release);
-            if let Some(Taken { mut batch, .. }) = writing.refused.pop_front() {
-                batch.clear();
-                writing.spare = batch;
+            if let Some(Taken { mut steps, .. }) = writing.refused.pop_front() {
+                steps.clear();
+                writing.spare = steps;
             }
         }
         Ok(())

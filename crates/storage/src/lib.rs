@@ -1,6 +1,6 @@
 //! What outlives an MQTT broker's process: sessions, their messages, retained messages, who is online.
 //!
-//! A [`Store`] keeps records in tables and writes a [`Batch`] of changes as a whole: [`Disk`] in a folder, [`Memory`]
+//! A [`Store`] keeps records in tables and takes all of some [`Steps`] or none: [`Disk`] in a folder, [`Memory`]
 //! for as long as the process lives. A [`Journal`] gathers what many threads change into one order and lets one of
 //! them write for all. [`Loaded`] is what an earlier process has left.
 //!
@@ -23,19 +23,19 @@
 //! assert_eq!(Loaded::read(&*store).unwrap().alive, Some(alive));
 //! ```
 
-mod batch;
 mod disk;
 mod journal;
 mod load;
 mod record;
 mod stage;
+mod steps;
 mod store;
 
-pub use batch::{Batch, Step, Table};
 pub use disk::{Disk, Durability, Finding, Opened, Repaired, Survey};
 pub use journal::{Failing, Group, Journal, Position, Stage};
 pub use load::{Alive, Bounds, Loaded, LoadedSession, LoadedSubscription, Unreadable, hand_over_events, read_records};
 pub use record::{OnlineRecord, SessionRecord, WillRecord};
+pub use steps::{Step, Steps, Table};
 pub use store::{Damage, Memory, Store, StoreError, Visit};
 
 #[cfg(test)]

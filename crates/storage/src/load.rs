@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::record::{self, OnlineRecord, Owed, SessionRecord, corrupt};
 use crate::stage::{ALIVE_KEY, BOUNDS_KEY, SCHEMA_KEY, record_key};
-use crate::{Batch, Store, StoreError, Table};
+use crate::{Steps, Store, StoreError, Table};
 
 mod unreadable;
 mod upgrade;
@@ -181,9 +181,9 @@ impl Loaded {
                 if !is_new {
                     tracing::warn!("the store does not say its schema: it is taken for one of this version");
                 }
-                let mut batch = Batch::default();
-                batch.put(Table::Meta, SCHEMA_KEY, &SCHEMA.to_le_bytes());
-                store.write(&batch)?;
+                let mut steps = Steps::default();
+                steps.put(Table::Meta, SCHEMA_KEY, &SCHEMA.to_le_bytes());
+                store.write(&steps)?;
                 return Ok(is_new);
             }
             Some(1) => upgrade::from_1(store).and_then(|()| upgrade::from_2(store))?,

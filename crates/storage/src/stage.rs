@@ -17,12 +17,12 @@ pub(crate) const ALIVE_KEY: &[u8] = b"alive";
 impl Stage<'_> {
     /// A session is there, or its record has changed.
     pub fn put_session(&mut self, number: u64, session: &SessionRecord<'_>) {
-        self.batch.put_with(Table::Sessions, &number.to_be_bytes(), |out| record::write(session, out));
+        self.steps.put_with(Table::Sessions, &number.to_be_bytes(), |out| record::write(session, out));
     }
 
     /// A session has ended. What it had (subscriptions, deliveries, packet ids) is removed by steps of their own.
     pub fn remove_session(&mut self, number: u64) {
-        self.batch.remove(Table::Sessions, &number.to_be_bytes());
+        self.steps.remove(Table::Sessions, &number.to_be_bytes());
     }
 
     /// True if a subscription with this filter can be kept.
@@ -33,12 +33,12 @@ impl Stage<'_> {
     /// A session subscribes, or changes a subscription.
     pub fn subscribe(&mut self, session: u64, filter: &Filter, options: SubscribeOptions, id: Option<u32>) {
         let key = filter_key(session, filter);
-        self.batch.put_with(Table::Subscriptions, &key, |out| record::write_subscription(options, id, out));
+        self.steps.put_with(Table::Subscriptions, &key, |out| record::write_subscription(options, id, out));
     }
 
     /// A session gives a subscription up.
     pub fn unsubscribe(&mut self, session: u64, filter: &Filter) {
-        self.batch.remove(Table::Subscriptions, &filter_key(session, filter));
+        self.steps.remove(Table::Subscriptions, &filter_key(session, filter));
     }
 
     /// What a session says that it did.
@@ -46,23 +46,23 @@ impl Stage<'_> {
         match change {
             Change::Kept(delivery) => self.keep(session, delivery),
             Change::Sent { number, packet_id } => {
-                self.batch.put(Table::Sent, &record::pair(session, *number), &packet_id.as_u16().to_le_bytes());
+                self.steps.put(Table::Sent, &record::pair(session, *number), &packet_id.as_u16().to_le_bytes());
             }
             Change::Released(delivery) => {
                 let Some(packet_id) = delivery.packet_id else { return };
                 let key = record::pair(session, delivery.number);
-                self.batch.put_with(Table::Deliveries, &key, |out| record::write_released(packet_id, out));
+                self.steps.put_with(Table::Deliveries, &key, |out| record::write_released(packet_id, out));
                 self.let_go(session, delivery);
             }
             Change::Finished(delivery) => {
-                self.batch.remove(Table::Deliveries, &record::pair(session, delivery.number));
+                self.steps.remove(Table::Deliveries, &record::pair(session, delivery.number));
                 self.let_go(session, delivery);
             }
             Change::Completed(released) => {
-                self.batch.remove(Table::Deliveries, &record::pair(session, released.number));
+                self.steps.remove(Table::Deliveries, &record::pair(session, released.number));
             }
-            Change::Received(packet_id) => self.batch.put(Table::Received, &received_key(session, *packet_id), &[]),
-            Change::Freed(packet_id) => self.batch.remove(Table::Received, &received_key(session, *packet_id)),
+            Change::Received(packet_id) => self.steps.put(Table::Received, &received_key(session, *packet_id), &[]),
+            Change::Freed(packet_id) => self.steps.remove(Table::Received, &received_key(session, *packet_id)),
         }
     }
 
@@ -80,37 +80,37 @@ impl Stage<'_> {
             return;
         }
         let key = publication.message.topic.as_str().as_bytes();
-        self.batch.put_with(Table::Retained, key, |out| record::write_publication(publication, out));
+        self.steps.put_with(Table::Retained, key, |out| record::write_publication(publication, out));
     }
 
     /// The retained message of a topic is gone.
     pub fn forget_retained(&mut self, topic: &Topic) {
-        self.batch.remove(Table::Retained, topic.as_str().as_bytes());
+        self.steps.remove(Table::Retained, topic.as_str().as_bytes());
     }
 
     /// A client has come.
     pub fn come(&mut self, connection: u64, online: &OnlineRecord<'_>) {
-        self.batch.put_with(Table::Online, &connection.to_be_bytes(), |out| record::write(online, out));
+        self.steps.put_with(Table::Online, &connection.to_be_bytes(), |out| record::write(online, out));
     }
 
     /// A client has gone.
     pub fn go(&mut self, connection: u64) {
-        self.batch.remove(Table::Online, &connection.to_be_bytes());
+        self.steps.remove(Table::Online, &connection.to_be_bytes());
     }
 
     /// Numbers below these may have been given.
     pub fn bounds(&mut self, bounds: &Bounds) {
-        self.batch.put_with(Table::Meta, BOUNDS_KEY, |out| record::write(bounds, out));
+        self.steps.put_with(Table::Meta, BOUNDS_KEY, |out| record::write(bounds, out));
     }
 
     /// The broker lives.
     pub fn alive(&mut self, alive: Alive) {
-        self.batch.put(Table::Meta, ALIVE_KEY, &alive.to_bytes());
+        self.steps.put(Table::Meta, ALIVE_KEY, &alive.to_bytes());
     }
 
     /// What is kept of a module, as its keeper likes to write it.
     pub fn module(&mut self, name: &str, state: &[u8]) {
-        self.batch.put(Table::Modules, name.as_bytes(), state);
+        self.steps.put(Table::Modules, name.as_bytes(), state);
     }
 
     /// A module keeps a record of its own, instead of what has this key.
@@ -118,14 +118,14 @@ impl Stage<'_> {
     /// One whose key is too long for the store is not kept; see [`Self::can_keep_record`].
     pub fn keep_record(&mut self, module: &str, key: &[u8], record: &[u8]) {
         if Self::can_keep_record(module, key) {
-            self.batch.put(Table::Records, &record_key(module, key), record);
+            self.steps.put(Table::Records, &record_key(module, key), record);
         }
     }
 
     /// A module's record is not kept any more.
     pub fn forget_record(&mut self, module: &str, key: &[u8]) {
         if Self::can_keep_record(module, key) {
-            self.batch.remove(Table::Records, &record_key(module, key));
+            self.steps.remove(Table::Records, &record_key(module, key));
         }
     }
 
@@ -136,7 +136,7 @@ impl Stage<'_> {
 
     /// What another part of the broker keeps.
     pub fn setting(&mut self, name: &str, record: &[u8]) {
-        self.batch.put(Table::Settings, name.as_bytes(), record);
+        self.steps.put(Table::Settings, name.as_bytes(), record);
     }
 
     fn keep(&mut self, session: u64, delivery: &Delivery) {
@@ -149,7 +149,7 @@ impl Stage<'_> {
             if number == 0 {
                 number = self.next_message();
                 let publication = &delivery.publication;
-                self.batch.put_with(Table::Messages, &number.to_be_bytes(), |out| {
+                self.steps.put_with(Table::Messages, &number.to_be_bytes(), |out| {
                     record::write_publication(publication, out);
                 });
             }
@@ -157,18 +157,18 @@ impl Stage<'_> {
             number
         });
         let key = record::pair(session, delivery.number);
-        self.batch.put_with(Table::Deliveries, &key, |out| record::write_delivery(delivery, message, out));
+        self.steps.put_with(Table::Deliveries, &key, |out| record::write_delivery(delivery, message, out));
     }
 
     /// A delivery's message is not needed for it any more.
     fn let_go(&mut self, session: u64, delivery: &Delivery) {
         if delivery.was_queued && delivery.packet_id.is_some() {
-            self.batch.remove(Table::Sent, &record::pair(session, delivery.number));
+            self.steps.remove(Table::Sent, &record::pair(session, delivery.number));
         }
         let place = &delivery.publication.place;
         let number = place.number();
         if !place.is_single() && number > 0 && place.give_up() {
-            self.batch.remove(Table::Messages, &number.to_be_bytes());
+            self.steps.remove(Table::Messages, &number.to_be_bytes());
         }
     }
 }

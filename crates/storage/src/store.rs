@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
 
-use crate::{Batch, Step, Table};
+use crate::{Step, Steps, Table};
 
 /// Why a store can't be opened, read or written.
 #[derive(Debug, thiserror::Error)]
@@ -109,7 +109,7 @@ fn begins_with(table: Option<&str>) -> String {
 /// A place for records that outlives the process, or pretends to.
 pub trait Store: Send + Sync {
     /// Makes all changes or none. When it returns they survive what the store promises.
-    fn write(&self, batch: &Batch) -> Result<(), StoreError>;
+    fn write(&self, steps: &Steps) -> Result<(), StoreError>;
 
     /// Calls `visit` with key and value of each record of a table, in order of keys.
     fn read(&self, table: Table, visit: &mut Visit<'_>) -> Result<(), StoreError>;
@@ -141,9 +141,9 @@ pub struct Memory {
 type Key = (Table, Vec<u8>);
 
 impl Store for Memory {
-    fn write(&self, batch: &Batch) -> Result<(), StoreError> {
+    fn write(&self, steps: &Steps) -> Result<(), StoreError> {
         let mut records = self.records.lock();
-        for step in batch.steps() {
+        for step in steps.iter() {
             match step {
                 Step::Put(table, key, value) => records.insert((table, key.to_vec()), value.to_vec()),
                 Step::Remove(table, key) => records.remove(&(table, key.to_vec())),

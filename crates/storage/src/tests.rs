@@ -9,7 +9,7 @@ use mqtt_session::{
 };
 
 use crate::{
-    Alive, Batch, Bounds, Disk, Durability, Failing, Journal, Loaded, Memory, OnlineRecord, SessionRecord, Stage, Step,
+    Alive, Bounds, Disk, Durability, Failing, Journal, Loaded, Memory, OnlineRecord, SessionRecord, Stage, Step, Steps,
     Store, StoreError, Table, Visit, WillRecord, read_records,
 };
 
@@ -261,10 +261,10 @@ struct Flaky {
 }
 
 impl Store for Flaky {
-    fn write(&self, batch: &Batch) -> Result<(), StoreError> {
-        self.offered.store(batch.size(), std::sync::atomic::Ordering::Relaxed);
+    fn write(&self, steps: &Steps) -> Result<(), StoreError> {
+        self.offered.store(steps.size(), std::sync::atomic::Ordering::Relaxed);
         if self.works.load(std::sync::atomic::Ordering::Relaxed) {
-            return self.memory.write(batch);
+            return self.memory.write(steps);
         }
         Err(StoreError::Io(std::io::ErrorKind::StorageFull.into()))
     }
@@ -330,13 +330,13 @@ fn a_retry_offers_only_what_was_refused_first() {
 fn sessions_of_schema_1_are_opened_and_written_anew() {
     let folder = tempfile::tempdir().unwrap();
     let store = Disk::open(folder.path(), Durability::Process).unwrap();
-    let mut batch = Batch::default();
-    batch.put(Table::Meta, b"schema", &1_u32.to_le_bytes());
+    let mut steps = Steps::default();
+    steps.put(Table::Meta, b"schema", &1_u32.to_le_bytes());
     // "c", level 5, 100 s, until 7000 ms, no will, the 4th fact, at 6000 ms.
     let old = [1, b'c', 5, 100, 1, 0xd8, 0x36, 0, 4, 0xf0, 0x2e];
-    batch.put(Table::Sessions, &3_u64.to_be_bytes(), &old);
-    batch.put(Table::Sessions, &9_u64.to_be_bytes(), &old);
-    store.write(&batch).unwrap();
+    steps.put(Table::Sessions, &3_u64.to_be_bytes(), &old);
+    steps.put(Table::Sessions, &9_u64.to_be_bytes(), &old);
+    store.write(&steps).unwrap();
     drop(store);
     // The second time there is nothing to be done.
     for _ in 0..2 {
@@ -351,10 +351,10 @@ fn sessions_of_schema_1_are_opened_and_written_anew() {
 #[test]
 fn an_unreadable_session_of_schema_1_is_left_out() {
     let store = Memory::default();
-    let mut batch = Batch::default();
-    batch.put(Table::Meta, b"schema", &1_u32.to_le_bytes());
-    batch.put(Table::Sessions, &3_u64.to_be_bytes(), &[1, b'c', 5]);
-    store.write(&batch).unwrap();
+    let mut steps = Steps::default();
+    steps.put(Table::Meta, b"schema", &1_u32.to_le_bytes());
+    steps.put(Table::Sessions, &3_u64.to_be_bytes(), &[1, b'c', 5]);
+    store.write(&steps).unwrap();
     for _ in 0..2 {
         let loaded = Loaded::read(&store).unwrap();
         assert!(loaded.sessions.is_empty() && loaded.unreadable[0].table == Table::Sessions);
@@ -366,12 +366,12 @@ fn an_unreadable_session_of_schema_1_is_left_out() {
 fn another_schema_is_refused() {
     let store = Memory::default();
     Loaded::read(&store).unwrap();
-    let mut batch = Batch::default();
-    batch.put(Table::Meta, b"schema", &9u32.to_le_bytes());
+    let mut steps = Steps::default();
+    steps.put(Table::Meta, b"schema", &9u32.to_le_bytes());
     // What it wrote may look broken here: that isn't what has to be told.
-    batch.put(Table::Meta, b"alive", b"of another length");
-    batch.put(Table::Meta, b"bounds", b"\xFF");
-    store.write(&batch).unwrap();
+    steps.put(Table::Meta, b"alive", b"of another length");
+    steps.put(Table::Meta, b"bounds", b"\xFF");
+    store.write(&steps).unwrap();
     let error = Loaded::read(&store).unwrap_err().to_string();
     assert!(error.contains("schema 9"), "{error}");
 }
@@ -385,14 +385,14 @@ fn an_unreadable_record_is_left_out_and_told() {
         journal.stage(|stage| stage.put_session(7, &session_record("c")));
         journal.retry().unwrap();
         Loaded::read(&store).unwrap();
-        let mut batch = Batch::default();
+        let mut steps = Steps::default();
         kept.read(Table::Sessions, &mut |key, value| {
-            batch.put(Table::Sessions, key, value);
+            steps.put(Table::Sessions, key, value);
             Ok(())
         })
         .unwrap();
-        batch.put(table, b"bounds", b"\xFF");
-        store.write(&batch).unwrap();
+        steps.put(table, b"bounds", b"\xFF");
+        store.write(&steps).unwrap();
         for _ in 0..2 {
             let loaded = Loaded::read(&store).unwrap();
             assert_eq!(loaded.sessions.len(), 1);
@@ -417,8 +417,8 @@ fn no_number_is_given_again_if_the_record_of_them_is_lost() {
             stage.put_session(9, &session_record("c"));
             stage.come(12, &online);
             stage.bounds(&Bounds { epoch: 1, connection: 20, seq: 50, session: 30 });
-            stage.batch.put(Table::Messages, &77_u64.to_be_bytes(), b"");
-            stage.batch.put(Table::Meta, b"bounds", b"");
+            stage.steps.put(Table::Messages, &77_u64.to_be_bytes(), b"");
+            stage.steps.put(Table::Meta, b"bounds", b"");
         });
         journal.retry().unwrap();
         let loaded = Loaded::read(&*store).unwrap();
@@ -430,11 +430,11 @@ fn no_number_is_given_again_if_the_record_of_them_is_lost() {
 #[test]
 fn a_store_that_has_lost_its_schema_is_not_taken_for_a_new_one() {
     let store = Memory::default();
-    let mut batch = Batch::default();
+    let mut steps = Steps::default();
     Loaded::read(&store).unwrap();
-    batch.put(Table::Modules, b"greeter", b"on");
-    batch.remove(Table::Meta, b"schema");
-    store.write(&batch).unwrap();
+    steps.put(Table::Modules, b"greeter", b"on");
+    steps.remove(Table::Meta, b"schema");
+    store.write(&steps).unwrap();
     for _ in 0..2 {
         assert_eq!(Loaded::read(&store).unwrap().modules["greeter"], b"on");
     }
@@ -481,16 +481,16 @@ fn a_message_that_is_too_large_for_a_record_leaves_none() {
 
 #[test]
 fn a_batch_tells_what_it_was_told() {
-    let mut batch = Batch::default();
-    batch.put(Table::Meta, b"a", b"1");
-    batch.remove(Table::Sent, b"b");
-    batch.put(Table::Online, b"c", b"");
-    let mut twice = Batch::default();
-    twice.append(&batch);
-    twice.append(&batch);
+    let mut steps = Steps::default();
+    steps.put(Table::Meta, b"a", b"1");
+    steps.remove(Table::Sent, b"b");
+    steps.put(Table::Online, b"c", b"");
+    let mut twice = Steps::default();
+    twice.append(&steps);
+    twice.append(&steps);
     let steps =
         [Step::Put(Table::Meta, b"a", b"1"), Step::Remove(Table::Sent, b"b"), Step::Put(Table::Online, b"c", b"")];
-    assert_eq!(twice.steps().collect::<Vec<_>>(), [steps, steps].concat());
+    assert_eq!(twice.iter().collect::<Vec<_>>(), [steps, steps].concat());
     twice.clear();
     assert!(twice.is_empty() && twice.size() == 0);
 }

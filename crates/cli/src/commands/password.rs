@@ -5,7 +5,7 @@ use std::path::Path;
 
 use mqtt_admin::{Accounts, Local, random_secret};
 use mqtt_config::Config;
-use mqtt_storage::{Batch, Disk, Durability, Loaded, Store, StoreError, Table};
+use mqtt_storage::{Disk, Durability, Loaded, Steps, Store, StoreError, Table};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
@@ -89,9 +89,9 @@ fn write(folder: &Path, password: &str) -> Result<Value, Failure> {
     let kept = Loaded::read(&store).map_err(failed)?.settings.remove(Accounts::RECORD);
     let record = Accounts::record_with_password(kept.as_deref(), password);
     let record = record.map_err(|error| failed(error.into()))?;
-    let mut batch = Batch::default();
-    batch.put(Table::Settings, Accounts::RECORD.as_bytes(), &record);
-    store.write(&batch).map_err(failed)?;
+    let mut steps = Steps::default();
+    steps.put(Table::Settings, Accounts::RECORD.as_bytes(), &record);
+    store.write(&steps).map_err(failed)?;
     Ok(json!({"code": 0}))
 }
 

@@ -17,7 +17,7 @@ use std::path::Path;
 use parking_lot::Mutex;
 
 use super::Durability;
-use super::frame::{Frame, Placed, Steps};
+use super::frame::{Frame, Placed, ReadSteps};
 use super::index::Place;
 use super::log::{Log, sync_folder};
 use super::manifest;
@@ -107,7 +107,7 @@ impl Compactor {
     /// Appends again what the index still points to.
     fn keep(&mut self, log: &mut Log) -> Result<(), StoreError> {
         self.alive.clear();
-        for (placed, place) in Steps::new(self.puts.body(), 0).flatten().zip(&self.places) {
+        for (placed, place) in ReadSteps::new(self.puts.body(), 0).flatten().zip(&self.places) {
             if let Step::Put(table, key, _) = placed.step
                 // No two puts have the same place, so one that has been replaced by its like is told apart.
                 && log.table(table).get(key).as_ref() == Some(place)
@@ -189,7 +189,7 @@ impl Oldest {
                     Next::Bad => return Err(unreadable()),
                 }
             }
-            let mut steps = Steps::new(self.segment.body(), self.at);
+            let mut steps = ReadSteps::new(self.segment.body(), self.at);
             while puts.size() < limit
                 && let Some(placed) = steps.next()
             {

@@ -1,9 +1,9 @@
-//! A batch as it is in the log: a head, then the steps.
+//! Steps as they are in the log: a head, then each of them.
 //!
 //! The head is the segment's marker, the length of the body and a checksum of both. A step is a byte (the table's
 //! number, and a bit for "put"), the key's length, for a put the value's, the key and the value; lengths are LEB128.
 
-use crate::{Batch, Step, StoreError, Table};
+use crate::{Step, Steps, StoreError, Table};
 
 /// Bytes of a frame's head.
 pub(super) const HEAD: usize = 12;
@@ -102,10 +102,10 @@ impl Frame {
         self.bytes.get(HEAD..).unwrap_or_default()
     }
 
-    pub(super) fn fill(&mut self, batch: &Batch) {
+    pub(super) fn fill(&mut self, steps: &Steps) {
         self.clear();
-        self.bytes.reserve(HEAD + batch.size());
-        batch.steps().for_each(|step| self.push(step));
+        self.bytes.reserve(HEAD + steps.size());
+        steps.iter().for_each(|step| self.push(step));
     }
 
     pub(super) fn push(&mut self, step: Step<'_>) {
@@ -176,7 +176,7 @@ fn push_len(out: &mut Vec<u8>, mut len: usize) {
 
 /// The steps of a body, and where in it their values are.
 #[derive(Clone, Debug)]
-pub(super) struct Steps<'a> {
+pub(super) struct ReadSteps<'a> {
     body: &'a [u8],
     at: usize,
 }
@@ -192,7 +192,7 @@ pub(super) struct Placed<'a> {
     pub(super) value_at: u32,
 }
 
-impl<'a> Steps<'a> {
+impl<'a> ReadSteps<'a> {
     /// From the step that begins at `at`.
     pub(super) const fn new(body: &'a [u8], at: usize) -> Self {
         Self { body, at }
@@ -237,7 +237,7 @@ impl<'a> Steps<'a> {
     }
 }
 
-impl<'a> Iterator for Steps<'a> {
+impl<'a> Iterator for ReadSteps<'a> {
     type Item = Result<Placed<'a>, Malformed>;
 
     fn next(&mut self) -> Option<Self::Item> {

@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::PathBuf;
 
-use super::frame::{self, Frame, Malformed, Salt, Steps};
+use super::frame::{self, Frame, Malformed, ReadSteps, Salt};
 use super::index::{Index, Place};
 use super::lock::Lock;
 use super::segment::{self, at_path};
@@ -168,7 +168,7 @@ impl Log {
     pub(super) fn apply(&mut self, body: &[u8], segment: u32, body_at: u64) -> Result<(), Malformed> {
         // Segments are shorter than this can count, see `Frame::check`; replay has looked.
         let body_at = u32::try_from(body_at).map_err(|_| Malformed)?;
-        for placed in Steps::new(body, 0) {
+        for placed in ReadSteps::new(body, 0) {
             let frame::Placed { step, value_at } = placed?;
             let (key, was) = match step {
                 Step::Put(table, key, value) => {

@@ -14,7 +14,7 @@ use super::manifest::{self, Manifest, Stated};
 use super::segment::{self, at_path};
 use super::survey::{Found, MOVED, Survey};
 use super::{Disk, Durability, Tuning};
-use crate::{Batch, Loaded, Store, StoreError, Table, Unreadable};
+use crate::{Loaded, Steps, Store, StoreError, Table, Unreadable};
 
 /// What a repair has done.
 #[derive(Debug)]
@@ -137,7 +137,7 @@ fn take_out(disk: &Disk, unreadable: &[Unreadable], beside: &Path) -> Result<(),
         return Ok(());
     }
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    let (mut text, mut batch) = (String::new(), Batch::default());
+    let (mut text, mut steps) = (String::new(), Steps::default());
     for table in Table::ALL {
         let of_table = unreadable.iter().filter(|record| record.table == table);
         let wanted: HashMap<&[u8], &Unreadable> = of_table.map(|record| (&record.key[..], record)).collect();
@@ -147,14 +147,14 @@ fn take_out(disk: &Disk, unreadable: &[Unreadable], beside: &Path) -> Result<(),
         disk.read(table, &mut |key, value| {
             if let Some(record) = wanted.get(key) {
                 text += &format!("{record}\n  key {}\n  value {}\n", hex(key), hex(value));
-                batch.remove(table, key);
+                steps.remove(table, key);
             }
             Ok(())
         })?;
     }
     write_new(&beside.join("records.txt"), text.as_bytes())?;
     sync_folder(beside)?;
-    disk.write(&batch)
+    disk.write(&steps)
 }
 
 fn make_beside(folder: &Path, name: &str) -> Result<PathBuf, StoreError> {

@@ -12,13 +12,13 @@ use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
 
-use super::frame::{self, Salt, Steps};
+use super::frame::{self, ReadSteps, Salt};
 use super::lock::Lock;
 use super::log::Log;
 use super::manifest::{self, Manifest, Stated};
 use super::segment::{self, Beginning, HEAD, Next, Segment, at_path};
 use super::{Durability, Tuning};
-use crate::{Batch, Damage, Loaded, Store, StoreError, Table, Unreadable, Visit};
+use crate::{Damage, Loaded, Steps, Store, StoreError, Table, Unreadable, Visit};
 
 /// Something that is not as it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -288,7 +288,7 @@ impl Survey {
             match segment.next().map_err(|error| at_path(&path, &error))? {
                 Next::End => break,
                 Next::Frame => {
-                    if Steps::new(segment.body(), 0).any(|step| step.is_err()) {
+                    if ReadSteps::new(segment.body(), 0).any(|step| step.is_err()) {
                         return Err(StoreError::Later { file: path, offset: segment.at() });
                     }
                     let end = segment.body_at() + segment.body().len() as u64;
@@ -391,7 +391,7 @@ fn guess(path: &Path, len: u64) -> Result<Option<Salt>, StoreError> {
     }
     let mut body = vec![0; body_len as usize];
     file.read_exact_at(&mut body, body_at)?;
-    let is_body = Steps::new(&body, 0).all(|step| step.is_ok());
+    let is_body = ReadSteps::new(&body, 0).all(|step| step.is_ok());
     Ok(is_body.then(|| Salt::of_frame(head, &body)))
 }
 
@@ -399,7 +399,7 @@ fn guess(path: &Path, len: u64) -> Result<Option<Salt>, StoreError> {
 struct Frozen(Mutex<Log>);
 
 impl Store for Frozen {
-    fn write(&self, _: &Batch) -> Result<(), StoreError> {
+    fn write(&self, _: &Steps) -> Result<(), StoreError> {
         Err(StoreError::Closed)
     }
 

@@ -21,7 +21,7 @@ use crate::{Damage, Step};
 /// What is to be in a store.
 type Records = BTreeMap<(Table, Vec<u8>), Vec<u8>>;
 
-/// Small enough that a few batches fill a segment.
+/// Small enough that a few frames fill a segment.
 fn tiny() -> Tuning {
     Tuning { segment: 300, slack: 400, chunk: 100, ..Tuning::default() }
 }
@@ -30,19 +30,19 @@ fn open(folder: &Path) -> Result<(Shared, Opened), StoreError> {
     Shared::open(folder.to_owned(), Durability::Process, tiny())
 }
 
-fn batch(steps: &[Step<'_>]) -> Batch {
-    let mut batch = Batch::default();
-    for step in steps {
+fn steps(of: &[Step<'_>]) -> Steps {
+    let mut steps = Steps::default();
+    for step in of {
         match *step {
-            Step::Put(table, key, value) => batch.put(table, key, value),
-            Step::Remove(table, key) => batch.remove(table, key),
+            Step::Put(table, key, value) => steps.put(table, key, value),
+            Step::Remove(table, key) => steps.remove(table, key),
         }
     }
-    batch
+    steps
 }
 
-fn apply(records: &mut Records, batch: &Batch) {
-    for step in batch.steps() {
+fn apply(records: &mut Records, steps: &Steps) {
+    for step in steps.iter() {
         match step {
             Step::Put(table, key, value) => records.insert((table, key.to_vec()), value.to_vec()),
             Step::Remove(table, key) => records.remove(&(table, key.to_vec())),
@@ -89,24 +89,24 @@ fn copy(folder: &Path) -> TempDir {
     copy
 }
 
-/// Some batches that put, overwrite and remove; the records after each of them, none first.
-fn some_batches(count: u8) -> (Vec<Batch>, Vec<Records>) {
-    let mut batches = Vec::new();
+/// Some steps that put, overwrite and remove; the records after each of them, none first.
+fn some_steps(count: u8) -> (Vec<Steps>, Vec<Records>) {
+    let mut all = Vec::new();
     let mut states = vec![Records::new()];
     for n in 0..count {
         let value = vec![n; usize::from(n) * 3 % 50];
-        let steps = [
+        let three = [
             Step::Put(Table::Deliveries, &[n], &value),
             Step::Remove(Table::Deliveries, &[n.saturating_sub(3)]),
             Step::Put(Table::Meta, b"a name of more than twenty-two bytes", &[n, n]),
         ];
-        let batch = batch(&steps[..1 + usize::from(n % 3)]);
+        let steps = steps(&three[..1 + usize::from(n % 3)]);
         let mut state = states.last().unwrap().clone();
-        apply(&mut state, &batch);
-        batches.push(batch);
+        apply(&mut state, &steps);
+        all.push(steps);
         states.push(state);
     }
-    (batches, states)
+    (all, states)
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn a_closed_store_frees_its_folder() {
     let disk = Disk::open(folder.path(), Durability::Process).unwrap();
     disk.close();
     let other = Disk::open(folder.path(), Durability::Process).unwrap();
-    let put = batch(&[Step::Put(Table::Meta, b"a", b"1")]);
+    let put = steps(&[Step::Put(Table::Meta, b"a", b"1")]);
     assert!(matches!(disk.write(&put), Err(StoreError::Closed)));
     other.write(&put).unwrap();
     drop(disk);
@@ -145,7 +145,7 @@ fn opening_tells_what_was_there() {
     let folder = tempfile::tempdir().unwrap();
     let disk = Disk::open(folder.path(), Durability::Process).unwrap();
     assert_eq!(disk.opened(), Opened { records: 0, bytes: segment::HEAD as u64, cut: 0 });
-    disk.write(&batch(&[Step::Put(Table::Meta, b"a", b"1"), Step::Put(Table::Sent, b"a", b"2")])).unwrap();
+    disk.write(&steps(&[Step::Put(Table::Meta, b"a", b"1"), Step::Put(Table::Sent, b"a", b"2")])).unwrap();
     let size = disk.size().unwrap();
     drop(disk);
     let disk = Disk::open(folder.path(), Durability::Process).unwrap();
@@ -156,7 +156,7 @@ fn opening_tells_what_was_there() {
 fn a_large_batch_is_one_frame() {
     let folder = tempfile::tempdir().unwrap();
     let value = vec![7; 3 << 20];
-    let large = batch(&[Step::Put(Table::Messages, b"a", &value), Step::Put(Table::Messages, b"b", &value)]);
+    let large = steps(&[Step::Put(Table::Messages, b"a", &value), Step::Put(Table::Messages, b"b", &value)]);
     let mut state = Records::new();
     apply(&mut state, &large);
     for _ in 0..2 {
@@ -170,9 +170,9 @@ fn a_large_batch_is_one_frame() {
 fn the_thread_keeps_a_store_small() {
     let folder = tempfile::tempdir().unwrap();
     let disk = Disk::with_tuning(folder.path().to_owned(), Durability::Power, tiny()).unwrap();
-    let (batches, states) = some_batches(200);
-    for batch in &batches {
-        disk.write(batch).unwrap();
+    let (all, states) = some_steps(200);
+    for steps in &all {
+        disk.write(steps).unwrap();
     }
     while disk.shared.log.lock().is_compactable() {
         std::thread::yield_now();

@@ -11,24 +11,24 @@ use serde::Deserialize;
 use super::unreadable::each;
 use crate::record::{self, OnlineRecord, SessionRecord, WillRecord};
 use crate::stage::{SCHEMA_KEY, record_key};
-use crate::{Batch, Store, StoreError, Table};
+use crate::{Steps, Store, StoreError, Table};
 
 /// What can't be read stays as it is, and is left out when the rest is read.
 type Left = Vec<super::Unreadable>;
 
 /// Sessions did not say when they began: that is taken to be the last fact of coming or going. All or nothing is written.
 pub(super) fn from_1(store: &dyn Store) -> Result<(), StoreError> {
-    let mut batch = Batch::default();
+    let mut steps = Steps::default();
     each(store, Table::Sessions, &mut Left::new(), |number, value| {
         // `created_at` is the last field, and a number below 128 is one byte.
         let with_zero = [value, &[0]].concat();
         let mut session: SessionRecord<'_> = record::read(&with_zero)?;
         session.created_at = session.last_fact_ms;
-        batch.put_with(Table::Sessions, number, |out| record::write(&session, out));
+        steps.put_with(Table::Sessions, number, |out| record::write(&session, out));
         Ok(())
     })?;
-    batch.put(Table::Meta, SCHEMA_KEY, &2_u32.to_le_bytes());
-    store.write(&batch)
+    steps.put(Table::Meta, SCHEMA_KEY, &2_u32.to_le_bytes());
+    store.write(&steps)
 }
 
 /// A connection as schema 2 had it.
@@ -71,31 +71,31 @@ struct End<'a> {
 /// Connections had records with a fixed place for each field, which a new field would have broken. All or nothing is
 /// written.
 pub(super) fn from_2(store: &dyn Store) -> Result<(), StoreError> {
-    let mut batch = Batch::default();
+    let mut steps = Steps::default();
     each(store, Table::Online, &mut Left::new(), |number, value| {
         let online: Online<'_> = record::read(value)?;
         let info = record::read_number(number).map(|number| bytes(|out| connection(number, &online, out)))?;
         let Online { session, seq, will, .. } = online;
         let online = OnlineRecord { session, info: info.into(), seq, will };
-        batch.put_with(Table::Online, number, |out| record::write(&online, out));
+        steps.put_with(Table::Online, number, |out| record::write(&online, out));
         Ok(())
     })?;
-    batch.put(Table::Meta, SCHEMA_KEY, &3_u32.to_le_bytes());
-    store.write(&batch)
+    steps.put(Table::Meta, SCHEMA_KEY, &3_u32.to_le_bytes());
+    store.write(&steps)
 }
 
 /// Up to schema 2, events of coming and going had a table of their own. Those that are still there become records of the
 /// module that tells such events now, all of them or none; to be done once [`Loaded::read`](super::Loaded::read) has
 /// found that this version can read the store.
 pub fn hand_over_events(store: &dyn Store, module: &str) -> Result<(), StoreError> {
-    let mut batch = Batch::default();
+    let mut steps = Steps::default();
     each(store, Table::Retired, &mut Left::new(), |place, value| {
         let old: Event<'_> = record::read(value)?;
-        batch.put(Table::Records, &record_key(module, place), &bytes(|out| event(&old, out)));
-        batch.remove(Table::Retired, place);
+        steps.put(Table::Records, &record_key(module, place), &bytes(|out| event(&old, out)));
+        steps.remove(Table::Retired, place);
         Ok(())
     })?;
-    if batch.is_empty() { Ok(()) } else { store.write(&batch) }
+    if steps.is_empty() { Ok(()) } else { store.write(&steps) }
 }
 
 /// A connection as its keeper writes it: each field has a number.
@@ -184,12 +184,12 @@ mod tests {
     #[test]
     fn a_store_of_schema_2_is_brought_to_this_one() {
         let store = Memory::default();
-        let mut batch = Batch::default();
-        batch.put(Table::Meta, SCHEMA_KEY, &2_u32.to_le_bytes());
-        batch.put_with(Table::Online, &7_u64.to_be_bytes(), |out| record::write(&online(), out));
+        let mut steps = Steps::default();
+        steps.put(Table::Meta, SCHEMA_KEY, &2_u32.to_le_bytes());
+        steps.put_with(Table::Online, &7_u64.to_be_bytes(), |out| record::write(&online(), out));
         let event = OldEvent(11, 6_000, 7, Some(("normal", Some(0), 0)), online());
-        batch.put_with(Table::Retired, &0_u64.to_be_bytes(), |out| record::write(&event, out));
-        store.write(&batch).unwrap();
+        steps.put_with(Table::Retired, &0_u64.to_be_bytes(), |out| record::write(&event, out));
+        store.write(&steps).unwrap();
         for _ in 0..2 {
             let loaded = Loaded::read(&store).unwrap();
             hand_over_events(&store, "teller").unwrap();
@@ -213,12 +213,12 @@ mod tests {
     #[test]
     fn events_of_schema_2_wait_for_the_module_that_gets_them() {
         let store = Memory::default();
-        let mut batch = Batch::default();
-        batch.put(Table::Meta, SCHEMA_KEY, &2_u32.to_le_bytes());
+        let mut steps = Steps::default();
+        steps.put(Table::Meta, SCHEMA_KEY, &2_u32.to_le_bytes());
         let event = OldEvent(11, 6_000, 7, None, online());
-        batch.put_with(Table::Retired, &0_u64.to_be_bytes(), |out| record::write(&event, out));
-        batch.put(Table::Retired, &1_u64.to_be_bytes(), b"damaged");
-        store.write(&batch).unwrap();
+        steps.put_with(Table::Retired, &0_u64.to_be_bytes(), |out| record::write(&event, out));
+        steps.put(Table::Retired, &1_u64.to_be_bytes(), b"damaged");
+        store.write(&steps).unwrap();
         let count = |module| {
             let mut count = 0;
             read_records(&store, module, |_, _| {

@@ -35,9 +35,9 @@ fn what_was_on_the_disk_stays_there_while_it_is_compacted() {
     let folder = tempfile::tempdir().unwrap();
     let tuning = Tuning { sync, ..tiny() };
     let (shared, _) = Shared::open(folder.path().to_owned(), Durability::Process, tuning).unwrap();
-    let (batches, states) = some_batches(60);
-    for batch in &batches {
-        shared.write(batch).unwrap();
+    let (all, states) = some_steps(60);
+    for steps in &all {
+        shared.write(steps).unwrap();
     }
     files(folder.path()).iter().for_each(|path| sync(&File::open(path).unwrap()).unwrap());
     let before = files(folder.path()).len();
@@ -60,9 +60,9 @@ fn compaction_that_panics_is_counted_and_started_again() {
         Ok(())
     };
     let disk = Disk::with_tuning(folder.path().to_owned(), Durability::Process, Tuning { sync, ..tiny() }).unwrap();
-    let (batches, states) = some_batches(60);
-    for batch in &batches {
-        disk.write(batch).unwrap();
+    let (all, states) = some_steps(60);
+    for steps in &all {
+        disk.write(steps).unwrap();
     }
     while disk.panics() == 0 {
         std::thread::yield_now();

@@ -2,26 +2,26 @@
 
 use super::*;
 
-/// A log of two segments and the records after each batch; `ends` are the file and the length it had then.
+/// A log of two segments and the records after each frame; `ends` are the file and the length it had then.
 struct Written {
     folder: TempDir,
-    batches: Vec<Batch>,
+    all: Vec<Steps>,
     states: Vec<Records>,
     ends: Vec<(PathBuf, u64)>,
 }
 
 fn written() -> Written {
     let folder = tempfile::tempdir().unwrap();
-    let (batches, states) = some_batches(12);
+    let (all, states) = some_steps(12);
     let (shared, _) = open(folder.path()).unwrap();
     let newest = || files(folder.path()).pop().unwrap();
     let mut ends = vec![(newest(), segment::HEAD as u64)];
-    for batch in &batches {
-        shared.write(batch).unwrap();
+    for steps in &all {
+        shared.write(steps).unwrap();
         ends.push((newest(), fs::metadata(newest()).unwrap().len()));
     }
     assert_eq!(files(folder.path()).len(), 2);
-    Written { folder, batches, states, ends }
+    Written { folder, all, states, ends }
 }
 
 fn damaged(folder: &Path) -> (PathBuf, u64) {
@@ -33,7 +33,7 @@ fn damaged(folder: &Path) -> (PathBuf, u64) {
 
 #[test]
 fn a_torn_tail_is_cut_at_every_length() {
-    let Written { folder, batches, states, ends } = written();
+    let Written { folder, all, states, ends } = written();
     let newest = files(folder.path()).pop().unwrap();
     let len = fs::metadata(&newest).unwrap().len();
     for (cut, fill) in (0..len).flat_map(|cut| [(cut, None), (cut, Some(0)), (cut, Some(0x55))]) {
@@ -57,8 +57,8 @@ fn a_torn_tail_is_cut_at_every_length() {
         let end = if *file == newest { *end } else { segment::HEAD as u64 };
         assert_eq!(opened.cut, if cut < segment::HEAD as u64 { 0 } else { torn - end });
         // It goes on from there.
-        for batch in &batches[there..] {
-            shared.write(batch).unwrap();
+        for steps in &all[there..] {
+            shared.write(steps).unwrap();
         }
         drop(shared);
         let (shared, opened) = open(copy.path()).unwrap();
@@ -143,10 +143,10 @@ fn what_the_system_did_not_write_is_put_aside() {
 
 #[test]
 fn a_missing_segment_is_damage() {
-    let Written { folder, batches, .. } = written();
+    let Written { folder, all, .. } = written();
     let (shared, _) = open(folder.path()).unwrap();
-    for batch in &batches {
-        shared.write(batch).unwrap();
+    for steps in &all {
+        shared.write(steps).unwrap();
     }
     drop(shared);
     let middle = files(folder.path()).swap_remove(1);
@@ -197,8 +197,8 @@ fn the_last_number_is_the_last() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(segment::path(folder.path(), u32::MAX), b"").unwrap();
     let (shared, _) = open(folder.path()).unwrap();
-    let (batches, states) = some_batches(20);
-    let written = batches.iter().take_while(|batch| shared.write(batch).is_ok()).count();
-    assert!(written < batches.len());
+    let (all, states) = some_steps(20);
+    let written = all.iter().take_while(|steps| shared.write(steps).is_ok()).count();
+    assert!(written < all.len());
     assert_eq!(records(&shared), states[written]);
 }

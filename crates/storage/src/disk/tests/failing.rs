@@ -48,16 +48,16 @@ fn a_failed_write_can_be_tried_again() {
         for room in [0, 1, 27, 28, 40, 70] {
             let folder = tempfile::tempdir().unwrap();
             let (shared, _) = Shared::open(folder.path().to_owned(), durability, faulty()).unwrap();
-            let (batches, states) = some_batches(30);
-            for (batch, pair) in batches.iter().zip(states.windows(2)) {
+            let (all, states) = some_steps(30);
+            for (steps, pair) in all.iter().zip(states.windows(2)) {
                 let full = Full::after(if sync_fails { usize::MAX } else { room });
                 SYNC_FAILS.set(sync_fails);
-                let written = shared.write(batch);
+                let written = shared.write(steps);
                 drop(full);
                 if written.is_err() {
                     // As if nothing had happened, also for the next process.
                     assert_eq!(records_of_copy(folder.path()), pair[0]);
-                    shared.write(batch).unwrap();
+                    shared.write(steps).unwrap();
                 }
                 assert_eq!(records(&shared), pair[1]);
                 assert_eq!(records_of_copy(folder.path()), pair[1]);
@@ -75,7 +75,7 @@ fn a_full_disk_gets_space_back_from_what_is_dead() {
     let folder = tempfile::tempdir().unwrap();
     let (shared, _) = Shared::open(folder.path().to_owned(), Durability::Process, faulty()).unwrap();
     for n in 0..20u8 {
-        shared.write(&batch(&[Step::Put(Table::Meta, b"same", &[n; 100])])).unwrap();
+        shared.write(&steps(&[Step::Put(Table::Meta, b"same", &[n; 100])])).unwrap();
     }
     let _full = Full::after(0);
     let mut compactor = Compactor::default();
@@ -90,9 +90,9 @@ fn a_full_disk_gets_space_back_from_what_is_dead() {
 fn compaction_goes_on_when_there_is_space() {
     let folder = tempfile::tempdir().unwrap();
     let (shared, _) = Shared::open(folder.path().to_owned(), Durability::Process, faulty()).unwrap();
-    let (batches, states) = some_batches(60);
-    for batch in &batches {
-        shared.write(batch).unwrap();
+    let (all, states) = some_steps(60);
+    for steps in &all {
+        shared.write(steps).unwrap();
     }
     let mut compactor = Compactor::default();
     let mut failed = 0;
@@ -132,7 +132,7 @@ fn survive_a_limit() {
     let folder = tempfile::tempdir().unwrap();
     let disk = Disk::open(folder.path(), Durability::Power).unwrap();
     let value = [1; 3_000];
-    let put = |n: u8| batch(&[Step::Put(Table::Messages, &[n], &value)]);
+    let put = |n: u8| steps(&[Step::Put(Table::Messages, &[n], &value)]);
     let (_, hard) = rlimit::Resource::FSIZE.get().unwrap();
     rlimit::Resource::FSIZE.set(10_000, hard).unwrap();
     let failed = (0..10).find(|&n| disk.write(&put(n)).is_err()).unwrap();

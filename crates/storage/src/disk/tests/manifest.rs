@@ -14,7 +14,7 @@ fn closed(segments: usize) -> (TempDir, Records) {
         if files(folder.path()).len() == segments && shared.log.lock().segments.back().unwrap().frames > 2 {
             break;
         }
-        let put = batch(&[Step::Put(Table::Retained, &[n], &[n; 60])]);
+        let put = steps(&[Step::Put(Table::Retained, &[n], &[n; 60])]);
         shared.write(&put).unwrap();
         apply(&mut state, &put);
     }
@@ -124,7 +124,7 @@ fn every_moment_at_which_segments_come_and_go_can_be_started_from() {
         assert_eq!(records(&open(copy.path()).unwrap().0), *state);
     };
     for n in 0..60_u8 {
-        let put = batch(&[Step::Put(Table::Retained, &[n % 7], &[n; 60])]);
+        let put = steps(&[Step::Put(Table::Retained, &[n % 7], &[n; 60])]);
         shared.write(&put).unwrap();
         apply(&mut state, &put);
         check(&state);

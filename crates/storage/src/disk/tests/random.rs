@@ -1,4 +1,4 @@
-//! Random batches, restarts, failures and compaction against a plain map.
+//! Random steps, restarts, failures and compaction against a plain map.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -41,15 +41,15 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-fn batch_of(changes: &[Change]) -> Batch {
-    let mut batch = Batch::default();
+fn steps_of(changes: &[Change]) -> Steps {
+    let mut steps = Steps::default();
     for Change { table, key, value } in changes {
         match value {
-            Some(value) => batch.put(Table::ALL[*table], key, value),
-            None => batch.remove(Table::ALL[*table], key),
+            Some(value) => steps.put(Table::ALL[*table], key, value),
+            None => steps.remove(Table::ALL[*table], key),
         }
     }
-    batch
+    steps
 }
 
 proptest! {
@@ -67,15 +67,15 @@ proptest! {
             let (shared, compactor) = store.as_mut().unwrap();
             match event {
                 Event::Write(changes) => {
-                    let batch = batch_of(&changes);
-                    shared.write(&batch).unwrap();
-                    apply(&mut expected, &batch);
+                    let steps = steps_of(&changes);
+                    shared.write(&steps).unwrap();
+                    apply(&mut expected, &steps);
                 }
                 Event::Fail(changes, room) => {
-                    let batch = batch_of(&changes);
+                    let steps = steps_of(&changes);
                     let _full = Full::after(room);
-                    if shared.write(&batch).is_ok() {
-                        apply(&mut expected, &batch);
+                    if shared.write(&steps).is_ok() {
+                        apply(&mut expected, &steps);
                     }
                 }
                 Event::Compact(steps) => {

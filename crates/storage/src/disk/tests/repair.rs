@@ -5,48 +5,48 @@ use crate::Loaded;
 use crate::disk::manifest;
 use crate::disk::survey::Survey;
 
-/// A closed store of some segments, and where each of its batches is.
+/// A closed store of some segments, and where each of its frames is.
 struct Written {
     folder: TempDir,
-    batches: Vec<(Batch, PathBuf, u64, u64)>,
+    all: Vec<(Steps, PathBuf, u64, u64)>,
 }
 
 fn written() -> Written {
     let folder = tempfile::tempdir().unwrap();
     let (shared, _) = open(folder.path()).unwrap();
-    let mut batches = Vec::new();
-    for batch in some_batches(24).0.iter().map(readable) {
-        shared.write(&batch).unwrap();
+    let mut all = Vec::new();
+    for steps in some_steps(24).0.iter().map(readable) {
+        shared.write(&steps).unwrap();
         let newest = files(folder.path()).pop().unwrap();
         let end = fs::metadata(&newest).unwrap().len();
-        let start = match batches.last() {
+        let start = match all.last() {
             Some((_, file, _, end)) if *file == newest => *end,
             _ => segment::HEAD as u64,
         };
-        batches.push((batch, newest, start, end));
+        all.push((steps, newest, start, end));
     }
     shared.leave();
     assert_eq!(files(folder.path()).len(), 4);
-    Written { folder, batches }
+    Written { folder, all }
 }
 
 /// With records that say nothing to whoever loads a store.
-fn readable(batch: &Batch) -> Batch {
+fn readable(steps: &Steps) -> Steps {
     let table = |table| if table == Table::Deliveries { Table::Records } else { table };
-    let steps = batch.steps().map(|step| match step {
+    let steps = steps.iter().map(|step| match step {
         Step::Put(of, key, value) => Step::Put(table(of), key, value),
         Step::Remove(of, key) => Step::Remove(table(of), key),
     });
-    super::batch(&steps.collect::<Vec<_>>())
+    super::steps(&steps.collect::<Vec<_>>())
 }
 
 impl Written {
-    /// What is to be there without the batches that were in these places.
+    /// What is to be there without the frames that were in these places.
     fn without(&self, is_lost: impl Fn(&Path, u64, u64) -> bool) -> Records {
         let mut records = Records::new();
-        for (batch, file, start, end) in &self.batches {
+        for (steps, file, start, end) in &self.all {
             if !is_lost(file, *start, *end) {
-                apply(&mut records, batch);
+                apply(&mut records, steps);
             }
         }
         records
@@ -180,7 +180,7 @@ fn records_that_cannot_be_read_are_told_and_taken_out() {
     let folder = tempfile::tempdir().unwrap();
     let disk = Disk::open(folder.path(), Durability::Process).unwrap();
     Loaded::read(&disk).unwrap();
-    disk.write(&batch(&[
+    disk.write(&steps(&[
         Step::Put(Table::Retained, b"a/topic", b"\x01\x02"),
         Step::Put(Table::Modules, b"greeter", b"on"),
     ]))

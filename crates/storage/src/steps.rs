@@ -1,4 +1,4 @@
-//! Changes that are written together.
+//! Steps that are taken together or not at all.
 
 use bytes::BytesMut;
 
@@ -81,7 +81,7 @@ impl Table {
 
 /// Changes in the order in which they are to be made. A later one of the same record wins.
 #[derive(Debug, Default)]
-pub struct Batch {
+pub struct Steps {
     ops: Vec<Op>,
     /// Keys and values, one behind the other.
     bytes: BytesMut,
@@ -95,7 +95,7 @@ struct Op {
     value_end: usize,
 }
 
-/// One change of a [`Batch`].
+/// One change of [`Steps`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step<'a> {
     /// The record has this value from now on.
@@ -104,7 +104,7 @@ pub enum Step<'a> {
     Remove(Table, &'a [u8]),
 }
 
-impl Batch {
+impl Steps {
     /// Nothing to do.
     pub const fn is_empty(&self) -> bool {
         self.ops.is_empty()
@@ -141,7 +141,7 @@ impl Batch {
     }
 
     /// All changes in order.
-    pub fn steps(&self) -> impl Iterator<Item = Step<'_>> {
+    pub fn iter(&self) -> impl Iterator<Item = Step<'_>> {
         let mut start = 0;
         self.ops.iter().map(move |op| {
             let key = &self.bytes[start..op.key_end];
@@ -153,7 +153,7 @@ impl Batch {
 
     /// Appends the changes of another.
     pub fn append(&mut self, other: &Self) {
-        for step in other.steps() {
+        for step in other.iter() {
             match step {
                 Step::Put(table, key, value) => self.put(table, key, value),
                 Step::Remove(table, key) => self.remove(table, key),
