@@ -6,7 +6,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use mqtt_codec::{Packet, ReasonCode};
-use mqtt_session::{Delivered, DeliveryOptions, DropReason, Fanout, Lost, Outbox, Session, Timestamp};
+use mqtt_session::{Delivered, DeliveryOptions, DropReason, Fanout, Lost, Outbox, Publication, Session, Timestamp};
 use mqtt_storage::Position;
 use parking_lot::Mutex;
 
@@ -16,6 +16,7 @@ use crate::client::transition::Transition;
 use crate::delivery::batch::Batch;
 use crate::delivery::reasons;
 use crate::watch::metrics::Metric;
+use crate::watch::refusals::{Kind, Refused};
 
 pub(crate) mod clients;
 pub(crate) mod connection;
@@ -246,21 +247,31 @@ impl ClientRef {
                 state.wait_for_store(false, batch);
                 state.touch(self, batch);
             }
-            Delivered::Dropped(DropReason::QueueFull) => self.warn_of_full_queue(&state.session),
+            Delivered::Dropped(DropReason::QueueFull) => self.warn_of_full_queue(state, fanout.publication(), batch),
             Delivered::Queued | Delivered::Dropped(_) => {}
         }
         delivered
     }
 
-    /// At the first message that is dropped, the second, the fourth, ...: never silent, and never a flood.
-    fn warn_of_full_queue(&self, session: &Session) {
-        let dropped = session.drops().queue_full;
-        if dropped.is_power_of_two() {
-            tracing::warn!(
-                client_id = %self.id, dropped, waiting = session.queue_len(),
-                "messages dropped: session.max_queued, session.max_queued_bytes or what limits.memory leaves for one client is reached",
-            );
+    /// At the first message that is dropped, the second, the fourth, ...: never silent. And who can fill the queues of many
+    /// floods the log no more than who is refused.
+    fn warn_of_full_queue(&self, state: &State, publication: &Publication, batch: &Batch<'_>) {
+        let dropped = state.session.drops().queue_full;
+        if !dropped.is_power_of_two() {
+            return;
         }
+        let waiting = state.session.queue_len();
+        batch.broker().tell_refused(&Refused {
+            kind: Kind::Delivery,
+            peer: state.connection.as_ref().map(|connection| connection.info.peer),
+            client_id: &self.id,
+            reason: ReasonCode::QuotaExceeded,
+            rule: &format_args!(
+                "{dropped} dropped, {waiting} waiting: session.max_queued, session.max_queued_bytes or what limits.memory \
+                 leaves for one client is reached",
+            ),
+            about: publication.message.topic.as_str(),
+        });
     }
 
     /// Writes the outbox to the socket, there and then.

@@ -98,7 +98,16 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) async fn start(command: &mut Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        Self::spawn(command.stderr(Stdio::null())).await
+    }
+
+    /// The same, and its log goes to this file.
+    pub(crate) async fn start_with_log(command: &mut Command, log: &Path) -> Self {
+        Self::spawn(command.stderr(std::fs::File::create(log).unwrap())).await
+    }
+
+    async fn spawn(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut ready = String::new();
         stdout.read_line(&mut ready).await.unwrap();

@@ -34,6 +34,7 @@ mod history;
 mod keep_alive;
 mod levels;
 mod listeners;
+mod log;
 mod malformed;
 mod malformed_connect;
 mod memory;

@@ -30,14 +30,7 @@ impl Broker {
             // Retained and delivered in one group: after a crash it is not known by the one and lost for the other.
             _group = self.durable.group();
             if let Err(rule) = self.retained.retain(publication, batch) {
-                self.tell_refused(&Refused {
-                    kind: Kind::Retain,
-                    peer: None,
-                    client_id: "",
-                    reason: ReasonCode::QuotaExceeded,
-                    rule: &rule,
-                    about: publication.message.topic.as_str(),
-                });
+                self.tell_not_retained(publication, publisher, rule);
             }
         }
         let mut matches = batch.lend_matches();
@@ -52,6 +45,17 @@ impl Broker {
         let is_matched = !matches.is_unmatched();
         batch.return_matches(matches);
         is_matched
+    }
+
+    fn tell_not_retained(&self, publication: &Publication, publisher: Option<&ClientRef>, rule: &str) {
+        self.tell_refused(&Refused {
+            kind: Kind::Retain,
+            peer: publisher.and_then(|client| Some(client.state.lock().connection.as_ref()?.info.peer)),
+            client_id: publisher.map_or("", |client| &client.id),
+            reason: ReasonCode::QuotaExceeded,
+            rule: &rule,
+            about: publication.message.topic.as_str(),
+        });
     }
 
     /// Publishes to `topic` if anyone subscribes to it, or modules see all that is published; only then is the message made.

@@ -23,8 +23,7 @@ impl RetainedMessages {
             return Ok(());
         }
         if batch.durable().is_overfull(true) || !batch.durable().can_keep(&publication.message) {
-            tracing::warn!(%topic, "not retained: it can't be stored");
-            return Ok(());
+            return Err("it can't be stored");
         }
         batch.count(Metric::Retained, 1);
         if publication.expires_at.is_some() {
@@ -63,16 +62,20 @@ impl RetainedMessages {
 
     /// Takes back what an earlier process retained.
     pub(crate) fn restore(&self, retained: Vec<Publication>, memory: &Memory) {
+        let mut left_out = 0_usize;
         for publication in retained {
             self.may_expire.fetch_or(publication.expires_at.is_some(), Relaxed);
             let topic = publication.message.topic.clone();
             publication.weigh(&self.kept);
             let cost = Memory::cost_of_retained(publication.size());
             if self.messages.insert(&topic, Arc::new(publication)).is_err() {
-                tracing::error!(%topic, "left in the store: limits.retained_messages is lower than before");
+                left_out += 1;
             } else {
                 memory.note_retained(cost, 0);
             }
+        }
+        if left_out > 0 {
+            tracing::error!(left_out, "retained messages left in the store: limits.retained_messages is lower than before");
         }
     }
 

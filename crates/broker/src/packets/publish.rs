@@ -46,7 +46,8 @@ pub(super) fn publish(
         return acknowledge(seat, receipt, ReasonCode::Success, batch);
     }
     if qos > Qos::AtMostOnce && !broker.durable.can_keep(&publication.message) {
-        tracing::info!(client_id = %client.id, topic = %publication.message.topic, "publish refused: it is too large to be stored");
+        let topic = publication.message.topic.as_str();
+        seat.tell_refused(Kind::Publish, ReasonCode::QuotaExceeded, &"it is too large to be stored", topic);
         return refuse(seat, receipt, ReasonCode::QuotaExceeded, batch);
     }
     let mut receipt = (qos > Qos::AtMostOnce).then_some(receipt);

@@ -15,6 +15,7 @@ use crate::delivery::batch::Batch;
 use crate::packets::answer::push_to;
 use crate::packets::subscribe::give_up_forbidden;
 use crate::watch::metrics::Metric;
+use crate::watch::refusals::{Kind, Refused};
 
 /// Begins to ask modules, or hands them what the client says to a challenge.
 pub(super) fn handle(seat: &Seat, auth: &Auth) -> Result<(), Ending> {
@@ -80,12 +81,16 @@ impl Asking {
         let grant = match login {
             Some(Login::Allow(grant)) if self.is_same_client(&grant) && !is_over(&grant, connection.now()) => grant,
             login => {
-                let reason = match login {
-                    None => "no answer in time",
-                    Some(Login::Deny(code)) => code.name(),
-                    Some(Login::Allow(_) | Login::Ignore) => "granted to another user, or for no time",
+                let (reason, rule) = match login {
+                    None => (ReasonCode::NotAuthorized, "no answer in time"),
+                    Some(Login::Deny(code)) => (code, "it is not authenticated again"),
+                    Some(Login::Allow(_) | Login::Ignore) => {
+                        (ReasonCode::NotAuthorized, "granted to another user, or for no time")
+                    }
                 };
-                tracing::info!(client_id = %client.id, peer = %connection.info.peer, reason, "not authenticated again");
+                let (peer, client_id) = (Some(connection.info.peer), &*client.id);
+                let refused = Refused { kind: Kind::Renewal, peer, client_id, reason, rule: &rule, about: "" };
+                connection.broker().tell_refused(&refused);
                 batch.count(Metric::AuthFailure, 1);
                 // [MQTT-4.12.1-2]
                 return connection.end(Ending::refused(ReasonCode::NotAuthorized));

@@ -33,6 +33,9 @@ const MOST_ARRIVING: usize = 64 << 20;
 /// Bytes of traffic between two looks: by so much shares may be off.
 const LOOK_EVERY: usize = 1 << 20;
 
+/// The log tells that it is full no longer when this part of the limit is free, so that it is not told at every message.
+const CALM: usize = 32;
+
 /// What a retained message takes in the tables where it is found.
 const PER_RETAINED: usize = 256;
 
@@ -48,7 +51,8 @@ pub(crate) struct Memory {
     half_done: Pot,
     share: Arc<Share>,
     traffic: AtomicUsize,
-    full: AtomicBool,
+    /// The log says that memory is full.
+    told_full: AtomicBool,
 }
 
 /// Bytes that some share. One of them may [grow](Claim::grow_to) to half of what is left, so that the last byte is never
@@ -80,7 +84,7 @@ impl Memory {
             half_done: Pot::new(limit),
             share,
             traffic: AtomicUsize::new(0),
-            full: AtomicBool::new(false),
+            told_full: AtomicBool::new(false),
         };
         memory.look();
         memory
@@ -149,13 +153,18 @@ impl Memory {
         let used = self.used();
         let is_full = used >= self.limit;
         self.share.set(if is_full { SHARE_WHEN_FULL } else { (self.free() / PART).max(LEAST_SHARE) });
-        if self.full.swap(is_full, Relaxed) != is_full {
-            if is_full {
-                tracing::warn!(used, limit = self.limit, "limits.memory is reached: nobody new comes in");
-            } else {
-                tracing::info!(used, limit = self.limit, "memory is below limits.memory again");
-            }
+        match self.changes_to(used) {
+            Some(true) => tracing::warn!(used, limit = self.limit, "limits.memory is reached: nobody new comes in"),
+            Some(false) => tracing::info!(used, limit = self.limit, "memory is below limits.memory again"),
+            None => {}
         }
+    }
+
+    /// Whether it is to be told that memory is full, or no longer.
+    fn changes_to(&self, used: usize) -> Option<bool> {
+        let was_full = self.told_full.load(Relaxed);
+        let is_full = used >= if was_full { self.limit - self.limit / CALM } else { self.limit };
+        (self.told_full.swap(is_full, Relaxed) != is_full).then_some(is_full)
     }
 
     fn free(&self) -> usize {
@@ -236,6 +245,16 @@ mod tests {
         memory.note_held((80_usize << 20).wrapping_neg());
         memory.note(LOOK_EVERY);
         assert_eq!((share.bytes(), memory.is_full()), (before, false));
+    }
+
+    #[test]
+    fn who_takes_and_gives_back_the_last_byte_is_told_of_once() {
+        let (memory, _) = memory(64 << 20);
+        let (full, calm) = (64 << 20, 62 << 20);
+        assert_eq!(memory.changes_to(full - 1), None);
+        assert_eq!(memory.changes_to(full), Some(true));
+        assert!((0..100).all(|_| memory.changes_to(full - 1).is_none() && memory.changes_to(full).is_none()));
+        assert_eq!((memory.changes_to(calm), memory.changes_to(calm - 1)), (None, Some(false)));
     }
 
     #[test]

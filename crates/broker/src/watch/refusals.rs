@@ -35,12 +35,16 @@ pub(crate) enum Kind {
     /// A socket, before or instead of CONNECT.
     Socket,
     Connect,
+    /// To go on being in: AUTH of a client that is.
+    Renewal,
     Will,
     /// The connection is ended for it.
     Packet,
     Publish,
     Subscribe,
     Retain,
+    /// A message that was to wait for a client, and is dropped.
+    Delivery,
 }
 
 impl Kind {
@@ -48,11 +52,13 @@ impl Kind {
         match self {
             Self::Socket => "socket",
             Self::Connect => "connect",
+            Self::Renewal => "renewal",
             Self::Will => "will",
             Self::Packet => "packet",
             Self::Publish => "publish",
             Self::Subscribe => "subscribe",
             Self::Retain => "retain",
+            Self::Delivery => "delivery",
         }
     }
 }
