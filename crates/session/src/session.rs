@@ -216,6 +216,11 @@ impl Session {
         self.subscriptions.len()
     }
 
+    /// How exactly this filter is subscribed with, and its identifier.
+    pub fn subscription(&self, filter: &Filter) -> Option<(SubscribeOptions, Option<u32>)> {
+        self.subscriptions.find(filter).map(|terms| (terms.options, terms.id))
+    }
+
     /// True if exactly this filter is subscribed with.
     pub fn is_subscribed(&self, filter: &Filter) -> bool {
         self.subscriptions.find(filter).is_some()

@@ -94,6 +94,8 @@ pub struct LoadedSubscription {
     pub options: SubscribeOptions,
     /// Its identifier.
     pub id: Option<u32>,
+    /// Not all that is retained has been sent for it.
+    pub owes_retained: bool,
 }
 
 impl Loaded {
@@ -216,10 +218,10 @@ impl Loaded {
         let mut sessions = Cursor::new(&mut self.sessions);
         each(store, Table::Subscriptions, &mut self.unreadable, |key, value| {
             let (number, filter) = key.split_at_checked(8).ok_or_else(|| corrupt("a short key"))?;
-            let (options, id) = record::read_subscription(value)?;
+            let (options, id, owes_retained) = record::read_subscription(value)?;
             let filter = Filter::new(record::text(filter)?).map_err(|error| corrupt(error.to_string()))?;
             if let Some(session) = sessions.find(record::read_number(number)?) {
-                session.subscriptions.push(LoadedSubscription { filter, options, id });
+                session.subscriptions.push(LoadedSubscription { filter, options, id, owes_retained });
             }
             Ok(())
         })?;

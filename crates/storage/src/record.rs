@@ -244,17 +244,22 @@ pub(crate) fn read_owed(
     Ok(Owed::Delivery(Box::new(delivery), message))
 }
 
-pub(crate) fn write_subscription(options: SubscribeOptions, id: Option<u32>, out: &mut BytesMut) {
+/// A subscription of which not all is sent that is retained. Versions that don't know of it read over it.
+const OWES_RETAINED: u8 = 1 << 7;
+
+pub(crate) fn write_subscription(options: SubscribeOptions, id: Option<u32>, owes_retained: bool, out: &mut BytesMut) {
     out.put_u8(
         options.qos as u8
             | u8::from(options.no_local) << 2
             | u8::from(options.retain_as_published) << 3
-            | (options.retain_handling as u8) << 4,
+            | (options.retain_handling as u8) << 4
+            | if owes_retained { OWES_RETAINED } else { 0 },
     );
     out.put_u32_le(id.unwrap_or(0));
 }
 
-pub(crate) fn read_subscription(mut bytes: &[u8]) -> Result<(SubscribeOptions, Option<u32>), StoreError> {
+/// With whether it owes what is retained.
+pub(crate) fn read_subscription(mut bytes: &[u8]) -> Result<(SubscribeOptions, Option<u32>, bool), StoreError> {
     use mqtt_codec::RetainHandling::{DoNotSend, Send, SendIfNew};
     let flags = bytes.try_get_u8().map_err(short)?;
     let id = bytes.try_get_u32_le().map_err(short)?;
@@ -268,7 +273,7 @@ pub(crate) fn read_subscription(mut bytes: &[u8]) -> Result<(SubscribeOptions, O
             _ => DoNotSend,
         },
     };
-    Ok((options, (id > 0).then_some(id)))
+    Ok((options, (id > 0).then_some(id), flags & OWES_RETAINED != 0))
 }
 
 /// The version that is told by its protocol level.

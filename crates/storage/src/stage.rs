@@ -32,8 +32,26 @@ impl Stage<'_> {
 
     /// A session subscribes, or changes a subscription.
     pub fn subscribe(&mut self, session: u64, filter: &Filter, options: SubscribeOptions, id: Option<u32>) {
+        self.put_subscription(session, filter, options, id, false);
+    }
+
+    /// The same, and the session has not been sent all that is retained for it. [`Self::subscribe`] says that it has.
+    pub fn subscribe_owing(&mut self, session: u64, filter: &Filter, options: SubscribeOptions, id: Option<u32>) {
+        self.put_subscription(session, filter, options, id, true);
+    }
+
+    fn put_subscription(
+        &mut self,
+        session: u64,
+        filter: &Filter,
+        options: SubscribeOptions,
+        id: Option<u32>,
+        owes_retained: bool,
+    ) {
         let key = filter_key(session, filter);
-        self.steps.put_with(Table::Subscriptions, &key, |out| record::write_subscription(options, id, out));
+        self.steps.put_with(Table::Subscriptions, &key, |out| {
+            record::write_subscription(options, id, owes_retained, out);
+        });
     }
 
     /// A session gives a subscription up.

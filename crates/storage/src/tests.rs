@@ -125,6 +125,12 @@ fn everything_comes_back() {
         assert_eq!((session.number, &session.record), (3, &session_record("c")));
         let [subscription] = &session.subscriptions[..] else { panic!("one subscription") };
         assert_eq!((&subscription.filter, subscription.options, subscription.id), (&filter, options, Some(8)));
+        assert!(!subscription.owes_retained);
+        journal.stage(|stage| stage.subscribe_owing(3, &filter, options, Some(8)));
+        journal.retry().unwrap();
+        let loaded = Loaded::read(&*store).unwrap();
+        let [subscription] = &loaded.sessions[0].subscriptions[..] else { panic!("one subscription") };
+        assert_eq!((subscription.options, subscription.owes_retained), (options, true));
 
         journal.stage(|stage| {
             stage.unsubscribe(3, &filter);

@@ -2,7 +2,8 @@
 
 use mqtt_codec::{Connect, Packet, Properties, Property, Qos, Subscribe, Version};
 
-use crate::broker::Broker;
+use crate::broker::{Broker, outside};
+use crate::cli::{Running, command};
 use crate::client::{Client, ask, connect, id, retained};
 
 /// Retains numbers on topics in their order.
@@ -71,6 +72,137 @@ async fn a_small_window_is_sent_all_in_the_end() {
         assert_eq!(client.take_text().await, number.to_string());
     }
     client.ping().await;
+}
+
+/// The same, many at once.
+async fn retain_at_once(client: &mut Client, count: usize) {
+    for first in (0..count).step_by(100) {
+        let mut sent = Vec::new();
+        for number in first..count.min(first + 100) {
+            let message = retained(&format!("kept/{number:05}"), number.to_string(), Qos::AtLeastOnce);
+            sent.extend(client.send_publish(message).await);
+        }
+        for packet_id in sent {
+            client.expect_puback(packet_id).await;
+        }
+    }
+}
+
+/// A session that stays, and is sent a few at a time.
+fn small(client_id: &str) -> Connect {
+    let properties = [Property::SessionExpiry(1000), Property::ReceiveMaximum(20)].into();
+    Connect { clean_start: false, properties, ..connect(Version::V5, client_id) }
+}
+
+/// However much is left: it belongs to the session.
+#[tokio::test]
+async fn who_is_back_is_sent_all_that_is_left() {
+    const KEPT: usize = 3000;
+    let broker = Broker::start().await;
+    let mut publisher = Client::connect(broker.addr, Version::V5, "publisher").await;
+    retain_at_once(&mut publisher, KEPT).await;
+    let (mut client, _) = Client::connect_with(broker.addr, small("client")).await;
+    client.subscribe("kept/#", Qos::AtLeastOnce).await;
+    let mut next = 0;
+    for until in [100, 1000] {
+        while next < until {
+            next = client.take_text().await.parse::<usize>().unwrap() + 1;
+        }
+        client.cut().await;
+        (client, _) = Client::connect_with(broker.addr, small("client")).await;
+        // What was under way comes again.
+        let first = client.take_text().await.parse::<usize>().unwrap();
+        assert!((until - 20..=until).contains(&first), "{first}");
+        next = first + 1;
+    }
+    while next < KEPT {
+        assert_eq!(client.take_text().await, next.to_string());
+        next += 1;
+    }
+    client.ping().await;
+}
+
+/// Also of one who takes its own session over, in the middle of a slice or not.
+#[tokio::test]
+async fn who_takes_over_is_sent_all_that_is_left() {
+    const KEPT: usize = 3000;
+    let broker = Broker::start().await;
+    let mut publisher = Client::connect(broker.addr, Version::V5, "publisher").await;
+    retain_at_once(&mut publisher, KEPT).await;
+    let (mut client, _) = Client::connect_with(broker.addr, small("client")).await;
+    client.subscribe("kept/#", Qos::AtLeastOnce).await;
+    for number in 0..300 {
+        assert_eq!(client.take_text().await, number.to_string());
+    }
+    let (mut client, _) = Client::connect_with(broker.addr, small("client")).await;
+    let mut missing: std::collections::BTreeSet<_> = (300..KEPT).collect();
+    while !missing.is_empty() {
+        missing.remove(&client.take_text().await.parse().unwrap());
+    }
+    client.ping().await;
+}
+
+#[tokio::test]
+async fn who_begins_anew_is_sent_nothing_that_was_left() {
+    const KEPT: usize = 3000;
+    let broker = Broker::start().await;
+    let mut publisher = Client::connect(broker.addr, Version::V5, "publisher").await;
+    retain_at_once(&mut publisher, KEPT).await;
+    let (mut client, _) = Client::connect_with(broker.addr, small("client")).await;
+    client.subscribe("kept/#", Qos::AtLeastOnce).await;
+    client.take().await;
+    client.cut().await;
+    let anew = Connect { clean_start: true, ..small("client") };
+    let (mut client, _) = Client::connect_with(broker.addr, anew).await;
+    client.subscribe("marker", Qos::AtLeastOnce).await;
+    publisher.publish(retained("marker", "end", Qos::AtLeastOnce)).await;
+    assert_eq!(client.take_text().await, "end");
+}
+
+/// How far it was is not known, so some come once more; none is left out.
+#[tokio::test]
+async fn a_killed_broker_sends_all_that_is_left() {
+    if outside() {
+        return;
+    }
+    const KEPT: usize = 1500;
+    let folder = tempfile::tempdir().unwrap();
+    let flags = ["--bind", "127.0.0.1:0", "--data-dir", folder.path().to_str().unwrap()];
+    let running = Running::start(&mut command(&flags)).await;
+    let mut publisher = Client::connect(running.addr(), Version::V5, "publisher").await;
+    retain_at_once(&mut publisher, KEPT).await;
+    let (mut client, _) = Client::connect_with(running.addr(), small("client")).await;
+    client.subscribe("kept/#", Qos::AtLeastOnce).await;
+    let mut missing: std::collections::BTreeSet<usize> = (0..KEPT).collect();
+    for _ in 0..50 {
+        missing.remove(&client.take_text().await.parse().unwrap());
+    }
+    running.kill().await;
+    drop(client);
+
+    let running = Running::start(&mut command(&flags)).await;
+    let (mut client, answer) = Client::connect_with(running.addr(), small("client")).await;
+    assert!(answer.session_present);
+    while !missing.is_empty() {
+        missing.remove(&client.take_text().await.parse().unwrap());
+    }
+    // What is sent is not owed any more; what waits in the session may come.
+    client.subscribe("marker", Qos::AtLeastOnce).await;
+    let mut publisher = Client::connect(running.addr(), Version::V5, "publisher").await;
+    publisher.publish(retained("marker", "end", Qos::AtLeastOnce)).await;
+    while client.take_text().await != "end" {}
+    running.kill().await;
+    drop(client);
+
+    let running = Running::start(&mut command(&flags)).await;
+    let (mut client, _) = Client::connect_with(running.addr(), small("client")).await;
+    let mut publisher = Client::connect(running.addr(), Version::V5, "publisher").await;
+    publisher.publish(retained("marker", "again", Qos::AtLeastOnce)).await;
+    let mut repeated = 0;
+    while client.take_text().await != "again" {
+        repeated += 1;
+    }
+    assert!(repeated < 100, "{repeated} came once more");
 }
 
 /// A live message is not followed by the value that it replaced.

@@ -1,8 +1,12 @@
 //! What coming and going leave behind.
 
+use std::collections::VecDeque;
+use std::mem;
+
 use mqtt_session::Timestamp;
 
 use crate::client::flaps::Flaps;
+use crate::delivery::wanted::Replay;
 use crate::store::numbers::Trail;
 use crate::store::past::Fallen;
 use crate::time::clock::wall_ms;
@@ -27,11 +31,49 @@ pub(crate) struct Transition {
     /// While offline: when the session ends, and the entry that sees to it and to a delayed will.
     pub(crate) expires_at: Expiry,
     pub(crate) timer: Option<TimerKey<Timestamp>>,
-    /// The client was online when an earlier process died, and nobody has been told.
-    pub(crate) fallen: Option<Box<Fallen>>,
+    /// One box for all that few clients have.
+    pub(crate) rare: Option<Box<Rare>>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Rare {
+    fallen: Option<Fallen>,
+    replays: VecDeque<Replay>,
 }
 
 impl Transition {
+    /// The client was online when an earlier process died, and nobody has been told.
+    pub(crate) fn is_fallen(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.fallen.is_some())
+    }
+
+    pub(crate) fn set_fallen(&mut self, fallen: Fallen) {
+        self.rare.get_or_insert_default().fallen = Some(fallen);
+    }
+
+    pub(crate) fn take_fallen(&mut self) -> Option<Fallen> {
+        self.take_rare(|rare| rare.fallen.take())
+    }
+
+    /// While the client is away: retained messages that its session is still to be sent.
+    pub(crate) fn leave_replays(&mut self, replays: impl IntoIterator<Item = Replay>) {
+        let mut replays = replays.into_iter().peekable();
+        if replays.peek().is_some() {
+            self.rare.get_or_insert_default().replays.extend(replays);
+        }
+    }
+
+    pub(crate) fn take_replays(&mut self) -> VecDeque<Replay> {
+        self.take_rare(|rare| mem::take(&mut rare.replays))
+    }
+
+    fn take_rare<T: Default>(&mut self, take: impl FnOnce(&mut Rare) -> T) -> T {
+        let taken = self.rare.as_mut().map(|rare| take(rare)).unwrap_or_default();
+        // Nobody is to keep an empty box for as long as a session lives.
+        self.rare = self.rare.take_if(|rare| rare.fallen.is_some() || !rare.replays.is_empty());
+        taken
+    }
+
     /// The system's time for a fact that is told now.
     pub(crate) fn now_ms(&self) -> u64 {
         wall_ms().max(self.told_ms())

@@ -168,6 +168,11 @@ impl Broker {
         // The same text, but one memory for both.
         info.client_id = Arc::clone(&client.id);
         let session_expiry = info.expiry_interval;
+        let mut replays = transition.take_replays();
+        if !info.session_present {
+            // They were for the session that is over.
+            replays.clear();
+        }
         let connection = Arc::new(Connection::new(info, traffic, transport, Arc::clone(self), keep_alive, heard));
         // Before anyone finds the connection: whoever asks what the client may do finds the rules.
         connection.agree(granted);
@@ -210,6 +215,7 @@ impl Broker {
         state.note_lost(client, batch);
         state.touch(client, batch);
         drop(state);
+        replays.into_iter().for_each(|replay| connection.add_replay(replay));
         // Not before it is attached: it would be in the way of members who are ready.
         self.routes.router.set_attendance(client, Attendance::Present);
         connection

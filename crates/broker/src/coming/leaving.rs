@@ -99,13 +99,6 @@ impl Broker {
         batch: &mut Batch<'_>,
     ) -> Option<(Arc<Connection>, Detached)> {
         let Going { ending: Ending { reason, code }, reason_string, noticed } = going;
-        let current = client.state.lock().connection.clone();
-        if let Some(current) = current.filter(|current| current.is_replaying())
-            && only.is_none_or(|only| Arc::ptr_eq(only, &current))
-            && client.state.lock().session.session_expiry() > 0
-        {
-            replay::keep_for_later(client, &current, now, batch);
-        }
         let (connection, mut detached) = {
             let mut state = client.state.lock();
             // A task that ends after its client was taken over has nothing to tell: that was told when it happened, and
@@ -130,6 +123,7 @@ impl Broker {
             state.recount(batch);
             (connection, detached)
         };
+        replay::keep_for_later(client, &connection, transition);
         // The transition lock keeps it in step with the session; the state's would keep publishers waiting.
         self.routes.router.set_attendance(client, Attendance::Absent);
         detached.expires_at = self.cap_expiry(detached.expires_at, now);

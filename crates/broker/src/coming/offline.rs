@@ -114,7 +114,7 @@ impl Broker {
             state.connection.is_none() && state.number == 0
         };
         // Of one that fell with an earlier process the next is to tell, if this one has not.
-        if !transition.dead && is_left && transition.fallen.is_none() {
+        if !transition.dead && is_left && !transition.is_fallen() {
             transition.expires_at = now.into();
             self.look_after(client, &mut transition, None, now, batch);
         }

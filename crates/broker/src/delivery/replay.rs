@@ -2,16 +2,23 @@
 //!
 //! What one SUBSCRIBE asks for may be all there is, many times over. So the search stops after some topics, and goes on when
 //! the client has taken what it was sent and others have had their turn.
+//!
+//! What is left belongs to the session, as what waits for it does: it goes on when the client is back. The store knows for
+//! which subscriptions something is left, not how far that is, so after a crash their messages are sent from the beginning.
+//! At QoS 1 that is allowed [MQTT-4.3.2-1]; at QoS 2 each is a message of its own, as if the client had subscribed again: to
+//! keep count of all that were sent would cost a record for each, and to send none would lose some. At QoS 0 nothing is owed
+//! over a crash.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use mqtt_codec::Topic;
+use mqtt_codec::{Qos, Topic};
 use mqtt_router::{Cursor, Progress};
 use mqtt_session::{DeliveryOptions, Fanout, Timestamp};
 
 use crate::client::ClientRef;
 use crate::client::connection::Connection;
+use crate::client::transition::Transition;
 use crate::delivery::batch::Batch;
 use crate::delivery::routing::count_delivered;
 use crate::delivery::shown::tell_dropped;
@@ -26,12 +33,10 @@ const SHORT_SEARCH: usize = 16;
 /// To see whether a topic matches so many filters takes as long as to look at it.
 const FILTERS_PER_TOPIC: usize = 16;
 
-/// Topics looked at for a client that leaves before it has been sent all, and whose session stays.
-const KEPT_FOR_LATER: usize = 1024;
-
 /// Whether it goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Slice {
+    /// For this connection, or for the one that the client has by now.
     More,
     Last,
 }
@@ -52,11 +57,12 @@ impl Replay {
             }
             // [MQTT-3.10.4-2]: who has unsubscribed since is sent no more.
             if !client.state.lock().session.is_subscribed(&wish.filter) {
-                (self.at, self.cursor) = (self.at + 1, Cursor::default());
+                self.go_to_next();
                 continue;
             }
             // Each topic found is held against the filters before this one, and they may be thousands.
             let price = 1 + self.at / FILTERS_PER_TOPIC;
+            let began = self.cursor.clone();
             let topics = (budget / price).max(1);
             let progress = batch.broker().retained.next_slice(&wish.filter, &mut self.cursor, topics, &mut found);
             let looked_at = match progress {
@@ -76,15 +82,57 @@ impl Replay {
                     subscription_ids: self.id.as_slice(),
                     by_group: false,
                 };
+                // Those before it, and perhaps this one, are found again where the slice began: the client has another
+                // connection, by which all comes again that was not acknowledged.
                 if !send_one(topic, options, client, connection, now, batch) {
-                    return Slice::Last;
+                    self.cursor = began;
+                    return Slice::More;
                 }
             }
             if progress == Progress::Over {
-                (self.at, self.cursor) = (self.at + 1, Cursor::default());
+                if !self.note_sent(client, connection, batch) {
+                    return Slice::More;
+                }
+                self.go_to_next();
             }
         }
         Slice::Last
+    }
+
+    fn go_to_next(&mut self) {
+        (self.at, self.cursor) = (self.at + 1, Cursor::default());
+    }
+
+    /// The store is to know that this is not all sent, before the client is told that it has subscribed.
+    fn note_owing(&mut self, client: &ClientRef, connection: &Arc<Connection>, batch: &mut Batch<'_>) {
+        let mut state = client.state.lock();
+        if state.number == 0 || !state.is_current(connection) {
+            return;
+        }
+        self.is_noted = true;
+        for wish in self.wishes[self.at..].iter().filter(|wish| wish.qos > Qos::AtMostOnce) {
+            if let Some((options, id)) = state.session.subscription(&wish.filter) {
+                batch.stage(|stage| stage.subscribe_owing(state.number, &wish.filter, options, id));
+            }
+        }
+        state.wait_for_store(true, batch);
+    }
+
+    /// What the filter that it is at has found is sent; false: the client has another connection. The messages are staged by
+    /// now, so after a crash those are there that are not sent again.
+    fn note_sent(&self, client: &ClientRef, connection: &Arc<Connection>, batch: &mut Batch<'_>) -> bool {
+        let wish = &self.wishes[self.at];
+        if !self.is_noted || wish.qos == Qos::AtMostOnce {
+            return true;
+        }
+        let state = client.state.lock();
+        if !state.is_current(connection) {
+            return false;
+        }
+        if let Some((options, id)) = state.session.subscription(&wish.filter).filter(|_| state.number > 0) {
+            batch.stage(|stage| stage.subscribe(state.number, &wish.filter, options, id));
+        }
+        true
     }
 }
 
@@ -138,7 +186,9 @@ pub(crate) fn begin(
     let mut replay = Replay::new(wishes, id, &batch.watched().memory);
     // One after the other: what was asked for later comes later.
     if connection.is_replaying() || replay.send(SLICE, client, connection, now, batch) == Slice::More {
+        replay.note_owing(client, connection, batch);
         connection.add_replay(replay);
+        keep_if_superseded(client, connection);
     }
 }
 
@@ -152,17 +202,33 @@ pub(crate) fn go_on(client: &ClientRef, connection: &Arc<Connection>, batch: &mu
     let Some(mut replay) = connection.take_replay() else { return false };
     if replay.send(SLICE, client, connection, connection.now(), batch) == Slice::More {
         connection.return_replay(replay);
+        keep_if_superseded(client, connection);
     }
     connection.is_replaying()
 }
 
-/// The connection ends and the session does not: some of what is left is kept for when the client comes back, as if it
-/// waited for room. Not all, for that may be everything there is.
-pub(crate) fn keep_for_later(client: &ClientRef, connection: &Arc<Connection>, now: Timestamp, batch: &mut Batch<'_>) {
-    while let Some(mut replay) = connection.take_replay() {
-        if replay.send(KEPT_FOR_LATER, client, connection, now, batch) == Slice::More {
-            tracing::debug!(client_id = %client.id, "gone before it was sent all retained messages it had asked for");
-            return;
+/// While a replay was out, whoever took the client's connection away did not find it there.
+fn keep_if_superseded(client: &ClientRef, connection: &Arc<Connection>) {
+    if !client.state.lock().is_current(connection) {
+        keep_for_later(client, connection, &mut client.transition.lock());
+    }
+}
+
+/// The client has this connection no more: what is left is for when it is back, if its session stays.
+pub(crate) fn keep_for_later(client: &ClientRef, connection: &Connection, transition: &mut Transition) {
+    if !connection.is_replaying() {
+        return;
+    }
+    let (current, stays) = {
+        let state = client.state.lock();
+        (state.connection.clone(), state.session.session_expiry() > 0)
+    };
+    while let Some(replay) = connection.take_replay() {
+        match &current {
+            // It is back already, and went on with the session.
+            Some(current) if current.info.session_present => current.add_replay(replay),
+            None if stays && transition.has_session => transition.leave_replays([replay]),
+            _ => {}
         }
     }
 }

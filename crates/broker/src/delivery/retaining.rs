@@ -75,7 +75,10 @@ impl RetainedMessages {
             }
         }
         if left_out > 0 {
-            tracing::error!(left_out, "retained messages left in the store: limits.retained_messages is lower than before");
+            tracing::error!(
+                left_out,
+                "retained messages left in the store: limits.retained_messages is lower than before"
+            );
         }
     }
 

@@ -3,6 +3,7 @@
 use mqtt_codec::{Filter, Qos, SubscribeFilter, Topic};
 use mqtt_router::Cursor;
 use mqtt_session::Session;
+use mqtt_storage::LoadedSubscription;
 
 use crate::watch::memory::{Claim, Memory};
 
@@ -15,6 +16,8 @@ pub(crate) struct Replay {
     /// The wish that it is at.
     pub(super) at: usize,
     pub(super) cursor: Cursor,
+    /// The store knows which filters are not at their end.
+    pub(super) is_noted: bool,
     /// What the filters take, as long as they are needed.
     held: Claim,
 }
@@ -45,7 +48,18 @@ impl Replay {
     pub(super) fn new(wishes: Vec<Wish>, id: Option<u32>, memory: &Memory) -> Self {
         let mut held = memory.half_done().claim();
         held.set(wishes.iter().map(|wish| Session::cost_of(&wish.filter)).sum());
-        Self { wishes: wishes.into(), id, at: 0, cursor: Cursor::default(), held }
+        Self { wishes: wishes.into(), id, at: 0, cursor: Cursor::default(), is_noted: false, held }
+    }
+
+    /// What an earlier process had not sent of a session's subscriptions, and noted so. They begin anew: how far it was is
+    /// not known, and a message that comes once more is better than none.
+    pub(crate) fn restored(mut owing: Vec<LoadedSubscription>, memory: &Memory) -> Vec<Self> {
+        owing.sort_by_key(|subscription| subscription.id);
+        let replays = owing.chunk_by(|one, next| one.id == next.id).map(|of_one_id| {
+            let wishes = of_one_id.iter().map(|of| Wish { filter: of.filter.clone(), qos: of.options.qos }).collect();
+            Self { is_noted: true, ..Self::new(wishes, of_one_id[0].id, memory) }
+        });
+        replays.collect()
     }
 
     /// Bytes that it takes.

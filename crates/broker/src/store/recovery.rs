@@ -13,6 +13,7 @@ use crate::broker::Broker;
 use crate::client::ClientRef;
 use crate::client::transition::Transition;
 use crate::delivery::batch::Batch;
+use crate::delivery::wanted::Replay;
 use crate::store::online::Online;
 use crate::store::past::{Fallen, Past};
 
@@ -86,7 +87,7 @@ impl Broker {
             will_due = kept.will.as_ref().map(|will| died.clock.plus_seconds(will.delay.min(expiry)));
             transition.seq = seq;
             transition.last_fact_ms = info.connected_at;
-            transition.fallen = Some(Box::new(Fallen { info, at: died.wall, will: None }));
+            transition.set_fallen(Fallen { info, at: died.wall, will: None });
         }
         // The clock may have been set back since: nothing is told of a client at a time before what it was told of
         // last.
@@ -99,11 +100,11 @@ impl Broker {
         let session = Session::restore(Arc::clone(&self.session_config), kept, will_due);
         let client = ClientRef::new(record.client_id.as_ref().into(), session);
         client.state.lock().number = number;
-        self.restore_subscriptions(&client, subscriptions);
+        transition.leave_replays(self.restore_subscriptions(&client, subscriptions));
         client.state.lock().recount(batch);
         self.routes.router.set_attendance(&client, Attendance::Absent);
         // Of one that fell the end is to be told first; `give_up_fallen` sets its timer behind that.
-        if transition.fallen.is_none() {
+        if !transition.is_fallen() {
             let next = will_due.into_iter().chain(transition.expires_at.at()).min();
             transition.timer = next.map(|at| self.deadlines.offline.insert(at, Arc::downgrade(&client.0)));
         }
@@ -112,15 +113,22 @@ impl Broker {
     }
 
     /// Those that are beyond a limit by now stay in the store, and may be back when the limit is.
-    fn restore_subscriptions(&self, client: &ClientRef, subscriptions: Vec<LoadedSubscription>) {
+    ///
+    /// Returns what is still to be sent of what is retained.
+    fn restore_subscriptions(&self, client: &ClientRef, subscriptions: Vec<LoadedSubscription>) -> Vec<Replay> {
         let limits = &self.config.limits;
         let mut left_out = 0;
+        let mut owing = Vec::new();
         let mut state = client.state.lock();
-        for LoadedSubscription { filter, options, id } in subscriptions {
+        for subscription in subscriptions {
+            let LoadedSubscription { filter, options, id, owes_retained } = &subscription;
             let may_stay = filter.levels_len() <= limits.max_topic_levels
-                && self.routes.add(&filter, client, &state.session, options, id, limits.shape_levels).is_ok();
+                && self.routes.add(filter, client, &state.session, *options, *id, limits.shape_levels).is_ok();
             if may_stay {
-                state.session.subscribe(&filter, options, id);
+                state.session.subscribe(filter, *options, *id);
+                if *owes_retained {
+                    owing.push(subscription);
+                }
             } else {
                 left_out += 1;
             }
@@ -131,19 +139,16 @@ impl Broker {
                 "subscriptions left in the store: limits.max_topic_levels or limits.shape_levels is lower than before",
             );
         }
+        Replay::restored(owing, &self.watched.memory)
     }
 
     /// Of a session that ended with its connection, only that is left to tell.
     fn restore_fallen(&self, online: Online, died: Death) -> ClientRef {
         let Online { info, seq, will, .. } = online;
         let client = ClientRef::new(Arc::clone(&info.client_id), Session::new(Arc::clone(&self.session_config)));
-        let mut transition = Transition {
-            seq,
-            last_fact_ms: info.connected_at,
-            created_at: info.connected_at,
-            fallen: Some(Box::new(Fallen { at: died.wall, info, will })),
-            ..Transition::default()
-        };
+        let mut transition =
+            Transition { seq, last_fact_ms: info.connected_at, created_at: info.connected_at, ..Transition::default() };
+        transition.set_fallen(Fallen { at: died.wall, info, will });
         transition.note_told(self.durable.numbers.floor_ms());
         *client.transition.lock() = transition;
         client
@@ -157,9 +162,8 @@ impl Broker {
         now: Timestamp,
         batch: &mut Batch<'_>,
     ) {
-        let Some(fallen) = transition.fallen.take() else { return };
+        let Some(Fallen { info, at, will }) = transition.take_fallen() else { return };
         let noticed = Instant::now();
-        let Fallen { info, at, will } = *fallen;
         // In one group with the event: told once, however often the broker dies.
         batch.stage(|stage| stage.go(info.conn_id));
         let will = match will {
@@ -204,7 +208,7 @@ impl Broker {
     fn give_up_fallen(&self, client: &ClientRef, batch: &mut Batch<'_>) {
         let _group = self.durable.group();
         let mut transition = client.transition.lock();
-        if transition.fallen.is_none() {
+        if !transition.is_fallen() {
             return;
         }
         let now = self.clock.now();

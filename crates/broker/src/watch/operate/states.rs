@@ -44,7 +44,7 @@ pub(super) fn retained(publication: &Publication, clock: &Clock) -> RetainedStat
 pub(super) fn client(client: &ClientRef, config: &Config) -> Option<ClientState> {
     let (went_at, created_at) = {
         let transition = client.transition.lock();
-        if !transition.has_session && transition.fallen.is_none() {
+        if !transition.has_session && !transition.is_fallen() {
             return None;
         }
         (transition.last_fact_ms, transition.created_at)
