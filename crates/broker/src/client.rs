@@ -22,7 +22,7 @@ pub(crate) mod clients;
 pub(crate) mod connection;
 pub(crate) mod flaps;
 pub(crate) mod granted;
-mod held;
+pub(crate) mod held;
 pub(crate) mod seat;
 pub(crate) mod terms;
 pub(crate) mod traffic;

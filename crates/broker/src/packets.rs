@@ -5,6 +5,7 @@ use mqtt_hooks::Reason;
 use mqtt_session::{Event, Publication, Receipt, Timestamp};
 
 use crate::client::connection::Ending;
+use crate::client::held::is_another_count;
 use crate::client::seat::Seat;
 use crate::delivery::batch::Batch;
 use crate::delivery::shown::Acknowledged;
@@ -54,6 +55,7 @@ fn handle_in_session(seat: &Seat, packet: Packet, now: Timestamp, batch: &mut Ba
         // What waits goes as acknowledgements come, and an alias comes with a PUBLISH.
         let has_waiting = state.session.queue_len() > 0;
         let may_have_alias = matches!(&packet, Packet::Publish(publish) if !publish.properties.is_empty());
+        let unreleased = state.session.unreleased_len();
         let event = state.session.handle_packet(packet, now, &mut state.outbox);
         state.stage(batch);
         // What is answered here is a repeated PUBLISH or a PUBREL. A message that is to be routed is answered behind
@@ -64,7 +66,7 @@ fn handle_in_session(seat: &Seat, packet: Packet, now: Timestamp, batch: &mut Ba
             state.wait_for(seat.broker().durable.staged(), true);
         }
         state.count_sent_late(batch);
-        if may_have_alias {
+        if may_have_alias || is_another_count(unreleased, state.session.unreleased_len()) {
             state.recount(batch);
         } else if has_waiting {
             state.recount_now_and_then(batch);

@@ -209,7 +209,8 @@ impl Session {
 
     fn rest(&self) -> usize {
         let will = self.will.as_ref().map_or(0, |will| will.size());
-        will + self.connection.aliases_held() + self.subscriptions.held()
+        let incoming = self.incoming.as_ref().map_or(0, |incoming| incoming.held(self.is_stored()));
+        will + self.connection.aliases_held() + self.subscriptions.held() + incoming
     }
 
     /// Bytes that a subscription with this filter takes.

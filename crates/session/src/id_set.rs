@@ -31,6 +31,14 @@ impl IdSet {
         self.len() == 0
     }
 
+    /// Bytes.
+    pub(crate) const fn allocated(&self) -> usize {
+        match self {
+            Self::Listed(ids) => ids.capacity() * size_of::<PacketId>(),
+            Self::Mapped { .. } => WORDS * size_of::<u64>(),
+        }
+    }
+
     pub(crate) fn contains(&self, id: PacketId) -> bool {
         match self {
             Self::Listed(ids) => ids.contains(&id),
@@ -82,23 +90,6 @@ impl IdSet {
         true
     }
 
-    /// The first that follows `id` as ids are given, 65,535 being followed by 1.
-    pub(crate) fn after(&self, id: PacketId) -> Option<PacketId> {
-        let distance = |other: PacketId| other.as_u16().wrapping_sub(id.as_u16());
-        match self {
-            Self::Listed(ids) => ids.iter().copied().filter(|&other| other != id).min_by_key(|&other| distance(other)),
-            Self::Mapped { words, .. } => {
-                let (word, bit) = place(id);
-                // The rest of the id's own word, the other words round, and the beginning of its own.
-                let above = words[word] & !(bit | (bit - 1));
-                let others = (1..WORDS).map(|step| (word + step) % WORDS).map(|at| (at, words[at]));
-                let round = [(word, above)].into_iter().chain(others).chain([(word, words[word] & (bit - 1))]);
-                let (at, bits) = round.into_iter().find(|&(_, bits)| bits != 0)?;
-                PacketId::new((at * 64) as u16 + bits.trailing_zeros() as u16)
-            }
-        }
-    }
-
     /// In no order that means anything.
     pub(crate) fn iter(&self) -> impl Iterator<Item = PacketId> + '_ {
         let (listed, mapped) = match self {
@@ -130,23 +121,6 @@ mod tests {
             assert!(set.remove(id) && !set.remove(id));
         }
         assert!(set.is_empty() && matches!(&set, IdSet::Listed(ids) if ids.capacity() == 0));
-    }
-
-    #[test]
-    fn the_next_id_is_found_all_round() {
-        let id = |n: u16| PacketId::new(n).unwrap();
-        let few = [1, 63, 64, 65, 200, 65_535];
-        for ids in [few.to_vec(), few.into_iter().chain(1000..1100).collect()] {
-            let mut set = IdSet::default();
-            assert_eq!(set.after(id(7)), None);
-            ids.iter().for_each(|&n| assert!(set.insert(id(n))));
-            let mut ids = ids;
-            ids.sort_unstable();
-            for n in (1..=u16::MAX).filter(|n| n % 97 == 0 || ids.contains(n)) {
-                let expected = ids.iter().find(|&&next| next > n).or(ids.first()).copied();
-                assert_eq!(set.after(id(n)).map(PacketId::as_u16), expected, "{n}");
-            }
-        }
     }
 
     #[test]

@@ -3,12 +3,22 @@
 use mqtt_codec::{Ack, Message, Packet, PacketId, Publish, Qos, ReasonCode, Version};
 
 use crate::connection::Phase;
+use crate::held::PER_DELIVERY;
 use crate::id_set::IdSet;
 use crate::{Change, Event, Outbox, Publication, Session, Timestamp, Violation};
 
 /// QoS 2 packet ids of one client that may wait for their PUBREL, unless the receive maximum allows more. Before MQTT 5 clients
-/// are told no limit, and some send some hundred at once; over all its connections none has a limit.
-const MAX_OPEN: usize = 1000;
+/// are told no limit, and some send all they have at once; over all its connections none has a limit.
+///
+/// At the limit the client is closed. To forget the oldest instead would route it twice should it come again, and as long as the
+/// session lives the client may count on that not to happen. [MQTT-4.3.3-10]
+const MAX_OPEN: usize = 10_000;
+
+/// So many are noted before it is asked whether the client may hold more: a few are not worth it.
+const ASK_EVERY: usize = 64;
+
+/// What an id takes in a store's index.
+const PER_STORED_ID: usize = PER_DELIVERY;
 
 /// Owed to a publisher; spent by [`Session::acknowledge`].
 #[must_use]
@@ -73,10 +83,10 @@ impl Incoming {
         self.current.remove(id) || self.carried.remove(id)
     }
 
-    /// Forgets the oldest; ids are given in their order, so that is the one that comes after the newest.
-    fn forget_oldest(&mut self, newest: PacketId) -> Option<PacketId> {
-        let oldest = self.carried.after(newest).or_else(|| self.current.after(newest))?;
-        self.remove(oldest).then_some(oldest)
+    /// Bytes that the ids take.
+    pub(crate) const fn held(&self, is_stored: bool) -> usize {
+        let stored = if is_stored { self.len() * PER_STORED_ID } else { 0 };
+        self.current.allocated() + self.carried.allocated() + stored
     }
 }
 
@@ -180,20 +190,26 @@ impl Session {
             return Ok(false);
         }
         self.check_receive_maximum()?;
-        let incoming = self.incoming.get_or_insert_default();
-        incoming.current.insert(packet_id);
-        let is_new = !incoming.carried.remove(packet_id);
-        // Should the client send the oldest again after all, it is routed twice: who never releases its messages has no
-        // claim on memory and store for ever.
-        let is_over = incoming.len() > MAX_OPEN.max(self.config.receive_maximum.into());
-        let forgotten = if is_over { incoming.forget_oldest(packet_id) } else { None };
+        let is_new = self.incoming.as_ref().is_none_or(|incoming| !incoming.carried.contains(packet_id));
         if is_new {
+            self.check_room_for_id()?;
             self.note(Change::Received(packet_id));
         }
-        if let Some(forgotten) = forgotten {
-            self.note(Change::Freed(forgotten));
-        }
+        let incoming = self.incoming.get_or_insert_default();
+        incoming.carried.remove(packet_id);
+        incoming.current.insert(packet_id);
         Ok(is_new)
+    }
+
+    fn check_room_for_id(&self) -> Result<(), Violation> {
+        let (open, maximum) = (self.unreleased_len(), MAX_OPEN.max(self.config.receive_maximum.into()));
+        if open >= maximum {
+            return Err(Violation::Unreleased(maximum));
+        }
+        if open > 0 && open.is_multiple_of(ASK_EVERY) && !self.has_share(ASK_EVERY * PER_STORED_ID) {
+            return Err(Violation::Share);
+        }
+        Ok(())
     }
 
     /// One more message above QoS 0 came. [MQTT-3.3.4-7]

@@ -15,6 +15,9 @@ pub enum Violation {
     /// [MQTT-3.3.4-7]
     #[error("more than {0} unacknowledged messages")]
     ReceiveMaximum(u16),
+    /// As [`Self::ReceiveMaximum`], over all connections and for those who know no such limit.
+    #[error("{0} QoS 2 messages wait for their PUBREL, more than one client may leave so")]
+    Unreleased(usize),
     /// [MQTT-3.3.2-8] [MQTT-3.3.2-9]
     #[error("topic alias {0} is not between 1 and {1}")]
     TopicAlias(u16, u16),
@@ -48,7 +51,7 @@ impl Violation {
     /// The code of the DISCONNECT that a version 5 client is sent.
     pub const fn reason_code(&self) -> ReasonCode {
         match self {
-            Self::ReceiveMaximum(_) => ReasonCode::ReceiveMaximumExceeded,
+            Self::ReceiveMaximum(_) | Self::Unreleased(_) => ReasonCode::ReceiveMaximumExceeded,
             Self::TopicAlias(..) => ReasonCode::TopicAliasInvalid,
             Self::Share => ReasonCode::QuotaExceeded,
             Self::SecondConnect

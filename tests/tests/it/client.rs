@@ -223,6 +223,11 @@ impl Client {
         id(self.last_id)
     }
 
+    /// Goes on after so many packet ids, which an earlier connection has used.
+    pub(crate) fn skip_ids(&mut self, ids: usize) {
+        self.last_id = u16::try_from(ids).unwrap();
+    }
+
     /// Sends a PUBLISH and waits for nothing.
     pub(crate) async fn send_publish(&mut self, message: Message) -> Option<PacketId> {
         let packet_id = (message.qos > Qos::AtMostOnce).then(|| self.next_id());

@@ -12,6 +12,11 @@ const RECOUNT_EVERY: usize = 32;
 /// What a connection takes: its task, its timers, and what the system's library has of its socket.
 const PER_CONNECTION: usize = 1280;
 
+/// Whether something of which there were so many before, one more or less, is worth a recount.
+pub(crate) const fn is_another_count(before: usize, after: usize) -> bool {
+    before / RECOUNT_EVERY != after / RECOUNT_EVERY
+}
+
 impl State {
     /// Brings the sum of what is held for all up to date with this client, of which something has changed.
     ///

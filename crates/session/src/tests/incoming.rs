@@ -1,6 +1,7 @@
 //! Messages from the client.
 
 use super::*;
+use crate::Share;
 
 #[track_caller]
 fn accept(driver: &mut Driver, publish: Publish) -> Publication {
@@ -132,35 +133,69 @@ fn each_connection_has_the_whole_receive_maximum() {
     assert_eq!(driver.receive_publish(publish(Qos::ExactlyOnce, 4)).unwrap_err(), Violation::ReceiveMaximum(2));
 }
 
-/// Nobody told them, so they are not ended for it; but who never releases keeps no more than some.
+/// Nobody told them, so they may have more of them; but who never releases is told by an end.
 #[test]
-fn clients_before_mqtt_5_know_no_receive_maximum() {
+fn clients_before_mqtt_5_may_leave_some_thousands_unreleased() {
     let mut driver = Driver::new(Config { receive_maximum: 2, ..Config::default() });
     driver.connect(&Terms::new(Version::V3_1_1));
-    for n in 1..=u16::MAX {
+    for n in 1..=10_000 {
         accept(&mut driver, publish(Qos::ExactlyOnce, n));
     }
-    assert_eq!(driver.session.unreleased_len(), 1000);
-    // The newest are known, so they are not routed again.
-    for n in [u16::MAX, u16::MAX - 999] {
+    let violation = driver.receive_publish(publish(Qos::ExactlyOnce, 10_001)).unwrap_err();
+    assert_eq!(violation, Violation::Unreleased(10_000));
+    assert_eq!(driver.session.unreleased_len(), 10_000);
+    // None of them is forgotten, so none is routed again, by a later connection either.
+    driver.cut();
+    driver.connect(&Terms::new(Version::V3_1_1));
+    for n in [1, 5000, 10_000] {
         assert!(driver.receive_publish(publish(Qos::ExactlyOnce, n)).unwrap().is_none());
     }
-    // One that was forgotten is released like any other.
+    assert!(driver.receive_publish(publish(Qos::ExactlyOnce, 10_001)).is_err());
     driver.receive(Packet::PubRel(ack(1))).unwrap();
-    assert_eq!(driver.sent_text().last().map(String::as_str), Some("pubcomp 1"));
+    accept(&mut driver, publish(Qos::ExactlyOnce, 10_001));
 }
 
+/// Each connection has the whole receive maximum, and all of them together a limit.
 #[test]
 fn ids_that_are_never_released_do_not_add_up_over_connections() {
     let mut driver = Driver::new(Config { receive_maximum: 100, ..Config::default() });
-    for first in (1..=65_000).step_by(100) {
+    for first in (1..=10_000).step_by(100) {
         driver.connect(&Terms::v5([]));
         for n in first..first + 100 {
             accept(&mut driver, publish(Qos::ExactlyOnce, n));
         }
         driver.cut();
     }
-    assert_eq!(driver.session.unreleased_len(), 1000);
+    driver.connect(&Terms::v5([]));
+    let violation = driver.receive_publish(publish(Qos::ExactlyOnce, 20_000)).unwrap_err();
+    assert_eq!(violation, Violation::Unreleased(10_000));
+    assert_eq!(violation.reason_code(), ReasonCode::ReceiveMaximumExceeded);
+    // One that it did not get an answer for is not one more.
+    assert!(driver.receive_publish(publish(Qos::ExactlyOnce, 1)).unwrap().is_none());
+}
+
+#[test]
+fn ids_that_are_not_released_count_to_their_client() {
+    for is_stored in [false, true] {
+        let share = Arc::new(Share::default());
+        let mut driver = Driver::new(Config { is_stored, share: Arc::clone(&share), ..Config::default() });
+        driver.connect(&Terms { session_expiry: 100, ..Terms::new(Version::V3_1_1) });
+        let before = driver.session.held();
+        for n in 1..=1000 {
+            accept(&mut driver, publish(Qos::ExactlyOnce, n));
+        }
+        let held = driver.session.held() - before;
+        assert_eq!(held >= 1000 * 128, is_stored, "{held}");
+        assert!((8 << 10..200 << 10).contains(&held), "{held}");
+        // No more than its share.
+        share.set(before + held);
+        let refused = (1001..2000).find_map(|n| driver.receive_publish(publish(Qos::ExactlyOnce, n)).err());
+        assert_eq!(refused, Some(Violation::Share));
+        for n in 1..2000 {
+            driver.receive(Packet::PubRel(ack(n))).unwrap();
+        }
+        assert_eq!(driver.session.held(), before);
+    }
 }
 
 #[test]
