@@ -8,6 +8,7 @@ use mqtt_codec::{Filter, ReasonCode, SubscribeOptions};
 use parking_lot::Mutex;
 
 use crate::panics::{caught, caught_async};
+use crate::standby::{Hook, Standby};
 use crate::task::watched;
 use crate::{
     Access, Acting, Authenticate, Authorize, ConnectionInfo, Ctx, Delivery, DropReason, Due, Exchange, Fact, Incoming,
@@ -219,13 +220,32 @@ impl Hooks {
         self.observe_drops.add(&origin, registered.observe_drops);
         self.observe_acks.add(&origin, registered.observe_acks);
         drop(changing);
+        registered.standbys.iter().for_each(|standby| standby.enter(self, &origin));
         let timers = registered
             .timers
             .into_iter()
             .map(|(timers, due)| timers.run(due, host.clone(), actor.clone(), origin.clone()));
         let tasks = registered.tasks.into_iter().chain(timers);
         let tasks = tasks.map(|task| host.spawn(watched(task, origin.clone()))).collect();
-        Entered { hooks: self.clone(), origin, tasks }
+        Entered { hooks: self.clone(), origin, standbys: registered.standbys, tasks }
+    }
+
+    /// Puts in one hook more of a module that runs.
+    pub(crate) fn put(&self, origin: &Arc<Origin>, hook: Hook) {
+        let _changing = self.changing.lock();
+        match hook {
+            Hook::Authenticate(hook) => self.authenticate.add(origin, vec![hook]),
+            Hook::Authorize(hook) => self.authorize.add(origin, vec![hook]),
+        }
+    }
+
+    /// Takes one hook out.
+    pub(crate) fn take_out(&self, hook: &Hook) {
+        let _changing = self.changing.lock();
+        match hook {
+            Hook::Authenticate(hook) => self.authenticate.keep(|entry| !Arc::ptr_eq(&entry.hook, hook)),
+            Hook::Authorize(hook) => self.authorize.keep(|entry| !Arc::ptr_eq(&entry.hook, hook)),
+        }
     }
 
     fn leave(&self, origin: &Arc<Origin>) {
@@ -248,6 +268,7 @@ pub(crate) struct Registrations {
     pub(crate) intercept: Vec<Arc<dyn Intercept>>,
     pub(crate) observe_drops: Vec<Arc<dyn ObserveDrops>>,
     pub(crate) observe_acks: Vec<Arc<dyn ObserveAcks>>,
+    pub(crate) standbys: Vec<Standby>,
     pub(crate) tasks: Vec<Task>,
     pub(crate) timers: Vec<(Arc<Timers>, Arc<dyn Due>)>,
 }
@@ -279,6 +300,7 @@ impl Origin {
 pub struct Entered {
     hooks: Arc<Hooks>,
     origin: Arc<Origin>,
+    standbys: Vec<Standby>,
     tasks: Vec<Box<dyn Stop>>,
 }
 
@@ -291,6 +313,8 @@ impl Entered {
 
 impl Drop for Entered {
     fn drop(&mut self) {
+        // First, so that none comes in again.
+        self.standbys.iter().for_each(Standby::leave);
         self.hooks.leave(&self.origin);
         self.tasks.iter().for_each(|task| task.stop());
     }
@@ -321,9 +345,13 @@ impl<H: ?Sized> Chain<H> {
     }
 
     fn remove(&self, origin: &Arc<Origin>) {
+        self.keep(|entry| !Arc::ptr_eq(&entry.origin, origin));
+    }
+
+    fn keep(&self, is_kept: impl Fn(&Owned<H>) -> bool) {
         let mut list = Vec::clone(&self.list.load());
         let before = list.len();
-        list.retain(|owned| !Arc::ptr_eq(&owned.origin, origin));
+        list.retain(is_kept);
         if list.len() < before {
             self.any.store(!list.is_empty(), Ordering::Release);
             self.list.store(Arc::new(list));

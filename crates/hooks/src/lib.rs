@@ -66,7 +66,7 @@ pub mod route;
 mod rules;
 pub mod run;
 mod settings;
-
+mod standby;
 mod task;
 pub mod testing;
 mod timers;
@@ -88,6 +88,7 @@ pub use record::{ConnectionRecord, RecordError};
 pub use records::{RecordTable, Records};
 pub use rules::{Action, Reach, Rule, Rules, filter_for};
 pub use settings::{Settings, json_number, read_settings};
+pub use standby::Standby;
 pub use task::{Stop, Task};
 pub use timers::{Due, Timer, Timers};
 pub use trial::{Came, Client, Report, Trial};

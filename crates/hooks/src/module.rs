@@ -10,9 +10,10 @@ use serde_json::Value;
 use crate::chains::Registrations;
 use crate::page::Pages;
 use crate::route::Route;
+use crate::standby::Hook;
 use crate::{
     Acting, Actor, Authenticate, Authorize, Due, Host, Intercept, Number, Observe, ObserveAcks, ObserveDrops, Records,
-    Settings, Timers, Trial, read_settings,
+    Settings, Standby, Timers, Trial, read_settings,
 };
 
 /// Something that can be started and stopped while clients are connected.
@@ -202,6 +203,24 @@ impl Ctx {
     /// Registers an authenticator.
     pub fn authenticate(&self, hook: Arc<dyn Authenticate>) {
         self.registered.lock().authenticate.push(hook);
+    }
+
+    /// Registers an authenticator that is asked only while it is turned on.
+    #[must_use]
+    pub fn authenticate_when(&self, hook: Arc<dyn Authenticate>) -> Standby {
+        self.stand_by(Hook::Authenticate(hook))
+    }
+
+    /// Registers an authorizer that is asked only while it is turned on: off, a publish costs no more than without it.
+    #[must_use]
+    pub fn authorize_when(&self, hook: Arc<dyn Authorize>) -> Standby {
+        self.stand_by(Hook::Authorize(hook))
+    }
+
+    fn stand_by(&self, hook: Hook) -> Standby {
+        let standby = Standby::new(hook);
+        self.registered.lock().standbys.push(standby.clone());
+        standby
     }
 
     /// Registers an authorizer.
