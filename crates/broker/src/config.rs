@@ -1,5 +1,6 @@
 //! What a broker is told. Where it was said, and whether it is right, is the business of whoever makes one.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,8 +11,8 @@ use mqtt_storage::Durability;
 pub struct Config {
     /// The node's name: a topic level, not empty, without `/`, `+` and `#`.
     pub node: String,
-    /// Clients that no authenticator knows may come in.
-    pub anonymous: bool,
+    /// Who may come in and proves nothing.
+    pub anonymous: Anonymous,
     /// What holds for each connection.
     pub mqtt: Mqtt,
     /// Bounds.
@@ -24,6 +25,27 @@ pub struct Config {
     pub recovery_grace: Duration,
     /// What the broker publishes about itself.
     pub sys: Sys,
+}
+
+/// Who may come in without saying who they are; and while there are no authenticators, whatever they say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Anonymous {
+    /// Everyone.
+    All,
+    /// Peers on this machine.
+    Loopback,
+    /// No one.
+    None,
+}
+
+impl Anonymous {
+    pub(crate) fn lets_in(self, peer: IpAddr) -> bool {
+        match self {
+            Self::All => true,
+            Self::Loopback => peer.to_canonical().is_loopback(),
+            Self::None => false,
+        }
+    }
 }
 
 /// What holds for each connection.
@@ -119,7 +141,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             node: "rollcall@127.0.0.1".to_owned(),
-            anonymous: true,
+            anonymous: Anonymous::All,
             mqtt: Mqtt::default(),
             limits: Limits::default(),
             session: SessionLimits::default(),

@@ -40,9 +40,6 @@ pub enum UsageError {
     /// Not in the grammar.
     #[error("{0}; see --help")]
     Grammar(String),
-    /// Known, but not in this build.
-    #[error("\"users\" is for a database of users, which this build does not have")]
-    Users,
     /// A setting is wrong.
     #[error(transparent)]
     Config(#[from] Error),
@@ -100,12 +97,6 @@ enum Verb {
         /// Which shell
         shell: Shell,
     },
-    /// Later.
-    #[command(hide = true)]
-    Users {
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        _words: Vec<OsString>,
-    },
 }
 
 impl Cli {
@@ -132,7 +123,6 @@ impl Cli {
             Some(Verb::CheckConfig) => Command::CheckConfig,
             Some(Verb::PrintConfig) => Command::PrintConfig,
             Some(Verb::Completions { shell }) => Command::Print(completions(shell)),
-            Some(Verb::Users { .. }) => return Err(UsageError::Users),
         };
         if reach.url.is_some() || reach.key.is_some() || reach.json {
             let why = "--url, --key and --json are for commands that ask a running broker".to_owned();
@@ -267,7 +257,6 @@ mod tests {
 
     #[test]
     fn a_wrong_command_line_is_one_line() {
-        fails(&["users", "add", "x"], "\"users\" is for a database of users, which this build does not have");
         fails(
             &["print-confg"],
             "unrecognized subcommand 'print-confg'; tip: a similar subcommand exists: 'print-config'; see --help",

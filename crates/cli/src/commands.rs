@@ -17,6 +17,7 @@ mod stats;
 mod store;
 mod subscriptions;
 mod trace;
+mod users;
 
 /// What is asked for.
 #[derive(Debug, PartialEq, Eq, Subcommand)]
@@ -36,6 +37,9 @@ pub enum Noun {
     Stats(stats::Args),
     /// One client's packets as they come and go, until Ctrl-C
     Trace(trace::Args),
+    /// Users: who may come in with a password
+    #[command(subcommand, arg_required_else_help = false)]
+    Users(users::Verb),
     /// The operator's password and the keys of scripts
     #[command(subcommand, arg_required_else_help = false)]
     Admin(admin::Verb),
@@ -58,6 +62,7 @@ pub async fn run(noun: &Noun, reach: &Reach, config: &Config) -> Result<(), Fail
         Noun::Subscriptions(args) => subscriptions::run(args, &remote()?, &mut out).await,
         Noun::Stats(args) => stats::run(args, &remote()?, &mut out).await,
         Noun::Trace(args) => trace::run(args, &remote()?, &mut out).await,
+        Noun::Users(verb) => users::run(verb, &remote()?, &mut out).await,
         Noun::Admin(admin::Verb::Passwd(args)) => password::run(args, reach, config, &mut out).await,
         Noun::Admin(admin::Verb::Key(verb)) => admin::run(verb, &remote()?, &mut out).await,
         Noun::Store(verb) => store::run(verb, config, &mut out),

@@ -2,20 +2,39 @@
 //!
 //! rpassword 7.5 ends the process at Ctrl-C and leaves the terminal silent, and takes what is not UTF-8 for a password.
 
-use std::io::{self, ErrorKind, Read, Stdin, Write};
+use std::io::{self, BufRead, ErrorKind, IsTerminal, Read, Stdin, Write};
 
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
-/// The new password, typed twice.
+use crate::failure::Failure;
+use crate::table::visible;
+
+/// The new password of this one, typed twice.
 ///
 /// # Errors
 /// The two differ, it was broken off, or there is no terminal.
-pub(crate) fn ask_twice() -> io::Result<String> {
-    let first = ask("new password for admin: ")?;
+fn ask_twice(name: &str) -> io::Result<String> {
+    let first = ask(&format!("new password for {}: ", visible(name)))?;
     if ask("once more: ")? == first {
         return Ok(first);
     }
     Err(io::Error::other("the two are not the same"))
+}
+
+/// A password: asked for on a terminal, a line from anything else.
+///
+/// # Errors
+/// None was given.
+pub(crate) fn password(name: &str) -> Result<String, Failure> {
+    let given = if io::stdin().is_terminal() { ask_twice(name) } else { first_line(io::stdin().lock()) };
+    given.map_err(|error| Failure::Usage(format!("no password was given: {error}")))
+}
+
+/// A line without its end.
+pub(crate) fn first_line(mut input: impl BufRead) -> io::Result<String> {
+    let mut line = String::new();
+    input.read_line(&mut line)?;
+    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
 }
 
 fn ask(prompt: &str) -> io::Result<String> {

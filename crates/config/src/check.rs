@@ -10,7 +10,7 @@ use std::{
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    Admin, Auth, Config, Limits, Listener, Log, Mqtt, Node, Runtime, SessionLimits, Sources, Storage, Sys,
+    Admin, Anonymous, Auth, Config, Limits, Listener, Log, Mqtt, Node, Runtime, SessionLimits, Sources, Storage, Sys,
     file::{self, File},
     listeners,
 };
@@ -41,7 +41,7 @@ impl File {
             node: self.node.check()?,
             mqtt: self.mqtt.check(),
             admin: self.admin.check(),
-            auth: self.check_auth(&listeners)?,
+            auth: self.check_auth(&listeners),
             listeners,
             limits: self.limits.check(),
             session: SessionLimits {
@@ -68,19 +68,30 @@ impl File {
         }
     }
 
-    fn check_auth(&self, listeners: &[Listener]) -> Result<Auth, Wrong> {
+    fn check_auth(&self, listeners: &[Listener]) -> Auth {
+        let anonymous = match self.auth.anonymous {
+            Some(true) => Anonymous::All,
+            Some(false) => Anonymous::None,
+            None if listeners.iter().all(|listener| is_loopback(listener.bind)) => Anonymous::All,
+            None => Anonymous::Loopback,
+        };
+        Auth { anonymous, unguarded: None }
+    }
+
+    /// What is wrong with these listeners should no module ask clients who they are. Which users there are is in the store.
+    pub(crate) fn check_guarded(&self, listeners: &[Listener]) -> Result<(), Wrong> {
         let wide = listeners.iter().find(|listener| !is_loopback(listener.bind));
-        match (self.auth.anonymous, wide) {
-            (Some(true), _) => Ok(Auth { anonymous: true }),
-            (said, None) => Ok(Auth { anonymous: said.unwrap_or(true) }),
-            (_, Some(Listener { name, bind, .. })) => Err(Wrong::new(
-                listeners::key(name, "bind"),
-                format!(
-                    "\"{bind}\" can be reached from other machines and nothing asks clients who they are; \
-                     set auth.anonymous = true to let everyone in, or bind a loopback address"
-                ),
-            )),
-        }
+        let Some(Listener { name, bind, .. }) = wide.filter(|_| self.auth.anonymous != Some(true)) else {
+            return Ok(());
+        };
+        Err(Wrong::new(
+            listeners::key(name, "bind"),
+            format!(
+                "\"{bind}\" can be reached from other machines and nothing asks clients who they are; add a user while the \
+                 broker runs on loopback (rollcall users add NAME), or set auth.anonymous = true to let everyone in, or bind \
+                 a loopback address"
+            ),
+        ))
     }
 }
 

@@ -202,8 +202,22 @@ impl fmt::Debug for Admin {
 /// Who may come in.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Auth {
-    /// Clients that no authenticator knows may come in.
-    pub anonymous: bool,
+    /// Who may come in and proves nothing.
+    pub anonymous: Anonymous,
+    /// A listener that others reach, and nothing here says who comes in: what to say and not to start, unless some module
+    /// asks clients who they are.
+    pub unguarded: Option<String>,
+}
+
+/// Who may come in without saying who they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Anonymous {
+    /// Everyone.
+    All,
+    /// Peers on this machine.
+    Loopback,
+    /// No one.
+    None,
 }
 
 /// Bounds; sizes in bytes.

@@ -123,8 +123,9 @@ section! {
     Listener = "listeners.NAME" {
         /// What is spoken there: "mqtt" (over TCP), "mqtts" (over TLS), "ws" (over WebSocket) or "wss" (over WebSocket and TLS).
         kind: Option<ListenerKind> = None,
-        /// IP address and port, or "off"; port 0 lets the system choose. Other than loopback only with
-        /// auth.anonymous = true. If another program has the default port of "ws", the broker goes on without.
+        /// IP address and port, or "off"; port 0 lets the system choose. Other than loopback only where clients are
+        /// asked who they are, or with auth.anonymous = true. If another program has the
+        /// default port of "ws", the broker goes on without.
         bind: Option<MaybeBind> = None,
         /// Connections that the kernel holds until they are accepted; its own limit applies too (net.core.somaxconn).
         backlog: Int<1, 0x7fff_ffff> = Int(1024),
@@ -186,8 +187,9 @@ section! {
 section! {
     /// Who may come in.
     Auth = "auth" {
-        /// Lets in clients that no authenticator knows. When not set: true while all listeners have loopback
-        /// addresses, and any other address is refused at the start.
+        /// Lets in clients that say neither a user name nor a password; while there is nobody to ask (no user, no
+        /// password file), also those that do. When not set: true while all listeners have loopback addresses, else for
+        /// peers on this machine only, and without anybody to ask the broker does not start.
         anonymous: Option<bool> = None,
     }
 }

@@ -152,6 +152,8 @@ impl Layers {
         // Each value was read alone before, so together they read too.
         let file = File::deserialize(said).map_err(|error| wrong("configuration", error.message().to_owned()))?;
         let mut config = file.check().map_err(|error| wrong(&error.key, error.why))?;
+        config.auth.unguarded =
+            file.check_guarded(&config.listeners).err().map(|error| wrong(&error.key, error.why).to_string());
         let mut all = toml::Table::try_from(&file).map_err(|error| wrong("configuration", error.to_string()))?;
         for module in &self.schema.modules {
             let key = format!("modules.{}", module.name);

@@ -78,7 +78,7 @@ fn the_contract_names_the_defaults() {
     assert_eq!(config.limits.max_packet_size, 16 << 20);
     assert_eq!(config.session.max_queued, 1_000_000);
     assert_eq!(config.recovery_grace, Duration::from_secs(5));
-    assert!(config.auth.anonymous);
+    assert_eq!(config.auth.anonymous, Anonymous::All);
 }
 
 #[test]
@@ -173,7 +173,7 @@ fn text_is_taken_as_toml_or_as_it_is() {
     env(&mut layers, "ROLLCALL_DATA_DIR", "memory").unwrap();
     let config = layers.resolve().unwrap();
     assert_eq!(config.limits.max_packet_size, 65_536);
-    assert!(!config.auth.anonymous);
+    assert_eq!(config.auth.anonymous, Anonymous::None);
 }
 
 #[test]
@@ -334,19 +334,26 @@ fn a_password_is_read_and_never_shown() {
 }
 
 #[test]
-fn a_wide_address_needs_anonymous_said() {
+fn a_wide_address_needs_anonymous_said_or_somebody_who_asks() {
+    let auth = |bind: &str, auth: &str| {
+        let auth = reads(&format!("[listeners.mqtt]\nbind = \"{bind}\"\n{auth}")).auth;
+        (auth.anonymous, auth.unguarded)
+    };
     for bind in ["0.0.0.0:1883", "[::]:1883", "192.0.2.1:1883"] {
-        let error = reads_error(&format!("[listeners.mqtt]\nbind = \"{bind}\""));
-        assert!(
-            error.starts_with("r.toml:2: listeners.mqtt.bind: ") && error.contains("auth.anonymous = true"),
-            "{error}"
-        );
-        reads_error(&format!("[listeners.mqtt]\nbind = \"{bind}\"\n[auth]\nanonymous = false"));
-        assert!(reads(&format!("[listeners.mqtt]\nbind = \"{bind}\"\n[auth]\nanonymous = true")).auth.anonymous);
+        for (said, anonymous) in [("", Anonymous::Loopback), ("[auth]\nanonymous = false", Anonymous::None)] {
+            let (found, unguarded) = auth(bind, said);
+            assert_eq!(found, anonymous);
+            let why = unguarded.expect("nobody asks");
+            assert!(
+                why.starts_with("r.toml:2: listeners.mqtt.bind: ") && why.contains("auth.anonymous = true"),
+                "{why}"
+            );
+        }
+        assert_eq!(auth(bind, "[auth]\nanonymous = true"), (Anonymous::All, None));
     }
     for bind in ["127.0.0.2:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
-        assert!(reads(&format!("[listeners.mqtt]\nbind = \"{bind}\"")).auth.anonymous);
-        assert!(!reads(&format!("[listeners.mqtt]\nbind = \"{bind}\"\n[auth]\nanonymous = false")).auth.anonymous);
+        assert_eq!(auth(bind, ""), (Anonymous::All, None));
+        assert_eq!(auth(bind, "[auth]\nanonymous = false"), (Anonymous::None, None));
     }
 }
 

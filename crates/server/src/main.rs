@@ -42,7 +42,14 @@ fn run() -> anyhow::Result<()> {
     match cli.command {
         Command::Print(text) => print(&text),
         Command::CheckConfig => {
-            cli.layers.resolve()?;
+            let config = cli.layers.resolve()?;
+            if let Some(why) = &config.auth.unguarded {
+                // Whether there are users is in the store, which a running broker has to itself.
+                if !config.data_dir.as_ref().is_some_and(|folder| folder.is_dir()) {
+                    anyhow::bail!("{why}");
+                }
+                let _ = writeln!(io::stderr(), "warning: no start, unless a user was added: {why}");
+            }
             let ignored = cli.layers.ignored();
             if !ignored.is_empty() {
                 // There is nobody left to tell if stderr is gone.

@@ -1,13 +1,19 @@
 //! What the modules that ship have in the configuration.
 
+use std::sync::Arc;
+
 use mqtt_config::ModuleSection;
-use mqtt_hooks::{Info, Setting};
+use mqtt_hooks::{Info, Module, Setting};
 use serde_json::Value;
+
+/// The modules that ship, in the order in which they are to be registered.
+pub(crate) fn modules(auth: &mqtt_auth::Config) -> impl Iterator<Item = Arc<dyn Module>> + use<> {
+    mqtt_modules::shipped().into_iter().chain(mqtt_auth::modules(auth))
+}
 
 /// The sections of the modules that ship, for [`Layers::new`](mqtt_config::Layers::new).
 pub fn module_sections() -> Vec<ModuleSection> {
-    let modules = mqtt_modules::shipped().into_iter();
-    let section = modules.map(|module| {
+    let section = modules(&mqtt_auth::Config::default()).map(|module| {
         let info = module.info();
         ModuleSection {
             name: info.name,

@@ -12,7 +12,7 @@ use mqtt_storage::StoreError;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::sections::default_settings;
+use crate::sections::{default_settings, modules};
 use crate::{admin, listeners, settings, states};
 
 /// Why the broker did not start.
@@ -53,6 +53,9 @@ pub enum StartError {
     /// A module that is wanted does not start.
     #[error(transparent)]
     Module(ChangeError),
+    /// Others could come in, and nobody would ask them who they are.
+    #[error("{0}")]
+    Unguarded(String),
 }
 
 /// Where the broker listens.
@@ -101,12 +104,19 @@ pub async fn start(config: Config) -> Result<Server, StartError> {
         None => None,
     };
     let folder = config.data_dir.clone().unwrap_or_default();
+    if let Some(why) = config.auth.unguarded.as_ref().filter(|_| !folder.is_dir()) {
+        // So no store is left behind by a start that can't be.
+        return Err(StartError::Unguarded(why.clone()));
+    }
     let opened = Opened::open(settings::broker(&config));
     let mut opened = opened.map_err(|source| StartError::Store { folder, source })?;
     let registry = Arc::new(registry(&mut opened, &config));
     registry.restore().map_err(StartError::Module)?;
     if let Some(error) = registry.start_wanted().await.into_iter().next() {
         return Err(StartError::Module(error));
+    }
+    if let Some(why) = config.auth.unguarded.as_ref().filter(|_| !opened.hooks().has_authenticators()) {
+        return Err(StartError::Unguarded(why.clone()));
     }
     let listeners = listeners::listen(bound)?;
     let listening = listeners.iter().map(|listener| (listener.name().to_owned(), listener.address()));
@@ -137,7 +147,7 @@ fn registry(opened: &mut Opened, config: &Config) -> Registry {
         }
     }
     let registry = Registry::new(opened.host(), opened.hooks(), states);
-    for module in mqtt_modules::shipped() {
+    for module in modules(&settings::auth(config)) {
         let info = module.info();
         let settings = config.modules.get(info.name).map(|module| module.settings.clone()).filter(|all| !all.is_null());
         registry.register(module, settings.unwrap_or_else(|| default_settings(&info)));

@@ -1,6 +1,6 @@
 //! From what was said to what each part is told.
 
-use mqtt_broker::{Config, Limits, Mqtt, SessionLimits, Store, Sys, SysSubscribe};
+use mqtt_broker::{Anonymous, Config, Limits, Mqtt, SessionLimits, Store, Sys, SysSubscribe};
 use mqtt_config as said;
 use mqtt_operate::Setting;
 use mqtt_storage::Durability;
@@ -14,7 +14,11 @@ pub(crate) fn broker(said: &said::Config) -> Config {
     let (mqtt, limits, session) = (&said.mqtt, &said.limits, &said.session);
     Config {
         node: said.node.name.clone(),
-        anonymous: said.auth.anonymous,
+        anonymous: match said.auth.anonymous {
+            said::Anonymous::All => Anonymous::All,
+            said::Anonymous::Loopback => Anonymous::Loopback,
+            said::Anonymous::None => Anonymous::None,
+        },
         mqtt: Mqtt {
             connect_timeout: mqtt.connect_timeout,
             max_connections: mqtt.max_connections,
@@ -55,6 +59,11 @@ pub(crate) fn broker(said: &said::Config) -> Config {
 /// The module that gets the events of earlier versions.
 fn events_for() -> Option<&'static str> {
     mqtt_modules::shipped().iter().find(|module| module.takes_over_events()).map(|module| module.info().name)
+}
+
+/// What the modules are told that say who may come in and what they may do.
+pub(crate) fn auth(_said: &said::Config) -> mqtt_auth::Config {
+    mqtt_auth::Config::default()
 }
 
 /// What an operator is shown of it.

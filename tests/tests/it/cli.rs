@@ -210,7 +210,6 @@ async fn what_is_not_built_yet_is_a_clear_error() {
         return;
     }
     check_error(&["--bind", "127.0.0.1:0", "--ws-bind", "127.0.0.1:0"], &["ws"]).await;
-    check_error(&["users", "list"], &["users"]).await;
 }
 
 #[tokio::test]

@@ -60,6 +60,7 @@ mod sys;
 mod takeover;
 mod trace;
 mod turns;
+mod users;
 mod wall_clock;
 mod watch;
 mod will;

@@ -106,19 +106,22 @@ struct Candidate {
     /// What it is told with its success, by extended authentication.
     conclusion: Option<Bytes>,
     granted: Granted,
+    /// There are authenticators.
+    was_asked: bool,
 }
 
 impl Candidate {
     fn new(broker: &Arc<Broker>, arrival: Box<Arrival>, connect: Box<Connect>, info: ConnectionInfo) -> Self {
         let method = connect.properties.authentication_method().map(|method| Arc::from(&*method));
         let granted = Granted { method, ..Granted::default() };
-        Self { broker: Arc::clone(broker), arrival, connect, info, conclusion: None, granted }
+        Self { broker: Arc::clone(broker), arrival, connect, info, conclusion: None, granted, was_asked: false }
     }
 
-    fn authenticate(self, batch: &mut Batch<'_>) -> Next {
+    fn authenticate(mut self, batch: &mut Batch<'_>) -> Next {
         batch.count(Metric::Authenticate, 1);
         // Who names a method is let in by those who know it or not at all, also if they have stopped meanwhile.
-        if self.broker.hooks.has_authenticators() || self.granted.method.is_some() {
+        self.was_asked = self.broker.hooks.has_authenticators();
+        if self.was_asked || self.granted.method.is_some() {
             return Next::Wait(Box::pin(self.ask_modules()));
         }
         self.admit(Login::Ignore, batch)
@@ -190,8 +193,14 @@ impl Candidate {
                 self.granted.until = expires_at.map(Timestamp);
                 (Metric::AuthSuccess, Ok(()))
             }
-            Login::Ignore if self.broker.config.anonymous => (Metric::AuthAnonymous, Ok(())),
-            Login::Ignore => denied(ReasonCode::NotAuthorized, "auth.anonymous: nobody knows it"),
+            // Not as anonymous: what it says of itself is not what it was asked to prove, and rules may be about the name.
+            Login::Ignore if self.was_asked && self.says_who() => {
+                denied(ReasonCode::BadUserNameOrPassword, "no authenticator knows it")
+            }
+            Login::Ignore if self.broker.config.anonymous.lets_in(self.info.peer.ip()) => {
+                (Metric::AuthAnonymous, Ok(()))
+            }
+            Login::Ignore => denied(ReasonCode::NotAuthorized, "auth.anonymous"),
             Login::Deny(code) => denied(code, "an authenticator's"),
         };
         batch.count(metric, 1);
@@ -200,6 +209,10 @@ impl Candidate {
             access::will(&self.broker.hooks, &self.granted.rules, &self.info, &will.message.topic)?;
         }
         Ok(())
+    }
+
+    fn says_who(&self) -> bool {
+        self.connect.username.is_some() || self.connect.password.is_some()
     }
 
     /// CONNACK, if the client takes one.

@@ -1,6 +1,5 @@
 //! `rollcall admin passwd`: asks the broker that runs, or writes into the folder of one that does not.
 
-use std::io::{self, IsTerminal};
 use std::path::Path;
 
 use mqtt_admin::{Accounts, Local, random_secret};
@@ -11,7 +10,7 @@ use serde_json::{Value, json};
 use crate::failure::Failure;
 use crate::find::find;
 use crate::output::Output;
-use crate::prompt::ask_twice;
+use crate::prompt;
 use crate::reach::Reach;
 
 /// Bytes of randomness in a password that is made.
@@ -27,7 +26,7 @@ pub struct Args {
 
 pub(crate) async fn run(args: &Args, reach: &Reach, config: &Config, out: &mut Output) -> Result<(), Failure> {
     let target = Target::find(reach, config)?;
-    let password = if args.generate { random_secret(GENERATED) } else { read()? };
+    let password = if args.generate { random_secret(GENERATED) } else { prompt::password("admin")? };
     if !Accounts::is_password(&password) {
         return Err(Failure::Usage("a password has 8 to 1024 characters".to_owned()));
     }
@@ -93,15 +92,4 @@ fn write(folder: &Path, password: &str) -> Result<Value, Failure> {
     steps.put(Table::Settings, Accounts::RECORD.as_bytes(), &record);
     store.write(&steps).map_err(failed)?;
     Ok(json!({"code": 0}))
-}
-
-/// Asks on a terminal, and reads a line from anything else.
-fn read() -> Result<String, Failure> {
-    let cannot_read = |error: io::Error| Failure::Usage(format!("no password was given: {error}"));
-    if io::stdin().is_terminal() {
-        return ask_twice().map_err(cannot_read);
-    }
-    let mut line = String::new();
-    io::stdin().read_line(&mut line).map_err(cannot_read)?;
-    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
 }

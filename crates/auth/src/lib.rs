@@ -1,0 +1,47 @@
+//! Who may come in and what they may do: modules on [`mqtt_hooks`], as any other could be.
+//!
+//! [`users`] knows names and passwords. What clients bring is hashed on threads of this crate's own, so that no login holds
+//! up messages, and a secret that was found right is remembered for a while.
+//!
+//! It knows no broker, no sockets and no HTTP: whoever runs modules runs these.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use mqtt_auth::Config;
+//! use mqtt_hooks::testing::Recorder;
+//! use mqtt_hooks::{Ctx, Hooks, StartError};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), StartError> {
+//! let (hooks, host) = (Hooks::new(), Recorder::new());
+//! let users = &mqtt_auth::modules(&Config::default())[0];
+//! let ctx = Ctx::new("users", 0, host, Arc::default());
+//! users.start(&ctx).await?;
+//! let _entered = hooks.enter(ctx);
+//! assert!(!hooks.has_authenticators(), "there is no user to know yet");
+//! # Ok(())
+//! # }
+//! ```
+
+mod attempts;
+mod complaints;
+mod digest;
+mod forgetful;
+mod hash;
+mod pool;
+pub mod users;
+mod verifier;
+
+use std::sync::Arc;
+
+use mqtt_hooks::Module;
+
+/// What the modules are told beside their own settings.
+#[derive(Clone, Debug, Default)]
+pub struct Config {}
+
+/// The modules, in the order in which they are to be registered: so they are asked.
+pub fn modules(_config: &Config) -> Vec<Arc<dyn Module>> {
+    vec![Arc::new(users::Users::new())]
+}

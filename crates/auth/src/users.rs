@@ -1,0 +1,139 @@
+//! Users with passwords: those that operators add, which are kept in the module's own records.
+//!
+//! While there is no user nobody is asked anything, and the broker decides by `auth.anonymous`. Once there is one, who gives a
+//! user name is asked for its password:
+//!
+//! | user name | password | answer |
+//! | --- | --- | --- |
+//! | known | right | in, as this user |
+//! | known | wrong or none | 0x86, bad user name or password (before MQTT 5: 4), also where `auth.anonymous` is true |
+//! | nobody's | any | asked of the next module; if none knows it, as a wrong password, which takes as long |
+//! | none | none | as `auth.anonymous` says; if that is no: 0x87, not authorized (before MQTT 5: 5) |
+//! | any | any, and too many wait for an answer | 0x97, quota exceeded (before MQTT 5: 3): to be tried again |
+//! | any | any, too soon after wrong ones | 0x9F, connection rate exceeded (before MQTT 5: 3), unless it is remembered |
+//!
+//! EMQ X 4.3 lets in whom its user database does not know where `allow_anonymous` is true; here a name that a rule may be about
+//! is never taken without proof. Who is connected stays connected when its user is changed or removed; it is asked when it
+//! comes again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mqtt_codec::ReasonCode;
+use mqtt_hooks::route::Route;
+use mqtt_hooks::{
+    Authenticate, ConnectionInfo, Ctx, Grant, Host, Info, Login, Module, Number, Records, Settings as _, StartError,
+    read_settings,
+};
+use serde_json::Value;
+
+use crate::pool::Pool;
+use crate::verifier::{Claim, Outcome};
+
+mod api;
+mod directory;
+mod record;
+
+use directory::{Directory, Running};
+
+mqtt_hooks::settings! {
+    /// Settings of [`Users`].
+    pub struct Settings {
+        /// Minutes that right passwords are remembered
+        ///
+        /// Clients that come back within them cost no slow hash: a digest that means something to this process only is kept in
+        /// memory, and worthless once the password is changed. 0 remembers none.
+        pub remember_minutes: u32 = 60 in 0..=1440,
+    }
+}
+
+/// The module `users`.
+pub struct Users {
+    directory: Arc<Directory>,
+}
+
+impl Users {
+    pub(crate) fn new() -> Self {
+        Self { directory: Arc::default() }
+    }
+}
+
+#[async_trait::async_trait]
+impl Module for Users {
+    fn info(&self) -> Info {
+        Info {
+            name: "users",
+            title: "Users",
+            description: "Asks clients that give a user name for its password, once there is a user.",
+            default_on: true,
+            settings: Settings::FORM,
+        }
+    }
+
+    fn restore(&self, _host: &dyn Host, records: &Records) -> Result<(), StartError> {
+        self.directory.restore(records).map_err(|error| StartError::Other(error.to_string()))
+    }
+
+    fn check(&self, config: &Value) -> Result<(), StartError> {
+        read_settings::<Settings>(config).map(drop)
+    }
+
+    async fn start(&self, ctx: &Ctx) -> Result<(), StartError> {
+        let Settings { remember_minutes } = ctx.settings()?;
+        let pool = Pool::start().map_err(|error| StartError::Other(format!("no thread for logins: {error}")))?;
+        let pool = Arc::new(pool);
+        let verifier = self.directory.verifier(Duration::from_secs(60) * remember_minutes, ctx.host().instant());
+        let door = Arc::new(Door { directory: self.directory.clone(), pool: Arc::clone(&pool), verifier });
+        let standby = ctx.authenticate_when(door);
+        let running = Running { records: ctx.records(), actor: ctx.actor(), standby, pool };
+        self.directory.begin(running);
+        Ok(())
+    }
+
+    async fn stop(&self) {
+        self.directory.end();
+    }
+
+    fn numbers(&self) -> Vec<Number> {
+        self.directory.numbers()
+    }
+
+    fn routes(&self, _host: &Arc<dyn Host>) -> Vec<Route> {
+        api::routes(&self.directory)
+    }
+}
+
+/// Asks clients.
+struct Door {
+    directory: Arc<Directory>,
+    pool: Arc<Pool>,
+    verifier: Arc<crate::verifier::Verifier>,
+}
+
+#[async_trait::async_trait]
+impl Authenticate for Door {
+    async fn authenticate(&self, client: &ConnectionInfo, password: Option<&[u8]>) -> Login {
+        let Some(user) = &client.username else { return Login::Ignore };
+        let hash = self.directory.hash(user);
+        let Some(secret) = password else {
+            if hash.is_none() {
+                return Login::Ignore;
+            }
+            self.verifier.complain(user, client.peer.ip(), "no_password");
+            return Login::Deny(ReasonCode::BadUserNameOrPassword);
+        };
+        let claim = Claim { user, secret, peer: client.peer.ip() };
+        match self.verifier.verify(claim, hash.clone(), &self.pool).await {
+            // Not if it was changed or removed meanwhile.
+            Outcome::Right if self.directory.hash(user) == hash => Login::Allow(Grant::default()),
+            Outcome::Right => Login::Deny(ReasonCode::BadUserNameOrPassword),
+            Outcome::Wrong if hash.is_none() => Login::Ignore,
+            Outcome::Wrong => Login::Deny(ReasonCode::BadUserNameOrPassword),
+            Outcome::Early => Login::Deny(ReasonCode::ConnectionRateExceeded),
+            Outcome::Busy => Login::Deny(ReasonCode::QuotaExceeded),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,227 @@
+//! Who there is.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use mqtt_hooks::{Actor, Number, Records, Standby};
+use parking_lot::{Mutex, RwLock};
+
+use super::record::User;
+use crate::hash::Hash;
+use crate::pool::Pool;
+use crate::verifier::Verifier;
+
+/// Users that operators may add.
+const MAX_USERS: usize = 1_000_000;
+
+/// Bytes of a name, and of a password.
+const MAX_NAME: usize = 1024;
+const MAX_PASSWORD: usize = 4096;
+
+/// All users. They are there while the module is stopped, too.
+#[derive(Default)]
+pub(super) struct Directory {
+    users: RwLock<BTreeMap<Arc<str>, Entry>>,
+    /// Of the last start, whose counts go on.
+    verifier: RwLock<Option<Arc<Verifier>>>,
+    /// While the module runs. Changes go one at a time, by this lock.
+    running: Mutex<Option<Running>>,
+}
+
+struct Entry {
+    created_at: u64,
+    hash: Arc<Hash>,
+}
+
+/// What the module acts by while it runs.
+pub(super) struct Running {
+    pub(super) records: Records,
+    pub(super) actor: Actor,
+    pub(super) standby: Standby,
+    pub(super) pool: Arc<Pool>,
+}
+
+/// A user without what is secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Shown {
+    pub(super) name: Arc<str>,
+    pub(super) created_at: u64,
+}
+
+/// Why a change was not made.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Unchanged {
+    #[error("there is a user {0:?} already")]
+    Exists(String),
+    #[error("there is no user {0:?}")]
+    Unknown(String),
+    #[error("a user name has 1 to {MAX_NAME} bytes and nothing that can't be seen")]
+    Name,
+    #[error("a password has 1 to {MAX_PASSWORD} bytes")]
+    Password,
+    #[error("there are {MAX_USERS} users: no more are taken")]
+    Full,
+    #[error("too many passwords are being hashed: try again")]
+    Busy,
+    #[error("the module users does not run")]
+    Stopped,
+}
+
+impl Directory {
+    pub(super) fn restore(&self, records: &Records) -> io::Result<()> {
+        let (mut users, mut wrong) = (BTreeMap::new(), 0);
+        records.each(&mut |key, record| match (str::from_utf8(key), User::from_record(record)) {
+            (Ok(name), Some(User { created_at, hash })) => {
+                users.insert(name.into(), Entry { created_at, hash: Arc::new(hash) });
+            }
+            _ => wrong += 1,
+        })?;
+        if wrong > 0 {
+            tracing::warn!(records = wrong, "users that can't be read are left out, and stay in the store");
+        }
+        *self.users.write() = users;
+        Ok(())
+    }
+
+    pub(super) fn verifier(&self, remember: Duration, now: Instant) -> Arc<Verifier> {
+        let verifier = Verifier::new(remember, now);
+        *self.verifier.write() = Some(Arc::clone(&verifier));
+        verifier
+    }
+
+    pub(super) fn begin(&self, running: Running) {
+        let mut place = self.running.lock();
+        running.standby.set(!self.users.read().is_empty());
+        *place = Some(running);
+    }
+
+    pub(super) fn end(&self) {
+        let ended = self.running.lock().take();
+        drop(ended);
+    }
+
+    pub(super) fn hash(&self, name: &str) -> Option<Arc<Hash>> {
+        self.users.read().get(name).map(|entry| Arc::clone(&entry.hash))
+    }
+
+    /// In order of names: so many at the most, after this one.
+    pub(super) fn list(&self, after: Option<&str>, limit: usize) -> Vec<Shown> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let users = self.users.read();
+        let following = users.range::<str, _>((after.map_or(Unbounded, Excluded), Unbounded));
+        let shown = |(name, entry): (&Arc<str>, &Entry)| Shown { name: Arc::clone(name), created_at: entry.created_at };
+        following.take(limit).map(shown).collect()
+    }
+
+    /// Says whether it is the first: clients are asked who they are from now on.
+    pub(super) async fn add(&self, name: &str, password: &str) -> Result<bool, Unchanged> {
+        if name.is_empty() || name.len() > MAX_NAME || name.contains(char::is_control) {
+            return Err(Unchanged::Name);
+        }
+        let exists = || Err(Unchanged::Exists(name.to_owned()));
+        // Before it costs anything; asked again when nobody else can change it.
+        if self.hash(name).is_some() {
+            return exists();
+        }
+        let hash = self.hashed(password).await?;
+        self.change(|running| {
+            let (has, len) = { (self.hash(name).is_some(), self.users.read().len()) };
+            match has {
+                true => return exists(),
+                false if len >= MAX_USERS => return Err(Unchanged::Full),
+                false => {}
+            }
+            self.keep(running, name, User { created_at: running.actor.host().now_ms(), hash });
+            running.standby.set(true);
+            Ok(len == 0)
+        })
+    }
+
+    pub(super) async fn change_password(&self, name: &str, password: &str) -> Result<(), Unchanged> {
+        let unknown = || Unchanged::Unknown(name.to_owned());
+        self.hash(name).ok_or_else(unknown)?;
+        let hash = self.hashed(password).await?;
+        self.change(|running| {
+            let created_at = self.users.read().get(name).map(|entry| entry.created_at).ok_or_else(unknown)?;
+            self.keep(running, name, User { created_at, hash });
+            Ok(())
+        })
+    }
+
+    /// Says whether it was the last: nobody is asked any more.
+    pub(super) fn remove(&self, name: &str) -> Result<bool, Unchanged> {
+        self.change(|running| {
+            if self.hash(name).is_none() {
+                return Err(Unchanged::Unknown(name.to_owned()));
+            }
+            running.actor.act(|moment| running.records.forget(moment, name.as_bytes()));
+            let mut users = self.users.write();
+            users.remove(name);
+            let was_last = users.is_empty();
+            drop(users);
+            running.standby.set(!was_last);
+            Ok(was_last)
+        })
+    }
+
+    /// In the store first, so that nobody comes in by what is gone after a crash.
+    fn keep(&self, running: &Running, name: &str, user: User) {
+        let record = user.to_record();
+        running.actor.act(|moment| running.records.keep(moment, name.as_bytes(), &record));
+        let User { created_at, hash } = user;
+        self.users.write().insert(name.into(), Entry { created_at, hash: Arc::new(hash) });
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&Running) -> Result<T, Unchanged>) -> Result<T, Unchanged> {
+        let running = self.running.lock();
+        change(running.as_ref().ok_or(Unchanged::Stopped)?)
+    }
+
+    /// In line with the logins.
+    async fn hashed(&self, password: &str) -> Result<Hash, Unchanged> {
+        if password.is_empty() || password.len() > MAX_PASSWORD {
+            return Err(Unchanged::Password);
+        }
+        let pool = self.change(|running| Ok(Arc::clone(&running.pool)))?;
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        let password = password.to_owned();
+        let work = move || {
+            // Who asked may have gone.
+            let _ = answer.send(Hash::of(password.as_bytes()));
+        };
+        let whose = std::net::Ipv6Addr::UNSPECIFIED.into();
+        pool.submit(whose, Box::new(work)).map_err(|_| Unchanged::Busy)?;
+        match answered.await {
+            Ok(Ok(hash)) => Ok(hash),
+            Ok(Err(error)) => {
+                tracing::error!(error, "a password can't be hashed");
+                Err(Unchanged::Busy)
+            }
+            Err(_) => Err(Unchanged::Stopped),
+        }
+    }
+
+    pub(super) fn numbers(&self) -> Vec<Number> {
+        let users = self.users.read().len();
+        let mut numbers = vec![Number::gauge("known", "Users.", users as f64)];
+        if let Some(verifier) = &*self.verifier.read() {
+            let counts = &verifier.counts;
+            let outcomes = [
+                ("remembered", &counts.known),
+                ("right", &counts.right),
+                ("wrong", &counts.wrong),
+                ("early", &counts.early),
+                ("busy", &counts.busy),
+            ];
+            let help = "Logins since the module's start, by what came of them.";
+            let number = |(outcome, count): (&'static str, &std::sync::atomic::AtomicU64)| {
+                Number::counter("logins", help, count.load(Relaxed)).labelled("outcome", outcome)
+            };
+            numbers.extend(outcomes.map(number));
+        }
+        numbers
+    }
+}

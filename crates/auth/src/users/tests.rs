@@ -1,0 +1,162 @@
+use mqtt_hooks::Hooks;
+use mqtt_hooks::run::Entered;
+use mqtt_hooks::testing::{Recorder, foo};
+use serde_json::json;
+
+use super::*;
+
+struct Desk {
+    users: Users,
+    hooks: Arc<Hooks>,
+    host: Arc<Recorder>,
+    entered: Option<Entered>,
+}
+
+impl Desk {
+    async fn on(host: Arc<Recorder>) -> Self {
+        let (users, hooks) = (Users::new(), Hooks::new());
+        users.restore(&*host, &host.records_of("users")).unwrap();
+        let mut desk = Self { users, hooks, host, entered: None };
+        desk.start().await;
+        desk
+    }
+
+    async fn start(&mut self) {
+        let ctx = Ctx::new("users", 0, self.host.clone(), Arc::default());
+        self.users.start(&ctx).await.unwrap();
+        self.entered = Some(self.hooks.enter(ctx));
+    }
+
+    async fn login(&self, username: Option<&str>, password: Option<&str>) -> Login {
+        let client = ConnectionInfo { username: username.map(Into::into), ..foo() };
+        self.hooks.authenticate(&client, password.map(str::as_bytes)).await
+    }
+
+    #[track_caller]
+    fn check(&self, username: &str, password: &str, expected: Login) -> impl Future<Output = ()> {
+        let at = std::panic::Location::caller();
+        async move { assert_eq!(self.login(Some(username), Some(password)).await, expected, "{at}") }
+    }
+}
+
+fn allowed() -> Login {
+    Login::Allow(Grant::default())
+}
+
+const WRONG: Login = Login::Deny(ReasonCode::BadUserNameOrPassword);
+
+#[tokio::test]
+async fn nobody_is_asked_until_there_is_a_user() {
+    let desk = Desk::on(Recorder::new()).await;
+    assert!(!desk.hooks.has_authenticators());
+    assert_eq!(desk.users.directory.add("alice", "secret").await, Ok(true));
+    assert!(desk.hooks.has_authenticators());
+    assert_eq!(desk.users.directory.add("bob", "other").await, Ok(false));
+    assert_eq!(desk.users.directory.remove("alice"), Ok(false));
+    assert_eq!(desk.users.directory.remove("bob"), Ok(true));
+    assert!(!desk.hooks.has_authenticators());
+}
+
+#[tokio::test]
+async fn who_gives_a_known_name_proves_it() {
+    let desk = Desk::on(Recorder::new()).await;
+    desk.users.directory.add("alice", "secret").await.unwrap();
+    desk.check("alice", "secret", allowed()).await;
+    desk.check("alice", "secret", allowed()).await;
+    desk.check("alice", "Secret", WRONG).await;
+    desk.check("alice", "", WRONG).await;
+    assert_eq!(desk.login(Some("alice"), None).await, WRONG);
+    // Others may know more.
+    desk.check("bob", "secret", Login::Ignore).await;
+    assert_eq!(desk.login(None, None).await, Login::Ignore);
+    assert_eq!(desk.login(None, Some("secret")).await, Login::Ignore);
+}
+
+#[tokio::test]
+async fn another_password_holds_at_once() {
+    let desk = Desk::on(Recorder::new()).await;
+    let directory = &desk.users.directory;
+    directory.add("alice", "one").await.unwrap();
+    desk.check("alice", "one", allowed()).await;
+    directory.change_password("alice", "two").await.unwrap();
+    desk.check("alice", "one", WRONG).await;
+    desk.check("alice", "two", allowed()).await;
+    directory.add("bob", "x").await.unwrap();
+    directory.remove("alice").unwrap();
+    desk.check("alice", "two", Login::Ignore).await;
+}
+
+#[tokio::test]
+async fn users_are_there_after_a_restart_of_the_module_and_of_the_broker() {
+    let host = Recorder::new();
+    let mut desk = Desk::on(host.clone()).await;
+    desk.users.directory.add("alice", "secret").await.unwrap();
+    desk.users.directory.add("bob", "x").await.unwrap();
+    desk.users.directory.remove("bob").unwrap();
+    assert!(host.kept("users").iter().all(|(_, record)| !record.windows(6).any(|bytes| bytes == b"secret")));
+    desk.entered = None;
+    desk.users.stop().await;
+    assert!(!desk.hooks.has_authenticators());
+    assert_eq!(desk.users.directory.add("carol", "x").await, Err(directory::Unchanged::Stopped));
+    desk.start().await;
+    desk.check("alice", "secret", allowed()).await;
+    let desk = Desk::on(host).await;
+    desk.check("alice", "secret", allowed()).await;
+    desk.check("bob", "x", Login::Ignore).await;
+}
+
+#[tokio::test]
+async fn what_can_t_be_a_user_is_refused() {
+    use directory::Unchanged::{Exists, Name, Password, Unknown};
+    let desk = Desk::on(Recorder::new()).await;
+    let directory = &desk.users.directory;
+    directory.add("alice", "x").await.unwrap();
+    for (name, password, expected) in [
+        ("", "x", Name),
+        ("a\nb", "x", Name),
+        (&*"x".repeat(1025), "x", Name),
+        ("bob", "", Password),
+        ("bob", &"x".repeat(4097), Password),
+        ("alice", "x", Exists("alice".to_owned())),
+    ] {
+        assert_eq!(directory.add(name, password).await, Err(expected), "{name:?}");
+    }
+    assert_eq!(directory.remove("bob"), Err(Unknown("bob".to_owned())));
+    assert_eq!(directory.change_password("bob", "x").await, Err(Unknown("bob".to_owned())));
+}
+
+#[tokio::test]
+async fn routes_add_list_change_and_remove() {
+    use mqtt_hooks::route::{Answer, Method, Pair, Refusal, Request};
+    let desk = Desk::on(Recorder::new()).await;
+    let host: Arc<dyn Host> = desk.host.clone();
+    let routes = desk.users.routes(&host);
+    let ask = async |method: Method, body: Option<Value>, name: &str| {
+        let has_name = |route: &&Route| route.path.contains("{username}") != name.is_empty();
+        let route = routes.iter().filter(has_name).find(|route| route.method == method).unwrap();
+        let path = vec![Pair { name: "username".to_owned(), value: name.to_owned() }];
+        route.handler.handle(Request { path, body, ..Request::default() }).await
+    };
+    let text = |answer: Result<Answer, Refusal>| match answer.unwrap() {
+        Answer::Done => String::new(),
+        Answer::Data(data) => data.as_str().to_owned(),
+        Answer::List { rows, .. } => rows.as_str().to_owned(),
+        Answer::Events(_) => panic!("no events here"),
+    };
+    let added = ask(Method::Post, Some(json!({"username": "alice", "password": "x"})), "").await;
+    assert!(text(added).contains("this is the first user"));
+    let added = ask(Method::Post, Some(json!({"username": "bob", "password": "x"})), "").await;
+    assert_eq!(text(added), r#"{"username":"bob","note":null}"#);
+    let again = ask(Method::Post, Some(json!({"username": "bob", "password": "x"})), "").await;
+    assert!(matches!(again, Err(Refusal::Conflict(_))));
+    let wrong = ask(Method::Post, Some(json!({"username": "bob", "pasword": "x"})), "").await;
+    assert!(matches!(wrong, Err(Refusal::BadRequest(_))));
+    assert_eq!(text(ask(Method::Put, Some(json!({"password": "y"})), "bob").await), "");
+    desk.check("bob", "y", allowed()).await;
+    let now = mqtt_hooks::testing::NOW;
+    let expected = format!(r#"[{{"username":"alice","created_at":{now}}},{{"username":"bob","created_at":{now}}}]"#);
+    assert_eq!(text(ask(Method::Get, None, "").await), expected);
+    assert!(matches!(ask(Method::Delete, None, "carol").await, Err(Refusal::NotFound(_))));
+    assert_eq!(text(ask(Method::Delete, None, "bob").await), r#"{"username":"bob","note":null}"#);
+    assert!(text(ask(Method::Delete, None, "alice").await).contains("this was the last user"));
+}
