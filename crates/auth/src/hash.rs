@@ -1,68 +1,188 @@
 //! What is kept of a password.
 
+use std::num::NonZeroU32;
+
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Argon2, PasswordHasher, PasswordVerifier};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use pbkdf2::pbkdf2_hmac;
+use sha2::{Digest, Sha512};
 
-/// What is kept of a password: it tells whether a secret is right, and not what would be.
+/// What is kept of a password: it tells whether a secret is right, and not what would be. As text, in one of these forms:
+///
+/// - `$argon2id$...`, a PHC string, which has its cost in it
+/// - `$7$ITERATIONS$SALT$HASH`, mosquitto's PBKDF2 with HMAC-SHA-512
+/// - `$6$SALT$HASH`, mosquitto's SHA-512 of password and salt
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Hash {
-    /// A PHC string of Argon2id, which has its cost in it.
-    Argon2(Box<str>),
+pub(crate) struct Hash(Box<str>);
+
+/// Why a text is no [`Hash`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Wrong {
+    #[error("the password stands there as it is: let `mosquitto_passwd -U FILE` hash it")]
+    Plain,
+    #[error("a hash of a kind that is not known: wants $argon2id$, $7$ or $6$, as mosquitto_passwd writes them")]
+    Kind,
+    #[error("the hash is not whole: give this user a password anew, with mosquitto_passwd FILE NAME")]
+    Form,
 }
 
-/// Of no password: costs as much as one that is wrong.
+/// The cost of no password.
 const NOBODY: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+/// More would let one login take seconds.
+const MAX_ITERATIONS: u32 = 2_000_000;
+
+/// The same for Argon2: KiB, and passes over them.
+const MAX_MEMORY: u32 = 256 << 10;
+const MAX_PASSES: u32 = 16;
+
+/// A hash in its parts.
+enum Form<'a> {
+    Argon2(Box<PasswordHash>),
+    Pbkdf2 { iterations: NonZeroU32, salt: Vec<u8>, hash: Vec<u8>, head: &'a str },
+    Sha512 { salt: Vec<u8>, hash: Vec<u8> },
+}
 
 impl Hash {
     /// Of a new password: Argon2id (19 MiB, 2 passes, 1 lane, as OWASP has it), some 20 ms.
     pub(crate) fn of(password: &[u8]) -> Result<Self, String> {
         let hash = Argon2::default().hash_password(password).map_err(|error| error.to_string())?;
-        Ok(Self::Argon2(hash.to_string().into()))
+        Ok(Self(hash.to_string().into()))
     }
 
+    /// From its text.
+    pub(crate) fn parse(text: &str) -> Result<Self, Wrong> {
+        Form::read(text)?;
+        Ok(Self(text.into()))
+    }
+
+    /// Its text, which tells it from any other: it is salted.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Of nobody's password: no secret is right, and to find that out costs as much as a new password.
     pub(crate) fn nobody() -> Self {
-        Self::Argon2(NOBODY.into())
+        Self(NOBODY.into())
+    }
+
+    /// The same, and it costs as much as this one.
+    pub(crate) fn nobody_like(&self) -> Self {
+        match Form::read(&self.0) {
+            Ok(Form::Pbkdf2 { head, hash, .. }) => {
+                Self(format!("{head}${}", BASE64_STANDARD.encode(vec![0; hash.len()])).into())
+            }
+            Ok(Form::Sha512 { hash, .. }) => {
+                Self(format!("$6$AAAA${}", BASE64_STANDARD.encode(vec![0; hash.len()])).into())
+            }
+            Ok(Form::Argon2(_)) | Err(_) => Self::nobody(),
+        }
     }
 
     /// Takes its time.
     pub(crate) fn is_of(&self, secret: &[u8]) -> bool {
-        match self {
-            Self::Argon2(text) => {
-                let Ok(hash) = PasswordHash::new(text) else { return false };
-                Argon2::default().verify_password(secret, &hash).is_ok()
+        match Form::read(&self.0) {
+            Ok(Form::Argon2(hash)) => Argon2::default().verify_password(secret, &*hash).is_ok(),
+            Ok(Form::Pbkdf2 { iterations, salt, hash, .. }) => {
+                let mut found = [0; 64];
+                pbkdf2_hmac::<Sha512>(secret, &salt, iterations.get(), &mut found);
+                is_same(&found, &hash)
             }
+            Ok(Form::Sha512 { salt, hash }) => {
+                let found = Sha512::new().chain_update(secret).chain_update(&salt).finalize();
+                is_same(&found, &hash)
+            }
+            Err(_) => false,
         }
     }
+}
 
-    /// What tells it from any other: it is salted.
-    pub(crate) fn identity(&self) -> &[u8] {
-        match self {
-            Self::Argon2(text) => text.as_bytes(),
+impl<'a> Form<'a> {
+    fn read(text: &'a str) -> Result<Self, Wrong> {
+        if text.starts_with("$argon2id$") {
+            let hash = PasswordHash::new(text).map_err(|_| Wrong::Form)?;
+            let is_at_most = |name: &str, max: u32| hash.params.get_decimal(name).is_some_and(|number| number <= max);
+            let is_bounded = is_at_most("m", MAX_MEMORY) && is_at_most("t", MAX_PASSES) && hash.hash.is_some();
+            return if is_bounded { Ok(Self::Argon2(Box::new(hash))) } else { Err(Wrong::Form) };
         }
+        let base64 = |text: &str| BASE64_STANDARD.decode(text).map_err(|_| Wrong::Form);
+        let hash =
+            |text: &str| base64(text).and_then(|hash| if hash.len() == 64 { Ok(hash) } else { Err(Wrong::Form) });
+        if let Some(rest) = text.strip_prefix("$7$") {
+            let (iterations, rest) = rest.split_once('$').ok_or(Wrong::Form)?;
+            let (salt, end) = rest.split_once('$').ok_or(Wrong::Form)?;
+            let iterations: NonZeroU32 = iterations.parse().map_err(|_| Wrong::Form)?;
+            if iterations.get() > MAX_ITERATIONS {
+                return Err(Wrong::Form);
+            }
+            let head = &text[..text.len() - end.len() - 1];
+            return Ok(Self::Pbkdf2 { iterations, salt: base64(salt)?, hash: hash(end)?, head });
+        }
+        if let Some(rest) = text.strip_prefix("$6$") {
+            let (salt, end) = rest.split_once('$').ok_or(Wrong::Form)?;
+            return Ok(Self::Sha512 { salt: base64(salt)?, hash: hash(end)? });
+        }
+        Err(if text.starts_with('$') { Wrong::Kind } else { Wrong::Plain })
     }
+}
+
+/// Takes as long wherever they differ.
+fn is_same(one: &[u8], other: &[u8]) -> bool {
+    one.len() == other.len() && one.iter().zip(other).fold(0, |all, (a, b)| all | (a ^ b)) == 0
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// As `mosquitto_passwd` of Debian's mosquitto 2.0.11 wrote them.
+    const SHA512: &str =
+        "$6$VlkC7ZHaTbd0wkw6$367GPFpeTP8NIzeX+he4saCIQGJOH4PN3BYopztLTutpuyR6GEjXmq+ddCaA1H1JeKLRjrZ4NGjXJUvRq3CT/g==";
+    const PBKDF2: &str = "$7$101$C4y3BS9gnheJWuGe$QMdySbJ/DRK7drFNQZXqCAx/EcniSVGzS4CxOH+FzZz50NWooKKr3QF3IMy9ltViye+40i2qA5B70kRSGSVKiA==";
+
     #[test]
     fn a_password_is_known_by_its_hash_and_another_is_not() {
-        let hash = Hash::of(b"correct horse").unwrap();
-        assert!(hash.is_of(b"correct horse"));
-        assert!(!hash.is_of(b"correct hors") && !hash.is_of(b""));
-        assert_ne!(Hash::of(b"correct horse").unwrap(), hash, "salted");
-        assert!(!Hash::Argon2("no hash".into()).is_of(b""));
+        let own = Hash::of(b"correct horse").unwrap();
+        assert_ne!(Hash::of(b"correct horse").unwrap(), own, "salted");
+        for (hash, password) in [(own.as_str(), "correct horse"), (SHA512, "secret"), (PBKDF2, "other pass")] {
+            let hash = Hash::parse(hash).unwrap();
+            assert!(hash.is_of(password.as_bytes()), "{hash:?}");
+            assert!(!hash.is_of(&password.as_bytes()[1..]) && !hash.is_of(b""), "{hash:?}");
+        }
     }
 
     #[test]
-    fn nobody_costs_what_a_new_password_costs() {
-        let params = |hash: &Hash| {
-            let Hash::Argon2(text) = hash;
-            PasswordHash::new(text).expect("well formed").params
-        };
+    fn what_is_no_hash_says_why() {
+        let long = PBKDF2.replace("101", "2000001");
+        for (text, expected) in [
+            ("secret", Wrong::Plain),
+            ("", Wrong::Plain),
+            ("$5$x$y", Wrong::Kind),
+            ("$6$x", Wrong::Form),
+            ("$6$VlkC7ZHaTbd0wkw6$367G", Wrong::Form),
+            ("$7$0$C4y3BS9gnheJWuGe$QMdySbJ/", Wrong::Form),
+            (&long, Wrong::Form),
+            ("$7$101$", Wrong::Form),
+            ("$argon2id$", Wrong::Form),
+            (&NOBODY.replace("19456", "4000000"), Wrong::Form),
+            (&NOBODY.replace("t=2", "t=99"), Wrong::Form),
+        ] {
+            assert_eq!(Hash::parse(text), Err(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn nobody_costs_what_somebody_costs() {
+        let params = |hash: &Hash| PasswordHash::new(&hash.0).expect("well formed").params;
         assert_eq!(params(&Hash::nobody()), params(&Hash::of(b"x").unwrap()));
         assert!(!Hash::nobody().is_of(b""));
+        for (text, like) in [(SHA512, "$6$"), (PBKDF2, "$7$101$C4y3BS9gnheJWuGe$")] {
+            let nobody = Hash::parse(text).unwrap().nobody_like();
+            assert!(nobody.as_str().starts_with(like) && Hash::parse(nobody.as_str()).is_ok(), "{nobody:?}");
+            assert!(!nobody.is_of(b"secret"));
+        }
     }
 }

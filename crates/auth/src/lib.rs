@@ -29,19 +29,36 @@ mod complaints;
 mod digest;
 mod forgetful;
 mod hash;
+mod password_file;
 mod pool;
 pub mod users;
 mod verifier;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use mqtt_hooks::Module;
 
+pub use password_file::{FileError, PasswordFile, WrongLine};
+
 /// What the modules are told beside their own settings.
 #[derive(Clone, Debug, Default)]
-pub struct Config {}
+pub struct Config {
+    /// Users with their passwords' hashes, as mosquitto has them; read again when it changes.
+    pub password_file: Option<PathBuf>,
+}
+
+impl Config {
+    /// Whether what it names can be used.
+    ///
+    /// # Errors
+    /// See [`FileError`].
+    pub fn check(&self) -> Result<(), FileError> {
+        self.password_file.as_deref().map_or(Ok(()), |file| PasswordFile::read(file).map(drop))
+    }
+}
 
 /// The modules, in the order in which they are to be registered: so they are asked.
-pub fn modules(_config: &Config) -> Vec<Arc<dyn Module>> {
-    vec![Arc::new(users::Users::new())]
+pub fn modules(config: &Config) -> Vec<Arc<dyn Module>> {
+    vec![Arc::new(users::Users::new(config.password_file.clone()))]
 }

@@ -1,7 +1,8 @@
-//! Users with passwords: those that operators add, which are kept in the module's own records.
+//! Users with passwords: those that operators add, which are kept in the module's own records, and those of a password
+//! file. Where both know a name, what an operator has added counts.
 //!
-//! While there is no user nobody is asked anything, and the broker decides by `auth.anonymous`. Once there is one, who gives a
-//! user name is asked for its password:
+//! While there is no user and no file nobody is asked anything, and the broker decides by `auth.anonymous`. Once there is one,
+//! who gives a user name is asked for its password:
 //!
 //! | user name | password | answer |
 //! | --- | --- | --- |
@@ -16,6 +17,7 @@
 //! is never taken without proof. Who is connected stays connected when its user is changed or removed; it is asked when it
 //! comes again.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,11 +30,12 @@ use mqtt_hooks::{
 use serde_json::Value;
 
 use crate::pool::Pool;
-use crate::verifier::{Claim, Outcome};
+use crate::verifier::{Claim, Kept, Outcome};
 
 mod api;
 mod directory;
 mod record;
+mod watch;
 
 use directory::{Directory, Running};
 
@@ -50,11 +53,13 @@ mqtt_hooks::settings! {
 /// The module `users`.
 pub struct Users {
     directory: Arc<Directory>,
+    file: Option<PathBuf>,
 }
 
 impl Users {
-    pub(crate) fn new() -> Self {
-        Self { directory: Arc::default() }
+    /// With the users of this file too.
+    pub(crate) fn new(file: Option<PathBuf>) -> Self {
+        Self { directory: Arc::default(), file }
     }
 }
 
@@ -80,12 +85,19 @@ impl Module for Users {
 
     async fn start(&self, ctx: &Ctx) -> Result<(), StartError> {
         let Settings { remember_minutes } = ctx.settings()?;
+        let stamp = match &self.file {
+            Some(file) => Some(self.directory.read(file).map_err(|error| StartError::Config(error.to_string()))?),
+            None => None,
+        };
         let pool = Pool::start().map_err(|error| StartError::Other(format!("no thread for logins: {error}")))?;
         let pool = Arc::new(pool);
         let verifier = self.directory.verifier(Duration::from_secs(60) * remember_minutes, ctx.host().instant());
         let door = Arc::new(Door { directory: self.directory.clone(), pool: Arc::clone(&pool), verifier });
         let standby = ctx.authenticate_when(door);
         let running = Running { records: ctx.records(), actor: ctx.actor(), standby, pool };
+        if let Some((file, stamp)) = self.file.clone().zip(stamp) {
+            ctx.spawn(watch::watch(file, stamp, self.directory.clone(), Arc::clone(&running.pool), ctx.host()));
+        }
         self.directory.begin(running);
         Ok(())
     }
@@ -114,21 +126,20 @@ struct Door {
 impl Authenticate for Door {
     async fn authenticate(&self, client: &ConnectionInfo, password: Option<&[u8]>) -> Login {
         let Some(user) = &client.username else { return Login::Ignore };
-        let hash = self.directory.hash(user);
+        let kept = self.directory.kept(user);
         let Some(secret) = password else {
-            if hash.is_none() {
+            if matches!(kept, Kept::Nobody(_)) {
                 return Login::Ignore;
             }
             self.verifier.complain(user, client.peer.ip(), "no_password");
             return Login::Deny(ReasonCode::BadUserNameOrPassword);
         };
         let claim = Claim { user, secret, peer: client.peer.ip() };
-        match self.verifier.verify(claim, hash.clone(), &self.pool).await {
+        match self.verifier.verify(claim, &kept, &self.pool).await {
             // Not if it was changed or removed meanwhile.
-            Outcome::Right if self.directory.hash(user) == hash => Login::Allow(Grant::default()),
-            Outcome::Right => Login::Deny(ReasonCode::BadUserNameOrPassword),
-            Outcome::Wrong if hash.is_none() => Login::Ignore,
-            Outcome::Wrong => Login::Deny(ReasonCode::BadUserNameOrPassword),
+            Outcome::Right if self.directory.kept(user) == kept => Login::Allow(Grant::default()),
+            Outcome::Wrong if matches!(kept, Kept::Nobody(_)) => Login::Ignore,
+            Outcome::Right | Outcome::Wrong => Login::Deny(ReasonCode::BadUserNameOrPassword),
             Outcome::Early => Login::Deny(ReasonCode::ConnectionRateExceeded),
             Outcome::Busy => Login::Deny(ReasonCode::QuotaExceeded),
         }

@@ -30,6 +30,22 @@ pub(crate) enum Outcome {
     Busy,
 }
 
+/// What is kept of a user's password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    Of(Arc<Hash>),
+    /// Nobody is called so. To find that out takes as long as with this hash.
+    Nobody(Arc<Hash>),
+}
+
+impl Kept {
+    const fn hash(&self) -> &Arc<Hash> {
+        match self {
+            Self::Of(hash) | Self::Nobody(hash) => hash,
+        }
+    }
+}
+
 /// Somebody who says who they are.
 #[derive(Clone, Copy)]
 pub(crate) struct Claim<'a> {
@@ -74,17 +90,16 @@ impl Verifier {
         })
     }
 
-    /// Looks at a secret of somebody whose hash this is; `None`: nobody is called so, which takes as long.
-    pub(crate) async fn verify(self: &Arc<Self>, claim: Claim<'_>, hash: Option<Arc<Hash>>, pool: &Pool) -> Outcome {
+    /// Looks at a secret.
+    pub(crate) async fn verify(self: &Arc<Self>, claim: Claim<'_>, kept: &Kept, pool: &Pool) -> Outcome {
         let now = Instant::now();
-        let identity = hash.as_ref().map_or(&[] as &[u8], |hash| hash.identity());
-        let digest = self.key.digest(&[claim.user.as_bytes(), identity, claim.secret]);
-        if hash.is_some() && self.known.lock().get(&digest, now).is_some() {
+        let is_user = matches!(kept, Kept::Of(_));
+        let digest = self.key.digest(&[claim.user.as_bytes(), kept.hash().as_str().as_bytes(), claim.secret]);
+        if is_user && self.known.lock().get(&digest, now).is_some() {
             self.counts.known.fetch_add(1, Relaxed);
             return Outcome::Right;
         }
-        let is_user = hash.is_some();
-        let outcome = match self.join(claim, digest, hash, pool, now) {
+        let outcome = match self.join(claim, digest, kept, pool, now) {
             // Without an answer the module has been stopped, or the look at it panicked: nothing is known against them.
             Ok(answer) => answer.await.unwrap_or(Outcome::Busy),
             Err(outcome) => outcome,
@@ -114,7 +129,7 @@ impl Verifier {
         self: &Arc<Self>,
         claim: Claim<'_>,
         digest: Digest,
-        hash: Option<Arc<Hash>>,
+        kept: &Kept,
         pool: &Pool,
         now: Instant,
     ) -> Result<oneshot::Receiver<Outcome>, Outcome> {
@@ -129,9 +144,8 @@ impl Verifier {
         self.attempts.begin(pair, now).map_err(|Early| Outcome::Early)?;
         flights.insert(digest, vec![answer]);
         let flight = Flight { verifier: Arc::clone(self), digest, pair, is_over: false };
-        let (is_known, secret) = (hash.is_some(), claim.secret.to_vec());
-        let hash = hash.unwrap_or_else(|| Arc::new(Hash::nobody()));
-        let look = move || flight.end(hash.is_of(&secret) && is_known);
+        let (kept, secret) = (kept.clone(), claim.secret.to_vec());
+        let look = move || flight.end(kept.hash().is_of(&secret) && matches!(kept, Kept::Of(_)));
         // What is not taken is dropped only when the lock is free: a flight that ends takes it.
         let look = Box::new(look);
         match pool.submit(network(claim.peer), look) {
@@ -201,8 +215,9 @@ mod tests {
 
         async fn ask(&self, user: &str, secret: &[u8]) -> Outcome {
             let claim = Claim { user, secret, peer: [192, 0, 2, 1].into() };
-            let hash = (user == "alice").then(|| Arc::clone(&self.hash));
-            self.verifier.verify(claim, hash, &self.pool).await
+            let hash = Arc::clone(&self.hash);
+            let kept = if user == "alice" { Kept::Of(hash) } else { Kept::Nobody(Arc::new(Hash::nobody())) };
+            self.verifier.verify(claim, &kept, &self.pool).await
         }
 
         /// Known, right, wrong, early.
@@ -258,7 +273,10 @@ mod tests {
         let desk = Desk::new();
         let gone = Pool::none();
         let claim = Claim { user: "alice", secret: b"right", peer: [192, 0, 2, 1].into() };
-        let waits = desk.verifier.join(claim, desk.verifier.key.digest(&[]), None, &gone, Instant::now()).unwrap();
+        let waits = desk
+            .verifier
+            .join(claim, desk.verifier.key.digest(&[]), &Kept::Of(desk.hash.clone()), &gone, Instant::now())
+            .unwrap();
         drop(gone);
         assert!(waits.await.is_err());
         assert!(desk.verifier.flights.lock().is_empty());

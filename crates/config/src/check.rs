@@ -75,7 +75,8 @@ impl File {
             None if listeners.iter().all(|listener| is_loopback(listener.bind)) => Anonymous::All,
             None => Anonymous::Loopback,
         };
-        Auth { anonymous, unguarded: None }
+        let password_file = self.auth.password_file.as_ref().map(|file| file.0.clone().into());
+        Auth { anonymous, password_file, unguarded: None }
     }
 
     /// What is wrong with these listeners should no module ask clients who they are. Which users there are is in the store.
@@ -88,7 +89,7 @@ impl File {
             listeners::key(name, "bind"),
             format!(
                 "\"{bind}\" can be reached from other machines and nothing asks clients who they are; add a user while the \
-                 broker runs on loopback (rollcall users add NAME), or set auth.anonymous = true to let everyone in, or bind \
+                 broker runs on loopback (rollcall users add NAME), or set auth.password_file = \"FILE\", or auth.anonymous = true to let everyone in, or bind \
                  a loopback address"
             ),
         ))

@@ -204,6 +204,8 @@ impl fmt::Debug for Admin {
 pub struct Auth {
     /// Who may come in and proves nothing.
     pub anonymous: Anonymous,
+    /// Users with their passwords' hashes.
+    pub password_file: Option<PathBuf>,
     /// A listener that others reach, and nothing here says who comes in: what to say and not to start, unless some module
     /// asks clients who they are.
     pub unguarded: Option<String>,

@@ -11,7 +11,7 @@ use crate::{
     list::{self, List},
     listeners::{self, Listeners},
     schema::{Key, Section},
-    value::{Bind, Expiry, Int, MaybeBind, Secret, Size, Span},
+    value::{Bind, Expiry, Int, MaybeBind, Path, Secret, Size, Span},
 };
 
 /// A struct of the file form, its defaults, and its docs as data.
@@ -191,6 +191,9 @@ section! {
         /// password file), also those that do. When not set: true while all listeners have loopback addresses, else for
         /// peers on this machine only, and without anybody to ask the broker does not start.
         anonymous: Option<bool> = None,
+        /// A file of users with their passwords' hashes, as mosquitto_passwd writes it ($7$, $6$; $argon2id$ too); read
+        /// again within seconds when it changes. A file that can't be used changes nothing, and is an alarm.
+        password_file: Option<Path> = None,
     }
 }
 

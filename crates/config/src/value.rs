@@ -291,3 +291,31 @@ impl Serialize for Secret {
         serializer.serialize_none()
     }
 }
+
+/// A file, as the system takes it from where the broker runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Path(pub(crate) String);
+
+impl Visitor<'_> for Path {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the path of a file")
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<Self, E> {
+        if value.is_empty() { Err(E::invalid_value(Unexpected::Str(value), &self)) } else { Ok(Self(value.to_owned())) }
+    }
+}
+
+impl<'de> Deserialize<'de> for Path {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(Self(String::new()))
+    }
+}
+
+impl Serialize for Path {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}

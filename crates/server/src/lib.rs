@@ -29,3 +29,4 @@ mod states;
 pub use mqtt_net::Pipe;
 pub use sections::module_sections;
 pub use server::{Addresses, Server, StartError, start};
+pub use settings::check;

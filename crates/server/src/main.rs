@@ -43,11 +43,7 @@ fn run() -> anyhow::Result<()> {
         Command::Print(text) => print(&text),
         Command::CheckConfig => {
             let config = cli.layers.resolve()?;
-            if let Some(why) = &config.auth.unguarded {
-                // Whether there are users is in the store, which a running broker has to itself.
-                if !config.data_dir.as_ref().is_some_and(|folder| folder.is_dir()) {
-                    anyhow::bail!("{why}");
-                }
+            if let Some(why) = rollcall::check(&config).map_err(anyhow::Error::msg)? {
                 let _ = writeln!(io::stderr(), "warning: no start, unless a user was added: {why}");
             }
             let ignored = cli.layers.ignored();

@@ -104,7 +104,7 @@ pub async fn start(config: Config) -> Result<Server, StartError> {
         None => None,
     };
     let folder = config.data_dir.clone().unwrap_or_default();
-    if let Some(why) = config.auth.unguarded.as_ref().filter(|_| !folder.is_dir()) {
+    if let Some(why) = config.auth.unguarded.as_ref().filter(|_| settings::is_surely_unguarded(&config)) {
         // So no store is left behind by a start that can't be.
         return Err(StartError::Unguarded(why.clone()));
     }

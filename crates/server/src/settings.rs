@@ -62,8 +62,27 @@ fn events_for() -> Option<&'static str> {
 }
 
 /// What the modules are told that say who may come in and what they may do.
-pub(crate) fn auth(_said: &said::Config) -> mqtt_auth::Config {
-    mqtt_auth::Config::default()
+pub(crate) fn auth(said: &said::Config) -> mqtt_auth::Config {
+    mqtt_auth::Config { password_file: said.auth.password_file.clone() }
+}
+
+/// What is wrong with files that the configuration names, or with what holds for all of it.
+///
+/// # Errors
+/// The broker would not start. Whether users were added is in the store, so one that would need one may be let pass, with a
+/// warning.
+pub fn check(said: &said::Config) -> Result<Option<&str>, String> {
+    auth(said).check().map_err(|error| error.to_string())?;
+    match &said.auth.unguarded {
+        Some(why) if is_surely_unguarded(said) => Err(why.clone()),
+        why => Ok(why.as_deref().filter(|_| said.auth.password_file.is_none())),
+    }
+}
+
+/// Others could come in, and there is nobody who could be asked: no file, and no store that may have users.
+pub(crate) fn is_surely_unguarded(said: &said::Config) -> bool {
+    let may_have_users = said.data_dir.as_ref().is_some_and(|folder| folder.is_dir());
+    said.auth.unguarded.is_some() && said.auth.password_file.is_none() && !may_have_users
 }
 
 /// What an operator is shown of it.

@@ -185,3 +185,45 @@ async fn the_command_line_adds_users_and_then_a_wide_bind_is_taken() {
     assert_eq!(refused.status.code(), Some(2), "there is no user any more");
     assert!(String::from_utf8(refused.stderr).unwrap().contains("error: --bind: listeners.mqtt.bind: "));
 }
+
+/// By Debian's `mosquitto_passwd`, in both of its forms.
+#[tokio::test]
+async fn password_files_of_mosquitto_are_read_as_they_are() {
+    if outside() {
+        return;
+    }
+    let site = Site(tempfile::tempdir().unwrap());
+    let file = site.0.path().join("passwords");
+    std::fs::write(&file, "").unwrap();
+    let path = file.to_str().unwrap();
+    let hash = async |form: &str, name: &str, password: &str| {
+        let mut made = tokio::process::Command::new("mosquitto_passwd");
+        made.args(["-H", form, "-b", path, name, password]).output().await.is_ok_and(|output| output.status.success())
+    };
+    if !hash("sha512", "alice", "one").await || !hash("sha512-pbkdf2", "bob", "two").await {
+        eprintln!("skipped: there is no mosquitto_passwd that knows both forms");
+        return;
+    }
+    let setting = format!("auth.password_file={path}");
+    let args = ["--set", &setting, "--set", "listeners.w.kind=mqtt", "--set", "listeners.w.bind=0.0.0.0:0"];
+    let running = site.run(&args).await;
+    for (name, password, expected) in [
+        ("alice", "one", ReasonCode::Success),
+        ("alice", "two", ReasonCode::BadUserNameOrPassword),
+        ("bob", "two", ReasonCode::Success),
+        ("bob", "one", ReasonCode::BadUserNameOrPassword),
+        ("carol", "one", ReasonCode::BadUserNameOrPassword),
+    ] {
+        let found = answer(running.addr(), as_user(Version::V3_1_1, Some(name), Some(password))).await;
+        assert_eq!(found, expected, "{name} {password}");
+    }
+    running.stop().await;
+    std::fs::write(&file, "alice:one\n").unwrap();
+    let needle = format!("{path}:1: the password stands there as it is");
+    let checked = command(&["check-config", "--set", &setting]).output().await.unwrap();
+    assert!(String::from_utf8(checked.stderr).unwrap().contains(&needle));
+    let refused = command(&["--bind", "127.0.0.1:0", "--data-dir", site.path(), "--set", &setting, "--admin", "off"]);
+    let refused = { refused }.output().await.unwrap();
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8(refused.stderr).unwrap().contains(&needle));
+}

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::{Duration, Instant};
 
 use mqtt_hooks::{Actor, Number, Records, Standby};
@@ -11,8 +13,9 @@ use parking_lot::{Mutex, RwLock};
 
 use super::record::User;
 use crate::hash::Hash;
+use crate::password_file::{FileError, PasswordFile, Stamp};
 use crate::pool::Pool;
-use crate::verifier::Verifier;
+use crate::verifier::{Kept, Verifier};
 
 /// Users that operators may add.
 const MAX_USERS: usize = 1_000_000;
@@ -25,6 +28,11 @@ const MAX_PASSWORD: usize = 4096;
 #[derive(Default)]
 pub(super) struct Directory {
     users: RwLock<BTreeMap<Arc<str>, Entry>>,
+    /// Those of the file, if there is one.
+    file: RwLock<Option<PasswordFile>>,
+    is_file_bad: AtomicBool,
+    /// Looks at a file that can't be used.
+    bad_looks: AtomicU64,
     /// Of the last start, whose counts go on.
     verifier: RwLock<Option<Arc<Verifier>>>,
     /// While the module runs. Changes go one at a time, by this lock.
@@ -94,7 +102,7 @@ impl Directory {
 
     pub(super) fn begin(&self, running: Running) {
         let mut place = self.running.lock();
-        running.standby.set(!self.users.read().is_empty());
+        running.standby.set(self.asks());
         *place = Some(running);
     }
 
@@ -103,8 +111,53 @@ impl Directory {
         drop(ended);
     }
 
-    pub(super) fn hash(&self, name: &str) -> Option<Arc<Hash>> {
-        self.users.read().get(name).map(|entry| Arc::clone(&entry.hash))
+    /// Whether there is anybody to know. A file counts also if it is empty: who names one wants clients to be asked.
+    fn asks(&self) -> bool {
+        !self.users.read().is_empty() || self.file.read().is_some()
+    }
+
+    /// What is kept of this user's password.
+    pub(super) fn kept(&self, name: &str) -> Kept {
+        let (added, has_added) = {
+            let users = self.users.read();
+            (users.get(name).map(|entry| Arc::clone(&entry.hash)), !users.is_empty())
+        };
+        let file = self.file.read();
+        match (added.or_else(|| file.as_ref()?.hash(name)), &*file) {
+            (Some(hash), _) => Kept::Of(hash),
+            (None, Some(file)) if !has_added => Kept::Nobody(file.nobody().unwrap_or_else(|| Arc::new(Hash::nobody()))),
+            (None, _) => Kept::Nobody(Arc::new(Hash::nobody())),
+        }
+    }
+
+    /// Reads the password file; if it can't be used, what was read before holds.
+    pub(super) fn read(&self, file: &Path) -> Result<Stamp, FileError> {
+        let (read, stamp) = PasswordFile::read_with_stamp(file)?;
+        tracing::info!(file = %file.display(), users = read.len(), "password file read");
+        *self.file.write() = Some(read);
+        self.is_file_bad.store(false, Relaxed);
+        Ok(stamp)
+    }
+
+    pub(super) fn is_file_bad(&self) -> bool {
+        self.is_file_bad.load(Relaxed)
+    }
+
+    /// It could not be used.
+    pub(super) fn file_is_bad(&self) {
+        self.is_file_bad.store(true, Relaxed);
+        self.bad_looks.fetch_add(1, Relaxed);
+    }
+
+    /// It has not changed since it was looked at.
+    pub(super) fn file_is_as_before(&self) {
+        if self.is_file_bad() {
+            self.bad_looks.fetch_add(1, Relaxed);
+        }
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.users.read().contains_key(name)
     }
 
     /// In order of names: so many at the most, after this one.
@@ -123,26 +176,29 @@ impl Directory {
         }
         let exists = || Err(Unchanged::Exists(name.to_owned()));
         // Before it costs anything; asked again when nobody else can change it.
-        if self.hash(name).is_some() {
+        if self.has(name) {
             return exists();
         }
         let hash = self.hashed(password).await?;
         self.change(|running| {
-            let (has, len) = { (self.hash(name).is_some(), self.users.read().len()) };
-            match has {
-                true => return exists(),
-                false if len >= MAX_USERS => return Err(Unchanged::Full),
-                false => {}
+            let (is_first, len) = (!self.asks(), self.users.read().len());
+            if self.has(name) {
+                return exists();
+            }
+            if len >= MAX_USERS {
+                return Err(Unchanged::Full);
             }
             self.keep(running, name, User { created_at: running.actor.host().now_ms(), hash });
             running.standby.set(true);
-            Ok(len == 0)
+            Ok(is_first)
         })
     }
 
     pub(super) async fn change_password(&self, name: &str, password: &str) -> Result<(), Unchanged> {
         let unknown = || Unchanged::Unknown(name.to_owned());
-        self.hash(name).ok_or_else(unknown)?;
+        if !self.has(name) {
+            return Err(unknown());
+        }
         let hash = self.hashed(password).await?;
         self.change(|running| {
             let created_at = self.users.read().get(name).map(|entry| entry.created_at).ok_or_else(unknown)?;
@@ -154,16 +210,14 @@ impl Directory {
     /// Says whether it was the last: nobody is asked any more.
     pub(super) fn remove(&self, name: &str) -> Result<bool, Unchanged> {
         self.change(|running| {
-            if self.hash(name).is_none() {
+            if !self.has(name) {
                 return Err(Unchanged::Unknown(name.to_owned()));
             }
             running.actor.act(|moment| running.records.forget(moment, name.as_bytes()));
-            let mut users = self.users.write();
-            users.remove(name);
-            let was_last = users.is_empty();
-            drop(users);
-            running.standby.set(!was_last);
-            Ok(was_last)
+            self.users.write().remove(name);
+            let asks = self.asks();
+            running.standby.set(asks);
+            Ok(!asks)
         })
     }
 
@@ -205,8 +259,16 @@ impl Directory {
     }
 
     pub(super) fn numbers(&self) -> Vec<Number> {
-        let users = self.users.read().len();
-        let mut numbers = vec![Number::gauge("known", "Users.", users as f64)];
+        let users = self.users.read().len() + self.file.read().as_ref().map_or(0, PasswordFile::len);
+        let mut numbers = vec![
+            Number::gauge("known", "Users, those of the password file too.", users as f64),
+            Number::counter(
+                "password_file.bad",
+                "Looks at a password file that can't be used.",
+                self.bad_looks.load(Relaxed),
+            )
+            .alarming("the password file has changed and can't be used; what was read before holds"),
+        ];
         if let Some(verifier) = &*self.verifier.read() {
             let counts = &verifier.counts;
             let outcomes = [
@@ -217,7 +279,7 @@ impl Directory {
                 ("busy", &counts.busy),
             ];
             let help = "Logins since the module's start, by what came of them.";
-            let number = |(outcome, count): (&'static str, &std::sync::atomic::AtomicU64)| {
+            let number = |(outcome, count): (&'static str, &AtomicU64)| {
                 Number::counter("logins", help, count.load(Relaxed)).labelled("outcome", outcome)
             };
             numbers.extend(outcomes.map(number));

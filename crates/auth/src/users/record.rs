@@ -15,12 +15,11 @@ pub(super) struct User {
 impl User {
     /// Each field has a number of its own, which is never used for something else.
     pub(super) fn to_record(&self) -> Vec<u8> {
-        let Hash::Argon2(argon2) = &self.hash;
         let mut record = Encoder::new(Vec::with_capacity(128));
         let written = record
             .map(2)
             .and_then(|record| record.u8(0)?.u64(self.created_at))
-            .and_then(|record| record.u8(1)?.str(argon2));
+            .and_then(|record| record.u8(1)?.str(self.hash.as_str()));
         written.expect("a Vec takes all bytes");
         record.into_writer()
     }
@@ -31,16 +30,16 @@ impl User {
     }
 
     fn read(record: &mut Decoder<'_>) -> Result<Option<Self>, decode::Error> {
-        let (mut created_at, mut argon2) = (0, None);
+        let (mut created_at, mut hash) = (0, None);
         for _ in 0..record.map()?.unwrap_or_default() {
             match record.u8()? {
                 0 => created_at = record.u64()?,
-                1 => argon2 = Some(record.str()?),
+                1 => hash = Hash::parse(record.str()?).ok(),
                 // Of a later version.
                 _ => record.skip()?,
             }
         }
-        Ok(argon2.map(|argon2| Self { created_at, hash: Hash::Argon2(argon2.into()) }))
+        Ok(hash.map(|hash| Self { created_at, hash }))
     }
 }
 

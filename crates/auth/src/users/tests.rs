@@ -5,6 +5,9 @@ use serde_json::json;
 
 use super::*;
 
+const SHA512: &str =
+    "$6$VlkC7ZHaTbd0wkw6$367GPFpeTP8NIzeX+he4saCIQGJOH4PN3BYopztLTutpuyR6GEjXmq+ddCaA1H1JeKLRjrZ4NGjXJUvRq3CT/g==";
+
 struct Desk {
     users: Users,
     hooks: Arc<Hooks>,
@@ -14,7 +17,11 @@ struct Desk {
 
 impl Desk {
     async fn on(host: Arc<Recorder>) -> Self {
-        let (users, hooks) = (Users::new(), Hooks::new());
+        Self::with_file(host, None).await
+    }
+
+    async fn with_file(host: Arc<Recorder>, file: Option<PathBuf>) -> Self {
+        let (users, hooks) = (Users::new(file), Hooks::new());
         users.restore(&*host, &host.records_of("users")).unwrap();
         let mut desk = Self { users, hooks, host, entered: None };
         desk.start().await;
@@ -159,4 +166,47 @@ async fn routes_add_list_change_and_remove() {
     assert!(matches!(ask(Method::Delete, None, "carol").await, Err(Refusal::NotFound(_))));
     assert_eq!(text(ask(Method::Delete, None, "bob").await), r#"{"username":"bob","note":null}"#);
     assert!(text(ask(Method::Delete, None, "alice").await).contains("this was the last user"));
+}
+
+/// Whatever the file says, the pool's thread is waited for here by what it changes.
+#[tokio::test]
+async fn a_password_file_is_read_again_when_it_changes_and_a_bad_one_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("passwords");
+    std::fs::write(&file, format!("alice:{SHA512}\n")).unwrap();
+    let host = Recorder::new();
+    let desk = Desk::with_file(host.clone(), Some(file.clone())).await;
+    let look = |until: &dyn Fn(&directory::Directory) -> bool| {
+        while !until(&desk.users.directory) {
+            host.clock.fetch_add(3_000, std::sync::atomic::Ordering::Relaxed);
+            host.run_tasks();
+            std::thread::yield_now();
+        }
+    };
+    assert!(desk.hooks.has_authenticators());
+    desk.check("alice", "secret", allowed()).await;
+    desk.check("alice", "wrong", WRONG).await;
+    desk.check("bob", "secret", Login::Ignore).await;
+    std::fs::write(&file, format!("alice:{SHA512}\nbob:secret\n")).unwrap();
+    look(&|directory| directory.is_file_bad());
+    let bad = |desk: &Desk| desk.users.numbers().into_iter().find(|number| number.name == "password_file.bad");
+    assert!(bad(&desk).unwrap().alarm.is_some());
+    desk.check("alice", "secret", allowed()).await;
+    std::fs::write(&file, format!("bob:{SHA512}\n")).unwrap();
+    look(&|directory| !directory.is_file_bad());
+    desk.check("alice", "secret", Login::Ignore).await;
+    desk.check("bob", "secret", allowed()).await;
+    desk.users.directory.add("bob", "mine").await.unwrap();
+    desk.check("bob", "secret", WRONG).await;
+    desk.check("bob", "mine", allowed()).await;
+    assert_eq!(desk.users.directory.remove("bob"), Ok(false), "the file is still there");
+    desk.check("bob", "secret", allowed()).await;
+}
+
+#[tokio::test]
+async fn a_password_file_that_can_t_be_used_is_no_start() {
+    let users = Users::new(Some("/nowhere/passwords".into()));
+    let ctx = Ctx::new("users", 0, Recorder::new(), Arc::default());
+    let error = users.start(&ctx).await.unwrap_err().to_string();
+    assert!(error.starts_with("/nowhere/passwords: "), "{error}");
 }
