@@ -24,6 +24,7 @@
 //! ```
 
 mod arguments;
+mod columns;
 mod commands;
 mod failure;
 mod find;
@@ -32,7 +33,6 @@ mod pages;
 mod prompt;
 mod reach;
 mod remote;
-mod table;
 
 pub use arguments::{Cli, Command, UsageError};
 pub use commands::{Noun, run};

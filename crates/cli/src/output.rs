@@ -7,8 +7,8 @@ use jiff::{Timestamp, Zoned};
 use rustix::termios::tcgetwinsize;
 use serde_json::Value;
 
+use crate::columns::{Cell, Columns, Paint};
 use crate::reach::Reach;
-use crate::table::{Cell, Paint, Table};
 
 /// Standard output.
 #[derive(Debug)]
@@ -58,17 +58,17 @@ impl Output {
         writeln!(io::stderr(), "{line}")
     }
 
-    /// Objects as a part of a table, or one a line.
+    /// Objects as rows of columns, or one a line.
     pub(crate) fn rows(
         &mut self,
-        table: &mut Table,
+        columns: &mut Columns,
         objects: &[Value],
         row: impl Fn(&Value) -> Vec<Cell>,
     ) -> io::Result<()> {
         if self.is_json {
             return objects.iter().try_for_each(|object| self.json(object));
         }
-        let lines = table.lines(objects.iter().map(row).collect(), self.width, self.colours);
+        let lines = columns.lines(objects.iter().map(row).collect(), self.width, self.colours);
         self.stdout.write_all(lines.as_bytes())
     }
 
@@ -79,7 +79,7 @@ impl Output {
         }
         let pairs = object.as_object().into_iter().flatten();
         let rows = pairs.map(|(key, value)| vec![Cell::painted(key, Paint::Bold), Cell::from(text(value))]);
-        let lines = Table::bare(2).lines(rows.collect(), self.width, self.colours);
+        let lines = Columns::bare(2).lines(rows.collect(), self.width, self.colours);
         self.stdout.write_all(lines.as_bytes())
     }
 

@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
+use crate::columns::{Cell, Columns};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::remote::{Remote, encoded};
-use crate::table::{Cell, Table};
 
 /// What the broker gives at once, at most.
 const PAGE: usize = 10_000;
@@ -69,11 +69,11 @@ impl Query {
         cursor: &str,
         limit: Option<usize>,
         out: &mut Output,
-        table: &mut Table,
+        columns: &mut Columns,
         row: impl Fn(&Value) -> Vec<Cell>,
     ) -> Result<(), Failure> {
         let page = |rows: Vec<Value>| {
-            out.rows(table, &rows, &row)?;
+            out.rows(columns, &rows, &row)?;
             Ok(out.flush()?)
         };
         self.pages(remote, cursor, limit, page).await

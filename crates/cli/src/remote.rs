@@ -87,7 +87,7 @@ impl Remote {
             return Ok(Events::new(response.into_body(), self.found.clone()));
         }
         let (status, answer) = timeout(ANSWER_TIMEOUT, self.read(response)).await.map_err(|_| self.too_slow())??;
-        self.judge(status, answer)?;
+        self.accept(status, answer)?;
         Err(Failure::Refused(format!("{}: status {status} for a stream", self.found)))
     }
 
@@ -98,7 +98,7 @@ impl Remote {
             self.read(response).await
         };
         let (status, answer) = timeout(ANSWER_TIMEOUT, asked).await.map_err(|_| self.too_slow())??;
-        self.judge(status, answer)
+        self.accept(status, answer)
     }
 
     async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Response<Incoming>, Failure> {
@@ -130,7 +130,7 @@ impl Remote {
     }
 
     /// EMQ X answers 200 also when it says no.
-    fn judge(&self, status: StatusCode, answer: Value) -> Result<Value, Failure> {
+    fn accept(&self, status: StatusCode, answer: Value) -> Result<Value, Failure> {
         let message = answer.get("message").and_then(Value::as_str);
         match (status, answer.get("code").and_then(Value::as_u64), message) {
             (StatusCode::OK | StatusCode::CREATED, Some(0), _) => Ok(answer),

@@ -4,10 +4,10 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::password;
+use crate::columns::{Cell, Columns};
 use crate::failure::Failure;
 use crate::output::{Output, field, time};
 use crate::remote::{Remote, encoded};
-use crate::table::{Cell, Table};
 
 /// What to do about who may ask.
 #[derive(Debug, PartialEq, Eq, Subcommand)]
@@ -49,7 +49,7 @@ pub(crate) async fn run(verb: &Key, remote: &Remote, out: &mut Output) -> Result
         Key::List => {
             let answer = remote.get("/admin/keys").await?;
             let keys = answer["data"].as_array().map(Vec::as_slice).unwrap_or_default();
-            Ok(out.rows(&mut Table::new(&["NAME", "ROLE", "MADE"]), keys, row)?)
+            Ok(out.rows(&mut Columns::new(&["NAME", "ROLE", "MADE"]), keys, row)?)
         }
         Key::Remove { name } => {
             let answer = remote.delete(&format!("/admin/keys/{}", encoded(name))).await?;

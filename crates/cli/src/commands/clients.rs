@@ -3,11 +3,11 @@
 use clap::Subcommand;
 use serde_json::Value;
 
+use crate::columns::{Cell, Columns, Paint};
 use crate::failure::Failure;
 use crate::output::{Output, field};
 use crate::pages::Query;
 use crate::remote::{Remote, encoded};
-use crate::table::{Cell, Paint, Table};
 
 /// What to do with clients.
 #[derive(Debug, PartialEq, Eq, Subcommand)]
@@ -68,8 +68,9 @@ async fn list(which: &List, remote: &Remote, out: &mut Output) -> Result<(), Fai
     if which.online || which.offline {
         query.add("conn_state", if which.online { "connected" } else { "disconnected" });
     }
-    let table = &mut Table::new(&["CLIENT", "STATE", "SINCE", "ADDRESS", "USER", "MQTT", "SUBSCRIPTIONS", "QUEUED"]);
-    query.print(remote, "_after", which.limit, out, table, row).await
+    let columns =
+        &mut Columns::new(&["CLIENT", "STATE", "SINCE", "ADDRESS", "USER", "MQTT", "SUBSCRIPTIONS", "QUEUED"]);
+    query.print(remote, "_after", which.limit, out, columns, row).await
 }
 
 fn row(client: &Value) -> Vec<Cell> {

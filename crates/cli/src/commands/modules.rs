@@ -3,10 +3,10 @@
 use clap::Subcommand;
 use serde_json::Value;
 
+use crate::columns::{Cell, Columns, Paint};
 use crate::failure::Failure;
 use crate::output::{Output, field};
 use crate::remote::{Remote, encoded};
-use crate::table::{Cell, Paint, Table};
 
 /// What to do with modules.
 #[derive(Debug, PartialEq, Eq, Subcommand)]
@@ -52,7 +52,7 @@ async fn list(remote: &Remote, out: &mut Output) -> Result<(), Failure> {
     let answer = remote.get("/modules").await?;
     let nodes = answer["data"].as_array().into_iter().flatten();
     let modules: Vec<_> = nodes.flat_map(|node| node["modules"].as_array().into_iter().flatten()).cloned().collect();
-    Ok(out.rows(&mut Table::new(&["NAME", "STATE", "DESCRIPTION"]), &modules, row)?)
+    Ok(out.rows(&mut Columns::new(&["NAME", "STATE", "DESCRIPTION"]), &modules, row)?)
 }
 
 fn row(module: &Value) -> Vec<Cell> {

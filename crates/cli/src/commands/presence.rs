@@ -5,11 +5,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use clap::Subcommand;
 use serde_json::Value;
 
+use crate::columns::{Cell, Columns, Paint};
 use crate::failure::Failure;
 use crate::output::{Output, field, time};
 use crate::pages::Query;
 use crate::remote::Remote;
-use crate::table::{Cell, Paint, Table};
 
 /// Events that are shown if nothing says which.
 const LAST: usize = 100;
@@ -93,12 +93,12 @@ async fn watch(which: &Watch, remote: &Remote, out: &mut Output) -> Result<(), F
         query.add("prefix", &which.prefix);
     }
     let mut events = remote.events(query.path()).await?;
-    let mut table = Table::bare(5);
+    let mut columns = Columns::bare(5);
     loop {
         let event = events.next().await?;
         let data: Value = serde_json::from_str(&event.data).unwrap_or_default();
         match &*event.name {
-            "presence" => out.rows(&mut table, &[data], row)?,
+            "presence" => out.rows(&mut columns, &[data], row)?,
             "missed" => out.note(&format!("{} events came faster than they were taken", data["count"]))?,
             _ => {}
         }
@@ -111,7 +111,7 @@ async fn events(which: &Events, remote: &Remote, out: &mut Output) -> Result<(),
     if let Some(client) = &which.client {
         query.add("clientid", client);
     }
-    let table = &mut Table::new(&["TIME", "EVENT", "CLIENT", "ADDRESS", "REASON", "ID"]);
+    let columns = &mut Columns::new(&["TIME", "EVENT", "CLIENT", "ADDRESS", "REASON", "ID"]);
     let numbered = |event: &Value| {
         let mut cells = row(event);
         cells.push(field(event, "id").into());
@@ -132,10 +132,10 @@ async fn events(which: &Events, remote: &Remote, out: &mut Output) -> Result<(),
             };
             query.pages(remote, "before", which.limit.or(Some(LAST)), take).await?;
             last.reverse();
-            return Ok(out.rows(table, &last, numbered)?);
+            return Ok(out.rows(columns, &last, numbered)?);
         }
     }
-    query.print(remote, "since", which.limit, out, table, numbered).await
+    query.print(remote, "since", which.limit, out, columns, numbered).await
 }
 
 async fn snapshot(which: &Snapshot, remote: &Remote, out: &mut Output) -> Result<(), Failure> {
@@ -143,12 +143,12 @@ async fn snapshot(which: &Snapshot, remote: &Remote, out: &mut Output) -> Result
     if !which.prefix.is_empty() {
         query.add("prefix", &which.prefix);
     }
-    let table = &mut Table::new(&["CLIENT", "SINCE", "ADDRESS", "USER"]);
+    let columns = &mut Columns::new(&["CLIENT", "SINCE", "ADDRESS", "USER"]);
     let row = |client: &Value| {
         let since = time(client, "connected_at");
         vec![field(client, "clientid").into(), since.into(), address(client).into(), user(client).into()]
     };
-    query.print(remote, "_after", which.limit, out, table, row).await
+    query.print(remote, "_after", which.limit, out, columns, row).await
 }
 
 fn row(event: &Value) -> Vec<Cell> {

@@ -2,11 +2,11 @@
 
 use serde_json::Value;
 
+use crate::columns::{Cell, Columns};
 use crate::failure::Failure;
 use crate::output::{Output, field};
 use crate::pages::Query;
 use crate::remote::Remote;
-use crate::table::{Cell, Table};
 
 /// Which subscriptions.
 #[derive(Debug, PartialEq, Eq, clap::Args)]
@@ -27,8 +27,8 @@ pub(crate) async fn run(args: &Args, remote: &Remote, out: &mut Output) -> Resul
     if let Some(client) = &args.client {
         query.add("clientid", client);
     }
-    let table = &mut Table::new(&["CLIENT", "FILTER", "QOS"]);
-    query.print(remote, "_after", args.limit, out, table, row).await
+    let columns = &mut Columns::new(&["CLIENT", "FILTER", "QOS"]);
+    query.print(remote, "_after", args.limit, out, columns, row).await
 }
 
 fn row(subscription: &Value) -> Vec<Cell> {

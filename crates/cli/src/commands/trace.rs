@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
+use crate::columns::{Cell, Columns, Paint};
 use crate::failure::Failure;
 use crate::output::{Output, field, time};
 use crate::remote::{Remote, encoded};
-use crate::table::{Cell, Paint, Table};
 
 /// Whose packets.
 #[derive(Debug, PartialEq, Eq, clap::Args)]
@@ -18,12 +18,12 @@ pub struct Args {
 pub(crate) async fn run(args: &Args, remote: &Remote, out: &mut Output) -> Result<(), Failure> {
     let mut events = remote.events(&format!("/trace/{}", encoded(&args.client_id))).await?;
     out.keep_long_lines();
-    let mut table = Table::bare(3);
+    let mut columns = Columns::bare(3);
     loop {
         let event = events.next().await?;
         let data: Value = serde_json::from_str(&event.data).unwrap_or_default();
         match &*event.name {
-            "packet" => out.rows(&mut table, &[data], row)?,
+            "packet" => out.rows(&mut columns, &[data], row)?,
             "dropped" => out.note(&format!("{} packets came faster than they were taken", data["count"]))?,
             _ => {}
         }

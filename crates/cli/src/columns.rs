@@ -1,4 +1,4 @@
-//! Tables for people.
+//! Rows in columns, for people.
 //!
 //! comfy-table knows no table that is printed in parts, and squeezes columns where a line is to end with the terminal.
 
@@ -48,14 +48,14 @@ impl<T: AsRef<str>> From<T> for Cell {
     }
 }
 
-/// A table that is printed in parts; a column never becomes narrower than it was in an earlier one.
+/// Columns that are printed in parts; one never becomes narrower than it was in an earlier one.
 #[derive(Debug)]
-pub(crate) struct Table {
+pub(crate) struct Columns {
     widths: Vec<usize>,
     heads: Option<Vec<Cell>>,
 }
 
-impl Table {
+impl Columns {
     pub(crate) fn new(heads: &[&str]) -> Self {
         let heads: Vec<_> = heads.iter().map(|head| Cell::painted(head, Paint::Bold)).collect();
         Self { widths: vec![0; heads.len()], heads: Some(heads) }
@@ -140,16 +140,16 @@ mod tests {
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {
-        let mut table = Table::new(&["ID", "STATE"]);
-        let first = table.lines(rows(&[&["a", "online"], &["größer", ""]]), None, false);
+        let mut columns = Columns::new(&["ID", "STATE"]);
+        let first = columns.lines(rows(&[&["a", "online"], &["größer", ""]]), None, false);
         assert_eq!(first, "ID      STATE\na       online\ngrößer\n");
-        let second = table.lines(rows(&[&["b", "x"], &["much longer", "y"]]), None, false);
+        let second = columns.lines(rows(&[&["b", "x"], &["much longer", "y"]]), None, false);
         assert_eq!(second, "b            x\nmuch longer  y\n");
     }
 
     #[test]
     fn a_line_ends_with_the_terminal() {
-        let part = |limit| Table::bare(2).lines(rows(&[&["abc", "defg"]]), Some(limit), false);
+        let part = |limit| Columns::bare(2).lines(rows(&[&["abc", "defg"]]), Some(limit), false);
         assert_eq!(part(9), "abc  defg\n");
         assert_eq!(part(8), "abc  de…\n");
         assert_eq!(part(6), "abc  …\n");
@@ -159,10 +159,10 @@ mod tests {
 
     #[test]
     fn wide_letters_take_two_columns() {
-        let mut table = Table::bare(2);
-        let part = table.lines(rows(&[&["漢字", "a"], &["id", "b"]]), None, false);
+        let mut columns = Columns::bare(2);
+        let part = columns.lines(rows(&[&["漢字", "a"], &["id", "b"]]), None, false);
         assert_eq!(part, "漢字  a\nid    b\n");
-        let part = |limit| Table::bare(1).lines(rows(&[&["漢字漢字"]]), Some(limit), false);
+        let part = |limit| Columns::bare(1).lines(rows(&[&["漢字漢字"]]), Some(limit), false);
         assert_eq!(part(8), "漢字漢字\n");
         assert_eq!(part(7), "漢字漢…\n");
         assert_eq!(part(6), "漢字…\n");
@@ -171,8 +171,8 @@ mod tests {
     #[test]
     fn colours_take_no_room() {
         let row = vec![Cell::painted("on", Paint::Green), Cell::from("x")];
-        assert_eq!(Table::bare(2).lines(vec![row.clone()], Some(5), true), "\x1b[32mon\x1b[0m  x\n");
-        assert_eq!(Table::bare(2).lines(vec![row], Some(5), false), "on  x\n");
+        assert_eq!(Columns::bare(2).lines(vec![row.clone()], Some(5), true), "\x1b[32mon\x1b[0m  x\n");
+        assert_eq!(Columns::bare(2).lines(vec![row], Some(5), false), "on  x\n");
     }
 
     #[test]
