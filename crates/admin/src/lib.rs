@@ -95,7 +95,7 @@ impl Admin {
         };
         let routers = self.routers.get_or_init(|| self.make_routers()).clone();
         tokio::select! {
-            () = serve::serve(listener, routers, serve::Limits::default(), stop) => {}
+            () = serve::serve(listener, routers, serve::Allowance::default(), stop) => {}
             () = samples::take(&self.shared) => unreachable!("it never ends"),
         }
     }

@@ -48,7 +48,7 @@ pub(crate) struct Routers {
 
 /// What those who ask can take of the broker.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
+pub(crate) struct Allowance {
     /// Connections at once, streams of events included.
     pub(crate) connections: usize,
     /// Of these, by one source. This machine has more, for here are scripts, proxies and who mends things.
@@ -82,7 +82,7 @@ impl Times {
     }
 }
 
-impl Default for Limits {
+impl Default for Allowance {
     fn default() -> Self {
         let seconds = Duration::from_secs;
         let brief = seconds(5);
@@ -98,7 +98,7 @@ impl Default for Limits {
     }
 }
 
-impl Limits {
+impl Allowance {
     const fn share_of(&self, source: Source) -> usize {
         match source {
             Source::Loopback => self.share_of_loopback,
@@ -114,14 +114,19 @@ const MAX_HEAD: usize = 32 << 10;
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
 /// Answers until `stop` is ready; when this returns nobody is left who asks.
-pub(crate) async fn serve(listener: &TcpListener, routers: Routers, limits: Limits, stop: impl Future<Output = ()>) {
+pub(crate) async fn serve(
+    listener: &TcpListener,
+    routers: Routers,
+    allowance: Allowance,
+    stop: impl Future<Output = ()>,
+) {
     let mut stop = pin!(stop);
     let (closing, closed) = watch::channel(false);
     let mut port = Port {
         routers,
-        limits,
+        allowance,
         closed,
-        places: Shares::new(limits.connections),
+        places: Shares::new(allowance.connections),
         within: Crowd::default(),
         over: Crowd::default(),
         connections: JoinSet::new(),
@@ -142,7 +147,7 @@ pub(crate) async fn serve(listener: &TcpListener, routers: Routers, limits: Limi
     // Somebody listens: this end of the channel is there.
     let _ = closing.send(true);
     let all_ended = async { while port.connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(limits.farewell, all_ended).await.is_err() {
+    if tokio::time::timeout(allowance.farewell, all_ended).await.is_err() {
         port.connections.shutdown().await;
     }
 }
@@ -150,7 +155,7 @@ pub(crate) async fn serve(listener: &TcpListener, routers: Routers, limits: Limi
 /// Who is connected.
 struct Port {
     routers: Routers,
-    limits: Limits,
+    allowance: Allowance,
     closed: watch::Receiver<bool>,
     places: Arc<Shares<Source>>,
     /// Those that have a place.
@@ -165,14 +170,14 @@ impl Port {
     fn take(&mut self, stream: TcpStream, peer: SocketAddr) {
         let (source, known, closed) = (Source::from(peer.ip()), Known::default(), self.closed.clone());
         let (all, probes) = (self.routers.all.clone(), self.routers.probes.clone());
-        let (times, brief) = (self.limits.times, self.limits.reserve_times);
+        let (times, brief) = (self.allowance.times, self.allowance.reserve_times);
         if let Some(place) = self.place(source) {
             let conversation = Conversation { peer, known: known.clone(), router: all, times };
             let task = self.connections.spawn(conversation.lead(stream, true, closed));
             self.within.add(Member { source, task, known, _place: Some(place) });
             return;
         }
-        if self.over.len() >= self.limits.reserve {
+        if self.over.len() >= self.allowance.reserve {
             // Nobody shows who they are there, so there is one who goes.
             self.over.make_room(None);
         }
@@ -185,7 +190,7 @@ impl Port {
     }
 
     fn place(&mut self, source: Source) -> Option<Share<Source>> {
-        let share = self.limits.share_of(source);
+        let share = self.allowance.share_of(source);
         let full = match self.places.take(&source, share) {
             Ok(place) => return Some(place),
             Err(full) => full,

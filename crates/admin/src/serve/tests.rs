@@ -11,11 +11,11 @@ const SOON: Duration = Duration::from_millis(50);
 const MUCH: usize = 64 << 20;
 
 fn times() -> Times {
-    Limits::default().times
+    Allowance::default().times
 }
 
 /// Serves until the sender is dropped or used.
-async fn port(limits: Limits) -> (SocketAddr, oneshot::Sender<()>, tokio::task::JoinHandle<()>) {
+async fn port(allowance: Allowance) -> (SocketAddr, oneshot::Sender<()>, tokio::task::JoinHandle<()>) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let addr = listener.local_addr().unwrap();
     let all = Router::new()
@@ -31,7 +31,7 @@ async fn port(limits: Limits) -> (SocketAddr, oneshot::Sender<()>, tokio::task::
         let stopped = async {
             let _ = stopped.await;
         };
-        serve(&listener, Routers { all, probes }, limits, stopped).await;
+        serve(&listener, Routers { all, probes }, allowance, stopped).await;
     });
     (addr, stop, served)
 }
@@ -56,7 +56,7 @@ async fn connect(addr: SocketAddr) -> TcpStream {
 
 #[tokio::test]
 async fn a_panic_is_one_500() {
-    let (addr, _stop, _) = port(Limits::default()).await;
+    let (addr, _stop, _) = port(Allowance::default()).await;
     let mut stream = connect(addr).await;
     let answer = say(&mut stream, "GET /panic HTTP/1.1\r\nhost: x\r\n\r\n", "}").await;
     assert!(answer.starts_with("HTTP/1.1 500 "), "{answer}");
@@ -67,7 +67,7 @@ async fn a_panic_is_one_500() {
 #[tokio::test]
 async fn who_is_slow_is_cut() {
     let times = Times { head: SOON, body: SOON, ..times() };
-    let (addr, _stop, _) = port(Limits { times, ..Limits::default() }).await;
+    let (addr, _stop, _) = port(Allowance { times, ..Allowance::default() }).await;
     // Half a head; nothing at all; nothing after an answer.
     for (text, start) in
         [("GET / HTTP/1.1\r\nhost:", ""), ("", ""), ("GET / HTTP/1.1\r\nhost: x\r\n\r\n", "HTTP/1.1 200 ")]
@@ -82,7 +82,7 @@ async fn who_is_slow_is_cut() {
 
 #[tokio::test]
 async fn an_answer_that_takes_too_long_is_given_up() {
-    let (addr, _stop, _) = port(Limits { times: Times { answer: SOON, ..times() }, ..Limits::default() }).await;
+    let (addr, _stop, _) = port(Allowance { times: Times { answer: SOON, ..times() }, ..Allowance::default() }).await;
     let answer = say(&mut connect(addr).await, "GET /never HTTP/1.1\r\nhost: x\r\n\r\n", "}").await;
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
 }
@@ -96,7 +96,7 @@ async fn ask_until(addr: SocketAddr, path: &str, status: &str) {
 #[tokio::test]
 async fn who_asks_and_reads_nothing_gives_way() {
     let times = Times { write: SOON, ..times() };
-    let (addr, _stop, _) = port(Limits { connections: 1, times, ..Limits::default() }).await;
+    let (addr, _stop, _) = port(Allowance { connections: 1, times, ..Allowance::default() }).await;
     let mut first = known(addr).await;
     first.write_all(b"GET /much HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     first.readable().await.unwrap();
@@ -111,7 +111,7 @@ async fn who_asks_and_reads_nothing_gives_way() {
 #[tokio::test]
 async fn probes_are_answered_while_all_else_is_full() {
     for (connections, share_of_loopback) in [(1, 9), (9, 1)] {
-        let (addr, _stop, _) = port(Limits { connections, share_of_loopback, ..Limits::default() }).await;
+        let (addr, _stop, _) = port(Allowance { connections, share_of_loopback, ..Allowance::default() }).await;
         let mut first = known(addr).await;
         let refused = say(&mut connect(addr).await, "GET / HTTP/1.1\r\nhost: x\r\n\r\n", "").await;
         assert!(refused.starts_with("HTTP/1.1 503 ") && refused.contains("retry-after: 1\r\n"), "{refused}");
@@ -133,7 +133,7 @@ async fn known(addr: SocketAddr) -> TcpStream {
 #[tokio::test]
 async fn who_does_not_say_who_they_are_gives_way_to_who_comes() {
     for (connections, share_of_loopback) in [(2, 9), (9, 2)] {
-        let (addr, _stop, _) = port(Limits { connections, share_of_loopback, ..Limits::default() }).await;
+        let (addr, _stop, _) = port(Allowance { connections, share_of_loopback, ..Allowance::default() }).await;
         let mut first = known(addr).await;
         let mut silent = connect(addr).await;
         let mut newcomer = connect(addr).await;
@@ -147,7 +147,7 @@ async fn who_does_not_say_who_they_are_gives_way_to_who_comes() {
 
 #[tokio::test]
 async fn however_many_connect_a_probe_is_answered() {
-    let (addr, _stop, _) = port(Limits { connections: 1, reserve: 2, ..Limits::default() }).await;
+    let (addr, _stop, _) = port(Allowance { connections: 1, reserve: 2, ..Allowance::default() }).await;
     let _first = known(addr).await;
     let mut silent = Vec::new();
     for _ in 0..50 {
@@ -161,13 +161,13 @@ async fn however_many_connect_a_probe_is_answered() {
 #[tokio::test]
 async fn over_the_limit_nobody_stays() {
     let reserve_times = Times { head: SOON, body: SOON, answer: SOON, write: SOON };
-    let (addr, _stop, _) = port(Limits { connections: 0, reserve_times, ..Limits::default() }).await;
+    let (addr, _stop, _) = port(Allowance { connections: 0, reserve_times, ..Allowance::default() }).await;
     assert_eq!(connect(addr).await.read(&mut [0; 8]).await.unwrap_or(0), 0);
 }
 
 #[tokio::test]
 async fn the_end_waits_for_no_stream() {
-    let (addr, stop, served) = port(Limits { farewell: SOON, ..Limits::default() }).await;
+    let (addr, stop, served) = port(Allowance { farewell: SOON, ..Allowance::default() }).await;
     let mut stream = connect(addr).await;
     stream.write_all(b"GET /never HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     // Whoever comes later is served, so the first has been taken.
