@@ -22,6 +22,7 @@ mod topic;
 mod waiting;
 
 use record::Record;
+use shares::Amount;
 use topic::Asked;
 use waiting::{Full, Waiting};
 
@@ -40,13 +41,6 @@ mqtt_hooks::settings! {
         /// Of all messages together, in memory and in the store; more are dropped, and an alarm tells.
         pub max_delayed_bytes: u64 = 67108864 in 0..=1_099_511_627_776,
     }
-}
-
-/// How much may wait.
-#[derive(Clone, Copy, Debug)]
-struct Limits {
-    messages: usize,
-    bytes: usize,
 }
 
 /// A message that waits.
@@ -112,12 +106,12 @@ impl Module for DelayedPublish {
     async fn start(&self, ctx: &Ctx) -> Result<(), StartError> {
         let Settings { max_delayed_messages, max_delayed_bytes } = ctx.settings()?;
         let messages = if max_delayed_messages == 0 { MAX_MESSAGES } else { max_delayed_messages as usize };
-        let limits = Limits { messages, bytes: max_delayed_bytes.try_into().unwrap_or(usize::MAX) };
+        let most = Amount { messages, bytes: max_delayed_bytes.try_into().unwrap_or(usize::MAX) };
         let (waiting, actor) = (self.waiting.clone(), ctx.actor());
         waiting.prepare(actor.clone());
         ctx.timers(&waiting.timers, waiting.clone())?;
         waiting.restore();
-        let delay = Arc::new(Delay { waiting, actor, limits });
+        let delay = Arc::new(Delay { waiting, actor, most });
         ctx.authorize(delay.clone());
         ctx.intercept(delay);
         Ok(())
@@ -136,7 +130,8 @@ impl Module for DelayedPublish {
 struct Delay {
     waiting: Arc<Waiting>,
     actor: Actor,
-    limits: Limits,
+    /// What may wait.
+    most: Amount,
 }
 
 impl Intercept for Delay {
@@ -179,7 +174,7 @@ impl Delay {
             counts.wrong.fetch_add(1, Relaxed);
             return Err("it is too large".to_owned());
         };
-        let taken = self.waiting.take(at, incoming.publisher.client_id(), payload, self.limits, moment);
+        let taken = self.waiting.take(at, incoming.publisher.client_id(), payload, self.most, moment);
         taken.map_err(|Full| "as many wait as may".to_owned())
     }
 }

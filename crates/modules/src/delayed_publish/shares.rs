@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use super::Limits;
 use super::record::Record;
 
 /// One client may have so many times what is free, so that nobody takes the last of it.
@@ -20,11 +19,11 @@ pub(super) struct Amount {
 pub(super) struct Shares(HashMap<String, Amount>);
 
 impl Shares {
-    /// Takes room for a message of so many bytes if there is some for this client, while `waiting` wait in all.
-    pub(super) fn take(&mut self, client_id: Option<&str>, bytes: usize, waiting: Amount, limits: Limits) -> bool {
+    /// Takes room for a message of so many bytes if there is some for this client, while `waiting` wait in all and `most` may.
+    pub(super) fn take(&mut self, client_id: Option<&str>, bytes: usize, waiting: Amount, most: Amount) -> bool {
         let free = Amount {
-            messages: limits.messages.saturating_sub(waiting.messages),
-            bytes: limits.bytes.saturating_sub(waiting.bytes),
+            messages: most.messages.saturating_sub(waiting.messages),
+            bytes: most.bytes.saturating_sub(waiting.bytes),
         };
         let client_id = client_id.unwrap_or_default();
         let has = self.0.get(client_id).copied().unwrap_or_default();
@@ -67,12 +66,12 @@ impl Shares {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits { messages: 80, bytes: 8000 };
+    const MOST: Amount = Amount { messages: 80, bytes: 8000 };
 
     /// Takes all it can get in messages of this size; how many that were.
     fn fill(shares: &mut Shares, client_id: &str, bytes: usize, waiting: &mut Amount) -> usize {
         let before = waiting.messages;
-        while shares.take(Some(client_id), bytes, *waiting, LIMITS) {
+        while shares.take(Some(client_id), bytes, *waiting, MOST) {
             waiting.messages += 1;
             waiting.bytes += bytes;
         }
@@ -91,13 +90,13 @@ mod tests {
 
     #[test]
     fn a_little_room_is_for_whoever_comes_first() {
-        let limits = Limits { messages: 3, bytes: 1000 };
+        let most = Amount { messages: 3, bytes: 1000 };
         let (mut shares, mut waiting) = (Shares::default(), Amount::default());
         for _ in 0..3 {
-            assert!(shares.take(None, 10, waiting, limits));
+            assert!(shares.take(None, 10, waiting, most));
             waiting.messages += 1;
             waiting.bytes += 10;
         }
-        assert!(!shares.take(None, 10, waiting, limits));
+        assert!(!shares.take(None, 10, waiting, most));
     }
 }

@@ -8,9 +8,9 @@ use mqtt_codec::{Message, Property};
 use mqtt_hooks::{Actor, Due, Moment, Number, Timer, Timers};
 use parking_lot::Mutex;
 
+use super::Delayed;
 use super::record::Record;
 use super::shares::{Amount, Shares};
-use super::{Delayed, Limits};
 
 /// More ids than a process can give in a millisecond: those of the next begin above the last of this one.
 const IDS_PER_MS: u64 = 1000;
@@ -74,12 +74,12 @@ impl Waiting {
         at: u64,
         client_id: Option<&str>,
         payload: Bytes,
-        limits: Limits,
+        most: Amount,
         moment: &mut dyn Moment,
     ) -> Result<(), Full> {
         let mut shares = self.shares.lock();
         let waiting = Amount { messages: self.timers.len(), bytes: self.timers.payload_bytes() };
-        if !shares.take(client_id, payload.len(), waiting, limits) {
+        if !shares.take(client_id, payload.len(), waiting, most) {
             self.counts.full.fetch_add(1, Relaxed);
             return Err(Full);
         }
