@@ -14,12 +14,18 @@ use crate::stage::{SCHEMA_KEY, record_key};
 use crate::{Steps, Store, StoreError, Table};
 
 /// What can't be read stays as it is, and is left out when the rest is read.
-type Left = Vec<super::Unreadable>;
+fn each_readable(
+    store: &dyn Store,
+    table: Table,
+    visit: impl FnMut(&[u8], &[u8]) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    each(store, table, &mut Vec::new(), visit)
+}
 
 /// Sessions did not say when they began: that is taken to be the last fact of coming or going. All or nothing is written.
 pub(super) fn from_1(store: &dyn Store) -> Result<(), StoreError> {
     let mut steps = Steps::default();
-    each(store, Table::Sessions, &mut Left::new(), |number, value| {
+    each_readable(store, Table::Sessions, |number, value| {
         // `created_at` is the last field, and a number below 128 is one byte.
         let with_zero = [value, &[0]].concat();
         let mut session: SessionRecord<'_> = record::read(&with_zero)?;
@@ -72,7 +78,7 @@ struct End<'a> {
 /// written.
 pub(super) fn from_2(store: &dyn Store) -> Result<(), StoreError> {
     let mut steps = Steps::default();
-    each(store, Table::Online, &mut Left::new(), |number, value| {
+    each_readable(store, Table::Online, |number, value| {
         let online: Online<'_> = record::read(value)?;
         let info = record::read_number(number).map(|number| bytes(|out| connection(number, &online, out)))?;
         let Online { session, seq, will, .. } = online;
@@ -89,7 +95,7 @@ pub(super) fn from_2(store: &dyn Store) -> Result<(), StoreError> {
 /// found that this version can read the store.
 pub fn hand_over_events(store: &dyn Store, module: &str) -> Result<(), StoreError> {
     let mut steps = Steps::default();
-    each(store, Table::Retired, &mut Left::new(), |place, value| {
+    each_readable(store, Table::Retired, |place, value| {
         let old: Event<'_> = record::read(value)?;
         steps.put(Table::Records, &record_key(module, place), &bytes(|out| event(&old, out)));
         steps.remove(Table::Retired, place);
