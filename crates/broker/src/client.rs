@@ -53,6 +53,8 @@ pub(crate) struct State {
     owes: bool,
     /// An answer is in the outbox, and what it needs is not known yet: nothing leaves.
     pub(crate) held: bool,
+    /// The client is out of the table and its session has ended; the router may find it for a while.
+    pub(crate) is_over: bool,
     output: Output,
     /// Bytes held, as they are in the sum of all.
     counted: u32,
@@ -198,21 +200,27 @@ impl ClientRef {
             position: Position::NONE,
             owes: false,
             held: false,
+            is_over: false,
             output: Output::Idle,
             counted: 0,
         };
         Self(Arc::new(Client { id, transition: Mutex::default(), state: Mutex::new(state) }))
     }
 
-    /// Delivers to the session; what reaches the outbox leaves with the batch.
+    /// Delivers to the session; what reaches the outbox leaves with the batch. `None`: the session is over, and its
+    /// subscriptions with it.
     pub(crate) fn deliver(
         &self,
         fanout: &mut Fanout<'_>,
         options: DeliveryOptions<'_>,
         now: Timestamp,
         batch: &mut Batch<'_>,
-    ) -> Delivered {
-        self.deliver_locked(&mut self.state.lock(), fanout, options, now, batch)
+    ) -> Option<Delivered> {
+        let mut state = self.state.lock();
+        if state.is_over {
+            return None;
+        }
+        Some(self.deliver_locked(&mut state, fanout, options, now, batch))
     }
 
     /// [`Self::deliver`] for who has locked the state of this client.

@@ -211,6 +211,11 @@ impl Session {
         self.subscriptions.iter().map(|(filter, terms)| (filter, terms.options, terms.id))
     }
 
+    /// The filters subscribed with, of a session that is over.
+    pub fn into_filters(self) -> Box<dyn Iterator<Item = Filter> + Send> {
+        self.subscriptions.into_filters()
+    }
+
     /// How many filters are subscribed with.
     pub fn subscriptions_len(&self) -> usize {
         self.subscriptions.len()

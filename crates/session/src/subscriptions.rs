@@ -94,6 +94,13 @@ impl Subscriptions {
         }
     }
 
+    pub(crate) fn into_filters(self) -> Box<dyn Iterator<Item = Filter> + Send> {
+        match self {
+            Self::Listed(list) => Box::new(list.into_iter().map(|(filter, _)| filter)),
+            Self::Hashed(hashed) => Box::new(hashed.map.into_keys()),
+        }
+    }
+
     /// False if the filter was not there.
     pub(crate) fn remove(&mut self, filter: &Filter) -> bool {
         match self {

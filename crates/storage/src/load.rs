@@ -195,6 +195,18 @@ impl Loaded {
         Ok(false)
     }
 
+    /// A session's end is stored before that of each of its many subscriptions; then this is what was left when the process
+    /// ended. Those of a session which is there and can't be read stay with it.
+    fn remove_orphans(&self, store: &dyn Store, orphans: Vec<(u64, Vec<u8>)>) -> Result<(), StoreError> {
+        let unreadable = self.unreadable.iter().filter(|record| record.table == Table::Sessions);
+        let unreadable: Vec<_> = unreadable.map(|record| record::read_number(&record.key).unwrap_or(0)).collect();
+        let mut steps = Steps::default();
+        for (_, key) in orphans.iter().filter(|(number, _)| !unreadable.contains(number)) {
+            steps.remove(Table::Subscriptions, key);
+        }
+        if steps.is_empty() { Ok(()) } else { store.write(&steps) }
+    }
+
     fn read_sessions(&mut self, store: &dyn Store) -> Result<(), StoreError> {
         each(store, Table::Sessions, &mut self.unreadable, |number, value| {
             let number = record::read_number(number)?;
@@ -216,15 +228,21 @@ impl Loaded {
             Ok(())
         })?;
         let mut sessions = Cursor::new(&mut self.sessions);
+        let mut orphans = Vec::new();
         each(store, Table::Subscriptions, &mut self.unreadable, |key, value| {
             let (number, filter) = key.split_at_checked(8).ok_or_else(|| corrupt("a short key"))?;
             let (options, id, owes_retained) = record::read_subscription(value)?;
             let filter = Filter::new(record::text(filter)?).map_err(|error| corrupt(error.to_string()))?;
-            if let Some(session) = sessions.find(record::read_number(number)?) {
-                session.subscriptions.push(LoadedSubscription { filter, options, id, owes_retained });
+            let number = record::read_number(number)?;
+            match sessions.find(number) {
+                Some(session) => {
+                    session.subscriptions.push(LoadedSubscription { filter, options, id, owes_retained });
+                }
+                None => orphans.push((number, key.to_vec())),
             }
             Ok(())
         })?;
+        self.remove_orphans(store, orphans)?;
         let mut sessions = Cursor::new(&mut self.sessions);
         each(store, Table::Received, &mut self.unreadable, |key, _| {
             let (number, id) = key.split_at_checked(8).ok_or_else(|| corrupt("a short key"))?;

@@ -500,3 +500,30 @@ fn a_batch_tells_what_it_was_told() {
     twice.clear();
     assert!(twice.is_empty() && twice.size() == 0);
 }
+
+/// Its end was stored, and not that of all it had.
+#[test]
+fn subscriptions_of_a_session_that_is_over_are_removed_at_the_next_start() {
+    for (store, _folder) in stores() {
+        let journal = journal(&store);
+        let filter = |text: &str| Filter::new(text.to_owned()).unwrap();
+        journal.stage(|stage| {
+            for (session, text) in [(3, "a"), (3, "b"), (4, "a"), (5, "c")] {
+                stage.subscribe(session, &filter(text), SubscribeOptions::default(), None);
+            }
+            stage.put_session(4, &session_record("stays"));
+            stage.unsubscribe(3, &filter("a"));
+        });
+        journal.retry().unwrap();
+        // Of this one nothing is known but that it can't be read: what it has stays with it.
+        let mut steps = Steps::default();
+        steps.put(Table::Sessions, &5_u64.to_be_bytes(), b"unreadable");
+        store.write(&steps).unwrap();
+        for _ in 0..2 {
+            let loaded = Loaded::read(&*store).unwrap();
+            let [session] = &loaded.sessions[..] else { panic!("one session") };
+            assert_eq!((session.number, session.subscriptions.len()), (4, 1));
+            assert_eq!(count(&*store, Table::Subscriptions), 2);
+        }
+    }
+}

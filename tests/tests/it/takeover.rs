@@ -1,10 +1,10 @@
 //! A second connection with the same client id.
 
-use mqtt_codec::{Connect, Qos, ReasonCode, Version, Will};
+use mqtt_codec::{Connect, Packet, Properties, Qos, ReasonCode, Subscribe, Version, Will};
 
 use crate::{
     broker::Broker,
-    client::{Client, VERSIONS, connect, keeping, message, will},
+    client::{Client, VERSIONS, ask, connect, id, keeping, message, will},
 };
 
 /// [MQTT-3.1.4-3]
@@ -167,4 +167,67 @@ async fn an_assigned_id_is_nobody_elses() {
         client.ping().await;
     }
     assert!(!ids.iter().any(|id| id.is_empty()));
+}
+
+/// Subscribes to so many topics, `many/0` the first of them.
+async fn subscribe_to_many(client: &mut Client, count: usize) {
+    let filters = (0..count).map(|n| ask(&format!("many/{n}"), Qos::AtLeastOnce)).collect();
+    client.send(Packet::Subscribe(Subscribe { packet_id: id(9000), properties: Properties::EMPTY, filters })).await;
+    assert!(matches!(client.receive().await, Packet::SubAck(_)));
+}
+
+/// They are given up one after the other, and nothing is delivered by those that are left.
+#[tokio::test]
+async fn a_clean_start_has_no_part_in_thousands_of_subscriptions() {
+    const MANY: usize = 5000;
+    let broker = Broker::start().await;
+    let mut publisher = Client::connect(broker.addr, Version::V5, "publisher").await;
+    let (mut old, _) = Client::connect_with(broker.addr, keeping(Version::V5, "same")).await;
+    subscribe_to_many(&mut old, MANY).await;
+    publisher.publish(message("many/4999", "old", Qos::AtLeastOnce)).await;
+    assert_eq!(old.take_text().await, "old");
+    for anew in 0..3 {
+        let (mut new, connack) = Client::connect_with(broker.addr, connect(Version::V5, "same")).await;
+        assert!(!connack.session_present);
+        if anew == 0 {
+            old.expect_disconnect(ReasonCode::SessionTakenOver).await;
+        }
+        // One that the old session had is the new one's from now on.
+        new.subscribe("many/4998", Qos::AtLeastOnce).await;
+        for n in [0, 1, 4997, 4999] {
+            publisher.publish(message(&format!("many/{n}"), "not for it", Qos::AtLeastOnce)).await;
+        }
+        publisher.publish(message("many/4998", "new", Qos::AtLeastOnce)).await;
+        assert_eq!(new.take_text().await, "new");
+        // It ends with its connection, and so do these many.
+        subscribe_to_many(&mut new, MANY).await;
+        publisher.publish(message("many/1", "once", Qos::AtLeastOnce)).await;
+        assert_eq!(new.take_text().await, "once");
+        new.ping().await;
+    }
+}
+
+/// Who has many subscriptions keeps nothing that another member of its group could have.
+#[tokio::test]
+async fn a_member_with_thousands_of_subscriptions_that_ends_is_no_member() {
+    const MANY: usize = 5000;
+    let broker = Broker::start().await;
+    let mut publisher = Client::connect(broker.addr, Version::V5, "publisher").await;
+    let mut old = Client::connect(broker.addr, Version::V5, "many").await;
+    subscribe_to_many(&mut old, MANY).await;
+    let (mut away, _) = Client::connect_with(broker.addr, keeping(Version::V5, "away")).await;
+    for member in [&mut old, &mut away] {
+        member.subscribe("$share/g/work", Qos::AtLeastOnce).await;
+    }
+    away.leave().await;
+    old.leave().await;
+    for n in 0..20 {
+        publisher.publish(message("work", n.to_string(), Qos::AtLeastOnce)).await;
+    }
+    let (mut away, _) = Client::connect_with(broker.addr, keeping(Version::V5, "away")).await;
+    let mut taken = 0;
+    while taken < 20 {
+        taken += usize::from(away.take_text().await.parse::<u32>().is_ok());
+    }
+    away.ping().await;
 }

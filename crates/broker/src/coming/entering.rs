@@ -94,7 +94,16 @@ impl Broker {
         let is_over = mem::take(&mut transition.expires_at).at().is_some_and(|at| at <= now);
         let present = transition.has_session && !clean && !is_over;
         if transition.has_session && !present {
-            self.end_session(&client, now, batch);
+            if self.has_many_subscriptions(&client) {
+                // As if it had ended before. The client goes with what is to be given up, and there is a new one of this id,
+                // with which the old subscriptions have nothing to do.
+                transition.expires_at = now.into();
+                self.look_after(&client, &mut transition, None, now, batch);
+                drop(transition);
+                drop(group);
+                return self.enter(admission, batch);
+            }
+            self.end_session(&client, false, now, batch);
         }
         batch.count(if present { Metric::SessionResumed } else { Metric::SessionCreated }, 1);
         transition.has_session = true;

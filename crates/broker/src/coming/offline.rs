@@ -1,7 +1,7 @@
 //! What becomes of a client that is offline: a delayed will is published, its session ends when it is time.
 
 use std::mem;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use mqtt_hooks::DropReason;
 use mqtt_session::{Session, Timestamp};
@@ -10,8 +10,12 @@ use crate::broker::Broker;
 use crate::client::transition::Transition;
 use crate::client::{Client, ClientRef};
 use crate::delivery::batch::Batch;
+use crate::delivery::routes::Leaving;
 use crate::store::records;
 use crate::watch::metrics::Metric;
+
+/// To give up so many subscriptions takes a millisecond or less.
+const GIVEN_UP_AT_ONCE: usize = 1024;
 
 impl Broker {
     /// An offline client: ends its session if that is due, and otherwise comes back at `next`.
@@ -24,7 +28,7 @@ impl Broker {
         batch: &mut Batch<'_>,
     ) {
         if transition.expires_at.at().is_some_and(|at| at <= now) {
-            self.end_session(client, now, batch);
+            self.end_session(client, true, now, batch);
             batch.count(Metric::SessionTerminated, 1);
             transition.has_session = false;
             // Whoever has found this client in the table and waits for the lock is to look again: it is about to go from
@@ -46,14 +50,27 @@ impl Broker {
         }
     }
 
-    /// The session is over: a will that waited is published, subscriptions are given up, the rest is forgotten.
-    pub(super) fn end_session(&self, client: &ClientRef, now: Timestamp, batch: &mut Batch<'_>) {
-        let (old, will, orphans) = {
+    /// Whether the client of this session should go with it, for its subscriptions are too many to be given up at once.
+    pub(super) fn has_many_subscriptions(&self, client: &ClientRef) -> bool {
+        let subscriptions = client.state.lock().session.subscriptions_len();
+        subscriptions > GIVEN_UP_AT_ONCE && self.routes.may_leave_later(subscriptions)
+    }
+
+    /// The session is over: a will that waited is published, subscriptions are given up, the rest is forgotten. `is_last`:
+    /// the client goes, too.
+    pub(super) fn end_session(&self, client: &ClientRef, is_last: bool, now: Timestamp, batch: &mut Batch<'_>) {
+        let later = is_last && self.has_many_subscriptions(client);
+        let (old, number, will, orphans) = {
             let mut state = client.state.lock();
+            state.is_over = is_last;
             // [MQTT-3.1.2-8]: a delayed will is published when the session ends, if not before.
             let will = state.session.take_will(now, true);
             // Under the lock under which subscriptions are added, so the router has none that the session does not.
-            self.routes.forget(client, &state.session);
+            if later {
+                self.routes.forget_varieties(client, &state.session);
+            } else {
+                self.routes.forget(client, &state.session);
+            }
             let orphans = state.session.take_orphans(true, |_| true);
             state.stage(batch);
             // Without what others may have: of that those are told for whom nobody is there.
@@ -62,15 +79,34 @@ impl Broker {
                     batch.lose(client, Arc::clone(&delivery.publication), delivery.qos, DropReason::SessionEnded);
                 }
             }
-            records::stage_end(&mut state, batch);
-            (mem::replace(&mut state.session, Session::new(Arc::clone(&self.session_config))), will, orphans)
+            let number = records::stage_end(&mut state, later, batch);
+            let new = Session::new(Arc::clone(&self.session_config));
+            (mem::replace(&mut state.session, new), number, will, orphans)
         };
         // Queued messages are dropped without the lock: there may be many.
-        drop(old);
+        if later {
+            self.forget_later(client, old, number, now);
+        } else {
+            drop(old);
+        }
         self.routes.hand_on(client, orphans, self.doors.is_stopping(), now, batch);
         if let Some(will) = will {
             self.publish_will(client, None, &will, now, batch);
         }
+    }
+
+    fn forget_later(&self, client: &ClientRef, session: Session, number: u64, now: Timestamp) {
+        let (len, mut held) = (session.subscriptions_len(), self.watched.memory.half_done().claim());
+        held.set(session.held_alone());
+        self.routes.forget_later(Leaving {
+            client: client.clone(),
+            number,
+            filters: session.into_filters(),
+            len,
+            _held: held,
+        });
+        // That of nobody: it has the task look.
+        self.deadlines.offline.insert(now, Weak::new());
     }
 
     /// A client's timer: a delayed will, or the end of its session.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use mqtt_codec::Filter;
 use mqtt_hooks::DropReason;
+use mqtt_router::Member;
 use mqtt_session::{Fanout, Orphan, Timestamp};
 
 use crate::client::ClientRef;
@@ -38,7 +39,8 @@ impl Routes<ClientRef> {
                 continue;
             }
             self.router.members(&filter, &mut matches);
-            if matches.groups().next().is_none() {
+            let is_there = |member: Member<ClientRef>| !member.key().state.lock().is_over;
+            if !matches.groups().any(|group| group.present().chain(group.absent()).any(is_there)) {
                 batch.lose(from, Arc::clone(&publication), qos, DropReason::SessionEnded);
             }
             for group in matches.groups() {

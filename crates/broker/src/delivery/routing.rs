@@ -67,7 +67,9 @@ impl Routes<ClientRef> {
         };
         // [MQTT-3.8.4-8]
         let qos = found.qos.min(message.qos);
-        let delivered = found.key.deliver(fanout, options, now, batch);
+        let Some(delivered) = found.key.deliver(fanout, options, now, batch) else {
+            return Delivered::Dropped(DropReason::Offline);
+        };
         if delivered == Delivered::Queued && fanout.publication().expires_at.is_some() {
             self.note_expiring();
         }

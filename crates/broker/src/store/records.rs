@@ -43,22 +43,23 @@ pub(crate) fn stage_session(client: &ClientRef, transition: &Transition, batch: 
     }
 }
 
-/// The session ends, with all it has.
-pub(crate) fn stage_end(state: &mut State, batch: &mut Batch<'_>) {
+/// The session ends, with all it has; `but_filters`: those are given up later. Returns its number.
+pub(crate) fn stage_end(state: &mut State, but_filters: bool, batch: &mut Batch<'_>) -> u64 {
     let number = std::mem::take(&mut state.number);
     if number == 0 {
-        return;
+        return 0;
     }
     // All it has goes by steps of their own: a message that others keep too stays until the last of them lets it go.
     state.session.give_up();
     let changes = state.session.take_changes();
     batch.stage(|stage| {
         changes.iter().for_each(|change| stage.change(number, change));
-        for (filter, _, _) in state.session.subscriptions() {
+        for (filter, _, _) in state.session.subscriptions().take_while(|_| !but_filters) {
             stage.unsubscribe(number, filter);
         }
         stage.remove_session(number);
     });
+    number
 }
 
 fn session_record<'a>(client: &'a Client, state: &State, transition: &Transition) -> SessionRecord<'a> {
