@@ -7,7 +7,7 @@ use std::io::{self, BufRead, ErrorKind, IsTerminal, Read, Stdin, Write};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
 use crate::failure::Failure;
-use crate::table::visible;
+use crate::columns::visible;
 
 /// The new password of this one, typed twice.
 ///

@@ -12,7 +12,7 @@ use crate::output::{Output, field, time};
 use crate::pages::Query;
 use crate::prompt;
 use crate::remote::{Remote, encoded};
-use crate::table::{Cell, Table};
+use crate::columns::{Cell, Columns};
 
 /// What to do with users.
 #[derive(Debug, PartialEq, Eq, Subcommand)]
@@ -49,7 +49,7 @@ pub(crate) async fn run(verb: &Verb, remote: &Remote, out: &mut Output) -> Resul
             note(&answer, out)
         }
         Verb::List => {
-            let table = &mut Table::new(&["USER", "ADDED"]);
+            let table = &mut Columns::new(&["USER", "ADDED"]);
             Query::new("/auth/users").print(remote, "_after", None, out, table, row).await
         }
         Verb::Passwd(named) => {
