@@ -218,8 +218,10 @@ impl Shared {
         }
         let mut frame = self.frame.lock();
         frame.fill(steps);
+        // Before the log is locked, for it goes over all bytes.
         frame.check()?;
         let mut log = self.log.lock();
+        // Under the log's lock, under which it is closed: nothing is appended once another may have the folder.
         if self.is_closed() {
             return Err(StoreError::Closed);
         }

@@ -117,9 +117,13 @@ impl Journal {
 
     /// Notes changes. Call it while the lock is held under which they were made in memory.
     pub fn stage(&self, write: impl FnOnce(&mut Stage<'_>)) -> Position {
+        // Locked inside whatever lock the caller has, and nothing is locked inside this one: so it can be called
+        // anywhere.
         let mut staged = self.staged.lock();
         let Staged { steps, position, next_message } = &mut *staged;
         write(&mut Stage { steps, next_message });
+        // Grows for each that stages, not for each byte: who waits for a position waits for all that was staged before
+        // it, too.
         *position += 1;
         Position(*position)
     }
@@ -131,6 +135,7 @@ impl Journal {
 
     /// True if everything up to `position` is in the store.
     pub fn is_written(&self, position: Position) -> bool {
+        // Pairs with the release in `write_all`: who sees the position sees a store that has it.
         self.written.load(Ordering::Acquire) >= position.0
     }
 
@@ -145,6 +150,7 @@ impl Journal {
         if self.is_written(position) {
             return Ok(());
         }
+        // Whoever gets here first writes for all who wait at this lock, and they find it done.
         let mut writing = self.writing.lock();
         // Whoever had the lock before may have written it.
         if self.is_written(position) {
@@ -159,6 +165,7 @@ impl Journal {
 
     /// Writes everything that is staged, also if the last attempt failed. The error is the reason why not.
     pub fn retry(&self) -> Result<(), StoreError> {
+        // Also while it is failing: this is the one attempt a second, and who finds the store working again.
         self.write(&mut self.writing.lock())
     }
 
@@ -173,22 +180,28 @@ impl Journal {
     }
 
     fn write(&self, writing: &mut Writing) -> Result<(), StoreError> {
+        // Put in the place of what is taken, so that staging goes on in memory that is there while the store writes.
         let spare = std::mem::take(&mut writing.spare);
         let taken = {
             // Whoever is between two steps of a group ends it first. While the store writes, groups may be open again.
             let _all_closed = self.groups.write();
             let mut staged = self.staged.lock();
+            // One look at both, under the lock under which they change together: the position is that of the last of
+            // these steps.
             Taken { steps: std::mem::replace(&mut staged.steps, spare), position: staged.position }
         };
         match writing.refused.back_mut() {
             // An attempt a second, for as long as a disk is full.
             Some(last) if taken.steps.is_empty() => last.position = taken.position,
+            // Behind what was refused before, also if that is tried again only now: there is one order for all.
             _ => writing.refused.push_back(taken),
         }
+        // Without the locks of groups and of what is staged: a disk may take its time, and only who waits for it waits.
         let written = self.write_all(writing);
         let refused = writing.refused.iter().map(|taken| taken.steps.footprint()).sum();
         self.refused.store(refused, Ordering::Relaxed);
         match &written {
+            // Told once for as long as it lasts, not at every attempt.
             Err(error) if !self.failing.swap(true, Ordering::Relaxed) => {
                 tracing::error!(%error, "the store can't be written to: nothing is acknowledged that must be kept");
             }
@@ -204,6 +217,7 @@ impl Journal {
     /// later step on the same record is in a later one. `written` stays too, so no answer leaves that waits for any of it.
     fn write_all(&self, writing: &mut Writing) -> Result<(), StoreError> {
         while let Some(Taken { steps, position }) = writing.refused.front() {
+            // The store takes it as a whole or not at all, so what is tried again is not there by half.
             self.store.write(steps)?;
             // Whoever reads it lets out what was held back for it.
             self.written.store(*position, Ordering::Release);

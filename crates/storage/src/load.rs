@@ -102,6 +102,7 @@ impl Loaded {
     /// Reads all of a store; a new one is given its schema version. It is to be the first that is done with it.
     pub fn read(store: &dyn Store) -> Result<Self, StoreError> {
         let mut loaded = Self::default();
+        // First: of another schema nothing else can be read, and an earlier one is brought to this one by it.
         let is_new = loaded.read_meta(store)?;
         if is_new {
             return Ok(loaded);
@@ -122,8 +123,10 @@ impl Loaded {
             loaded.online.insert(record::read_number(number)?, record::read(value)?);
             Ok(())
         })?;
+        // Before deliveries, which are handed to the sessions they belong to.
         loaded.read_sessions(store)?;
         loaded.read_deliveries(store)?;
+        // Behind everything: it looks at all that was found.
         loaded.raise_bounds();
         unreadable::warn(&loaded.unreadable);
         Ok(loaded)
@@ -135,6 +138,8 @@ impl Loaded {
         const FACTS: u64 = 1 << 20;
         let unreadable = |table| self.unreadable.iter().filter(move |record| record.table == table);
         let number = |record: &Unreadable| record::read_number(&record.key).unwrap_or(0);
+        // What is there was given, whatever the record of bounds says; and of what can't be read the key still tells
+        // the number.
         let sessions = self.sessions.iter().map(|session| session.number);
         let session = sessions.chain(unreadable(Table::Sessions).map(number)).max().unwrap_or(0);
         let connections = self.online.keys().copied();
@@ -143,6 +148,8 @@ impl Loaded {
         self.last_message = self.last_message.max(message);
         self.bounds.session = self.bounds.session.max(session);
         self.bounds.connection = self.bounds.connection.max(connection);
+        // The record is lost. Of clients of whom nothing is left nobody knows how far they were, so far more is left
+        // out.
         if self.bounds.seq == 0 {
             let seq = self.sessions.iter().map(|session| session.record.seq);
             let seq = seq.chain(self.online.values().map(|online| online.seq)).max();
@@ -179,12 +186,14 @@ impl Loaded {
         })?;
         match schema {
             None => {
+                // Records without a schema have lost it, and are read.
                 let is_new = is_empty(store)?;
                 if !is_new {
                     tracing::warn!("the store does not say its schema: it is taken for one of this version");
                 }
                 let mut steps = Steps::default();
                 steps.put(Table::Meta, SCHEMA_KEY, &SCHEMA.to_le_bytes());
+                // Before anything else is written: so another version knows whose that is.
                 store.write(&steps)?;
                 return Ok(is_new);
             }
@@ -227,12 +236,14 @@ impl Loaded {
             self.sessions.push(LoadedSession { number, record, kept, will_due, subscriptions: Vec::new() });
             Ok(())
         })?;
+        // Both tables come in the order of session numbers, so one walk finds all; nothing is looked up.
         let mut sessions = Cursor::new(&mut self.sessions);
         let mut orphans = Vec::new();
         each(store, Table::Subscriptions, &mut self.unreadable, |key, value| {
             let (number, filter) = key.split_at_checked(8).ok_or_else(|| corrupt("a short key"))?;
             let (options, id, owes_retained) = record::read_subscription(value)?;
             let filter = Filter::new(record::text(filter)?).map_err(|error| corrupt(error.to_string()))?;
+            // One whose session can't be read is left where it is: should that be mended, it is there.
             let number = record::read_number(number)?;
             match sessions.find(number) {
                 Some(session) => {
@@ -281,10 +292,12 @@ impl Loaded {
                 Owed::Released(packet_id) => session.kept.released.push(Released { number, packet_id }),
                 Owed::Delivery(mut delivery, message) => {
                     if let Some(message) = message {
+                        // One keeper more: the record of the message goes with the last of them.
                         delivery.publication.place.keep(message);
                     }
                     if let Some(&packet_id) = sent.get(&(session.number, number)) {
                         delivery.packet_id = Some(packet_id);
+                        // It has a record in `Sent`, which is to go when it is finished.
                         delivery.was_queued = true;
                     }
                     session.kept.deliveries.push(*delivery);

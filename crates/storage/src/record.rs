@@ -214,6 +214,7 @@ pub(crate) fn read_owed(
     }
     let qos = Qos::from_u8(flags & 0b11).ok_or_else(|| corrupt("QoS 3"))?;
     let len = bytes.try_get_u32_le().map_err(short)? as usize;
+    // Before memory is taken for them: a damaged length may be any.
     if bytes.remaining() / 4 < len {
         return Err(corrupt("too short"));
     }
@@ -225,6 +226,7 @@ pub(crate) fn read_owed(
     let publication = match message {
         None => {
             let publication = read_publication(bytes)?;
+            // It has no record of its own, so nobody else can keep it by number.
             publication.place.set_single();
             publication.into()
         }

@@ -70,6 +70,7 @@ impl Stage<'_> {
                 let Some(packet_id) = delivery.packet_id else { return };
                 let key = record::pair(session, delivery.number);
                 self.steps.put_with(Table::Deliveries, &key, |out| record::write_released(packet_id, out));
+                // [MQTT-4.3.3-6]: it is never sent again, so only the packet id is kept.
                 self.let_go(session, delivery);
             }
             Change::Finished(delivery) => {
@@ -161,6 +162,8 @@ impl Stage<'_> {
         if !Self::can_keep_message(&delivery.publication.message) {
             return;
         }
+        // A message that several sessions keep has a record of its own, put with the first of them; the others have its
+        // number.
         let place = &delivery.publication.place;
         let message = (!place.is_single()).then(|| {
             let mut number = place.number();
@@ -180,11 +183,13 @@ impl Stage<'_> {
 
     /// A delivery's message is not needed for it any more.
     fn let_go(&mut self, session: u64, delivery: &Delivery) {
+        // Only who waited had its id noted apart. Else it is in the delivery's own record, which goes anyway.
         if delivery.was_queued && delivery.packet_id.is_some() {
             self.steps.remove(Table::Sent, &record::pair(session, delivery.number));
         }
         let place = &delivery.publication.place;
         let number = place.number();
+        // The last one that keeps it takes it out; in the same write as it was put or a later one.
         if !place.is_single() && number > 0 && place.give_up() {
             self.steps.remove(Table::Messages, &number.to_be_bytes());
         }
@@ -192,6 +197,7 @@ impl Stage<'_> {
 }
 
 fn filter_key(session: u64, filter: &Filter) -> Vec<u8> {
+    // The number first and big-endian, so all of a session stand together and sessions in their order.
     [&session.to_be_bytes(), filter.as_str().as_bytes()].concat()
 }
 

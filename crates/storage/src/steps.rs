@@ -166,6 +166,7 @@ impl Steps {
         const KEEP: usize = 1 << 20;
         self.ops.clear();
         self.bytes.clear();
+        // One burst may have taken much, and the next may be a day away.
         if self.bytes.capacity() > KEEP {
             *self = Self::default();
         }

@@ -32,6 +32,7 @@ impl Salt {
     /// The one with which this was written, provided that it is a frame.
     pub(super) fn of_frame(head: [u8; HEAD], body: &[u8]) -> Self {
         let [m0, m1, m2, m3, .., c0, c1, c2, c3] = head;
+        // The salt is mixed in by exclusive or, so who has the checksum and the head has the salt.
         let check = u32::from_le_bytes([c0, c1, c2, c3]) ^ checksum(body_len(head), body);
         Self { marker: [m0, m1, m2, m3], check }
     }
@@ -56,6 +57,7 @@ impl Head {
         let [m0, m1, m2, m3, l0, l1, l2, l3, c0, c1, c2, c3] = bytes;
         let len = u32::from_le_bytes([l0, l1, l2, l3]);
         let check = u32::from_le_bytes([c0, c1, c2, c3]);
+        // No frame is empty: who reads takes a body of 0 bytes for none.
         ([m0, m1, m2, m3] == salt.marker && len > 0).then_some(Self { len, check })
     }
 
@@ -72,6 +74,7 @@ pub(super) const fn body_len(head: [u8; HEAD]) -> u32 {
 
 fn checksum(len: u32, body: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
+    // The length too: a damaged one would have other bytes taken for the body.
     hasher.update(&len.to_le_bytes());
     hasher.update(body);
     hasher.finalize()
@@ -110,6 +113,7 @@ impl Frame {
 
     pub(super) fn push(&mut self, step: Step<'_>) {
         if self.bytes.is_empty() {
+            // Room for the head, which is filled in when the frame is sealed.
             self.bytes.resize(HEAD, 0);
         }
         match step {
@@ -211,6 +215,7 @@ impl<'a> ReadSteps<'a> {
 
     fn take_len(&mut self) -> Option<usize> {
         let mut len = 0u64;
+        // Five bytes at the most: no length that was written has more.
         for shift in (0..35).step_by(7) {
             let &byte = self.body.get(self.at)?;
             self.at += 1;
@@ -246,6 +251,7 @@ impl<'a> Iterator for ReadSteps<'a> {
         }
         let step = self.step();
         if step.is_none() {
+            // Nothing behind it can be made out: the lengths are what is damaged.
             self.at = self.body.len();
         }
         Some(step.ok_or(Malformed))

@@ -110,6 +110,7 @@ impl Index {
     pub(super) fn remove(&mut self, key: &[u8]) -> Option<Place> {
         let entry = self.find(key)?;
         let next = self.entry(entry).next;
+        // First out of its chain, while its key still tells which that is.
         *self.link_to(entry) = next;
         // The last entry takes the place of this one.
         let last = self.len() as u32 - 1;
@@ -117,6 +118,7 @@ impl Index {
             *self.link_to(last) = entry;
         }
         let moved = self.chunks.last_mut().and_then(Vec::pop)?;
+        // Without gaps: so an entry's number is its place, and chains hold numbers of 4 bytes.
         let removed = if entry == last { moved } else { std::mem::replace(self.entry_mut(entry), moved) };
         if self.chunks.last().is_some_and(Vec::is_empty) {
             self.chunks.pop();
@@ -190,6 +192,8 @@ impl Index {
 
     /// One bucket less, if there are too many. Its entries go back to where it was split from.
     fn shrink(&mut self) {
+        // Only where there are twice as many as entries: a table that grows and shrinks in turn splits no bucket each
+        // time.
         if self.len() >= self.heads.len() / 2 {
             return;
         }

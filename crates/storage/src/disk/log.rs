@@ -114,6 +114,7 @@ impl Log {
         // locked the log.
         let bytes = frame.seal(self.salt);
         let len = bytes.len() as u64;
+        // Behind the last whole frame, wherever the file ends.
         let mut written = (self.tuning.write)(&self.file, bytes, at);
         if written.is_ok() && self.durability == Durability::Power {
             written = (self.tuning.sync)(&self.file);
@@ -142,10 +143,12 @@ impl Log {
     /// the frame before it ends. All before that was synced.
     fn heal(&mut self) -> io::Result<()> {
         if self.is_torn {
+            // `total` is what is known to be whole: it grows only when a frame is.
             self.file.set_len(self.newest().total)?;
             if self.durability == Durability::Power {
                 (self.tuning.sync)(&self.file)?;
             }
+            // Last: if the sync fails, the next attempt begins here again.
             self.is_torn = false;
         }
         Ok(())
@@ -157,6 +160,7 @@ impl Log {
         let number = number.ok_or(io::Error::from(io::ErrorKind::FileTooLarge))?;
         // If this fails the old one stays the newest, and as it is full every append begins with another attempt.
         let (file, salt) = create(&self.folder, number, self.durability, &self.tuning)?;
+        // From here on nothing can fail, so file, salt and list tell of the same segment.
         (self.file, self.salt) = (file, salt);
         self.segments.push_back(Count::new(number, segment::HEAD as u64, salt));
         self.total += segment::HEAD as u64;
@@ -173,10 +177,13 @@ impl Log {
             let (key, was) = match step {
                 Step::Put(table, key, value) => {
                     let offset = body_at.checked_add(value_at).ok_or(Malformed)?;
+                    // Only where the value is: values stay in the files, and memory has what finds them.
                     let place = Place { segment, offset, len: value.len() as u32 };
                     self.count(segment, |live| live + frame::put_size(key.len(), place.len));
                     (key, self.table_mut(table).insert(key, place))
                 }
+                // It counts as nothing alive: when its segment is the oldest, there is nothing left that it could
+                // remove.
                 Step::Remove(table, key) => (key, self.table_mut(table).remove(key)),
             };
             // What it was in is still there: a segment goes when nothing in it is alive.
@@ -197,6 +204,7 @@ impl Log {
 
     fn count(&mut self, segment: u32, change: impl Fn(u64) -> u64) {
         self.live = change(self.live);
+        // They are without a gap, so a number tells the place in the list.
         let first = self.segments.front().map_or(0, |oldest| oldest.number);
         if let Some(count) = self.segments.get_mut((segment - first) as usize) {
             count.live = change(count.live);

@@ -121,6 +121,7 @@ impl Manifest {
         let (path, new) = (path(folder), folder.join("manifest.new"));
         let written = segment::private().truncate(true).open(&new).and_then(|file| {
             (tuning.write)(&file, self.to_text().as_bytes(), 0)?;
+            // Before it is renamed: else the name might be on the disk, after a loss of power, and what it names not.
             (tuning.sync)(&file)
         });
         if let Err(error) = written {
@@ -166,6 +167,7 @@ fn check_line(body: &str) -> String {
 pub(super) fn bring_up_to_date(log: &Mutex<Log>) -> Result<bool, StoreError> {
     let (manifest, folder, tuning) = {
         let mut log = log.lock();
+        // Taken under the lock under which its contents are read: what changes while it is written makes it due again.
         if !std::mem::take(&mut log.is_manifest_due) {
             return Ok(false);
         }

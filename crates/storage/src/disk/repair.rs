@@ -36,6 +36,7 @@ impl Survey {
     pub fn repair(self, name: &str) -> Result<Repaired, StoreError> {
         let beside = make_beside(&self.folder, name)?;
         if !self.findings().is_empty() {
+            // Before anything is changed, and synced: whatever follows, what was there can be had again.
             self.keep_originals(&beside)?;
             self.put_in_place()?;
             let entries = self.rewrite()?;

@@ -96,7 +96,9 @@ pub(super) fn beginning(file: &File, len: u64) -> Result<Beginning, StoreError> 
     let mut head = [0; HEAD];
     let there = usize::try_from(len).unwrap_or(HEAD).min(HEAD);
     file.read_exact_at(&mut head[..there], 0)?;
+    // As the system leaves it where it had made the file longer and not yet written to it.
     let is_zero = head.iter().all(|&byte| byte == 0);
+    // As much of it as there is: its making may have been cut short.
     let magic = there.min(MAGIC.len());
     if head[..magic] != MAGIC[..magic] && !is_zero {
         return Ok(Beginning::Foreign);
@@ -208,10 +210,12 @@ impl Segment {
             let marker = self.salt.marker;
             let window = self.bytes(at, READ.min(to_usize(self.len - at)))?;
             let Some(found) = window.windows(marker.len()).position(|bytes| bytes == marker) else {
+                // A marker may begin in this window's last bytes.
                 at += (window.len() - marker.len() + 1) as u64;
                 continue;
             };
             at += found as u64;
+            // The marker alone may be anything; with the checksum it is a frame.
             if self.frame(at)?.is_some() {
                 return Ok(Some(at));
             }
@@ -253,6 +257,7 @@ impl Segment {
         let mut head = [0; frame::HEAD];
         head.copy_from_slice(self.bytes(at, frame::HEAD)?);
         let Some(head) = Head::read(head, salt) else { return Ok(None) };
+        // Before as much is read: a damaged length may say 4 GiB.
         if left - (frame::HEAD as u64) < u64::from(head.len) {
             return Ok(None);
         }
@@ -270,6 +275,7 @@ impl Segment {
             self.buffer.clear();
             self.buffer.resize(read, 0);
             if let Err(error) = self.file.read_exact_at(&mut self.buffer, at) {
+                // What it has may be half of one and half of another place.
                 self.buffer.clear();
                 return Err(error);
             }

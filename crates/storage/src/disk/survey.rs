@@ -124,6 +124,7 @@ impl Survey {
         };
         let manifest = survey.manifest()?;
         survey.find_segments(manifest.as_ref())?;
+        // Of a damaged log it could not be said which records are missing and which were never there.
         if survey.findings.is_empty() {
             survey.read_records()?;
         }
