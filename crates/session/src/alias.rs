@@ -56,6 +56,7 @@ impl IncomingAliases {
             Some(topic) => {
                 // The client says it again with every message while it does not know it is understood.
                 if !self.is_known(alias, &topic) {
+                    // In memory of its own: an alias lasts as long as the connection, and a read buffer should not.
                     let old = self.topics.insert(alias, topic.detached());
                     self.held = self.held + held(&topic) - old.as_ref().map_or(0, held);
                 }
@@ -96,6 +97,7 @@ impl OutgoingAliases {
         match self.aliases.get(topic) {
             Some(&alias) => Alias::Known(alias),
             None if self.aliases.len() >= usize::from(maximum) || self.held + held(topic) > MAX_LEARNED => Alias::None,
+            // None is ever taken away, so the next number is one more than there are.
             None => Alias::New(self.aliases.len() as u16 + 1),
         }
     }

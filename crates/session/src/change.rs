@@ -81,11 +81,13 @@ impl Session {
         let last_number = last_number.max(last_released.map(|released| released.number)).unwrap_or(0);
         session.log = Some(Box::new(Log { last_number, changes: Vec::new() }));
 
+        // What has an id was sent: it is sent again before anything that waited.
         let (sent, waiting): (VecDeque<_>, VecDeque<_>) =
             deliveries.into_iter().partition(|delivery| delivery.packet_id.is_some());
         let last_sent = sent.back().and_then(|delivery| Some((delivery.number, delivery.packet_id?)));
         let last_released = last_released.map(|released| (released.number, released.packet_id));
         if let Some((_, packet_id)) = last_sent.into_iter().chain(last_released).max() {
+            // From the last that was given: an id that the client has just finished is not to come again at once.
             session.ids.continue_after(packet_id);
         }
         if !sent.is_empty() || !released.is_empty() {
@@ -154,6 +156,7 @@ impl Session {
         if let Some(log) = &mut self.log
             && delivery.qos > Qos::AtMostOnce
         {
+            // They grow, so a store gives the deliveries back in the order in which they were kept.
             delivery.number = log.next_number();
             log.changes.push(Change::Kept(delivery.clone()));
         }

@@ -98,6 +98,7 @@ impl Connection {
             // [MQTT-3.1.2-26] [MQTT-3.1.2-27]
             connection.alias_maximum = properties.topic_alias_maximum().unwrap_or(0).min(config.outgoing_aliases);
         }
+        // Never 0: nothing above QoS 0 could ever be sent.
         connection.window = connection.window.min(config.max_inflight).max(1);
         connection
     }
@@ -164,6 +165,7 @@ impl Connection {
             payload_len: message.payload.len(),
         };
         let limit = self.packet_limit();
+        // [MQTT-3.1.2-26]: a client learns an alias with the first message that has it, and takes no more than it said.
         if self.alias_maximum > 0 {
             let aliases = &mut self.aliases.get_or_insert_default().outgoing;
             match aliases.of(&message.topic, self.alias_maximum) {
@@ -174,6 +176,7 @@ impl Connection {
                 Alias::New(alias) => {
                     let introduction = PublishHead { topic_alias: Some(alias), ..head };
                     if write_publish(&introduction, publication, self.version, limit, out).is_ok() {
+                        // Only now: a later message may go by it alone.
                         aliases.learn(&message.topic, alias);
                         return Ok(());
                     }

@@ -126,9 +126,11 @@ impl Session {
         if qos == Qos::AtMostOnce {
             return self.deliver_at_most_once(fanout, options, now, out);
         }
+        // First what waits, if there is room for it by now: [MQTT-4.6.0-5] what came before is sent before.
         if self.connection.phase == Phase::Open && self.has_waiting() {
             self.pump(now, out);
         }
+        // Not past what waits: whoever is ready has nothing waiting.
         if self.is_ready() && !self.is_full(out) && self.has_share_for(fanout, options) {
             return self.send(fanout, options, now, out);
         }
@@ -140,11 +142,13 @@ impl Session {
         if self.connection.phase != Phase::Open {
             return false;
         }
+        // What earlier connections had sent goes first, and none of that is in the queue.
         let is_resent = self.inflight.as_ref().is_none_or(|inflight| inflight.is_resent());
         if !is_resent {
             return self.has_window();
         }
         match self.queue.as_ref().and_then(|queue| queue.front()) {
+            // At QoS 0 nothing is acknowledged, so no window is needed.
             Some(front) => front.qos == Qos::AtMostOnce || self.has_window(),
             None => false,
         }
@@ -166,6 +170,7 @@ impl Session {
     pub fn drop_expired(&mut self, now: Timestamp) {
         let Some(queue) = &mut self.queue else { return };
         let expired = queue.remove_expired(now);
+        // An empty queue is no queue: most clients never have one, and it would be memory for each.
         self.queue.take_if(|queue| queue.is_empty());
         for delivery in expired {
             self.lose(delivery, DropReason::Expired);
@@ -211,7 +216,9 @@ impl Session {
         if self.connection.phase != Phase::Opening {
             return;
         }
+        // CONNACK is in the outbox, so others may follow now.
         self.connection.phase = Phase::Open;
+        // [MQTT-4.3.3-6]: what was released is not sent again as a PUBLISH.
         if let Some(inflight) = &self.inflight {
             // [MQTT-4.6.0-4]
             for packet_id in inflight.released() {
@@ -232,6 +239,7 @@ impl Session {
     }
 
     pub(crate) fn handle_pubrec(&mut self, ack: &Ack, now: Timestamp, out: &mut Outbox) -> Result<(), Violation> {
+        // [MQTT-4.3.3-4]: PUBREL only for a reason below 0x80.
         let refused = ack.reason.is_error();
         let received = match &mut self.inflight {
             Some(inflight) => inflight.receive(ack.packet_id, refused)?,
@@ -251,11 +259,14 @@ impl Session {
                 self.pump(now, out);
                 return Ok(());
             }
+            // It had taken the message and takes that back: nothing is left to release.
             Received::Withdrawn(released) => {
                 self.note(Change::Completed(released));
                 self.pump(now, out);
                 return Ok(());
             }
+            // What is refused is finished on both sides, known or not. Of what was taken the client waits for PUBREL:
+            // it is told that the id is not known, and can forget it too.
             Received::Unknown if refused => return Ok(()),
             Received::Unknown => ReasonCode::PacketIdNotFound,
         };
@@ -300,7 +311,9 @@ impl Session {
         now: Timestamp,
         out: &mut Outbox,
     ) -> Delivered {
+        // Not spent yet: this one may be too large to be sent.
         let packet_id = (options.qos > Qos::AtMostOnce).then(|| self.next_id()).flatten();
+        // Most receivers get the same bytes but for id and retain flag, so the frame is made once for all of them.
         let written = if self.connection.is_plain(options.subscription_ids) {
             let receiver = Receiver {
                 version: self.connection.version,
@@ -320,6 +333,8 @@ impl Session {
         }
         if packet_id.is_some() {
             self.ids.spend();
+            // [MQTT-4.3.2-3] [MQTT-4.3.3-3]: until it is acknowledged it is owed, over connections and, where there is
+            // a store, processes.
             let mut delivery = keep(fanout, options, packet_id, &self.config.kept);
             self.note_kept(&mut delivery);
             self.inflight.get_or_insert_default().push(delivery);
@@ -329,6 +344,7 @@ impl Session {
 
     fn enqueue(&mut self, fanout: &mut Fanout<'_>, options: DeliveryOptions<'_>, now: Timestamp) -> Delivered {
         let size = fanout.publication().size();
+        // Room is made of what has expired before anything is refused for the want of it.
         let has_share = self.has_share_for(fanout, options);
         let queue = self.queue.get_or_insert_default();
         if !has_share || !queue.has_room(size, options.stored, &self.config) {
@@ -337,6 +353,7 @@ impl Session {
             for delivery in expired {
                 self.lose(delivery, DropReason::Expired);
             }
+            // The newest is dropped and not the oldest: what is stored of those was promised to their publishers.
             if !has_room || !self.has_share_for(fanout, options) {
                 self.queue.take_if(|queue| queue.is_empty());
                 return self.drop_one(DropReason::QueueFull);
@@ -356,6 +373,7 @@ impl Session {
             let Some(delivery) = inflight.unsent() else {
                 break;
             };
+            // [MQTT-3.3.4-9]: the window of this connection, which may be smaller than the one in which they were sent.
             if inflight.in_window() >= usize::from(self.connection.window) || is_full {
                 return false;
             }
@@ -366,6 +384,7 @@ impl Session {
                 self.sent_late[qos as usize] += 1;
                 inflight.mark_sent();
             } else {
+                // [MQTT-3.1.2-25]: the client that is there now takes no packet as large. Its id is free with that.
                 if let Some(delivery) = inflight.drop_unsent() {
                     self.lose(delivery, DropReason::TooLarge);
                 }
@@ -380,12 +399,14 @@ impl Session {
             let Some(queue) = &mut self.queue else {
                 return;
             };
+            // One behind it at QoS 0 could go, and does not: it would overtake.
             if queue.front().is_some_and(|front| front.qos > Qos::AtMostOnce) && !has_window {
                 return;
             }
             let Some(mut delivery) = queue.pop() else {
                 return;
             };
+            // [MQTT-3.3.2-5]: it was never sent, so it may still expire.
             if delivery.publication.is_expired(now) {
                 self.lose(delivery, DropReason::Expired);
                 continue;
@@ -400,6 +421,7 @@ impl Session {
             self.sent_late[delivery.qos as usize] += 1;
             if let Some(packet_id) = delivery.packet_id {
                 self.ids.spend();
+                // Its record in a store has no id yet: it was kept before one was given.
                 delivery.was_queued = true;
                 if delivery.number > 0 {
                     self.note(Change::Sent { number: delivery.number, packet_id });

@@ -91,11 +91,13 @@ impl<'a> Fanout<'a> {
             properties: &self.publication.message.properties,
             payload_len: self.publication.message.payload.len(),
         };
+        // For one receiver of a kind a frame to copy from would be work for nothing.
         if self.seen & 1 << kind == 0 {
             self.seen |= 1 << kind;
             return write_publish(&head, self.publication, receiver.version, receiver.max_packet_size, out);
         }
         let frame = Frame::new(kind, &PublishHead { retain: false, ..head }, self.publication, receiver.version)?;
+        // One of a kind: the other tells of an expiry that has changed by now.
         self.frames.retain(|frame| frame.kind != kind);
         self.frames.push(frame);
         self.write(receiver, now, out)
@@ -111,6 +113,7 @@ impl Frame {
         if payload.len() < SHARE_FROM {
             bytes.extend_from_slice(payload);
         }
+        // Behind the type, the remaining length in up to four bytes, and the topic with its length.
         let length_field = bytes[1..].iter().take_while(|&&byte| byte >= 0x80).count() + 1;
         let id_at = 1 + length_field + 2 + head.topic.len();
         Ok(Self { kind, expiry: head.message_expiry, bytes, id_at, len })
@@ -121,10 +124,12 @@ impl Frame {
             return Err(Oversized);
         }
         let bytes = out.push_frame(&self.bytes);
+        // [MQTT-3.3.1-12] [MQTT-3.3.1-13]: in the frame it is not set.
         bytes[0] |= u8::from(receiver.retain);
         if let Some(packet_id) = receiver.packet_id {
             bytes[self.id_at..self.id_at + 2].copy_from_slice(&packet_id.as_u16().to_be_bytes());
         }
+        // A large payload is shared by all who get it, and not in the frame.
         if self.bytes.len() < self.len {
             out.push_payload(&publication.message.payload);
         }

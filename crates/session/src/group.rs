@@ -60,6 +60,7 @@ impl Finder {
         let ids = delivery.subscription_ids.as_slice();
         let same_id: Vec<_> = places.iter().copied().filter(|&place| self.filters[place].1.as_slice() == ids).collect();
         let candidates = if same_id.is_empty() { places } else { &same_id };
+        // By its address, which is its own for as long as the session has it.
         let seen = self.seen.entry(Arc::as_ptr(&delivery.publication)).or_default();
         let place = candidates.get(*seen % candidates.len().max(1)).copied()?;
         *seen += 1;
@@ -99,6 +100,7 @@ impl Session {
         // They are walked in the same order again.
         let mut found = filters.into_iter();
         let mut orphans = Vec::new();
+        // One answer for each that is movable, in the order in which they were found: those that are not ask for none.
         let mut is_taken = |delivery: &Delivery| match is_movable(delivery).then(|| found.next()).flatten().flatten() {
             Some(filter) => {
                 let publication = Arc::clone(&delivery.publication);
@@ -127,6 +129,7 @@ impl Session {
         if filter.group().is_some()
             && let Some(inflight) = &mut self.inflight
             && inflight.publishes().any(is_movable)
+            // Of those beyond it what was sent stays this client's.
             && inflight.left.len() < MAX_LEFT
             && !inflight.left.contains(filter)
         {

@@ -190,6 +190,7 @@ impl Session {
 
     /// Whether as much waits for the client's socket as may: the share bounds that too.
     pub fn is_full(&self, out: &Outbox) -> bool {
+        // Some room there always is, for else no answer could leave, and nothing would get less.
         out.len() >= self.config.max_outbox.min(self.config.share.bytes().max(LEAST_OUTBOX))
     }
 

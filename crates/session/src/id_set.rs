@@ -80,6 +80,7 @@ impl IdSet {
         }
         match self {
             Self::Listed(ids) => ids.retain(|&listed| listed != id),
+            // With the last id, and not when it could be a list again: who had so many open soon has again.
             Self::Mapped { len: 1, .. } => *self = Self::default(),
             Self::Mapped { words, len } => {
                 let (word, bit) = place(id);

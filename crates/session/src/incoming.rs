@@ -60,6 +60,8 @@ impl Incoming {
     }
 
     pub(crate) fn rewind(&mut self) {
+        // The client's send quota is whole again, so what it has sent before does not count against it; but it is known
+        // still.
         let current = std::mem::take(&mut self.current);
         if self.carried.is_empty() {
             self.carried = current;
@@ -116,6 +118,7 @@ impl Session {
         let packet = if qos == Qos::ExactlyOnce {
             Packet::PubRec(ack)
         } else {
+            // [MQTT-4.3.2-5]: from here on the id is another message's, so nothing of it is kept.
             self.connection.owed = self.connection.owed.saturating_sub(1);
             Packet::PubAck(ack)
         };
@@ -142,6 +145,7 @@ impl Session {
         let mut alias = None;
         if !properties.is_empty() {
             alias = properties.topic_alias();
+            // [MQTT-3.3.4-6]
             if properties.subscription_id().is_some() {
                 return Err(Violation::SubscriptionId);
             }
@@ -152,6 +156,7 @@ impl Session {
                 return Err(Violation::Share);
             }
         }
+        // Also of a message that is only acknowledged: it may give an alias its meaning, which later ones go by.
         let topic = self.connection.resolve(topic, alias, &self.config)?;
         let receipt = match (qos, packet_id) {
             (Qos::AtMostOnce, _) => Receipt::NONE,
@@ -175,6 +180,7 @@ impl Session {
     }
 
     pub(crate) fn handle_pubrel(&mut self, ack: &Ack, out: &mut Outbox) {
+        // [MQTT-4.3.3-12]: with that the id is free for another message.
         let known = self.incoming.as_mut().is_some_and(|incoming| incoming.remove(ack.packet_id));
         if known {
             self.note(Change::Freed(ack.packet_id));
@@ -186,10 +192,12 @@ impl Session {
 
     /// Notes a QoS 2 id; false if it is known.
     fn receive(&mut self, packet_id: PacketId) -> Result<bool, Violation> {
+        // A repeated one is no message more, so it is not held against the limit.
         if self.incoming.as_ref().is_some_and(|incoming| incoming.current.contains(packet_id)) {
             return Ok(false);
         }
         self.check_receive_maximum()?;
+        // Sent again by this connection, it counts from now on, but its message was routed for the one before.
         let is_new = self.incoming.as_ref().is_none_or(|incoming| !incoming.carried.contains(packet_id));
         if is_new {
             self.check_room_for_id()?;

@@ -38,6 +38,8 @@ impl PacketIds {
     /// Goes to the next free id, and sees how many follow it.
     fn look(&mut self, inflight: &Inflight) {
         let next = u32::from(self.next.as_u16());
+        // How far each id in use is ahead of the next one, going round: sorted, they tell where the first gap is and
+        // how long.
         let mut distances: Vec<_> = inflight.ids().map(|id| (u32::from(id.as_u16()) + IDS - next) % IDS).collect();
         distances.sort_unstable();
         let used = (0..).zip(&distances).take_while(|(place, distance)| place == *distance).count();
@@ -51,11 +53,13 @@ impl PacketIds {
     /// The last id that was given before this process.
     pub(crate) const fn continue_after(&mut self, last: PacketId) {
         self.next = last.next();
+        // What is in use was given by an earlier process: the first id is looked for among that.
         self.free = 0;
     }
 
     pub(crate) const fn spend(&mut self) {
         self.next = self.next.next();
+        // More than 0: an id is spent only behind the peek that found it free.
         self.free -= 1;
     }
 }
@@ -148,6 +152,7 @@ impl Inflight {
                 self.forget_size(&delivery);
                 taken.push(delivery);
             } else {
+                // Those that stay keep their order and their part: the first of them are those sent on this connection.
                 sent += usize::from(place < self.sent);
                 self.publishes.push_back(delivery);
             }
@@ -201,6 +206,7 @@ impl Inflight {
         match self.find(id) {
             Some((index, Qos::AtLeastOnce)) => Ok(self.remove(index)),
             Some(_) => Err(Violation::Acknowledgement(id)),
+            // A PUBACK for what was sent at QoS 2.
             None if self.find_released(id).is_some() => Err(Violation::Acknowledgement(id)),
             None => Ok(None),
         }
@@ -209,6 +215,8 @@ impl Inflight {
     /// PUBREC.
     pub(crate) fn receive(&mut self, id: PacketId, refused: bool) -> Result<Received, Violation> {
         if let Some((index, qos)) = self.find(id) {
+            // A PUBREC for what was sent at QoS 1: the client mistakes the message, and nothing that it says of ids can
+            // be trusted.
             if qos != Qos::ExactlyOnce {
                 return Err(Violation::Acknowledgement(id));
             }
@@ -216,11 +224,13 @@ impl Inflight {
             if refused {
                 return Ok(Received::Refused(delivery));
             }
+            // [MQTT-4.3.3-5]: the message is the client's, the id is in use until PUBCOMP.
             self.released.push_back(Released { number: delivery.number, packet_id: id });
             return Ok(Received::Release(delivery));
         }
         Ok(match self.find_released(id) {
             Some(index) if refused => self.released.remove(index).map_or(Received::Unknown, Received::Withdrawn),
+            // It says so again, so it has not had our PUBREL.
             Some(_) => Received::ReleaseAgain,
             None => Received::Unknown,
         })
@@ -236,6 +246,7 @@ impl Inflight {
             return Ok(released);
         }
         match self.find(id) {
+            // PUBCOMP without PUBREC.
             Some(_) => Err(Violation::Acknowledgement(id)),
             None => Ok(None),
         }
@@ -263,11 +274,13 @@ impl Inflight {
         if let Some(removed) = &removed {
             self.forget_size(removed);
         }
+        // Clients may acknowledge what was sent to an earlier connection and not again yet.
         if index < self.sent {
             self.sent -= 1;
         }
         if self.publishes.is_empty() {
             shrink(&mut self.publishes);
+            // Nothing is left that may have come by them.
             self.left = Vec::new();
         }
         removed

@@ -120,6 +120,8 @@ impl Outbox {
                 written -= part;
                 front.parts.pop_front();
             }
+            // A front that is there is never empty, so whether there is one says whether something is in front of the
+            // tail.
             self.front = None;
         }
         if written == self.tail.len() {
@@ -138,14 +140,17 @@ impl Outbox {
 
     /// Puts `rest` (taken from this outbox before, partly written) in front of what came since.
     pub fn put_back(&mut self, mut rest: Self) {
+        // Also of what is put back unwritten; who writes has taken these numbers out before.
         self.pushed.messages += rest.pushed.messages;
         self.pushed.others += rest.pushed.others;
         if rest.is_empty() {
             self.recycle(rest);
             return;
         }
+        // The rest may begin in the midst of a packet: nothing may come between it and what the socket took.
         let since = std::mem::replace(self, Self { pushed: self.pushed, ..Self::default() });
         if let Some(since) = since.front {
+            // Its tail is older than the front of what came since, so it joins the front part.
             rest.cut();
             let front = rest.front.get_or_insert_default();
             front.len += since.len;
@@ -161,6 +166,7 @@ impl Outbox {
     /// Before delivering into an empty outbox, this also lends it a buffer of the driver's, so that idle clients need
     /// not own one.
     pub fn recycle(&mut self, spare: Self) {
+        // A buffer that is there has bytes or will have: it is not given away for another.
         if self.tail.capacity() == 0 && self.tail.is_empty() && spare.is_empty() {
             self.tail = spare.tail;
             self.shrink();
@@ -210,6 +216,7 @@ impl Outbox {
     /// Moves the tail to the front part; what follows is written behind it, into the same buffer while it lasts.
     fn cut(&mut self) {
         if !self.tail.is_empty() {
+            // Shares the buffer's memory: no byte is copied for the payload that is put between.
             let tail = self.tail.split().freeze();
             self.front.get_or_insert_default().push(tail);
         }

@@ -73,8 +73,10 @@ impl Place {
 
     /// One session less keeps it; true if none is left, and then it has no record any more.
     pub fn give_up(&self) -> bool {
+        // Relaxed: who keeps it or lets it go holds the lock under which steps are staged.
         let was_last = self.keepers.fetch_sub(1, Relaxed) == 1;
         if was_last {
+            // Should somebody keep it after all, it is put again, under a new number.
             self.number.store(0, Relaxed);
         }
         was_last

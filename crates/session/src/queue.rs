@@ -124,6 +124,8 @@ impl Queue {
         if stored {
             return self.stored < config.max_stored;
         }
+        // Retained messages that wait do not count: the broker has them anyway, and a live one is not to be lost for
+        // them.
         let live = self.deliveries.len() - self.stored;
         live < config.max_queued && self.bytes.all().saturating_add(size) <= config.max_queued_bytes
     }
@@ -143,6 +145,7 @@ impl Queue {
         self.bytes.remove(delivery.size());
         self.at_most_once -= usize::from(delivery.qos == Qos::AtMostOnce);
         self.by_group -= usize::from(delivery.by_group);
+        // The first to expire may be gone long since; only when none is left that is known without a walk.
         if self.deliveries.is_empty() {
             self.first_expiry = None;
             shrink(&mut self.deliveries);
@@ -187,6 +190,7 @@ impl Queue {
     /// What `keep` says no to is taken out.
     fn retain(&mut self, mut keep: impl FnMut(&Delivery) -> bool) -> Vec<Delivery> {
         let mut removed = Vec::new();
+        // Added anew, for all the sums are made by that, the first to expire too.
         for delivery in std::mem::take(self).deliveries {
             if keep(&delivery) {
                 self.push(delivery);

@@ -133,7 +133,9 @@ impl Session {
     /// A connection takes this session on: a waiting will is cancelled, limits and aliases of the old connection are
     /// forgotten. A clean start needs a new session instead; that is the driver's part.
     pub fn attach(&mut self, attach: &Attach<'_>) {
+        // Also where `detach` was not called: what is known of an old connection may not be taken for this one's.
         self.forget_connection();
+        // Receipts of the old connection's messages are told by it: their answers are not this connection's.
         let serial = self.connection.serial.wrapping_add(1);
         self.connection = Connection::new(attach, serial, &self.config);
         // [MQTT-3.1.3-9]: coming back in time cancels the old will.
@@ -156,6 +158,7 @@ impl Session {
         if let Some(will) = &mut self.will {
             let due = will.wait(now, session_expiry);
             detached.will = self.take_will(now, false);
+            // Without a delay it is published now, and nobody has to come back for it.
             detached.will_at = detached.will.is_none().then_some(due);
         }
         detached
@@ -163,6 +166,7 @@ impl Session {
 
     /// The delayed will, if it is due: `now` is past its moment, or `ended` says the session ends.
     pub fn take_will(&mut self, now: Timestamp, ended: bool) -> Option<Publication> {
+        // Only one that waits: as long as its connection is there, whether it is published is not decided.
         let will = self.will.take_if(|will| will.is_due(now) || ended && will.is_waiting())?;
         Some(will.publish(now))
     }
@@ -187,6 +191,7 @@ impl Session {
             Packet::Unsubscribe(unsubscribe) => return Ok(Event::Unsubscribe(unsubscribe)),
             Packet::Disconnect(disconnect) => return self.handle_disconnect(disconnect),
             Packet::Auth(auth) => return Ok(Event::Auth(auth)),
+            // [MQTT-3.1.0-2]
             Packet::Connect(_) => return Err(Violation::SecondConnect),
             Packet::ConnAck(_) | Packet::SubAck(_) | Packet::UnsubAck(_) | Packet::PingResp => {
                 return Err(Violation::ServerPacket);
@@ -311,6 +316,7 @@ impl Session {
 
     fn handle_disconnect(&mut self, disconnect: Disconnect) -> Result<Event, Violation> {
         if let Some(seconds) = disconnect.properties.session_expiry() {
+            // Section 3.14.2.2.2: a Protocol Error.
             if self.connection.is_brief && seconds > 0 {
                 return Err(Violation::SessionExpiry);
             }
@@ -335,6 +341,7 @@ impl Session {
         if let Some(queue) = &mut self.queue {
             queue.remove_at_most_once();
         }
+        // A client that is away and owes nothing is only its subscriptions.
         self.inflight.take_if(|inflight| inflight.len() == 0);
         self.incoming.take_if(|incoming| incoming.len() == 0);
         self.queue.take_if(|queue| queue.is_empty());

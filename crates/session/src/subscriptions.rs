@@ -64,12 +64,14 @@ impl Subscriptions {
     pub(crate) fn insert(&mut self, filter: &Filter, terms: Terms) -> bool {
         match self {
             Self::Listed(list) => {
+                // [MQTT-3.8.4-3]: replaced.
                 if let Some((_, there)) = list.iter_mut().find(|(listed, _)| listed == filter) {
                     *there = terms;
                     return true;
                 }
                 let mut there = mem::take(list).into_vec();
                 if there.len() < MAX_LISTED {
+                    // A million clients have one or two: room for more is not kept for them.
                     there.reserve_exact(1);
                     there.push((filter.detached(), terms));
                     *list = there.into_boxed_slice();
@@ -87,6 +89,7 @@ impl Subscriptions {
                     *there = terms;
                     return true;
                 }
+                // In memory of its own: the filter would hold on to the whole buffer that was read.
                 hashed.map.insert(filter.detached(), terms);
                 hashed.held += Session::cost_of(filter);
                 false

@@ -39,6 +39,7 @@ impl SessionWill {
     ///
     /// Section 3.1.3.2.2: at the end of the delay or of the session, whichever is first.
     pub(crate) fn wait(&mut self, now: Timestamp, session_expiry: u32) -> Timestamp {
+        // [MQTT-3.1.2-8]
         let due = now.plus_seconds(self.delay.min(session_expiry));
         self.due = Some(due);
         due
