@@ -64,6 +64,7 @@ impl<K> Default for Shared<K> {
 impl<K: Clone + Eq + Hash> Shared<K> {
     /// A number that is one higher each time.
     pub(crate) fn next_turn(&self) -> usize {
+        // It only shares out: two that come at once get two numbers, in whatever order.
         self.turn.fetch_add(1, Ordering::Relaxed)
     }
 
@@ -91,7 +92,9 @@ impl<K: Clone + Eq + Hash> Members<K> {
     }
 
     fn join(&mut self, subscription: Subscription<K>, attendance: Attendance) -> Joined {
+        // Before it is added, under one lock with that.
         let is_first = self.is_empty();
+        // Also where one only replaces its options: a walk that begins again needlessly misses nobody.
         self.changes += 1;
         let replaced = match attendance {
             Attendance::Present => self.present.insert(subscription),
@@ -151,6 +154,8 @@ impl<K: Clone + Eq + Hash> Memberships<K> {
             Arc::new(Mutex::new(membership))
         });
         let mut membership = membership.lock();
+        // The membership's lock is taken before the group's, as in `place`: so one that joins while it comes or goes
+        // gets into the list that is right then.
         membership.groups.insert(ByAddress(Arc::clone(group)));
         group.members.lock().join(subscription, membership.attendance)
     }
@@ -158,6 +163,7 @@ impl<K: Clone + Eq + Hash> Memberships<K> {
     /// False if `key` was no member.
     pub(crate) fn leave(&self, group: &Arc<Shared<K>>, key: &K) -> bool {
         let mut has_left = false;
+        // Under the map's lock, or a membership that is joined meanwhile might be the one that is removed.
         self.0.remove_if(key, |_, membership| {
             let mut membership = membership.lock();
             has_left = membership.groups.remove(&ByAddress(Arc::clone(group))) && group.members.lock().leave(key);
@@ -266,10 +272,12 @@ impl<K: Clone + Eq + Hash> Iterator for Walk<'_, K> {
             self.restarts += 1;
             self.met = 0;
         }
+        // Locked for one step: between two of them the caller locks a session, which may take its time.
         let subscriptions = members.list(self.attendance).subscriptions();
         if self.met >= subscriptions.len() {
             return None;
         }
+        // From whose turn it is, going round; the list may have another length than when the turn was given.
         let subscription = &subscriptions[(self.first % subscriptions.len() + self.met) % subscriptions.len()];
         self.met += 1;
         Some(Member(subscription.clone()))

@@ -153,6 +153,7 @@ impl<K: Clone + Eq + Hash> Subscribers<K> {
             },
             Self::Many(many) => {
                 let removed = many.remove(key);
+                // Back in place: most filters have one subscriber, which needs no list.
                 if let [last] = &*many.list.subscriptions {
                     *self = Self::One(last.clone());
                 }
@@ -180,6 +181,7 @@ impl<K: Clone + Eq + Hash> Many<K> {
         let list = Arc::make_mut(&mut self.list);
         list.no_local += usize::from(subscription.no_local);
         if let Some(at) = position {
+            // [MQTT-3.8.4-3]: the new one replaces the old, in the count too.
             list.no_local -= usize::from(list.subscriptions[at].no_local);
             list.subscriptions[at] = subscription;
             return true;
@@ -188,6 +190,7 @@ impl<K: Clone + Eq + Hash> Many<K> {
             index.insert(subscription.key.clone(), list.subscriptions.len() as u32);
         }
         list.subscriptions.push(subscription);
+        // Once, when it gets long; from then on each change keeps it right.
         if self.index.is_none() && list.subscriptions.len() > INDEXED_ABOVE {
             self.index =
                 Some((0..).zip(&list.subscriptions).map(|(at, subscription)| (subscription.key.clone(), at)).collect());
@@ -198,6 +201,7 @@ impl<K: Clone + Eq + Hash> Many<K> {
     fn remove(&mut self, key: &K) -> Option<Subscription<K>> {
         let at = self.position(key)?;
         let list = Arc::make_mut(&mut self.list);
+        // The last one moves here; the order in a list means nothing.
         let removed = list.subscriptions.swap_remove(at);
         list.no_local -= usize::from(removed.no_local);
         // Once most have left, the memory they needed is given back.
@@ -205,11 +209,13 @@ impl<K: Clone + Eq + Hash> Many<K> {
         if shrink {
             list.subscriptions.shrink_to(list.subscriptions.len() * 2);
         }
+        // Dropped before it is brought up to date: short lists are searched.
         if list.subscriptions.len() < PLAIN_BELOW {
             self.index = None;
         }
         if let Some(index) = &mut self.index {
             index.remove(key);
+            // `None`: it was the last itself, and nothing has moved.
             if let Some(moved) = list.subscriptions.get(at) {
                 index.insert(moved.key.clone(), at as u32);
             }
@@ -285,6 +291,7 @@ impl<K: Clone + Eq + Hash> Leaf<K> {
         let PlainAndShared { plain, groups } = &mut **both;
         groups.remove(name);
         if groups.is_empty() {
+            // Also an empty one: whether the leaf goes is for its caller to see.
             *self = Self::Plain(mem::take(plain));
         } else if groups.len() < groups.capacity() / 4 {
             // A match walks the table, holes and all.

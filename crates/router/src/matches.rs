@@ -90,6 +90,7 @@ impl<K: Clone + Eq + Hash> Matches<K> {
         let Found { lists, publisher, direct, merge, .. } = &self.found;
         let subscriptions = lists.get(*direct).map_or(&[][..], Snapshot::subscriptions);
         let mut covered = merge.covered().iter().copied().peekable();
+        // Those of the longest list that are in another one too are merged already.
         let rest = (0..).zip(subscriptions).filter_map(move |(at, subscription)| {
             if covered.next_if_eq(&at).is_some() || subscription.is_hidden_from(publisher.as_ref()) {
                 return None;
@@ -151,6 +152,7 @@ impl<K: Clone + Eq + Hash> Found<K> {
     /// Takes what a matching pattern leads to.
     pub(crate) fn add(&mut self, leaf: &Leaf<K>, publisher: Option<&K>) {
         if let Some(list) = leaf.plain().snapshot() {
+            // Only then it matters who publishes, and what was found for one publisher can't be used for another.
             if !self.has_no_local && list.has_no_local() {
                 self.has_no_local = true;
                 self.publisher = publisher.cloned();
@@ -158,6 +160,7 @@ impl<K: Clone + Eq + Hash> Found<K> {
             self.lists.push(list);
         }
         for shared in leaf.groups().into_iter().flat_map(Groups::values) {
+            // A turn for each look-up: members take turns by message, not by who publishes.
             self.groups.push(FoundGroup { shared: Arc::clone(shared), turn: shared.next_turn() });
         }
     }

@@ -87,10 +87,12 @@ impl Merge {
         let others = || lists.iter().enumerate().filter(|&(at, _)| at != direct);
         let most = others().map(|(_, list)| list.subscriptions().len()).sum::<usize>();
         if most > COMPARED {
+            // At most half full, so that a search soon meets a free one.
             self.slots.resize((most * 2).next_power_of_two(), Slot::FREE);
         }
         for (list, snapshot) in others() {
             for (at, subscription) in snapshot.subscriptions().iter().enumerate() {
+                // [MQTT-3.8.3-3]: by this subscription nothing comes, by others of the same subscriber it may.
                 if subscription.is_hidden_from(publisher) {
                     continue;
                 }
@@ -144,8 +146,10 @@ impl Merge {
     }
 
     fn absorb<K>(&mut self, merged: usize, subscription: &Subscription<K>) {
+        // [MQTT-3.3.4-4]: the ids of all that match, in one copy.
         self.met.extend(subscription.ids().iter().map(|&id| MetId { merged, id }));
         let merged = &mut self.merged[merged];
+        // [MQTT-3.3.4-2]
         merged.qos = merged.qos.max(subscription.qos);
         merged.retain_as_published |= subscription.retain_as_published;
     }

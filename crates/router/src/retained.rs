@@ -56,11 +56,13 @@ impl<V: Clone> Retained<V> {
         if let Some(mut old) = self.values.get_mut(&*key) {
             return Ok(Some(std::mem::replace(&mut *old, value)));
         }
+        // Shared by map and index: a topic's text is kept once.
         let key = Arc::<str>::from(key);
         match self.values.entry(key.clone()) {
             Entry::Occupied(mut old) => Ok(Some(old.insert(value))),
             Entry::Vacant(vacant) => {
                 let mut index = self.index.write();
+                // Counted under the lock under which it is added: so many, and not one more.
                 if index.len() >= self.max {
                     return Err(Full);
                 }
@@ -133,6 +135,7 @@ impl<V: Clone> Retained<V> {
         }
         let mut found = Vec::new();
         let mut budget = budget.max(1);
+        // The lock is let go between two parts, for those who retain something meanwhile.
         while budget > 0 && !cursor.is_over {
             let at_once = budget.min(LOOKED_AT_ONCE);
             let looked_at = self.seek(pattern, cursor, at_once, &mut found);
@@ -148,6 +151,8 @@ impl<V: Clone> Retained<V> {
     pub fn following(&self, after: Option<&str>, limit: usize, out: &mut Vec<V>) -> Option<String> {
         let after = after.map(key);
         let mut found = Vec::with_capacity(limit.min(LOOKED_AT_ONCE));
+        // By its text and not by a count: whatever comes or goes before it, nothing is left out and nothing comes
+        // twice.
         let start = after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
         let index = self.index.read();
         let mut keys = index.range::<str, _>((start, Bound::Unbounded));
@@ -209,6 +214,7 @@ impl<V: Clone> Retained<V> {
             looked_at += 1 + key.len() / LOOKED_AT_BYTES;
             match seeker.look_at(key) {
                 Step::Found => found.push(key.clone()),
+                // A new search from there costs some comparisons, however much lies between.
                 Step::Seek => keys = from(seeker.bound()),
                 Step::End => is_over = true,
             }

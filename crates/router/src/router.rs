@@ -90,12 +90,14 @@ impl<K: Clone + Eq + Hash> Router<K> {
     pub fn subscribe(&self, filter: &Filter, key: K, options: Options) -> bool {
         let subscription = Subscription::new(key, options);
         let pattern = filter.pattern();
+        // The text of a key is made only for a filter that is new.
         if let Some(mut leaf) = self.leaves.get_mut(pattern.as_bytes()) {
             return self.insert(&mut leaf, filter.group(), subscription);
         }
         match self.leaves.entry(pattern.into()) {
             MapEntry::Occupied(mut leaf) => self.insert(leaf.get_mut(), filter.group(), subscription),
             MapEntry::Vacant(vacant) => {
+                // Before the leaf is in the map, under its shard's lock: a shape that is not known is not looked up.
                 self.shapes.add(pattern);
                 self.dollar.fetch_add(usize::from(pattern.starts_with('$')), Ordering::Release);
                 let mut leaf = Leaf::default();
@@ -138,6 +140,7 @@ impl<K: Clone + Eq + Hash> Router<K> {
     /// No lock is held once this returns.
     pub fn matches(&self, topic: &Topic, publisher: Option<&K>, found: &mut Matches<K>) {
         let Matches { scratch, found } = found;
+        // Before the look-up: what changes meanwhile makes the next one ask again.
         let changes = self.changes.load(Ordering::Acquire);
         if found.holds(topic, publisher, changes) {
             return;
@@ -159,6 +162,7 @@ impl<K: Clone + Eq + Hash> Router<K> {
         if let Some(name) = filter.group()
             && let Some(leaf) = self.leaves.get(filter.pattern().as_bytes())
         {
+            // It takes a turn, as a message does: what is handed on goes round, too.
             found.found.add_group(&leaf, name);
         }
     }
@@ -261,6 +265,7 @@ impl<K: Clone + Eq + Hash> Router<K> {
             find_ends(topic, ends);
         }
         let fitting = shapes.fitting(ends.len());
+        // No wildcard can match: one look-up is all.
         if fitting == 0 {
             if let Some(leaf) = self.leaves.get(topic.as_bytes()) {
                 hit(&leaf);
@@ -268,6 +273,7 @@ impl<K: Clone + Eq + Hash> Router<K> {
             return;
         }
         patterns.clear();
+        // The topic's own text: a filter without wildcards matches that alone.
         patterns.push(hasher, |text| text.push_str(topic));
         let asked = (fitting >= ASKED_FROM).then_some((self.shapes.hasher(), words));
         let ends = &ends[..];
@@ -327,6 +333,7 @@ impl<K: Clone + Eq + Hash> Router<K> {
                     return false;
                 }
             }
+            // At least one each time: the first lock is waited for.
             first += locked;
         }
         true
@@ -340,6 +347,7 @@ impl<K: Clone + Eq + Hash> Router<K> {
                 Joined { is_first: plain.is_empty(), replaced: plain.insert(subscription) }
             }
         };
+        // Under the pattern's shard lock: who reads the new count looks up behind this change.
         self.changes.fetch_add(1, Ordering::Release);
         if is_first {
             self.filters.fetch_add(1, Ordering::Relaxed);

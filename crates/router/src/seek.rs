@@ -67,6 +67,7 @@ impl<'a> Seeker<'a> {
 
     /// Looks at the first topic within the bound, and moves the bound past it.
     pub(crate) fn look_at(&mut self, topic: &str) -> Step {
+        // [MQTT-4.7.2-1]. `%` is what follows `$`: all of those are skipped at once.
         if self.leads && topic.starts_with('$') {
             return self.seek("%", "");
         }
@@ -89,7 +90,10 @@ impl<'a> Seeker<'a> {
             } else {
                 match topic[start..end].cmp(level) {
                     Ordering::Equal => {}
+                    // What may match is further on, where this level has the filter's text.
                     Ordering::Less => return self.seek(&topic[..start], level),
+                    // Behind it none of this part can match any more; only another text for the last `+` brings a new
+                    // one.
                     Ordering::Greater => return self.seek_past(topic, plus),
                 }
             }

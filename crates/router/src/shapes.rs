@@ -35,6 +35,7 @@ pub(crate) struct Shape {
 impl Shape {
     /// The shape of a filter's pattern; `None` if it has no wildcard.
     pub(crate) fn of(pattern: &str) -> Option<Self> {
+        // Most filters have none, and are told without looking at their levels.
         if !pattern.bytes().any(|byte| byte == b'+' || byte == b'#') {
             return None;
         }
@@ -60,6 +61,7 @@ impl Shape {
 
     /// Its `+` among the levels that are told apart, a bit each.
     fn plus_bits(&self) -> u64 {
+        // In order, so those beyond are all behind the first that is.
         let told_apart = self.pluses.iter().take_while(|&&plus| usize::from(plus) < TOLD_APART);
         told_apart.fold(0, |bits, plus| bits | 1 << plus)
     }
@@ -77,10 +79,13 @@ impl Shape {
     ///
     /// The topic has as many levels as the shape, or more if it ends in `#`.
     pub(crate) fn write_pattern(&self, topic: &str, ends: &[u32], pattern: &mut String) {
+        // Only shapes that fit are asked for it, so the topic has as many levels.
         let end_of = |levels: usize| if levels == 0 { 0 } else { ends[levels - 1] as usize };
         let mut copied = 0;
         for &plus in &*self.pluses {
             let plus = usize::from(plus);
+            // From the end of the level before the last `+`, with its slash, up to this one: texts between wildcards
+            // are copied whole.
             let start = if plus == 0 { 0 } else { end_of(plus) + 1 };
             pattern.push_str(&topic[copied..start]);
             pattern.push('+');
@@ -90,6 +95,7 @@ impl Shape {
         match (self.hash, self.levels) {
             (false, _) => {}
             (true, 0) => pattern.push('#'),
+            // [MQTT-4.7.1-1]: `#` stands alone or behind a slash.
             (true, _) => pattern.push_str("/#"),
         }
     }
@@ -124,6 +130,7 @@ fn push_slashes(text: &[u8], at: &mut Vec<u32>) {
         let mut found = !(((differs & LOW) + LOW) | differs | LOW);
         while found != 0 {
             at.push(start + found.trailing_zeros() / 8);
+            // Takes the lowest bit away, which was this one.
             found &= found - 1;
         }
         start += 8;
@@ -178,6 +185,7 @@ impl Sorted {
         mut each: impl FnMut(&'a Shape) -> bool,
     ) -> bool {
         let dollar = topic.starts_with('$');
+        // One that does not reach the topic is passed over, and the walk goes on.
         let mut each = |shape: &'a Shape| (dollar && shape.leads()) || each(shape);
         let Some((hasher, words)) = asked else {
             return self.levels(ends.len()).flat_map(|level| &level.shapes).all(each);
@@ -200,6 +208,7 @@ impl Sorted {
                     changed &= changed - 1;
                 }
                 pluses = known.pluses;
+                // Relaxed: it is noted before the filter can be found, so who misses it came before the filter.
                 if Seen(known.seen.load(Ordering::Relaxed)).may_have(having) && !each(shape) {
                     return false;
                 }
@@ -211,12 +220,14 @@ impl Sorted {
     fn levels(&self, levels: usize) -> impl Iterator<Item = &Level> {
         // `#` stands for any number of levels, none included.
         let hash = self.hash.iter().take_while(move |level| level.levels as usize <= levels);
+        // Without `#` only those of exactly as many levels.
         let plain = self.plain.binary_search_by_key(&levels, |level| level.levels as usize);
         hash.chain(plain.ok().map(|at| &self.plain[at])).map(|level| &**level)
     }
 
     /// The same, but for what has as many levels as `level`, or would have.
     fn with(&self, shape: &Shape, level: Option<Level>) -> Self {
+        // Pointers only: levels that did not change are shared by both tables.
         let (mut plain, mut hash) = (self.plain.clone(), self.hash.clone());
         let list = if shape.hash { &mut hash } else { &mut plain };
         match (list.binary_search_by_key(&shape.levels, |level| level.levels), level) {
@@ -283,6 +294,8 @@ impl Shapes {
             Entry::Occupied(mut there) => {
                 there.get_mut().filters += 1;
                 let seen = &mut there.get_mut().seen;
+                // Noted in the table that is there: no new one is needed for a word, and nobody who matches has to
+                // wait.
                 if !seen.may_have(words) {
                     seen.add(words);
                     let seen = *seen;
@@ -306,6 +319,7 @@ impl Shapes {
         let Some(there) = counted.get_mut(&shape) else { return };
         there.filters -= 1;
         if there.filters == 0 {
+            // The words of its filters go with it, and a filter that comes later begins anew.
             counted.remove(&shape);
             self.publish(&counted, &shape);
         }
@@ -320,6 +334,7 @@ impl Shapes {
             known.push(Known { pluses: shape.plus_bits(), seen: AtomicU64::new(seen.0) });
         }
         let level = (!shapes.is_empty()).then_some(Level { levels: changed.levels, shapes, known });
+        // Who has loaded the table before goes on with that: it is whole, and as it was then.
         self.sorted.store(Arc::new(self.sorted.load().with(changed, level)));
     }
 }
