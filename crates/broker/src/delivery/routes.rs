@@ -11,7 +11,6 @@ use mqtt_session::Session;
 use parking_lot::Mutex;
 
 use crate::client::variety::Varieties;
-use crate::delivery::batch::Batch;
 use crate::watch::memory::Claim;
 
 /// Who wants what.
@@ -106,14 +105,15 @@ impl<C: Clone + Eq + Hash> Routes<C> {
         self.varieties.forget(client, session);
     }
 
-    /// Gives up some filters of a session that is over; false if there is none.
-    pub(crate) fn forget_some(&self, batch: &mut Batch<'_>) -> bool {
+    /// Gives up some filters of a session that is over; false if there is none. Those that are stored are told with the number
+    /// of the session.
+    pub(crate) fn forget_some(&self, mut tell_stored: impl FnMut(u64, &Filter)) -> bool {
         let Some(mut leaving) = self.leaving.lock().sessions.pop_front() else { return false };
         let mut given_up = 0;
         for filter in leaving.filters.by_ref().take(SLICE) {
             self.router.unsubscribe(&filter, &leaving.client);
             if leaving.number > 0 {
-                batch.stage(|stage| stage.unsubscribe(leaving.number, &filter));
+                tell_stored(leaving.number, &filter);
             }
             given_up += 1;
         }
