@@ -88,9 +88,9 @@ impl Host for Hosting {
     fn act(&self, acting: Acting, act: &mut dyn FnMut(&mut dyn Moment)) {
         let mut batch = Batch::begin(&self.0);
         batch.acting = acting;
-        let group = self.0.durable.group();
+        let bundle = self.0.durable.bundle();
         act(&mut batch);
-        drop(group);
+        drop(bundle);
         // What can't be stored now is tried again every second.
         let _ = batch.finish();
     }

@@ -37,7 +37,7 @@ pub(crate) fn handle(seat: &Seat, packet: Packet, now: Timestamp, batch: &mut Ba
 }
 
 fn handle_in_session(seat: &Seat, packet: Packet, now: Timestamp, batch: &mut Batch<'_>) -> Result<(), Ending> {
-    let mut _group = None;
+    let mut _bundle = None;
     let acknowledged;
     let event = {
         let mut state = seat.client.state.lock();
@@ -48,7 +48,7 @@ fn handle_in_session(seat: &Seat, packet: Packet, now: Timestamp, batch: &mut Ba
         let state = &mut *state;
         if state.number > 0 && matches!(&packet, Packet::Publish(publish) if publish.qos == Qos::ExactlyOnce) {
             // Its packet id gets into the store with the deliveries that it leads to.
-            _group = seat.broker().durable.group();
+            _bundle = seat.broker().durable.bundle();
         }
         acknowledged = Acknowledged::by(&packet, &state.session, &seat.broker().hooks);
         let is_owed = matches!(packet, Packet::Publish(_) | Packet::PubRel(_));

@@ -6,8 +6,8 @@ use std::io::{self, BufRead, ErrorKind, IsTerminal, Read, Stdin, Write};
 
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
-use crate::failure::Failure;
 use crate::columns::visible;
+use crate::failure::Failure;
 
 /// The new password of this one, typed twice.
 ///

@@ -27,16 +27,16 @@ pub struct Failing;
 /// What is changed in memory under some lock is staged under the same lock, so the store sees changes of one thing in
 /// the order in which they were made. [`Self::commit`] writes all that is staged by anyone: who comes while another
 /// writes finds it done, or writes for all who came meanwhile. What belongs together is staged within one
-/// [group](Self::group) and gets into the store as a whole or not at all.
+/// [bundle](Self::bundle) and gets into the store as a whole or not at all.
 pub struct Journal {
     store: Arc<dyn Store>,
-    /// Read-locked by each group that is open; a writer waits for them before it takes what is staged.
-    groups: RwLock<()>,
+    /// Read-locked by each bundle that is open; a writer waits for them before it takes what is staged.
+    bundles: RwLock<()>,
     staged: Mutex<Staged>,
     /// The last position that is in the store.
     written: AtomicU64,
     /// Held from taking what is staged until the store has it: a second writer could otherwise overtake the first, and a
-    /// removal be in the store before its put. Locked before `groups`, and `groups` before `staged`.
+    /// removal be in the store before its put. Locked before `bundles`, and `bundles` before `staged`.
     writing: Mutex<Writing>,
     /// Bytes that were taken and which the store has refused; changes only under `writing`.
     refused: AtomicUsize,
@@ -61,7 +61,7 @@ struct Writing {
     spare: Steps,
 }
 
-/// Changes of whole groups.
+/// Changes of whole bundles.
 #[derive(Debug)]
 struct Taken {
     steps: Steps,
@@ -71,7 +71,7 @@ struct Taken {
 
 /// Open while what belongs together is staged.
 #[must_use]
-pub struct Group<'a> {
+pub struct Bundle<'a> {
     _open: RwLockReadGuard<'a, ()>,
 }
 
@@ -97,7 +97,7 @@ impl Journal {
         let staged = Staged { next_message: last_message, ..Staged::default() };
         Self {
             store,
-            groups: RwLock::default(),
+            bundles: RwLock::default(),
             staged: Mutex::new(staged),
             written: AtomicU64::new(0),
             writing: Mutex::default(),
@@ -106,13 +106,13 @@ impl Journal {
         }
     }
 
-    /// What is staged while this lives gets into the store as a whole. Groups may be nested. Nobody may
+    /// What is staged while this lives gets into the store as a whole. Bundles may be nested. Nobody may
     /// [commit](Self::commit) while its own thread has one open.
-    pub fn group(&self) -> Group<'_> {
-        // Recursive: a group must not wait for a writer that waits for another group, which waits for a lock of this one.
-        // It would, for else a lock lets nobody past a waiting writer, not even a nested group past one that waits for its
-        // outer one. The price: a writer also waits for groups that came after it. They last for some steps in memory.
-        Group { _open: self.groups.read_recursive() }
+    pub fn bundle(&self) -> Bundle<'_> {
+        // Recursive: a bundle must not wait for a writer that waits for another bundle, which waits for a lock of this one.
+        // It would, for else a lock lets nobody past a waiting writer, not even a nested bundle past one that waits for its
+        // outer one. The price: a writer also waits for bundles that came after it. They last for some steps in memory.
+        Bundle { _open: self.bundles.read_recursive() }
     }
 
     /// Notes changes. Call it while the lock is held under which they were made in memory.
@@ -183,8 +183,8 @@ impl Journal {
         // Put in the place of what is taken, so that staging goes on in memory that is there while the store writes.
         let spare = std::mem::take(&mut writing.spare);
         let taken = {
-            // Whoever is between two steps of a group ends it first. While the store writes, groups may be open again.
-            let _all_closed = self.groups.write();
+            // Whoever is between two steps of a bundle ends it first. While the store writes, bundles may be open again.
+            let _all_closed = self.bundles.write();
             let mut staged = self.staged.lock();
             // One look at both, under the lock under which they change together: the position is that of the last of
             // these steps.

@@ -32,7 +32,7 @@ mod steps;
 mod store;
 
 pub use disk::{Disk, Durability, Finding, Opened, Repaired, Survey};
-pub use journal::{Failing, Group, Journal, Position, Stage};
+pub use journal::{Bundle, Failing, Journal, Position, Stage};
 pub use load::{Alive, Bounds, Loaded, LoadedSession, LoadedSubscription, Unreadable, hand_over_events, read_records};
 pub use record::{OnlineRecord, SessionRecord, WillRecord};
 pub use steps::{Step, Steps, Table};

@@ -238,19 +238,19 @@ fn a_group_is_written_as_a_whole() {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 for n in 0..200u64 {
-                    let group = journal.group();
+                    let bundle = journal.bundle();
                     let outer = journal.stage(|stage| stage.module(&n.to_string(), b"first"));
                     staged.send(outer).unwrap();
-                    let nested = journal.group();
+                    let nested = journal.bundle();
                     journal.stage(|stage| stage.module(&format!("{n} too"), b"second"));
-                    drop((nested, group));
+                    drop((nested, bundle));
                 }
                 drop(staged);
             });
             for position in halfway {
                 journal.commit(position).unwrap();
                 assert!(journal.is_written(position));
-                // Whatever was written is even: both of a group or none.
+                // Whatever was written is even: both of a bundle or none.
                 assert_eq!(count(&*store, Table::Modules) % 2, 0);
             }
         });

@@ -66,13 +66,13 @@ impl Broker {
         batch: &mut Batch<'_>,
     ) -> (ClientRef, Arc<Connection>) {
         let noticed = Instant::now();
-        let group = self.durable.group();
+        let bundle = self.durable.bundle();
         let client = self.client_of(&admission);
         let mut transition = client.transition.lock();
         if transition.dead {
             // Its session ended between the look-up and the lock.
             drop(transition);
-            drop(group);
+            drop(bundle);
             return self.enter(admission, batch);
         }
         // Read under the lock: a `now` from before it could be earlier than what the one who had it has noted.
@@ -100,7 +100,7 @@ impl Broker {
                 transition.expires_at = now.into();
                 self.look_after(&client, &mut transition, None, now, batch);
                 drop(transition);
-                drop(group);
+                drop(bundle);
                 return self.enter(admission, batch);
             }
             self.end_session(&client, false, now, batch);
@@ -116,7 +116,7 @@ impl Broker {
         }
         let connection = self.seat(&client, &mut transition, admission, arrived, batch);
         drop(transition);
-        drop(group);
+        drop(bundle);
         // Not before it is in the table: the timer might find it silent while nobody can be told.
         connection.start_timer(heard);
         (client, connection)
@@ -197,7 +197,7 @@ impl Broker {
         transition.seq += 1;
         let told_at = connection.info.connected_at;
         transition.note_fact(told_at, told_at);
-        // Before the fact and in one group with it: what modules keep of it is there after a crash if this is.
+        // Before the fact and in one bundle with it: what modules keep of it is there after a crash if this is.
         records::stage_online(client, &connection.info, transition, connect.will.as_ref(), batch);
         let flaps = transition.flaps.come(told_at);
         let fact = Fact::Connected { client: &connection.info, told_at, seq: transition.seq, flaps, noticed };

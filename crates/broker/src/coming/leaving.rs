@@ -38,7 +38,7 @@ impl Broker {
     ) {
         let going = Going { ending, reason_string, noticed: Instant::now() };
         let mut batch = Batch::begin(self);
-        let group = self.durable.group();
+        let bundle = self.durable.bundle();
         let mut transition = client.transition.lock();
         // Read under the lock, or it could be before the time that the client last came.
         let now = self.clock.now();
@@ -53,7 +53,7 @@ impl Broker {
             self.look_after(client, &mut transition, next, now, &mut batch);
         }
         drop(transition);
-        drop(group);
+        drop(bundle);
         // The client is gone whether or not that is stored: it is tried again every second.
         let _ = batch.finish();
     }
@@ -62,7 +62,7 @@ impl Broker {
     pub(crate) fn kick(self: &Arc<Self>, client_id: &str) -> bool {
         let Some(client) = self.clients.get(client_id) else { return false };
         let mut batch = Batch::begin(self);
-        let group = self.durable.group();
+        let bundle = self.durable.bundle();
         let mut transition = client.transition.lock();
         // Its session ended while this waited for the lock, and it is out of the table.
         if transition.dead {
@@ -82,7 +82,7 @@ impl Broker {
         transition.expires_at = now.into();
         self.look_after(&client, &mut transition, None, now, &mut batch);
         drop(transition);
-        drop(group);
+        drop(bundle);
         // As when it leaves by itself.
         let _ = batch.finish();
         true
@@ -128,7 +128,7 @@ impl Broker {
         self.routes.router.set_attendance(client, Attendance::Absent);
         detached.expires_at = self.cap_expiry(detached.expires_at, now);
         self.clients.note_offline();
-        // In one group with the event: after a crash either both are known, or the client is found to have fallen and is
+        // In one bundle with the event: after a crash either both are known, or the client is found to have fallen and is
         // told of by the next process.
         batch.stage(|stage| stage.go(connection.info.conn_id));
         batch.count(Metric::Disconnected, 1);

@@ -112,7 +112,7 @@ impl Broker {
     /// A client's timer: a delayed will, or the end of its session.
     pub(crate) fn client_is_due(&self, client: Arc<Client>, batch: &mut Batch<'_>) {
         let client = ClientRef(client);
-        let _group = self.durable.group();
+        let _bundle = self.durable.bundle();
         let mut transition = client.transition.lock();
         let now = self.clock.now();
         let will = {
@@ -142,7 +142,7 @@ impl Broker {
     }
 
     fn end_if_unstored(&self, client: &ClientRef, batch: &mut Batch<'_>) {
-        let _group = self.durable.group();
+        let _bundle = self.durable.bundle();
         let mut transition = client.transition.lock();
         let now = self.clock.now();
         let is_left = {

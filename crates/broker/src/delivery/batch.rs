@@ -82,7 +82,7 @@ impl Default for Workplaces {
 
 /// What is delivered waits in the outboxes until the batch is [finished](Self::finish) or [settled](Self::settle).
 ///
-/// It is begun before any lock is taken and settled when none is held, nor a group open. It stays on its thread.
+/// It is begun before any lock is taken and settled when none is held, nor a bundle open. It stays on its thread.
 #[must_use]
 pub(crate) struct Batch<'a> {
     broker: &'a Arc<Broker>,

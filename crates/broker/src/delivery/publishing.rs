@@ -25,10 +25,10 @@ impl Broker {
         batch: &mut Batch<'_>,
         answer: impl FnOnce(&mut Batch<'_>),
     ) -> bool {
-        let mut _group = None;
+        let mut _bundle = None;
         if publication.message.retain {
-            // Retained and delivered in one group: after a crash it is not known by the one and lost for the other.
-            _group = self.durable.group();
+            // Retained and delivered in one bundle: after a crash it is not known by the one and lost for the other.
+            _bundle = self.durable.bundle();
             if let Err(rule) = self.retained.retain(publication, batch) {
                 self.tell_not_retained(publication, publisher, rule);
             }

@@ -163,7 +163,7 @@ fn send_one(
     true
 }
 
-/// Sends the first slice, and leaves the rest to the connection's task. Not within a group of the journal: whoever wants
+/// Sends the first slice, and leaves the rest to the connection's task. Not within a bundle of the journal: whoever wants
 /// one would wait for all this.
 pub(crate) fn begin(
     mut wishes: Vec<Wish>,

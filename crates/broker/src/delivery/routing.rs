@@ -24,12 +24,12 @@ impl Routes<ClientRef> {
         batch: &mut Batch<'_>,
     ) {
         // What is stored of one message gets into the store as a whole.
-        let mut _group = None;
+        let mut _bundle = None;
         if batch.durable().is_there() && publication.message.qos > Qos::AtMostOnce {
             if matches.iter().take(2).count() + matches.groups().take(2).count() <= 1 {
                 publication.place.set_single();
             } else {
-                _group = batch.durable().group();
+                _bundle = batch.durable().bundle();
             }
         }
         let mut fanout = Fanout::new(publication);

@@ -21,7 +21,7 @@ pub(crate) fn intercept(
         return true;
     }
     // What modules keep for one message gets into the store as a whole.
-    let _group = batch.durable().group();
+    let _bundle = batch.durable().bundle();
     let mut expires_at = publication.expires_at.map(|at| at.0);
     let mut incoming = Incoming { publisher, message: &mut publication.message, expires_at: &mut expires_at };
     let passage = batch.hooks().intercept(&mut incoming, batch);

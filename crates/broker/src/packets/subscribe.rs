@@ -25,7 +25,7 @@ pub(super) fn subscribe(
     now: Timestamp,
     batch: &mut Batch<'_>,
 ) -> Result<(), Ending> {
-    let group = seat.broker().durable.group();
+    let bundle = seat.broker().durable.bundle();
     batch.forget_matches();
     let id = subscribe.properties.subscription_id();
     // [MQTT-3.8.4-5] [MQTT-3.8.4-6]: as if each filter had come by itself, but for one answer with a reason for each.
@@ -50,7 +50,7 @@ pub(super) fn subscribe(
         let fact = Fact::Subscribed { client: &seat.connection.info, filter: &wish.filter, options: wish.options };
         seat.broker().hooks.observe(&fact, batch);
     }
-    drop(group);
+    drop(bundle);
     let wishes = granted.iter().filter_map(|(wish, existed)| Wish::new(wish, *existed)).collect();
     replay::begin(wishes, id, &seat.client, &seat.connection, now, batch);
     Ok(())
@@ -158,7 +158,7 @@ fn check_levels(client: &ClientRef, connection: &Connection, filter: &Filter) ->
 }
 
 pub(super) fn unsubscribe(seat: &Seat, unsubscribe: &Unsubscribe, batch: &mut Batch<'_>) -> Result<(), Ending> {
-    let _group = seat.broker().durable.group();
+    let _bundle = seat.broker().durable.bundle();
     batch.forget_matches();
     // [MQTT-3.10.4-6]: one answer for all of them, also for those that were not there [MQTT-3.10.4-5].
     let mut reasons = Vec::with_capacity(unsubscribe.filters.len());

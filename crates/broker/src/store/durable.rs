@@ -5,7 +5,7 @@ use std::io;
 
 use foldhash::fast::RandomState;
 use mqtt_codec::{Message, Topic};
-use mqtt_storage::{Failing, Group, Journal, Position, Stage, StoreError};
+use mqtt_storage::{Bundle, Failing, Journal, Position, Stage, StoreError};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::store::numbers::Numbers;
@@ -81,12 +81,12 @@ impl Durable {
 
     /// Open while what belongs together is staged. Drop it before the batch is settled. One step that is staged alone needs
     /// none.
-    pub(crate) fn group(&self) -> Option<Group<'_>> {
-        self.journal.as_ref().map(Journal::group)
+    pub(crate) fn bundle(&self) -> Option<Bundle<'_>> {
+        self.journal.as_ref().map(Journal::bundle)
     }
 
     /// Stages what `write` says, if there is a store, and returns when it is there. For what belongs to no batch, where
-    /// neither a group nor a lock of a client is held: it takes as long as a disk does.
+    /// neither a bundle nor a lock of a client is held: it takes as long as a disk does.
     pub(crate) fn store_now(&self, write: impl FnOnce(&mut Stage<'_>)) -> Result<(), StoreError> {
         let Some(journal) = &self.journal else { return Ok(()) };
         journal.stage(write);

@@ -164,7 +164,7 @@ impl Broker {
     ) {
         let Some(Fallen { info, at, will }) = transition.take_fallen() else { return };
         let noticed = Instant::now();
-        // In one group with the event: told once, however often the broker dies.
+        // In one bundle with the event: told once, however often the broker dies.
         batch.stage(|stage| stage.go(info.conn_id));
         let will = match will {
             Some(will) => Some(Publication::new(will.message, now)),
@@ -206,7 +206,7 @@ impl Broker {
     }
 
     fn give_up_fallen(&self, client: &ClientRef, batch: &mut Batch<'_>) {
-        let _group = self.durable.group();
+        let _bundle = self.durable.bundle();
         let mut transition = client.transition.lock();
         if !transition.is_fallen() {
             return;

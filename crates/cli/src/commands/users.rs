@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
+use crate::columns::{Cell, Columns};
 use crate::failure::Failure;
 use crate::output::{Output, field, time};
 use crate::pages::Query;
 use crate::prompt;
 use crate::remote::{Remote, encoded};
-use crate::columns::{Cell, Columns};
 
 /// What to do with users.
 #[derive(Debug, PartialEq, Eq, Subcommand)]

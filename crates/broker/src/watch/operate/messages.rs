@@ -35,13 +35,13 @@ pub(crate) fn subscribe_for(
     batch: &mut Batch<'_>,
 ) -> Result<(), SubscribeError> {
     let (client, connection) = connected(clients, client_id).ok_or(SubscribeError::Offline)?;
-    let group = batch.durable().group();
+    let bundle = batch.durable().bundle();
     let mut wanted = Vec::new();
     let subscribed = wishes.iter().try_for_each(|wish| {
         wanted.extend(subscribe_one(&client, &connection, wish, batch)?);
         Ok(())
     });
-    drop(group);
+    drop(bundle);
     replay::begin(wanted, None, &client, &connection, connection.now(), batch);
     subscribed
 }
@@ -68,9 +68,9 @@ pub(crate) fn unsubscribe_for(
     batch: &mut Batch<'_>,
 ) -> bool {
     let Some((client, connection)) = connected(clients, client_id) else { return false };
-    let group = batch.durable().group();
+    let bundle = batch.durable().bundle();
     let removed = subscribe::remove_subscription(&client, &connection, filter, batch);
-    drop(group);
+    drop(bundle);
     removed.is_ok()
 }
 
