@@ -31,7 +31,7 @@ use crate::watch::refusals::{Kind, Refused};
 /// The largest number that MQTT has for the length of a packet, and with that the largest that libraries take in CONNACK.
 const MAX_TOLD_SIZE: u32 = 268_435_455;
 
-/// A stage that seldom lasts, so its memory is its own.
+/// A phase that seldom lasts, so its memory is its own.
 pub(crate) type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// How it goes on with an arrival.

@@ -60,7 +60,7 @@ enum Unhandled {
     /// They came with CONNECT.
     New,
     /// The turn in which they were read was over.
-    Left,
+    Rest,
 }
 
 /// How far the packets of a read were handled.
@@ -216,7 +216,7 @@ impl Reader {
         self.held.get_or_insert_with(|| seat.broker().watched.memory.half_done().claim()).set(held);
         let bytes = self.partial.as_ref().map_or(0, |partial| partial.len());
         // Whole packets that wait for the next turn are what one read has brought, and soon gone.
-        if self.unhandled == Unhandled::Left || seat.client.state.lock().session.has_share(bytes) {
+        if self.unhandled == Unhandled::Rest || seat.client.state.lock().session.has_share(bytes) {
             return Ok(());
         }
         let reason = ReasonCode::QuotaExceeded;
@@ -311,7 +311,7 @@ impl Reader {
     /// Leaves whole packets for the next turn, in the memory into which they were read.
     fn leave(&mut self, input: BytesMut) {
         self.partial = Some(Box::new(input));
-        self.unhandled = Unhandled::Left;
+        self.unhandled = Unhandled::Rest;
     }
 
     fn trace(&self, seat: &Seat, input: &[u8]) {

@@ -24,15 +24,15 @@ const LINGER: Duration = Duration::from_secs(2);
 
 /// The task of a socket, from accept to close.
 ///
-/// A future written by hand: an async block would keep room for all its stages at once, and an idle connection is to
+/// A future written by hand: an async block would keep room for all its phases at once, and an idle connection is to
 /// cost no more than it needs.
 pub(crate) struct Task {
     broker: Arc<Broker>,
-    stage: Stage,
+    phase: Phase,
 }
 
 /// Every one is a pointer of 8 bytes: the runtime takes memory for a task in steps of 128, and adds 104 itself.
-enum Stage {
+enum Phase {
     /// There is something before MQTT: TLS, WebSocket, a proxy's word.
     Opening(Box<Of<Result<Arrival, IpAddr>>>),
     /// CONNECT has not come yet.
@@ -60,18 +60,18 @@ impl Task {
     pub(crate) fn new(broker: &Arc<Broker>, accepted: Accepted, origin: Origin) -> Self {
         broker.doors.note_socket();
         let deadline = broker.clock.patient().after(broker.config.mqtt.connect_timeout);
-        let stage = match accepted {
-            Accepted::Open(transport) => Stage::Arriving(Box::new(Arrival::new(broker, transport, origin, deadline))),
+        let phase = match accepted {
+            Accepted::Open(transport) => Phase::Arriving(Box::new(Arrival::new(broker, transport, origin, deadline))),
             Accepted::Closed(opening) => {
                 let (broker, address) = (Arc::clone(broker), origin.peer.ip());
                 let future = Box::pin(async move {
                     let (transport, origin) = door::open(Arc::clone(&broker), opening, origin, deadline).await?;
                     Ok(Arrival::new(&broker, transport, origin, deadline))
                 });
-                Stage::Opening(Box::new(Of { future, address }))
+                Phase::Opening(Box::new(Of { future, address }))
             }
         };
-        Self { broker: Arc::clone(broker), stage }
+        Self { broker: Arc::clone(broker), phase }
     }
 }
 
@@ -81,24 +81,24 @@ impl Future for Task {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let task = &mut *self;
         loop {
-            let next = match &mut task.stage {
-                Stage::Opening(opening) => match ready!(opening.future.as_mut().poll(context)) {
-                    Ok(arrival) => Stage::Arriving(Box::new(arrival)),
+            let next = match &mut task.phase {
+                Phase::Opening(opening) => match ready!(opening.future.as_mut().poll(context)) {
+                    Ok(arrival) => Phase::Arriving(Box::new(arrival)),
                     Err(address) => task.close(address),
                 },
-                Stage::Arriving(arrival) => {
+                Phase::Arriving(arrival) => {
                     let first = ready!(arrival.poll(&task.broker, context));
                     let address = arrival.origin.peer.ip();
                     task.receive(first, address)
                 }
-                Stage::Waiting(waiting) => match ready!(waiting.future.as_mut().poll(context)) {
+                Phase::Waiting(waiting) => match ready!(waiting.future.as_mut().poll(context)) {
                     Some((seat, reader)) => task.serve(seat, reader),
                     None => {
                         let address = waiting.address;
                         task.close(address)
                     }
                 },
-                Stage::Serving(serving) => {
+                Phase::Serving(serving) => {
                     let Serving { seat, reader } = &mut **serving;
                     let ending = ready!(reader.poll(seat, context));
                     // Told at once. What is left to be written may take the peer some time, and nobody waits for that
@@ -106,24 +106,24 @@ impl Future for Task {
                     seat.leave(ending);
                     task.after(ending)
                 }
-                Stage::Lingering(lingering) => {
+                Phase::Lingering(lingering) => {
                     ready!(lingering.future.as_mut().poll(context));
                     let address = lingering.address;
                     task.broker.doors.note_served_out();
                     task.close(address)
                 }
-                Stage::Closed => return Poll::Ready(()),
+                Phase::Closed => return Poll::Ready(()),
             };
-            task.stage = next;
+            task.phase = next;
         }
     }
 }
 
 impl Task {
-    fn receive(&mut self, first: First, address: IpAddr) -> Stage {
-        let Stage::Arriving(arrival) = mem::replace(&mut self.stage, Stage::Closed) else {
-            // It was just polled in that stage.
-            return Stage::Closed;
+    fn receive(&mut self, first: First, address: IpAddr) -> Phase {
+        let Phase::Arriving(arrival) = mem::replace(&mut self.phase, Phase::Closed) else {
+            // It was just polled in that phase.
+            return Phase::Closed;
         };
         // CONNECT and all that is asked about it have one deadline, so a module that never answers holds no socket for
         // ever.
@@ -133,21 +133,21 @@ impl Task {
             Next::Wait(wait) => {
                 let broker = Arc::clone(&self.broker);
                 let wait = async move { broker.clock.wait_for(wait, deadline).await.flatten() };
-                Stage::Waiting(Box::new(Of { future: Box::pin(wait), address }))
+                Phase::Waiting(Box::new(Of { future: Box::pin(wait), address }))
             }
             Next::Close => self.close(address),
         }
     }
 
-    fn serve(&self, seat: Seat, reader: Reader) -> Stage {
+    fn serve(&self, seat: Seat, reader: Reader) -> Phase {
         self.broker.doors.note_served();
-        Stage::Serving(Box::new(Serving { seat, reader }))
+        Phase::Serving(Box::new(Serving { seat, reader }))
     }
 
     /// A client that left needs no more; one that was told to go is given time to read that.
-    fn after(&mut self, ending: Ending) -> Stage {
-        let Stage::Serving(serving) = mem::replace(&mut self.stage, Stage::Closed) else {
-            return Stage::Closed;
+    fn after(&mut self, ending: Ending) -> Phase {
+        let Phase::Serving(serving) = mem::replace(&mut self.phase, Phase::Closed) else {
+            return Phase::Closed;
         };
         let address = serving.seat.connection.info.peer.ip();
         let client_left = matches!(ending.reason, Reason::Client(_) | Reason::Closed(_) | Reason::Socket(_));
@@ -160,23 +160,23 @@ impl Task {
             // Whoever has not closed by now is closed on.
             let _ = lingering.await;
         });
-        Stage::Lingering(Box::new(Of { future, address }))
+        Phase::Lingering(Box::new(Of { future, address }))
     }
 
-    fn close(&self, address: IpAddr) -> Stage {
+    fn close(&self, address: IpAddr) -> Phase {
         self.broker.doors.leave(address);
-        Stage::Closed
+        Phase::Closed
     }
 
     /// Of who is still to be [closed](Self::close).
     fn address(&self) -> Option<IpAddr> {
-        match &self.stage {
-            Stage::Opening(opening) => Some(opening.address),
-            Stage::Arriving(arrival) => Some(arrival.origin.peer.ip()),
-            Stage::Waiting(waiting) => Some(waiting.address),
-            Stage::Serving(serving) => Some(serving.seat.connection.info.peer.ip()),
-            Stage::Lingering(lingering) => Some(lingering.address),
-            Stage::Closed => None,
+        match &self.phase {
+            Phase::Opening(opening) => Some(opening.address),
+            Phase::Arriving(arrival) => Some(arrival.origin.peer.ip()),
+            Phase::Waiting(waiting) => Some(waiting.address),
+            Phase::Serving(serving) => Some(serving.seat.connection.info.peer.ip()),
+            Phase::Lingering(lingering) => Some(lingering.address),
+            Phase::Closed => None,
         }
     }
 }
@@ -188,7 +188,7 @@ impl Drop for Task {
         if let Some(address) = self.address() {
             self.broker.doors.leave(address);
         }
-        if matches!(self.stage, Stage::Serving(_) | Stage::Lingering(_)) {
+        if matches!(self.phase, Phase::Serving(_) | Phase::Lingering(_)) {
             self.broker.doors.note_served_out();
         }
     }
