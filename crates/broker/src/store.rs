@@ -11,18 +11,18 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::broker::Broker;
 use crate::config::{self, Config};
 use crate::store::durable::Durable;
+use crate::store::notes::Notes;
 use crate::store::past::Past;
-use crate::store::settings::Settings;
 use crate::time::clock::ALIVE_EVERY;
 use crate::watch::sys;
 
 pub(crate) mod durable;
+pub(crate) mod notes;
 pub(crate) mod numbers;
 pub(crate) mod online;
 pub(crate) mod past;
 pub(crate) mod records;
 pub(crate) mod recovery;
-pub(crate) mod settings;
 
 /// EMQ X's `name` of the alarm.
 const ALARM: &str = "store_failing";
@@ -52,9 +52,9 @@ pub(crate) fn open(config: Config) -> Result<(Arc<Broker>, Loaded, Past), StoreE
     let journal = Journal::new(store, loaded.last_message);
     // Only where there are other threads that can take over what else waits for this one.
     let has_others = Handle::try_current().is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread);
-    let settings = Settings::new(std::mem::take(&mut loaded.settings));
+    let notes = Notes::new(std::mem::take(&mut loaded.notes));
     let past = Past::of(&loaded);
-    let durable = Durable::new(Some(journal), durability == Durability::Power && has_others, &past, settings);
+    let durable = Durable::new(Some(journal), durability == Durability::Power && has_others, &past, notes);
     durable.store_epoch()?;
     let broker = Arc::new(Broker::new(config, durable, &past));
     Ok((broker, loaded, past))

@@ -63,7 +63,7 @@ pub struct Loaded {
     /// What was kept of modules, by name.
     pub modules: BTreeMap<String, Vec<u8>>,
     /// What other parts of the broker have kept, by name.
-    pub settings: BTreeMap<String, Vec<u8>>,
+    pub notes: BTreeMap<String, Vec<u8>>,
     /// The highest number of a message.
     pub last_message: u64,
     /// What could not be read, and is left out of all this.
@@ -111,8 +111,8 @@ impl Loaded {
             loaded.modules.insert(record::text(name)?.to_string(), state.to_vec());
             Ok(())
         })?;
-        each(store, Table::Settings, &mut loaded.unreadable, |name, record| {
-            loaded.settings.insert(record::text(name)?.to_string(), record.to_vec());
+        each(store, Table::Notes, &mut loaded.unreadable, |name, record| {
+            loaded.notes.insert(record::text(name)?.to_string(), record.to_vec());
             Ok(())
         })?;
         each(store, Table::Retained, &mut loaded.unreadable, |_, value| {

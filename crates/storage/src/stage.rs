@@ -154,8 +154,8 @@ impl Stage<'_> {
     }
 
     /// What another part of the broker keeps.
-    pub fn setting(&mut self, name: &str, record: &[u8]) {
-        self.steps.put(Table::Settings, name.as_bytes(), record);
+    pub fn note(&mut self, name: &str, record: &[u8]) {
+        self.steps.put(Table::Notes, name.as_bytes(), record);
     }
 
     fn keep(&mut self, session: u64, delivery: &Delivery) {

@@ -28,7 +28,7 @@ pub enum Table {
     /// What [`hand_over_events`](crate::hand_over_events) moves to [`Self::Records`]; nothing comes here since schema 3.
     Retired,
     /// Small records of other parts of the broker, by name.
-    Settings,
+    Notes,
     /// Records of modules' own, by module and key.
     Records,
 }
@@ -47,7 +47,7 @@ impl Table {
         Self::Online,
         Self::Modules,
         Self::Retired,
-        Self::Settings,
+        Self::Notes,
         Self::Records,
     ];
 
@@ -73,7 +73,7 @@ impl Table {
             Self::Online => "online",
             Self::Modules => "modules",
             Self::Retired => "retired",
-            Self::Settings => "settings",
+            Self::Notes => "notes",
             Self::Records => "records",
         }
     }

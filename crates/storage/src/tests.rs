@@ -403,7 +403,7 @@ fn an_unreadable_record_is_left_out_and_told() {
             let loaded = Loaded::read(&store).unwrap();
             assert_eq!(loaded.sessions.len(), 1);
             // These are read by whoever wrote them.
-            let read_by_others = [Table::Modules, Table::Settings, Table::Retired, Table::Records];
+            let read_by_others = [Table::Modules, Table::Notes, Table::Retired, Table::Records];
             match &loaded.unreadable[..] {
                 [] => assert!(read_by_others.contains(&table), "{table:?}"),
                 [one] => assert_eq!((one.table, &one.key[..]), (table, &b"bounds"[..])),

@@ -23,7 +23,7 @@ const NEVERS: &[(&str, &[&str])] = &[
     ("store::numbers", ABOVE_PARTS),
     ("store::online", ABOVE_PARTS),
     ("store::past", ABOVE_PARTS),
-    ("store::settings", ABOVE_PARTS),
+    ("store::notes", ABOVE_PARTS),
     ("watch::metrics", ABOVE_PARTS),
     ("watch::memory", ABOVE_PARTS),
     ("watch::highest", ABOVE_PARTS),

@@ -49,7 +49,7 @@ impl Lists {
 
 impl Banned {
     pub(crate) fn load(durable: &Durable) -> Self {
-        let stored = durable.setting(RECORD).map(|record| serde_json::from_slice::<Vec<Ban>>(&record));
+        let stored = durable.note(RECORD).map(|record| serde_json::from_slice::<Vec<Ban>>(&record));
         let mut lists = Lists::default();
         match stored {
             None => {}

@@ -8,9 +8,9 @@ use mqtt_codec::{Message, Topic};
 use mqtt_storage::{Bundle, Failing, Journal, Position, Stage, StoreError};
 use parking_lot::{Mutex, MutexGuard};
 
+use crate::store::notes::Notes;
 use crate::store::numbers::Numbers;
 use crate::store::past::Past;
-use crate::store::settings::Settings;
 
 /// Locks that topics share.
 const RETAIN_LOCKS: usize = 64;
@@ -26,7 +26,7 @@ const OVERFULL: usize = 48 << 20;
 pub(crate) struct Durable {
     /// Those that are given once only.
     pub(crate) numbers: Numbers,
-    settings: Settings,
+    notes: Notes,
     journal: Option<Journal>,
     /// Writing may take as long as a disk does, so other tasks of the thread are to go on meanwhile.
     is_slow: bool,
@@ -38,13 +38,13 @@ pub(crate) struct Durable {
 impl Durable {
     /// Nothing outlives the process.
     pub(crate) fn none() -> Self {
-        Self::new(None, false, &Past::default(), Settings::default())
+        Self::new(None, false, &Past::default(), Notes::default())
     }
 
-    pub(crate) fn new(journal: Option<Journal>, is_slow: bool, past: &Past, settings: Settings) -> Self {
+    pub(crate) fn new(journal: Option<Journal>, is_slow: bool, past: &Past, notes: Notes) -> Self {
         let numbers = Numbers::new(past.bounds, past.floor_ms());
         let retaining = std::array::from_fn(|_| Mutex::default());
-        Self { numbers, settings, journal, is_slow, retaining, hasher: RandomState::default() }
+        Self { numbers, notes, journal, is_slow, retaining, hasher: RandomState::default() }
     }
 
     /// Stores the epoch, with which a process begins.
@@ -53,14 +53,13 @@ impl Durable {
     }
 
     /// A small record of another part than a module.
-    pub(crate) fn setting(&self, name: &str) -> Option<Vec<u8>> {
-        self.settings.get(name)
+    pub(crate) fn note(&self, name: &str) -> Option<Vec<u8>> {
+        self.notes.get(name)
     }
 
     /// It is in the store when this returns, if there is one.
-    pub(crate) fn keep_setting(&self, name: &str, record: &[u8]) -> io::Result<()> {
-        self.settings
-            .keep(name, record, || self.store_now(|stage| stage.setting(name, record)).map_err(io::Error::other))
+    pub(crate) fn keep_note(&self, name: &str, record: &[u8]) -> io::Result<()> {
+        self.notes.keep(name, record, || self.store_now(|stage| stage.note(name, record)).map_err(io::Error::other))
     }
 
     /// False: nothing outlives the process.

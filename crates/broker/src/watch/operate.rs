@@ -211,11 +211,11 @@ impl Operate for Operator {
     }
 
     fn kept(&self, name: &str) -> Option<Vec<u8>> {
-        self.broker.durable.setting(name)
+        self.broker.durable.note(name)
     }
 
     fn keep(&self, name: &str, record: &[u8]) -> io::Result<()> {
-        self.broker.durable.keep_setting(name, record)
+        self.broker.durable.keep_note(name, record)
     }
 }
 

@@ -85,11 +85,11 @@ fn write(folder: &Path, password: &str) -> Result<Value, Failure> {
         error => Failure::Usage(format!("cannot use {folder:?}: {error}")),
     };
     let store = Disk::open(folder, Durability::Power).map_err(failed)?;
-    let kept = Loaded::read(&store).map_err(failed)?.settings.remove(Accounts::RECORD);
+    let kept = Loaded::read(&store).map_err(failed)?.notes.remove(Accounts::RECORD);
     let record = Accounts::record_with_password(kept.as_deref(), password);
     let record = record.map_err(|error| failed(error.into()))?;
     let mut steps = Steps::default();
-    steps.put(Table::Settings, Accounts::RECORD.as_bytes(), &record);
+    steps.put(Table::Notes, Accounts::RECORD.as_bytes(), &record);
     store.write(&steps).map_err(failed)?;
     Ok(json!({"code": 0}))
 }

@@ -36,6 +36,6 @@ impl Operator {
     }
 
     fn change_bans(&self, change: impl FnOnce(&mut Lists)) -> io::Result<()> {
-        self.broker.doors.banned.change(change, |name, record| self.broker.durable.keep_setting(name, record))
+        self.broker.doors.banned.change(change, |name, record| self.broker.durable.keep_note(name, record))
     }
 }

@@ -7,9 +7,9 @@ use parking_lot::Mutex;
 
 /// Small records of other parts than modules, by name.
 #[derive(Debug, Default)]
-pub(crate) struct Settings(Mutex<BTreeMap<String, Vec<u8>>>);
+pub(crate) struct Notes(Mutex<BTreeMap<String, Vec<u8>>>);
 
-impl Settings {
+impl Notes {
     pub(crate) const fn new(stored: BTreeMap<String, Vec<u8>>) -> Self {
         Self(Mutex::new(stored))
     }
