@@ -11,8 +11,9 @@ use crate::panics::{caught, caught_async};
 use crate::standby::{Hook, Standby};
 use crate::task::watched;
 use crate::{
-    Access, Acting, Authenticate, Authorize, ConnectionInfo, Ctx, Delivery, DropReason, Due, Exchange, Fact, Incoming,
-    Intercept, Login, Moment, Observe, ObserveAcks, ObserveDrops, Passage, Stop, Task, Timers, Verdict,
+    Access, Acting, Alarm, Authenticate, Authorize, ConnectionInfo, Ctx, Delivery, DropReason, Due, Exchange, Fact,
+    Incoming, Intercept, Login, Moment, Observe, ObserveAcks, ObserveDrops, Passage, Raised, Stop, Task, Timers,
+    Verdict,
 };
 
 /// All hooks of the running modules; an empty list costs a load.
@@ -227,7 +228,7 @@ impl Hooks {
             .map(|(timers, due)| timers.run(due, host.clone(), actor.clone(), origin.clone()));
         let tasks = registered.tasks.into_iter().chain(timers);
         let tasks = tasks.map(|task| host.spawn(watched(task, origin.clone()))).collect();
-        Entered { hooks: self.clone(), origin, standbys: registered.standbys, tasks }
+        Entered { hooks: self.clone(), origin, standbys: registered.standbys, alarms: registered.alarms, tasks }
     }
 
     /// Puts in one hook more of a module that runs.
@@ -269,6 +270,7 @@ pub(crate) struct Registrations {
     pub(crate) observe_drops: Vec<Arc<dyn ObserveDrops>>,
     pub(crate) observe_acks: Vec<Arc<dyn ObserveAcks>>,
     pub(crate) standbys: Vec<Standby>,
+    pub(crate) alarms: Vec<Alarm>,
     pub(crate) tasks: Vec<Task>,
     pub(crate) timers: Vec<(Arc<Timers>, Arc<dyn Due>)>,
 }
@@ -301,6 +303,7 @@ pub struct Entered {
     hooks: Arc<Hooks>,
     origin: Arc<Origin>,
     standbys: Vec<Standby>,
+    alarms: Vec<Alarm>,
     tasks: Vec<Box<dyn Stop>>,
 }
 
@@ -308,6 +311,11 @@ impl Entered {
     /// How often hooks and tasks of this start have panicked.
     pub fn panics(&self) -> u64 {
         self.origin.panics.load(Ordering::Relaxed)
+    }
+
+    /// What is wrong by what this start has registered.
+    pub fn raised(&self) -> Vec<Raised> {
+        self.alarms.iter().filter_map(Alarm::raised).collect()
     }
 }
 

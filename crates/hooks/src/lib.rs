@@ -48,6 +48,7 @@
 //! ```
 
 mod acting;
+mod alarm;
 mod chains;
 mod exchange;
 mod fact;
@@ -73,6 +74,7 @@ mod timers;
 mod trial;
 
 pub use acting::Acting;
+pub use alarm::{Alarm, Raised};
 pub use chains::Hooks;
 pub use exchange::{Challenge, Exchange};
 pub use fact::{ConnectionInfo, Fact, Initiator, Listener, Reason};

@@ -12,8 +12,8 @@ use crate::page::Pages;
 use crate::route::Route;
 use crate::standby::Hook;
 use crate::{
-    Acting, Actor, Authenticate, Authorize, Due, Host, Intercept, Number, Observe, ObserveAcks, ObserveDrops, Records,
-    Settings, Standby, Timers, Trial, read_settings,
+    Acting, Actor, Alarm, Authenticate, Authorize, Due, Host, Intercept, Number, Observe, ObserveAcks, ObserveDrops,
+    Records, Settings, Standby, Timers, Trial, read_settings,
 };
 
 /// Something that can be started and stopped while clients are connected.
@@ -193,6 +193,14 @@ impl Ctx {
         timers.load(records).map_err(|error| StartError::Other(error.to_string()))?;
         self.registered.lock().timers.push((timers.clone(), due));
         Ok(())
+    }
+
+    /// Something that may be wrong while the module runs, in words with underscores between them: `file_unreadable` of
+    /// `greeter` is shown as the alarm `greeter_file_unreadable`.
+    pub fn alarm(&self, name: &'static str) -> Alarm {
+        let alarm = Alarm::new(name);
+        self.registered.lock().alarms.push(alarm.clone());
+        alarm
     }
 
     /// Registers an observer.

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::page::Pages;
 use crate::route::Route;
-use crate::{Info, Number, Report};
+use crate::{Info, Number, Raised, Report};
 
 /// The modules of a broker. Changes go one at a time, and are kept before they are answered.
 ///
@@ -82,6 +82,8 @@ pub struct Status {
     pub started_at: Option<u64>,
     /// How often its hooks have panicked since its start.
     pub panics: u64,
+    /// What is wrong with what it does; nothing while it does not run.
+    pub raised: Vec<Raised>,
 }
 
 /// A module's numbers.

@@ -367,6 +367,7 @@ impl Slot {
             error: state.error.clone(),
             started_at: state.running.as_ref().map(|running| running.since),
             panics: state.running.as_ref().map_or(0, |running| running.hooks.panics()),
+            raised: state.running.as_ref().map_or_else(Vec::new, |running| running.hooks.raised()),
         }
     }
 }

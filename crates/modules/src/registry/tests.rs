@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Waker};
 
 use mqtt_hooks::testing::{NOW, Recorder, came, foo};
-use mqtt_hooks::{Fact, Moment, Observe, StartError};
+use mqtt_hooks::{Fact, Moment, Observe, Raised, StartError};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -521,4 +521,34 @@ async fn nothing_is_removed_that_can_t_be_kept() {
     rig.disk.full.store(true, Ordering::Relaxed);
     assert!(matches!(rig.registry.remove("a").await, Err(ChangeError::Keep { .. })));
     assert!(rig.status().added && rig.status().running);
+}
+
+/// Is never right.
+struct Wrong;
+
+#[async_trait::async_trait]
+impl Module for Wrong {
+    fn info(&self) -> Info {
+        Info { name: "wrong", title: "Wrong", description: "Is never right.", default_on: false, settings: &[] }
+    }
+
+    async fn start(&self, ctx: &Ctx) -> Result<(), StartError> {
+        let (first, second) = (ctx.alarm("first"), ctx.alarm("second"));
+        first.raise("first it was this");
+        first.clear();
+        second.raise("then that");
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn an_alarm_of_a_module_lasts_no_longer_than_it_runs() {
+    let rig = Rig::new();
+    rig.registry.register(Arc::new(Wrong), Value::Null);
+    let raised = || rig.registry.status("wrong").unwrap().raised;
+    assert_eq!(raised(), []);
+    rig.registry.start("wrong").await.unwrap();
+    assert_eq!(raised(), [Raised { name: "second", message: "then that".to_owned() }]);
+    rig.registry.stop("wrong").await.unwrap();
+    assert_eq!(raised(), []);
 }

@@ -66,6 +66,8 @@ struct Causes {
     /// By how much the system's clock is ahead of the broker's, in milliseconds.
     ahead: Option<i64>,
     numbers: BTreeMap<String, (Watch, u64)>,
+    /// What modules have raised, by the alarm's name.
+    raised: BTreeMap<String, Watch>,
     tasks: BTreeMap<&'static str, (Watch, u64)>,
     accepts_failed: u64,
     stalls: u64,
@@ -96,6 +98,7 @@ impl Causes {
         for module in &modules.states {
             self.look_at_module(sight, module);
         }
+        self.look_at_raised(sight, &modules.states);
         for of_one in &modules.numbers {
             of_one.numbers.iter().for_each(|number| self.look_at_number(sight, of_one.module, number));
         }
@@ -173,6 +176,21 @@ impl Causes {
         sight.change(&mut self.notices, watch, Level::of_event(happened), cause);
     }
 
+    /// What is over is looked at too, until the alarm is.
+    fn look_at_raised(&mut self, sight: &Sight<'_>, modules: &[Status]) {
+        let raised = modules.iter().flat_map(|module| module.raised.iter().map(|raised| (module.info.name, raised)));
+        let named = raised.map(|(module, raised)| (format!("{module}_{}", raised.name), (module, &*raised.message)));
+        let raised: BTreeMap<_, _> = named.collect();
+        for name in raised.keys() {
+            self.raised.entry(name.clone()).or_default();
+        }
+        for (name, watch) in &mut self.raised {
+            let (module, message) = raised.get(name).copied().unwrap_or_default();
+            let cause = Cause { name, message, details: json!({ "module": module }) };
+            sight.change(&mut self.notices, watch, Level::of_event(raised.contains_key(name)), cause);
+        }
+    }
+
     fn look_at_module(&mut self, sight: &Sight<'_>, module: &Status) {
         let name = module.info.name;
         let (failed, panicked) = self.modules.entry(name).or_default();
@@ -207,6 +225,7 @@ impl Sight<'_> {
 #[cfg(test)]
 mod tests {
     use mqtt_hooks::run::Numbers;
+    use mqtt_hooks::{Info, Raised};
     use mqtt_session::Gauge;
 
     use super::*;
@@ -266,6 +285,30 @@ mod tests {
         }
         seen.check(&[]);
         assert_eq!(seen.watched.alarms.list().len(), 1);
+    }
+
+    #[test]
+    fn what_a_module_raises_is_an_alarm_until_it_is_calm_again() {
+        let info = Info { name: "greeter", title: "", description: "", default_on: false, settings: &[] };
+        let raised = vec![Raised { name: "file_unreadable", message: "the file can't be read".to_owned() }];
+        let states = vec![Status {
+            info,
+            added: true,
+            running: true,
+            testable: false,
+            stop_warning: "",
+            error: None,
+            started_at: None,
+            panics: 0,
+            raised,
+        }];
+        let mut seen = Seen::well();
+        seen.look(&ModulesSeen { states, numbers: Vec::new() });
+        assert_eq!(seen.watched.alarms.list()[0].message, "the file can't be read");
+        for _ in 0..9 {
+            seen.check(&["greeter_file_unreadable"]);
+        }
+        seen.check(&[]);
     }
 
     #[test]
