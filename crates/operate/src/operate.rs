@@ -5,8 +5,8 @@ use std::io;
 use mqtt_codec::{Filter, Message, SubscribeFilter, Topic};
 
 use crate::{
-    Ban, BanKind, ClientQuery, ClientState, HostState, ListenerState, NodeState, Oversee, Page, RetainedQuery,
-    RetainedState, Setting, SubscribeError, SubscriptionQuery, SubscriptionState,
+    Ban, BanKind, ClientQuery, ClientState, HostState, ListenerState, NodeState, Oversee, RetainedQuery, RetainedState,
+    Rows, Setting, SubscribeError, SubscriptionQuery, SubscriptionState,
 };
 
 /// What an operator can see of a broker, and do to it.
@@ -42,7 +42,7 @@ pub trait Operate: Oversee {
     fn unban(&self, kind: BanKind, who: &str) -> io::Result<()>;
 
     /// Clients in order of their ids.
-    fn clients(&self, query: &ClientQuery<'_>) -> Page<ClientState>;
+    fn clients(&self, query: &ClientQuery<'_>) -> Rows<ClientState>;
 
     /// One client, online or not.
     fn client(&self, client_id: &str) -> Option<ClientState>;
@@ -54,14 +54,14 @@ pub trait Operate: Oversee {
     fn kick(&self, client_id: &str) -> bool;
 
     /// Subscriptions in order of their clients' ids, then of their filters.
-    fn subscriptions(&self, query: &SubscriptionQuery<'_>) -> Page<SubscriptionState>;
+    fn subscriptions(&self, query: &SubscriptionQuery<'_>) -> Rows<SubscriptionState>;
 
     /// How many subscriptions there are.
     fn subscriptions_len(&self) -> usize;
 
     /// Different filters that are subscribed with, without `$share/group/`, in order; so many are skipped, and so many
     /// are listed at most.
-    fn routes(&self, skip: usize, limit: usize) -> Page<String>;
+    fn routes(&self, skip: usize, limit: usize) -> Rows<String>;
 
     /// How many different filters there are.
     fn routes_len(&self) -> usize;
@@ -92,7 +92,7 @@ pub trait Operate: Oversee {
     fn metrics(&self) -> Vec<(&'static str, u64)>;
 
     /// Retained messages in order of their topics, level by level.
-    fn retained(&self, query: &RetainedQuery<'_>) -> Page<RetainedState>;
+    fn retained(&self, query: &RetainedQuery<'_>) -> Rows<RetainedState>;
 
     /// The retained message of a topic.
     fn retained_message(&self, topic: &Topic) -> Option<RetainedState>;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use mqtt_codec::{Filter, Message, SubscribeFilter, Topic};
 use mqtt_operate::{
-    Ban, BanKind, ClientQuery, ClientState, HostState, ListenerState, NodeState, Operate, Page, RetainedQuery,
-    RetainedState, Setting, SubscribeError, SubscriptionQuery, SubscriptionState,
+    Ban, BanKind, ClientQuery, ClientState, HostState, ListenerState, NodeState, Operate, RetainedQuery, RetainedState,
+    Rows, Setting, SubscribeError, SubscriptionQuery, SubscriptionState,
 };
 
 use crate::broker::Broker;
@@ -76,7 +76,7 @@ impl Operate for Operator {
         self.remove_ban(kind, who)
     }
 
-    fn clients(&self, query: &ClientQuery<'_>) -> Page<ClientState> {
+    fn clients(&self, query: &ClientQuery<'_>) -> Rows<ClientState> {
         let is_meant = |id: &str| id.starts_with(query.prefix) && query.after.is_none_or(|after| id > after);
         let mut clients = InOrder::new(self.broker.clients.select(is_meant), query.limit);
         let mut skip = query.skip;
@@ -84,7 +84,7 @@ impl Operate for Operator {
             clients.pass(std::mem::take(&mut skip));
         }
         let states = clients.filter_map(|client| states::client(&client, &self.broker.config));
-        page(states.filter(|state| query.wanted.is_none_or(|wanted| wanted(state))).skip(skip), query.limit)
+        rows_of(states.filter(|state| query.wanted.is_none_or(|wanted| wanted(state))).skip(skip), query.limit)
     }
 
     fn client(&self, client_id: &str) -> Option<ClientState> {
@@ -99,7 +99,7 @@ impl Operate for Operator {
         self.broker.kick(client_id)
     }
 
-    fn subscriptions(&self, query: &SubscriptionQuery<'_>) -> Page<SubscriptionState> {
+    fn subscriptions(&self, query: &SubscriptionQuery<'_>) -> Rows<SubscriptionState> {
         let clients = match query.client_id {
             Some(id) => self.broker.clients.get(id).into_iter().collect(),
             None => self.broker.clients.all(),
@@ -121,18 +121,18 @@ impl Operate for Operator {
             rows.drain(..passed);
             rows
         });
-        page(all, query.limit)
+        rows_of(all, query.limit)
     }
 
     fn subscriptions_len(&self) -> usize {
         self.broker.routes.router.subscriptions_len()
     }
 
-    fn routes(&self, skip: usize, limit: usize) -> Page<String> {
+    fn routes(&self, skip: usize, limit: usize) -> Rows<String> {
         let mut filters = Vec::new();
         self.broker.routes.router.for_each_pattern(|filter| filters.push(filter.to_owned()));
         if skip >= filters.len() {
-            return Page { rows: Vec::new(), has_more: false };
+            return Rows { rows: Vec::new(), has_more: false };
         }
         let (_, first, rest) = filters.select_nth_unstable(skip);
         let mut rows = vec![std::mem::take(first)];
@@ -142,7 +142,7 @@ impl Operate for Operator {
         }
         rows.extend(rest.iter_mut().take(limit - 1).map(std::mem::take));
         rows.sort_unstable();
-        Page { rows, has_more }
+        Rows { rows, has_more }
     }
 
     fn routes_len(&self) -> usize {
@@ -175,7 +175,7 @@ impl Operate for Operator {
         self.broker.watched.metrics.list()
     }
 
-    fn retained(&self, query: &RetainedQuery<'_>) -> Page<RetainedState> {
+    fn retained(&self, query: &RetainedQuery<'_>) -> Rows<RetainedState> {
         let now = self.broker.clock.now();
         let (mut rows, mut looked_at) = (Vec::new(), Vec::new());
         let mut after = query.after.map(str::to_owned);
@@ -186,12 +186,12 @@ impl Operate for Operator {
                     continue;
                 }
                 if rows.len() == query.limit {
-                    return Page { rows, has_more: true };
+                    return Rows { rows, has_more: true };
                 }
                 rows.push(states::retained(&publication, &self.broker.clock));
             }
             if after.is_none() {
-                return Page { rows, has_more: false };
+                return Rows { rows, has_more: false };
             }
         }
     }
@@ -220,9 +220,9 @@ impl Operate for Operator {
 }
 
 /// The first of them.
-fn page<T>(rows: impl Iterator<Item = T>, limit: usize) -> Page<T> {
+fn rows_of<T>(rows: impl Iterator<Item = T>, limit: usize) -> Rows<T> {
     let mut rows: Vec<T> = rows.take(limit + 1).collect();
     let has_more = rows.len() > limit;
     rows.truncate(limit);
-    Page { rows, has_more }
+    Rows { rows, has_more }
 }

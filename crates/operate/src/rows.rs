@@ -2,7 +2,7 @@
 
 /// A part of a list.
 #[derive(Clone, Debug)]
-pub struct Page<T> {
+pub struct Rows<T> {
     /// The part.
     pub rows: Vec<T>,
     /// There are more after it.
