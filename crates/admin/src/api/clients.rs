@@ -15,10 +15,10 @@ use crate::reply::{DONE, Data, Done, Listed, Paging, Refusal};
 use crate::time::local_time;
 use crate::{Admission, lists};
 
-mod filter;
+mod criteria;
 pub(super) mod limits;
 
-use filter::{Cursor, Filter};
+use criteria::{Criteria, Cursor};
 
 /// EMQ X's word for what is not there.
 const UNDEFINED: &str = "undefined";
@@ -148,42 +148,42 @@ type Found = Result<Data<Vec<Client>>, Refusal>;
 ///
 /// `meta.count` is -1 where there is a filter. In a long list pages far in cost more than first ones; `_after` with
 /// the `meta.next` of the page before does not.
-#[utoipa::path(get, path = "/clients", tag = "clients", params(Paging, Cursor, Filter),
+#[utoipa::path(get, path = "/clients", tag = "clients", params(Paging, Cursor, Criteria),
     responses((status = OK, body = Listed<Client>)))]
 pub(super) async fn list(
     State(shared): Admission,
     Extension(caller): Extension<Caller>,
     Query(paging): Query<Paging>,
     Query(cursor): Query<Cursor>,
-    Query(filter): Query<Filter>,
+    Query(criteria): Query<Criteria>,
 ) -> Result<Response, Refusal> {
-    lists::list(&shared, &caller, move |broker| page(broker, paging, &cursor, &filter)).await
+    lists::list(&shared, &caller, move |broker| page(broker, paging, &cursor, &criteria)).await
 }
 
 /// A page of the clients of a node.
 #[utoipa::path(get, path = "/nodes/{node}/clients", tag = "clients",
-    params(("node", description = "its name"), Paging, Cursor, Filter), responses((status = OK, body = Listed<Client>)))]
+    params(("node", description = "its name"), Paging, Cursor, Criteria), responses((status = OK, body = Listed<Client>)))]
 pub(super) async fn list_of_node(
     State(shared): Admission,
     Extension(caller): Extension<Caller>,
     Path(node): Path<String>,
     Query(paging): Query<Paging>,
     Query(cursor): Query<Cursor>,
-    Query(filter): Query<Filter>,
+    Query(criteria): Query<Criteria>,
 ) -> Result<Response, Refusal> {
     check_node(&shared, &node)?;
-    lists::list(&shared, &caller, move |broker| page(broker, paging, &cursor, &filter)).await
+    lists::list(&shared, &caller, move |broker| page(broker, paging, &cursor, &criteria)).await
 }
 
-fn page(broker: &dyn Operate, paging: Paging, cursor: &Cursor, filter: &Filter) -> Listed<Client> {
+fn page(broker: &dyn Operate, paging: Paging, cursor: &Cursor, criteria: &Criteria) -> Listed<Client> {
     let node = broker.node_name();
-    let wanted = |state: &ClientState| filter.wants(state);
-    let wanted: Option<&dyn Fn(&ClientState) -> bool> = if filter.is_empty() { None } else { Some(&wanted) };
+    let wanted = |state: &ClientState| criteria.wants(state);
+    let wanted: Option<&dyn Fn(&ClientState) -> bool> = if criteria.is_empty() { None } else { Some(&wanted) };
     let skip = if cursor.after.is_some() { 0 } else { paging.skip() };
-    let (rows, has_more) = match &filter.clientid {
+    let (rows, has_more) = match &criteria.clientid {
         // There is one, if it is there.
         Some(id) => {
-            let found = broker.client(id).filter(|state| skip == 0 && filter.wants(state));
+            let found = broker.client(id).filter(|state| skip == 0 && criteria.wants(state));
             let found = found.filter(|_| id.starts_with(&cursor.prefix));
             (found.filter(|_| cursor.after.as_ref().is_none_or(|after| id > after)).into_iter().collect(), false)
         }
@@ -194,7 +194,7 @@ fn page(broker: &dyn Operate, paging: Paging, cursor: &Cursor, filter: &Filter) 
             (page.rows, page.has_more)
         }
     };
-    let count = if filter.is_empty() && cursor.prefix.is_empty() { broker.clients_len() as i64 } else { -1 };
+    let count = if criteria.is_empty() && cursor.prefix.is_empty() { broker.clients_len() as i64 } else { -1 };
     let next = rows.last().filter(|_| has_more).map(|last| last.client_id.clone());
     let rows = rows.into_iter().map(|state| Client::new(node, state)).collect();
     Listed::new(rows, paging, count, has_more).with_next(next)
@@ -223,8 +223,8 @@ pub(super) async fn one_of_node(State(shared): Admission, Path((node, client_id)
 
 fn find_by_user(broker: &dyn Operate, username: &str) -> Data<Vec<Client>> {
     let node = broker.node_name();
-    let filter = Filter::of_user(username);
-    let wanted = |state: &ClientState| filter.wants(state);
+    let criteria = Criteria::of_user(username);
+    let wanted = |state: &ClientState| criteria.wants(state);
     let query = ClientQuery { after: None, prefix: "", skip: 0, limit: Paging::MAX, wanted: Some(&wanted) };
     Data::new(broker.clients(&query).rows.into_iter().map(|state| Client::new(node, state)).collect())
 }

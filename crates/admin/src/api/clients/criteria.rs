@@ -23,7 +23,7 @@ pub(crate) struct Cursor {
 /// EMQ X's filters; all that are given must hold. Times are in seconds since 1970.
 #[derive(Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(crate) struct Filter {
+pub(crate) struct Criteria {
     pub(super) clientid: Option<String>,
     username: Option<String>,
     /// `external`
@@ -62,7 +62,7 @@ pub(crate) struct Filter {
     lte_mqueue_dropped: Option<u64>,
 }
 
-impl Filter {
+impl Criteria {
     pub(super) fn of_user(name: &str) -> Self {
         Self { username: Some(name.to_owned()), ..Self::default() }
     }
