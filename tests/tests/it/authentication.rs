@@ -302,6 +302,28 @@ async fn a_client_that_is_challenged_sends_nothing_but_small_answers() {
     client.expect_refusal(ReasonCode::ProtocolError).await;
 }
 
+/// What is kept of their answers is from what all share of whom nobody knows who they are.
+#[tokio::test]
+async fn who_is_challenged_can_t_take_all_the_room_for_those_who_come() {
+    const MANY: usize = 30;
+    let Some(gated) = Gated::with(|config| config.limits.memory = Some(2 << 20)).await else { return };
+    let (tell, mut told) = mpsc::unbounded_channel();
+    for n in 0..MANY {
+        let mut client = gated.challenged(&format!("c{n}")).await;
+        let tell = tell.clone();
+        tokio::spawn(async move {
+            // An AUTH of 16,000 bytes, and most of it.
+            client.send_bytes(&[&[0xF0, 0x80, 0x7D][..], &[0; 15_000]].concat()).await;
+            let _ = tell.send(client.expect_connack().await.reason);
+        });
+    }
+    // The others wait for more of it.
+    for _ in 0..MANY / 2 {
+        assert_eq!(told.recv().await, Some(ReasonCode::QuotaExceeded));
+    }
+    gated.with_token("comes", "for ever").await.ping().await;
+}
+
 #[tokio::test]
 async fn a_challenge_without_an_answer_ends_with_the_connect_timeout() {
     let Some(gated) = Gated::with(|config| config.mqtt.connect_timeout = Duration::from_millis(300)).await else {

@@ -10,6 +10,8 @@ use tokio::sync::oneshot;
 
 use crate::coming::arrival::Arrival;
 use crate::packets::renewal::{data_of, properties_of};
+use crate::watch::Watched;
+use crate::watch::memory::Claim;
 use crate::watch::trace::Traces;
 
 /// Bytes of the largest packet that a client may send meanwhile, and so about what is kept of it.
@@ -29,14 +31,15 @@ pub(super) enum Broken {
 /// Lets modules and the client talk. With what they say of it, and what it is told should it come in.
 pub(super) async fn exchange(
     hooks: &Hooks,
-    traces: &Traces,
+    watched: &Watched,
     arrival: &mut Arrival,
     connect: &Connect,
     info: &ConnectionInfo,
     method: &str,
 ) -> Result<(Login, Option<Bytes>), Broken> {
     let (tell, broken) = oneshot::channel();
-    let mut asking = Asking { traces, arrival, connect, method, tell: Some(tell) };
+    let held = watched.memory.arriving().claim();
+    let mut asking = Asking { traces: &watched.traces, arrival, connect, method, tell: Some(tell), held };
     let mut exchange = Exchange::new(method, data_of(&connect.properties), &mut asking);
     exchange.password.clone_from(&connect.password);
     // A client that breaks off ends the question: whoever is still to answer it is dropped.
@@ -62,6 +65,8 @@ struct Asking<'a> {
     connect: &'a Connect,
     method: &'a str,
     tell: Option<oneshot::Sender<Broken>>,
+    /// What is read of its answers: nobody knows yet who it is.
+    held: Claim,
 }
 
 #[async_trait::async_trait]
@@ -91,6 +96,10 @@ impl Asking<'_> {
             match self.arrival.transport.read(&mut self.arrival.rest, READ).await {
                 Ok(0) | Err(_) => return Err(Broken::Left),
                 Ok(read) => self.arrival.traffic.note_read(read),
+            }
+            // By its capacity: that is what it takes.
+            if !self.held.grow_to(self.arrival.rest.capacity()) {
+                return Err(Broken::Refused(ReasonCode::QuotaExceeded));
             }
         }
     }

@@ -154,7 +154,7 @@ impl Candidate {
     async fn exchange(&mut self, method: &str) -> Result<Login, Broken> {
         let Self { broker, arrival, connect, info, .. } = self;
         let (login, conclusion) =
-            challenge::exchange(&broker.hooks, &broker.watched.traces, arrival, connect, info, method).await?;
+            challenge::exchange(&broker.hooks, &broker.watched, arrival, connect, info, method).await?;
         self.conclusion = conclusion;
         Ok(login)
     }
