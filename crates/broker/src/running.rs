@@ -102,7 +102,7 @@ fn of<S: Fn(Arc<Broker>) -> F, F>(broker: &Arc<Broker>, start: S) -> impl Fn() -
 impl Running {
     /// Takes who comes in by this listener, until [`Self::drain`].
     pub fn serve(&mut self, listener: Listener) {
-        let door = Arc::new(Door::new(&self.broker.doors, listener.name(), listener.address()));
+        let door = Arc::new(Door::new(&self.broker.doors, &listener));
         let (listener, stop) = (Arc::new(listener), self.stop.subscribe());
         let accept = move |broker: Arc<Broker>| {
             let (listener, door, stop) = (Arc::clone(&listener), Arc::clone(&door), stop.clone());

@@ -45,7 +45,7 @@ mod transport;
 mod web;
 
 pub use carrier::Carrier;
-pub use listener::{Bound, Listener};
+pub use listener::{Bound, Kind, Listener};
 pub use opening::{Accepted, Layers, OpenError, Opened, Opening, Pool};
 pub use pipe::Pipe;
 pub use proxy::Proxies;

@@ -30,6 +30,19 @@ pub struct Listener {
     pool: Pool,
 }
 
+/// What is spoken at a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// MQTT over TCP.
+    Mqtt,
+    /// Over TLS.
+    Mqtts,
+    /// Over WebSocket.
+    Ws,
+    /// Over WebSocket and TLS.
+    Wss,
+}
+
 impl Bound {
     /// Lets clients connect; the system holds up to `backlog` of them until they are accepted. What takes long before MQTT is
     /// done in `pool`.
@@ -59,6 +72,16 @@ impl Listener {
     /// Where it listens, with the port the system chose if it was to choose.
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// What is spoken there.
+    pub fn kind(&self) -> Kind {
+        match (&self.layers.tls, &self.layers.web) {
+            (None, None) => Kind::Mqtt,
+            (Some(_), None) => Kind::Mqtts,
+            (None, Some(_)) => Kind::Ws,
+            (Some(_), Some(_)) => Kind::Wss,
+        }
     }
 
     /// Accepts until told to stop. Each socket goes to `take`; `exhausted` is told when the system has no room for one.

@@ -41,6 +41,8 @@ pub struct HostState {
 pub struct ListenerState {
     /// Its name.
     pub name: String,
+    /// What is spoken there.
+    pub kind: ListenerKind,
     /// Where it listens.
     pub address: SocketAddr,
     /// Clients that came in by it and are there.
@@ -64,4 +66,17 @@ pub struct Health {
     pub memory_limit: usize,
     /// When the process began, in milliseconds since the Unix epoch.
     pub started_at: u64,
+}
+
+/// What is spoken at a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListenerKind {
+    /// MQTT over TCP.
+    Mqtt,
+    /// Over TLS.
+    Mqtts,
+    /// Over WebSocket.
+    Ws,
+    /// Over WebSocket and TLS.
+    Wss,
 }

@@ -61,6 +61,7 @@ pub(crate) fn command(args: &[&str]) -> Command {
     command
         .env("ROLLCALL_DATA_DIR", "memory")
         .env("ROLLCALL_ADMIN__BIND", "off")
+        .env("ROLLCALL_LISTENERS__WS__BIND", "off")
         .args(args)
         .stdin(Stdio::null())
         .kill_on_drop(true);
@@ -202,14 +203,6 @@ async fn a_mistake_is_one_line_and_code_2() {
     check_error(&["--config", "/"], &["/"]).await;
     check_error(&["chek-config"], &["chek-config"]).await;
     check_error(&["--bind", "0.0.0.0:0"], &["auth.anonymous"]).await;
-}
-
-#[tokio::test]
-async fn what_is_not_built_yet_is_a_clear_error() {
-    if outside() {
-        return;
-    }
-    check_error(&["--bind", "127.0.0.1:0", "--ws-bind", "127.0.0.1:0"], &["ws"]).await;
 }
 
 #[tokio::test]

@@ -89,6 +89,14 @@ impl Stream for TcpStream {
 
 impl Stream for rollcall::Pipe {}
 
+impl Stream for tokio::io::DuplexStream {}
+
+impl Stream for tokio_rustls::client::TlsStream<TcpStream> {
+    fn cut_off(&self) {
+        self.get_ref().0.cut_off();
+    }
+}
+
 pub(crate) struct Client {
     stream: Box<dyn Stream>,
     input: BytesMut,

@@ -59,12 +59,17 @@ async fn an_operator_sees_each_with_its_clients() {
     let answer = ask(addr, "GET /api/v4/listeners").await.json();
     let rows = answer["data"][0]["listeners"].as_array().unwrap();
     let found: Vec<_> = rows.iter().map(|row| [&row["name"], &row["identifier"], &row["listen_on"]]).collect();
-    let [first, other] = [broker.addr, second].map(|addr| json!(addr.to_string()));
+    let ws = broker.server().addresses().listener("ws").unwrap();
+    let [first, web, other] = [broker.addr, ws, second].map(|addr| json!(addr.to_string()));
     assert_eq!(
         found,
-        [[&json!("mqtt"), &json!("mqtt:tcp:external"), &first], [&json!("second"), &json!("mqtt:tcp:second"), &other]]
+        [
+            [&json!("mqtt"), &json!("mqtt:tcp:external"), &first],
+            [&json!("ws"), &json!("mqtt:ws:external"), &web],
+            [&json!("second"), &json!("mqtt:tcp:second"), &other]
+        ]
     );
-    assert_eq!((&rows[0]["current_conns"], &rows[1]["current_conns"]), (&json!(0), &json!(1)));
+    assert_eq!((&rows[0]["current_conns"], &rows[2]["current_conns"]), (&json!(0), &json!(1)));
 }
 
 #[tokio::test]
@@ -96,7 +101,7 @@ async fn a_listener_that_can_t_be_is_one_line_and_code_2() {
     };
     set(&["listeners.Second.kind=mqtt"], &["listeners.Second", "lower-case"]).await;
     set(&["listeners.pid.kind=mqtt"], &["listeners.pid", "another name"]).await;
-    set(&["listeners.tls.kind=mqtts"], &["listeners.tls.kind", "no TLS", "\"mqtt\""]).await;
+    set(&["listeners.tls.kind=mqtts", "listeners.tls.bind=127.0.0.1:0"], &["listeners.tls.cert", "certificate"]).await;
     set(&["listeners.second.kind=mqtt"], &["listeners.second.bind"]).await;
     set(&["listeners.mqtt.bnid=off"], &["listeners.mqtt.bnid", "nearest is listeners.mqtt.bind"]).await;
     set(

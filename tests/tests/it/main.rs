@@ -28,6 +28,7 @@ mod connect;
 mod crash;
 mod crash_presence;
 mod delayed;
+mod doors;
 mod full_disk;
 mod half_packets;
 mod history;

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
-use mqtt_operate::Operate;
+use mqtt_operate::{ListenerKind, Operate};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -225,22 +225,33 @@ pub(super) struct Listener {
     shutdown_count: BTreeMap<String, u64>,
 }
 
-/// MQTT over TCP, as EMQ X calls it.
-const PROTOCOL: &str = "mqtt:tcp";
-
 fn listeners_of(broker: &dyn Operate) -> Vec<Listener> {
-    let listeners = broker.listeners().into_iter().map(|listener| Listener {
-        protocol: PROTOCOL.to_owned(),
-        // EMQ X's name for the one that is there from the start.
-        identifier: format!("{PROTOCOL}:{}", if listener.name == "mqtt" { "external" } else { &*listener.name }),
-        name: listener.name,
-        listen_on: listener.address.to_string(),
-        acceptors: 1,
-        max_conns: listener.max_connections,
-        current_conns: listener.connections,
-        shutdown_count: BTreeMap::new(),
+    let listeners = broker.listeners().into_iter().map(|listener| {
+        let protocol = protocol(listener.kind);
+        // EMQ X's name for those that are there from the start.
+        let is_first = matches!(&*listener.name, "mqtt" | "ws");
+        Listener {
+            protocol: protocol.to_owned(),
+            identifier: format!("{protocol}:{}", if is_first { "external" } else { &*listener.name }),
+            name: listener.name,
+            listen_on: listener.address.to_string(),
+            acceptors: 1,
+            max_conns: listener.max_connections,
+            current_conns: listener.connections,
+            shutdown_count: BTreeMap::new(),
+        }
     });
     listeners.collect()
+}
+
+/// As EMQ X calls it.
+const fn protocol(kind: ListenerKind) -> &'static str {
+    match kind {
+        ListenerKind::Mqtt => "mqtt:tcp",
+        ListenerKind::Mqtts => "mqtt:ssl",
+        ListenerKind::Ws => "mqtt:ws",
+        ListenerKind::Wss => "mqtt:wss",
+    }
 }
 
 /// A node's listeners.

@@ -5,7 +5,7 @@ use axum::http;
 use futures_util::StreamExt;
 use mqtt_hooks::route::{Feed, Handle, Position, Returns, Route, Takes};
 use serde_json::json;
-use tower::Service;
+use tower::Service as _;
 
 use super::*;
 

@@ -9,7 +9,7 @@ use mqtt_net::{Accepted, Opening, Pipe, Transport};
 
 use crate::broker::Broker;
 use crate::coming::arrival::Origin;
-use crate::coming::doors::Doors;
+use crate::coming::doors::{Doors, OpenListener};
 use crate::coming::serve::Task;
 use crate::time::patience::Patient;
 use crate::watch::refusals::{Kind, Refused};
@@ -19,9 +19,10 @@ use crate::watch::refusals::{Kind, Refused};
 pub(crate) struct Door(Arc<Listener>);
 
 impl Door {
-    pub(crate) fn new(doors: &Doors, name: &str, address: SocketAddr) -> Self {
-        let listener = Arc::new(Listener { name: name.into(), port: address.port() });
-        doors.open(Arc::clone(&listener), address);
+    pub(crate) fn new(doors: &Doors, open: &mqtt_net::Listener) -> Self {
+        let (kind, address) = (open.kind(), open.address());
+        let listener = Arc::new(Listener { name: open.name().into(), port: address.port() });
+        doors.open(OpenListener { listener: Arc::clone(&listener), kind, address });
         Self(listener)
     }
 

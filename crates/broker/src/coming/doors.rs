@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use mqtt_hooks::Listener;
+use mqtt_net::Kind;
 use parking_lot::Mutex;
 
 use crate::coming::banned::Banned;
@@ -17,8 +18,7 @@ pub(crate) struct Doors {
     pub(crate) banned: Banned,
     /// For those who have more to be handled than fits a turn.
     pub(crate) line: Line,
-    /// The listeners that are open, and where.
-    listeners: Mutex<Vec<(Arc<Listener>, SocketAddr)>>,
+    listeners: Mutex<Vec<OpenListener>>,
     /// By their addresses.
     guests: Guests,
     /// `mqtt.max_connections`.
@@ -31,6 +31,14 @@ pub(crate) struct Doors {
     served: AtomicUsize,
     /// Nobody comes in any more.
     is_stopping: AtomicBool,
+}
+
+/// A listener that is open, and where.
+#[derive(Clone, Debug)]
+pub(crate) struct OpenListener {
+    pub(crate) listener: Arc<Listener>,
+    pub(crate) kind: Kind,
+    pub(crate) address: SocketAddr,
 }
 
 impl Doors {
@@ -48,12 +56,11 @@ impl Doors {
         }
     }
 
-    /// A listener is open at this address.
-    pub(crate) fn open(&self, listener: Arc<Listener>, address: SocketAddr) {
-        self.listeners.lock().push((listener, address));
+    pub(crate) fn open(&self, listener: OpenListener) {
+        self.listeners.lock().push(listener);
     }
 
-    pub(crate) fn listeners(&self) -> Vec<(Arc<Listener>, SocketAddr)> {
+    pub(crate) fn listeners(&self) -> Vec<OpenListener> {
         self.listeners.lock().clone()
     }
 

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use mqtt_operate::{ClientState, ConnectionState, ListenerState, RetainedState, SubscriptionState};
+use mqtt_net::Kind;
+use mqtt_operate::{ClientState, ConnectionState, ListenerKind, ListenerState, RetainedState, SubscriptionState};
 use mqtt_session::{Publication, Timestamp};
 
 use crate::client::ClientRef;
@@ -18,15 +19,21 @@ pub(super) fn listeners(doors: &Doors, clients: &Clients<ClientRef>) -> Vec<List
     for client in clients.all() {
         let state = client.state.lock();
         let origin = state.connection.as_ref().map(|connection| &connection.info.listener);
-        let found = origin.and_then(|origin| listeners.iter().position(|(listener, _)| Arc::ptr_eq(listener, origin)));
+        let found = origin.and_then(|origin| listeners.iter().position(|open| Arc::ptr_eq(&open.listener, origin)));
         if let Some(found) = found {
             counts[found] += 1;
         }
     }
     let max_connections = doors.max_connections();
-    let states = listeners.into_iter().zip(counts).map(|((listener, address), connections)| ListenerState {
-        name: listener.name.to_string(),
-        address,
+    let states = listeners.into_iter().zip(counts).map(|(open, connections)| ListenerState {
+        name: open.listener.name.to_string(),
+        kind: match open.kind {
+            Kind::Mqtt => ListenerKind::Mqtt,
+            Kind::Mqtts => ListenerKind::Mqtts,
+            Kind::Ws => ListenerKind::Ws,
+            Kind::Wss => ListenerKind::Wss,
+        },
+        address: open.address,
         connections,
         max_connections,
     });

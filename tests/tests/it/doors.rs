@@ -1,0 +1,335 @@
+//! TLS, WebSocket and what proxies say: clients that come in by other doors than plain TCP are the same clients.
+
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use futures_util::{SinkExt as _, StreamExt as _};
+use mqtt_codec::{Packet, Qos, ReasonCode, Version};
+use mqtt_config::{Config, Listener, ListenerKind, ListenerTls, ListenerWeb, Origins, Verify};
+use serde_json::json;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream},
+    net::TcpStream,
+};
+use tokio_rustls::{
+    TlsConnector,
+    client::TlsStream,
+    rustls::{
+        ClientConfig, RootCertStore,
+        crypto::aws_lc_rs,
+        pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
+    },
+};
+use tokio_tungstenite::{
+    client_async,
+    tungstenite::{Error, Message, client::IntoClientRequest as _, http::Response},
+};
+
+use crate::{
+    broker::Broker,
+    client::{Client, QOS, VERSIONS, connect, message, will},
+    events::Watcher,
+};
+
+/// An authority and what it has signed, in a folder.
+pub(crate) struct Authority {
+    folder: tempfile::TempDir,
+    issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
+}
+
+impl Authority {
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        params.key_usages = vec![rcgen::KeyUsagePurpose::KeyCertSign, rcgen::KeyUsagePurpose::CrlSign];
+        std::fs::write(folder.path().join("ca.pem"), params.self_signed(&key).unwrap().pem()).unwrap();
+        Self { folder, issuer: rcgen::Issuer::new(params, key) }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A certificate for a name, and its key.
+    pub(crate) fn sign(&self, name: &str) -> (PathBuf, PathBuf) {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.distinguished_name.push(rcgen::DnType::CommonName, name);
+        let (certificate, secret) = (self.path(&format!("{name}.pem")), self.path(&format!("{name}.key")));
+        std::fs::write(&certificate, params.signed_by(&key, &self.issuer).unwrap().pem()).unwrap();
+        std::fs::write(&secret, key.serialize_pem()).unwrap();
+        (certificate, secret)
+    }
+
+    pub(crate) fn tls(&self, verify: Verify) -> ListenerTls {
+        let (certificate, key) = self.sign("localhost");
+        let ca = (verify != Verify::None).then(|| self.path("ca.pem"));
+        ListenerTls { certs: vec![certificate], keys: vec![key], ca, crl: None, verify }
+    }
+
+    pub(crate) fn trusted(&self, shown: Option<&(PathBuf, PathBuf)>) -> Arc<ClientConfig> {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(self.path("ca.pem")).unwrap()).unwrap();
+        let builder = ClientConfig::builder_with_provider(aws_lc_rs::default_provider().into());
+        let builder = builder.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots);
+        Arc::new(match shown {
+            None => builder.with_no_client_auth(),
+            Some((certificate, key)) => {
+                let chain = CertificateDer::pem_file_iter(certificate).unwrap().map(Result::unwrap).collect();
+                builder.with_client_auth_cert(chain, PrivateKeyDer::from_pem_file(key).unwrap()).unwrap()
+            }
+        })
+    }
+}
+
+fn web() -> ListenerWeb {
+    ListenerWeb { path: "/mqtt".to_owned(), origins: Origins::Local, forwarded_from: Vec::new() }
+}
+
+/// One listener of each kind, called as its kind.
+pub(crate) fn add_doors(config: &mut Config, authority: &Authority, verify: Verify) {
+    for (kind, name) in [(ListenerKind::Mqtts, "mqtts"), (ListenerKind::Wss, "wss")] {
+        let listener = Listener::new(name, ([127, 0, 0, 1], 0).into());
+        let web = (kind == ListenerKind::Wss).then(web);
+        config.listeners.push(Listener { kind, tls: Some(authority.tls(verify)), web, ..listener });
+    }
+}
+
+async fn dial_tls(addr: SocketAddr, config: Arc<ClientConfig>) -> std::io::Result<TlsStream<TcpStream>> {
+    let stream = TcpStream::connect(addr).await?;
+    TlsConnector::from(config).connect(ServerName::try_from("localhost").unwrap(), stream).await
+}
+
+/// Speaks WebSocket on behalf of the other end of a pipe; each write there is one message.
+async fn dial_web(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> DuplexStream {
+    let mut request = "ws://localhost/mqtt".into_client_request().unwrap();
+    request.headers_mut().insert("Sec-WebSocket-Protocol", "mqtt".parse().unwrap());
+    let (mut socket, answer) = client_async(request, stream).await.unwrap();
+    assert_eq!(answer.headers()["Sec-WebSocket-Protocol"], "mqtt");
+    let (ours, mut theirs) = tokio::io::duplex(1 << 16);
+    tokio::spawn(async move {
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            tokio::select! {
+                read = theirs.read(&mut buffer) => match read {
+                    Ok(0) | Err(_) => break drop(socket.close(None).await),
+                    Ok(read) => {
+                        let bytes = Bytes::copy_from_slice(&buffer[..read]);
+                        if socket.send(Message::Binary(bytes)).await.is_err() {
+                            break;
+                        }
+                    }
+                },
+                heard = socket.next() => match heard {
+                    Some(Ok(Message::Binary(bytes))) => theirs.write_all(&bytes).await.unwrap(),
+                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                    _ => break,
+                },
+            }
+        }
+    });
+    ours
+}
+
+/// A socket by the listener of this name, no packet yet.
+async fn open(broker: &Broker, authority: &Authority, name: &str, version: Version) -> Client {
+    let addr = broker.server().addresses().listener(name).unwrap();
+    match name {
+        "mqtt" => Client::open(addr, version).await,
+        "ws" => Client::over(dial_web(TcpStream::connect(addr).await.unwrap()).await, version),
+        "mqtts" => Client::over(dial_tls(addr, authority.trusted(None)).await.unwrap(), version),
+        _ => Client::over(dial_web(dial_tls(addr, authority.trusted(None)).await.unwrap()).await, version),
+    }
+}
+
+async fn come_in(broker: &Broker, authority: &Authority, name: &str, version: Version, id: &str) -> Client {
+    let mut client = open(broker, authority, name, version).await;
+    client.send(Packet::Connect(Box::new(connect(version, id)))).await;
+    let Packet::ConnAck(connack) = client.receive().await else { panic!("no CONNACK") };
+    assert_eq!(connack.reason, ReasonCode::Success);
+    client
+}
+
+const DOORS: [&str; 4] = ["mqtt", "mqtts", "ws", "wss"];
+
+async fn broker(authority: &Authority) -> Option<Broker> {
+    Broker::with(|config| {
+        add_doors(config, authority, Verify::None);
+        config.modules.entry("presence".to_owned()).or_default().settings["extended"] = json!(true);
+    })
+    .await
+}
+
+#[tokio::test]
+async fn clients_of_every_door_are_told_of_and_get_what_is_published() {
+    let authority = Authority::new();
+    let Some(broker) = broker(&authority).await else { return };
+    let mut watcher = Watcher::start(broker.addr).await;
+    for name in DOORS {
+        let port = broker.server().addresses().listener(name).unwrap().port();
+        for version in VERSIONS {
+            let mut client = come_in(&broker, &authority, name, version, "it").await;
+            let connected = watcher.connected("it").await;
+            assert_eq!((connected.value("sockport"), connected.text("listener")), (&json!(port), name));
+            client.subscribe("a/#", Qos::ExactlyOnce).await;
+            for qos in QOS {
+                // Larger than a record, and than a read.
+                let payload = vec![qos as u8; 150_000];
+                client.publish(message("a/b", payload.clone(), qos)).await;
+                let publish = client.receive_publish().await;
+                assert_eq!((&*publish.topic, publish.payload.len()), ("a/b", payload.len()));
+                assert!(publish.payload == payload);
+                client.acknowledge(&publish).await;
+            }
+            client.leave().await;
+            watcher.disconnected("it", "normal").await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_is_cut_off_has_its_will_published_and_the_reason_of_its_door() {
+    let authority = Authority::new();
+    let Some(broker) = broker(&authority).await else { return };
+    let mut watcher = Watcher::start(broker.addr).await;
+    let mut heir = Client::connect(broker.addr, Version::V5, "heir").await;
+    heir.subscribe("will", Qos::AtMostOnce).await;
+    watcher.connected("heir").await;
+    for (name, reason) in [("mqtt", "tcp_closed"), ("mqtts", "ssl_closed"), ("ws", "ws_closed"), ("wss", "ws_closed")] {
+        let mut client = open(&broker, &authority, name, Version::V5).await;
+        let with_will = mqtt_codec::Connect { will: Some(will("will", name)), ..connect(Version::V5, "it") };
+        client.send(Packet::Connect(Box::new(with_will))).await;
+        client.receive().await;
+        watcher.connected("it").await;
+        drop(client);
+        assert_eq!(&*heir.receive_publish().await.payload, name.as_bytes());
+        watcher.disconnected("it", reason).await;
+    }
+}
+
+#[tokio::test]
+async fn a_session_goes_on_through_another_door() {
+    let authority = Authority::new();
+    let Some(broker) = broker(&authority).await else { return };
+    let mut watcher = Watcher::start(broker.addr).await;
+    let mut old: Option<Client> = None;
+    for name in DOORS {
+        let new = come_in(&broker, &authority, name, Version::V5, "it").await;
+        if let Some(mut old) = old.replace(new) {
+            watcher.disconnected("it", "discarded").await;
+            old.expect_disconnect(ReasonCode::SessionTakenOver).await;
+        }
+        watcher.connected("it").await;
+    }
+}
+
+#[tokio::test]
+async fn a_burst_reaches_a_slow_reader_whole_and_in_order() {
+    let authority = Authority::new();
+    let Some(broker) = broker(&authority).await else { return };
+    for name in DOORS {
+        let mut reader = come_in(&broker, &authority, name, Version::V5, "reader").await;
+        reader.subscribe("burst", Qos::AtLeastOnce).await;
+        let mut writer = Client::connect(broker.addr, Version::V5, "writer").await;
+        // More than sockets hold; the reader takes nothing until all of it is there.
+        for n in 0..300_u32 {
+            let payload = [&n.to_be_bytes()[..], &[7; 40_000]].concat();
+            writer.publish(message("burst", payload, Qos::AtLeastOnce)).await;
+        }
+        for n in 0..300_u32 {
+            let publish = reader.receive_publish().await;
+            assert_eq!(publish.payload[..4], n.to_be_bytes(), "{name}");
+            reader.acknowledge(&publish).await;
+        }
+        reader.leave().await;
+        writer.leave().await;
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_is_asked_for_where_it_is_required() {
+    let authority = Authority::new();
+    let Some(broker) = Broker::with(|config| add_doors(config, &authority, Verify::Required)).await else { return };
+    let addr = broker.server().addresses().listener("mqtts").unwrap();
+    let shown = authority.sign("device-1");
+    let stream = dial_tls(addr, authority.trusted(Some(&shown))).await.unwrap();
+    let mut client = Client::over(stream, Version::V5);
+    client.send(Packet::Connect(Box::new(connect(Version::V5, "it")))).await;
+    assert!(matches!(client.receive().await, Packet::ConnAck(_)));
+    // By TLS 1.3 a client learns after its own end of the handshake that it is not let in.
+    let mut refused = Client::over(dial_tls(addr, authority.trusted(None)).await.unwrap(), Version::V5);
+    refused.send(Packet::Connect(Box::new(connect(Version::V5, "other")))).await;
+    assert!(refused.receive_or_end().await.is_none());
+}
+
+/// What the answer to a request for WebSocket is.
+async fn upgrade(addr: SocketAddr, headers: &[(&'static str, &str)]) -> Result<(), Box<Response<Option<Vec<u8>>>>> {
+    let mut request = "ws://localhost/mqtt".into_client_request().unwrap();
+    for (name, value) in headers {
+        request.headers_mut().insert(*name, value.parse().unwrap());
+    }
+    match client_async(request, TcpStream::connect(addr).await.unwrap()).await {
+        Ok(_) => Ok(()),
+        Err(Error::Http(response)) => Err(response),
+        Err(other) => panic!("{other}"),
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_is_no_websocket_for_mqtt_is_told_why() {
+    let Some(broker) = Broker::with(|_| {}).await else { return };
+    let addr = broker.server().addresses().listener("ws").unwrap();
+    let mqtt = ("Sec-WebSocket-Protocol", "mqttv3.1, mqtt");
+    upgrade(addr, &[mqtt]).await.unwrap();
+    upgrade(addr, &[mqtt, ("Origin", "http://localhost:3000")]).await.unwrap();
+    let refused = upgrade(addr, &[("Sec-WebSocket-Protocol", "chat")]).await.unwrap_err();
+    assert_eq!(refused.status(), 400);
+    assert!(String::from_utf8_lossy(refused.body().as_ref().unwrap()).contains("has to offer mqtt"));
+    let refused = upgrade(addr, &[mqtt, ("Origin", "https://evil.example")]).await.unwrap_err();
+    assert_eq!(refused.status(), 403);
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_says_whose_connection_it_is() {
+    let Some(broker) = Broker::with(|config| {
+        config.listeners[0].proxy_from = vec!["127.0.0.1/32".parse().unwrap()];
+        let listener = Listener::new("plain", ([127, 0, 0, 1], 0).into());
+        config.listeners.push(listener);
+    })
+    .await
+    else {
+        return;
+    };
+    let plain = broker.server().addresses().listener("plain").unwrap();
+    let mut watcher = Watcher::start(plain).await;
+    let two = [&b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c"[..], &[198, 51, 100, 7, 127, 0, 0, 1, 0x9c, 0x40, 7, 0x5b]].concat();
+    for (header, address) in [
+        (&b"PROXY TCP4 192.0.2.1 127.0.0.1 40000 1883\r\n"[..], "192.0.2.1"),
+        (&two, "198.51.100.7"),
+        (b"PROXY UNKNOWN\r\n", "127.0.0.1"),
+        (b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0", "127.0.0.1"),
+    ] {
+        let mut client = Client::open(broker.addr, Version::V5).await;
+        // In two parts: what comes with the header is MQTT's.
+        let (start, rest) = header.split_at(13);
+        client.send_bytes(start).await;
+        let mut connect_bytes = bytes::BytesMut::from(rest);
+        Packet::Connect(Box::new(connect(Version::V5, "it"))).encode(Version::V5, &mut connect_bytes).unwrap();
+        client.send_bytes(&connect_bytes).await;
+        assert!(matches!(client.receive().await, Packet::ConnAck(_)));
+        let connected = watcher.connected("it").await;
+        assert_eq!(connected.text("ipaddress"), address);
+        client.leave().await;
+        watcher.disconnected("it", "normal").await;
+    }
+    // Without a header nobody comes in.
+    let mut client = Client::open(broker.addr, Version::V5).await;
+    client.send(Packet::Connect(Box::new(connect(Version::V5, "it")))).await;
+    assert!(client.receive_or_end().await.is_none());
+}
