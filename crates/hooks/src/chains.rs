@@ -50,9 +50,9 @@ impl Hooks {
         }
         let acting = moment.acting();
         for owned in self.observe.list.load().iter() {
-            moment.set_acting(owned.origin.acts_after(acting));
+            moment.set_acting(owned.start.acts_after(acting));
             if let Err(why) = caught(|| owned.hook.observe(fact, moment)) {
-                owned.origin.complain("observe", &why);
+                owned.start.complain("observe", &why);
             }
         }
         moment.set_acting(acting);
@@ -70,7 +70,7 @@ impl Hooks {
         }
         for owned in self.observe_drops.list.load().iter() {
             if let Err(why) = caught(|| owned.hook.dropped(delivery, reason)) {
-                owned.origin.complain("dropped", &why);
+                owned.start.complain("dropped", &why);
             }
         }
     }
@@ -87,7 +87,7 @@ impl Hooks {
         }
         for owned in self.observe_acks.list.load().iter() {
             if let Err(why) = caught(|| owned.hook.acknowledged(delivery)) {
-                owned.origin.complain("acknowledged", &why);
+                owned.start.complain("acknowledged", &why);
             }
         }
     }
@@ -108,7 +108,7 @@ impl Hooks {
                 Ok(Login::Ignore) => {}
                 Ok(login) => return login,
                 Err(why) => {
-                    owned.origin.complain("authenticate", &why);
+                    owned.start.complain("authenticate", &why);
                     // Nothing is known against the client: it is told to come again.
                     return Login::Deny(ReasonCode::ServerUnavailable);
                 }
@@ -132,7 +132,7 @@ impl Hooks {
                 Ok(Login::Ignore) => {}
                 Ok(login) => return login,
                 Err(why) => {
-                    owned.origin.complain("exchange", &why);
+                    owned.start.complain("exchange", &why);
                     return Login::Deny(ReasonCode::ServerUnavailable);
                 }
             }
@@ -155,7 +155,7 @@ impl Hooks {
                 Ok(Verdict::Ignore) => {}
                 Ok(verdict) => return verdict,
                 Err(why) => {
-                    owned.origin.complain("authorize", &why);
+                    owned.start.complain("authorize", &why);
                     return Verdict::Deny(ReasonCode::NotAuthorized);
                 }
             }
@@ -175,9 +175,9 @@ impl Hooks {
         }
         let acting = moment.acting();
         let mut passage = Passage::Pass;
-        for owned in self.intercept.list.load().iter().filter(|owned| !acting.has_passed(owned.origin.place)) {
+        for owned in self.intercept.list.load().iter().filter(|owned| !acting.has_passed(owned.start.place)) {
             let before = (incoming.message.clone(), *incoming.expires_at);
-            moment.set_acting(owned.origin.acts_after(acting));
+            moment.set_acting(owned.start.acts_after(acting));
             match caught(|| owned.hook.publish(incoming, moment)) {
                 Ok(Passage::Pass) => {}
                 Ok(Passage::Drop) => {
@@ -186,7 +186,7 @@ impl Hooks {
                 }
                 Err(why) => {
                     (*incoming.message, *incoming.expires_at) = before;
-                    owned.origin.complain("publish", &why);
+                    owned.start.complain("publish", &why);
                 }
             }
         }
@@ -203,40 +203,40 @@ impl Hooks {
             let before = (filter.clone(), *options);
             if let Err(why) = caught(|| owned.hook.subscribe(client, filter, options)) {
                 (*filter, *options) = before;
-                owned.origin.complain("subscribe", &why);
+                owned.start.complain("subscribe", &why);
             }
         }
     }
 
     /// Puts in what the start of a module has registered, until what this returns is dropped; for who runs modules.
     pub fn enter(self: &Arc<Self>, ctx: Ctx) -> Entered {
-        let origin = Arc::new(Origin { module: ctx.module, place: ctx.place, panics: AtomicU64::new(0) });
+        let start = Arc::new(Start { module: ctx.module, place: ctx.place, panics: AtomicU64::new(0) });
         let (host, actor) = (ctx.host(), ctx.actor());
         let registered = ctx.into_registrations();
         let changing = self.changing.lock();
-        self.observe.add(&origin, registered.observe);
-        self.authenticate.add(&origin, registered.authenticate);
-        self.authorize.add(&origin, registered.authorize);
-        self.intercept.add(&origin, registered.intercept);
-        self.observe_drops.add(&origin, registered.observe_drops);
-        self.observe_acks.add(&origin, registered.observe_acks);
+        self.observe.add(&start, registered.observe);
+        self.authenticate.add(&start, registered.authenticate);
+        self.authorize.add(&start, registered.authorize);
+        self.intercept.add(&start, registered.intercept);
+        self.observe_drops.add(&start, registered.observe_drops);
+        self.observe_acks.add(&start, registered.observe_acks);
         drop(changing);
-        registered.standbys.iter().for_each(|standby| standby.enter(self, &origin));
+        registered.standbys.iter().for_each(|standby| standby.enter(self, &start));
         let timers = registered
             .timers
             .into_iter()
-            .map(|(timers, due)| timers.run(due, host.clone(), actor.clone(), origin.clone()));
+            .map(|(timers, due)| timers.run(due, host.clone(), actor.clone(), start.clone()));
         let tasks = registered.tasks.into_iter().chain(timers);
-        let tasks = tasks.map(|task| host.spawn(watched(task, origin.clone()))).collect();
-        Entered { hooks: self.clone(), origin, standbys: registered.standbys, alarms: registered.alarms, tasks }
+        let tasks = tasks.map(|task| host.spawn(watched(task, start.clone()))).collect();
+        Entered { hooks: self.clone(), start, standbys: registered.standbys, alarms: registered.alarms, tasks }
     }
 
     /// Puts in one hook more of a module that runs.
-    pub(crate) fn put(&self, origin: &Arc<Origin>, hook: Hook) {
+    pub(crate) fn put(&self, start: &Arc<Start>, hook: Hook) {
         let _changing = self.changing.lock();
         match hook {
-            Hook::Authenticate(hook) => self.authenticate.add(origin, vec![hook]),
-            Hook::Authorize(hook) => self.authorize.add(origin, vec![hook]),
+            Hook::Authenticate(hook) => self.authenticate.add(start, vec![hook]),
+            Hook::Authorize(hook) => self.authorize.add(start, vec![hook]),
         }
     }
 
@@ -244,19 +244,19 @@ impl Hooks {
     pub(crate) fn take_out(&self, hook: &Hook) {
         let _changing = self.changing.lock();
         match hook {
-            Hook::Authenticate(hook) => self.authenticate.keep(|entry| !Arc::ptr_eq(&entry.hook, hook)),
-            Hook::Authorize(hook) => self.authorize.keep(|entry| !Arc::ptr_eq(&entry.hook, hook)),
+            Hook::Authenticate(hook) => self.authenticate.keep(|owned| !Arc::ptr_eq(&owned.hook, hook)),
+            Hook::Authorize(hook) => self.authorize.keep(|owned| !Arc::ptr_eq(&owned.hook, hook)),
         }
     }
 
-    fn leave(&self, origin: &Arc<Origin>) {
+    fn leave(&self, start: &Arc<Start>) {
         let _changing = self.changing.lock();
-        self.observe.remove(origin);
-        self.authenticate.remove(origin);
-        self.authorize.remove(origin);
-        self.intercept.remove(origin);
-        self.observe_drops.remove(origin);
-        self.observe_acks.remove(origin);
+        self.observe.remove(start);
+        self.authenticate.remove(start);
+        self.authorize.remove(start);
+        self.intercept.remove(start);
+        self.observe_drops.remove(start);
+        self.observe_acks.remove(start);
     }
 }
 
@@ -276,14 +276,14 @@ pub(crate) struct Registrations {
 }
 
 /// The start that hooks belong to.
-pub(crate) struct Origin {
+pub(crate) struct Start {
     module: &'static str,
     /// The module's place in order of registration.
     place: usize,
     panics: AtomicU64,
 }
 
-impl Origin {
+impl Start {
     const fn acts_after(&self, acting: Acting) -> Acting {
         acting.then(self.module, self.place)
     }
@@ -301,7 +301,7 @@ impl Origin {
 #[must_use]
 pub struct Entered {
     hooks: Arc<Hooks>,
-    origin: Arc<Origin>,
+    start: Arc<Start>,
     standbys: Vec<Standby>,
     alarms: Vec<Alarm>,
     tasks: Vec<Box<dyn Stop>>,
@@ -310,7 +310,7 @@ pub struct Entered {
 impl Entered {
     /// How often hooks and tasks of this start have panicked.
     pub fn panics(&self) -> u64 {
-        self.origin.panics.load(Ordering::Relaxed)
+        self.start.panics.load(Ordering::Relaxed)
     }
 
     /// What is wrong by what this start has registered.
@@ -323,7 +323,7 @@ impl Drop for Entered {
     fn drop(&mut self) {
         // First, so that none comes in again.
         self.standbys.iter().for_each(Standby::leave);
-        self.hooks.leave(&self.origin);
+        self.hooks.leave(&self.start);
         self.tasks.iter().for_each(|task| task.stop());
     }
 }
@@ -340,20 +340,20 @@ impl<H: ?Sized> Chain<H> {
         self.any.load(Ordering::Acquire)
     }
 
-    fn add(&self, origin: &Arc<Origin>, hooks: Vec<Arc<H>>) {
+    fn add(&self, start: &Arc<Start>, hooks: Vec<Arc<H>>) {
         if hooks.is_empty() {
             return;
         }
         let mut list = Vec::clone(&self.list.load());
-        list.extend(hooks.into_iter().map(|hook| Owned { origin: origin.clone(), hook }));
+        list.extend(hooks.into_iter().map(|hook| Owned { start: start.clone(), hook }));
         // Stable: the hooks of one module stay in the order in which it registered them.
-        list.sort_by_key(|owned| owned.origin.place);
+        list.sort_by_key(|owned| owned.start.place);
         self.list.store(Arc::new(list));
         self.any.store(true, Ordering::Release);
     }
 
-    fn remove(&self, origin: &Arc<Origin>) {
-        self.keep(|entry| !Arc::ptr_eq(&entry.origin, origin));
+    fn remove(&self, start: &Arc<Start>) {
+        self.keep(|owned| !Arc::ptr_eq(&owned.start, start));
     }
 
     fn keep(&self, is_kept: impl Fn(&Owned<H>) -> bool) {
@@ -375,14 +375,14 @@ impl<H: ?Sized> Default for Chain<H> {
 
 /// A hook, and whose it is.
 struct Owned<H: ?Sized> {
-    origin: Arc<Origin>,
+    start: Arc<Start>,
     hook: Arc<H>,
 }
 
 impl Owned<dyn Authenticate> {
     fn knows(&self, method: &str) -> bool {
         caught(|| self.hook.methods().contains(&method)).unwrap_or_else(|why| {
-            self.origin.complain("methods", &why);
+            self.start.complain("methods", &why);
             false
         })
     }
@@ -391,7 +391,7 @@ impl Owned<dyn Authenticate> {
 // Derived, it would ask for `H: Clone`.
 impl<H: ?Sized> Clone for Owned<H> {
     fn clone(&self) -> Self {
-        Self { origin: self.origin.clone(), hook: self.hook.clone() }
+        Self { start: self.start.clone(), hook: self.hook.clone() }
     }
 }
 

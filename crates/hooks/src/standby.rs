@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
-use crate::chains::Origin;
+use crate::chains::Start;
 use crate::{Authenticate, Authorize, Hooks};
 
 /// Turns a hook on and off while its module runs, by [`Ctx::authenticate_when`](crate::Ctx::authenticate_when) and
@@ -19,7 +19,7 @@ struct State {
     hook: Hook,
     is_on: bool,
     /// While its module runs.
-    entered: Option<(Weak<Hooks>, Arc<Origin>)>,
+    entered: Option<(Weak<Hooks>, Arc<Start>)>,
 }
 
 #[derive(Clone)]
@@ -46,9 +46,9 @@ impl Standby {
         self.0.lock().is_on
     }
 
-    pub(crate) fn enter(&self, hooks: &Arc<Hooks>, origin: &Arc<Origin>) {
+    pub(crate) fn enter(&self, hooks: &Arc<Hooks>, start: &Arc<Start>) {
         let mut state = self.0.lock();
-        state.entered = Some((Arc::downgrade(hooks), Arc::clone(origin)));
+        state.entered = Some((Arc::downgrade(hooks), Arc::clone(start)));
         if state.is_on {
             state.show();
         }
@@ -63,10 +63,10 @@ impl Standby {
 impl State {
     /// Under the state's lock, so that the table has what was wanted last.
     fn show(&self) {
-        let Some((hooks, origin)) = &self.entered else { return };
+        let Some((hooks, start)) = &self.entered else { return };
         let Some(hooks) = hooks.upgrade() else { return };
         if self.is_on {
-            hooks.put(origin, self.hook.clone());
+            hooks.put(start, self.hook.clone());
         } else {
             hooks.take_out(&self.hook);
         }

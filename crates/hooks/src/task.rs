@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use crate::chains::Origin;
+use crate::chains::Start;
 use crate::panics::caught_async;
 
 /// A future that a broker runs.
@@ -16,10 +16,10 @@ pub trait Stop: Send + Sync {
 }
 
 /// The task, of which a panic is logged and counted as that of a hook.
-pub(crate) fn watched(task: Task, origin: Arc<Origin>) -> Task {
+pub(crate) fn watched(task: Task, start: Arc<Start>) -> Task {
     Box::pin(async move {
         if let Err(why) = caught_async(task).await {
-            origin.complain("task", &why);
+            start.complain("task", &why);
         }
     })
 }

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use crate::chains::Origin;
+use crate::chains::Start;
 use crate::panics::caught;
 use crate::records::Records;
 use crate::{Actor, Host, Moment, Task};
@@ -145,14 +145,14 @@ impl Timers {
         due: Arc<dyn Due>,
         host: Arc<dyn Host>,
         actor: Actor,
-        origin: Arc<Origin>,
+        start: Arc<Start>,
     ) -> Task {
         Box::pin(async move {
             let run = self.begin();
             let mut sleep = None;
             while poll_fn(|cx| self.poll_due(run, &mut sleep, &*host, cx)).await {
                 let now = host.clock_ms();
-                actor.act(|moment| self.handle_due(now, &*due, &origin, moment));
+                actor.act(|moment| self.handle_due(now, &*due, &start, moment));
                 pause().await;
             }
         })
@@ -187,13 +187,13 @@ impl Timers {
         }
     }
 
-    fn handle_due(&self, now: u64, due: &dyn Due, origin: &Origin, moment: &mut dyn Moment) {
+    fn handle_due(&self, now: u64, due: &dyn Due, start: &Start, moment: &mut dyn Moment) {
         let mut bytes = 0;
         for _ in 0..TOGETHER {
             let Some(timer) = self.take_due(now, moment) else { return };
             bytes += timer.payload.len();
             if let Err(why) = caught(|| due.due(timer, moment)) {
-                origin.complain("due", &why);
+                start.complain("due", &why);
             }
             if bytes > BYTES_TOGETHER {
                 return;
