@@ -101,11 +101,11 @@ impl Admin {
     }
 
     /// For the answers of modules.
-    fn service(&self) -> Arc<offers::Service> {
+    fn desk(&self) -> Arc<offers::Desk> {
         let modules = Arc::clone(&self.shared.modules);
         let is_running = Box::new(move |module: &str| modules.status(module).is_ok_and(|status| status.running));
         let (streams, lists) = (Arc::clone(&self.shared.streams), Arc::clone(&self.shared.lists));
-        Arc::new(offers::Service { is_running, streams, lists })
+        Arc::new(offers::Desk { is_running, streams, lists })
     }
 
     fn make_routers(&self) -> serve::Routers {
@@ -129,7 +129,7 @@ impl Admin {
         let (open_api, described_open) = api::open_router().split_for_parts();
         let (offers, modules) = (shared.modules.routes(), shared.modules.pages());
         let description = openapi::Description::new(described, described_open, offers::describe(&offers));
-        let api = offers::serve(api, offers, &self.service())
+        let api = offers::serve(api, offers, &self.desk())
             .route("/openapi.json", axum::routing::get(move || async move { description }));
         let guarded = Router::new().nest("/api/v4", api).merge(pages::guarded(&modules));
         let guarded = guarded.layer(axum::middleware::from_fn_with_state(Arc::clone(shared), guard::check));

@@ -27,7 +27,7 @@ mod description;
 pub(crate) use description::describe;
 
 /// What modules' answers need of the admin port.
-pub(crate) struct Service {
+pub(crate) struct Desk {
     /// Whether a module runs.
     pub(crate) is_running: Box<dyn Fn(&str) -> bool + Send + Sync>,
     pub(crate) streams: Arc<Streams>,
@@ -41,7 +41,7 @@ pub(crate) struct Service {
 pub(crate) fn serve<S: Clone + Send + Sync + 'static>(
     router: Router<S>,
     offers: Vec<Offer>,
-    service: &Arc<Service>,
+    desk: &Arc<Desk>,
 ) -> Router<S> {
     offers.into_iter().fold(router, |router, offer| {
         let method = match offer.route.method {
@@ -50,8 +50,8 @@ pub(crate) fn serve<S: Clone + Send + Sync + 'static>(
             Method::Put => MethodFilter::PUT,
             Method::Delete => MethodFilter::DELETE,
         };
-        let (path, offer, service) = (offer.route.path, Arc::new(offer), Arc::clone(service));
-        router.route(path, on(method, move |path: PathPairs, request| answer(service, offer, path, request)))
+        let (path, offer, desk) = (offer.route.path, Arc::new(offer), Arc::clone(desk));
+        router.route(path, on(method, move |path: PathPairs, request| answer(desk, offer, path, request)))
     })
 }
 
@@ -59,18 +59,18 @@ pub(crate) fn serve<S: Clone + Send + Sync + 'static>(
 type PathPairs = Result<RawPathParams, RawPathParamsRejection>;
 
 async fn answer(
-    service: Arc<Service>,
+    desk: Arc<Desk>,
     offer: Arc<Offer>,
     path: PathPairs,
     request: axum::extract::Request,
 ) -> Result<Response, Refusal> {
-    if offer.route.only_while_running && !(service.is_running)(offer.module) {
+    if offer.route.only_while_running && !(desk.is_running)(offer.module) {
         return Err(unknown_path().await);
     }
     let name = request.extensions().get::<Caller>().map(|caller| caller.name.clone()).unwrap_or_default();
     let asked = read(&offer, path, request).await.map_err(Refusal::without_code)?;
     let turn = match offer.route.returns {
-        Returns::List(_) => Some(service.lists.turn(&name).await?),
+        Returns::List(_) => Some(desk.lists.turn(&name).await?),
         _ => None,
     };
     let (answer, turn) = run(offer, asked, turn).await?;
@@ -85,7 +85,7 @@ async fn answer(
                 None => json(text),
             })
         }
-        Answer::Events(feed) => service.streams.open(&name, feed, |mut feed| async move {
+        Answer::Events(feed) => desk.streams.open(&name, feed, |mut feed| async move {
             let event = feed.next().await?;
             Some((sent(&event), feed))
         }),

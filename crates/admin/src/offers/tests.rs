@@ -73,8 +73,8 @@ async fn what_a_module_answers_is_wrapped_as_everything_is() {
     let runs = Arc::new(AtomicBool::new(true));
     let seen = Arc::clone(&runs);
     let is_running = Box::new(move |module: &str| module == "echo" && seen.load(Ordering::Relaxed));
-    let service = Arc::new(Service { is_running, streams: Arc::default(), lists: Arc::default() });
-    let mut router = serve(Router::<()>::new(), offers(), &service);
+    let desk = Arc::new(Desk { is_running, streams: Arc::default(), lists: Arc::default() });
+    let mut router = serve(Router::<()>::new(), offers(), &desk);
     for (method, path, body, status, answer) in [
         ("GET", "/echo/things/a%2Fb?n=7&other=1", "", 200, r#"{"code":0,"data":["a/b",7,null]}"#),
         ("PUT", "/echo/things/a", r#"{"b":1}"#, 200, r#"{"code":0,"data":["a",null,{"b":1}]}"#),
