@@ -10,7 +10,7 @@ use mqtt_codec::{Filter, Topic};
 use parking_lot::RwLock;
 
 use crate::Full;
-use crate::seek::{Cursor, Seeker, Step};
+use crate::seek::{Cursor, Onward, Seeker};
 
 const SHARDS: usize = 64;
 
@@ -213,10 +213,10 @@ impl<V: Clone> Retained<V> {
             };
             looked_at += 1 + key.len() / LOOKED_AT_BYTES;
             match seeker.look_at(key) {
-                Step::Found => found.push(key.clone()),
+                Onward::Found => found.push(key.clone()),
                 // A new search from there costs some comparisons, however much lies between.
-                Step::Seek => keys = from(seeker.bound()),
-                Step::End => is_over = true,
+                Onward::Seek => keys = from(seeker.bound()),
+                Onward::End => is_over = true,
             }
         }
         cursor.is_over = is_over;

@@ -31,7 +31,7 @@ impl Cursor {
 
 /// What to do after looking at a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
+pub(crate) enum Onward {
     /// It matches; go on with the next.
     Found,
     /// It does not; go on at [`Seeker::bound`].
@@ -66,7 +66,7 @@ impl<'a> Seeker<'a> {
     }
 
     /// Looks at the first topic within the bound, and moves the bound past it.
-    pub(crate) fn look_at(&mut self, topic: &str) -> Step {
+    pub(crate) fn look_at(&mut self, topic: &str) -> Onward {
         // [MQTT-4.7.2-1]. `%` is what follows `$`: all of those are skipped at once.
         if self.leads && topic.starts_with('$') {
             return self.seek("%", "");
@@ -82,7 +82,7 @@ impl<'a> Seeker<'a> {
                 if level != "+" {
                     self.cursor.at.push_str(level);
                 }
-                return Step::Seek;
+                return Onward::Seek;
             };
             let end = start + rest.find('\0').unwrap_or(rest.len());
             if level == "+" {
@@ -104,25 +104,25 @@ impl<'a> Seeker<'a> {
         }
         self.seek(topic, "");
         self.cursor.seen = true;
-        Step::Found
+        Onward::Found
     }
 
     /// Skips the rest of what has the same text up to the end of the last `+`. Without `+` nothing is left.
-    fn seek_past(&mut self, topic: &str, plus: Option<usize>) -> Step {
+    fn seek_past(&mut self, topic: &str, plus: Option<usize>) -> Onward {
         match plus {
             // The lowest text that is neither this level nor below it.
             Some(end) => self.seek(&topic[..end], "\x01"),
-            None => Step::End,
+            None => Onward::End,
         }
     }
 
-    fn seek(&mut self, start: &str, rest: &str) -> Step {
+    fn seek(&mut self, start: &str, rest: &str) -> Onward {
         let Cursor { at, seen, .. } = &mut *self.cursor;
         at.clear();
         at.push_str(start);
         at.push_str(rest);
         *seen = false;
-        Step::Seek
+        Onward::Seek
     }
 }
 
@@ -143,9 +143,9 @@ mod tests {
             let Some(topic) = topics.range::<String, _>(bound).next() else { break };
             let text = topic.replace('\0', "/");
             match seeker.look_at(topic) {
-                Step::Found => way.push(text.to_uppercase()),
-                Step::Seek => way.push(text),
-                Step::End => break,
+                Onward::Found => way.push(text.to_uppercase()),
+                Onward::Seek => way.push(text),
+                Onward::End => break,
             }
         }
         way.join(" ")
