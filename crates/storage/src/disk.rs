@@ -78,7 +78,7 @@ pub enum Durability {
 
 /// What was there when a [`Disk`] was opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Opened {
+pub struct Contents {
     /// Records in all tables.
     pub records: u64,
     /// Bytes of all files.
@@ -94,7 +94,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Disk {
     shared: Arc<Shared>,
-    opened: Opened,
+    opened: Contents,
     compaction: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -157,7 +157,7 @@ impl Disk {
     }
 
     /// What was there when it was opened.
-    pub const fn opened(&self) -> Opened {
+    pub const fn opened(&self) -> Contents {
         self.opened
     }
 }
@@ -200,7 +200,7 @@ impl Drop for Disk {
 }
 
 impl Shared {
-    fn open(folder: PathBuf, durability: Durability, tuning: Tuning) -> Result<(Self, Opened), StoreError> {
+    fn open(folder: PathBuf, durability: Durability, tuning: Tuning) -> Result<(Self, Contents), StoreError> {
         let (log, opened) = Log::open(folder, durability, tuning)?;
         let shared = Self {
             frame: Mutex::default(),

@@ -11,11 +11,15 @@ use super::log::{Count, Log, create};
 use super::manifest::{self, Manifest};
 use super::reboot;
 use super::segment::{self, Next, Segment, at_path};
-use super::{Durability, Opened, Tuning};
+use super::{Contents, Durability, Tuning};
 use crate::{Damage, StoreError};
 
 impl Log {
-    pub(super) fn open(folder: PathBuf, durability: Durability, tuning: Tuning) -> Result<(Self, Opened), StoreError> {
+    pub(super) fn open(
+        folder: PathBuf,
+        durability: Durability,
+        tuning: Tuning,
+    ) -> Result<(Self, Contents), StoreError> {
         let lock = Lock::make(&folder, durability)?;
         let mut manifest = if lock.is_of_earlier_version() { None } else { Manifest::read(&folder)? };
         if manifest.is_none() && lock.has_manifest() {
@@ -70,7 +74,7 @@ impl Log {
             None => log.add(newest, segment::HEAD as u64, salt),
         }
         log.settle(cut > 0 || manifest.is_none())?;
-        let opened = Opened { records: log.len() as u64, bytes: log.total, cut };
+        let opened = Contents { records: log.len() as u64, bytes: log.total, cut };
         Ok((log, opened))
     }
 

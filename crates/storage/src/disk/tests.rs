@@ -26,7 +26,7 @@ fn tiny() -> Tuning {
     Tuning { segment: 300, slack: 400, chunk: 100, ..Tuning::default() }
 }
 
-fn open(folder: &Path) -> Result<(Shared, Opened), StoreError> {
+fn open(folder: &Path) -> Result<(Shared, Contents), StoreError> {
     Shared::open(folder.to_owned(), Durability::Process, tiny())
 }
 
@@ -144,12 +144,12 @@ fn a_folder_that_cannot_be_made_is_told() {
 fn opening_tells_what_was_there() {
     let folder = tempfile::tempdir().unwrap();
     let disk = Disk::open(folder.path(), Durability::Process).unwrap();
-    assert_eq!(disk.opened(), Opened { records: 0, bytes: segment::HEAD as u64, cut: 0 });
+    assert_eq!(disk.opened(), Contents { records: 0, bytes: segment::HEAD as u64, cut: 0 });
     disk.write(&steps(&[Step::Put(Table::Meta, b"a", b"1"), Step::Put(Table::Sent, b"a", b"2")])).unwrap();
     let size = disk.size().unwrap();
     drop(disk);
     let disk = Disk::open(folder.path(), Durability::Process).unwrap();
-    assert_eq!(disk.opened(), Opened { records: 2, bytes: size, cut: 0 });
+    assert_eq!(disk.opened(), Contents { records: 2, bytes: size, cut: 0 });
 }
 
 #[test]
