@@ -1,10 +1,6 @@
 //! TLS, WebSocket and what proxies say: clients that come in by other doors than plain TCP are the same clients.
 
-use std::{
-    net::SocketAddr,
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -171,21 +167,23 @@ async fn clients_of_every_door_are_told_of_and_get_what_is_published() {
     let authority = Authority::new();
     let Some(broker) = broker(&authority).await else { return };
     let mut watcher = Watcher::start(broker.addr).await;
+    let mut plain = Client::connect(broker.addr, Version::V5, "plain").await;
+    watcher.connected("plain").await;
     for name in DOORS {
         let port = broker.server().addresses().listener(name).unwrap().port();
         for version in VERSIONS {
             let mut client = come_in(&broker, &authority, name, version, "it").await;
             let connected = watcher.connected("it").await;
             assert_eq!((connected.value("sockport"), connected.text("listener")), (&json!(port), name));
-            client.subscribe("a/#", Qos::ExactlyOnce).await;
+            client.subscribe("$down", Qos::ExactlyOnce).await;
+            plain.subscribe("$up", Qos::ExactlyOnce).await;
             for qos in QOS {
                 // Larger than a record, and than a read.
                 let payload = vec![qos as u8; 150_000];
-                client.publish(message("a/b", payload.clone(), qos)).await;
-                let publish = client.receive_publish().await;
-                assert_eq!((&*publish.topic, publish.payload.len()), ("a/b", payload.len()));
-                assert!(publish.payload == payload);
-                client.acknowledge(&publish).await;
+                plain.publish(message("$down", payload.clone(), qos)).await;
+                assert!(client.take().await.payload == payload);
+                client.publish(message("$up", payload.clone(), qos)).await;
+                assert!(plain.take().await.payload == payload);
             }
             client.leave().await;
             watcher.disconnected("it", "normal").await;
@@ -199,11 +197,11 @@ async fn who_is_cut_off_has_its_will_published_and_the_reason_of_its_door() {
     let Some(broker) = broker(&authority).await else { return };
     let mut watcher = Watcher::start(broker.addr).await;
     let mut heir = Client::connect(broker.addr, Version::V5, "heir").await;
-    heir.subscribe("will", Qos::AtMostOnce).await;
+    heir.subscribe("$will", Qos::AtMostOnce).await;
     watcher.connected("heir").await;
     for (name, reason) in [("mqtt", "tcp_closed"), ("mqtts", "ssl_closed"), ("ws", "ws_closed"), ("wss", "ws_closed")] {
         let mut client = open(&broker, &authority, name, Version::V5).await;
-        let with_will = mqtt_codec::Connect { will: Some(will("will", name)), ..connect(Version::V5, "it") };
+        let with_will = mqtt_codec::Connect { will: Some(will("$will", name)), ..connect(Version::V5, "it") };
         client.send(Packet::Connect(Box::new(with_will))).await;
         client.receive().await;
         watcher.connected("it").await;
@@ -308,7 +306,8 @@ async fn a_trusted_proxy_says_whose_connection_it_is() {
     };
     let plain = broker.server().addresses().listener("plain").unwrap();
     let mut watcher = Watcher::start(plain).await;
-    let two = [&b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c"[..], &[198, 51, 100, 7, 127, 0, 0, 1, 0x9c, 0x40, 7, 0x5b]].concat();
+    let two =
+        [&b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c"[..], &[198, 51, 100, 7, 127, 0, 0, 1, 0x9c, 0x40, 7, 0x5b]].concat();
     for (header, address) in [
         (&b"PROXY TCP4 192.0.2.1 127.0.0.1 40000 1883\r\n"[..], "192.0.2.1"),
         (&two, "198.51.100.7"),
