@@ -307,7 +307,7 @@ impl Shapes {
                 let mut seen = Seen::default();
                 seen.add(words);
                 vacant.insert(Counted { filters: 1, seen });
-                self.publish(&counted, &shape);
+                self.replace(&counted, &shape);
             }
         }
     }
@@ -321,12 +321,12 @@ impl Shapes {
         if there.filters == 0 {
             // The words of its filters go with it, and a filter that comes later begins anew.
             counted.remove(&shape);
-            self.publish(&counted, &shape);
+            self.replace(&counted, &shape);
         }
     }
 
     /// Only the shapes that have as many levels are written anew.
-    fn publish(&self, counted: &BTreeMap<Shape, Counted>, changed: &Shape) {
+    fn replace(&self, counted: &BTreeMap<Shape, Counted>, changed: &Shape) {
         let (mut shapes, mut known) = (Vec::new(), Vec::new());
         let those = counted.range(changed.first_of_its_level()..);
         for (shape, Counted { seen, .. }) in those.take_while(|(shape, _)| shape.is_of_one_level_with(changed)) {
@@ -334,7 +334,7 @@ impl Shapes {
             known.push(Known { pluses: shape.plus_bits(), seen: AtomicU64::new(seen.0) });
         }
         let level = (!shapes.is_empty()).then_some(Level { levels: changed.levels, shapes, known });
-        // Who has loaded the table before goes on with that: it is whole, and as it was then.
+        // Who has loaded the ones before goes on with those: they are whole, and as they were then.
         self.sorted.store(Arc::new(self.sorted.load().with(changed, level)));
     }
 }
