@@ -168,7 +168,7 @@ impl Session {
     pub fn take_will(&mut self, now: Timestamp, ended: bool) -> Option<Publication> {
         // Only one that waits: as long as its connection is there, whether it is published is not decided.
         let will = self.will.take_if(|will| will.is_due(now) || ended && will.is_waiting())?;
-        Some(will.publish(now))
+        Some(will.into_publication(now))
     }
 
     /// A packet from the client. Answers that need no decision go to `out`.

@@ -58,7 +58,7 @@ impl SessionWill {
     }
 
     /// Its message expiry, if any, starts now.
-    pub(crate) fn publish(self, now: Timestamp) -> Publication {
+    pub(crate) fn into_publication(self, now: Timestamp) -> Publication {
         Publication::new(self.message, now)
     }
 }
