@@ -60,7 +60,7 @@ impl Host for Hosting {
         let connection = self.0.connection_of(&client.client_id);
         let connection = connection.filter(|connection| connection.info.conn_id == client.conn_id);
         let rules = connection.map(|connection| connection.rules()).unwrap_or_default();
-        access::publish(&self.0.hooks, &rules, client, topic).map_err(|refusal| refusal.code)
+        access::may_publish(&self.0.hooks, &rules, client, topic).map_err(|refusal| refusal.code)
     }
 
     fn connection(&self, client_id: &str) -> Option<ConnectionInfo> {

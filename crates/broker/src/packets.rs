@@ -28,7 +28,7 @@ pub(crate) fn handle(seat: &Seat, packet: Packet, now: Timestamp, batch: &mut Ba
             let receipt = packet.packet_id.filter(|_| packet.qos > Qos::AtMostOnce);
             let receipt = receipt.map_or(Receipt::NONE, Receipt::at_least_once);
             match Publication::from_publish(packet, now) {
-                Some(publication) => publish::publish(seat, publication, receipt, now, batch),
+                Some(publication) => publish::handle_publish(seat, publication, receipt, now, batch),
                 None => Err(Ending::refused(ReasonCode::TopicNameInvalid)),
             }
         }
@@ -85,9 +85,9 @@ fn handle_in_session(seat: &Seat, packet: Packet, now: Timestamp, batch: &mut Ba
     }
     match event {
         Event::Nothing => Ok(()),
-        Event::Publish(publication, receipt) => publish::publish(seat, publication, receipt, now, batch),
-        Event::Subscribe(subscribe) => subscribe::subscribe(seat, subscribe, now, batch),
-        Event::Unsubscribe(unsubscribe) => subscribe::unsubscribe(seat, &unsubscribe, batch),
+        Event::Publish(publication, receipt) => publish::handle_publish(seat, publication, receipt, now, batch),
+        Event::Subscribe(subscribe) => subscribe::handle_subscribe(seat, subscribe, now, batch),
+        Event::Unsubscribe(unsubscribe) => subscribe::handle_unsubscribe(seat, &unsubscribe, batch),
         Event::Disconnect(disconnect) => Err(disconnected(seat, &disconnect)),
         Event::Auth(auth) => renewal::handle(seat, &auth),
     }

@@ -206,7 +206,7 @@ impl Candidate {
         batch.count(metric, 1);
         result?;
         if let Some(will) = &self.connect.will {
-            access::will(&self.broker.hooks, &self.granted.rules, &self.info, &will.message.topic)?;
+            access::may_have_will(&self.broker.hooks, &self.granted.rules, &self.info, &will.message.topic)?;
         }
         Ok(())
     }

@@ -21,7 +21,7 @@ impl Refusal {
 }
 
 /// May this client publish to this topic?
-pub(crate) fn publish(hooks: &Hooks, rules: &Rules, client: &ConnectionInfo, topic: &Topic) -> Result<(), Refusal> {
+pub(crate) fn may_publish(hooks: &Hooks, rules: &Rules, client: &ConnectionInfo, topic: &Topic) -> Result<(), Refusal> {
     if is_sys(topic.as_str()) {
         return Err(Refusal::new(ReasonCode::NotAuthorized, "$SYS is the broker's own"));
     }
@@ -29,19 +29,19 @@ pub(crate) fn publish(hooks: &Hooks, rules: &Rules, client: &ConnectionInfo, top
 }
 
 /// May this client subscribe with this filter? `+/...` and `#` never reach `$SYS`, so its first level tells.
-pub(crate) fn subscribe(
+pub(crate) fn may_subscribe(
     hooks: &Hooks,
     rules: &Rules,
     sys: &Sys,
     client: &ConnectionInfo,
     filter: &Filter,
 ) -> Result<(), Refusal> {
-    subscribe_sys(sys, client, filter)?;
+    may_subscribe_sys(sys, client, filter)?;
     ask(hooks, rules, client, Access::Subscribe(filter))
 }
 
 /// The rule of `sys.subscribe` alone.
-pub(crate) fn subscribe_sys(sys: &Sys, client: &ConnectionInfo, filter: &Filter) -> Result<(), Refusal> {
+pub(crate) fn may_subscribe_sys(sys: &Sys, client: &ConnectionInfo, filter: &Filter) -> Result<(), Refusal> {
     if is_sys(filter.pattern()) {
         let is_allowed = match sys.subscribe {
             SysSubscribe::All => true,
@@ -59,7 +59,12 @@ pub(crate) fn subscribe_sys(sys: &Sys, client: &ConnectionInfo, filter: &Filter)
 ///
 /// One below `$SYS` is no reason to keep it out: mosquitto's bridges have such a will unless they are told otherwise. It is
 /// dropped when it would be published.
-pub(crate) fn will(hooks: &Hooks, rules: &Rules, client: &ConnectionInfo, topic: &Topic) -> Result<(), Refusal> {
+pub(crate) fn may_have_will(
+    hooks: &Hooks,
+    rules: &Rules,
+    client: &ConnectionInfo,
+    topic: &Topic,
+) -> Result<(), Refusal> {
     if is_sys(topic.as_str()) { Ok(()) } else { ask(hooks, rules, client, Access::Publish(topic)) }
 }
 

@@ -14,7 +14,7 @@ use crate::watch::metrics::Metric;
 use crate::watch::refusals::Kind;
 
 /// Decides about a message, routes it and answers its publisher.
-pub(super) fn publish(
+pub(super) fn handle_publish(
     seat: &Seat,
     mut publication: Publication,
     receipt: Receipt,
@@ -31,7 +31,7 @@ pub(super) fn publish(
     }
     // 3.1.1 [MQTT-3.3.5-2]: before MQTT 5 there is no reason in the answer, so what is refused is acknowledged all the
     // same.
-    if let Err(refusal) = access::publish(&broker.hooks, &connection.rules(), info, &publication.message.topic) {
+    if let Err(refusal) = access::may_publish(&broker.hooks, &connection.rules(), info, &publication.message.topic) {
         batch.count(Metric::PublishAuthError, 1);
         seat.tell_refused(Kind::Publish, refusal.code, &refusal.rule, publication.message.topic.as_str());
         return acknowledge(seat, receipt, refusal.code, batch);

@@ -19,7 +19,7 @@ use crate::reserved::is_sys;
 use crate::watch::metrics::Metric;
 use crate::watch::refusals::{Kind, Refused};
 
-pub(super) fn subscribe(
+pub(super) fn handle_subscribe(
     seat: &Seat,
     subscribe: Subscribe,
     now: Timestamp,
@@ -82,7 +82,8 @@ fn subscribe_one(
     if broker.hooks.has_interceptors() {
         broker.hooks.intercept_subscribe(info, &mut wish.filter, &mut wish.options);
     }
-    if let Err(refusal) = access::subscribe(&broker.hooks, &connection.rules(), &broker.config.sys, info, &wish.filter)
+    if let Err(refusal) =
+        access::may_subscribe(&broker.hooks, &connection.rules(), &broker.config.sys, info, &wish.filter)
     {
         batch.count(Metric::SubscribeAuthError, 1);
         seat.tell_refused(Kind::Subscribe, refusal.code, &refusal.rule, wish.filter.as_str());
@@ -157,7 +158,7 @@ fn check_levels(client: &ClientRef, connection: &Connection, filter: &Filter) ->
     Err(reason)
 }
 
-pub(super) fn unsubscribe(seat: &Seat, unsubscribe: &Unsubscribe, batch: &mut Batch<'_>) -> Result<(), Ending> {
+pub(super) fn handle_unsubscribe(seat: &Seat, unsubscribe: &Unsubscribe, batch: &mut Batch<'_>) -> Result<(), Ending> {
     let _bundle = seat.broker().durable.bundle();
     batch.forget_matches();
     // [MQTT-3.10.4-6]: one answer for all of them, also for those that were not there [MQTT-3.10.4-5].
@@ -211,7 +212,7 @@ pub(crate) fn remove_subscription(
 pub(crate) fn give_up_forbidden(client: &ClientRef, connection: &Arc<Connection>, batch: &mut Batch<'_>) {
     let (broker, info, rules) = (connection.broker(), &connection.info, connection.rules());
     let why_not = |filter: &Filter| {
-        let sys = access::subscribe_sys(&broker.config.sys, info, filter);
+        let sys = access::may_subscribe_sys(&broker.config.sys, info, filter);
         sys.and_then(|()| access::granted(&rules, Access::Subscribe(filter)).map(drop)).err()
     };
     let forbidden: Vec<_> = {
