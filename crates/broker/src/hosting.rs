@@ -43,7 +43,7 @@ impl Host for Hosting {
     }
 
     fn epoch(&self) -> u64 {
-        self.0.durable.numbers.epoch
+        self.0.durable.serials.epoch
     }
 
     fn records(&self, table: &RecordTable, visit: &mut dyn FnMut(&[u8], &[u8])) -> io::Result<()> {

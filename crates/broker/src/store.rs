@@ -18,11 +18,11 @@ use crate::watch::sys;
 
 pub(crate) mod durable;
 pub(crate) mod notes;
-pub(crate) mod numbers;
 pub(crate) mod online;
 pub(crate) mod past;
 pub(crate) mod records;
 pub(crate) mod recovery;
+pub(crate) mod serials;
 
 /// EMQ X's `name` of the alarm.
 const ALARM: &str = "store_failing";

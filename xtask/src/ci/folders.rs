@@ -20,7 +20,7 @@ const NEVERS: &[(&str, &[&str])] = &[
     ("time::watched", ABOVE_PARTS),
     ("time::faults", ABOVE_PARTS),
     ("store::durable", ABOVE_PARTS),
-    ("store::numbers", ABOVE_PARTS),
+    ("store::serials", ABOVE_PARTS),
     ("store::online", ABOVE_PARTS),
     ("store::past", ABOVE_PARTS),
     ("store::notes", ABOVE_PARTS),

@@ -7,8 +7,8 @@ use mqtt_session::Timestamp;
 
 use crate::client::flaps::Flaps;
 use crate::delivery::wanted::Replay;
-use crate::store::numbers::Trail;
 use crate::store::past::Fallen;
+use crate::store::serials::Trail;
 use crate::time::clock::wall_ms;
 use crate::time::timers::{Expiry, TimerKey};
 

@@ -21,8 +21,8 @@ use crate::coming::leaving::Going;
 use crate::delivery::batch::Batch;
 use crate::packets::count;
 use crate::packets::subscribe::give_up_forbidden;
-use crate::store::numbers::Trail;
 use crate::store::records;
+use crate::store::serials::Trail;
 use crate::time::patience::Patient;
 use crate::watch::metrics::Metric;
 
@@ -133,7 +133,7 @@ impl Broker {
             let client = ClientRef::new(Arc::clone(id), Session::new(Arc::clone(&self.session_config)));
             // The count of its facts goes on where it was, or higher, though nothing else is left of the client: no
             // number comes twice.
-            let Trail { seq, flaps, told_ms } = self.durable.numbers.trail_of(id);
+            let Trail { seq, flaps, told_ms } = self.durable.serials.trail_of(id);
             *client.transition.lock() = Transition { seq, flaps, last_fact_ms: told_ms, ..Transition::default() };
             client
         })

@@ -309,9 +309,9 @@ fn describe(connect: &Connect, origin: Origin, batch: &mut Batch<'_>) -> Result<
         expiry_interval,
         connected_at: 0,
         session_present: false,
-        epoch: broker.durable.numbers.epoch,
+        epoch: broker.durable.serials.epoch,
         // With the epoch it names this connection in all that is told of it, over restarts, too.
-        conn_id: broker.durable.numbers.next_connection(|bounds| batch.stage(|stage| stage.bounds(bounds))),
+        conn_id: broker.durable.serials.next_connection(|bounds| batch.stage(|stage| stage.bounds(bounds))),
     };
     if broker.doors.banned.has(&info) { refused(ReasonCode::Banned, "banned") } else { Ok(info) }
 }

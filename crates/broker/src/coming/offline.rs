@@ -36,7 +36,7 @@ impl Broker {
             transition.dead = true;
             // Should the client come back, its facts are counted on from here.
             self.durable
-                .numbers
+                .serials
                 .forget_client(&client.id, transition.trail(), |bounds| batch.stage(|stage| stage.bounds(bounds)));
             client.state.lock().count_nothing(batch);
             // Last: until it is out of the table everyone finds this one and waits for its lock, so no other is made of

@@ -9,8 +9,8 @@ use mqtt_storage::{Bundle, Failing, Journal, Position, Stage, StoreError};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::store::notes::Notes;
-use crate::store::numbers::Numbers;
 use crate::store::past::Past;
+use crate::store::serials::Serials;
 
 /// Locks that topics share.
 const RETAIN_LOCKS: usize = 64;
@@ -25,7 +25,7 @@ const OVERFULL: usize = 48 << 20;
 /// The store, if there is one, what keeps its changes in order, and what is known of all that was in it.
 pub(crate) struct Durable {
     /// Those that are given once only.
-    pub(crate) numbers: Numbers,
+    pub(crate) serials: Serials,
     notes: Notes,
     journal: Option<Journal>,
     /// Writing may take as long as a disk does, so other tasks of the thread are to go on meanwhile.
@@ -42,14 +42,14 @@ impl Durable {
     }
 
     pub(crate) fn new(journal: Option<Journal>, is_slow: bool, past: &Past, notes: Notes) -> Self {
-        let numbers = Numbers::new(past.bounds, past.floor_ms());
+        let serials = Serials::new(past.bounds, past.floor_ms());
         let retaining = std::array::from_fn(|_| Mutex::default());
-        Self { numbers, notes, journal, is_slow, retaining, hasher: RandomState::default() }
+        Self { serials, notes, journal, is_slow, retaining, hasher: RandomState::default() }
     }
 
     /// Stores the epoch, with which a process begins.
     pub(crate) fn store_epoch(&self) -> Result<(), StoreError> {
-        self.numbers.store_epoch(|bounds| self.store_now(|stage| stage.bounds(bounds)))
+        self.serials.store_epoch(|bounds| self.store_now(|stage| stage.bounds(bounds)))
     }
 
     /// A small record of another part than a module.

@@ -26,7 +26,7 @@ pub(crate) fn stage_online(
     let mut state = client.state.lock();
     // It is in the store from when it may first outlive its connection; one that never may leaves nothing there.
     if state.number == 0 && info.expiry_interval > 0 {
-        state.number = durable.numbers.next_session(|bounds| batch.stage(|stage| stage.bounds(bounds)));
+        state.number = durable.serials.next_session(|bounds| batch.stage(|stage| stage.bounds(bounds)));
         let record = session_record(client, &state, transition);
         batch.stage(|stage| stage.put_session(state.number, &record));
     }

@@ -91,7 +91,7 @@ impl Broker {
         }
         // The clock may have been set back since: nothing is told of a client at a time before what it was told of
         // last.
-        transition.note_told(self.durable.numbers.floor_ms());
+        transition.note_told(self.durable.serials.floor_ms());
         // Nobody knows what of it has a message expiry: the first sweep finds out.
         self.routes.note_expiring();
         for delivery in &kept.deliveries {
@@ -149,7 +149,7 @@ impl Broker {
         let mut transition =
             Transition { seq, last_fact_ms: info.connected_at, created_at: info.connected_at, ..Transition::default() };
         transition.set_fallen(Fallen { at: died.wall, info, will });
-        transition.note_told(self.durable.numbers.floor_ms());
+        transition.note_told(self.durable.serials.floor_ms());
         *client.transition.lock() = transition;
         client
     }

@@ -48,7 +48,7 @@ impl Operate for Operator {
             connections: self.broker.clients.online(),
             max_connections: self.broker.doors.max_connections(),
             memory_used: machine::resident().unwrap_or_default() as u64,
-            epoch: self.broker.durable.numbers.epoch,
+            epoch: self.broker.durable.serials.epoch,
         }
     }
 

@@ -18,7 +18,7 @@ const RESERVED: u64 = 1024;
 const MAX_FORGOTTEN: usize = 65_536;
 
 /// Numbers that are given once only.
-pub(crate) struct Numbers {
+pub(crate) struct Serials {
     /// Grows with every start.
     pub(crate) epoch: u64,
     connection: AtomicU64,
@@ -55,7 +55,7 @@ pub(crate) struct Trail {
     pub(crate) told_ms: u64,
 }
 
-impl Numbers {
+impl Serials {
     /// Goes on after what was reserved, and tells of nobody at a time before `floor_ms`.
     pub(crate) fn new(reserved: Bounds, floor_ms: u64) -> Self {
         let epoch = wall_ms().max(reserved.epoch + 1);
@@ -142,9 +142,9 @@ mod tests {
 
     #[test]
     fn no_seq_comes_twice_however_many_clients_are_forgotten() {
-        let numbers = Numbers::new(Bounds { seq: 5, ..Bounds::default() }, 0);
-        let note = |id: &str, seq| numbers.forgotten.lock().note(id, Trail { seq, ..Trail::default() });
-        let last = |id| numbers.trail_of(id).seq;
+        let serials = Serials::new(Bounds { seq: 5, ..Bounds::default() }, 0);
+        let note = |id: &str, seq| serials.forgotten.lock().note(id, Trail { seq, ..Trail::default() });
+        let last = |id| serials.trail_of(id).seq;
         assert_eq!(last("a"), 5);
         note("a", 9);
         assert_eq!((last("a"), last("b")), (9, 5));
