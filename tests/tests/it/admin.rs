@@ -231,7 +231,7 @@ async fn the_overview_counts_what_presence_told_and_nothing_while_it_is_stopped(
     stream.event("history").await;
     loop {
         let sample = stream.event("sample").await;
-        assert_eq!(sample["connected"], 0);
+        assert_eq!(sample["modules"]["presence.events.connected"], 0);
         if sample["connections"] == 1 {
             break;
         }
