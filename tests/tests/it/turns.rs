@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 use crate::{
     broker::Broker,
-    client::{Client, id, topic},
+    client::{Client, id, message, topic},
 };
 
 const PINGREQ: [u8; 2] = [0xC0, 0];
@@ -92,4 +92,39 @@ async fn who_sends_without_end_leaves_turns_to_others() {
     assert!(done < FLOOD, "all {done} of the flood were answered first");
     reader.await.unwrap();
     writer.await.unwrap();
+}
+
+/// Whoever publishes to many leaves turns to others while these are written to, and each gets all in order.
+#[tokio::test]
+async fn a_message_to_many_leaves_turns_to_others() {
+    const MANY: usize = 2500;
+    let Some(broker) = Broker::with(|_| {}).await else { return };
+    let mut receivers = Vec::new();
+    for n in 0..MANY {
+        let mut stream = TcpStream::connect(broker.addr).await.unwrap();
+        stream.write_all(&connect(&format!("r{n}"))).await.unwrap();
+        stream.write_all(b"\x82\x06\0\x01\0\x01f\0").await.unwrap();
+        // CONNACK and SUBACK.
+        stream.read_exact(&mut [0; 9]).await.unwrap();
+        receivers.push(stream);
+    }
+    let mut neighbour = Client::connect(broker.addr, Version::V3_1_1, "neighbour").await;
+    let mut publisher = Client::connect(broker.addr, Version::V3_1_1, "publisher").await;
+    for text in ["1", "2"] {
+        publisher.send_publish(message("f", text, Qos::AtMostOnce)).await;
+    }
+    let mut got = vec![Vec::new(); MANY];
+    let mut between = 0;
+    while got.iter().any(|got| got.len() < 12) {
+        neighbour.ping().await;
+        for (stream, got) in receivers.iter().zip(&mut got) {
+            // An error says that there is nothing yet.
+            let _ = stream.try_read_buf(got);
+        }
+        let served = got.iter().filter(|got| !got.is_empty()).count();
+        between += usize::from(served > 0 && served < MANY);
+    }
+    assert!(got.iter().all(|got| got == b"\x30\x04\0\x01f1\x30\x04\0\x01f2"));
+    assert!(between > 1, "all were written to in one go");
+    publisher.ping().await;
 }

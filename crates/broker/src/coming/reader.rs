@@ -1,5 +1,6 @@
 //! Reads what a client sends, and handles it packet by packet.
 
+use std::pin::pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use std::{io, mem};
@@ -11,7 +12,7 @@ use mqtt_hooks::Reason;
 use crate::client::connection::Ending;
 use crate::client::seat::Seat;
 use crate::coming::line::Place;
-use crate::delivery::batch::Batch;
+use crate::delivery::batch::{Batch, Flushing};
 use crate::delivery::replay;
 use crate::packets;
 use crate::watch::memory::Claim;
@@ -40,6 +41,9 @@ const SHORT: Duration = Duration::from_micros(75);
 /// The clock is looked at after so many of them; each filter of a SUBSCRIBE or UNSUBSCRIBE counts as one.
 const LOOK_EVERY: usize = 32;
 
+/// Deliveries after which a turn is over whatever they took: some milliseconds. A burst to a thousand is not cut by that.
+const DELIVERIES: usize = 1 << 15;
+
 /// What of a packet has come.
 pub(crate) struct Reader {
     decoder: Decoder,
@@ -51,6 +55,8 @@ pub(crate) struct Reader {
     held: Option<Claim>,
     /// Where the last turn was over. Seldom there, so in a box.
     place: Option<Box<Place>>,
+    /// What is left of the fan-out that the last packets led to.
+    flushing: Option<Flushing>,
 }
 
 /// Packets that have been read and not handled.
@@ -95,7 +101,7 @@ impl Reader {
     pub(crate) fn new(decoder: Decoder, rest: BytesMut) -> Self {
         let is_there = !rest.is_empty();
         let unhandled = if is_there { Unhandled::New } else { Unhandled::None };
-        Self { decoder, partial: is_there.then(|| Box::new(rest)), unhandled, held: None, place: None }
+        Self { decoder, partial: is_there.then(|| Box::new(rest)), unhandled, held: None, place: None, flushing: None }
     }
 }
 
@@ -113,12 +119,18 @@ impl Reader {
             polled = Poll::Ready(ending);
         }
         // What could not be stored has kept those waiting who were to be told; each client's flush has seen to that.
+        let _ = batch.settle();
+        self.flushing = batch.take_flushing().or_else(|| self.flushing.take());
         let _ = batch.finish();
         polled
     }
 
     fn poll_packets(&mut self, seat: &Seat, context: &mut Context<'_>, batch: &mut Batch<'_>) -> Poll<Ending> {
         seat.connection.register(context);
+        if self.is_flushing(context, batch) {
+            seat.connection.poll_write(&seat.client, context, batch);
+            return seat.connection.ending().map_or(Poll::Pending, Poll::Ready);
+        }
         // In the line nothing is read. What others have for this client leaves all the same, and it can be ended.
         if let Some(place) = &mut self.place
             && place.poll(&seat.broker().doors.line, context).is_pending()
@@ -157,6 +169,9 @@ impl Reader {
                 Ok(Handled::TurnOver) => return Turn::Over,
                 Err(ending) => return Turn::Ended(ending),
             }
+            if self.is_flushing(context, batch) {
+                return Turn::Waits;
+            }
             let transport = seat.connection.transport();
             let mut read = self.read(seat, turn, batch, |input| transport.poll_read(context, input));
             let is_doubted = seat.connection.is_doubted();
@@ -187,6 +202,17 @@ impl Reader {
         }
         context.waker().wake_by_ref();
         Turn::Waits
+    }
+
+    /// What the last packets led to is still being flushed, and the task is woken when that is done. Whoever publishes to many
+    /// publishes no faster than these are written to.
+    fn is_flushing(&mut self, context: &mut Context<'_>, batch: &mut Batch<'_>) -> bool {
+        self.flushing = batch.take_flushing().or_else(|| self.flushing.take());
+        let is_flushing = self.flushing.as_mut().is_some_and(|flushing| pin!(flushing).poll(context).is_pending());
+        if !is_flushing {
+            self.flushing = None;
+        }
+        is_flushing
     }
 
     /// The client sends and takes nothing: what it asks for would only add to what waits for it. Reading goes on when it
@@ -355,6 +381,9 @@ impl Reader {
             }
             // What one read brings may lead to more than is to be held until it is used up.
             batch.relieve();
+            if batch.is_flushing() || batch.deliveries() >= DELIVERIES {
+                break Ok(Handled::TurnOver);
+            }
             if unlooked >= LOOK_EVERY {
                 if Instant::now() >= turn {
                     break Ok(Handled::TurnOver);

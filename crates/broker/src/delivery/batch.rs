@@ -16,6 +16,7 @@ use mqtt_session::{Outbox, Publication};
 use mqtt_storage::{Failing, Position, Stage};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 
 use crate::broker::Broker;
 use crate::client::ClientRef;
@@ -36,11 +37,21 @@ const MANY_WORKERS: usize = 4;
 /// A fan-out is cut into pieces of so many clients, where there are workers to share them.
 const FLUSHED_TOGETHER: usize = 256;
 
+/// Where there are too few workers for that, more clients than these are not flushed in one go: it would take twenty milliseconds
+/// and more. Fewer are, for to go to and fro costs a burst to a thousand some percent.
+const FLUSHED_AT_ONCE: usize = 1536;
+
+/// Those who are flushed before others have their turn then. That takes half a millisecond.
+const FLUSHED_IN_A_TURN: usize = 64;
+
 /// Spare output buffers in one workplace; the session bounds the size of each.
 const MAX_BUFFERS: usize = 256;
 
 /// Workplaces kept for the next batch: more are seldom in use at once than there are worker threads.
 const MAX_WORKPLACES: usize = 64;
+
+/// Ready when what was left of a fan-out is flushed.
+pub(crate) type Flushing = JoinHandle<()>;
 
 /// What a batch works with. It outlives the batch, for its memory is used again.
 #[derive(Default)]
@@ -52,6 +63,7 @@ struct Workplace {
     matches: Option<Box<Matches<ClientRef>>>,
     /// Bytes not yet told to [`Memory`](crate::watch::memory::Memory).
     traffic: usize,
+    deliveries: usize,
     /// Bytes held for clients in addition, not yet told either; fewer: wrapped around.
     held: usize,
     /// Empty outboxes with memory, so that a client needs some only while bytes wait.
@@ -60,6 +72,8 @@ struct Workplace {
     input: BytesMut,
     /// How far the journal is with what this batch has staged.
     staged: Position,
+    /// What is left of a long fan-out, which a task of its own flushes.
+    flushing: Option<Flushing>,
     /// Something was gathered since it was last settled: a read that finds nothing costs no more than that.
     is_used: bool,
 }
@@ -69,14 +83,17 @@ pub(crate) struct Workplaces {
     /// Of which no batch makes use.
     #[expect(clippy::vec_box, reason = "some hundred bytes that would be moved twice for every read")]
     free: Mutex<Vec<Box<Workplace>>>,
-    /// Where a long fan-out may be flushed by several; `None`: there are too few.
-    workers: Option<Handle>,
+    /// Where a long fan-out is flushed on.
+    runtime: Option<Handle>,
+    /// So many workers that several share it.
+    has_many_workers: bool,
 }
 
 impl Default for Workplaces {
     fn default() -> Self {
-        let workers = Handle::try_current().ok().filter(|runtime| runtime.metrics().num_workers() >= MANY_WORKERS);
-        Self { free: Mutex::default(), workers }
+        let runtime = Handle::try_current().ok();
+        let workers = runtime.as_ref().map_or(0, |runtime| runtime.metrics().num_workers());
+        Self { free: Mutex::default(), runtime, has_many_workers: workers >= MANY_WORKERS }
     }
 }
 
@@ -146,6 +163,7 @@ impl<'a> Batch<'a> {
         let place = self.place();
         // Counted while it was settled, and settled by that.
         place.is_used = false;
+        place.deliveries = 0;
         place.tally.add_to(&broker.watched.metrics);
         broker.watched.memory.note_held(mem::take(&mut place.held));
         broker.watched.memory.note(mem::take(&mut place.traffic));
@@ -195,6 +213,18 @@ impl<'a> Batch<'a> {
     /// Notes bytes taken in or handed to receivers, which may have made the process grow.
     pub(crate) fn note_traffic(&mut self, bytes: usize) {
         self.used().traffic += bytes;
+    }
+
+    /// Notes that a message of so many bytes was delivered so often.
+    pub(crate) fn note_deliveries(&mut self, receivers: usize, bytes: usize) {
+        let place = self.used();
+        place.traffic += receivers * bytes;
+        place.deliveries += receivers;
+    }
+
+    /// How many there were since it was last settled.
+    pub(crate) fn deliveries(&mut self) -> usize {
+        self.place().deliveries
     }
 
     /// So many bytes more are held for a client, or less: it may wrap around.
@@ -272,14 +302,12 @@ impl<'a> Batch<'a> {
 
     fn flush_touched(&mut self) {
         let mut touched = mem::take(&mut self.place().touched);
-        if let Some(workers) = &self.broker.workplaces.workers {
+        if let Some(runtime) = &self.broker.workplaces.runtime {
             // What is delivered meanwhile joins what waits in each outbox, so its order stays.
-            // This thread keeps at least as many as it gives away in a piece, so nothing is spawned that it could do in
-            // that time.
-            while touched.len() >= 2 * FLUSHED_TOGETHER {
-                let clients = touched.split_off(touched.len() - FLUSHED_TOGETHER);
-                let broker = Arc::clone(self.broker);
-                workers.spawn(async move { flush_all(&broker, clients) });
+            if self.broker.workplaces.has_many_workers {
+                self.share_out(&mut touched, runtime);
+            } else if touched.len() > FLUSHED_AT_ONCE {
+                self.put_off(&mut touched, runtime);
             }
         }
         for client in touched.drain(..) {
@@ -287,6 +315,33 @@ impl<'a> Batch<'a> {
         }
         // Flushing touches nobody, so the list that is there now is empty: keep the memory of this one.
         self.place().touched = touched;
+    }
+
+    fn share_out(&self, touched: &mut Vec<ClientRef>, workers: &Handle) {
+        // This thread keeps at least as many as it gives away in a piece, so nothing is spawned that it could do in
+        // that time.
+        while touched.len() >= 2 * FLUSHED_TOGETHER {
+            let clients = touched.split_off(touched.len() - FLUSHED_TOGETHER);
+            let broker = Arc::clone(self.broker);
+            workers.spawn(async move { flush_all(&broker, &clients) });
+        }
+    }
+
+    fn put_off(&mut self, touched: &mut Vec<ClientRef>, runtime: &Handle) {
+        let rest = touched.split_off(FLUSHED_IN_A_TURN);
+        let flushing = flush_in_turns(Arc::clone(self.broker), rest, self.take_flushing());
+        self.place().flushing = Some(runtime.spawn(flushing));
+    }
+
+    /// What is left of a fan-out by this batch. Who has brought it about is to wait until that is done: else more would
+    /// be put into the outboxes than leaves.
+    pub(crate) fn take_flushing(&mut self) -> Option<Flushing> {
+        self.place().flushing.take()
+    }
+
+    /// Whether there is something to [wait](Self::take_flushing) for.
+    pub(crate) fn is_flushing(&mut self) -> bool {
+        self.place().flushing.is_some()
     }
 }
 
@@ -299,7 +354,9 @@ impl Drop for Batch<'_> {
             // nobody else would do it.
             let _ = self.settle();
         }
-        let Some(place) = self.place.take() else { return };
+        let Some(mut place) = self.place.take() else { return };
+        // Nobody waits for it: its task goes on.
+        place.flushing = None;
         let mut places = self.broker.workplaces.free.lock();
         if places.len() < MAX_WORKPLACES {
             places.push(place);
@@ -315,9 +372,22 @@ pub(crate) fn in_batch<T>(broker: &Arc<Broker>, act: impl FnOnce(&mut Batch<'_>)
     done
 }
 
-fn flush_all(broker: &Arc<Broker>, clients: Vec<ClientRef>) {
+fn flush_all(broker: &Arc<Broker>, clients: &[ClientRef]) {
     let mut batch = Batch::begin(broker);
     clients.iter().for_each(|client| client.flush(&mut batch));
     // Each flush has decided what could leave.
     let _ = batch.finish();
+}
+
+/// A write to a socket takes some microseconds: to twenty thousand of them, a fifth of a second. So others have their turn
+/// between pieces.
+async fn flush_in_turns(broker: Arc<Broker>, clients: Vec<ClientRef>, before: Option<Flushing>) {
+    if let Some(before) = before {
+        // If it panicked, that is told, and this goes on.
+        let _ = before.await;
+    }
+    for piece in clients.chunks(FLUSHED_IN_A_TURN) {
+        flush_all(&broker, piece);
+        tokio::task::yield_now().await;
+    }
 }

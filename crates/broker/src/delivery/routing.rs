@@ -42,7 +42,7 @@ impl Routes<ClientRef> {
         for group in matches.groups() {
             receivers += usize::from(self.deliver_to_one(&group, |_| true, &mut fanout, now, batch));
         }
-        batch.note_traffic(receivers * publication.size());
+        batch.note_deliveries(receivers, publication.size());
         if receivers == 0 {
             batch.count(Metric::NoSubscribers, 1);
         }
