@@ -24,6 +24,8 @@
 //! # }
 //! ```
 
+pub mod acl;
+mod acl_internal;
 mod attempts;
 mod complaints;
 mod digest;
@@ -33,32 +35,53 @@ mod password_file;
 mod pool;
 pub mod users;
 mod verifier;
+mod watched;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use mqtt_hooks::Module;
 
-pub use password_file::{FileError, PasswordFile, WrongLine};
+use serde_json::Value;
+
+use acl::AclFile;
+use acl_internal::AclInternal;
+pub use password_file::{PasswordFile, WrongLine};
+use watched::Watched;
 
 /// What the modules are told beside their own settings.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
     /// Users with their passwords' hashes, as mosquitto has them; read again when it changes.
     pub password_file: Option<PathBuf>,
+    /// What clients may do: objects like `{"allow": false, "who": {"user": "alice"}, "action": "publish", "topics": ["a/#"]}`.
+    pub rules: Vec<Value>,
+    /// More rules, which come after those, as EMQ X or mosquitto has them; read again when it changes.
+    pub acl_file: Option<PathBuf>,
+    /// What no rule is about is forbidden.
+    pub denies_others: bool,
 }
 
 impl Config {
-    /// Whether what it names can be used.
+    /// Whether what it says and names can be used.
     ///
     /// # Errors
-    /// See [`FileError`].
-    pub fn check(&self) -> Result<(), FileError> {
-        self.password_file.as_deref().map_or(Ok(()), |file| PasswordFile::read(file).map(drop))
+    /// A line says what can't.
+    pub fn check(&self) -> Result<(), String> {
+        acl_internal::configured(&self.rules)?;
+        if let Some(file) = &self.acl_file {
+            let watched = Watched::new(file.clone(), acl_internal::MAX_BYTES);
+            watched.read(|text| AclFile::parse(text, "").map(drop))?;
+        }
+        if let Some(file) = &self.password_file {
+            let watched = Watched::new(file.clone(), password_file::MAX_BYTES);
+            watched.read(|text| PasswordFile::parse(text).map(drop))?;
+        }
+        Ok(())
     }
 }
 
 /// The modules, in the order in which they are to be registered: so they are asked.
 pub fn modules(config: &Config) -> Vec<Arc<dyn Module>> {
-    vec![Arc::new(users::Users::new(config.password_file.clone()))]
+    vec![Arc::new(users::Users::new(config.password_file.clone())), Arc::new(AclInternal::new(config))]
 }

@@ -1,16 +1,12 @@
 //! Password files as mosquitto has them: a line `NAME:HASH` for each user.
 
 use std::collections::HashMap;
-use std::fs::{self, File, Metadata};
-use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::hash::{Hash, Wrong};
 
 /// Larger ones are taken for a mistake.
-const MAX_BYTES: u64 = 256 << 20;
+pub(crate) const MAX_BYTES: u64 = 256 << 20;
 
 /// Bytes of a name.
 const MAX_NAME: usize = 65_535;
@@ -23,28 +19,6 @@ pub struct PasswordFile {
     nobody: Option<Arc<Hash>>,
 }
 
-/// Why a file can't be used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum FileError {
-    /// It can't be read.
-    #[error("{}: {source}", .file.display())]
-    Read {
-        /// Which.
-        file: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A line of it is wrong.
-    #[error("{}:{}: {}", .file.display(), .wrong.line, .wrong.why)]
-    Line {
-        /// Which.
-        file: PathBuf,
-        /// What is wrong with it.
-        wrong: WrongLine,
-    },
-}
-
 /// A line that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {why}")]
@@ -53,14 +27,6 @@ pub struct WrongLine {
     pub line: usize,
     /// What is wrong, and what to do about it.
     pub why: String,
-}
-
-/// Tells whether a file is another one, or has been written to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stamp {
-    file: u64,
-    len: u64,
-    changed: (i64, i64),
 }
 
 impl PasswordFile {
@@ -92,20 +58,6 @@ impl PasswordFile {
         Ok(Self { users, nobody })
     }
 
-    /// Reads a file.
-    ///
-    /// # Errors
-    /// See [`FileError`].
-    pub fn read(file: &Path) -> Result<Self, FileError> {
-        Self::read_with_stamp(file).map(|(users, _)| users)
-    }
-
-    pub(crate) fn read_with_stamp(file: &Path) -> Result<(Self, Stamp), FileError> {
-        let (text, stamp) = read(file).map_err(|source| FileError::Read { file: file.to_owned(), source })?;
-        let users = Self::parse(&text).map_err(|wrong| FileError::Line { file: file.to_owned(), wrong })?;
-        Ok((users, stamp))
-    }
-
     /// Users in it.
     pub fn len(&self) -> usize {
         self.users.len()
@@ -123,29 +75,6 @@ impl PasswordFile {
     /// Of nobody in it.
     pub(crate) fn nobody(&self) -> Option<Arc<Hash>> {
         self.nobody.clone()
-    }
-}
-
-/// A text file of a bearable size, and its stamp from before it was read: who writes to it meanwhile changes that.
-pub(crate) fn read(file: &Path) -> io::Result<(String, Stamp)> {
-    let mut opened = File::open(file)?;
-    let stamp = Stamp::of(&opened.metadata()?);
-    if stamp.len > MAX_BYTES {
-        return Err(io::Error::other("it is too large"));
-    }
-    let mut text = String::new();
-    opened.by_ref().take(MAX_BYTES).read_to_string(&mut text)?;
-    Ok((text, stamp))
-}
-
-impl Stamp {
-    /// Of the file as it is now.
-    pub(crate) fn now(file: &Path) -> io::Result<Self> {
-        fs::metadata(file).map(|metadata| Self::of(&metadata))
-    }
-
-    fn of(metadata: &Metadata) -> Self {
-        Self { file: metadata.ino(), len: metadata.len(), changed: (metadata.mtime(), metadata.mtime_nsec()) }
     }
 }
 
@@ -182,19 +111,5 @@ mod tests {
         check_wrong("a:H\n# a\na:H", 3, "remove one");
         check_wrong("a:$1$x", 1, "not known");
         check_wrong("a:$6$x", 1, "not whole");
-    }
-
-    #[test]
-    fn a_file_that_is_written_to_has_another_stamp() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("passwords");
-        assert!(matches!(PasswordFile::read(&file), Err(FileError::Read { .. })));
-        fs::write(&file, format!("a:{HASH}\n")).unwrap();
-        let (_, stamp) = PasswordFile::read_with_stamp(&file).unwrap();
-        assert_eq!(Stamp::now(&file).unwrap(), stamp);
-        fs::write(&file, "wrong\n").unwrap();
-        assert_ne!(Stamp::now(&file).unwrap(), stamp);
-        let error = PasswordFile::read(&file).unwrap_err().to_string();
-        assert!(error.contains("passwords:1: wants NAME:HASH"), "{error}");
     }
 }

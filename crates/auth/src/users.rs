@@ -29,8 +29,10 @@ use mqtt_hooks::{
 };
 use serde_json::Value;
 
+use crate::password_file;
 use crate::pool::Pool;
 use crate::verifier::{Claim, Kept, Outcome};
+use crate::watched::Watched;
 
 mod api;
 mod directory;
@@ -53,12 +55,13 @@ mqtt_hooks::settings! {
 /// The module `users`.
 pub struct Users {
     directory: Arc<Directory>,
-    file: Option<PathBuf>,
+    file: Option<Arc<Watched>>,
 }
 
 impl Users {
     /// With the users of this file too.
     pub(crate) fn new(file: Option<PathBuf>) -> Self {
+        let file = file.map(|file| Arc::new(Watched::new(file, password_file::MAX_BYTES)));
         Self { directory: Arc::default(), file }
     }
 }
@@ -85,18 +88,18 @@ impl Module for Users {
 
     async fn start(&self, ctx: &Ctx) -> Result<(), StartError> {
         let Settings { remember_minutes } = ctx.settings()?;
-        let stamp = match &self.file {
-            Some(file) => Some(self.directory.read(file).map_err(|error| StartError::Config(error.to_string()))?),
-            None => None,
-        };
+        if let Some(file) = &self.file {
+            file.forget();
+            file.read(|text| self.directory.take_file(text)).map_err(StartError::Config)?;
+        }
         let pool = Pool::start().map_err(|error| StartError::Other(format!("no thread for logins: {error}")))?;
         let pool = Arc::new(pool);
         let verifier = self.directory.verifier(Duration::from_secs(60) * remember_minutes, ctx.host().instant());
         let door = Arc::new(Door { directory: self.directory.clone(), pool: Arc::clone(&pool), verifier });
         let standby = ctx.authenticate_when(door);
         let running = Running { records: ctx.records(), actor: ctx.actor(), standby, pool };
-        if let Some((file, stamp)) = self.file.clone().zip(stamp) {
-            ctx.spawn(watch::watch(file, stamp, self.directory.clone(), Arc::clone(&running.pool), ctx.host()));
+        if let Some(file) = self.file.clone() {
+            ctx.spawn(watch::watch(file, self.directory.clone(), Arc::clone(&running.pool), ctx.host()));
         }
         self.directory.begin(running);
         Ok(())
@@ -107,7 +110,12 @@ impl Module for Users {
     }
 
     fn numbers(&self) -> Vec<Number> {
-        self.directory.numbers()
+        let mut numbers = self.directory.numbers();
+        numbers.extend(self.file.as_ref().map(|file| {
+            Number::counter("password_file.bad", "Looks at a password file that can't be used.", file.bad_looks())
+                .alarming("the password file can't be used; what was read before holds")
+        }));
+        numbers
     }
 
     fn routes(&self, _host: &Arc<dyn Host>) -> Vec<Route> {

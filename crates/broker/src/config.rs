@@ -13,6 +13,8 @@ pub struct Config {
     pub node: String,
     /// Who may come in and proves nothing.
     pub anonymous: Anonymous,
+    /// What becomes of a client that does what it may not.
+    pub deny_action: DenyAction,
     /// What holds for each connection.
     pub mqtt: Mqtt,
     /// Bounds.
@@ -25,6 +27,16 @@ pub struct Config {
     pub recovery_grace: Duration,
     /// What the broker publishes about itself.
     pub sys: Sys,
+}
+
+/// What becomes of a client that publishes or subscribes as rules and modules forbid. Below `$SYS`, which is the broker's own,
+/// nothing does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DenyAction {
+    /// It is told, where its version of MQTT has a way to.
+    Ignore,
+    /// Its connection ends.
+    Disconnect,
 }
 
 /// Who may come in without saying who they are; and while there are no authenticators, whatever they say.
@@ -142,6 +154,7 @@ impl Default for Config {
         Self {
             node: "rollcall@127.0.0.1".to_owned(),
             anonymous: Anonymous::All,
+            deny_action: DenyAction::Ignore,
             mqtt: Mqtt::default(),
             limits: Limits::default(),
             session: SessionLimits::default(),

@@ -13,10 +13,12 @@ use mqtt_storage::read_records;
 use tokio::task::AbortHandle;
 
 use crate::broker::Broker;
+use crate::client::ClientRef;
 use crate::coming::door;
 use crate::delivery::batch::{Batch, in_batch};
 use crate::loopback::Loopback;
 use crate::packets::access;
+use crate::packets::subscribe::give_up_forbidden;
 use crate::time::clock::wall_ms;
 use crate::watch::operate::messages::{subscribe_for, unsubscribe_for};
 use crate::watch::operate::online::look_up;
@@ -107,11 +109,31 @@ impl Host for Hosting {
         look_up(&self.0.clients, lookup)
     }
 
+    async fn review(&self) -> usize {
+        /// Clients that are looked at before others have their turn.
+        const AT_ONCE: usize = 64;
+        let (mut given_up, clients) = (0, self.0.clients.all());
+        for some in clients.chunks(AT_ONCE) {
+            given_up += some.iter().map(|client| in_batch(&self.0, |batch| review(client, batch))).sum::<usize>();
+            tokio::task::yield_now().await;
+        }
+        given_up
+    }
+
     async fn connect(&self, client_id: &str) -> Result<Box<dyn Client>, String> {
         let pipe = door::connect_in_memory(&self.0, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
         let client = Loopback::connect(pipe, self.0.config.limits.max_packet_size, client_id).await?;
         Ok(Box::new(client))
     }
+}
+
+/// Of one client, if it is online.
+fn review(client: &ClientRef, batch: &mut Batch<'_>) -> usize {
+    let Some(connection) = client.state.lock().connection.clone() else { return 0 };
+    let bundle = batch.durable().bundle();
+    let given_up = give_up_forbidden(client, &connection, batch);
+    drop(bundle);
+    given_up
 }
 
 /// A module's task.

@@ -8,6 +8,7 @@ use crate::find;
 use crate::output::Output;
 use crate::reach::Reach;
 
+mod acl;
 mod admin;
 mod clients;
 mod modules;
@@ -40,6 +41,9 @@ pub enum Noun {
     /// Users: who may come in with a password
     #[command(subcommand, arg_required_else_help = false)]
     Users(users::Verb),
+    /// Rules: what clients may do, and which one decides
+    #[command(subcommand, arg_required_else_help = false)]
+    Acl(acl::Verb),
     /// The operator's password and the keys of scripts
     #[command(subcommand, arg_required_else_help = false)]
     Admin(admin::Verb),
@@ -62,6 +66,7 @@ pub async fn run(noun: &Noun, reach: &Reach, config: &Config) -> Result<(), Fail
         Noun::Subscriptions(args) => subscriptions::run(args, &remote()?, &mut out).await,
         Noun::Stats(args) => stats::run(args, &remote()?, &mut out).await,
         Noun::Trace(args) => trace::run(args, &remote()?, &mut out).await,
+        Noun::Acl(verb) => acl::run(verb, &remote()?, &mut out).await,
         Noun::Users(verb) => users::run(verb, &remote()?, &mut out).await,
         Noun::Admin(admin::Verb::Passwd(args)) => password::run(args, reach, config, &mut out).await,
         Noun::Admin(admin::Verb::Key(verb)) => admin::run(verb, &remote()?, &mut out).await,

@@ -75,8 +75,16 @@ impl File {
             None if listeners.iter().all(|listener| is_loopback(listener.bind)) => Anonymous::All,
             None => Anonymous::Loopback,
         };
-        let password_file = self.auth.password_file.as_ref().map(|file| file.0.clone().into());
-        Auth { anonymous, password_file, unguarded: None }
+        let path = |path: &Option<crate::value::Path>| path.as_ref().map(|file| file.0.clone().into());
+        Auth {
+            anonymous,
+            password_file: path(&self.auth.password_file),
+            rules: self.auth.rules.0.clone(),
+            acl_file: path(&self.auth.acl_file),
+            default: self.auth.default,
+            deny_action: self.auth.deny_action,
+            unguarded: None,
+        }
     }
 
     /// What is wrong with these listeners should no module ask clients who they are. Which users there are is in the store.

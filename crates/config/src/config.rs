@@ -206,9 +206,37 @@ pub struct Auth {
     pub anonymous: Anonymous,
     /// Users with their passwords' hashes.
     pub password_file: Option<PathBuf>,
+    /// What clients may do, each a table.
+    pub rules: Vec<serde_json::Value>,
+    /// More of them.
+    pub acl_file: Option<PathBuf>,
+    /// What holds where none is about it.
+    pub default: AuthDefault,
+    /// What becomes of a client that does what it may not.
+    pub deny_action: DenyAction,
     /// A listener that others reach, and nothing here says who comes in: what to say and not to start, unless some module
     /// asks clients who they are.
     pub unguarded: Option<String>,
+}
+
+/// What holds where no rule is about what a client wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AuthDefault {
+    /// It may.
+    Allow,
+    /// It may not.
+    Deny,
+}
+
+/// What becomes of a client that does what it may not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DenyAction {
+    /// It is told, where its version of MQTT has a way to.
+    Ignore,
+    /// Its connection ends.
+    Disconnect,
 }
 
 /// Who may come in without saying who they are.

@@ -7,11 +7,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Durability, ListenerKind, LogFormat, SysSubscribe, Verify,
+    AuthDefault, DenyAction, Durability, ListenerKind, LogFormat, SysSubscribe, Verify,
     list::{self, List},
     listeners::{self, Listeners},
     schema::{Key, Section},
-    value::{Bind, Expiry, Int, MaybeBind, Path, Secret, Size, Span},
+    value::{Bind, Expiry, Int, MaybeBind, Path, Secret, Size, Span, Tables},
 };
 
 /// A struct of the file form, its defaults, and its docs as data.
@@ -194,6 +194,18 @@ section! {
         /// A file of users with their passwords' hashes, as mosquitto_passwd writes it ($7$, $6$; $argon2id$ too); read
         /// again within seconds when it changes. A file that can't be used changes nothing, and is an alarm.
         password_file: Option<Path> = None,
+        /// What clients may do: a list of tables [[auth.rules]], of which the first that is about what a client wants decides.
+        /// allow = true or false; who = { user, clientid, address, listener }, each a text or a list, all that are said must
+        /// be so; action = "publish", "subscribe" or "all"; topics = filters with %c (client id) and %u (user name), "eq #"
+        /// is that text and no pattern. A filter is allowed if a rule covers it, forbidden if one overlaps it.
+        rules: Tables = Tables(Vec::new()),
+        /// A file with more rules, which come after those: EMQ X's acl.conf or mosquitto's acl_file, as they are. Read again
+        /// within seconds when it changes; one that can't be used changes nothing, and is an alarm.
+        acl_file: Option<Path> = None,
+        /// What holds where no rule is about it: "allow" or "deny".
+        default: AuthDefault = AuthDefault::Allow,
+        /// A client that does what it may not: "ignore" (it is told, where its version of MQTT has a way to) or "disconnect".
+        deny_action: DenyAction = DenyAction::Ignore,
     }
 }
 

@@ -4,7 +4,7 @@ use std::{fmt, net::SocketAddr, time::Duration};
 
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
-    de::{Error, Unexpected, Visitor},
+    de::{Error, SeqAccess, Unexpected, Visitor},
 };
 
 /// A whole number from `MIN` to `MAX`.
@@ -317,5 +317,36 @@ impl<'de> Deserialize<'de> for Path {
 impl Serialize for Path {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.0)
+    }
+}
+
+/// Tables that somebody else knows how to read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Tables(pub(crate) Vec<serde_json::Value>);
+
+impl<'de> Visitor<'de> for Tables {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of tables")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut tables: A) -> Result<Self, A::Error> {
+        while let Some(table) = tables.next_element::<serde_json::Map<_, _>>()? {
+            self.0.push(table.into());
+        }
+        Ok(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Tables {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(Self::default())
+    }
+}
+
+impl Serialize for Tables {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
     }
 }

@@ -65,8 +65,8 @@ pub enum Login {
 pub struct Grant {
     /// Its user name from now on; `None`: that of CONNECT. Who is authenticated again can't become someone else.
     pub username: Option<Arc<str>>,
-    /// What it may do. They hold for this connection, after what the broker says about `$SYS` and before what those say who
-    /// [`Authorize`]. The will is held to them where it comes in with them; what it has subscribed with and may not any more
+    /// What it may do. They hold for this connection, before what those say who [`Authorize`]; subscriptions below `$SYS` that
+    /// they allow are open to it. The will is held to them where it comes in with them; what it has subscribed with and may not any more
     /// is unsubscribed.
     pub rules: Rules,
     /// When its connection is ended (0x87, not authorized), by [`Host::clock_ms`](crate::Host::clock_ms).
@@ -94,7 +94,8 @@ pub enum Access<'a> {
 
 /// Decides what a client may do.
 pub trait Authorize: Send + Sync {
-    /// Asked for each PUBLISH and each filter of a SUBSCRIBE. A panic denies.
+    /// Asked for each PUBLISH and each filter of a SUBSCRIBE, and for the filters of a session that a client takes up. A panic
+    /// denies. [`Verdict::Allow`] opens also what is closed below `$SYS`, so it is not to be said of that in passing.
     fn authorize(&self, client: &ConnectionInfo, access: Access<'_>) -> Verdict;
 }
 

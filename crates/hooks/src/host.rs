@@ -84,6 +84,14 @@ pub trait Host: Send + Sync + 'static {
         Online::default()
     }
 
+    /// Holds the subscriptions of all clients that are online to the rules there are now, and says how many were given up. For
+    /// who authorizes, when what it says has changed; those of a client that is away are looked at when it comes back.
+    ///
+    /// It goes on for as long as it takes to look at every client; not to be awaited where a change waits for a hook.
+    async fn review(&self) -> usize {
+        0
+    }
+
     /// Connects a client of a module's own.
     async fn connect(&self, client_id: &str) -> Result<Box<dyn Client>, String> {
         let _ = client_id;

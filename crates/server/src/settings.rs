@@ -1,6 +1,6 @@
 //! From what was said to what each part is told.
 
-use mqtt_broker::{Anonymous, Config, Limits, Mqtt, SessionLimits, Store, Sys, SysSubscribe};
+use mqtt_broker::{Anonymous, Config, DenyAction, Limits, Mqtt, SessionLimits, Store, Sys, SysSubscribe};
 use mqtt_config as said;
 use mqtt_operate::Setting;
 use mqtt_storage::Durability;
@@ -18,6 +18,10 @@ pub(crate) fn broker(said: &said::Config) -> Config {
             said::Anonymous::All => Anonymous::All,
             said::Anonymous::Loopback => Anonymous::Loopback,
             said::Anonymous::None => Anonymous::None,
+        },
+        deny_action: match said.auth.deny_action {
+            said::DenyAction::Ignore => DenyAction::Ignore,
+            said::DenyAction::Disconnect => DenyAction::Disconnect,
         },
         mqtt: Mqtt {
             connect_timeout: mqtt.connect_timeout,
@@ -63,7 +67,8 @@ fn events_for() -> Option<&'static str> {
 
 /// What the modules are told that say who may come in and what they may do.
 pub(crate) fn auth(said: &said::Config) -> mqtt_auth::Config {
-    mqtt_auth::Config { password_file: said.auth.password_file.clone() }
+    let said::Auth { password_file, rules, acl_file, default, .. } = said.auth.clone();
+    mqtt_auth::Config { password_file, rules, acl_file, denies_others: default == said::AuthDefault::Deny }
 }
 
 /// What is wrong with files that the configuration names, or with what holds for all of it.
@@ -72,7 +77,7 @@ pub(crate) fn auth(said: &said::Config) -> mqtt_auth::Config {
 /// The broker would not start. Whether users were added is in the store, so one that would need one may be let pass, with a
 /// warning.
 pub fn check(said: &said::Config) -> Result<Option<&str>, String> {
-    auth(said).check().map_err(|error| error.to_string())?;
+    auth(said).check()?;
     match &said.auth.unguarded {
         Some(why) if is_surely_unguarded(said) => Err(why.clone()),
         why => Ok(why.as_deref().filter(|_| said.auth.password_file.is_none())),

@@ -16,6 +16,7 @@ mod events;
 mod http;
 
 mod accounts;
+mod acl;
 mod admin;
 mod admin_isolation;
 mod admin_rest;

@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use mqtt_hooks::{Actor, Number, Records, Standby};
@@ -13,7 +11,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::record::User;
 use crate::hash::Hash;
-use crate::password_file::{FileError, PasswordFile, Stamp};
+use crate::password_file::{PasswordFile, WrongLine};
 use crate::pool::Pool;
 use crate::verifier::{Kept, Verifier};
 
@@ -30,9 +28,6 @@ pub(super) struct Directory {
     users: RwLock<BTreeMap<Arc<str>, Entry>>,
     /// Those of the file, if there is one.
     file: RwLock<Option<PasswordFile>>,
-    is_file_bad: AtomicBool,
-    /// Looks at a file that can't be used.
-    bad_looks: AtomicU64,
     /// Of the last start, whose counts go on.
     verifier: RwLock<Option<Arc<Verifier>>>,
     /// While the module runs. Changes go one at a time, by this lock.
@@ -130,30 +125,12 @@ impl Directory {
         }
     }
 
-    /// Reads the password file; if it can't be used, what was read before holds.
-    pub(super) fn read(&self, file: &Path) -> Result<Stamp, FileError> {
-        let (read, stamp) = PasswordFile::read_with_stamp(file)?;
-        tracing::info!(file = %file.display(), users = read.len(), "password file read");
-        *self.file.write() = Some(read);
-        self.is_file_bad.store(false, Relaxed);
-        Ok(stamp)
-    }
-
-    pub(super) fn is_file_bad(&self) -> bool {
-        self.is_file_bad.load(Relaxed)
-    }
-
-    /// It could not be used.
-    pub(super) fn file_is_bad(&self) {
-        self.is_file_bad.store(true, Relaxed);
-        self.bad_looks.fetch_add(1, Relaxed);
-    }
-
-    /// It has not changed since it was looked at.
-    pub(super) fn file_is_as_before(&self) {
-        if self.is_file_bad() {
-            self.bad_looks.fetch_add(1, Relaxed);
-        }
+    /// The users of the password file are these from now on.
+    pub(super) fn take_file(&self, text: &str) -> Result<(), WrongLine> {
+        let file = PasswordFile::parse(text)?;
+        tracing::info!(users = file.len(), "password file read");
+        *self.file.write() = Some(file);
+        Ok(())
     }
 
     fn has(&self, name: &str) -> bool {
@@ -260,15 +237,7 @@ impl Directory {
 
     pub(super) fn numbers(&self) -> Vec<Number> {
         let users = self.users.read().len() + self.file.read().as_ref().map_or(0, PasswordFile::len);
-        let mut numbers = vec![
-            Number::gauge("known", "Users, those of the password file too.", users as f64),
-            Number::counter(
-                "password_file.bad",
-                "Looks at a password file that can't be used.",
-                self.bad_looks.load(Relaxed),
-            )
-            .alarming("the password file has changed and can't be used; what was read before holds"),
-        ];
+        let mut numbers = vec![Number::gauge("known", "Users, those of the password file too.", users as f64)];
         if let Some(verifier) = &*self.verifier.read() {
             let counts = &verifier.counts;
             let outcomes = [

@@ -176,8 +176,9 @@ async fn a_password_file_is_read_again_when_it_changes_and_a_bad_one_changes_not
     std::fs::write(&file, format!("alice:{SHA512}\n")).unwrap();
     let host = Recorder::new();
     let desk = Desk::with_file(host.clone(), Some(file.clone())).await;
-    let look = |until: &dyn Fn(&directory::Directory) -> bool| {
-        while !until(&desk.users.directory) {
+    let watched = desk.users.file.clone().unwrap();
+    let look_until = |is_bad: bool| {
+        while watched.is_bad() != is_bad {
             host.clock.fetch_add(3_000, std::sync::atomic::Ordering::Relaxed);
             host.run_tasks();
             std::thread::yield_now();
@@ -188,12 +189,12 @@ async fn a_password_file_is_read_again_when_it_changes_and_a_bad_one_changes_not
     desk.check("alice", "wrong", WRONG).await;
     desk.check("bob", "secret", Login::Ignore).await;
     std::fs::write(&file, format!("alice:{SHA512}\nbob:secret\n")).unwrap();
-    look(&|directory| directory.is_file_bad());
+    look_until(true);
     let bad = |desk: &Desk| desk.users.numbers().into_iter().find(|number| number.name == "password_file.bad");
     assert!(bad(&desk).unwrap().alarm.is_some());
     desk.check("alice", "secret", allowed()).await;
     std::fs::write(&file, format!("bob:{SHA512}\n")).unwrap();
-    look(&|directory| !directory.is_file_bad());
+    look_until(false);
     desk.check("alice", "secret", Login::Ignore).await;
     desk.check("bob", "secret", allowed()).await;
     desk.users.directory.add("bob", "mine").await.unwrap();

@@ -1,60 +1,31 @@
 //! Reads the password file again when it has changed.
 
-use std::path::PathBuf;
+use std::net::Ipv6Addr;
 use std::sync::Arc;
 
 use mqtt_hooks::Host;
 use tokio::sync::oneshot;
 
 use super::directory::Directory;
-use crate::password_file::Stamp;
 use crate::pool::Pool;
+use crate::watched::{PERIOD, Watched};
 
-/// Milliseconds between two looks.
-const PERIOD: u64 = 3_000;
-
-/// Looks at the file for as long as it is polled. A file that can't be used changes nothing.
-pub(super) async fn watch(
-    file: PathBuf,
-    stamp: Stamp,
-    directory: Arc<Directory>,
-    pool: Arc<Pool>,
-    host: Arc<dyn Host>,
-) {
-    let mut seen = Some(stamp);
+/// Looks at the file for as long as it is polled. A large one takes its time, so it is read in line with the logins.
+pub(super) async fn watch(file: Arc<Watched>, directory: Arc<Directory>, pool: Arc<Pool>, host: Arc<dyn Host>) {
     loop {
         host.sleep_until(host.clock_ms() + PERIOD).await;
-        let (answer, answered) = oneshot::channel();
+        let (done, is_done) = oneshot::channel::<()>();
         let (file, directory) = (file.clone(), directory.clone());
         let look = move || {
-            // The module may have stopped.
-            let _ = answer.send(look(&file, seen, &directory));
+            let _done = done;
+            if let Err(error) = file.read(|text| directory.take_file(text)) {
+                tracing::error!(error, "the password file can't be used; what was read before holds");
+            }
         };
         // If logins have no room for it, the next look may.
-        if pool.submit(std::net::Ipv6Addr::UNSPECIFIED.into(), Box::new(look)).is_ok()
-            && let Ok(now) = answered.await
-        {
-            seen = now;
-        }
-    }
-}
-
-/// Returns the stamp of what was read, or found not to be read.
-fn look(file: &std::path::Path, seen: Option<Stamp>, directory: &Directory) -> Option<Stamp> {
-    let now = Stamp::now(file).ok();
-    if now == seen && now.is_some() {
-        directory.file_is_as_before();
-        return seen;
-    }
-    match directory.read(file) {
-        Ok(stamp) => Some(stamp),
-        Err(error) => {
-            // Said once for each change.
-            if now != seen || !directory.is_file_bad() {
-                tracing::error!(%error, "the password file can't be used; what was read before holds");
-            }
-            directory.file_is_bad();
-            now
+        if pool.submit(Ipv6Addr::UNSPECIFIED.into(), Box::new(look)).is_ok() {
+            // Only its end is waited for.
+            let _ = is_done.await;
         }
     }
 }

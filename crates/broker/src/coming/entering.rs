@@ -204,7 +204,7 @@ impl Broker {
         self.hooks.observe(&fact, batch);
         if connection.info.session_present {
             // An earlier connection may have been allowed more.
-            give_up_forbidden(client, &connection, batch);
+            let _ = give_up_forbidden(client, &connection, batch);
         }
         let mut state = client.state.lock();
         let State { session, outbox, .. } = &mut *state;

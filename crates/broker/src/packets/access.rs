@@ -28,7 +28,8 @@ pub(crate) fn may_publish(hooks: &Hooks, rules: &Rules, client: &ConnectionInfo,
     ask(hooks, rules, client, Access::Publish(topic))
 }
 
-/// May this client subscribe with this filter? `+/...` and `#` never reach `$SYS`, so its first level tells.
+/// May this client subscribe with this filter? `+/...` and `#` never reach `$SYS`, so its first level tells. What is closed there
+/// is open to whom somebody allows it outright.
 pub(crate) fn may_subscribe(
     hooks: &Hooks,
     rules: &Rules,
@@ -36,12 +37,16 @@ pub(crate) fn may_subscribe(
     client: &ConnectionInfo,
     filter: &Filter,
 ) -> Result<(), Refusal> {
-    may_subscribe_sys(sys, client, filter)?;
-    ask(hooks, rules, client, Access::Subscribe(filter))
+    let access = Access::Subscribe(filter);
+    match may_subscribe_sys(sys, client, filter) {
+        Ok(()) => ask(hooks, rules, client, access),
+        Err(_) if granted(rules, access)? || hooks.authorize(client, access) == Verdict::Allow => Ok(()),
+        Err(refusal) => Err(refusal),
+    }
 }
 
 /// The rule of `sys.subscribe` alone.
-pub(crate) fn may_subscribe_sys(sys: &Sys, client: &ConnectionInfo, filter: &Filter) -> Result<(), Refusal> {
+fn may_subscribe_sys(sys: &Sys, client: &ConnectionInfo, filter: &Filter) -> Result<(), Refusal> {
     if is_sys(filter.pattern()) {
         let is_allowed = match sys.subscribe {
             SysSubscribe::All => true,
@@ -80,7 +85,7 @@ fn ask(hooks: &Hooks, rules: &Rules, client: &ConnectionInfo, access: Access<'_>
 }
 
 /// Whether the rules of its grant say that it may; false: they say nothing.
-pub(crate) fn granted(rules: &Rules, access: Access<'_>) -> Result<bool, Refusal> {
+fn granted(rules: &Rules, access: Access<'_>) -> Result<bool, Refusal> {
     match rules.decide(access) {
         Verdict::Allow => Ok(true),
         Verdict::Deny(code) => Err(Refusal::new(code, "one of its grant")),

@@ -6,10 +6,12 @@ use mqtt_session::{Publication, Receipt, Timestamp};
 
 use crate::client::connection::Ending;
 use crate::client::seat::Seat;
+use crate::config::DenyAction;
 use crate::delivery::batch::Batch;
 use crate::delivery::shown;
 use crate::packets::access;
 use crate::packets::answer::superseded;
+use crate::reserved::is_sys;
 use crate::watch::metrics::Metric;
 use crate::watch::refusals::Kind;
 
@@ -34,6 +36,9 @@ pub(super) fn handle_publish(
     if let Err(refusal) = access::may_publish(&broker.hooks, &connection.rules(), info, &publication.message.topic) {
         batch.count(Metric::PublishAuthError, 1);
         seat.tell_refused(Kind::Publish, refusal.code, &refusal.rule, publication.message.topic.as_str());
+        if broker.config.deny_action == DenyAction::Disconnect && !is_sys(publication.message.topic.as_str()) {
+            return end(seat, receipt, refusal.code, batch);
+        }
         return acknowledge(seat, receipt, refusal.code, batch);
     }
     // As it was sent: modules may change that of the message, and the publisher waits for what it has asked for.
@@ -95,15 +100,17 @@ fn release(seat: &Seat, batch: &mut Batch<'_>) -> Result<(), Ending> {
 fn refuse(seat: &Seat, receipt: Receipt, code: ReasonCode, batch: &mut Batch<'_>) -> Result<(), Ending> {
     match seat.connection.info.version {
         Version::V5 => acknowledge(seat, receipt, code, batch),
-        Version::V3_1 | Version::V3_1_1 => {
-            let mut state = seat.client.state.lock();
-            // Its packet id is forgotten with it, or the message would be taken for a repeated one when it is sent
-            // again.
-            state.session.withdraw(receipt);
-            state.stage(batch);
-            Err(Ending::refused(code))
-        }
+        Version::V3_1 | Version::V3_1_1 => end(seat, receipt, code, batch),
     }
+}
+
+/// The message is not answered, and the connection ends.
+fn end(seat: &Seat, receipt: Receipt, code: ReasonCode, batch: &mut Batch<'_>) -> Result<(), Ending> {
+    let mut state = seat.client.state.lock();
+    // Its packet id is forgotten with it, or the message would be taken for a repeated one when it is sent again.
+    state.session.withdraw(receipt);
+    state.stage(batch);
+    Err(Ending::refused(code))
 }
 
 fn acknowledge(seat: &Seat, receipt: Receipt, reason: ReasonCode, batch: &mut Batch<'_>) -> Result<(), Ending> {

@@ -99,7 +99,7 @@ impl Asking {
         batch.count(Metric::AuthSuccess, 1);
         // Before the client is told, which may begin again at once.
         connection.renew(grant.rules, grant.expires_at.map(Timestamp));
-        give_up_forbidden(client, connection, batch);
+        let _ = give_up_forbidden(client, connection, batch);
         if let Err(ending) = self.send(ReasonCode::Success, conclusion, batch) {
             connection.end(ending);
         }

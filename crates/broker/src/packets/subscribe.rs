@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use mqtt_codec::{Filter, Packet, ReasonCode, SubAck, Subscribe, SubscribeFilter, UnsubAck, Unsubscribe};
-use mqtt_hooks::{Access, Fact};
+use mqtt_hooks::Fact;
 use mqtt_session::{Session, Timestamp};
 use mqtt_storage::Stage;
 
 use crate::client::ClientRef;
 use crate::client::connection::{Connection, Ending};
 use crate::client::seat::Seat;
+use crate::config::DenyAction;
 use crate::delivery::batch::Batch;
 use crate::delivery::replay;
 use crate::delivery::wanted::Wish;
@@ -31,6 +32,7 @@ pub(super) fn handle_subscribe(
     // [MQTT-3.8.4-5] [MQTT-3.8.4-6]: as if each filter had come by itself, but for one answer with a reason for each.
     let mut reasons = Vec::with_capacity(subscribe.filters.len());
     let mut granted = Vec::new();
+    let mut is_denied = false;
     for mut wish in subscribe.filters {
         let reason = match subscribe_one(seat, &mut wish, id, batch)? {
             Ok(existed) => {
@@ -38,7 +40,10 @@ pub(super) fn handle_subscribe(
                 granted.push((wish, existed));
                 reason
             }
-            Err(code) => code,
+            Err(code) => {
+                is_denied |= code == ReasonCode::NotAuthorized && !is_sys(wish.filter.pattern());
+                code
+            }
         };
         reasons.push(reason);
     }
@@ -51,6 +56,10 @@ pub(super) fn handle_subscribe(
         seat.broker().hooks.observe(&fact, batch);
     }
     drop(bundle);
+    if is_denied && seat.broker().config.deny_action == DenyAction::Disconnect {
+        // With SUBACK, which has been put before it.
+        return Err(Ending::refused(ReasonCode::NotAuthorized));
+    }
     let wishes = granted.iter().filter_map(|(wish, existed)| Wish::new(wish, *existed)).collect();
     replay::begin(wishes, id, &seat.client, &seat.connection, now, batch);
     Ok(())
@@ -208,20 +217,22 @@ pub(crate) fn remove_subscription(
 }
 
 /// Gives up what the client has subscribed with, and may not by the rules that hold for it now: it may have come from
-/// another machine before, or by another grant. Of what waited for it only `$SYS` is given up with that.
-pub(crate) fn give_up_forbidden(client: &ClientRef, connection: &Arc<Connection>, batch: &mut Batch<'_>) {
+/// another machine before, or by another grant, or they have changed. Of what waited for it only `$SYS` is given up with that.
+/// Says how many they were.
+pub(crate) fn give_up_forbidden(client: &ClientRef, connection: &Arc<Connection>, batch: &mut Batch<'_>) -> usize {
     let (broker, info, rules) = (connection.broker(), &connection.info, connection.rules());
-    let why_not = |filter: &Filter| {
-        let sys = access::may_subscribe_sys(&broker.config.sys, info, filter);
-        sys.and_then(|()| access::granted(&rules, Access::Subscribe(filter)).map(drop)).err()
-    };
-    let forbidden: Vec<_> = {
+    let (hooks, sys) = (&broker.hooks, &broker.config.sys);
+    let asks = !rules.is_empty() || hooks.has_authorizers();
+    // Copied: who authorizes is not asked under a session's lock.
+    let held: Vec<_> = {
         let state = client.state.lock();
         let filters = state.session.subscriptions().map(|(filter, ..)| filter);
-        filters.filter_map(|filter| Some((filter.clone(), why_not(filter)?))).collect()
+        filters.filter(|filter| asks || is_sys(filter.pattern())).cloned().collect()
     };
+    let why_not = |filter: &Filter| access::may_subscribe(hooks, &rules, sys, info, filter).err();
+    let forbidden: Vec<_> = held.into_iter().filter_map(|filter| why_not(&filter).map(|why| (filter, why))).collect();
     if forbidden.is_empty() {
-        return;
+        return 0;
     }
     batch.forget_matches();
     for (filter, refusal) in &forbidden {
@@ -238,4 +249,5 @@ pub(crate) fn give_up_forbidden(client: &ClientRef, connection: &Arc<Connection>
         state.stage(batch);
         state.recount(batch);
     }
+    forbidden.len()
 }

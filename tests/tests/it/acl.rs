@@ -1,0 +1,195 @@
+//! What clients may do by rules of the configuration, of files, and as operators set them.
+
+use std::net::SocketAddr;
+
+use bytestring::ByteString;
+use mqtt_codec::{Connect, Packet, Qos, ReasonCode, Version};
+use mqtt_config::{AuthDefault, DenyAction};
+use serde_json::{Value, json};
+
+use crate::{
+    admin::{ask, send, start_with},
+    broker::{Broker, outside},
+    cli::{Running, check_error, command},
+    client::{Client, VERSIONS, connect, keeping, message},
+};
+
+async fn with_rules(rules: Value) -> Option<(Broker, SocketAddr)> {
+    start_with(|config| config.auth.rules = rules.as_array().unwrap().clone()).await
+}
+
+async fn set(admin: SocketAddr, rules: Value) -> Value {
+    let answer = send(admin, "PUT /api/v4/auth/rules", &json!({ "rules": rules }).to_string()).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer.json()["data"].clone()
+}
+
+async fn user(broker: &Broker, version: Version, name: &str) -> Client {
+    let connect = Connect { username: Some(ByteString::from(name)), ..connect(version, name) };
+    Client::connect_with(broker.addr, connect).await.0
+}
+
+#[tokio::test]
+async fn clients_do_what_rules_allow() {
+    let rules = json!([
+        {"allow": true, "who": {"user": "admin"}},
+        {"allow": false, "action": "publish", "topics": ["cmd/#"]},
+        {"allow": true, "topics": ["cmd/%c"]},
+        {"allow": false, "action": "subscribe", "topics": ["cmd/#"]},
+    ]);
+    let Some((broker, _admin)) = with_rules(rules).await else { return };
+    let mut admin = user(&broker, Version::V5, "admin").await;
+    assert_eq!(admin.subscribe("#", Qos::AtMostOnce).await, ReasonCode::Success);
+    let mut one = user(&broker, Version::V5, "one").await;
+    for (filter, expected) in [
+        ("cmd/one", ReasonCode::Success),
+        ("cmd/two", ReasonCode::NotAuthorized),
+        ("cmd/+", ReasonCode::NotAuthorized),
+        ("#", ReasonCode::NotAuthorized),
+        ("$share/g/#", ReasonCode::NotAuthorized),
+        ("free/#", ReasonCode::Success),
+    ] {
+        assert_eq!(one.subscribe(filter, Qos::AtMostOnce).await, expected, "{filter}");
+    }
+    assert_eq!(one.publish(message("cmd/one", "x", Qos::AtLeastOnce)).await, ReasonCode::NotAuthorized);
+    assert_eq!(one.publish(message("other", "x", Qos::AtLeastOnce)).await, ReasonCode::Success);
+    // Before MQTT 5 it is acknowledged, and goes nowhere.
+    for version in [Version::V3_1, Version::V3_1_1] {
+        let mut old = user(&broker, version, "old").await;
+        old.publish(message("cmd/one", "forbidden", Qos::AtLeastOnce)).await;
+    }
+    admin.send_publish(message("cmd/one", "allowed", Qos::AtMostOnce)).await;
+    assert_eq!(one.take_text().await, "allowed");
+}
+
+#[tokio::test]
+async fn a_change_ends_subscriptions_that_are_forbidden_now() {
+    let Some((broker, admin)) = with_rules(json!([])).await else { return };
+    let mut client = Client::connect(broker.addr, Version::V5, "c").await;
+    for filter in ["secret/a", "#", "open/#"] {
+        client.subscribe(filter, Qos::AtMostOnce).await;
+    }
+    let (mut away, _) = Client::connect_with(broker.addr, keeping(Version::V5, "away")).await;
+    away.subscribe("secret/b", Qos::AtMostOnce).await;
+    away.leave().await;
+    let changed = set(admin, json!([{"allow": false, "topics": ["secret/#"]}])).await;
+    assert_eq!(changed, json!({"rules": 1, "unsubscribed": 2}));
+    let mut other = Client::connect(broker.addr, Version::V5, "other").await;
+    let listed = ask(admin, "GET /api/v4/clients/c").await.json();
+    assert_eq!(listed["data"][0]["subscriptions_cnt"], json!(1));
+    assert_eq!(other.publish(message("secret/a", "x", Qos::AtLeastOnce)).await, ReasonCode::NotAuthorized);
+    other.publish(message("open/a", "y", Qos::AtLeastOnce)).await;
+    assert_eq!(client.take_text().await, "y", "nothing else, and that once");
+    // Who comes back is held to them too.
+    let (_away, _) = Client::connect_with(broker.addr, keeping(Version::V5, "away")).await;
+    let listed = ask(admin, "GET /api/v4/clients/away").await.json();
+    assert_eq!(listed["data"][0]["subscriptions_cnt"], json!(0));
+    let changed = ask(admin, "DELETE /api/v4/auth/rules").await.json();
+    assert_eq!(changed["data"]["rules"], json!(0));
+    assert_eq!(client.subscribe("secret/a", Qos::AtMostOnce).await, ReasonCode::Success);
+}
+
+#[tokio::test]
+async fn sys_is_opened_by_a_rule_that_says_so_and_by_no_other() {
+    let rules = json!([{"allow": true, "who": {"user": "dashboard"}, "topics": ["$SYS/#"]}, {"allow": true}]);
+    let Some((broker, _admin)) = with_rules(rules).await else { return };
+    for (name, expected) in [("dashboard", ReasonCode::Success), ("other", ReasonCode::NotAuthorized)] {
+        let pipe = broker.server().connect_in_memory("192.0.2.1:50000".parse().unwrap());
+        let mut client = Client::over(pipe, Version::V5);
+        let connect = Connect { username: Some(ByteString::from(name)), ..connect(Version::V5, name) };
+        client.send(Packet::Connect(Box::new(connect))).await;
+        assert!(matches!(client.receive().await, Packet::ConnAck(answer) if !answer.reason.is_error()));
+        assert_eq!(client.subscribe("$SYS/brokers/#", Qos::AtMostOnce).await, expected, "{name}");
+        assert_eq!(client.subscribe("$share/g/$SYS/brokers/#", Qos::AtMostOnce).await, expected, "{name}");
+        // Nobody publishes there, whoever allows it.
+        let published = client.publish(message("$SYS/x", "x", Qos::AtLeastOnce)).await;
+        assert_eq!(published, ReasonCode::NotAuthorized, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn what_no_rule_is_about_is_as_the_default_says() {
+    let denying = start_with(|config| {
+        config.auth.rules = vec![json!({"allow": true, "topics": ["a"]})];
+        config.auth.default = AuthDefault::Deny;
+    });
+    let Some((broker, _admin)) = denying.await else { return };
+    let mut client = Client::connect(broker.addr, Version::V5, "c").await;
+    assert_eq!(client.subscribe("a", Qos::AtMostOnce).await, ReasonCode::Success);
+    assert_eq!(client.subscribe("b", Qos::AtMostOnce).await, ReasonCode::NotAuthorized);
+    assert_eq!(client.subscribe("$SYS/#", Qos::AtMostOnce).await, ReasonCode::NotAuthorized, "also on this machine");
+}
+
+#[tokio::test]
+async fn who_does_what_is_denied_may_be_disconnected() {
+    let strict = start_with(|config| {
+        config.auth.rules = vec![json!({"allow": false, "topics": ["a"]})];
+        config.auth.deny_action = DenyAction::Disconnect;
+    });
+    let Some((broker, _admin)) = strict.await else { return };
+    for version in VERSIONS {
+        for qos in [Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce] {
+            let mut client = Client::connect(broker.addr, version, "c").await;
+            client.send_publish(message("a", "x", qos)).await;
+            if version == Version::V5 {
+                client.expect_disconnect(ReasonCode::NotAuthorized).await;
+            }
+            client.expect_end().await;
+        }
+        let mut client = Client::connect(broker.addr, version, "c").await;
+        client.subscribe("a", Qos::AtMostOnce).await;
+        if version == Version::V5 {
+            client.expect_disconnect(ReasonCode::NotAuthorized).await;
+        }
+        client.expect_end().await;
+        // A bridge says how it is there, and is told that nobody may.
+        let mut client = Client::connect(broker.addr, version, "c").await;
+        client.publish(message("$SYS/broker/connection/c/state", "1", Qos::AtLeastOnce)).await;
+        client.ping().await;
+    }
+}
+
+#[tokio::test]
+async fn files_of_emqx_and_mosquitto_are_read_and_explained() {
+    if outside() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (toml, conf, data) = (path("rollcall.toml"), path("acl.conf"), path("data"));
+    std::fs::write(&conf, "{allow, {user, \"dashboard\"}, subscribe, [\"$SYS/#\"]}.\n{deny, all, all}.\n").unwrap();
+    let rules = format!(
+        "[auth]\nacl_file = {conf:?}\n[[auth.rules]]\nallow = false\nwho = {{ user = \"eve\" }}\ntopics = [\"a/#\", \"eq #\"]\n"
+    );
+    std::fs::write(&toml, &rules).unwrap();
+    let needle = format!("{conf}:2: wants {{allow, WHO");
+    check_error(&["check-config", "--config", &toml], &[&needle]).await;
+    std::fs::write(&conf, "topic readwrite a/#\nuser eve\ntopic read b\n").unwrap();
+    let args = ["--config", &toml, "--bind", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data-dir", &data];
+    let running = Running::start(&mut command(&args)).await;
+    let said = async |args: &[&str]| {
+        let output = command(&[args, &["--data-dir", &data]].concat()).output().await.unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let explained = said(&["acl", "explain", "--client", "c", "--user", "eve", "publish", "a/b"]).await;
+    assert_eq!(explained, "denied by auth.rules, rule 1: deny {\"user\":\"eve\"} all [\"a/#\",\"eq #\"]\n");
+    let explained = said(&["acl", "explain", "--client", "c", "subscribe", "a/+"]).await;
+    assert!(explained.starts_with(&format!("allowed by {conf}:1: ")), "{explained}");
+    let explained = said(&["acl", "explain", "--user", "eve", "publish", "b"]).await;
+    assert!(explained.starts_with(&format!("denied by {conf}: what no line allows")), "{explained}");
+    let listed = said(&["acl", "list"]).await;
+    assert_eq!((listed.lines().count(), listed.lines().last()), (6, Some("all else: allow")), "{listed}");
+    let mut client = Client::connect(running.addr(), Version::V5, "c").await;
+    assert_eq!(client.subscribe("a/#", Qos::AtMostOnce).await, ReasonCode::Success);
+    assert_eq!(client.subscribe("b", Qos::AtMostOnce).await, ReasonCode::NotAuthorized);
+    let printed = String::from_utf8(command(&["print-config", "--config", &toml]).output().await.unwrap().stdout);
+    let again = path("again.toml");
+    std::fs::write(&again, printed.unwrap()).unwrap();
+    let checked = command(&["check-config", "--config", &again]).output().await.unwrap();
+    assert!(checked.status.success(), "{checked:?}");
+    std::fs::write(&toml, "[[auth.rules]]\nallow = false\ntopcs = [\"a\"]\n").unwrap();
+    check_error(&["check-config", "--config", &toml], &["auth.rules, rule 1: unknown field `topcs`"]).await;
+    std::fs::write(&toml, "[auth]\nrules = [3]\n").unwrap();
+    check_error(&["check-config", "--config", &toml], &["rollcall.toml:2: auth.rules: "]).await;
+}
