@@ -27,7 +27,7 @@ use crate::{Config, WrongLine};
 mod api;
 
 /// Larger files are taken for a mistake.
-pub(crate) const MAX_BYTES: u64 = 16 << 20;
+pub(crate) const MAX_BYTES: u64 = 4 << 20;
 
 /// The key of the one record.
 const RULES: &[u8] = b"rules";

@@ -29,22 +29,38 @@ pub(super) struct Form {
 
 /// All forms of a file, or the line that makes no sense.
 pub(super) fn forms(text: &str) -> Result<Vec<Form>, usize> {
-    let line = |rest: &str| 1 + text[..text.len() - rest.len()].matches('\n').count();
+    let mut lines = Lines { rest: text, line: 1 };
     let mut forms = Vec::new();
     let mut rest = blank(text).map_or(text, |(rest, ())| rest);
     while !rest.is_empty() {
-        let begin = rest;
-        match terminated(term(0), (blank, char('.'), blank)).parse(begin) {
+        let line = lines.of(rest);
+        match terminated(term(0), (blank, char('.'), blank)).parse(rest) {
             Ok((after, term)) => {
-                forms.push(Form { line: line(begin), term });
+                forms.push(Form { line, term });
                 rest = after;
             }
             // Where it stopped is nearer to what is wrong than where the term begins.
-            Err(Err::Error(error) | Err::Failure(error)) => return Err(line(error.input)),
-            Err(Err::Incomplete(_)) => return Err(line(begin)),
+            Err(Err::Error(error) | Err::Failure(error)) => return Err(lines.of(error.input)),
+            Err(Err::Incomplete(_)) => return Err(line),
         }
     }
     Ok(forms)
+}
+
+/// Counts lines from place to place, never from the start.
+struct Lines<'a> {
+    rest: &'a str,
+    line: usize,
+}
+
+impl Lines<'_> {
+    /// The line in which this rest of the text begins, which is not before the last that was asked for.
+    fn of(&mut self, rest: &str) -> usize {
+        let (passed, begins) = self.rest.split_at(self.rest.len() - rest.len());
+        self.line += passed.bytes().filter(|&byte| byte == b'\n').count();
+        self.rest = begins;
+        self.line
+    }
 }
 
 fn term(depth: usize) -> impl FnMut(&str) -> IResult<&str, Term> {

@@ -65,6 +65,8 @@ impl AclFile {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -81,6 +83,27 @@ mod tests {
         }
         for nothing in ["", "\n \n", "# comment\n"] {
             assert!(AclFile::parse(nothing, "f").is_err(), "{nothing:?}");
+        }
+    }
+
+    fn tokens() -> impl Strategy<Value = String> {
+        let tokens = [
+            "{", "}", "[", "]", "<<", ">>", "\"", "'", "\\", "%", ".", ",", "\n", " ", "allow", "deny", "all", "user",
+            "and", "a/#", "eq", "topic", "pattern", "read", "#", "%c", "é", "publish",
+        ];
+        prop::collection::vec(prop::sample::select(tokens.to_vec()), 0..40).prop_map(|tokens| tokens.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_its_wrong_line_is_named(text in tokens()) {
+            let lines = text.lines().count() + 1;
+            let tuple = format!("{{allow, {text}}}.");
+            for text in [&text, &tuple] {
+                if let Err(wrong) = AclFile::parse(text, "f") {
+                    prop_assert!((1..=lines).contains(&wrong.line) && !wrong.why.is_empty(), "{}", wrong);
+                }
+            }
         }
     }
 }
