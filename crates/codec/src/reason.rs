@@ -25,7 +25,7 @@ macro_rules! reason_codes {
                 }
             }
 
-            /// The specification's name in `snake_case`, as presence events and logs show it: `keep_alive_timeout`.
+            /// The specification's name in `snake_case`, as events and logs show it: `keep_alive_timeout`.
             pub const fn name(self) -> &'static str {
                 match self {
                     $(Self::$name => $text,)*

@@ -232,7 +232,7 @@ section! {
         memory: Option<Size<1_048_576, 0x7fff_ffff_ffff>> = None,
         /// Retained messages; a new topic beyond this is not retained.
         retained_messages: Int<0, 0xffff_ffff> = Int(1_000_000),
-        /// Bytes of a client id. The topics of presence events have room for the longest, whatever is in it.
+        /// Bytes of a client id. The topics of events about clients have room for the longest, whatever is in it.
         max_client_id: Int<23, 16_384> = Int(1_024),
         /// Subscriptions of one session; further ones are refused.
         subscriptions_per_client: Int<1, 0xffff_ffff> = Int(100_000),

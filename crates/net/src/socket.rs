@@ -3,7 +3,7 @@
 use std::io::{Error, ErrorKind};
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
-/// The POSIX names of socket errors in lower case, as presence events show them. The last one stands for all others.
+/// The POSIX names of socket errors in lower case, as events show them. The last one stands for all others.
 const NAMES: [(ErrorKind, &str); 10] = [
     (ErrorKind::ConnectionReset, "econnreset"),
     (ErrorKind::ConnectionAborted, "econnaborted"),

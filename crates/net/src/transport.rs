@@ -90,7 +90,7 @@ impl Transport {
         each!(self, carrier => carrier::write_all(carrier, bytes).await)
     }
 
-    /// What presence calls it when the peer closes without DISCONNECT.
+    /// What it is called when the peer closes without DISCONNECT.
     pub const fn name_of_close(&self) -> &'static str {
         match self {
             Self::Tcp(_) => "tcp_closed",
