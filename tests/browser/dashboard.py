@@ -54,8 +54,11 @@ def stopping_presence_is_asked_first_and_then_nobody_is_told(broker, browser):
 
 def a_module_is_removed_and_added(broker, browser):
     browser.open("/modules")
-    browser.press("Remove")
-    browser.press("Remove", "dialog")
+    browser.until_text("running")
+    for left in reversed(range(len(browser.all("[data-module]")))):
+        browser.press("Remove")
+        browser.press("Remove", "dialog")
+        until("one card less", lambda: len(browser.all("[data-module]")) == left)
     browser.until_text("No module is added.")
     browser.press("Add module")
     browser.until_text("No configuration needed.", "dialog")
