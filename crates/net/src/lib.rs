@@ -46,10 +46,10 @@ mod web;
 
 pub use carrier::Carrier;
 pub use listener::{Bound, Kind, Listener};
-pub use opening::{Accepted, Layers, OpenError, Opened, Opening, Pool};
+pub use opening::{Accepted, Identity, Layers, Naming, OpenError, Opened, Opening, Pool};
 pub use pipe::Pipe;
 pub use proxy::Proxies;
 pub use socket::{FirstError, error_name};
-pub use tls::{Certificates, Files, Tls, TlsError, Verify};
+pub use tls::{Certificates, Files, Named, Tls, TlsError, Verify};
 pub use transport::Transport;
 pub use web::{Origins, Upgrade, Web};

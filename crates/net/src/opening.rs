@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
 use crate::proxy::Proxies;
-use crate::tls::{Certificates, shake_hands};
+use crate::tls::{Certificates, Named, name_of, shake_hands};
 use crate::web::{Upgrade, upgrade};
 use crate::{Transport, proxy};
 
@@ -21,6 +21,26 @@ pub struct Layers {
     pub web: Option<Arc<Upgrade>>,
     /// The PROXY protocol, from these peers.
     pub proxy: Option<Arc<Proxies>>,
+    /// What clients are called that show a certificate.
+    pub naming: Naming,
+}
+
+/// Which names of a client's certificate are its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Naming {
+    /// Its user name.
+    pub username: Option<Named>,
+    /// Its client id.
+    pub client_id: Option<Named>,
+}
+
+/// What a client's certificate says of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// Its user name, if that is to be said there.
+    pub username: Option<String>,
+    /// Its client id, if that is to be said there.
+    pub client_id: Option<String>,
 }
 
 /// Threads that do what takes longer than a turn; as many at a time as the machine has.
@@ -52,8 +72,8 @@ pub struct Opened {
     pub transport: Transport,
     /// Where it comes from: as a trusted proxy says, or the socket.
     pub peer: SocketAddr,
-    /// The certificate it has shown, DER, if it was asked for one and it is good.
-    pub certificate: Option<Vec<u8>>,
+    /// What its certificate says, if it has shown one that is good and names it.
+    pub identity: Option<Identity>,
 }
 
 /// Why nobody came through.
@@ -72,6 +92,9 @@ pub enum OpenError {
     /// TLS is refused, by us or by the peer.
     #[error("TLS: {0}")]
     Tls(rustls::Error),
+    /// The certificate has no such name as clients of this listener are known by.
+    #[error("its certificate has no name of the kind that the listener's {0} wants")]
+    Nameless(&'static str),
     /// More than a greeting may be.
     #[error("a greeting that is too long")]
     TooLong,
@@ -117,6 +140,19 @@ impl Layers {
     }
 }
 
+impl Naming {
+    /// `None`: nobody is named by it.
+    fn read(self, certificate: &[u8]) -> Result<Option<Identity>, OpenError> {
+        let read = |named: Option<Named>, key| {
+            let name = named.map(|named| name_of(certificate, named).ok_or(OpenError::Nameless(key)));
+            name.transpose()
+        };
+        let (username, client_id) = (read(self.username, "username_from")?, read(self.client_id, "clientid_from")?);
+        let is_named = username.is_some() || client_id.is_some();
+        Ok(is_named.then_some(Identity { username, client_id }))
+    }
+}
+
 impl Accepted {
     pub(crate) fn new(stream: TcpStream, peer: SocketAddr, layers: &Arc<Layers>, pool: &Pool) -> Self {
         if layers.is_bare() {
@@ -148,18 +184,22 @@ impl Opening {
         };
         let Some(certificates) = &layers.tls else {
             let Some(web) = &layers.web else {
-                return Ok(Opened { transport: Transport::Tcp(stream), peer, certificate: None });
+                return Ok(Opened { transport: Transport::Tcp(stream), peer, identity: None });
             };
             let (socket, forwarded) = upgrade(stream, web, peer.ip()).await?;
             let transport = Transport::Ws(Box::new(socket));
-            return Ok(Opened { transport, peer: forwarded.unwrap_or(peer), certificate: None });
+            return Ok(Opened { transport, peer: forwarded.unwrap_or(peer), identity: None });
         };
         let (tls, certificate) = shake_hands(stream, certificates.config(), certificates.asks_for_one(), &pool).await?;
+        let identity = match certificate {
+            Some(certificate) => layers.naming.read(&certificate)?,
+            None => None,
+        };
         let Some(web) = &layers.web else {
-            return Ok(Opened { transport: Transport::Tls(Box::new(tls)), peer, certificate });
+            return Ok(Opened { transport: Transport::Tls(Box::new(tls)), peer, identity });
         };
         let (socket, forwarded) = upgrade(tls, web, peer.ip()).await?;
         let transport = Transport::Wss(Box::new(socket));
-        Ok(Opened { transport, peer: forwarded.unwrap_or(peer), certificate })
+        Ok(Opened { transport, peer: forwarded.unwrap_or(peer), identity })
     }
 }

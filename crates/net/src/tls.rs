@@ -14,11 +14,14 @@ use tokio::net::TcpStream;
 
 use crate::carrier::{self, Carrier, Taken};
 
+mod certificate;
 mod handshake;
 mod identity;
 #[cfg(test)]
 mod tests;
 
+pub use certificate::Named;
+pub(crate) use certificate::name_of;
 pub(crate) use handshake::shake_hands;
 pub use identity::{Certificates, Files, TlsError, Verify};
 

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use bytes::BytesMut;
 use mqtt_codec::{Connect, DecodeError, Decoder, Packet, Role};
 use mqtt_hooks::Listener;
-use mqtt_net::Transport;
+use mqtt_net::{Identity, Transport};
 
 use crate::broker::Broker;
 use crate::client::connection::Awaited;
@@ -21,6 +21,8 @@ use crate::watch::memory::{Claim, Memory};
 pub(crate) struct Origin {
     pub(crate) peer: SocketAddr,
     pub(crate) listener: Arc<Listener>,
+    /// What its certificate says. Seldom there, so in a box.
+    pub(crate) identity: Option<Box<Identity>>,
 }
 
 /// Bytes that are read at once before a client is in.

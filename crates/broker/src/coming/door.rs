@@ -27,7 +27,7 @@ impl Door {
     }
 
     pub(crate) fn take(&self, broker: &Arc<Broker>, accepted: Accepted, peer: SocketAddr) {
-        take(broker, accepted, Origin { peer, listener: Arc::clone(&self.0) });
+        take(broker, accepted, Origin { peer, listener: Arc::clone(&self.0), identity: None });
     }
 }
 
@@ -35,7 +35,7 @@ impl Door {
 pub(crate) fn connect_in_memory(broker: &Arc<Broker>, peer: SocketAddr) -> Pipe {
     static MEMORY: LazyLock<Arc<Listener>> = LazyLock::new(|| Arc::new(Listener { name: "memory".into(), port: 0 }));
     let (ours, theirs) = Pipe::pair();
-    take(broker, Accepted::Open(Transport::Memory(ours)), Origin { peer, listener: Arc::clone(&MEMORY) });
+    take(broker, Accepted::Open(Transport::Memory(ours)), Origin { peer, listener: Arc::clone(&MEMORY), identity: None });
     theirs
 }
 
@@ -72,6 +72,7 @@ pub(crate) async fn open(
         }
     };
     origin.peer = opened.peer;
+    origin.identity = opened.identity.map(Box::new);
     if opened.peer.ip() != address {
         if let Err(rule) = broker.doors.enter(opened.peer.ip(), true) {
             tell_refused(&broker, origin.peer, ReasonCode::ServerBusy, &rule);

@@ -34,7 +34,11 @@ impl Authority {
     /// The paths of a certificate for this name, and of its key.
     fn sign(&self, name: &str) -> (PathBuf, PathBuf) {
         let key = rcgen::KeyPair::generate().unwrap();
-        let params = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let mut params = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.distinguished_name.push(rcgen::DnType::CommonName, name);
+        params.distinguished_name.push(rcgen::DnType::OrganizationName, "Works, Inc.");
+        let uri = format!("urn:dev:{name}").try_into().unwrap();
+        params.subject_alt_names.push(rcgen::SanType::URI(uri));
         let certificate = params.signed_by(&key, &self.issuer).unwrap().pem();
         let path = |end: &str| self.folder.path().join(format!("{name}.{end}"));
         std::fs::write(path("pem"), certificate).unwrap();
@@ -209,7 +213,6 @@ async fn a_certificate_is_wanted_where_it_is_required() {
     let files = Files { verify: Verify::Required, ..authority.files(&["localhost"]) };
     let server = Server::new(files).await;
     let shown = authority.sign("device-1");
-    let wanted = CertificateDer::from_pem_file(&shown.0).unwrap().to_vec();
     let other = Authority::new();
     let stranger = other.sign("device-1");
     for (shown, is_let_in) in [(Some(shown), true), (None, false), (Some(stranger), false)] {
@@ -222,13 +225,31 @@ async fn a_certificate_is_wanted_where_it_is_required() {
         });
         match server.accept().await {
             Ok(open) => {
-                assert_eq!(open.certificate.as_ref(), Some(&wanted));
+                assert_eq!(open.identity, None, "nobody is called by it here");
                 open.transport.write_all(b"y").await.unwrap();
             }
             Err(error) => assert!(matches!(error, OpenError::Tls(_)), "{error}"),
         }
         assert_eq!(client.join().unwrap(), is_let_in);
     }
+}
+
+#[test]
+fn names_are_read_from_a_certificate() {
+    let authority = Authority::new();
+    let certificate = CertificateDer::from_pem_file(authority.sign("device-1").0).unwrap();
+    let read = |named| certificate::name_of(&certificate, named);
+    assert_eq!(read(Named::CommonName).as_deref(), Some("device-1"));
+    assert_eq!(read(Named::Dns).as_deref(), Some("device-1"));
+    assert_eq!(read(Named::Uri).as_deref(), Some("urn:dev:device-1"));
+    assert!(read(Named::Subject).unwrap().contains("CN=device-1"), "{:?}", read(Named::Subject));
+    assert_eq!(read(Named::Fingerprint).unwrap().len(), 64);
+    let nameless = CertificateDer::from_pem_file(authority.folder.path().join("ca.pem")).unwrap();
+    assert_eq!(certificate::name_of(&nameless, Named::Dns), None);
+    for end in 0..certificate.len() {
+        assert_eq!(certificate::name_of(&certificate[..end], Named::CommonName), None);
+    }
+    assert!(certificate::end_of(&certificate).unwrap() > std::time::SystemTime::now());
 }
 
 #[tokio::test]
