@@ -37,5 +37,5 @@ mod watch;
 
 pub use config::{Anonymous, Config, DenyAction, Limits, Mqtt, SessionLimits, Store, Sys, SysSubscribe};
 pub use running::{ModuleRecords, Opened, Running};
-pub use watch::alarms::ModulesSeen;
+pub use watch::alarms::{ModulesSeen, Wrong};
 pub use watch::operate::Operator;

@@ -114,6 +114,26 @@ pub struct ListenerTls {
     pub crl: Option<PathBuf>,
     /// Whether clients have to show one.
     pub verify: Verify,
+    /// What of it is the user name.
+    pub username_from: Option<CertName>,
+    /// What of it is the client id.
+    pub clientid_from: Option<CertName>,
+}
+
+/// A name that stands in a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CertName {
+    /// The common name.
+    Cn,
+    /// The whole subject.
+    Dn,
+    /// The first DNS name.
+    SanDns,
+    /// The first URI.
+    SanUri,
+    /// SHA-256.
+    Fingerprint,
 }
 
 /// Whether clients have to show a certificate.

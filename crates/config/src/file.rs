@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AuthDefault, DenyAction, Durability, ListenerKind, LogFormat, SysSubscribe, Verify,
+    AuthDefault, CertName, DenyAction, Durability, ListenerKind, LogFormat, SysSubscribe, Verify,
     list::{self, List},
     listeners::{self, Listeners},
     schema::{Key, Section},
@@ -141,6 +141,12 @@ section! {
         /// For TLS: whether clients have to show a certificate: "none" (they aren't asked), "optional" (one that is shown has to
         /// be good) or "required".
         verify: Option<Verify> = None,
+        /// For TLS with verify: what of its certificate is a client's user name: "cn" (the common name), "dn" (the whole subject),
+        /// "san_dns" or "san_uri" (the first alternative name of the kind) or "fingerprint" (SHA-256, in hexadecimal digits).
+        /// A client that says another one is refused, and none that shows a good certificate is asked for a password.
+        username_from: Option<CertName> = None,
+        /// The same for its client id.
+        clientid_from: Option<CertName> = None,
         /// For WebSocket: the path that is asked for. When not set: "/mqtt".
         path: Option<String> = None,
         /// For WebSocket: the pages that may connect, by their origins like "https://app.example.com"; "*" is all. When not set:

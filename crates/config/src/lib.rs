@@ -42,9 +42,9 @@ mod tests;
 mod value;
 
 pub use config::{
-    Admin, Anonymous, Auth, AuthDefault, Config, DenyAction, Durability, Limits, Listener, ListenerKind, ListenerTls,
-    ListenerWeb, Log, LogFormat, ModuleConfig, Mqtt, Node, Origins, Runtime, Said, SessionLimits, Sources, Storage,
-    Sys, SysSubscribe, Verify,
+    Admin, Anonymous, Auth, AuthDefault, CertName, Config, DenyAction, Durability, Limits, Listener, ListenerKind,
+    ListenerTls, ListenerWeb, Log, LogFormat, ModuleConfig, Mqtt, Node, Origins, Runtime, Said, SessionLimits, Sources,
+    Storage, Sys, SysSubscribe, Verify,
 };
 pub use error::{Error, Place};
 pub use ignored::Ignored;

@@ -44,6 +44,11 @@ pub enum Kind {
 }
 
 impl Bound {
+    /// As the listener is called.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Lets clients connect; the system holds up to `backlog` of them until they are accepted. What takes long before MQTT is
     /// done in `pool`.
     pub fn listen(self, backlog: u32, layers: Layers, pool: Pool) -> io::Result<Listener> {

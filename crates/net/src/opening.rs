@@ -72,7 +72,7 @@ pub struct Opened {
     pub transport: Transport,
     /// Where it comes from: as a trusted proxy says, or the socket.
     pub peer: SocketAddr,
-    /// What its certificate says, if it has shown one that is good and names it.
+    /// What its certificate says, if it has shown one: it is good then.
     pub identity: Option<Identity>,
 }
 
@@ -141,15 +141,15 @@ impl Layers {
 }
 
 impl Naming {
-    /// `None`: nobody is named by it.
-    fn read(self, certificate: &[u8]) -> Result<Option<Identity>, OpenError> {
+    fn read(self, certificate: &[u8]) -> Result<Identity, OpenError> {
         let read = |named: Option<Named>, key| {
             let name = named.map(|named| name_of(certificate, named).ok_or(OpenError::Nameless(key)));
             name.transpose()
         };
-        let (username, client_id) = (read(self.username, "username_from")?, read(self.client_id, "clientid_from")?);
-        let is_named = username.is_some() || client_id.is_some();
-        Ok(is_named.then_some(Identity { username, client_id }))
+        Ok(Identity {
+            username: read(self.username, "username_from")?,
+            client_id: read(self.client_id, "clientid_from")?,
+        })
     }
 }
 
@@ -192,7 +192,7 @@ impl Opening {
         };
         let (tls, certificate) = shake_hands(stream, certificates.config(), certificates.asks_for_one(), &pool).await?;
         let identity = match certificate {
-            Some(certificate) => layers.naming.read(&certificate)?,
+            Some(certificate) => Some(layers.naming.read(&certificate)?),
             None => None,
         };
         let Some(web) = &layers.web else {

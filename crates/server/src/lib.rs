@@ -19,6 +19,7 @@
 pub mod log;
 
 mod admin;
+mod certificates;
 mod listeners;
 mod sections;
 mod server;

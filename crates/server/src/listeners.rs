@@ -4,8 +4,9 @@ use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
 use mqtt_config as said;
-use mqtt_net::{Bound, Certificates, Files, Layers, Listener, Origins, Pool, Proxies, Upgrade, Verify};
+use mqtt_net::{Bound, Certificates, Files, Layers, Listener, Named, Naming, Origins, Pool, Proxies, Upgrade, Verify};
 
+use crate::certificates::Kept;
 use crate::server::StartError;
 
 /// An address that is taken.
@@ -13,6 +14,8 @@ pub(crate) struct Taken {
     bound: Bound,
     backlog: u32,
     layers: Layers,
+    /// Another program may have the address: then there is none.
+    may_be_taken: bool,
     /// What to say should it not be listened on after all.
     cannot_bind: Box<dyn FnOnce(io::Error) -> StartError + Send>,
 }
@@ -31,25 +34,41 @@ pub(crate) fn bind(config: &said::Config) -> Result<Vec<Taken>, StartError> {
         let cannot_bind = move |source| StartError::Bind { address, what: "MQTT", flag, source };
         match Listener::bind(&name, address) {
             Ok(bound) => {
-                taken.push(Taken { bound, backlog: listener.backlog, layers, cannot_bind: Box::new(cannot_bind) });
+                let (backlog, may_be_taken) = (listener.backlog, listener.may_be_taken);
+                taken.push(Taken { bound, backlog, layers, may_be_taken, cannot_bind: Box::new(cannot_bind) });
             }
-            Err(error) if error.kind() == ErrorKind::AddrInUse && listener.may_be_taken => {
-                tracing::warn!(listener = name, %address, "another program has this address; going on without");
-            }
+            Err(error) if error.kind() == ErrorKind::AddrInUse && listener.may_be_taken => tell_taken(&name),
             Err(source) => return Err(cannot_bind(source)),
         }
     }
     Ok(taken)
 }
 
+/// Those of them that have certificates.
+pub(crate) fn certificates(taken: &[Taken]) -> Kept {
+    let tls = taken.iter().filter_map(|taken| Some((taken.bound.name().to_owned(), taken.layers.tls.clone()?)));
+    Kept::new(tls.collect())
+}
+
 /// Lets clients connect.
 pub(crate) fn listen(taken: Vec<Taken>) -> Result<Vec<Listener>, StartError> {
     // One for all: it is the machine's threads that are shared.
     let pool = Pool::default();
-    let listen = |Taken { bound, backlog, layers, cannot_bind }: Taken| {
-        bound.listen(backlog, layers, pool.clone()).map_err(cannot_bind)
-    };
-    taken.into_iter().map(listen).collect()
+    let mut listeners = Vec::new();
+    for Taken { bound, backlog, layers, may_be_taken, cannot_bind } in taken {
+        let name = bound.name().to_owned();
+        match bound.listen(backlog, layers, pool.clone()) {
+            Ok(listener) => listeners.push(listener),
+            // Two that start at once both had it before one of them listened.
+            Err(error) if error.kind() == ErrorKind::AddrInUse && may_be_taken => tell_taken(&name),
+            Err(source) => return Err(cannot_bind(source)),
+        }
+    }
+    Ok(listeners)
+}
+
+fn tell_taken(name: &str) {
+    tracing::warn!(listener = name, "another program has its default address; going on without");
 }
 
 fn layers(listener: &said::Listener) -> Result<Layers, StartError> {
@@ -58,7 +77,9 @@ fn layers(listener: &said::Listener) -> Result<Layers, StartError> {
         None => None,
         Some(tls) => {
             let certificates = Certificates::load(files(tls));
-            Some(Arc::new(certificates.map_err(|source| StartError::Tls { name: name.clone(), source })?))
+            Some(Arc::new(
+                certificates.map_err(|source| StartError::Tls { name: name.clone(), source: Box::new(source) })?,
+            ))
         }
     };
     let web = web.as_ref().map(|said::ListenerWeb { path, origins, forwarded_from }| {
@@ -72,8 +93,23 @@ fn layers(listener: &said::Listener) -> Result<Layers, StartError> {
             forwarded_from: Proxies::new(forwarded_from.clone()),
         })
     });
+    let names = listener.tls.as_ref();
+    let naming = Naming {
+        username: names.and_then(|tls| tls.username_from).map(named),
+        client_id: names.and_then(|tls| tls.clientid_from).map(named),
+    };
     let proxy = (!proxy_from.is_empty()).then(|| Arc::new(Proxies::new(proxy_from.clone())));
-    Ok(Layers { tls, web, proxy })
+    Ok(Layers { tls, web, proxy, naming })
+}
+
+const fn named(name: said::CertName) -> Named {
+    match name {
+        said::CertName::Cn => Named::CommonName,
+        said::CertName::Dn => Named::Subject,
+        said::CertName::SanDns => Named::Dns,
+        said::CertName::SanUri => Named::Uri,
+        said::CertName::Fingerprint => Named::Fingerprint,
+    }
 }
 
 fn files(tls: &said::ListenerTls) -> Files {

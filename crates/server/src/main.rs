@@ -107,7 +107,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         let _ = io::stderr().write_all(line.as_bytes());
     }
     let broken = tokio::select! {
-        name = signals.ending() => {
+        name = signals.ending(|| server.reload()) => {
             tracing::info!(signal = name, "ending");
             None
         }
@@ -150,22 +150,23 @@ impl Signals {
         })
     }
 
-    /// Returns the name of one that is to end the broker. The others are told of in the log, and it goes on: a terminal
-    /// that is closed, or a script that rotates logs, is no reason to disconnect everybody.
-    async fn ending(mut self) -> &'static str {
+    /// Returns the name of one that is to end the broker. SIGHUP reloads; the others are told of in the log, and it goes on: a
+    /// script that rotates logs is no reason to disconnect everybody.
+    async fn ending(mut self, reload: impl Fn()) -> &'static str {
         loop {
             let ignored = tokio::select! {
                 _ = self.terminate.recv() => return "SIGTERM",
                 _ = self.interrupt.recv() => return "SIGINT",
                 _ = self.quit.recv() => return "SIGQUIT",
-                _ = self.hangup.recv() => "SIGHUP",
+                _ = self.hangup.recv() => {
+                    tracing::info!(signal = "SIGHUP", "files that may change are read again; settings need a restart");
+                    reload();
+                    continue;
+                }
                 _ = self.user_1.recv() => "SIGUSR1",
                 _ = self.user_2.recv() => "SIGUSR2",
             };
-            tracing::warn!(
-                signal = ignored,
-                "ignored: settings are read at the start only, and nothing else is asked for so"
-            );
+            tracing::warn!(signal = ignored, "ignored: nothing is asked for so");
         }
     }
 }

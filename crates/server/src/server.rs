@@ -12,6 +12,7 @@ use mqtt_storage::StoreError;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::certificates::Kept;
 use crate::sections::{default_settings, modules};
 use crate::{admin, listeners, settings, states};
 
@@ -37,7 +38,7 @@ pub enum StartError {
         /// The listener's.
         name: String,
         /// What is wrong.
-        source: TlsError,
+        source: Box<TlsError>,
     },
     /// What is to outlive the process can't be kept.
     #[error("cannot use {folder:?} for sessions and messages: {source}; give another with --data-dir, or \"memory\"")]
@@ -78,6 +79,7 @@ impl Addresses {
 pub struct Server {
     running: Running,
     registry: Arc<Registry>,
+    certificates: Arc<Kept>,
     addresses: Addresses,
     password: Option<String>,
     data_dir: Option<PathBuf>,
@@ -118,10 +120,13 @@ pub async fn start(config: Config) -> Result<Server, StartError> {
     if let Some(why) = config.auth.unguarded.as_ref().filter(|_| !opened.hooks().has_authenticators()) {
         return Err(StartError::Unguarded(why.clone()));
     }
+    let certificates = Arc::new(listeners::certificates(&bound));
     let listeners = listeners::listen(bound)?;
     let listening = listeners.iter().map(|listener| (listener.name().to_owned(), listener.address()));
     let mut addresses = Addresses { listeners: listening.collect(), admin: None };
-    let mut running = opened.run(modules_seen(&registry));
+    let mut running = opened.run(modules_seen(&registry, &certificates));
+    let watched = Arc::clone(&certificates);
+    running.watch("certificates", move || Arc::clone(&watched).watch());
     listeners.into_iter().for_each(|listener| running.serve(listener));
     let (mut password, mut admin_task) = (None, None);
     if let Some(bound) = admin_port {
@@ -132,7 +137,7 @@ pub async fn start(config: Config) -> Result<Server, StartError> {
         let task = admin::serve(&running, admin, bound, stopping).map_err(StartError::Admin)?;
         admin_task = Some(AdminTask { stop, task });
     }
-    Ok(Server { running, registry, addresses, password, data_dir: config.data_dir, admin: admin_task })
+    Ok(Server { running, registry, certificates, addresses, password, data_dir: config.data_dir, admin: admin_task })
 }
 
 /// The modules that ship, wanted as the configuration says.
@@ -156,9 +161,9 @@ fn registry(opened: &mut Opened, config: &Config) -> Registry {
 }
 
 /// How the modules are, for the broker's alarms.
-fn modules_seen(registry: &Arc<Registry>) -> impl Fn() -> ModulesSeen + use<> {
-    let registry = Arc::clone(registry);
-    move || ModulesSeen { states: registry.list(), numbers: registry.numbers() }
+fn modules_seen(registry: &Arc<Registry>, certificates: &Arc<Kept>) -> impl Fn() -> ModulesSeen + use<> {
+    let (registry, certificates) = (Arc::clone(registry), Arc::clone(certificates));
+    move || ModulesSeen { states: registry.list(), numbers: registry.numbers(), beside: certificates.wrong() }
 }
 
 impl Server {
@@ -170,6 +175,11 @@ impl Server {
     /// The password of the admin port's user `admin`, if this start has made one: it is kept nowhere.
     pub fn made_password(&self) -> Option<&str> {
         self.password.as_deref()
+    }
+
+    /// Reads again what can be read again while it runs: certificates. They are looked at every few seconds anyway.
+    pub fn reload(&self) {
+        self.certificates.look_now();
     }
 
     /// Its modules.

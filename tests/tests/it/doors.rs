@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
 use mqtt_codec::{Packet, Qos, ReasonCode, Version};
-use mqtt_config::{Config, Listener, ListenerKind, ListenerTls, ListenerWeb, Origins, Verify};
+use mqtt_config::{Anonymous, CertName, Config, Listener, ListenerKind, ListenerTls, ListenerWeb, Origins, Verify};
 use serde_json::json;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream},
@@ -66,7 +66,15 @@ impl Authority {
     pub(crate) fn tls(&self, verify: Verify) -> ListenerTls {
         let (certificate, key) = self.sign("localhost");
         let ca = (verify != Verify::None).then(|| self.path("ca.pem"));
-        ListenerTls { certs: vec![certificate], keys: vec![key], ca, crl: None, verify }
+        ListenerTls {
+            certs: vec![certificate],
+            keys: vec![key],
+            ca,
+            crl: None,
+            verify,
+            username_from: None,
+            clientid_from: None,
+        }
     }
 
     pub(crate) fn trusted(&self, shown: Option<&(PathBuf, PathBuf)>) -> Arc<ClientConfig> {
@@ -264,6 +272,40 @@ async fn a_certificate_is_asked_for_where_it_is_required() {
     let mut refused = Client::over(dial_tls(addr, authority.trusted(None)).await.unwrap(), Version::V5);
     refused.send(Packet::Connect(Box::new(connect(Version::V5, "other")))).await;
     assert!(refused.receive_or_end().await.is_none());
+}
+
+#[tokio::test]
+async fn a_client_is_who_its_certificate_says() {
+    let authority = Authority::new();
+    let with_names = |config: &mut Config| {
+        add_doors(config, &authority, Verify::Required);
+        for tls in config.listeners.iter_mut().filter_map(|listener| listener.tls.as_mut()) {
+            (tls.username_from, tls.clientid_from) = (Some(CertName::Cn), Some(CertName::SanDns));
+        }
+        config.auth.anonymous = Anonymous::None;
+    };
+    let Some(broker) = Broker::with(with_names).await else { return };
+    let addr = broker.server().addresses().listener("mqtts").unwrap();
+    let shown = authority.sign("device-1");
+    let come = |connect: mqtt_codec::Connect| {
+        let config = authority.trusted(Some(&shown));
+        async move {
+            let mut client = Client::over(dial_tls(addr, config).await.unwrap(), Version::V5);
+            client.send(Packet::Connect(Box::new(connect))).await;
+            let Packet::ConnAck(connack) = client.receive().await else { panic!("no CONNACK") };
+            connack.reason
+        }
+    };
+    let named = |client_id: &str, username: Option<&str>| mqtt_codec::Connect {
+        username: username.map(Into::into),
+        ..connect(Version::V5, client_id)
+    };
+    assert_eq!(come(named("device-1", None)).await, ReasonCode::Success);
+    assert_eq!(come(named("", Some("device-1"))).await, ReasonCode::Success);
+    assert_eq!(come(named("device-2", None)).await, ReasonCode::ClientIdNotValid);
+    assert_eq!(come(named("device-1", Some("root"))).await, ReasonCode::BadUserNameOrPassword);
+    let (_, plain) = Client::try_connect(broker.addr, connect(Version::V5, "device-1")).await;
+    assert_eq!(plain.reason, ReasonCode::NotAuthorized);
 }
 
 /// What the answer to a request for WebSocket is.

@@ -35,7 +35,11 @@ impl Door {
 pub(crate) fn connect_in_memory(broker: &Arc<Broker>, peer: SocketAddr) -> Pipe {
     static MEMORY: LazyLock<Arc<Listener>> = LazyLock::new(|| Arc::new(Listener { name: "memory".into(), port: 0 }));
     let (ours, theirs) = Pipe::pair();
-    take(broker, Accepted::Open(Transport::Memory(ours)), Origin { peer, listener: Arc::clone(&MEMORY), identity: None });
+    take(
+        broker,
+        Accepted::Open(Transport::Memory(ours)),
+        Origin { peer, listener: Arc::clone(&MEMORY), identity: None },
+    );
     theirs
 }
 

@@ -45,11 +45,12 @@ pub(crate) enum Next {
 /// Decides about an arrival, and lets it in if there is nothing to wait for.
 pub(crate) fn receive(broker: &Arc<Broker>, arrival: Box<Arrival>, first: First) -> Next {
     match first {
-        First::Connect(connect) => {
+        First::Connect(mut connect) => {
             let mut batch = Batch::begin(broker);
             batch.count(Metric::Connect, 1);
             broker.watched.traces.note_connect(&connect);
-            let next = match describe(&connect, arrival.origin.clone(), &mut batch) {
+            let identified = identify(&mut connect, &arrival.origin);
+            let next = match identified.and_then(|()| describe(&connect, arrival.origin.clone(), &mut batch)) {
                 Ok(info) => Candidate::new(broker, arrival, connect, info).authenticate(&mut batch),
                 Err(refusal) => refuse(*arrival, &connect, refusal, &mut batch),
             };
@@ -193,6 +194,8 @@ impl Candidate {
                 self.granted.until = expires_at.map(Timestamp);
                 (Metric::AuthSuccess, Ok(()))
             }
+            // Its certificate has said who it is, and it was found good.
+            Login::Ignore if self.arrival.origin.identity.is_some() => (Metric::AuthSuccess, Ok(())),
             // Not as anonymous: what it says of itself is not what it was asked to prove, and rules may be about the name.
             Login::Ignore if self.was_asked && self.says_who() => {
                 denied(ReasonCode::BadUserNameOrPassword, "no authenticator knows it")
@@ -252,6 +255,29 @@ impl Candidate {
         }
         (Seat { client, connection }, Reader::new(decoder, rest))
     }
+}
+
+/// A client is who its certificate says. It need not say that again; who says something else is refused, and not renamed: it
+/// would take another client's place without knowing it.
+fn identify(connect: &mut Connect, origin: &Origin) -> Result<(), Refusal> {
+    let Some(identity) = &origin.identity else { return Ok(()) };
+    if let Some(certified) = &identity.client_id {
+        if connect.client_id.is_empty() {
+            connect.client_id = certified.as_str().into();
+        } else if *connect.client_id != **certified {
+            return Err(Refusal::new(ReasonCode::ClientIdNotValid, "its certificate says another client id"));
+        }
+    }
+    if let Some(certified) = &identity.username {
+        match &connect.username {
+            None => connect.username = Some(certified.as_str().into()),
+            Some(said) if **said == **certified => {}
+            Some(_) => {
+                return Err(Refusal::new(ReasonCode::BadUserNameOrPassword, "its certificate says another user name"));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// What is known of the client by its CONNECT, or why that is not good enough.
@@ -360,7 +386,7 @@ fn random_text() -> String {
 }
 
 fn refuse(arrival: Arrival, connect: &Connect, refusal: Refusal, batch: &mut Batch<'_>) -> Next {
-    let (broker, Origin { peer, listener }) = (batch.broker(), &arrival.origin);
+    let (broker, Origin { peer, listener, .. }) = (batch.broker(), &arrival.origin);
     let Refusal { code: reason, rule } = refusal;
     broker.tell_refused(&Refused {
         kind: Kind::Connect,

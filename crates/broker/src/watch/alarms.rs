@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use mqtt_hooks::run::{Numbers, Status};
 use mqtt_operate::Alarm;
 use parking_lot::Mutex;
+use serde_json::Value;
 
 pub(crate) mod causes;
 pub(crate) mod tell;
@@ -21,6 +22,19 @@ pub struct ModulesSeen {
     pub states: Vec<Status>,
     /// What they count: some of it makes an alarm while it grows.
     pub numbers: Vec<Numbers>,
+    /// What whoever runs the broker has found wrong beside it.
+    pub beside: Vec<Wrong>,
+}
+
+/// Something that is wrong, as long as it is told.
+#[derive(Clone, Debug)]
+pub struct Wrong {
+    /// What the alarm is called.
+    pub name: &'static str,
+    /// What is wrong, for people.
+    pub message: String,
+    /// The same for programs.
+    pub details: Value,
 }
 
 /// The alarms there are and were. Each has a name of its own and is there once.

@@ -78,6 +78,8 @@ impl file::Listener {
             ("ca", self.ca.is_some()),
             ("crl", self.crl.is_some()),
             ("verify", self.verify.is_some()),
+            ("username_from", self.username_from.is_some()),
+            ("clientid_from", self.clientid_from.is_some()),
         ];
         let web = [
             ("path", self.path.is_some()),
@@ -127,7 +129,14 @@ impl file::Listener {
             (Verify::None, None, Some(_)) => {
                 Err(Wrong::new(key(name, "verify"), "is missing; with crl it wants \"optional\" or \"required\""))
             }
-            _ => Ok(ListenerTls { certs, keys, ca, crl, verify }),
+            (Verify::None, None, None) if self.username_from.or(self.clientid_from).is_some() => Err(Wrong::new(
+                key(name, "verify"),
+                "is missing; to name clients by their certificates it wants \"optional\" or \"required\"",
+            )),
+            _ => {
+                let Self { username_from, clientid_from, .. } = *self;
+                Ok(ListenerTls { certs, keys, ca, crl, verify, username_from, clientid_from })
+            }
         }
     }
 

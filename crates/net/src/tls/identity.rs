@@ -1,10 +1,13 @@
 //! Who we are, and who clients have to be: certificates, keys and lists of revoked ones, as files.
 
 use std::fmt;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use rustls::client::verify_server_name;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::{self, PemObject};
@@ -17,6 +20,8 @@ use rustls::server::{
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, ServerConfig};
+
+use crate::tls::certificate::end_of;
 
 /// One ticket is enough to come back with: who comes back gets a new one.
 const TICKETS: usize = 1;
@@ -114,6 +119,25 @@ pub enum TlsError {
 pub struct Certificates {
     files: Files,
     config: ArcSwap<ServerConfig>,
+    /// How the files were when they were last read.
+    seen: Mutex<Vec<Option<Stamp>>>,
+    expires_at: Mutex<Option<SystemTime>>,
+}
+
+/// Tells whether a file is another one, or has been written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    written: Option<SystemTime>,
+    length: u64,
+    number: u64,
+}
+
+impl Stamp {
+    /// `None`: it can't be found.
+    fn of(path: &Path) -> Option<Self> {
+        let found = std::fs::metadata(path).ok()?;
+        Some(Self { written: found.modified().ok(), length: found.len(), number: found.ino() })
+    }
 }
 
 impl fmt::Debug for Certificates {
@@ -128,18 +152,33 @@ impl Certificates {
     /// # Errors
     /// One can't be read, or they don't fit together.
     pub fn load(files: Files) -> Result<Self, TlsError> {
-        let config = ArcSwap::new(read(&files)?);
-        Ok(Self { files, config })
+        // Before they are read: who writes to one meanwhile has it read again.
+        let seen = Mutex::new(files.stamps());
+        let Read { config, expires_at } = read(&files)?;
+        Ok(Self { files, config: ArcSwap::new(config), seen, expires_at: Mutex::new(expires_at) })
     }
 
-    /// Reads all of them again. Who connects from now on meets the new ones; who resumes a session that began with the old ones
-    /// has to begin anew, for what they say about revoked certificates holds for all.
+    /// Reads all of them again if one has changed; false: none has. Who connects from now on meets the new ones; who resumes a
+    /// session that began with the old ones has to begin anew, for what they say about revoked certificates holds for all.
     ///
     /// # Errors
-    /// As [`Self::load`]; then the old ones stay in use.
-    pub fn reload(&self) -> Result<(), TlsError> {
-        self.config.store(read(&self.files)?);
-        Ok(())
+    /// As [`Self::load`]; then the old ones stay in use until one changes again.
+    pub fn refresh(&self) -> Result<bool, TlsError> {
+        let mut seen = self.seen.lock();
+        let now = self.files.stamps();
+        if *seen == now {
+            return Ok(false);
+        }
+        *seen = now;
+        let Read { config, expires_at } = read(&self.files)?;
+        self.config.store(config);
+        *self.expires_at.lock() = expires_at;
+        Ok(true)
+    }
+
+    /// When the first of our own is no longer good.
+    pub fn expires_at(&self) -> Option<SystemTime> {
+        *self.expires_at.lock()
     }
 
     /// Where they are.
@@ -156,9 +195,23 @@ impl Certificates {
     }
 }
 
-fn read(files: &Files) -> Result<Arc<ServerConfig>, TlsError> {
+impl Files {
+    fn stamps(&self) -> Vec<Option<Stamp>> {
+        let Self { certificates, keys, authorities, revoked, .. } = self;
+        certificates.iter().chain(keys).chain(authorities).chain(revoked).map(|path| Stamp::of(path)).collect()
+    }
+}
+
+/// What the files come to.
+struct Read {
+    config: Arc<ServerConfig>,
+    expires_at: Option<SystemTime>,
+}
+
+fn read(files: &Files) -> Result<Read, TlsError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let shown = Shown::load(files, &provider)?;
+    let expires_at = shown.0.iter().filter_map(|shown| end_of(shown.cert.first()?)).min();
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
     let builder = builder.with_protocol_versions(&[&TLS13, &TLS12]).map_err(TlsError::Tls)?;
     let mut config = match files.verify {
@@ -170,7 +223,7 @@ fn read(files: &Files) -> Result<Arc<ServerConfig>, TlsError> {
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.ticketer = aws_lc_rs::Ticketer::new().map_err(TlsError::Tls)?;
     config.send_tls13_tickets = TICKETS;
-    Ok(Arc::new(config))
+    Ok(Read { config: Arc::new(config), expires_at })
 }
 
 fn verifier(files: &Files, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {

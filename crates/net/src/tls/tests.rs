@@ -190,7 +190,8 @@ async fn who_comes_back_resumes_until_the_certificates_are_read_again() {
     let config = Arc::new(authority.client(None));
     for (is_read_again, wanted) in [(false, false), (false, true), (false, true), (true, false), (false, true)] {
         if is_read_again {
-            server.layers.tls.as_ref().unwrap().reload().unwrap();
+            authority.sign("localhost");
+            assert!(server.layers.tls.as_ref().unwrap().refresh().unwrap());
         }
         let (config, address) = (Arc::clone(&config), server.address());
         let client = std::thread::spawn(move || {
@@ -225,13 +226,31 @@ async fn a_certificate_is_wanted_where_it_is_required() {
         });
         match server.accept().await {
             Ok(open) => {
-                assert_eq!(open.identity, None, "nobody is called by it here");
+                assert_eq!(open.identity, Some(crate::Identity::default()), "nobody is called by it here");
                 open.transport.write_all(b"y").await.unwrap();
             }
             Err(error) => assert!(matches!(error, OpenError::Tls(_)), "{error}"),
         }
         assert_eq!(client.join().unwrap(), is_let_in);
     }
+}
+
+#[test]
+fn files_that_change_are_read_again_and_a_bad_one_changes_nothing() {
+    let authority = Authority::new();
+    let files = authority.files(&["localhost"]);
+    let certificates = Certificates::load(files.clone()).unwrap();
+    let end = certificates.expires_at();
+    assert!(end.is_some());
+    let shown = certificates.config();
+    assert!(!certificates.refresh().unwrap());
+    std::fs::write(&files.keys[0], "half").unwrap();
+    assert!(certificates.refresh().is_err());
+    assert!(!certificates.refresh().unwrap(), "it is told once, until it changes");
+    assert!(Arc::ptr_eq(&shown, &certificates.config()));
+    authority.sign("localhost");
+    assert!(certificates.refresh().unwrap());
+    assert!(!Arc::ptr_eq(&shown, &certificates.config()));
 }
 
 #[test]

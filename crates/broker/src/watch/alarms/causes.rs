@@ -9,9 +9,9 @@ use mqtt_hooks::{Number, Reading};
 use serde_json::{Value, json};
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::ModulesSeen;
 use super::tell::Notice;
 use super::watch::{Change, Level, Watch};
+use super::{ModulesSeen, Wrong};
 use crate::broker::Broker;
 use crate::coming::doors::Doors;
 use crate::time::clock::{Clock, wall_ms};
@@ -98,7 +98,7 @@ impl Causes {
         for module in &modules.states {
             self.look_at_module(sight, module);
         }
-        self.look_at_raised(sight, &modules.states);
+        self.look_at_raised(sight, modules);
         for of_one in &modules.numbers {
             of_one.numbers.iter().for_each(|number| self.look_at_number(sight, of_one.module, number));
         }
@@ -177,17 +177,27 @@ impl Causes {
     }
 
     /// What is over is looked at too, until the alarm is.
-    fn look_at_raised(&mut self, sight: &Sight<'_>, modules: &[Status]) {
-        let raised = modules.iter().flat_map(|module| module.raised.iter().map(|raised| (module.info.name, raised)));
-        let named = raised.map(|(module, raised)| (format!("{module}_{}", raised.name), (module, &*raised.message)));
-        let raised: BTreeMap<_, _> = named.collect();
+    fn look_at_raised(&mut self, sight: &Sight<'_>, modules: &ModulesSeen) {
+        let raised = modules.states.iter().flat_map(|module| {
+            let name = module.info.name;
+            module.raised.iter().map(move |raised| {
+                (format!("{name}_{}", raised.name), (raised.message.to_string(), json!({ "module": name })))
+            })
+        });
+        let beside = modules.beside.iter().map(|wrong| {
+            let Wrong { name, message, details } = wrong;
+            ((*name).to_owned(), (message.clone(), details.clone()))
+        });
+        let mut raised: BTreeMap<_, _> = raised.chain(beside).collect();
         for name in raised.keys() {
             self.raised.entry(name.clone()).or_default();
         }
         for (name, watch) in &mut self.raised {
-            let (module, message) = raised.get(name).copied().unwrap_or_default();
-            let cause = Cause { name, message, details: json!({ "module": module }) };
-            sight.change(&mut self.notices, watch, Level::of_event(raised.contains_key(name)), cause);
+            let found = raised.remove(name);
+            let is_raised = found.is_some();
+            let (message, details) = found.unwrap_or_default();
+            let cause = Cause { name, message: &message, details };
+            sight.change(&mut self.notices, watch, Level::of_event(is_raised), cause);
         }
     }
 
@@ -303,7 +313,7 @@ mod tests {
             raised,
         }];
         let mut seen = Seen::well();
-        seen.look(&ModulesSeen { states, numbers: Vec::new() });
+        seen.look(&ModulesSeen { states, ..ModulesSeen::default() });
         assert_eq!(seen.watched.alarms.list()[0].message, "the file can't be read");
         for _ in 0..9 {
             seen.check(&["greeter_file_unreadable"]);
