@@ -50,6 +50,7 @@ pub struct Decoder {
     role: Role,
     version: Option<Version>,
     max_packet_size: u32,
+    max_filters: u32,
 }
 
 impl Decoder {
@@ -59,7 +60,13 @@ impl Decoder {
             Role::Server => None,
             Role::Client(version) => Some(version),
         };
-        Self { role, version, max_packet_size }
+        Self { role, version, max_packet_size, max_filters: u32::MAX }
+    }
+
+    /// A SUBSCRIBE or UNSUBSCRIBE has at most so many filters. Without that as many as fit a packet: four bytes each.
+    #[must_use]
+    pub const fn with_max_filters(self, max_filters: u32) -> Self {
+        Self { max_filters, ..self }
     }
 
     /// The version of the connection, once known.
@@ -105,7 +112,8 @@ impl Decoder {
             self.version.get_or_insert(connect.version);
             return Ok(Packet::Connect(Box::new(connect)));
         };
-        let body = Body { packet_type, version, role: self.role, frame: Frame(&frame) };
+        let Self { role, max_filters, .. } = *self;
+        let body = Body { packet_type, version, role, max_filters, frame: Frame(&frame) };
         Ok(match packet_type {
             PacketType::ConnAck => Packet::ConnAck(body.parse(ack::conn_ack)?),
             PacketType::PubAck => Packet::PubAck(body.parse(ack::ack)?),
@@ -131,6 +139,7 @@ struct Body<'a> {
     packet_type: PacketType,
     version: Version,
     role: Role,
+    max_filters: u32,
     frame: Frame<'a>,
 }
 

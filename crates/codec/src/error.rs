@@ -32,6 +32,14 @@ pub enum DecodeError {
         /// The reader's limit.
         max: u32,
     },
+    /// More filters than the reader accepts.
+    #[error("a {packet} with more than {max} filters")]
+    TooManyFilters {
+        /// Of this packet.
+        packet: PacketType,
+        /// The reader's limit.
+        max: u32,
+    },
     /// A variable byte integer has more than four bytes.
     #[error("a variable byte integer of more than four bytes")]
     VarIntTooLong,
@@ -162,6 +170,7 @@ impl DecodeError {
     pub const fn reason_code(&self) -> ReasonCode {
         match self {
             Self::TooLarge { .. } => ReasonCode::PacketTooLarge,
+            Self::TooManyFilters { .. } => ReasonCode::QuotaExceeded,
             Self::UnsupportedVersion(_) => ReasonCode::UnsupportedProtocolVersion,
             Self::ClientId(_) => ReasonCode::ClientIdNotValid,
             Self::TopicAliasZero => ReasonCode::TopicAliasInvalid,

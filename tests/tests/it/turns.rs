@@ -1,16 +1,17 @@
 //! A client that sends without end is one among others.
 
+use std::io::{Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use bytes::BytesMut;
-use mqtt_codec::{Connect, Packet, Properties, Publish, Qos, Version};
+use mqtt_codec::{Connect, Packet, Properties, Publish, Qos, ReasonCode, Subscribe, Version};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::{
     broker::Broker,
-    client::{Client, id, message, topic},
+    client::{Client, ask, id, message, topic},
 };
 
 const PINGREQ: [u8; 2] = [0xC0, 0];
@@ -127,4 +128,59 @@ async fn a_message_to_many_leaves_turns_to_others() {
     assert!(got.iter().all(|got| got == b"\x30\x04\0\x01f1\x30\x04\0\x01f2"));
     assert!(between > 1, "all were written to in one go");
     publisher.ping().await;
+}
+
+/// A SUBSCRIBE of a thousand filters is a turn by itself, and only some turns are taken before others are looked at.
+#[tokio::test]
+async fn long_subscribes_of_many_at_once_leave_turns_to_others() {
+    const MANY: usize = 100;
+    let Some(broker) = Broker::with(|_| {}).await else { return };
+    let mut subscribers = Vec::new();
+    for n in 0..MANY {
+        let mut stream = TcpStream::connect(broker.addr).await.unwrap();
+        stream.write_all(&connect(&format!("s{n}"))).await.unwrap();
+        stream.read_exact(&mut [0; 4]).await.unwrap();
+        // The runtime's sockets know what has come when it has told them; these ask the system.
+        subscribers.push(stream.into_std().unwrap());
+    }
+    let mut neighbour = Client::connect(broker.addr, Version::V3_1_1, "neighbour").await;
+    neighbour.ping().await;
+    let filters: Vec<_> = (0..1000).map(|n| ask(&format!("f/{n}"), Qos::AtMostOnce)).collect();
+    let subscribe = Subscribe { packet_id: id(1), properties: Properties::EMPTY, filters };
+    let mut bytes = BytesMut::new();
+    Packet::Subscribe(subscribe).encode(Version::V3_1_1, &mut bytes).unwrap();
+    // The broker's thread is this one: all of this has come when it looks.
+    for mut stream in &subscribers {
+        assert_eq!(stream.write(&bytes).unwrap(), bytes.len());
+    }
+    neighbour.ping().await;
+    let mut answers = vec![Vec::new(); MANY];
+    let look = |answers: &mut Vec<Vec<u8>>| {
+        for (mut stream, answer) in subscribers.iter().zip(answers.iter_mut()) {
+            // An error says that there is no more yet.
+            let _ = stream.read_to_end(answer);
+        }
+        answers.iter().filter(|answer| answer.len() >= 1000).count()
+    };
+    let before = look(&mut answers);
+    assert!(before < MANY / 4, "{before} were handled first");
+    while look(&mut answers) < MANY {
+        neighbour.ping().await;
+    }
+}
+
+/// As many filters as fit the largest packet would take seconds.
+#[tokio::test]
+async fn a_packet_of_too_many_filters_is_refused() {
+    let Some(broker) = Broker::with(|_| {}).await else { return };
+    for (count, is_taken) in [(10_000, true), (10_001, false)] {
+        let mut client = Client::connect(broker.addr, Version::V5, "many").await;
+        let filters = vec![ask("x", Qos::AtMostOnce); count];
+        client.send(Packet::Subscribe(Subscribe { packet_id: id(1), properties: Properties::EMPTY, filters })).await;
+        match client.receive().await {
+            Packet::SubAck(answer) => assert!(is_taken && answer.reasons.len() == count),
+            Packet::Disconnect(told) => assert!(!is_taken && told.reason == ReasonCode::QuotaExceeded),
+            other => panic!("{other:?}"),
+        }
+    }
 }

@@ -31,6 +31,10 @@ const FIRST_READ: usize = 1024;
 /// So many bytes of a half CONNECT are nobody's loss; more of them are taken from what all who arrive share.
 const SMALL_CONNECT: usize = 8 * 1024;
 
+/// Filters of one SUBSCRIBE or UNSUBSCRIBE. They are handled in one go, with what belongs to them in one group of the journal:
+/// these take ten milliseconds, and what fits the largest packet would take seconds.
+const MAX_FILTERS: u32 = 10_000;
+
 /// A socket that has not sent CONNECT yet.
 pub(crate) struct Arrival {
     pub(crate) transport: Transport,
@@ -87,7 +91,7 @@ impl Arrival {
             transport,
             traffic: Traffic::default(),
             origin,
-            decoder: Decoder::new(Role::Server, broker.config.limits.max_packet_size),
+            decoder: Decoder::new(Role::Server, broker.config.limits.max_packet_size).with_max_filters(MAX_FILTERS),
             rest: BytesMut::new(),
             claim: None,
             deadline,

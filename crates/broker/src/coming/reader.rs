@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use std::{io, mem};
 
 use bytes::BytesMut;
-use mqtt_codec::{Decoder, Packet, ReasonCode};
+use mqtt_codec::{Decoder, FixedHeader, Packet, PacketType, ReasonCode};
 use mqtt_hooks::Reason;
 
 use crate::client::connection::Ending;
@@ -44,6 +44,11 @@ const SHORT: Duration = Duration::from_micros(75);
 
 /// The clock is looked at after so many of them; each filter of a SUBSCRIBE or UNSUBSCRIBE counts as one.
 const LOOK_EVERY: usize = 32;
+
+/// Bytes of a SUBSCRIBE or UNSUBSCRIBE that may have some hundred filters.
+const LONG: usize = 1024;
+const SUBSCRIBE: u8 = PacketType::Subscribe as u8;
+const UNSUBSCRIBE: u8 = PacketType::Unsubscribe as u8;
 
 /// Deliveries after which a turn is over whatever they took: some milliseconds. A burst to a thousand is not cut by that.
 const DELIVERIES: usize = 1 << 15;
@@ -365,6 +370,9 @@ impl Reader {
         let (mut received, mut messages, mut unlooked) = (0, 0, 0);
         let line = &seat.broker().doors.line;
         let handled = loop {
+            if self.place.is_none() && is_long(input) {
+                break Ok(Handled::TurnOver);
+            }
             match self.decoder.decode(input) {
                 Ok(Some(packet)) => {
                     received += 1;
@@ -402,4 +410,13 @@ impl Reader {
         seat.connection.traffic.note_received(received, messages);
         handled
     }
+}
+
+/// A SUBSCRIBE or UNSUBSCRIBE that takes a turn by itself: for it one has to be in the line. Else as many of them are handled one
+/// after the other as there are clients who send the first of theirs.
+fn is_long(input: &[u8]) -> bool {
+    input.first().is_some_and(|first| matches!(first >> 4, SUBSCRIBE | UNSUBSCRIBE))
+        && FixedHeader::read(input).is_ok_and(|header| {
+            header.is_some_and(|header| header.remaining >= LONG && input.len() >= header.packet_size())
+        })
 }

@@ -101,6 +101,10 @@ impl<'a> Body<'a> {
         let mut items = Vec::new();
         while !input.is_empty() {
             let (rest, one) = item(self, input)?;
+            // Each takes more than the bytes it came in.
+            if items.len() >= self.max_filters as usize {
+                return Err(DecodeError::TooManyFilters { packet: self.packet_type, max: self.max_filters }.into());
+            }
             items.push(one);
             input = rest;
         }

@@ -9,7 +9,7 @@ use crate::{Properties, Property, ReasonCode, TextError};
 const MAX: u32 = 1 << 20;
 
 fn decoder(role: Role, version: Option<Version>) -> Decoder {
-    Decoder { role, version, max_packet_size: MAX }
+    Decoder { version, ..Decoder::new(role, MAX) }
 }
 
 fn server(version: Version) -> Decoder {
@@ -473,4 +473,15 @@ fn half_a_packet_stays_in_the_buffer() {
         assert_eq!(server(Version::V5).decode(&mut input), Ok(None));
         assert_eq!(input, whole[..len]);
     }
+}
+
+#[test]
+fn more_filters_than_the_reader_takes_are_refused() {
+    let three = b"\0\x01\0\0\x01a\0\0\x01b\0\0\x01c\0";
+    let error = DecodeError::TooManyFilters { packet: PacketType::Subscribe, max: 2 };
+    check(server(Version::V5).with_max_filters(2), 0x82, three, error, 0x97);
+    assert!(server(Version::V5).with_max_filters(3).decode(&mut packet(0x82, three)).is_ok());
+    let three = b"\0\x01\0\x01a\0\x01b\0\x01c";
+    let error = DecodeError::TooManyFilters { packet: PacketType::Unsubscribe, max: 2 };
+    check(server(Version::V3_1_1).with_max_filters(2), 0xA2, three, error, 0x97);
 }
