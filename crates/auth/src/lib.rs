@@ -15,7 +15,7 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), StartError> {
 //! let (hooks, host) = (Hooks::new(), Recorder::new());
-//! let users = &mqtt_auth::modules(&Config::default())[0];
+//! let users = &mqtt_auth::modules(&Config::default())[1];
 //! let ctx = Ctx::new("users", 0, host, Arc::default());
 //! users.start(&ctx).await?;
 //! let _entered = hooks.enter(ctx);
@@ -31,12 +31,14 @@ mod complaints;
 mod digest;
 mod forgetful;
 mod hash;
+mod jwt;
 mod password_file;
 mod pool;
 pub mod users;
 mod verifier;
 mod watched;
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -46,6 +48,7 @@ use serde_json::Value;
 
 use acl::AclFile;
 use acl_internal::AclInternal;
+use jwt::Jwt;
 pub use password_file::{PasswordFile, WrongLine};
 use watched::Watched;
 
@@ -54,12 +57,26 @@ use watched::Watched;
 pub struct Config {
     /// Users with their passwords' hashes, as mosquitto has them; read again when it changes.
     pub password_file: Option<PathBuf>,
+    /// Tokens are signed with it: HS256, HS384, HS512.
+    pub jwt_secret: Option<Secret>,
+    /// Or with one of the keys in this file: PEM or a JWKS; read again when it changes.
+    pub jwt_keys: Option<PathBuf>,
     /// What clients may do: objects like `{"allow": false, "who": {"user": "alice"}, "action": "publish", "topics": ["a/#"]}`.
     pub rules: Vec<Value>,
     /// More rules, which come after those, as EMQ X or mosquitto has them; read again when it changes.
     pub acl_file: Option<PathBuf>,
     /// What no rule is about is forbidden.
     pub denies_others: bool,
+}
+
+/// A text that is not shown.
+#[derive(Clone)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
 }
 
 impl Config {
@@ -73,6 +90,9 @@ impl Config {
             let watched = Watched::new(file.clone(), acl_internal::MAX_BYTES);
             watched.read(|text| AclFile::parse(text, "").map(drop))?;
         }
+        if let Some(file) = &self.jwt_keys {
+            Watched::new(file.clone(), jwt::MAX_BYTES).read(jwt::check)?;
+        }
         if let Some(file) = &self.password_file {
             let watched = Watched::new(file.clone(), password_file::MAX_BYTES);
             watched.read(|text| PasswordFile::parse(text).map(drop))?;
@@ -83,5 +103,11 @@ impl Config {
 
 /// The modules, in the order in which they are to be registered: so they are asked.
 pub fn modules(config: &Config) -> Vec<Arc<dyn Module>> {
-    vec![Arc::new(users::Users::new(config.password_file.clone())), Arc::new(AclInternal::new(config))]
+    let secret = config.jwt_secret.as_ref().map(|secret| secret.0.clone());
+    vec![
+        // Before the users: who is none of them costs a hash.
+        Arc::new(Jwt::new(secret, config.jwt_keys.clone())),
+        Arc::new(users::Users::new(config.password_file.clone())),
+        Arc::new(AclInternal::new(config)),
+    ]
 }

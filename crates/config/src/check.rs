@@ -79,6 +79,8 @@ impl File {
         Auth {
             anonymous,
             password_file: path(&self.auth.password_file),
+            jwt_secret: self.auth.jwt_secret.as_ref().map(|secret| secret.0.clone()),
+            jwt_keys: path(&self.auth.jwt_keys),
             rules: self.auth.rules.0.clone(),
             acl_file: path(&self.auth.acl_file),
             default: self.auth.default,
@@ -97,7 +99,7 @@ impl File {
             listeners::key(name, "bind"),
             format!(
                 "\"{bind}\" can be reached from other machines and nothing asks clients who they are; add a user while the \
-                 broker runs on loopback (rollcall users add NAME), or set auth.password_file = \"FILE\", or auth.anonymous = true to let everyone in, or bind \
+                 broker runs on loopback (rollcall users add NAME), or set auth.password_file, auth.jwt_keys or auth.jwt_secret, or auth.anonymous = true to let everyone in, or bind \
                  a loopback address"
             ),
         ))

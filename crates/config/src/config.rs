@@ -220,12 +220,16 @@ impl fmt::Debug for Admin {
 }
 
 /// Who may come in.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Auth {
     /// Who may come in and proves nothing.
     pub anonymous: Anonymous,
     /// Users with their passwords' hashes.
     pub password_file: Option<PathBuf>,
+    /// Tokens are signed with it.
+    pub jwt_secret: Option<String>,
+    /// Or with one of the keys in this file.
+    pub jwt_keys: Option<PathBuf>,
     /// What clients may do, each a table.
     pub rules: Vec<serde_json::Value>,
     /// More of them.
@@ -237,6 +241,16 @@ pub struct Auth {
     /// A listener that others reach, and nothing here says who comes in: what to say and not to start, unless some module
     /// asks clients who they are.
     pub unguarded: Option<String>,
+}
+
+impl fmt::Debug for Auth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let secret = self.jwt_secret.as_ref().map(|_| "..");
+        let mut shown = f.debug_struct("Auth");
+        shown.field("anonymous", &self.anonymous).field("unguarded", &self.unguarded).field("jwt_secret", &secret);
+        shown.field("files", &[&self.password_file, &self.jwt_keys, &self.acl_file]).field("rules", &self.rules);
+        shown.field("default", &self.default).field("deny_action", &self.deny_action).finish()
+    }
 }
 
 /// What holds where no rule is about what a client wants.

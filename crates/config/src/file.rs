@@ -200,6 +200,12 @@ section! {
         /// A file of users with their passwords' hashes, as mosquitto_passwd writes it ($7$, $6$; $argon2id$ too); read
         /// again within seconds when it changes. A file that can't be used changes nothing, and is an alarm.
         password_file: Option<Path> = None,
+        /// The secret that JSON Web Tokens are signed with (HS256, HS384, HS512), which clients bring as their password, or by
+        /// AUTH with the method "JWT". They have exp, and username or sub; acl says what the client may do.
+        jwt_secret: Option<Secret> = None,
+        /// A file of public keys for tokens that are signed with RS256, RS384, RS512, ES256, ES384 or EdDSA: PEM or a JWKS;
+        /// read again within seconds when it changes.
+        jwt_keys: Option<Path> = None,
         /// What clients may do: a list of tables [[auth.rules]], of which the first that is about what a client wants decides.
         /// allow = true or false; who = { user, clientid, address, listener }, each a text or a list, all that are said must
         /// be so; action = "publish", "subscribe" or "all"; topics = filters with %c (client id) and %u (user name), "eq #"

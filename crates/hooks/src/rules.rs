@@ -43,6 +43,8 @@ pub enum Action {
 pub enum Reach {
     /// The topics that it matches, and filters as [`Rule`] says.
     Matching(Filter),
+    /// All topics, also those that begin with `$`, and so no filter is more than it.
+    Everything,
     /// This text and no other, the wildcards in it taken as they stand: who may not subscribe with `#` may with `a/#`.
     Exactly(Filter),
 }
@@ -84,6 +86,7 @@ impl Rule {
 impl Reach {
     fn has_topic(&self, topic: &Topic) -> bool {
         match self {
+            Self::Everything => true,
             Self::Matching(ours) => ours.matches(topic),
             Self::Exactly(ours) => ours.pattern() == topic.as_str(),
         }
@@ -91,6 +94,7 @@ impl Reach {
 
     fn has_filter(&self, filter: &Filter, allow: bool) -> bool {
         match self {
+            Self::Everything => true,
             Self::Matching(ours) if allow => ours.covers(filter),
             Self::Matching(ours) => ours.overlaps(filter),
             Self::Exactly(ours) => ours.pattern() == filter.pattern(),

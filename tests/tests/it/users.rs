@@ -3,7 +3,7 @@
 use std::process::Stdio;
 
 use bytestring::ByteString;
-use mqtt_codec::{Connect, ReasonCode, Version};
+use mqtt_codec::{Auth, Connect, Packet, Property, Qos, ReasonCode, Version};
 use mqtt_config::Anonymous;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -115,6 +115,49 @@ async fn users_are_added_listed_changed_and_removed_by_rest() {
     let removed = ask(admin, "DELETE /api/v4/auth/users/a%2Fb%20c").await.json();
     assert!(removed["data"]["note"].as_str().unwrap().contains("last user"), "{removed}");
     assert_eq!(login("anything").await, ReasonCode::Success, "nobody is asked any more");
+}
+
+/// RFC 7515's way to sign by hand: HS256 with the secret `secret`, valid until 2100.
+const TOKEN: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiAiYWxpY2UiLCAiZXhwIjogNDEwMjQ0NDgwMCwgImFjbCI6IHsiYWxsIjogWyJvd24vJWMvIyJdfX0.loMmhDr9Q6Lbfui6jDNokIuKC2apUJxMdZ7Oq2c6RnE";
+
+#[tokio::test]
+async fn tokens_let_in_as_a_password_and_by_auth() {
+    let Some((broker, _admin)) = start_with(|config| {
+        config.auth.jwt_secret = Some("secret".to_owned());
+        config.auth.anonymous = Anonymous::None;
+    })
+    .await
+    else {
+        return;
+    };
+    let wrong = &TOKEN[..TOKEN.len() - 4];
+    let refused = ReasonCode::BadUserNameOrPassword;
+    for version in VERSIONS {
+        for (username, password, expected) in [
+            (Some("alice"), Some(TOKEN), ReasonCode::Success),
+            (Some("bob"), Some(TOKEN), refused),
+            (Some("alice"), Some(wrong), refused),
+            (Some("alice"), Some("secret"), refused),
+            (Some("alice"), None, refused),
+            (None, None, ReasonCode::NotAuthorized),
+        ] {
+            let found = answer(broker.addr, as_user(version, username, password)).await;
+            assert_eq!(found, expected, "{version:?} {username:?} {password:?}");
+        }
+    }
+    let properties = |token: &'static str| {
+        [Property::AuthenticationMethod("JWT".into()), Property::AuthenticationData(token.into())].into()
+    };
+    let connect = Connect { properties: properties(TOKEN), ..connect(Version::V5, "c") };
+    let (mut client, _) = Client::connect_with(broker.addr, connect).await;
+    // What its list allows, and nothing else.
+    assert_eq!(client.subscribe("own/c/#", Qos::AtMostOnce).await, ReasonCode::Success);
+    assert_eq!(client.subscribe("own/#", Qos::AtMostOnce).await, ReasonCode::NotAuthorized);
+    let again = |token| Packet::Auth(Auth { reason: ReasonCode::Reauthenticate, properties: properties(token) });
+    client.send(again(TOKEN)).await;
+    assert!(matches!(client.receive().await, Packet::Auth(auth) if auth.reason == ReasonCode::Success));
+    client.send(again(wrong)).await;
+    client.expect_disconnect(ReasonCode::NotAuthorized).await;
 }
 
 /// A broker's folder, and commands about it.
