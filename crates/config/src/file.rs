@@ -117,8 +117,8 @@ section! {
 }
 
 section! {
-    /// Where clients come in. [listeners.mqtt] and [listeners.ws] are there from the start; further ones are sections of their
-    /// own, [listeners.NAME] with at least kind and bind; NAME is up to 32 lower-case letters, digits, "-" and "_".
+    /// Where clients come in. [listeners.mqtt] and [listeners.ws] are there from the start; further ones are sections of
+    /// their own, [listeners.NAME] with at least kind and bind; NAME is up to 32 lower-case letters, digits, "-" and "_".
     /// mqtt.bind, mqtt.backlog and ws.bind are understood too, as names for keys of the first two.
     Listener = "listeners.NAME" {
         /// What is spoken there: "mqtt" (over TCP), "mqtts" (over TLS), "ws" (over WebSocket) or "wss" (over WebSocket and TLS).
@@ -141,8 +141,8 @@ section! {
         /// For TLS: whether clients have to show a certificate: "none" (they aren't asked), "optional" (one that is shown has to
         /// be good) or "required".
         verify: Option<Verify> = None,
-        /// For TLS with verify: what of its certificate is a client's user name: "cn" (the common name), "dn" (the whole subject),
-        /// "san_dns" or "san_uri" (the first alternative name of the kind) or "fingerprint" (SHA-256, in hexadecimal digits).
+        /// For TLS with verify: what of its certificate is a client's user name: "cn" (the common name), "dn" (the whole
+        /// subject), "san_dns", "san_uri" (the first alternative name of the kind) or "fingerprint" (SHA-256, in hex).
         /// A client that says another one is refused, and none that shows a good certificate is asked for a password.
         username_from: Option<CertName> = None,
         /// The same for its client id.
