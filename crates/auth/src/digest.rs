@@ -7,6 +7,12 @@ use blake2::digest::Digest as _;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Digest([u8; 32]);
 
+impl Digest {
+    pub(crate) const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
 /// A key that is made at each start and never leaves the memory.
 pub(crate) struct Key([u8; 128]);
 

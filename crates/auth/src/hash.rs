@@ -4,10 +4,11 @@ use std::num::NonZeroU32;
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Argon2, PasswordHasher, PasswordVerifier};
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::digest::{Context, SHA512};
+use aws_lc_rs::pbkdf2::{self, PBKDF2_HMAC_SHA512};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use pbkdf2::pbkdf2_hmac;
-use sha2::{Digest, Sha512};
 
 /// What is kept of a password: it tells whether a secret is right, and not what would be. As text, in one of these forms:
 ///
@@ -87,13 +88,13 @@ impl Hash {
         match Form::read(&self.0) {
             Ok(Form::Argon2(hash)) => Argon2::default().verify_password(secret, &*hash).is_ok(),
             Ok(Form::Pbkdf2 { iterations, salt, hash, .. }) => {
-                let mut found = [0; 64];
-                pbkdf2_hmac::<Sha512>(secret, &salt, iterations.get(), &mut found);
-                is_same(&found, &hash)
+                pbkdf2::verify(PBKDF2_HMAC_SHA512, iterations, &salt, secret, &hash).is_ok()
             }
             Ok(Form::Sha512 { salt, hash }) => {
-                let found = Sha512::new().chain_update(secret).chain_update(&salt).finalize();
-                is_same(&found, &hash)
+                let mut found = Context::new(&SHA512);
+                found.update(secret);
+                found.update(&salt);
+                verify_slices_are_equal(found.finish().as_ref(), &hash).is_ok()
             }
             Err(_) => false,
         }
@@ -127,11 +128,6 @@ impl<'a> Form<'a> {
         }
         Err(if text.starts_with('$') { Wrong::Kind } else { Wrong::Plain })
     }
-}
-
-/// Takes as long wherever they differ.
-fn is_same(one: &[u8], other: &[u8]) -> bool {
-    one.len() == other.len() && one.iter().zip(other).fold(0, |all, (a, b)| all | (a ^ b)) == 0
 }
 
 #[cfg(test)]

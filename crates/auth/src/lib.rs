@@ -34,6 +34,7 @@ mod hash;
 mod jwt;
 mod password_file;
 mod pool;
+mod scram;
 pub mod users;
 mod verifier;
 mod watched;

@@ -13,24 +13,31 @@
 //! | any | any, and too many wait for an answer | 0x97, quota exceeded (before MQTT 5: 3): to be tried again |
 //! | any | any, too soon after wrong ones | 0x9F, connection rate exceeded (before MQTT 5: 3), unless it is remembered |
 //!
+//! By AUTH with the method `SCRAM-SHA-256` (MQTT 5) a user that was added proves the same without saying the password. User names are
+//! taken as they are, not prepared by SASLprep; users of a password file have nothing kept for it.
+//!
 //! EMQ X 4.3 lets in whom its user database does not know where `allow_anonymous` is true; here a name that a rule may be about
 //! is never taken without proof. Who is connected stays connected when its user is changed or removed; it is asked when it
 //! comes again.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use mqtt_codec::ReasonCode;
 use mqtt_hooks::route::Route;
 use mqtt_hooks::{
-    Authenticate, ConnectionInfo, Ctx, Grant, Host, Info, Login, Module, Number, Records, Settings as _, StartError,
-    read_settings,
+    Authenticate, ConnectionInfo, Ctx, Exchange, Grant, Host, Info, Login, Module, Number, Records, Settings as _,
+    StartError, read_settings,
 };
 use serde_json::Value;
 
 use crate::password_file;
 use crate::pool::Pool;
+use crate::scram;
 use crate::verifier::{Claim, Kept, Outcome};
 use crate::watched::Watched;
 
@@ -49,6 +56,12 @@ mqtt_hooks::settings! {
         /// Clients that come back within them cost no slow hash: a digest that means something to this process only is kept in
         /// memory, and worthless once the password is changed. 0 remembers none.
         pub remember_minutes: u32 = 60 in 0..=1440,
+        /// Iterations of SCRAM-SHA-256
+        ///
+        /// For passwords that are set from now on: what is kept for SCRAM beside the slow hash is the faster to try for who
+        /// steals the store the fewer they are, and clients do as many at each login. Fewer than 4096 keep nothing, and so SCRAM
+        /// is off.
+        pub scram_iterations: u32 = 100000 in 0..=10_000_000,
     }
 }
 
@@ -87,7 +100,7 @@ impl Module for Users {
     }
 
     async fn start(&self, ctx: &Ctx) -> Result<(), StartError> {
-        let Settings { remember_minutes } = ctx.settings()?;
+        let Settings { remember_minutes, scram_iterations } = ctx.settings()?;
         if let Some(file) = &self.file {
             file.forget();
             file.read(|text| self.directory.take_file(text)).map_err(StartError::Config)?;
@@ -95,9 +108,10 @@ impl Module for Users {
         let pool = Pool::start().map_err(|error| StartError::Other(format!("no thread for logins: {error}")))?;
         let pool = Arc::new(pool);
         let verifier = self.directory.verifier(Duration::from_secs(60) * remember_minutes, ctx.host().instant());
-        let door = Arc::new(Door { directory: self.directory.clone(), pool: Arc::clone(&pool), verifier });
+        let iterations = NonZeroU32::new(scram_iterations).filter(|count| count.get() >= scram::MIN_ITERATIONS);
+        let door = Arc::new(Door { directory: self.directory.clone(), pool: Arc::clone(&pool), verifier, iterations });
         let standby = ctx.authenticate_when(door);
-        let running = Running { records: ctx.records(), actor: ctx.actor(), standby, pool };
+        let running = Running { records: ctx.records(), actor: ctx.actor(), standby, pool, iterations };
         if let Some(file) = self.file.clone() {
             ctx.spawn(watch::watch(file, self.directory.clone(), Arc::clone(&running.pool), ctx.host()));
         }
@@ -128,6 +142,41 @@ struct Door {
     directory: Arc<Directory>,
     pool: Arc<Pool>,
     verifier: Arc<crate::verifier::Verifier>,
+    iterations: Option<NonZeroU32>,
+}
+
+impl Door {
+    /// By SCRAM-SHA-256: a client that nobody knows is challenged as any other.
+    async fn challenge(&self, client: &ConnectionInfo, exchange: &mut Exchange<'_>) -> Login {
+        const DENY: Login = Login::Deny(ReasonCode::NotAuthorized);
+        let Ok(first) = scram::First::read(&exchange.data) else { return DENY };
+        let (user, peer): (Arc<str>, _) = (first.user.as_str().into(), client.peer.ip());
+        let is_other = client.username.as_ref().is_some_and(|name| *name != user);
+        let Ok(pair) = self.verifier.begin(&user, peer) else { return Login::Deny(ReasonCode::ConnectionRateExceeded) };
+        let known = self.directory.scram(&user);
+        let verifier = known.clone().unwrap_or_else(|| {
+            let salt = self.verifier.stand_in(&user);
+            let iterations = self.iterations.map_or(scram::MIN_ITERATIONS, NonZeroU32::get);
+            // No proof is right by these.
+            Arc::new(scram::Verifier { salt, iterations, stored_key: [0; 32], server_key: [0; 32] })
+        });
+        let mut random = [0; 18];
+        getrandom::fill(&mut random).expect("the system gives random bytes");
+        let challenge = first.challenge(&verifier, &BASE64_STANDARD.encode(random));
+        let answer = exchange.challenge(challenge.message.clone()).await;
+        match challenge.conclude(&verifier, &answer) {
+            // Not if it was changed or removed meanwhile.
+            Ok(proof) if known.is_some() && !is_other && self.directory.scram(&user) == known => {
+                self.verifier.was_right(&pair);
+                exchange.conclude(proof);
+                Login::Allow(Grant { username: Some(user), ..Grant::default() })
+            }
+            Ok(_) | Err(scram::Wrong) => {
+                self.verifier.complain(&user, peer, "wrong_proof");
+                DENY
+            }
+        }
+    }
 }
 
 #[async_trait::async_trait]
@@ -151,6 +200,14 @@ impl Authenticate for Door {
             Outcome::Early => Login::Deny(ReasonCode::ConnectionRateExceeded),
             Outcome::Busy => Login::Deny(ReasonCode::QuotaExceeded),
         }
+    }
+
+    fn methods(&self) -> &[&str] {
+        if self.iterations.is_some() { &[scram::METHOD] } else { &[] }
+    }
+
+    async fn exchange(&self, client: &ConnectionInfo, exchange: &mut Exchange<'_>) -> Login {
+        self.challenge(client, exchange).await
     }
 }
 

@@ -118,6 +118,27 @@ impl Verifier {
         outcome
     }
 
+    /// Somebody begins to prove who they are by other means, which counts as wrong until it was right.
+    pub(crate) fn begin(&self, user: &str, peer: IpAddr) -> Result<Pair, Early> {
+        let pair = Pair::new(peer, self.key.digest(&[user.as_bytes()]));
+        let now = Instant::now();
+        self.attempts.begin(pair, now).map(|()| pair).inspect_err(|Early| {
+            self.counts.early.fetch_add(1, Relaxed);
+            self.complaints.tell(user, peer, "too_many_failures", now);
+        })
+    }
+
+    /// They have.
+    pub(crate) fn was_right(&self, pair: &Pair) {
+        self.counts.right.fetch_add(1, Relaxed);
+        self.attempts.was_right(pair);
+    }
+
+    /// Sixteen bytes that are the same for the same user, as long as the process lives, and mean nothing.
+    pub(crate) fn stand_in(&self, user: &str) -> Vec<u8> {
+        self.key.digest(&[b"salt", user.as_bytes()]).as_bytes()[..16].to_vec()
+    }
+
     /// Says that somebody brings no proof at all.
     pub(crate) fn complain(&self, user: &str, peer: IpAddr, reason: &'static str) {
         self.counts.wrong.fetch_add(1, Relaxed);

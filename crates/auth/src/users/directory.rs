@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -13,6 +14,7 @@ use super::record::User;
 use crate::hash::Hash;
 use crate::password_file::{PasswordFile, WrongLine};
 use crate::pool::Pool;
+use crate::scram;
 use crate::verifier::{Kept, Verifier};
 
 /// Users that operators may add.
@@ -37,6 +39,7 @@ pub(super) struct Directory {
 struct Entry {
     created_at: u64,
     hash: Arc<Hash>,
+    scram: Option<Arc<scram::Verifier>>,
 }
 
 /// What the module acts by while it runs.
@@ -45,6 +48,20 @@ pub(super) struct Running {
     pub(super) actor: Actor,
     pub(super) standby: Standby,
     pub(super) pool: Arc<Pool>,
+    /// Of SCRAM; `None`: it is off.
+    pub(super) iterations: Option<NonZeroU32>,
+}
+
+/// What is kept of a password.
+struct Made {
+    hash: Hash,
+    scram: Option<scram::Verifier>,
+}
+
+impl From<User> for Entry {
+    fn from(User { created_at, hash, scram }: User) -> Self {
+        Self { created_at, hash: Arc::new(hash), scram: scram.map(Arc::new) }
+    }
 }
 
 /// A user without what is secret.
@@ -77,9 +94,7 @@ impl Directory {
     pub(super) fn restore(&self, records: &Records) -> io::Result<()> {
         let (mut users, mut wrong) = (BTreeMap::new(), 0);
         records.each(&mut |key, record| match (str::from_utf8(key), User::from_record(record)) {
-            (Ok(name), Some(User { created_at, hash })) => {
-                users.insert(name.into(), Entry { created_at, hash: Arc::new(hash) });
-            }
+            (Ok(name), Some(user)) => drop(users.insert(name.into(), user.into())),
             _ => wrong += 1,
         })?;
         if wrong > 0 {
@@ -133,6 +148,11 @@ impl Directory {
         Ok(())
     }
 
+    /// What is kept of this user's password for SCRAM.
+    pub(super) fn scram(&self, name: &str) -> Option<Arc<scram::Verifier>> {
+        self.users.read().get(name)?.scram.clone()
+    }
+
     fn has(&self, name: &str) -> bool {
         self.users.read().contains_key(name)
     }
@@ -156,7 +176,7 @@ impl Directory {
         if self.has(name) {
             return exists();
         }
-        let hash = self.hashed(password).await?;
+        let Made { hash, scram } = self.hashed(password).await?;
         self.change(|running| {
             let (is_first, len) = (!self.asks(), self.users.read().len());
             if self.has(name) {
@@ -165,7 +185,7 @@ impl Directory {
             if len >= MAX_USERS {
                 return Err(Unchanged::Full);
             }
-            self.keep(running, name, User { created_at: running.actor.host().now_ms(), hash });
+            self.keep(running, name, User { created_at: running.actor.host().now_ms(), hash, scram });
             running.standby.set(true);
             Ok(is_first)
         })
@@ -176,10 +196,10 @@ impl Directory {
         if !self.has(name) {
             return Err(unknown());
         }
-        let hash = self.hashed(password).await?;
+        let Made { hash, scram } = self.hashed(password).await?;
         self.change(|running| {
             let created_at = self.users.read().get(name).map(|entry| entry.created_at).ok_or_else(unknown)?;
-            self.keep(running, name, User { created_at, hash });
+            self.keep(running, name, User { created_at, hash, scram });
             Ok(())
         })
     }
@@ -202,8 +222,7 @@ impl Directory {
     fn keep(&self, running: &Running, name: &str, user: User) {
         let record = user.to_record();
         running.actor.act(|moment| running.records.keep(moment, name.as_bytes(), &record));
-        let User { created_at, hash } = user;
-        self.users.write().insert(name.into(), Entry { created_at, hash: Arc::new(hash) });
+        self.users.write().insert(name.into(), user.into());
     }
 
     fn change<T>(&self, change: impl FnOnce(&Running) -> Result<T, Unchanged>) -> Result<T, Unchanged> {
@@ -212,21 +231,22 @@ impl Directory {
     }
 
     /// In line with the logins.
-    async fn hashed(&self, password: &str) -> Result<Hash, Unchanged> {
+    async fn hashed(&self, password: &str) -> Result<Made, Unchanged> {
         if password.is_empty() || password.len() > MAX_PASSWORD {
             return Err(Unchanged::Password);
         }
-        let pool = self.change(|running| Ok(Arc::clone(&running.pool)))?;
+        let (pool, iterations) = self.change(|running| Ok((Arc::clone(&running.pool), running.iterations)))?;
         let (answer, answered) = tokio::sync::oneshot::channel();
         let password = password.to_owned();
         let work = move || {
             // Who asked may have gone.
-            let _ = answer.send(Hash::of(password.as_bytes()));
+            let scram = iterations.map(|iterations| scram::Verifier::of(password.as_bytes(), random(), iterations));
+            let _ = answer.send(Hash::of(password.as_bytes()).map(|hash| Made { hash, scram }));
         };
         let whose = std::net::Ipv6Addr::UNSPECIFIED.into();
         pool.submit(whose, Box::new(work)).map_err(|_| Unchanged::Busy)?;
         match answered.await {
-            Ok(Ok(hash)) => Ok(hash),
+            Ok(Ok(made)) => Ok(made),
             Ok(Err(error)) => {
                 tracing::error!(error, "a password can't be hashed");
                 Err(Unchanged::Busy)
@@ -255,4 +275,11 @@ impl Directory {
         }
         numbers
     }
+}
+
+/// A salt.
+fn random() -> Vec<u8> {
+    let mut salt = vec![0; 16];
+    getrandom::fill(&mut salt).expect("the system gives random bytes");
+    salt
 }

@@ -3,6 +3,7 @@
 use minicbor::{Decoder, Encoder, decode};
 
 use crate::hash::Hash;
+use crate::scram::Verifier;
 
 /// A user that an operator has added.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,6 +11,8 @@ pub(super) struct User {
     /// Milliseconds since the Unix epoch.
     pub(super) created_at: u64,
     pub(super) hash: Hash,
+    /// For SCRAM, if it is on.
+    pub(super) scram: Option<Verifier>,
 }
 
 impl User {
@@ -17,10 +20,16 @@ impl User {
     pub(super) fn to_record(&self) -> Vec<u8> {
         let mut record = Encoder::new(Vec::with_capacity(128));
         let written = record
-            .map(2)
+            .map(2 + u64::from(self.scram.is_some()))
             .and_then(|record| record.u8(0)?.u64(self.created_at))
             .and_then(|record| record.u8(1)?.str(self.hash.as_str()));
         written.expect("a Vec takes all bytes");
+        if let Some(Verifier { salt, iterations, stored_key, server_key }) = &self.scram {
+            let written = record.u8(2).and_then(|record| {
+                record.array(4)?.bytes(salt)?.u32(*iterations)?.bytes(stored_key)?.bytes(server_key)
+            });
+            written.expect("a Vec takes all bytes");
+        }
         record.into_writer()
     }
 
@@ -30,17 +39,30 @@ impl User {
     }
 
     fn read(record: &mut Decoder<'_>) -> Result<Option<Self>, decode::Error> {
-        let (mut created_at, mut hash) = (0, None);
+        let (mut created_at, mut hash, mut scram) = (0, None, None);
         for _ in 0..record.map()?.unwrap_or_default() {
             match record.u8()? {
                 0 => created_at = record.u64()?,
                 1 => hash = Hash::parse(record.str()?).ok(),
+                2 => scram = read_scram(record)?,
                 // Of a later version.
                 _ => record.skip()?,
             }
         }
-        Ok(hash.map(|hash| Self { created_at, hash }))
+        Ok(hash.map(|hash| Self { created_at, hash, scram }))
     }
+}
+
+fn read_scram(record: &mut Decoder<'_>) -> Result<Option<Verifier>, decode::Error> {
+    record.array()?;
+    let (salt, iterations) = (record.bytes()?.to_vec(), record.u32()?);
+    let (stored_key, server_key) = (record.bytes()?.try_into(), record.bytes()?.try_into());
+    Ok(stored_key.ok().zip(server_key.ok()).map(|(stored_key, server_key)| Verifier {
+        salt,
+        iterations,
+        stored_key,
+        server_key,
+    }))
 }
 
 #[cfg(test)]
@@ -49,7 +71,10 @@ mod tests {
 
     #[test]
     fn a_user_comes_back_as_it_was() {
-        let user = User { created_at: 1_625_572_213_873, hash: Hash::nobody() };
+        let scram = Verifier { salt: vec![1; 16], iterations: 4096, stored_key: [2; 32], server_key: [3; 32] };
+        let user = User { created_at: 1_625_572_213_873, hash: Hash::nobody(), scram: Some(scram) };
+        let plain = User { scram: None, ..user.clone() };
+        assert_eq!(User::from_record(&plain.to_record()), Some(plain));
         let mut record = user.to_record();
         for len in 0..record.len() {
             assert_eq!(User::from_record(&record[..len]), None, "{len}");

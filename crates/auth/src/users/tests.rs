@@ -211,3 +211,69 @@ async fn a_password_file_that_can_t_be_used_is_no_start() {
     let error = users.start(&ctx).await.unwrap_err().to_string();
     assert!(error.starts_with("/nowhere/passwords: "), "{error}");
 }
+
+/// A client that knows a password, and what it was told.
+struct Peer {
+    password: &'static str,
+    bare: String,
+    challenge: String,
+    /// Lies about its proof.
+    lies: bool,
+}
+
+#[async_trait::async_trait]
+impl mqtt_hooks::Challenge for Peer {
+    async fn challenge(&mut self, data: bytes::Bytes) -> bytes::Bytes {
+        use aws_lc_rs::hmac::{HMAC_SHA256, Key, sign};
+        self.challenge = String::from_utf8(data.to_vec()).unwrap();
+        let parts: Vec<_> = self.challenge.split(',').collect();
+        let salt = BASE64_STANDARD.decode(&parts[1][2..]).unwrap();
+        let iterations: NonZeroU32 = parts[2][2..].parse().unwrap();
+        let mut salted = [0; 32];
+        let algorithm = aws_lc_rs::pbkdf2::PBKDF2_HMAC_SHA256;
+        aws_lc_rs::pbkdf2::derive(algorithm, iterations, &salt, self.password.as_bytes(), &mut salted);
+        let hmac = |key: &[u8], data: &[u8]| sign(&Key::new(HMAC_SHA256, key), data).as_ref().to_vec();
+        let client_key = hmac(&salted, b"Client Key");
+        let stored_key = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &client_key);
+        let without_proof = format!("c=biws,{}", parts[0]);
+        let said = format!("{},{},{without_proof}", self.bare, self.challenge);
+        let signature = hmac(stored_key.as_ref(), said.as_bytes());
+        let proof: Vec<_> = client_key.iter().zip(signature).map(|(a, b)| a ^ b ^ u8::from(self.lies)).collect();
+        format!("{without_proof},p={}", BASE64_STANDARD.encode(proof)).into()
+    }
+}
+
+impl Desk {
+    /// What comes of SCRAM, and what the client was challenged with.
+    async fn scram(&self, user: &str, password: &'static str, lies: bool) -> (Login, String, bool) {
+        let bare = format!("n={user},r=nonce");
+        let mut peer = Peer { password, bare: bare.clone(), challenge: String::new(), lies };
+        let mut exchange = Exchange::new(scram::METHOD, format!("n,,{bare}").into(), &mut peer);
+        let client = ConnectionInfo { username: None, ..foo() };
+        let login = self.hooks.exchange(&client, &mut exchange).await;
+        let is_concluded = exchange.into_conclusion().is_some_and(|proof| proof.starts_with(b"v="));
+        (login, peer.challenge, is_concluded)
+    }
+}
+
+#[tokio::test]
+async fn scram_proves_a_password_without_saying_it() {
+    let desk = Desk::on(Recorder::new()).await;
+    assert!(!desk.hooks.has_method(scram::METHOD), "nobody is there to know it");
+    desk.users.directory.add("alice", "secret").await.unwrap();
+    assert!(desk.hooks.has_method(scram::METHOD));
+    let (login, challenge, is_concluded) = desk.scram("alice", "secret", false).await;
+    assert_eq!(login, Login::Allow(Grant { username: Some("alice".into()), ..Grant::default() }));
+    assert!(is_concluded && challenge.ends_with(",i=100000"), "{challenge}");
+    let denied = Login::Deny(ReasonCode::NotAuthorized);
+    for (user, password, lies) in [("alice", "Secret", false), ("alice", "secret", true), ("bob", "secret", false)] {
+        let (login, challenge, is_concluded) = desk.scram(user, password, lies).await;
+        assert_eq!((login, is_concluded), (denied.clone(), false), "{user} {password}");
+        assert!(challenge.ends_with(",i=100000"), "nobody's is like somebody's: {challenge}");
+    }
+    let salt = |challenge: &str| challenge.split(',').nth(1).unwrap().to_owned();
+    let (one, other) = (desk.scram("bob", "x", false).await, desk.scram("bob", "y", false).await);
+    assert_eq!(salt(&one.1), salt(&other.1), "as somebody's would be");
+    desk.users.directory.change_password("alice", "other").await.unwrap();
+    assert_eq!(desk.scram("alice", "secret", false).await.0, denied);
+}
