@@ -64,7 +64,8 @@ struct Changed {
 const FIRST: &str = "this is the first user: from now on clients that give a user name are asked for its password, \
                      and others come in only as auth.anonymous says";
 const LAST: &str = "this was the last user: clients are no longer asked who they are, and come in only as \
-                    auth.anonymous says";
+                    auth.anonymous says; a broker that others can reach does not start again without a user unless that is \
+                    true";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
