@@ -36,6 +36,7 @@ pub(crate) fn handle(seat: &Seat, packet: Packet, now: Timestamp, batch: &mut Ba
     }
 }
 
+#[inline(never)]
 fn handle_in_session(seat: &Seat, packet: Packet, now: Timestamp, batch: &mut Batch<'_>) -> Result<(), Ending> {
     let mut _bundle = None;
     let acknowledged;
@@ -94,6 +95,7 @@ fn handle_in_session(seat: &Seat, packet: Packet, now: Timestamp, batch: &mut Ba
 }
 
 /// The client leaves. What it says about that is told here: there is no room for it on the way out.
+#[inline(never)]
 fn disconnected(seat: &Seat, disconnect: &Disconnect) -> Ending {
     let ending = Ending::gone(Reason::Client(disconnect.reason));
     if let Some(reason_string) = disconnect.properties.reason_string() {

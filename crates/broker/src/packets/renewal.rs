@@ -18,6 +18,7 @@ use crate::watch::metrics::Metric;
 use crate::watch::refusals::{Kind, Refused};
 
 /// Begins to ask modules, or hands them what the client says to a challenge.
+#[inline(never)]
 pub(super) fn handle(seat: &Seat, auth: &Auth) -> Result<(), Ending> {
     // [MQTT-4.12.0-7]: who named no method has none to go by. [MQTT-4.12.0-5] [MQTT-4.12.1-1]: nor may it name another one.
     let named = auth.properties.authentication_method();

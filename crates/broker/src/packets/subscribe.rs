@@ -20,6 +20,7 @@ use crate::reserved::is_sys;
 use crate::watch::metrics::Metric;
 use crate::watch::refusals::{Kind, Refused};
 
+#[inline(never)]
 pub(super) fn handle_subscribe(
     seat: &Seat,
     subscribe: Subscribe,
@@ -167,6 +168,7 @@ fn check_levels(client: &ClientRef, connection: &Connection, filter: &Filter) ->
     Err(reason)
 }
 
+#[inline(never)]
 pub(super) fn handle_unsubscribe(seat: &Seat, unsubscribe: &Unsubscribe, batch: &mut Batch<'_>) -> Result<(), Ending> {
     let _bundle = seat.broker().durable.bundle();
     batch.forget_matches();
