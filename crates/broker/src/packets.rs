@@ -27,7 +27,8 @@ pub(crate) fn handle(seat: &Seat, packet: Packet, now: Timestamp, batch: &mut Ba
         Packet::Publish(packet) if packet.qos < Qos::ExactlyOnce && seat.connection.info.version < Version::V5 => {
             let receipt = packet.packet_id.filter(|_| packet.qos > Qos::AtMostOnce);
             let receipt = receipt.map_or(Receipt::NONE, Receipt::at_least_once);
-            match Publication::from_publish(packet, now) {
+            // By reference, so that it is made where it stays: a hundred and fifty bytes for each message.
+            match &mut Publication::from_publish(packet, now) {
                 Some(publication) => publish::handle_publish(seat, publication, receipt, now, batch),
                 None => Err(Ending::refused(ReasonCode::TopicNameInvalid)),
             }
@@ -86,7 +87,9 @@ fn handle_in_session(seat: &Seat, packet: Packet, now: Timestamp, batch: &mut Ba
     }
     match event {
         Event::Nothing => Ok(()),
-        Event::Publish(publication, receipt) => publish::handle_publish(seat, publication, receipt, now, batch),
+        Event::Publish(mut publication, receipt) => {
+            publish::handle_publish(seat, &mut publication, receipt, now, batch)
+        }
         Event::Subscribe(subscribe) => subscribe::handle_subscribe(seat, subscribe, now, batch),
         Event::Unsubscribe(unsubscribe) => subscribe::handle_unsubscribe(seat, &unsubscribe, batch),
         Event::Disconnect(disconnect) => Err(disconnected(seat, &disconnect)),

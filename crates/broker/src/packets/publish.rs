@@ -18,7 +18,7 @@ use crate::watch::refusals::Kind;
 /// Decides about a message, routes it and answers its publisher.
 pub(super) fn handle_publish(
     seat: &Seat,
-    mut publication: Publication,
+    publication: &mut Publication,
     receipt: Receipt,
     now: Timestamp,
     batch: &mut Batch<'_>,
@@ -47,7 +47,7 @@ pub(super) fn handle_publish(
     if qos > Qos::AtMostOnce && broker.durable.is_failing() {
         return refuse(seat, receipt, ReasonCode::QuotaExceeded, batch);
     }
-    if !shown::intercept(Publisher::Client(info), &mut publication, now, batch) {
+    if !shown::intercept(Publisher::Client(info), publication, now, batch) {
         return acknowledge(seat, receipt, ReasonCode::Success, batch);
     }
     if qos > Qos::AtMostOnce && !broker.durable.can_keep(&publication.message) {
@@ -57,7 +57,7 @@ pub(super) fn handle_publish(
     }
     let mut receipt = (qos > Qos::AtMostOnce).then_some(receipt);
     let mut answered = Ok(());
-    let is_matched = broker.publish(&publication, Some(client), now, batch, |batch| {
+    let is_matched = broker.publish(publication, Some(client), now, batch, |batch| {
         // Its own message comes after the answer. What that promises is being staged, so it may not leave yet.
         if let Some(receipt) = receipt.take() {
             answered = hold(seat).and_then(|()| acknowledge(seat, receipt, ReasonCode::Success, batch));
