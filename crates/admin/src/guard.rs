@@ -38,6 +38,13 @@ pub(crate) struct Caller {
     pub(crate) login: Option<Login>,
 }
 
+impl Caller {
+    /// Who has not been asked, and may no more than look.
+    pub(crate) const fn nobody() -> Self {
+        Self { name: String::new(), role: Role::Viewer, login: None }
+    }
+}
+
 /// Lets a request through that needs no [`Caller`], or says why not.
 pub(crate) async fn check_open(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     match shared.hosts.check(request.method(), request.headers(), false) {

@@ -67,10 +67,10 @@ async fn answer(
     if offer.route.only_while_running && !(desk.is_running)(offer.module) {
         return Err(unknown_path().await);
     }
-    let name = request.extensions().get::<Caller>().map(|caller| caller.name.clone()).unwrap_or_default();
+    let caller = request.extensions().get::<Caller>().cloned().unwrap_or_else(Caller::nobody);
     let asked = read(&offer, path, request).await.map_err(Refusal::without_code)?;
     let turn = match offer.route.returns {
-        Returns::List(_) => Some(desk.lists.turn(&name).await?),
+        Returns::List(_) => Some(desk.lists.turn(&caller.name).await?),
         _ => None,
     };
     let (answer, turn) = run(offer, asked, turn).await?;
@@ -85,7 +85,7 @@ async fn answer(
                 None => json(text),
             })
         }
-        Answer::Events(feed) => desk.streams.open(&name, feed, |mut feed| async move {
+        Answer::Events(feed) => desk.streams.open(&caller, feed, |mut feed| async move {
             let event = feed.next().await?;
             Some((sent(&event), feed))
         }),

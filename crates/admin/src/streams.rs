@@ -9,6 +9,8 @@ use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
 use tokio::sync::watch;
 
+use crate::accounts::Role;
+use crate::guard::Caller;
 use crate::reply::Refusal;
 use crate::shares::{Full, Share, Shares};
 
@@ -18,12 +20,16 @@ const MAX_STREAMS: usize = 128;
 /// Of these, those of one name.
 const SHARE: usize = MAX_STREAMS / 4;
 
+/// Of these, those of all who may only look: the others are for who can change something when it is needed.
+const VIEWERS: usize = MAX_STREAMS - SHARE;
+
 /// Streams of one name that trace clients, of whom few can be traced at once.
 const TRACES: usize = 8;
 
 /// The streams that are open.
 pub(crate) struct Streams {
     places: Arc<Shares<String>>,
+    viewers: Arc<Shares<()>>,
     traces: Arc<Shares<String>>,
     until: watch::Sender<Until>,
 }
@@ -39,17 +45,18 @@ struct Until {
 impl Default for Streams {
     fn default() -> Self {
         let shares = || Shares::new(MAX_STREAMS);
-        Self { places: shares(), traces: shares(), until: watch::Sender::default() }
+        let viewers = Shares::new(VIEWERS);
+        Self { places: shares(), viewers, traces: shares(), until: watch::Sender::default() }
     }
 }
 
 impl Streams {
     /// Sends what `next` makes of the state before, until there is no more, the reader goes or the broker stops.
     ///
-    /// A reader that is slow is waited for: `next` says what it has missed. It counts as one of `name`'s.
+    /// A reader that is slow is waited for: `next` says what it has missed. It counts as one of `caller`'s.
     pub(crate) fn open<S, F>(
         &self,
-        name: &str,
+        caller: &Caller,
         first: S,
         next: impl FnMut(S) -> F + Send + 'static,
     ) -> Result<Response, Refusal>
@@ -57,9 +64,14 @@ impl Streams {
         S: Send + 'static,
         F: Future<Output = Option<(Event, S)>> + Send + 'static,
     {
-        let place = self.places.take(&name.to_owned(), SHARE).map_err(|full| match full {
+        let are_open = |streams: usize| Refusal::busy(format!("{streams} streams are open, more are not; close one"));
+        let viewer = match caller.role {
+            Role::Viewer => Some(self.viewers.take(&(), VIEWERS).map_err(|_| are_open(VIEWERS))?),
+            Role::Admin => None,
+        };
+        let place = self.places.take(&caller.name, SHARE).map_err(|full| match full {
             Full::Share => too_many(SHARE),
-            Full::All => Refusal::busy(format!("{MAX_STREAMS} streams are open, more are not; close one")),
+            Full::All => are_open(MAX_STREAMS),
         })?;
         let mut until = self.until.subscribe();
         let begun = until.borrow_and_update().renewed;
@@ -68,7 +80,7 @@ impl Streams {
             let _ = until.wait_for(|until| until.stopped || until.renewed != begun).await;
         });
         let events = stream::unfold(first, next).take_until(stopped).map(move |event| {
-            let _until_the_end = &place;
+            let _until_the_end = (&place, &viewer);
             Ok::<_, Infallible>(event)
         });
         Ok(Sse::new(events).keep_alive(KeepAlive::default()).into_response())
@@ -93,4 +105,26 @@ impl Streams {
 fn too_many(share: usize) -> Refusal {
     let why = format!("{share} such streams are open under this name, more are not; close one");
     Refusal::Later(StatusCode::TOO_MANY_REQUESTS, why, 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(streams: &Streams, name: &str, role: Role) -> Result<Response, Refusal> {
+        let caller = Caller { name: name.to_owned(), role, login: None };
+        streams.open(&caller, (), |()| std::future::pending::<Option<(Event, ())>>())
+    }
+
+    #[tokio::test]
+    async fn those_who_only_look_leave_places_for_who_may_change_something() {
+        let streams = Streams::default();
+        let viewers = (0..VIEWERS).map(|n| open(&streams, &format!("viewer-{}", n / SHARE), Role::Viewer));
+        let opened: Vec<_> = viewers.map(Result::unwrap).collect();
+        assert!(open(&streams, "one-more", Role::Viewer).is_err());
+        let admins: Vec<_> = (0..SHARE).map(|_| open(&streams, "admin", Role::Admin).unwrap()).collect();
+        assert!(open(&streams, "other", Role::Admin).is_err());
+        drop((opened, admins));
+        assert!(open(&streams, "one-more", Role::Viewer).is_ok());
+    }
 }

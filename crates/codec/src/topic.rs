@@ -4,7 +4,7 @@ use bytestring::ByteString;
 
 mod relation;
 
-/// A topic name: not empty, at most 65,535 bytes, no wildcard, no U+0000, no control character. [MQTT-4.7.1-1] [MQTT-4.7.3-1]
+/// A topic name: not empty, at most 65,535 bytes, no wildcard, no U+0000, no control character. [MQTT-4.7.0-1] [MQTT-4.7.3-1]
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Topic(ByteString);
 
@@ -34,7 +34,7 @@ pub enum TopicError {
     /// U+0001 to U+001F or U+007F to U+009F, which a receiver may refuse (section 1.5.4).
     #[error("it has a control character")]
     Control,
-    /// [MQTT-3.3.2-2] [MQTT-4.7.1-1] [MQTT-4.7.1-2]
+    /// [MQTT-3.3.2-2] [MQTT-4.7.0-1] [MQTT-4.7.1-1] [MQTT-4.7.1-2]
     #[error("`+` or `#` stands where no wildcard may")]
     Wildcard,
     /// [MQTT-4.8.2-1] [MQTT-4.8.2-2]

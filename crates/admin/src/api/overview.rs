@@ -22,7 +22,7 @@ pub(super) async fn stream(
     Extension(caller): Extension<Caller>,
 ) -> Result<Response, Refusal> {
     let (past, new) = shared.samples.follow();
-    shared.streams.open(&caller.name, (Some(past), new), |(past, mut new)| async move {
+    shared.streams.open(&caller, (Some(past), new), |(past, mut new)| async move {
         if let Some(past) = past {
             return Some((event("history", &past), (None, new)));
         }

@@ -35,7 +35,7 @@ pub(super) async fn follow(
         let why = "as many clients as may be are traced; end another trace".to_owned();
         return Err(Refusal::Status(StatusCode::SERVICE_UNAVAILABLE, why));
     };
-    shared.streams.open(&caller.name, trace, move |trace| {
+    shared.streams.open(&caller, trace, move |trace| {
         let _until_the_end = &place;
         next(trace)
     })

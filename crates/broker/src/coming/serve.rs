@@ -15,6 +15,7 @@ use crate::client::connection::Ending;
 use crate::client::seat::Seat;
 use crate::coming::arrival::{Arrival, First, Origin};
 use crate::coming::door;
+use crate::coming::doors::Doors;
 use crate::coming::farewell::linger;
 use crate::coming::handshake::{self, Boxed, Next};
 use crate::coming::reader::Reader;
@@ -128,6 +129,7 @@ impl Task {
         // CONNECT and all that is asked about it have one deadline, so a module that never answers holds no socket for
         // ever.
         let deadline = arrival.deadline;
+        let _given_back = GivenBack { doors: &self.broker.doors, address };
         match handshake::receive(&self.broker, arrival, first) {
             Next::Serve(seat, reader) => self.serve(seat, reader),
             Next::Wait(wait) => {
@@ -177,6 +179,21 @@ impl Task {
             Phase::Serving(serving) => Some(serving.seat.connection.info.peer.ip()),
             Phase::Lingering(lingering) => Some(lingering.address),
             Phase::Closed => None,
+        }
+    }
+}
+
+/// Gives the place of an address back should what is done meanwhile panic: the task is in no phase then that would tell whose it
+/// was.
+struct GivenBack<'a> {
+    doors: &'a Doors,
+    address: IpAddr,
+}
+
+impl Drop for GivenBack<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.doors.leave(self.address);
         }
     }
 }
