@@ -112,10 +112,12 @@ impl Carrier for Tls {
     fn try_send(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         let mut state = self.state.lock();
         state.write_pending(&self.stream)?;
-        // What was sealed before has left: now it is said.
-        let owed = mem::take(&mut state.owed);
-        if owed > 0 {
-            return Ok(owed);
+        // What was sealed before has left: now it is said. Who has thrown it away meanwhile is told of no more than it offers.
+        if state.owed > 0 {
+            let offered: usize = slices.iter().map(|slice| slice.len()).sum();
+            let said = state.owed.min(offered);
+            state.owed -= said;
+            return Ok(said);
         }
         let sealed = state.seal(slices)?;
         state.owed = sealed;

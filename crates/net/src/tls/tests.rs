@@ -166,6 +166,37 @@ async fn small_slices_leave_in_one_record_and_a_full_socket_is_told_as_one() {
 }
 
 #[tokio::test]
+async fn who_has_thrown_away_what_was_sealed_is_not_told_of_more_than_it_offers() {
+    let authority = Authority::new();
+    let server = Server::new(authority.files(&["localhost"])).await;
+    let config = Arc::new(authority.client(None));
+    let address = server.address();
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let client = std::thread::spawn(move || {
+        let mut client = dial(address, &config, "localhost");
+        client.write_all(b"x").unwrap();
+        wait.recv().unwrap();
+        let mut read = Vec::new();
+        let _ = client.read_to_end(&mut read);
+    });
+    let transport = server.accept().await.unwrap().transport;
+    transport.read(&mut BytesMut::new(), 64).await.unwrap();
+    let bytes = vec![7; 1 << 20];
+    while transport.try_write(&[IoSlice::new(&bytes)]).is_ok() {}
+    go.send(()).unwrap();
+    let mut taken = 0;
+    while taken < 3 {
+        match transport.try_write(&[IoSlice::new(&b"end"[taken..])]) {
+            Ok(now) => taken += now,
+            Err(_) => std::future::poll_fn(|context| transport.poll_writable(context)).await,
+        }
+    }
+    assert_eq!(taken, 3);
+    drop(transport);
+    client.join().unwrap();
+}
+
+#[tokio::test]
 async fn the_certificate_is_that_of_the_name_that_is_asked_for() {
     let authority = Authority::new();
     let files = authority.files(&["one.example", "two.example"]);
