@@ -50,6 +50,6 @@ pub use opening::{Accepted, Identity, Layers, Naming, OpenError, Opened, Opening
 pub use pipe::Pipe;
 pub use proxy::Proxies;
 pub use socket::{FirstError, error_name};
-pub use tls::{Certificates, Files, Named, Tls, TlsError, Verify};
+pub use tls::{Certificates, Files, Named, TicketKeys, Tls, TlsError, Verify};
 pub use transport::Transport;
 pub use web::{Origins, Upgrade, Web};

@@ -19,11 +19,13 @@ mod handshake;
 mod identity;
 #[cfg(test)]
 mod tests;
+mod tickets;
 
 pub use certificate::Named;
 pub(crate) use certificate::name_of;
 pub(crate) use handshake::shake_hands;
 pub use identity::{Certificates, Files, TlsError, Verify};
+pub use tickets::TicketKeys;
 
 /// Plain bytes that are sealed for one write: two records, so that what a full socket leaves behind stays small.
 const SEALED_AT_ONCE: usize = 32 * 1024;

@@ -4,10 +4,15 @@ use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
 use mqtt_config as said;
-use mqtt_net::{Bound, Certificates, Files, Layers, Listener, Named, Naming, Origins, Pool, Proxies, Upgrade, Verify};
+use mqtt_net::{
+    Bound, Certificates, Files, Layers, Listener, Named, Naming, Origins, Pool, Proxies, TicketKeys, Upgrade, Verify,
+};
 
 use crate::certificates::Kept;
 use crate::server::StartError;
+
+/// In `data_dir`.
+const TICKET_KEYS: &str = "tls-ticket-keys";
 
 /// An address that is taken.
 pub(crate) struct Taken {
@@ -23,6 +28,7 @@ pub(crate) struct Taken {
 /// Takes the address of each listener.
 pub(crate) fn bind(config: &said::Config) -> Result<Vec<Taken>, StartError> {
     let mut taken = Vec::new();
+    let tickets = TicketKeys::open(config.data_dir.as_ref().map(|folder| folder.join(TICKET_KEYS)));
     for listener in &config.listeners {
         let (name, address) = (listener.name.clone(), listener.bind);
         let flag = match &*name {
@@ -30,7 +36,7 @@ pub(crate) fn bind(config: &said::Config) -> Result<Vec<Taken>, StartError> {
             "ws" => "--ws-bind".to_owned(),
             _ => format!("listeners.{name}.bind"),
         };
-        let layers = layers(listener)?;
+        let layers = layers(listener, &tickets)?;
         let cannot_bind = move |source| StartError::Bind { address, what: "MQTT", flag, source };
         match Listener::bind(&name, address) {
             Ok(bound) => {
@@ -71,12 +77,12 @@ fn tell_taken(name: &str) {
     tracing::warn!(listener = name, "another program has its default address; going on without");
 }
 
-fn layers(listener: &said::Listener) -> Result<Layers, StartError> {
+fn layers(listener: &said::Listener, tickets: &Arc<TicketKeys>) -> Result<Layers, StartError> {
     let said::Listener { name, tls, web, proxy_from, .. } = listener;
     let tls = match tls {
         None => None,
         Some(tls) => {
-            let certificates = Certificates::load(files(tls));
+            let certificates = Certificates::load(files(tls), Arc::clone(tickets));
             Some(Arc::new(
                 certificates.map_err(|source| StartError::Tls { name: name.clone(), source: Box::new(source) })?,
             ))

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use ::aws_lc_rs::digest::{SHA256, digest};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use rustls::client::verify_server_name;
@@ -22,6 +23,7 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, ServerConfig};
 
 use crate::tls::certificate::end_of;
+use crate::tls::tickets::{TicketKeys, Tickets};
 
 /// One ticket is enough to come back with: who comes back gets a new one.
 const TICKETS: usize = 1;
@@ -118,6 +120,7 @@ pub enum TlsError {
 /// Certificates in use, which may be replaced while clients are connected.
 pub struct Certificates {
     files: Files,
+    tickets: Arc<TicketKeys>,
     config: ArcSwap<ServerConfig>,
     /// How the files were when they were last read.
     seen: Mutex<Vec<Option<Stamp>>>,
@@ -151,15 +154,15 @@ impl Certificates {
     ///
     /// # Errors
     /// One can't be read, or they don't fit together.
-    pub fn load(files: Files) -> Result<Self, TlsError> {
+    pub fn load(files: Files, tickets: Arc<TicketKeys>) -> Result<Self, TlsError> {
         // Before they are read: who writes to one meanwhile has it read again.
         let seen = Mutex::new(files.stamps());
-        let Read { config, expires_at } = read(&files)?;
-        Ok(Self { files, config: ArcSwap::new(config), seen, expires_at: Mutex::new(expires_at) })
+        let Read { config, expires_at } = read(&files, &tickets)?;
+        Ok(Self { files, tickets, config: ArcSwap::new(config), seen, expires_at: Mutex::new(expires_at) })
     }
 
-    /// Reads all of them again if one has changed; false: none has. Who connects from now on meets the new ones; who resumes a
-    /// session that began with the old ones has to begin anew, for what they say about revoked certificates holds for all.
+    /// Reads all of them again if one has changed; false: none has. Who connects from now on meets the new ones. If what is asked of
+    /// clients' certificates is another, sessions can't be resumed: what is revoked now is revoked for all.
     ///
     /// # Errors
     /// As [`Self::load`]; then the old ones stay in use until one changes again.
@@ -170,7 +173,7 @@ impl Certificates {
             return Ok(false);
         }
         *seen = now;
-        let Read { config, expires_at } = read(&self.files)?;
+        let Read { config, expires_at } = read(&self.files, &self.tickets)?;
         self.config.store(config);
         *self.expires_at.lock() = expires_at;
         Ok(true)
@@ -202,13 +205,29 @@ impl Files {
     }
 }
 
+impl Files {
+    /// The same for the same certificates asked of clients.
+    fn trust(&self) -> [u8; 32] {
+        let Self { authorities, revoked, verify, .. } = self;
+        let mut all = format!("{verify:?}").into_bytes();
+        for path in [authorities, revoked] {
+            // They have just been read; should one be gone again, nobody resumes.
+            let digest = path.as_ref().map(|path| digest(&SHA256, &std::fs::read(path).unwrap_or_default()));
+            all.extend_from_slice(digest.as_ref().map_or(&[], |digest| digest.as_ref()));
+        }
+        let mut trust = [0; 32];
+        trust.copy_from_slice(digest(&SHA256, &all).as_ref());
+        trust
+    }
+}
+
 /// What the files come to.
 struct Read {
     config: Arc<ServerConfig>,
     expires_at: Option<SystemTime>,
 }
 
-fn read(files: &Files) -> Result<Read, TlsError> {
+fn read(files: &Files, keys: &Arc<TicketKeys>) -> Result<Read, TlsError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let shown = Shown::load(files, &provider)?;
     let expires_at = shown.0.iter().filter_map(|shown| end_of(shown.cert.first()?)).min();
@@ -221,7 +240,7 @@ fn read(files: &Files) -> Result<Read, TlsError> {
     .with_cert_resolver(Arc::new(shown));
     // Sessions are remembered by the clients, sealed in tickets: a table of them here would be full at the wrong time.
     config.session_storage = Arc::new(NoServerSessionStorage {});
-    config.ticketer = aws_lc_rs::Ticketer::new().map_err(TlsError::Tls)?;
+    config.ticketer = Arc::new(Tickets { keys: Arc::clone(keys), trust: files.trust() });
     config.send_tls13_tickets = TICKETS;
     Ok(Read { config: Arc::new(config), expires_at })
 }
