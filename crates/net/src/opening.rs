@@ -98,6 +98,9 @@ pub enum OpenError {
     /// More than a greeting may be.
     #[error("a greeting that is too long")]
     TooLong,
+    /// There is no room for more of it.
+    #[error("limits.memory leaves no room for more of a greeting that is not whole")]
+    Crowded,
     /// A request that is none for WebSocket.
     #[error("WebSocket: {0}")]
     Web(&'static str),
@@ -171,11 +174,12 @@ impl Accepted {
 }
 
 impl Opening {
-    /// Goes through all that stands before MQTT. Who takes long has to be timed out by the caller, who drops this.
+    /// Goes through all that stands before MQTT. Who takes long has to be timed out by the caller, who drops this; `room` says
+    /// whether so many bytes may be held for the peer, who has not said who it is.
     ///
     /// # Errors
     /// The peer is not let through; it has been told as far as its language has words for it.
-    pub async fn open(self) -> Result<Opened, OpenError> {
+    pub async fn open(self, mut room: impl FnMut(usize) -> bool + Send) -> Result<Opened, OpenError> {
         let Self { stream, peer, layers, pool } = self;
         let peer = match &layers.proxy {
             // A header of anybody else is not MQTT, and ends as that.
@@ -190,7 +194,10 @@ impl Opening {
             let transport = Transport::Ws(Box::new(socket));
             return Ok(Opened { transport, peer: forwarded.unwrap_or(peer), identity: None });
         };
-        let (tls, certificate) = shake_hands(stream, certificates.config(), certificates.asks_for_one(), &pool).await?;
+        let (tls, certificate) = {
+            let asks = certificates.asks_for_one();
+            shake_hands(stream, certificates.config(), asks, &pool, &mut room).await?
+        };
         let identity = match certificate {
             Some(certificate) => Some(layers.naming.read(&certificate)?),
             None => None,

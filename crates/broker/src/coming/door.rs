@@ -61,7 +61,10 @@ pub(crate) async fn open(
     deadline: Patient,
 ) -> Result<(Transport, Origin), IpAddr> {
     let address = origin.peer.ip();
-    let opened = match broker.clock.wait_for(opening.open(), deadline).await {
+    // Given back when it is open: what a client holds then is counted to it.
+    let mut claim = broker.watched.memory.arriving().claim();
+    let opening = opening.open(|bytes| claim.grow_to(bytes));
+    let opened = match broker.clock.wait_for(opening, deadline).await {
         Some(Ok(opened)) => opened,
         Some(Err(error)) => {
             if !error.is_silent() {

@@ -16,6 +16,9 @@ use crate::tls::{Step, Tls, encode_alerts, step};
 /// Bytes that are read at once.
 const FIRST_READ: usize = 2048;
 
+/// So many bytes of a half hello are nobody's loss.
+const SMALL_HELLO: usize = 4 * 1024;
+
 /// What a client may send before it is known, where it brings no certificate.
 const LONGEST_HELLO: usize = 18 * 1024;
 
@@ -41,6 +44,7 @@ pub(crate) async fn shake_hands(
     config: Arc<ServerConfig>,
     asks_for_certificate: bool,
     pool: &Pool,
+    room: &mut (impl FnMut(usize) -> bool + Send),
 ) -> Result<(Tls, Option<Vec<u8>>), OpenError> {
     let machine = UnbufferedServerConnection::new(config).map_err(OpenError::Tls)?;
     let mut shake = Shake { machine, input: Vec::new(), output: Vec::new(), early: Vec::new(), result: Ok(()) };
@@ -49,6 +53,9 @@ pub(crate) async fn shake_hands(
     while shake.machine.is_handshaking() {
         if shake.input.len() > limit {
             return Err(OpenError::TooLong);
+        }
+        if shake.input.capacity() > SMALL_HELLO && !room(shake.input.capacity()) {
+            return Err(OpenError::Crowded);
         }
         buffer.clear();
         if carrier::read(&stream, &mut buffer, FIRST_READ).await? == 0 {

@@ -92,7 +92,7 @@ impl Server {
         let (stream, peer) = self.listener.accept().await.unwrap();
         match Accepted::new(stream, peer, &self.layers, &Pool::default()) {
             Accepted::Open(_) => panic!("let through without TLS"),
-            Accepted::Closed(opening) => opening.open().await,
+            Accepted::Closed(opening) => opening.open(|_| true).await,
         }
     }
 }
