@@ -1,11 +1,14 @@
 //! Accepts connections.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpSocket};
+use parking_lot::Mutex;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 
 use crate::opening::{Accepted, Layers, Pool};
@@ -20,14 +23,23 @@ pub struct Bound {
     socket: TcpSocket,
 }
 
-/// A listener that is open.
+/// A listener. It is open from the start, and may be closed and opened again while it [accepts](Self::accept).
 #[derive(Debug)]
 pub struct Listener {
     name: Box<str>,
-    listener: TcpListener,
+    socket: Mutex<Socket>,
     address: SocketAddr,
+    backlog: u32,
     layers: Arc<Layers>,
     pool: Pool,
+}
+
+#[derive(Debug)]
+struct Socket {
+    /// `None`: closed.
+    open: Option<TcpListener>,
+    /// Who accepts; what wakes it otherwise goes with the socket that is closed.
+    accepting: Waker,
 }
 
 /// What is spoken at a listener.
@@ -54,7 +66,8 @@ impl Bound {
     pub fn listen(self, backlog: u32, layers: Layers, pool: Pool) -> io::Result<Listener> {
         let listener = self.socket.listen(backlog)?;
         let address = listener.local_addr()?;
-        Ok(Listener { name: self.name, listener, address, layers: Arc::new(layers), pool })
+        let socket = Mutex::new(Socket { open: Some(listener), accepting: Waker::noop().clone() });
+        Ok(Listener { name: self.name, socket, address, backlog, layers: Arc::new(layers), pool })
     }
 }
 
@@ -74,7 +87,7 @@ impl Listener {
         &self.name
     }
 
-    /// Where it listens, with the port the system chose if it was to choose.
+    /// Where it listens when it is open, with the port the system chose if it was to choose.
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
@@ -89,7 +102,30 @@ impl Listener {
         }
     }
 
-    /// Accepts until told to stop. Each socket goes to `take`; `exhausted` is told when the system has no room for one.
+    /// False while it is closed.
+    pub fn is_open(&self) -> bool {
+        self.socket.lock().open.is_some()
+    }
+
+    /// Closes its socket: when this returns, the system refuses who connects. False if it was closed.
+    pub fn close(&self) -> bool {
+        self.socket.lock().open.take().is_some()
+    }
+
+    /// Takes [its address](Self::address) again; content if it is open. Outside of a tokio runtime it panics.
+    ///
+    /// # Errors
+    /// Those of the system: another program has the address.
+    pub fn open(&self) -> io::Result<()> {
+        let mut socket = self.socket.lock();
+        if socket.open.is_none() {
+            socket.open = Some(Self::bind(&self.name, self.address)?.socket.listen(self.backlog)?);
+            socket.accepting.wake_by_ref();
+        }
+        Ok(())
+    }
+
+    /// Accepts until told to stop, and waits while it is closed. Only one may do so at a time. Each socket goes to `take`; `exhausted` is told when the system has no room for one.
     pub async fn accept(
         &self,
         take: impl Fn(Accepted, SocketAddr),
@@ -98,7 +134,7 @@ impl Listener {
     ) {
         loop {
             let accepted = tokio::select! {
-                accepted = self.listener.accept() => accepted,
+                accepted = poll_fn(|context| self.poll_accept(context)) => accepted,
                 _ = stop.wait_for(|&stop| stop) => return,
             };
             match accepted {
@@ -113,6 +149,15 @@ impl Listener {
             }
         }
     }
+
+    fn poll_accept(&self, context: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
+        let mut socket = self.socket.lock();
+        socket.accepting.clone_from(context.waker());
+        match &socket.open {
+            Some(open) => open.poll_accept(context),
+            None => Poll::Pending,
+        }
+    }
 }
 
 fn is_exhausted(error: &io::Error) -> bool {
@@ -121,4 +166,41 @@ fn is_exhausted(error: &io::Error) -> bool {
     const ENOBUFS: i32 = 105;
     const ENOMEM: i32 = 12;
     matches!(error.raw_os_error(), Some(EMFILE | ENFILE | ENOBUFS | ENOMEM))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_connects_is_refused_while_it_is_closed_and_accepted_when_it_is_open_again() {
+        let bound = Listener::bind("it", ([127, 0, 0, 1], 0).into()).unwrap();
+        let listener = Arc::new(bound.listen(16, Layers::default(), Pool::default()).unwrap());
+        let address = listener.address();
+        let (taken, mut peers) = mpsc::unbounded_channel();
+        let (stop, stopping) = watch::channel(false);
+        let accepting = tokio::spawn({
+            let listener = Arc::clone(&listener);
+            async move { listener.accept(|_, peer| taken.send(peer).unwrap(), || (), stopping).await }
+        });
+        for _ in 0..3 {
+            let stream = TcpStream::connect(address).await.unwrap();
+            assert_eq!(peers.recv().await, stream.local_addr().ok());
+            listener.open().unwrap();
+            assert!(listener.close() && !listener.close() && !listener.is_open());
+            assert_eq!(TcpStream::connect(address).await.unwrap_err().kind(), ErrorKind::ConnectionRefused);
+            let other = std::net::TcpListener::bind(address).unwrap();
+            assert_eq!(listener.open().unwrap_err().kind(), ErrorKind::AddrInUse);
+            drop(other);
+            listener.open().unwrap();
+            assert!(listener.is_open());
+        }
+        listener.close();
+        stop.send_replace(true);
+        accepting.await.unwrap();
+    }
 }
