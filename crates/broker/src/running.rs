@@ -100,10 +100,10 @@ fn of<S: Fn(Arc<Broker>) -> F, F>(broker: &Arc<Broker>, start: S) -> impl Fn() -
 }
 
 impl Running {
-    /// Takes who comes in by this listener, until [`Self::drain`].
+    /// Takes who comes in by this listener, whenever it is open, until [`Self::drain`].
     pub fn serve(&mut self, listener: Listener) {
-        let door = Arc::new(Door::new(&self.broker.doors, &listener));
-        let (listener, stop) = (Arc::new(listener), self.stop.subscribe());
+        let listener = Arc::new(listener);
+        let (door, stop) = (Arc::new(Door::new(&self.broker.doors, &listener)), self.stop.subscribe());
         let accept = move |broker: Arc<Broker>| {
             let (listener, door, stop) = (Arc::clone(&listener), Arc::clone(&door), stop.clone());
             async move {

@@ -30,7 +30,7 @@ mod trace;
 pub use alarm::{Alarm, Until};
 pub use ban::{Ban, BanKind};
 pub use client::{ClientQuery, ClientState, ConnectionState, Traffic};
-pub use node::{Health, HostState, ListenerKind, ListenerState, NodeState};
+pub use node::{Health, HostState, ListenerError, ListenerKind, ListenerState, NodeState};
 pub use operate::Operate;
 pub use oversee::Oversee;
 pub use retained::{RetainedQuery, RetainedState};

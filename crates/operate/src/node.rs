@@ -1,5 +1,6 @@
 //! A broker, and the machine it runs on.
 
+use std::io;
 use std::net::SocketAddr;
 
 /// A broker and how it is.
@@ -45,10 +46,37 @@ pub struct ListenerState {
     pub kind: ListenerKind,
     /// Where it listens.
     pub address: SocketAddr,
+    /// False while it is stopped.
+    pub running: bool,
     /// Clients that came in by it and are there.
     pub connections: usize,
     /// Clients there may be at once, by all listeners together.
     pub max_connections: usize,
+}
+
+/// Why a listener was not started or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenerError {
+    /// There is none of this name.
+    #[error("there is no such listener")]
+    NotFound,
+    /// It runs.
+    #[error("the listener runs already")]
+    AlreadyStarted,
+    /// It does not run.
+    #[error("the listener does not run")]
+    NotStarted,
+    /// Nobody comes in any more.
+    #[error("the broker ends")]
+    Ending,
+    /// The address can't be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Bind {
+        /// Where it is to listen.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
 }
 
 /// How a broker is.

@@ -5,8 +5,8 @@ use std::io;
 use mqtt_codec::{Filter, Message, SubscribeFilter, Topic};
 
 use crate::{
-    Ban, BanKind, ClientQuery, ClientState, HostState, ListenerState, NodeState, Oversee, RetainedQuery, RetainedState,
-    Rows, Setting, SubscribeError, SubscriptionQuery, SubscriptionState,
+    Ban, BanKind, ClientQuery, ClientState, HostState, ListenerError, ListenerState, NodeState, Oversee, RetainedQuery,
+    RetainedState, Rows, Setting, SubscribeError, SubscriptionQuery, SubscriptionState,
 };
 
 /// What an operator can see of a broker, and do to it.
@@ -22,8 +22,26 @@ pub trait Operate: Oversee {
     /// The machine and the process it runs in.
     fn host(&self) -> HostState;
 
-    /// What clients come in by.
+    /// What clients come in by, or will when it is started again.
     fn listeners(&self) -> Vec<ListenerState>;
+
+    /// Has a stopped listener take its address again. Like [`Self::restart_listener`] it is called in a tokio runtime.
+    ///
+    /// # Errors
+    /// There is none of this name, it runs, or it can't listen.
+    fn start_listener(&self, name: &str) -> Result<(), ListenerError>;
+
+    /// Closes a listener's socket, until it is started or the process is another: nobody comes in by it, and who has stays.
+    ///
+    /// # Errors
+    /// There is none of this name, or it does not run.
+    fn stop_listener(&self, name: &str) -> Result<(), ListenerError>;
+
+    /// Closes a listener's socket, if it is open, and has it take its address again. Who has come in by it stays.
+    ///
+    /// # Errors
+    /// There is none of this name, or it can't listen; then it is stopped.
+    fn restart_listener(&self, name: &str) -> Result<(), ListenerError>;
 
     /// Who may not come in, those whose time is over left out.
     fn bans(&self) -> Vec<Ban>;

@@ -9,7 +9,7 @@ use mqtt_net::{Accepted, Opening, Pipe, Transport};
 
 use crate::broker::Broker;
 use crate::coming::arrival::Origin;
-use crate::coming::doors::{Doors, OpenListener};
+use crate::coming::doors::{Doors, Entrance};
 use crate::coming::serve::Task;
 use crate::time::patience::Patient;
 use crate::watch::refusals::{Kind, Refused};
@@ -19,10 +19,9 @@ use crate::watch::refusals::{Kind, Refused};
 pub(crate) struct Door(Arc<Listener>);
 
 impl Door {
-    pub(crate) fn new(doors: &Doors, open: &mqtt_net::Listener) -> Self {
-        let (kind, address) = (open.kind(), open.address());
-        let listener = Arc::new(Listener { name: open.name().into(), port: address.port() });
-        doors.open(OpenListener { listener: Arc::clone(&listener), kind, address });
+    pub(crate) fn new(doors: &Doors, open: &Arc<mqtt_net::Listener>) -> Self {
+        let listener = Arc::new(Listener { name: open.name().into(), port: open.address().port() });
+        doors.add(Entrance::new(Arc::clone(&listener), open));
         Self(listener)
     }
 

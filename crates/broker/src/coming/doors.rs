@@ -1,11 +1,12 @@
 //! Who may come in at all: places for sockets, bans, and whether the broker takes anybody.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Weak};
 
 use mqtt_hooks::Listener;
 use mqtt_net::Kind;
+use mqtt_operate::ListenerError;
 use parking_lot::Mutex;
 
 use crate::coming::banned::Banned;
@@ -18,7 +19,7 @@ pub(crate) struct Doors {
     pub(crate) banned: Banned,
     /// For those who have more to be handled than fits a turn.
     pub(crate) line: Line,
-    listeners: Mutex<Vec<OpenListener>>,
+    listeners: Mutex<Vec<Entrance>>,
     /// By their addresses.
     guests: Guests,
     /// `mqtt.max_connections`.
@@ -33,12 +34,24 @@ pub(crate) struct Doors {
     is_stopping: AtomicBool,
 }
 
-/// A listener that is open, and where.
+/// A listener, and where it listens when it is open.
 #[derive(Clone, Debug)]
-pub(crate) struct OpenListener {
+pub(crate) struct Entrance {
     pub(crate) listener: Arc<Listener>,
     pub(crate) kind: Kind,
     pub(crate) address: SocketAddr,
+    /// Its socket is of the task that accepts, and gone with it.
+    socket: Weak<mqtt_net::Listener>,
+}
+
+impl Entrance {
+    pub(crate) fn new(listener: Arc<Listener>, of: &Arc<mqtt_net::Listener>) -> Self {
+        Self { listener, kind: of.kind(), address: of.address(), socket: Arc::downgrade(of) }
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.socket.upgrade().is_some_and(|socket| socket.is_open())
+    }
 }
 
 impl Doors {
@@ -56,12 +69,24 @@ impl Doors {
         }
     }
 
-    pub(crate) fn open(&self, listener: OpenListener) {
+    /// Makes a listener known.
+    pub(crate) fn add(&self, listener: Entrance) {
         self.listeners.lock().push(listener);
     }
 
-    pub(crate) fn listeners(&self) -> Vec<OpenListener> {
+    pub(crate) fn listeners(&self) -> Vec<Entrance> {
         self.listeners.lock().clone()
+    }
+
+    /// Does something to the listener of this name. One at a time: who finds it stopped finds it so until it has started it.
+    pub(crate) fn with_listener<T>(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mqtt_net::Listener) -> Result<T, ListenerError>,
+    ) -> Result<T, ListenerError> {
+        let listeners = self.listeners.lock();
+        let found = listeners.iter().find(|known| &*known.listener.name == name).ok_or(ListenerError::NotFound)?;
+        change(&*found.socket.upgrade().ok_or(ListenerError::Ending)?)
     }
 
     /// Gives somebody from this address a place, which is to be [left](Self::leave), or says why not.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use mqtt_codec::{Filter, Message, SubscribeFilter, Topic};
 use mqtt_operate::{
-    Ban, BanKind, ClientQuery, ClientState, HostState, ListenerState, NodeState, Operate, RetainedQuery, RetainedState,
-    Rows, Setting, SubscribeError, SubscriptionQuery, SubscriptionState,
+    Ban, BanKind, ClientQuery, ClientState, HostState, ListenerError, ListenerState, NodeState, Operate, RetainedQuery,
+    RetainedState, Rows, Setting, SubscribeError, SubscriptionQuery, SubscriptionState,
 };
 
 use crate::broker::Broker;
@@ -16,6 +16,7 @@ use crate::watch::{machine, stats, sys};
 mod bans;
 mod host;
 mod in_order;
+mod listeners;
 pub(crate) mod messages;
 pub(crate) mod online;
 mod states;
@@ -62,6 +63,18 @@ impl Operate for Operator {
 
     fn listeners(&self) -> Vec<ListenerState> {
         states::listeners(&self.broker.doors, &self.broker.clients)
+    }
+
+    fn start_listener(&self, name: &str) -> Result<(), ListenerError> {
+        listeners::start(&self.broker.doors, name)
+    }
+
+    fn stop_listener(&self, name: &str) -> Result<(), ListenerError> {
+        listeners::stop(&self.broker.doors, name)
+    }
+
+    fn restart_listener(&self, name: &str) -> Result<(), ListenerError> {
+        listeners::restart(&self.broker.doors, name)
     }
 
     fn bans(&self) -> Vec<Ban> {

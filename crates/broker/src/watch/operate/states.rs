@@ -19,21 +19,22 @@ pub(super) fn listeners(doors: &Doors, clients: &Clients<ClientRef>) -> Vec<List
     for client in clients.all() {
         let state = client.state.lock();
         let origin = state.connection.as_ref().map(|connection| &connection.info.listener);
-        let found = origin.and_then(|origin| listeners.iter().position(|open| Arc::ptr_eq(&open.listener, origin)));
+        let found = origin.and_then(|origin| listeners.iter().position(|known| Arc::ptr_eq(&known.listener, origin)));
         if let Some(found) = found {
             counts[found] += 1;
         }
     }
     let max_connections = doors.max_connections();
-    let states = listeners.into_iter().zip(counts).map(|(open, connections)| ListenerState {
-        name: open.listener.name.to_string(),
-        kind: match open.kind {
+    let states = listeners.into_iter().zip(counts).map(|(known, connections)| ListenerState {
+        name: known.listener.name.to_string(),
+        kind: match known.kind {
             Kind::Mqtt => ListenerKind::Mqtt,
             Kind::Mqtts => ListenerKind::Mqtts,
             Kind::Ws => ListenerKind::Ws,
             Kind::Wss => ListenerKind::Wss,
         },
-        address: open.address,
+        address: known.address,
+        running: known.is_open(),
         connections,
         max_connections,
     });
