@@ -15,6 +15,7 @@ mod alarms;
 mod banned;
 mod catalogue;
 mod clients;
+mod listeners;
 mod modules;
 mod mqtt;
 mod nodes;
@@ -48,6 +49,8 @@ pub(crate) fn router() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(modules::load_on_node))
         .routes(routes!(modules::unload_on_node))
         .routes(routes!(modules::reload_on_node))
+        .routes(routes!(listeners::start))
+        .routes(routes!(listeners::stop))
         .routes(routes!(overview::stream))
         .routes(routes!(retained::list))
         .routes(routes!(retained::one, retained::forget))
@@ -99,8 +102,10 @@ fn emqx() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(nodes::stats_of_node))
         .routes(routes!(nodes::metrics))
         .routes(routes!(nodes::metrics_of_node))
-        .routes(routes!(nodes::listeners))
-        .routes(routes!(nodes::listeners_of_node))
+        .routes(routes!(listeners::list))
+        .routes(routes!(listeners::restart))
+        .routes(routes!(listeners::list_of_node))
+        .routes(routes!(listeners::restart_on_node))
         .routes(routes!(nodes::plugins))
         .routes(routes!(nodes::plugins_of_node))
         .routes(routes!(nodes::apps))

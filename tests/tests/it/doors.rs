@@ -152,7 +152,7 @@ async fn open(broker: &Broker, authority: &Authority, name: &str, version: Versi
     }
 }
 
-async fn come_in(broker: &Broker, authority: &Authority, name: &str, version: Version, id: &str) -> Client {
+pub(crate) async fn come_in(broker: &Broker, authority: &Authority, name: &str, version: Version, id: &str) -> Client {
     let mut client = open(broker, authority, name, version).await;
     client.send(Packet::Connect(Box::new(connect(version, id)))).await;
     let Packet::ConnAck(connack) = client.receive().await else { panic!("no CONNACK") };

@@ -1,17 +1,21 @@
 //! The table of listeners.
 
-use std::net::TcpListener;
+use std::io::ErrorKind;
+use std::net::{SocketAddr, TcpListener};
 
-use mqtt_codec::{ReasonCode, Version};
-use mqtt_config::Listener;
-use serde_json::json;
+use mqtt_codec::{Qos, ReasonCode, Version};
+use mqtt_config::{Listener, Verify};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
 
 use crate::{
-    admin::{ask, start_with},
+    admin::{ask, send, start_with},
     broker::{Broker, outside},
     cli::{Running, check_error, command, output},
-    client::Client,
+    client::{Client, message},
+    doors::{Authority, add_doors, come_in},
     events::Watcher,
+    http::{basic, request},
 };
 
 const SECOND: [&str; 4] = ["--set", "listeners.second.kind=mqtt", "--set", "listeners.second.bind=127.0.0.1:0"];
@@ -145,4 +149,143 @@ async fn the_keys_of_the_time_when_there_was_one_listener_go_on_working() {
     assert!(printed.contains("\nbind = \"127.0.0.1:0\" # ROLLCALL_MQTT__BIND\n"), "{printed}");
     assert!(printed.contains("\nbacklog = 7 # --set\n"), "{printed}");
     check_error(&["--set", "mqtt.bind=0.0.0.0:0"], &["mqtt.bind: \"0.0.0.0:0\"", "auth.anonymous"]).await;
+}
+
+/// With `second`: where the admin port is, and `second`.
+async fn with_second() -> Option<(Broker, SocketAddr, SocketAddr)> {
+    let started = start_with(|config| config.listeners.push(Listener::new("second", ([127, 0, 0, 1], 0).into()))).await;
+    let (broker, admin) = started?;
+    let second = broker.server().addresses().listener("second").unwrap();
+    Some((broker, admin, second))
+}
+
+/// What `GET /listeners` says of the listener of this name.
+async fn listed(admin: SocketAddr, name: &str) -> Value {
+    let answer = ask(admin, "GET /api/v4/listeners").await.json();
+    let rows = answer["data"][0]["listeners"].as_array().unwrap();
+    rows.iter().find(|row| row["name"] == name).unwrap().clone()
+}
+
+#[track_caller]
+fn is_done(answer: &crate::http::Answer) {
+    assert_eq!((answer.status, answer.json()), (200, json!({"code": 0})));
+}
+
+async fn is_refused(addr: SocketAddr) -> bool {
+    TcpStream::connect(addr).await.is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
+}
+
+/// A message from one to the other.
+async fn pass(from: &mut Client, to: &mut Client, text: &'static str) {
+    from.publish(message("news", text, Qos::AtLeastOnce)).await;
+    assert_eq!(to.take_text().await, text);
+}
+
+#[tokio::test]
+async fn who_is_connected_stays_when_its_listener_is_stopped_and_nobody_else_comes_in() {
+    let Some((broker, admin, second)) = with_second().await else { return };
+    let mut inside = Client::connect(broker.addr, Version::V5, "inside").await;
+    inside.subscribe("news", Qos::AtLeastOnce).await;
+    is_done(&ask(admin, "PUT /api/v4/listeners/mqtt:tcp:external/stop").await);
+    assert!(is_refused(broker.addr).await);
+    let mut other = Client::connect(second, Version::V5, "other").await;
+    pass(&mut other, &mut inside, "stopped").await;
+    let row = listed(admin, "mqtt").await;
+    assert_eq!((&row["running"], &row["current_conns"]), (&json!(false), &json!(1)));
+    assert_eq!(row["listen_on"], broker.addr.to_string());
+    assert_eq!(listed(admin, "second").await["running"], true);
+    is_done(&ask(admin, "PUT /api/v4/listeners/mqtt/start").await);
+    let mut new = Client::connect(broker.addr, Version::V5, "new").await;
+    pass(&mut new, &mut inside, "started").await;
+    let row = listed(admin, "mqtt").await;
+    assert_eq!((&row["running"], &row["current_conns"]), (&json!(true), &json!(2)));
+}
+
+#[tokio::test]
+async fn a_listener_is_restarted_under_its_clients_as_in_emqx() {
+    let Some((broker, admin, second)) = with_second().await else { return };
+    let mut inside = Client::connect(broker.addr, Version::V5, "inside").await;
+    inside.subscribe("news", Qos::AtLeastOnce).await;
+    let node = "/api/v4/nodes/rollcall@127.0.0.1/listeners/mqtt:tcp:external/restart";
+    for path in ["/api/v4/listeners/mqtt:tcp:external/restart", node, "/api/v4/listeners/mqtt%3Atcp%3Aexternal/restart"]
+    {
+        is_done(&ask(admin, &format!("PUT {path}")).await);
+        let mut new = Client::connect(broker.addr, Version::V5, "new").await;
+        pass(&mut new, &mut inside, "restarted").await;
+        new.leave().await;
+    }
+    is_done(&ask(admin, "PUT /api/v4/listeners/mqtt:tcp:second/stop").await);
+    is_done(&ask(admin, "PUT /api/v4/listeners/mqtt:tcp:second/restart").await);
+    Client::connect(second, Version::V5, "it").await.leave().await;
+    let unknown = ask(admin, "PUT /api/v4/listeners/mqtt:ssl:external/restart").await;
+    assert_eq!((unknown.status, unknown.json()), (200, json!({"message": "not_found"})));
+    assert_eq!(ask(admin, "PUT /api/v4/nodes/other/listeners/mqtt/restart").await.status, 404);
+}
+
+#[tokio::test]
+async fn a_listener_of_each_kind_is_the_same_after_a_restart() {
+    let authority = Authority::new();
+    let Some((broker, admin)) = start_with(|config| add_doors(config, &authority, Verify::None)).await else { return };
+    for name in ["mqtt", "mqtts", "ws", "wss"] {
+        let before = listed(admin, name).await;
+        is_done(&ask(admin, &format!("PUT /api/v4/listeners/{name}/stop")).await);
+        is_done(&ask(admin, &format!("PUT /api/v4/listeners/{name}/start")).await);
+        assert_eq!(listed(admin, name).await, before);
+        come_in(&broker, &authority, name, Version::V5, name).await.ping().await;
+    }
+}
+
+#[tokio::test]
+async fn all_listeners_may_be_stopped_and_started_again() {
+    let Some((broker, admin, second)) = with_second().await else { return };
+    let mut inside = Client::connect(broker.addr, Version::V5, "inside").await;
+    for name in ["mqtt", "ws", "second"] {
+        is_done(&ask(admin, &format!("PUT /api/v4/listeners/{name}/stop")).await);
+    }
+    assert!(is_refused(broker.addr).await && is_refused(second).await);
+    inside.ping().await;
+    is_done(&ask(admin, "PUT /api/v4/listeners/second/start").await);
+    Client::connect(second, Version::V5, "it").await.leave().await;
+    assert!(is_refused(broker.addr).await);
+    // One that is stopped holds up no end.
+    broker.shutdown().await;
+    inside.expect_disconnect(ReasonCode::ServerShuttingDown).await;
+}
+
+#[tokio::test]
+async fn a_change_of_a_listener_that_can_t_be_is_told() {
+    let Some((broker, admin)) = start_with(|_| {}).await else { return };
+    for change in ["start", "stop"] {
+        assert_eq!(ask(admin, &format!("PUT /api/v4/listeners/nothing/{change}")).await.status, 404);
+    }
+    let check = async |change: &str, status, needle: &str| {
+        let answer = ask(admin, &format!("PUT /api/v4/listeners/mqtt/{change}")).await;
+        let message = answer.json()["message"].as_str().unwrap().to_owned();
+        assert!(answer.status == status && message.contains(needle), "{change}: {answer:?}");
+    };
+    check("start", 409, "runs already").await;
+    is_done(&ask(admin, "PUT /api/v4/listeners/mqtt/stop").await);
+    check("stop", 409, "does not run").await;
+    let taken = TcpListener::bind(broker.addr).unwrap();
+    let address = format!("cannot listen on {}: ", broker.addr);
+    check("start", 409, &address).await;
+    check("restart", 200, &address).await;
+    assert_eq!(listed(admin, "mqtt").await["running"], false);
+    drop(taken);
+    is_done(&ask(admin, "PUT /api/v4/listeners/mqtt/start").await);
+    broker.lives().await;
+}
+
+#[tokio::test]
+async fn who_may_only_look_stops_no_listener() {
+    let Some((broker, admin)) = start_with(|_| {}).await else { return };
+    let made = send(admin, "POST /api/v4/admin/keys", r#"{"name": "looks", "role": "viewer"}"#).await.json();
+    let viewer = [basic("looks", made["data"]["secret"].as_str().unwrap())];
+    let paths = ["listeners/mqtt/stop", "listeners/mqtt/start", "listeners/mqtt/restart"];
+    for path in paths.into_iter().chain(["nodes/rollcall@127.0.0.1/listeners/mqtt/restart"]) {
+        for (who, status) in [(&viewer[..], 403), (&[], 401)] {
+            assert_eq!(request(admin, &format!("PUT /api/v4/{path}"), who, "").await.status, status, "{path}");
+        }
+    }
+    broker.lives().await;
 }

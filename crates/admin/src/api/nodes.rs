@@ -3,19 +3,16 @@
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use axum::Extension;
 use axum::extract::State;
-use axum::response::Response;
-use mqtt_operate::{ListenerKind, Operate};
+use mqtt_operate::Operate;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{check_node, with_broker};
+use crate::Admission;
 use crate::extract::Path;
-use crate::guard::Caller;
 use crate::reply::{Data, Refusal};
 use crate::time::local_time;
-use crate::{Admission, lists};
 
 /// There is no Erlang here.
 const OTP_RELEASE: &str = "undefined";
@@ -202,88 +199,6 @@ pub(super) async fn metrics_of_node(
 ) -> Result<Data<Numbers>, Refusal> {
     check_node(&shared, &node)?;
     with_broker(&shared, |broker| Data::new(numbers_of_metrics(broker))).await
-}
-
-/// What clients come in by.
-#[derive(Serialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Listener {
-    /// As configured.
-    #[schema(example = "mqtt")]
-    name: String,
-    #[schema(example = "mqtt:tcp")]
-    protocol: String,
-    #[schema(example = "mqtt:tcp:external")]
-    identifier: String,
-    #[schema(example = "127.0.0.1:1883")]
-    listen_on: String,
-    acceptors: u8,
-    /// Of all listeners together.
-    max_conns: usize,
-    current_conns: usize,
-    /// Not counted.
-    shutdown_count: BTreeMap<String, u64>,
-}
-
-fn listeners_of(broker: &dyn Operate) -> Vec<Listener> {
-    let listeners = broker.listeners().into_iter().map(|listener| {
-        let protocol = protocol(listener.kind);
-        // EMQ X's name for those that are there from the start.
-        let is_first = matches!(&*listener.name, "mqtt" | "ws");
-        Listener {
-            protocol: protocol.to_owned(),
-            identifier: format!("{protocol}:{}", if is_first { "external" } else { &*listener.name }),
-            name: listener.name,
-            listen_on: listener.address.to_string(),
-            acceptors: 1,
-            max_conns: listener.max_connections,
-            current_conns: listener.connections,
-            shutdown_count: BTreeMap::new(),
-        }
-    });
-    listeners.collect()
-}
-
-/// As EMQ X calls it.
-const fn protocol(kind: ListenerKind) -> &'static str {
-    match kind {
-        ListenerKind::Mqtt => "mqtt:tcp",
-        ListenerKind::Mqtts => "mqtt:ssl",
-        ListenerKind::Ws => "mqtt:ws",
-        ListenerKind::Wss => "mqtt:wss",
-    }
-}
-
-/// A node's listeners.
-#[derive(Serialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Listeners {
-    node: String,
-    listeners: Vec<Listener>,
-}
-
-/// The listeners for MQTT.
-#[utoipa::path(get, path = "/listeners", tag = "nodes", responses((status = OK, body = Data<Vec<Listeners>>)))]
-pub(super) async fn listeners(
-    State(shared): Admission,
-    Extension(caller): Extension<Caller>,
-) -> Result<Response, Refusal> {
-    let answer = lists::list(&shared, &caller, |broker| {
-        Data::new(vec![Listeners { node: broker.node_name().to_owned(), listeners: listeners_of(broker) }])
-    });
-    answer.await
-}
-
-/// The listeners of a node.
-#[utoipa::path(get, path = "/nodes/{node}/listeners", tag = "nodes", params(("node", description = "its name")),
-    responses((status = OK, body = Data<Vec<Listener>>)))]
-pub(super) async fn listeners_of_node(
-    State(shared): Admission,
-    Extension(caller): Extension<Caller>,
-    Path(node): Path<String>,
-) -> Result<Response, Refusal> {
-    check_node(&shared, &node)?;
-    lists::list(&shared, &caller, |broker| Data::new(listeners_of(broker))).await
 }
 
 /// What EMQ X calls plugins, which are not here: modules are.
