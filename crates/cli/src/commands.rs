@@ -11,6 +11,7 @@ use crate::reach::Reach;
 mod acl;
 mod admin;
 mod clients;
+mod listeners;
 mod modules;
 mod password;
 mod presence;
@@ -26,6 +27,9 @@ pub enum Noun {
     /// Modules: what there is; start, stop, add and remove them
     #[command(subcommand, arg_required_else_help = false)]
     Modules(modules::Verb),
+    /// Listeners: where clients come in; start, stop and restart them
+    #[command(subcommand, arg_required_else_help = false)]
+    Listeners(listeners::Verb),
     /// Clients, online and away
     #[command(subcommand, arg_required_else_help = false)]
     Clients(clients::Verb),
@@ -61,6 +65,7 @@ pub async fn run(noun: &Noun, reach: &Reach, config: &Config) -> Result<(), Fail
     let remote = || find::find(reach, config);
     let done = match noun {
         Noun::Modules(verb) => modules::run(verb, &remote()?, &mut out).await,
+        Noun::Listeners(verb) => listeners::run(verb, &remote()?, &mut out).await,
         Noun::Clients(verb) => clients::run(verb, &remote()?, &mut out).await,
         Noun::Presence(verb) => presence::run(verb, &remote()?, &mut out).await,
         Noun::Subscriptions(args) => subscriptions::run(args, &remote()?, &mut out).await,

@@ -131,6 +131,37 @@ async fn modules_are_listed_started_and_stopped() {
 }
 
 #[tokio::test]
+async fn listeners_are_listed_stopped_and_started() {
+    if outside() {
+        return;
+    }
+    let site = Site::start().await;
+    let addr = site.running.addr();
+    let list = async || -> Vec<Vec<String>> {
+        let listed = site.ask(&["listeners", "list"]).await.done();
+        listed.lines().map(|line| line.split_whitespace().map(str::to_owned).collect()).collect()
+    };
+    let mut client = Client::connect(addr, Version::V5, "it").await;
+    let rows = list().await;
+    assert_eq!(rows[0], ["NAME", "STATE", "PROTOCOL", "ADDRESS", "CLIENTS"]);
+    assert_eq!(rows[1], ["mqtt", "running", "mqtt:tcp", &addr.to_string(), "1"]);
+    assert_eq!(site.ask(&["listeners", "stop", "mqtt"]).await.done(), "mqtt is stopped\n");
+    assert_eq!(list().await[1], ["mqtt", "stopped", "mqtt:tcp", &addr.to_string(), "1"]);
+    assert!(std::net::TcpStream::connect(addr).is_err());
+    site.ask(&["listeners", "stop", "mqtt"]).await.failed(1, &["mqtt: ", "does not run"]);
+    client.ping().await;
+    assert_eq!(site.ask(&["--json", "listeners", "start", "mqtt:tcp:external"]).await.json(), [json!({"code": 0})]);
+    site.ask(&["listeners", "start", "mqtt"]).await.failed(1, &["mqtt: ", "runs already"]);
+    assert_eq!(site.ask(&["listeners", "restart", "mqtt"]).await.done(), "mqtt is restarted\n");
+    for verb in ["start", "stop", "restart"] {
+        site.ask(&["listeners", verb, "mqqt"]).await.failed(1, &["\"mqqt\"", "listeners list"]);
+    }
+    Client::connect(addr, Version::V5, "new").await.leave().await;
+    let objects = site.ask(&["listeners", "list", "--json"]).await.json();
+    assert!(objects.iter().any(|listener| listener["name"] == "mqtt" && listener["running"] == true));
+}
+
+#[tokio::test]
 async fn a_client_is_shown_and_kicked() {
     if outside() {
         return;
