@@ -66,6 +66,25 @@ def a_module_is_removed_and_added(broker, browser):
     browser.until_text("running", "[data-module=presence]")
 
 
+def a_listener_is_stopped_and_started_and_who_is_connected_stays(broker, browser):
+    client = Client(broker, "inside")
+    browser.open("/listeners")
+    row = "[data-listener=mqtt]"
+    browser.until_text("running", row)
+    browser.press("Stop", row)
+    browser.until_text("Clients that are connected stay", "dialog")
+    browser.press("Cancel", "dialog")
+    browser.until_text("running", row)
+    browser.press("Stop", row)
+    browser.press("Stop", "dialog")
+    browser.until_text("stopped", row)
+    client.publish("plant", "on")
+    browser.press("Start", row)
+    browser.until_text("running", row)
+    Client(broker, "new").leave()
+    client.leave()
+
+
 def events_arrive_as_they_happen(broker, browser):
     browser.open("/presence")
     browser.until_text("Live", "#live")
@@ -268,6 +287,7 @@ CHECKS = (
     nobody_comes_in_with_a_wrong_password,
     stopping_presence_is_asked_first_and_then_nobody_is_told,
     a_module_is_removed_and_added,
+    a_listener_is_stopped_and_started_and_who_is_connected_stays,
     events_arrive_as_they_happen,
     a_client_is_kicked,
     retained_messages_are_looked_at_and_deleted,
