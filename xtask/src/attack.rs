@@ -3,6 +3,7 @@
 //! Each attack has a broker of its own. A probe measures it quiet and then under attack.
 
 mod client;
+mod doors;
 mod edges;
 mod filters;
 mod floods;
@@ -114,7 +115,7 @@ impl Attack {
     /// What others may lose.
     const fn leave(&self) -> Leave {
         match self.run {
-            Run::Plain(_) | Run::Memory(_) | Run::Admin(_) => Leave::Nothing,
+            Run::Plain(_) | Run::Memory(_) | Run::Admin(_) | Run::Doors(_) => Leave::Nothing,
             Run::Files(_) => Leave::Newcomers,
             Run::Disk(_) => Leave::All,
         }
@@ -160,7 +161,9 @@ impl Attack {
         };
         let mut stage = Stage::new(&broker, pace, row)?;
         let done = match self.run {
-            Run::Plain(run) | Run::Memory(run) | Run::Files(run) | Run::Admin(run) => run(&mut stage, count),
+            Run::Plain(run) | Run::Memory(run) | Run::Files(run) | Run::Admin(run) | Run::Doors(run) => {
+                run(&mut stage, count)
+            }
             Run::Disk(run) => run(&mut stage, count, folder.path()),
         };
         if let Err(why) = done {
@@ -188,6 +191,12 @@ impl Attack {
         match self.run {
             Run::Memory(_) => Broker::rollcall(program, Some(folder), &["--set", &memory]),
             Run::Admin(_) => Broker::rollcall(program, Some(folder), &admin),
+            Run::Doors(_) => {
+                let mut settings = doors::listeners(folder.path())?;
+                settings.push(memory);
+                let arguments: Vec<_> = settings.iter().flat_map(|setting| ["--set", setting.as_str()]).collect();
+                Broker::rollcall(program, Some(folder), &arguments)
+            }
             Run::Files(_) => Broker::with_files(program, edges::FILES, Some(folder), &admin),
             Run::Plain(_) | Run::Disk(_) => Broker::rollcall(program, Some(folder), &[]),
         }

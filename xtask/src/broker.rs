@@ -54,8 +54,8 @@ impl Drop for Folder {
 pub(crate) struct Broker {
     child: Child,
     addr: SocketAddr,
-    /// Of the REST API, if it was asked for.
-    admin: Option<SocketAddr>,
+    /// All that it listens on, by its name in the ready line.
+    listeners: Vec<(String, SocketAddr)>,
     log: PathBuf,
     stopped: bool,
     ready_after: Duration,
@@ -96,23 +96,26 @@ impl Broker {
         let stdout = child.stdout.take().expect("stdout is piped");
         // From here on an early return kills the child.
         let addr = ([127, 0, 0, 1], 0).into();
-        let mut broker = Self { child, addr, admin: None, log, stopped: false, ready_after: START };
+        let mut broker = Self { child, addr, listeners: Vec::new(), log, stopped: false, ready_after: START };
         let (found, ready) = std::sync::mpsc::channel();
         // The thread goes on reading, so that the broker never blocks on a full pipe.
         std::thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
                 if let Some(rest) = line.strip_prefix("rollcall ready ") {
-                    let find = |name| rest.split(' ').find_map(|word| word.strip_prefix(name)?.parse().ok());
+                    let named = |word: &str| {
+                        let (name, address) = word.split_once('=')?;
+                        Some((name.to_owned(), address.parse().ok()?))
+                    };
                     // The receiver is gone once it has its answer.
-                    let _ = found.send((find("mqtt="), find("admin=")));
+                    let _ = found.send(rest.split(' ').filter_map(named).collect());
                 }
             }
         });
         match ready.recv_timeout(START) {
-            Ok((Some(addr), admin)) => (broker.addr, broker.admin) = (addr, admin),
-            Ok((None, _)) => bail!("the ready line has no mqtt=ADDR"),
+            Ok(listeners) => broker.listeners = listeners,
             Err(_) => bail!("rollcall is not ready; it said:\n{}", broker.said()),
         }
+        broker.addr = broker.listener("mqtt").context("the ready line has no mqtt=ADDR")?;
         broker.ready_after = started.elapsed();
         Ok(broker)
     }
@@ -146,7 +149,7 @@ impl Broker {
             .stderr(File::create(&log)?)
             .spawn()
             .context("mosquitto does not start")?;
-        let mut broker = Self { child, addr, admin: None, log, stopped: false, ready_after: START };
+        let mut broker = Self { child, addr, listeners: Vec::new(), log, stopped: false, ready_after: START };
         let deadline = Instant::now() + START;
         while TcpStream::connect(addr).is_err() {
             if Instant::now() > deadline {
@@ -163,8 +166,13 @@ impl Broker {
     }
 
     /// Where its REST API is, if it has one.
-    pub(crate) const fn admin(&self) -> Option<SocketAddr> {
-        self.admin
+    pub(crate) fn admin(&self) -> Option<SocketAddr> {
+        self.listener("admin")
+    }
+
+    /// Where the listener of this name is, if there is one.
+    pub(crate) fn listener(&self, name: &str) -> Option<SocketAddr> {
+        self.listeners.iter().find(|(known, _)| known == name).map(|(_, address)| *address)
     }
 
     /// From its start until clients could connect.

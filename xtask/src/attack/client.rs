@@ -22,7 +22,7 @@ const LOOK: Duration = Duration::from_millis(100);
 const PORTS_PER_ADDRESS: u32 = 2_000;
 
 /// Bytes that the kernel holds at the least for a socket that is not read.
-const NARROW: usize = 4_096;
+pub(super) const NARROW: usize = 4_096;
 
 /// Where a client comes from.
 #[derive(Clone, Copy)]
@@ -40,7 +40,7 @@ pub(super) fn open(addr: SocketAddr, from: From) -> Result<TcpStream> {
 }
 
 /// With so many bytes for what is not read yet, or as many as the system likes.
-fn dial(addr: SocketAddr, from: From, unread: Option<usize>) -> Result<TcpStream> {
+pub(super) fn dial(addr: SocketAddr, from: From, unread: Option<usize>) -> Result<TcpStream> {
     static OPENED: AtomicU32 = AtomicU32::new(0);
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     let step = match from {
@@ -93,6 +93,11 @@ impl Client {
     /// One that is not going to read: the kernel holds little for it, and the broker the rest.
     pub(super) fn connect_deaf(addr: SocketAddr, connect: &Connect<'_>) -> Result<Self> {
         Self::enter(dial(addr, From::Abroad, Some(NARROW))?, connect)
+    }
+
+    /// Something else than MQTT, or MQTT in something else, is spoken here.
+    pub(super) fn of_another_kind(stream: TcpStream) -> Self {
+        Self { input: BufReader::new(stream) }
     }
 
     fn enter(stream: TcpStream, connect: &Connect<'_>) -> Result<Self> {

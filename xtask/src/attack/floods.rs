@@ -11,7 +11,7 @@ use super::stage::{Going, Stage};
 use super::wire::{Connect, DISCONNECT, PINGREQ, PUBACK, answer, publish, publish_qos1, subscribe, unsubscribe};
 
 /// Before somebody who was sent away knocks again.
-const PAUSE: Duration = Duration::from_millis(5);
+pub(super) const PAUSE: Duration = Duration::from_millis(5);
 
 /// Of the messages.
 const PAYLOAD: [u8; 64] = [b'x'; 64];
@@ -115,7 +115,11 @@ pub(super) fn flood(stage: &mut Stage<'_>, clients: usize, bytes: impl Fn(usize)
 }
 
 /// So many at once, on a thread each.
-fn crowd(stage: &mut Stage<'_>, clients: usize, one: impl Fn(SocketAddr, usize, &Going) + Sync) -> Result<()> {
+pub(super) fn crowd(
+    stage: &mut Stage<'_>,
+    clients: usize,
+    one: impl Fn(SocketAddr, usize, &Going) + Sync,
+) -> Result<()> {
     stage.quiet()?;
     let addr = stage.addr();
     stage.under(|going| {

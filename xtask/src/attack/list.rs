@@ -4,8 +4,9 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use super::doors::web;
 use super::stage::Stage;
-use super::{edges, filters, floods, memory};
+use super::{doors, edges, filters, floods, memory};
 
 /// One of the attacks.
 pub(super) struct Attack {
@@ -31,6 +32,8 @@ pub(super) enum Run {
     Files(Script),
     /// The admin port.
     Admin(Script),
+    /// Listeners for TLS and for WebSocket, and a small `limits.memory`.
+    Doors(Script),
     /// A small disk of its own. Whoever wants something stored may be refused, newcomers and QoS 1 too.
     Disk(fn(&mut Stage<'_>, usize, &Path) -> Result<()>),
 }
@@ -138,7 +141,21 @@ pub(super) const ATTACKS: &[Attack] = &[
         quick: 8,
         run: Run::Disk(edges::disk),
     },
+    door("half-hellos", "TLS sockets that send half a hello", &[2_000, 10_000], 2_000, doors::half_hellos),
+    door("slow-hellos", "TLS hellos a byte at a time, in one record and in many", FLOODERS, 8, doors::slow_hellos),
+    door("handshakes", "TLS handshakes of clients that leave", FLOODERS, 8, doors::handshakes),
+    door("ws-requests", "requests for WebSocket a byte at a time, in the end too long", FLOODERS, 8, web::requests),
+    door("ws-pings", "WebSocket pings without end", FLOODERS, 8, web::pings),
+    door("ws-pings-unread", "WebSocket pings by clients that read nothing", &[100, 1_000], 400, web::pings_unread),
+    door("ws-bytes", "PINGREQ without end in frames of one byte", FLOODERS, 8, web::bytes),
+    door("ws-fragments", "one WebSocket message of empty frames without end", FLOODERS, 8, web::fragments),
+    door("ws-announced", "frames that announce 2^62 bytes, and 2^63", &[2_000], 1_000, web::announced),
+    door("ws-malformed", "frames that are wrong", FLOODERS, 8, web::malformed),
 ];
+
+const fn door(name: &'static str, about: &'static str, counts: &'static [usize], quick: usize, run: Script) -> Attack {
+    Attack { name, about, counts, quick, run: Run::Doors(run) }
+}
 
 const fn memory(
     name: &'static str,

@@ -29,7 +29,7 @@ const ALMOST: usize = (1 << 20) - 64;
 const STUCK: Duration = Duration::from_millis(300);
 
 /// What a client holds open.
-type Held = Result<TcpStream>;
+pub(super) type Held = Result<TcpStream>;
 
 /// CONNECTs of 1 MiB that lack their last byte.
 pub(super) fn half_connects(stage: &mut Stage<'_>, clients: usize) -> Result<()> {
@@ -92,14 +92,24 @@ pub(super) fn subscribes_unread(stage: &mut Stage<'_>, clients: usize) -> Result
 }
 
 fn unread(stage: &mut Stage<'_>, clients: usize, bytes: &[u8]) -> Result<()> {
-    stage.quiet()?;
     let addr = stage.addr();
+    deaf(stage, clients, bytes, |number| Client::connect_deaf(addr, &Connect::new(&format!("unread-{number}"))))
+}
+
+/// So many who connect, send these bytes again and again, and read nothing.
+pub(super) fn deaf(
+    stage: &mut Stage<'_>,
+    clients: usize,
+    bytes: &[u8],
+    connect: impl Fn(usize) -> Result<Client> + Sync + Send,
+) -> Result<()> {
+    stage.quiet()?;
+    let connect = &connect;
     stage.under(|going| {
         thread::scope(|scope| {
             for number in 0..clients {
                 scope.spawn(move || {
-                    let client = Client::connect_deaf(addr, &Connect::new(&format!("unread-{number}")));
-                    let Ok(client) = client else { return };
+                    let Ok(client) = connect(number) else { return };
                     // One that is closed is no fault.
                     let _ = repeat(client.stream(), bytes, going);
                 });
@@ -154,7 +164,11 @@ pub(super) fn hogs(stage: &mut Stage<'_>, sessions: usize) -> Result<()> {
     close(stage)
 }
 
-fn attack(stage: &mut Stage<'_>, clients: usize, one: impl Fn(usize, SocketAddr) -> Held + Sync + Send) -> Result<()> {
+pub(super) fn attack(
+    stage: &mut Stage<'_>,
+    clients: usize,
+    one: impl Fn(usize, SocketAddr) -> Held + Sync + Send,
+) -> Result<()> {
     siege(stage, clients, one)?;
     close(stage)
 }
@@ -193,7 +207,7 @@ fn hold(going: &Going, clients: usize, one: impl Fn(usize) -> Held + Sync) -> us
 }
 
 /// Writes all of it; fails if the broker does not take it.
-fn fill(mut stream: TcpStream, bytes: &[u8]) -> Held {
+pub(super) fn fill(mut stream: TcpStream, bytes: &[u8]) -> Held {
     stream.set_write_timeout(Some(STUCK))?;
     if let Err(error) = stream.write_all(bytes) {
         let _ = stream.shutdown(Shutdown::Both);

@@ -104,6 +104,11 @@ impl<'a> Stage<'a> {
         self.broker.admin().context("the broker has no admin port")
     }
 
+    /// Of a listener that the attack's broker was given.
+    pub(super) fn listener(&self, name: &str) -> Result<SocketAddr> {
+        self.broker.listener(name).with_context(|| format!("the broker has no listener {name}"))
+    }
+
     /// A broker that was told a limit of memory.
     pub(super) fn is_limited(&self) -> bool {
         self.row.broker != super::MOSQUITTO
