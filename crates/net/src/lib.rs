@@ -34,6 +34,8 @@
 //! ```
 
 mod carrier;
+#[doc(hidden)]
+pub mod fuzz;
 mod listener;
 mod opening;
 mod pipe;

@@ -22,7 +22,7 @@ mod tests;
 mod tickets;
 
 pub use certificate::Named;
-pub(crate) use certificate::name_of;
+pub(crate) use certificate::{end_of, name_of};
 pub(crate) use handshake::shake_hands;
 pub use identity::{Certificates, Files, TlsError, Verify};
 pub use tickets::TicketKeys;

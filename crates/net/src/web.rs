@@ -16,8 +16,8 @@ pub(crate) mod frame;
 mod tests;
 mod upgrade;
 
-pub(crate) use upgrade::upgrade;
 pub use upgrade::{Origins, Upgrade};
+pub(crate) use upgrade::{request, upgrade};
 
 /// Slices of MQTT's bytes in one frame.
 const SLICES: usize = 32;

@@ -130,6 +130,16 @@ const fn refusal(status: &'static str, wrong: &'static str) -> Refusal {
     Refusal { status, headers: "", wrong }
 }
 
+/// [`answer`] as the fuzz target sees it.
+pub(crate) fn request(
+    input: &[u8],
+    wanted: &Upgrade,
+    peer: IpAddr,
+) -> Result<Option<(usize, Option<SocketAddr>)>, &'static str> {
+    let answer = answer(input, wanted, peer).map_err(|refusal| refusal.wrong)?;
+    Ok(answer.map(|(length, answer)| (length, answer.forwarded)))
+}
+
 /// `None`: the request is not whole. Else its length, and what it comes to.
 fn answer(input: &[u8], wanted: &Upgrade, peer: IpAddr) -> Result<Option<(usize, Answer)>, Refusal> {
     const BAD: &str = "400 Bad Request";
