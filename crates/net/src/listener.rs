@@ -23,7 +23,7 @@ pub struct Bound {
     socket: TcpSocket,
 }
 
-/// A listener. It is open from the start, and may be closed and opened again while it [accepts](Self::accept).
+/// A listener. It may be closed and opened again while it [accepts](Self::accept).
 #[derive(Debug)]
 pub struct Listener {
     name: Box<str>,
@@ -64,10 +64,10 @@ impl Bound {
     /// Lets clients connect; the system holds up to `backlog` of them until they are accepted. What takes long before MQTT is
     /// done in `pool`.
     pub fn listen(self, backlog: u32, layers: Layers, pool: Pool) -> io::Result<Listener> {
-        let listener = self.socket.listen(backlog)?;
-        let address = listener.local_addr()?;
-        let socket = Mutex::new(Socket { open: Some(listener), accepting: Waker::noop().clone() });
-        Ok(Listener { name: self.name, socket, address, backlog, layers: Arc::new(layers), pool })
+        let socket = self.socket.listen(backlog)?;
+        let listener = Listener::closed(&self.name, socket.local_addr()?, backlog, layers, pool);
+        listener.socket.lock().open = Some(socket);
+        Ok(listener)
     }
 }
 
@@ -80,6 +80,12 @@ impl Listener {
         socket.set_nodelay(true)?;
         socket.bind(address)?;
         Ok(Bound { name: name.into(), socket })
+    }
+
+    /// One that is closed, at an address that is somebody's maybe. What else it is told is as for [`Bound::listen`].
+    pub fn closed(name: &str, address: SocketAddr, backlog: u32, layers: Layers, pool: Pool) -> Self {
+        let socket = Mutex::new(Socket { open: None, accepting: Waker::noop().clone() });
+        Self { name: name.into(), socket, address, backlog, layers: Arc::new(layers), pool }
     }
 
     /// As it was called.

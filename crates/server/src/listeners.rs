@@ -1,6 +1,7 @@
 //! Where clients come in: addresses taken, and what stands between a socket and MQTT.
 
 use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use mqtt_config as said;
@@ -14,12 +15,15 @@ use crate::server::StartError;
 /// In `data_dir`.
 const TICKET_KEYS: &str = "tls-ticket-keys";
 
-/// An address that is taken.
+/// A listener whose address is taken: by us, or by another program where that may be.
 pub(crate) struct Taken {
-    bound: Bound,
+    name: String,
+    address: SocketAddr,
+    /// `None`: by another program.
+    bound: Option<Bound>,
     backlog: u32,
     layers: Layers,
-    /// Another program may have the address: then there is none.
+    /// Another program may have the address: then it is closed.
     may_be_taken: bool,
     /// What to say should it not be listened on after all.
     cannot_bind: Box<dyn FnOnce(io::Error) -> StartError + Send>,
@@ -38,43 +42,45 @@ pub(crate) fn bind(config: &said::Config) -> Result<Vec<Taken>, StartError> {
         };
         let layers = layers(listener, &tickets)?;
         let cannot_bind = move |source| StartError::Bind { address, what: "MQTT", flag, source };
-        match Listener::bind(&name, address) {
-            Ok(bound) => {
-                let (backlog, may_be_taken) = (listener.backlog, listener.may_be_taken);
-                taken.push(Taken { bound, backlog, layers, may_be_taken, cannot_bind: Box::new(cannot_bind) });
-            }
-            Err(error) if error.kind() == ErrorKind::AddrInUse && listener.may_be_taken => tell_taken(&name),
+        let bound = match Listener::bind(&name, address) {
+            Ok(bound) => Some(bound),
+            Err(error) if error.kind() == ErrorKind::AddrInUse && listener.may_be_taken => None,
             Err(source) => return Err(cannot_bind(source)),
-        }
+        };
+        let (backlog, may_be_taken) = (listener.backlog, listener.may_be_taken);
+        taken.push(Taken { name, address, bound, backlog, layers, may_be_taken, cannot_bind: Box::new(cannot_bind) });
     }
     Ok(taken)
 }
 
 /// Those of them that have certificates.
 pub(crate) fn certificates(taken: &[Taken]) -> Kept {
-    let tls = taken.iter().filter_map(|taken| Some((taken.bound.name().to_owned(), taken.layers.tls.clone()?)));
+    let tls = taken.iter().filter_map(|taken| Some((taken.name.clone(), taken.layers.tls.clone()?)));
     Kept::new(tls.collect())
 }
 
-/// Lets clients connect.
+/// Lets clients connect. Whose address is another program's is closed, and an operator can start it when that is gone.
 pub(crate) fn listen(taken: Vec<Taken>) -> Result<Vec<Listener>, StartError> {
     // One for all: it is the machine's threads that are shared.
     let pool = Pool::default();
     let mut listeners = Vec::new();
-    for Taken { bound, backlog, layers, may_be_taken, cannot_bind } in taken {
-        let name = bound.name().to_owned();
-        match bound.listen(backlog, layers, pool.clone()) {
-            Ok(listener) => listeners.push(listener),
+    for Taken { name, address, bound, backlog, layers, may_be_taken, cannot_bind } in taken {
+        let listening = match bound {
+            Some(bound) => bound.listen(backlog, layers.clone(), pool.clone()),
+            None => Err(ErrorKind::AddrInUse.into()),
+        };
+        let listener = match listening {
+            Ok(listener) => listener,
             // Two that start at once both had it before one of them listened.
-            Err(error) if error.kind() == ErrorKind::AddrInUse && may_be_taken => tell_taken(&name),
+            Err(error) if error.kind() == ErrorKind::AddrInUse && may_be_taken => {
+                tracing::warn!(listener = name, "another program has its default address; going on without");
+                Listener::closed(&name, address, backlog, layers, pool.clone())
+            }
             Err(source) => return Err(cannot_bind(source)),
-        }
+        };
+        listeners.push(listener);
     }
     Ok(listeners)
-}
-
-fn tell_taken(name: &str) {
-    tracing::warn!(listener = name, "another program has its default address; going on without");
 }
 
 fn layers(listener: &said::Listener, tickets: &Arc<TicketKeys>) -> Result<Layers, StartError> {

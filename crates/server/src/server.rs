@@ -62,7 +62,7 @@ pub enum StartError {
 /// Where the broker listens.
 #[derive(Clone, Debug)]
 pub struct Addresses {
-    /// Of each listener by its name, in the configuration's order, with the port the system chose if it was to choose.
+    /// Of each listener that was open at the start by its name, in the configuration's order, with the port the system chose if it was to choose.
     pub listeners: Vec<(String, SocketAddr)>,
     /// The dashboard and the REST API; `None`: off, or the default address is another program's.
     pub admin: Option<SocketAddr>,
@@ -122,7 +122,8 @@ pub async fn start(config: Config) -> Result<Server, StartError> {
     }
     let certificates = Arc::new(listeners::certificates(&bound));
     let listeners = listeners::listen(bound)?;
-    let listening = listeners.iter().map(|listener| (listener.name().to_owned(), listener.address()));
+    let listening = listeners.iter().filter(|listener| listener.is_open());
+    let listening = listening.map(|listener| (listener.name().to_owned(), listener.address()));
     let mut addresses = Addresses { listeners: listening.collect(), admin: None };
     let mut running = opened.run(modules_seen(&registry, &certificates));
     let watched = Arc::clone(&certificates);

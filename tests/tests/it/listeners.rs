@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 
 use mqtt_codec::{Qos, ReasonCode, Version};
-use mqtt_config::{Listener, Verify};
+use mqtt_config::{Config, Listener, Verify};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
@@ -274,6 +274,30 @@ async fn a_change_of_a_listener_that_can_t_be_is_told() {
     drop(taken);
     is_done(&ask(admin, "PUT /api/v4/listeners/mqtt/start").await);
     broker.lives().await;
+}
+
+#[tokio::test]
+async fn a_listener_whose_default_address_was_another_program_s_can_be_started_when_that_is_gone() {
+    if outside() {
+        return;
+    }
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let mut config = Config { data_dir: None, ..Config::default() };
+    let third = Listener { may_be_taken: true, ..Listener::new("third", address) };
+    config.listeners = vec![Listener::new("mqtt", ([127, 0, 0, 1], 0).into()), third];
+    config.admin.bind = Some(([127, 0, 0, 1], 0).into());
+    config.admin.password = Some("open sesame".to_owned());
+    let server = rollcall::start(config).await.unwrap();
+    let (addresses, admin) = (server.addresses(), server.addresses().admin.unwrap());
+    assert!(addresses.listener("mqtt").is_some() && addresses.listener("third").is_none());
+    let row = listed(admin, "third").await;
+    assert_eq!((&row["running"], &row["listen_on"]), (&json!(false), &json!(address.to_string())));
+    assert_eq!(ask(admin, "PUT /api/v4/listeners/third/start").await.status, 409);
+    drop(taken);
+    is_done(&ask(admin, "PUT /api/v4/listeners/third/start").await);
+    Client::connect(address, Version::V5, "it").await.leave().await;
+    server.shutdown().await;
 }
 
 #[tokio::test]
