@@ -12,22 +12,30 @@ use mqtt_net::{Origins, Proxies, Upgrade};
 
 fuzz_target!(|data: &[u8]| {
     let [kind, cut, bytes @ ..] = data else { return };
-    match kind % 2 {
+    match kind % 3 {
         0 => frames(bytes, usize::from(*cut) + 1),
-        _ => requests(bytes, usize::from(*cut)),
+        1 => requests(bytes, usize::from(*cut)),
+        // With all that it wants, so that the rest is looked at too.
+        _ => requests(&[GOOD, bytes].concat(), GOOD.len() + usize::from(*cut)),
     }
 });
+
+/// A request that lacks its end.
+const GOOD: &[u8] = b"GET /mqtt HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: mqtt\r\n";
+
+/// What stands before what is read.
+const KEPT: &[u8] = b"kept";
 
 fn frames(bytes: &[u8], size: usize) {
     let (whole, all) = hear(bytes, bytes.len().max(1));
     let (cut, parts) = hear(bytes, size);
     assert!(whole == cut && all == parts, "{all:?} and {parts:?}");
-    assert!(whole.len() <= bytes.len());
+    assert!(whole.len() == KEPT.len() + all.bytes && all.bytes <= bytes.len());
 }
 
 /// What is heard if so much of it comes at a time.
 fn hear(bytes: &[u8], size: usize) -> (BytesMut, Heard) {
-    const KEPT: &[u8] = b"kept";
     let (mut frames, mut input) = (Frames::default(), BytesMut::from(KEPT));
     let mut all = Heard { bytes: 0, pings: 0, end: None };
     for part in bytes.chunks(size) {
