@@ -58,7 +58,8 @@ impl Transport {
         !matches!(self, Self::Memory(_))
     }
 
-    /// Reads what there is room for in `input`; 0: the peer has closed.
+    /// Reads what there is room for in `input`; 0: the peer has closed. [`Interrupted`](io::ErrorKind::Interrupted): as much was
+    /// read as fits a turn, it amounts to nothing (pings of WebSocket), and there may be more: who asks has to wake itself.
     pub fn poll_read(&self, context: &mut Context<'_>, input: &mut BytesMut) -> Poll<io::Result<usize>> {
         each!(self, carrier => carrier.poll_receive(context, input))
     }
@@ -71,8 +72,7 @@ impl Transport {
 
     /// Makes room for `room` bytes and reads.
     pub async fn read(&self, input: &mut BytesMut, room: usize) -> io::Result<usize> {
-        input.reserve(room);
-        std::future::poll_fn(|context| self.poll_read(context, input)).await
+        each!(self, carrier => carrier::read(carrier, input, room).await)
     }
 
     /// Writes what can be written without waiting.

@@ -169,6 +169,49 @@ async fn long_subscribes_of_many_at_once_leave_turns_to_others() {
     }
 }
 
+/// Pings of WebSocket are nothing that is handled as a packet, and take time all the same.
+#[tokio::test]
+async fn pings_of_websocket_of_many_at_once_leave_turns_to_others() {
+    const MANY: usize = 100;
+    const REQUEST: &[u8] = b"GET /mqtt HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n";
+    // The mask is zero.
+    let frame = |kind: u8, payload: &[u8]| [&[0x80 | kind, 0x80 | payload.len() as u8, 0, 0, 0, 0], payload].concat();
+    let Some(broker) = Broker::with(|_| {}).await else { return };
+    let mut floods = Vec::new();
+    for n in 0..MANY {
+        let mut stream = TcpStream::connect(broker.server().addresses().listener("ws").unwrap()).await.unwrap();
+        stream.write_all(REQUEST).await.unwrap();
+        stream.write_all(&frame(2, &connect(&format!("w{n}")))).await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(&CONNACK) {
+            stream.read_buf(&mut answer).await.unwrap();
+        }
+        socket2::SockRef::from(&stream).set_send_buffer_size(1 << 19).unwrap();
+        floods.push(stream.into_std().unwrap());
+    }
+    let mut neighbour = Client::connect(broker.addr, Version::V3_1_1, "neighbour").await;
+    neighbour.ping().await;
+    let bytes = [frame(9, &[]).repeat(20_000), frame(2, &PINGREQ)].concat();
+    for mut stream in &floods {
+        assert_eq!(stream.write(&bytes).unwrap(), bytes.len());
+    }
+    neighbour.ping().await;
+    let mut answers = vec![Vec::new(); MANY];
+    let look = |answers: &mut Vec<Vec<u8>>| {
+        for (mut stream, answer) in floods.iter().zip(answers.iter_mut()) {
+            // An error says that there is no more yet.
+            let _ = stream.read_to_end(answer);
+        }
+        answers.iter().filter(|answer| answer.ends_with(&PINGRESP)).count()
+    };
+    let before = look(&mut answers);
+    assert!(before < MANY / 4, "{before} were handled first");
+    while look(&mut answers) < MANY {
+        neighbour.ping().await;
+    }
+}
+
 /// As many filters as fit the largest packet would take seconds.
 #[tokio::test]
 async fn a_packet_of_too_many_filters_is_refused() {

@@ -1,5 +1,6 @@
 //! From accept to CONNECT: a socket of which nothing is known yet.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -126,6 +127,11 @@ impl Arrival {
         loop {
             self.rest.reserve(FIRST_READ);
             match ready!(self.transport.poll_read(context, &mut self.rest)) {
+                // What amounts to nothing: as little was read as is read at once here, so others need only be let pass.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
                 Ok(0) | Err(_) => return Poll::Ready(First::Nothing),
                 Ok(read) => self.traffic.note_read(read),
             }

@@ -82,6 +82,8 @@ enum Unhandled {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Handled {
     All,
+    /// It was read what amounts to nothing, such as pings of WebSocket, and there may be more.
+    Nothing,
     /// There may be more, and it is the others' turn.
     TurnOver,
 }
@@ -175,7 +177,7 @@ impl Reader {
                 return self.wait_to_be_taken(seat);
             }
             match self.handle_unhandled(seat, turn, batch) {
-                Ok(Handled::All) => {}
+                Ok(Handled::All | Handled::Nothing) => {}
                 Ok(Handled::TurnOver) => return Turn::Over,
                 Err(ending) => return Turn::Ended(ending),
             }
@@ -184,8 +186,9 @@ impl Reader {
             }
             let transport = seat.connection.transport();
             let mut read = self.read(seat, turn, batch, |input| transport.poll_read(context, input));
+            let is_fruitless = matches!(read, Poll::Ready(Ok(Handled::Nothing)));
             let is_doubted = seat.connection.is_doubted();
-            if read.is_pending() && (is_doubted || seat.connection.is_listened_to()) {
+            if (read.is_pending() || is_fruitless) && (is_doubted || seat.connection.is_listened_to()) {
                 // What has come may not have been told to this task yet.
                 let read_now = |input: &mut BytesMut| transport.read_now(input, UNTOLD_READ);
                 read = self.read(seat, turn, batch, |input| read_now(input).map_or(Poll::Pending, Poll::Ready));
@@ -196,11 +199,15 @@ impl Reader {
             match read {
                 Poll::Ready(Err(ending)) => return Turn::Ended(ending),
                 Poll::Ready(Ok(Handled::TurnOver)) => return Turn::Over,
-                Poll::Ready(Ok(Handled::All)) | Poll::Pending => {}
+                Poll::Ready(Ok(Handled::All | Handled::Nothing)) | Poll::Pending => {}
             }
             // Only now, when all that had come was read: a broker that was late has not made anyone silent.
             if is_doubted && let Some(ending) = seat.connection.patience_ends() {
                 return Turn::Ended(ending);
+            }
+            // A transport has had several reads for that.
+            if is_fruitless {
+                break;
             }
             if read.is_pending() {
                 return Turn::Waits;
@@ -317,6 +324,7 @@ impl Reader {
                 let _ = batch.settle();
                 Poll::Ready(handled)
             }
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => Poll::Ready(Ok(Handled::Nothing)),
             Poll::Ready(Err(error)) => Poll::Ready(Err(Ending::gone(Reason::Socket(mqtt_net::error_name(&error))))),
             Poll::Pending => match seat.connection.write_error() {
                 // Nothing more has come, and nothing can leave: a DISCONNECT that came before the error has been
