@@ -43,6 +43,8 @@ struct State {
     owed: usize,
     /// A control frame to be written when no other is under way, and how much of it has left.
     control: Option<Box<Control>>,
+    /// A ping has come meanwhile that is to be answered after it.
+    is_pinged: bool,
     /// The head of the frame being written, as far as it has not left.
     head: Head,
 }
@@ -51,6 +53,8 @@ struct State {
 struct Control {
     bytes: Vec<u8>,
     written: usize,
+    /// The carrier below was shown it, and may have sealed it though it has not taken it: no other may come in its place.
+    is_offered: bool,
     /// It is the last that is written.
     closes: bool,
 }
@@ -101,7 +105,7 @@ impl Control {
         let payload = &payload[..payload.len().min(CONTROL)];
         let mut bytes = vec![frame::FINAL | kind, payload.len() as u8];
         bytes.extend_from_slice(payload);
-        Box::new(Self { bytes, written: 0, closes })
+        Box::new(Self { bytes, written: 0, is_offered: false, closes })
     }
 }
 
@@ -116,15 +120,14 @@ impl<C: Carrier> Web<C> {
         let Heard { bytes, pings, end } = state.frames.take(input, start);
         if pings > 0 && !state.is_closing() {
             // Only the last one has to be answered (RFC 6455, 5.5.3): many of them are one answer.
-            let answer = Control::new(PONG, state.frames.ping(), false);
-            state.put_control(answer);
+            state.is_pinged = true;
         }
         if let Some(close) = end {
             state.close(close);
         }
         let written = state.write_control(&self.below);
         match (written, end) {
-            (Err(error), _) if error.kind() != ErrorKind::WouldBlock => Err(error),
+            (Err(error), _) if !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Err(error),
             (_, Some(close)) if bytes == 0 => close.result(),
             _ if bytes > 0 => Ok(Taken::Bytes(bytes)),
             _ => Ok(Taken::Nothing),
@@ -237,19 +240,12 @@ impl State {
         self.control.as_ref().is_some_and(|control| control.closes)
     }
 
-    /// One that waits and has not begun to leave gives way.
-    fn put_control(&mut self, control: Box<Control>) {
-        if self.control.as_ref().is_none_or(|waiting| waiting.written == 0 && !waiting.closes) {
-            self.control = Some(control);
-        }
-    }
-
     fn close(&mut self, close: Close) {
         if !self.is_closing() {
             let code = close.code().to_be_bytes();
             self.control = Some(match self.control.take() {
                 // In the middle of one: the other end can't be told any more without taking it for something else.
-                Some(mut under_way) if under_way.written > 0 => {
+                Some(mut under_way) if under_way.is_offered => {
                     under_way.bytes.extend_from_slice(&Control::new(CLOSE, &code, true).bytes);
                     under_way.closes = true;
                     under_way
@@ -259,18 +255,24 @@ impl State {
         }
     }
 
-    /// Writes the control frame that waits, if no other frame is under way.
+    /// Writes the control frame that waits, and an answer to the last ping, if no other frame is under way.
     fn write_control(&mut self, below: &impl Carrier) -> io::Result<()> {
         if self.owed > 0 {
             return Ok(());
         }
-        let Some(control) = &mut self.control else { return Ok(()) };
-        while control.written < control.bytes.len() {
-            control.written += below.try_send(&[IoSlice::new(&control.bytes[control.written..])])?;
-        }
-        if !control.closes {
+        loop {
+            if self.control.is_none() && mem::take(&mut self.is_pinged) {
+                self.control = Some(Control::new(PONG, self.frames.ping(), false));
+            }
+            let Some(control) = &mut self.control else { return Ok(()) };
+            while control.written < control.bytes.len() {
+                control.is_offered = true;
+                control.written += below.try_send(&[IoSlice::new(&control.bytes[control.written..])])?;
+            }
+            if control.closes {
+                return Ok(());
+            }
             self.control = None;
         }
-        Ok(())
     }
 }

@@ -208,3 +208,71 @@ async fn a_ping_flood_ends_the_turn() {
     assert!(pongs.starts_with(&[0x8a, 125, 7]));
     assert!(pongs.len() < 400 / 10 * 127, "{}", pongs.len());
 }
+
+/// A full socket with TLS over it: what was offered is sealed, and said to be taken when there is room.
+struct Full {
+    pipe: Pipe,
+    sealed: Mutex<Vec<u8>>,
+    has_room: std::sync::atomic::AtomicBool,
+}
+
+impl Carrier for Full {
+    fn poll_receive(&self, context: &mut Context<'_>, input: &mut BytesMut) -> Poll<io::Result<usize>> {
+        self.pipe.poll_receive(context, input)
+    }
+
+    fn receive_now(&self, input: &mut BytesMut, room: usize) -> Option<io::Result<usize>> {
+        self.pipe.receive_now(input, room)
+    }
+
+    fn try_send(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut sealed = self.sealed.lock();
+        if sealed.is_empty() {
+            sealed.extend(slices.iter().flat_map(|slice| slice.iter()));
+        }
+        if !self.has_room.load(std::sync::atomic::Ordering::Relaxed) {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        Carrier::try_send(&self.pipe, &[IoSlice::new(&mem::take(&mut *sealed))])
+    }
+
+    fn poll_sendable(&self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+
+    fn finish(&self) {}
+
+    fn held(&self) -> usize {
+        0
+    }
+}
+
+/// What a peer reads that sends these frames while there is no room, once there is.
+async fn answers(sent: [&[u8]; 3]) -> Vec<u8> {
+    let (pipe, mut peer) = Pipe::pair();
+    let web = Web::new(Full { pipe, sealed: Mutex::default(), has_room: false.into() }, Vec::new());
+    for sent in sent {
+        peer.write_all(sent).await.unwrap();
+        let mut input = BytesMut::with_capacity(4096);
+        let _ = web.poll_receive(&mut Context::from_waker(std::task::Waker::noop()), &mut input);
+    }
+    web.below.has_room.store(true, std::sync::atomic::Ordering::Relaxed);
+    let _ = web.try_send(&[IoSlice::new(b"!")]);
+    drop(web);
+    let mut read = Vec::new();
+    peer.read_to_end(&mut read).await.unwrap();
+    read
+}
+
+#[tokio::test]
+async fn a_pong_that_is_sealed_leaves_whole_before_the_last_one() {
+    let pings = [&frame(0x89, b"the first")[..], &frame(0x89, b"second"), &frame(0x89, b"and the third of them")];
+    let pongs = [&b"\x8a\x09the first"[..], b"\x8a\x15and the third of them", b"\x82\x01!"].concat();
+    assert_eq!(answers(pings).await, pongs);
+}
+
+#[tokio::test]
+async fn a_pong_that_is_sealed_leaves_whole_before_the_close() {
+    let sent = [&frame(0x89, b"the first")[..], &frame(0x89, b"second"), &frame(0x88, &[])];
+    assert_eq!(answers(sent).await, [&b"\x8a\x09the first"[..], b"\x88\x02\x03\xe8"].concat());
+}
