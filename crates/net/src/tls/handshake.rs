@@ -50,6 +50,8 @@ pub(crate) async fn shake_hands(
     let mut shake = Shake { machine, input: Vec::new(), output: Vec::new(), early: Vec::new(), result: Ok(()) };
     let limit = if asks_for_certificate { LONGEST_CERTIFICATES } else { LONGEST_HELLO };
     let (mut buffer, mut is_first) = (BytesMut::new(), true);
+    // Whole records of a message that is not whole: there is nothing to be done before another one.
+    let mut tried = 0;
     while shake.machine.is_handshaking() {
         if shake.input.len() > limit {
             return Err(OpenError::TooLong);
@@ -65,10 +67,11 @@ pub(crate) async fn shake_hands(
             return Err(OpenError::NotTls);
         }
         shake.input.extend_from_slice(&buffer);
-        if !has_record(&shake.input) {
+        if whole_records(&shake.input) <= tried {
             continue;
         }
         shake = pool.run(move || shake.go_on()).await?;
+        tried = whole_records(&shake.input);
         carrier::write_all(&stream, &shake.output).await?;
         shake.output.clear();
         shake.result.as_ref().map_err(|error| OpenError::Tls(error.clone()))?;
@@ -113,12 +116,17 @@ fn looks_like_tls(start: &[u8]) -> bool {
     }
 }
 
-/// There is something to work on: a peer that sends a byte at a time is not worth a thread each time.
-fn has_record(input: &[u8]) -> bool {
-    match input {
-        [_, _, _, high, low, rest @ ..] => rest.len() >= usize::from(u16::from_be_bytes([*high, *low])),
-        _ => false,
+/// Bytes of the whole records at the start: a peer that sends a byte at a time is not worth a thread each time.
+fn whole_records(input: &[u8]) -> usize {
+    let mut whole = 0;
+    while let [_, _, _, high, low, rest @ ..] = &input[whole..] {
+        let length = usize::from(u16::from_be_bytes([*high, *low]));
+        if rest.len() < length {
+            break;
+        }
+        whole += 5 + length;
     }
+    whole
 }
 
 impl From<io::Error> for OpenError {
