@@ -1,10 +1,10 @@
 //! The cases, by name.
 
-use std::net::SocketAddr;
-
 use anyhow::{Result, bail};
 use mqtt_codec::Qos;
 
+use crate::churn::Coming;
+use crate::door::{Door, Over};
 use crate::flow::{Flow, Receivers};
 use crate::outcome::Outcome;
 use crate::slow;
@@ -19,6 +19,8 @@ pub struct Case {
     pub what: &'static str,
     /// Of its value.
     pub unit: &'static str,
+    /// By which kind of listener.
+    pub over: Over,
     kind: Kind,
 }
 
@@ -28,7 +30,7 @@ enum Kind {
     Among(usize),
     FilterMemory(usize),
     Idle,
-    Connects,
+    Connects(Coming),
     Presence,
     Latency,
     Expire,
@@ -37,13 +39,25 @@ enum Kind {
     Drain(usize),
 }
 
+const CYCLE: &str = "µs CPU/cycle";
+const BYTES: &str = "bytes";
 const DELIVERY: &str = "µs CPU/delivery";
 const PUBLISH: &str = "µs CPU/publish";
 const MESSAGE: &str = "µs CPU/message";
 
 const fn flow(name: &'static str, what: &'static str, flow: Flow) -> Case {
     let unit = if matches!(flow.to, Receivers::Nobody) { PUBLISH } else { DELIVERY };
-    Case { name, what, unit, kind: Kind::Flow(flow) }
+    case(name, what, unit, Kind::Flow(flow))
+}
+
+const fn case(name: &'static str, what: &'static str, unit: &'static str, kind: Kind) -> Case {
+    Case { name, what, unit, over: Over::Mqtt, kind }
+}
+
+impl Case {
+    const fn over(self, over: Over) -> Self {
+        Self { over, ..self }
+    }
 }
 
 const fn pairs(qos: Qos, outstanding: usize) -> Flow {
@@ -93,53 +107,43 @@ pub const CASES: &[Case] = &[
         "QoS 0, 1 KiB, nobody subscribes",
         Flow { publishers: 4, to: Receivers::Nobody, qos: AtMostOnce, payload: 1024, outstanding: 200, is_kept: false },
     ),
-    Case { name: "filters-1k", what: "publish among 1,000 filters", unit: PUBLISH, kind: Kind::Among(1000) },
-    Case { name: "filters", what: "publish among 300,000 filters", unit: PUBLISH, kind: Kind::Among(300_000) },
-    Case { name: "filter-rss", what: "memory of a filter", unit: "bytes", kind: Kind::FilterMemory(300_000) },
-    Case { name: "idle-rss", what: "memory of an idle connection", unit: "bytes", kind: Kind::Idle },
-    Case {
-        name: "connect",
-        what: "connect, CONNACK, DISCONNECT, 100 at once",
-        unit: "µs CPU/cycle",
-        kind: Kind::Connects,
-    },
-    Case {
-        name: "presence",
-        what: "the same, a watcher at QoS 1 gets every event",
-        unit: "µs CPU/cycle",
-        kind: Kind::Presence,
-    },
-    Case {
-        name: "queue-qos1",
-        what: "QoS 1 to 100 clients that are away, 100 publishers, 100 outstanding",
-        unit: MESSAGE,
-        kind: Kind::Queue(9000),
-    },
-    Case {
-        name: "queue-power",
-        what: "the same with `storage.durability=power`",
-        unit: MESSAGE,
-        kind: Kind::Queue(1000),
-    },
-    Case {
-        name: "drain",
-        what: "100 clients come back to 9,000 messages each",
-        unit: MESSAGE,
-        kind: Kind::Drain(9000),
-    },
-    Case { name: "latency", what: "QoS 1 at 2,000/s, 99th of 100", unit: "µs", kind: Kind::Latency },
-    Case {
-        name: "expire",
-        what: "the same while 1,000,000 sessions end at one moment",
-        unit: "µs",
-        kind: Kind::Expire,
-    },
-    Case {
-        name: "slow",
-        what: "QoS 1 pairs at 2,000/s beside a subscriber that reads nothing of 200 MB, 99th of 100",
-        unit: "µs",
-        kind: Kind::Slow,
-    },
+    case("filters-1k", "publish among 1,000 filters", PUBLISH, Kind::Among(1000)),
+    case("filters", "publish among 300,000 filters", PUBLISH, Kind::Among(300_000)),
+    case("filter-rss", "memory of a filter", BYTES, Kind::FilterMemory(300_000)),
+    case("idle-rss", "memory of an idle connection", BYTES, Kind::Idle),
+    case("connect", "connect, CONNACK, DISCONNECT, 100 at once", CYCLE, Kind::Connects(Coming::Plain)),
+    case("presence", "the same, a watcher at QoS 1 gets every event", CYCLE, Kind::Presence),
+    case(
+        "queue-qos1",
+        "QoS 1 to 100 clients that are away, 100 publishers, 100 outstanding",
+        MESSAGE,
+        Kind::Queue(9000),
+    ),
+    case("queue-power", "the same with `storage.durability=power`", MESSAGE, Kind::Queue(1000)),
+    case("drain", "100 clients come back to 9,000 messages each", MESSAGE, Kind::Drain(9000)),
+    case("latency", "QoS 1 at 2,000/s, 99th of 100", "µs", Kind::Latency),
+    case("expire", "the same while 1,000,000 sessions end at one moment", "µs", Kind::Expire),
+    case(
+        "slow",
+        "QoS 1 pairs at 2,000/s beside a subscriber that reads nothing of 200 MB, 99th of 100",
+        "µs",
+        Kind::Slow,
+    ),
+    flow("tls-fan1000", "TLS, QoS 0, 1 → 1000, one outstanding", fan(1000, AtMostOnce, 1)).over(Over::Mqtts),
+    flow("tls-pairs-qos1", "TLS, QoS 1, 100 pairs, 100 outstanding", pairs(AtLeastOnce, 100)).over(Over::Mqtts),
+    flow("tls-pairs-1", "TLS, QoS 0, 100 pairs, one outstanding", pairs(AtMostOnce, 1)).over(Over::Mqtts),
+    flow("ws-pairs-100", "WebSocket, QoS 0, 100 pairs, 100 outstanding", pairs(AtMostOnce, 100)).over(Over::Ws),
+    flow("ws-pairs-1", "WebSocket, QoS 0, 100 pairs, one outstanding", pairs(AtMostOnce, 1)).over(Over::Ws),
+    flow("wss-pairs-qos1", "WebSocket over TLS, QoS 1, 100 pairs, 100 outstanding", pairs(AtLeastOnce, 100))
+        .over(Over::Wss),
+    case("tls-rss", "memory of an idle connection over TLS", BYTES, Kind::Idle).over(Over::Mqtts),
+    case("ws-rss", "memory of an idle WebSocket", BYTES, Kind::Idle).over(Over::Ws),
+    case("wss-rss", "memory of an idle WebSocket over TLS", BYTES, Kind::Idle).over(Over::Wss),
+    case("tls-connect", "`connect` with a full handshake of TLS 1.3", CYCLE, Kind::Connects(Coming::Handshake))
+        .over(Over::Mqtts),
+    case("tls-resumed", "`connect` with a session of TLS 1.3 resumed", CYCLE, Kind::Connects(Coming::Resumption))
+        .over(Over::Mqtts),
+    case("login", "`connect` with a user name and a password", CYCLE, Kind::Connects(Coming::Login)),
 ];
 
 impl Case {
@@ -154,21 +158,21 @@ impl Case {
         }
     }
 
-    /// Runs it against the broker with this process id at this address.
-    pub fn run(&self, addr: SocketAddr, pid: u32) -> Result<Outcome> {
+    /// Runs it against the broker with this process id by this listener.
+    pub fn run(&self, door: &Door, pid: u32) -> Result<Outcome> {
         match self.kind {
-            Kind::Flow(flow) => flow::run(addr, pid, flow),
-            Kind::Among(filters) => state::among_filters(addr, pid, filters),
-            Kind::FilterMemory(filters) => state::filter_memory(addr, pid, filters),
-            Kind::Idle => state::idle(addr, pid),
-            Kind::Connects => churn::connects(addr, pid),
-            Kind::Presence => churn::presence(addr, pid),
-            Kind::Latency => state::latency(addr),
-            Kind::Expire => state::expire(addr),
-            Kind::Queue(each) => queue::queue(addr, pid, each),
-            Kind::Drain(each) => queue::drain(addr, pid, each),
+            Kind::Flow(flow) => flow::run(door, pid, flow),
+            Kind::Among(filters) => state::among_filters(door, pid, filters),
+            Kind::FilterMemory(filters) => state::filter_memory(door, pid, filters),
+            Kind::Idle => state::idle(door, pid),
+            Kind::Connects(coming) => churn::connects(door, pid, coming),
+            Kind::Presence => churn::presence(door, pid),
+            Kind::Latency => state::latency(door),
+            Kind::Expire => state::expire(door),
+            Kind::Queue(each) => queue::queue(door, pid, each),
+            Kind::Drain(each) => queue::drain(door, pid, each),
             Kind::Slow => {
-                let slow = slow::run(addr, pid)?;
+                let slow = slow::run(door, pid)?;
                 let value = slow.qos0.delay.p99.max(slow.qos1.delay.p99);
                 Ok(Outcome { value, slow: Some(slow), ..Outcome::default() })
             }

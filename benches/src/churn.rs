@@ -1,16 +1,17 @@
 //! Clients that come and go, many at once: what it costs, and whether presence tells it right.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 use mio::{Events, Interest, Poll, Token};
 use mqtt_codec::Qos;
+use rustls::HandshakeKind;
 
+use crate::door::Door;
 use crate::outcome::{Faults, Outcome};
 use crate::peer::Peer;
 use crate::process::Meter;
-use crate::wire::{Seen, connect, subscribe};
+use crate::wire::{Seen, connect, connect_as, subscribe};
 
 /// Connections open at once.
 const AT_ONCE: usize = 100;
@@ -29,9 +30,25 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The watcher's token; those of the places are below.
 const WATCHER: Token = Token(AT_ONCE);
 
+/// The user that the broker is told of for the case of logins, and its password.
+pub const USER: (&str, &str) = ("bench", "an open secret");
+
+/// What comers have to do before CONNACK, beside what their listener asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coming {
+    /// CONNECT.
+    Plain,
+    /// CONNECT with a user name and a password.
+    Login,
+    /// A full handshake of TLS.
+    Handshake,
+    /// One that resumes the session of the client's last visit.
+    Resumption,
+}
+
 /// CPU of one connect, CONNACK, DISCONNECT.
-pub fn connects(addr: SocketAddr, pid: u32) -> Result<Outcome> {
-    let mut crowd = Crowd::new(addr)?;
+pub fn connects(door: &Door, pid: u32, coming: Coming) -> Result<Outcome> {
+    let mut crowd = Crowd::new(door, coming)?;
     crowd.cycle(1000)?;
     let meter = Meter::start(pid)?;
     crowd.cycle(CYCLES)?;
@@ -46,10 +63,10 @@ pub fn connects(addr: SocketAddr, pid: u32) -> Result<Outcome> {
 }
 
 /// The same with a QoS 1 subscriber to all presence events, which are checked: each client id's must alternate.
-pub fn presence(addr: SocketAddr, pid: u32) -> Result<Outcome> {
-    let mut crowd = Crowd::new(addr)?;
+pub fn presence(door: &Door, pid: u32) -> Result<Outcome> {
+    let mut crowd = Crowd::new(door, Coming::Plain)?;
     let filter = "$SYS/brokers/+/clients/#".to_owned();
-    let mut peer = Peer::connect(addr, &[connect("bench-watcher"), subscribe(&[filter], Qos::AtLeastOnce)])?;
+    let mut peer = Peer::connect(door, &[connect("bench-watcher"), subscribe(&[filter], Qos::AtLeastOnce)])?;
     crowd.poll.registry().register(&mut peer.socket, WATCHER, Interest::READABLE | Interest::WRITABLE)?;
     crowd.watcher = Some(Watcher { peer, streams: vec![Stream::default(); IDS], events: 0, out_of_turn: 0 });
     let meter = Meter::start(pid)?;
@@ -69,7 +86,10 @@ pub fn presence(addr: SocketAddr, pid: u32) -> Result<Outcome> {
 
 /// Places for clients, each with one of its two ids in turn.
 struct Crowd {
-    addr: SocketAddr,
+    /// One for each place.
+    doors: Vec<Door>,
+    /// How TLS is to begin there, once all have been there.
+    handshake: Option<HandshakeKind>,
     poll: Poll,
     frames: Vec<Vec<u8>>,
     places: Vec<Option<Peer>>,
@@ -79,10 +99,17 @@ struct Crowd {
 }
 
 impl Crowd {
-    fn new(addr: SocketAddr) -> Result<Self> {
-        let frames = (0..IDS).map(|id| connect(&format!("bench-cycle-{id}"))).collect();
+    fn new(door: &Door, coming: Coming) -> Result<Self> {
+        let user = (coming == Coming::Login).then_some(USER);
+        let frames = (0..IDS).map(|id| connect_as(&format!("bench-cycle-{id}"), user)).collect();
         let places = (0..AT_ONCE).map(|_| None).collect();
-        Ok(Self { addr, poll: Poll::new()?, frames, places, cycles: vec![0; IDS], watcher: None })
+        let doors = (0..AT_ONCE).map(|_| door.for_one_client(coming == Coming::Resumption)).collect();
+        let handshake = match coming {
+            Coming::Plain | Coming::Login => None,
+            Coming::Handshake => Some(HandshakeKind::Full),
+            Coming::Resumption => Some(HandshakeKind::Resumed),
+        };
+        Ok(Self { doors, handshake, poll: Poll::new()?, frames, places, cycles: vec![0; IDS], watcher: None })
     }
 
     /// Lets `count` clients come and go.
@@ -125,7 +152,7 @@ impl Crowd {
     }
 
     fn come(&mut self, place: usize, id: usize) -> Result<()> {
-        let mut peer = Peer::open(self.addr)?;
+        let mut peer = Peer::open(&self.doors[place])?;
         self.poll.registry().register(&mut peer.socket, Token(place), Interest::READABLE)?;
         peer.out.extend_from_slice(&self.frames[id]);
         peer.flush()?;
@@ -140,6 +167,11 @@ impl Crowd {
         let mut accepted = false;
         peer.read(|seen| accepted |= seen == Seen::Answer)?;
         if accepted {
+            let is_first = self.cycles[place] + self.cycles[place + AT_ONCE] == 1;
+            let (was, wanted) = (peer.handshake(), self.handshake);
+            if !is_first && wanted.is_some() && was != wanted {
+                bail!("a handshake was {was:?} where {wanted:?} was to be measured");
+            }
             peer.out.extend_from_slice(&[0xE0, 0]);
             peer.flush()?;
             self.places[place] = None;

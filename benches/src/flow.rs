@@ -1,12 +1,12 @@
 //! Messages from publishers to subscribers in a closed loop: a publisher sends the next when one has come through.
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use mio::{Events, Interest, Poll, Token};
 use mqtt_codec::Qos;
 
+use crate::door::Door;
 use crate::outcome::Outcome;
 use crate::peer::Peer;
 use crate::process::Meter;
@@ -62,8 +62,8 @@ struct Running {
 }
 
 /// Runs the flow and says what a delivery costs (a publish, where nobody subscribes).
-pub fn run(addr: SocketAddr, pid: u32, flow: Flow) -> Result<Outcome> {
-    let mut running = Running::start(addr, flow)?;
+pub fn run(door: &Door, pid: u32, flow: Flow) -> Result<Outcome> {
+    let mut running = Running::start(door, flow)?;
     running.go(WARM_UP)?;
     let meter = Meter::start(pid)?;
     let count = running.go(MEASURE)? as f64;
@@ -80,17 +80,17 @@ pub fn run(addr: SocketAddr, pid: u32, flow: Flow) -> Result<Outcome> {
 }
 
 impl Running {
-    fn start(addr: SocketAddr, flow: Flow) -> Result<Self> {
+    fn start(door: &Door, flow: Flow) -> Result<Self> {
         let mut peers = Vec::new();
         let mut publishers = Vec::new();
         for number in 0..flow.publishers {
             let template = Template::new(&format!("bench/{number}/data"), flow.qos, flow.payload, number as u32);
             publishers.push(Publisher { template, packet_id: 1, sent: 0, arrived: 0 });
-            peers.push(Peer::connect(addr, &[connect(&format!("bench-pub-{number}"))])?);
+            peers.push(Peer::connect(door, &[connect(&format!("bench-pub-{number}"))])?);
         }
         let mut subscriber = |name: String, filter: String| -> Result<()> {
             let connect = if flow.is_kept { connect_kept(&name) } else { connect(&name) };
-            peers.push(Peer::connect(addr, &[connect, subscribe(&[filter], flow.qos)])?);
+            peers.push(Peer::connect(door, &[connect, subscribe(&[filter], flow.qos)])?);
             Ok(())
         };
         match flow.to {

@@ -6,7 +6,9 @@
 pub mod case;
 pub mod churn;
 pub mod clients;
+pub mod door;
 pub mod flow;
+pub mod layers;
 pub mod outcome;
 pub mod peer;
 pub mod process;

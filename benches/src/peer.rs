@@ -1,82 +1,83 @@
-//! One client's socket.
+//! One client's connection.
 
 use std::cell::Cell;
-use std::io::{ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::time::Duration;
+use std::io::ErrorKind;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use mio::net::TcpStream;
-use socket2::{Domain, Socket, Type};
+use rustls::HandshakeKind;
 
+use crate::door::Door;
+use crate::layers::Layers;
 use crate::wire::{Seen, skim};
 
 /// Bytes read at once.
 const READ: usize = 256 * 1024;
 
-/// Ports that one source address may use before the next is taken.
-const PORTS_PER_ADDRESS: u32 = 2_000;
-
-/// How long an answer may take before the driver gives up.
+/// How long an answer may take before the driver gives up, and how often it looks for it.
 const PATIENCE: Duration = Duration::from_secs(30);
+const LOOK: Duration = Duration::from_micros(20);
 
 thread_local! {
     static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// A client: its socket, the bytes on their way out and a half frame on its way in.
+/// A client: its socket, what is between that and MQTT, the bytes on their way out and a half frame on its way in.
 #[derive(Debug)]
 pub struct Peer {
     /// For registering.
     pub socket: TcpStream,
     /// To be flushed.
     pub out: Vec<u8>,
+    layers: Layers,
     half: Vec<u8>,
-}
-
-/// Opens a socket. Source addresses change within 127.0.0.0/8, so that closed ones in TIME_WAIT leave ports.
-fn open(addr: SocketAddr) -> Result<std::net::TcpStream> {
-    static OPENED: AtomicU32 = AtomicU32::new(0);
-    let number = 2 + (OPENED.fetch_add(1, Relaxed) / PORTS_PER_ADDRESS % 250) as u8;
-    let [.., high, low] = std::process::id().to_be_bytes();
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-    socket.bind(&SocketAddr::from((Ipv4Addr::new(127, 1 + high % 250, low, number), 0)).into())?;
-    socket.connect(&addr.into()).with_context(|| format!("no connection to {addr}"))?;
-    socket.set_tcp_nodelay(true)?;
-    Ok(socket.into())
 }
 
 impl Peer {
     /// Connects, sends `frames` in turn and waits for an answer to each.
-    pub fn connect(addr: SocketAddr, frames: &[Vec<u8>]) -> Result<Self> {
-        let mut socket = open(addr)?;
-        socket.set_read_timeout(Some(PATIENCE))?;
+    pub fn connect(door: &Door, frames: &[Vec<u8>]) -> Result<Self> {
+        let mut peer = Self::open(door)?;
         for frame in frames {
-            socket.write_all(frame)?;
-            answer(&mut socket)?;
+            peer.out.extend_from_slice(frame);
+            let (mut is_answered, begun) = (false, Instant::now());
+            loop {
+                peer.flush()?;
+                peer.read(|seen| is_answered |= seen == Seen::Answer)?;
+                if is_answered {
+                    break;
+                }
+                if begun.elapsed() > PATIENCE {
+                    bail!("no answer within {PATIENCE:?}");
+                }
+                thread::sleep(LOOK);
+            }
         }
-        Self::new(socket)
+        Ok(peer)
     }
 
-    /// A connection on which nothing was said.
-    pub fn open(addr: SocketAddr) -> Result<Self> {
-        Self::new(open(addr)?)
-    }
-
-    fn new(socket: std::net::TcpStream) -> Result<Self> {
+    /// A connection on which nothing of MQTT was said.
+    pub fn open(door: &Door) -> Result<Self> {
+        let (socket, layers) = door.open()?;
         socket.set_nonblocking(true)?;
-        Ok(Self { socket: TcpStream::from_std(socket), out: Vec::new(), half: Vec::new() })
+        Ok(Self { socket: TcpStream::from_std(socket), out: Vec::new(), layers, half: Vec::new() })
+    }
+
+    /// How TLS began, once it has.
+    pub fn handshake(&self) -> Option<HandshakeKind> {
+        self.layers.handshake()
     }
 
     /// Reads what is there.
     pub fn read(&mut self, mut see: impl FnMut(Seen<'_>)) -> Result<()> {
+        let was_open = self.layers.takes();
         let mut buffer = BUFFER.take();
         buffer.resize(READ, 0);
         loop {
             let kept = self.half.len();
             buffer[..kept].copy_from_slice(&self.half);
-            match self.socket.read(&mut buffer[kept..]) {
+            match self.layers.read(&mut self.socket, &mut buffer[kept..]) {
                 Ok(0) => bail!("the broker closed a connection"),
                 Ok(read) => {
                     let end = kept + read;
@@ -92,35 +93,12 @@ impl Peer {
             }
         }
         BUFFER.set(buffer);
-        Ok(())
+        // What had to wait for the upgrade.
+        if was_open { Ok(()) } else { self.flush() }
     }
 
     /// Writes what is to go out; what the socket does not take stays.
     pub fn flush(&mut self) -> Result<()> {
-        let mut written = 0;
-        while written < self.out.len() {
-            match self.socket.write(&self.out[written..]) {
-                Ok(wrote) => written += wrote,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) => return Err(error.into()),
-            }
-        }
-        self.out.drain(..written);
-        Ok(())
+        Ok(self.layers.write(&mut self.socket, &mut self.out)?)
     }
-}
-
-/// Waits for one small packet.
-fn answer(socket: &mut std::net::TcpStream) -> Result<()> {
-    let mut header = [0; 2];
-    socket.read_exact(&mut header).context("no answer")?;
-    let mut length = usize::from(header[1] & 0x7F);
-    if header[1] >= 0x80 {
-        let mut more = [0];
-        socket.read_exact(&mut more)?;
-        length |= usize::from(more[0]) << 7;
-    }
-    let mut body = vec![0; length];
-    socket.read_exact(&mut body)?;
-    Ok(())
 }

@@ -1,12 +1,12 @@
 //! Messages to sessions whose clients are away, and the clients that come back for them.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 use mio::{Events, Interest, Poll, Token};
 use mqtt_codec::Qos;
 
+use crate::door::Door;
 use crate::outcome::Outcome;
 use crate::peer::Peer;
 use crate::process::{Meter, Spent};
@@ -25,9 +25,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const DISCONNECT: [u8; 2] = [0xE0, 0];
 
 /// What a message costs that is acknowledged and kept, `each` of them to every session.
-pub fn queue(addr: SocketAddr, pid: u32, each: usize) -> Result<Outcome> {
-    begin_sessions(addr)?;
-    let mut publishers = Publishers::start(addr)?;
+pub fn queue(door: &Door, pid: u32, each: usize) -> Result<Outcome> {
+    begin_sessions(door)?;
+    let mut publishers = Publishers::start(door)?;
     publishers.publish(WARM_UP)?;
     let meter = Meter::start(pid)?;
     publishers.publish(each)?;
@@ -35,13 +35,13 @@ pub fn queue(addr: SocketAddr, pid: u32, each: usize) -> Result<Outcome> {
 }
 
 /// What it costs to hand over what was kept: `each` to every session, until all are acknowledged.
-pub fn drain(addr: SocketAddr, pid: u32, each: usize) -> Result<Outcome> {
-    begin_sessions(addr)?;
-    Publishers::start(addr)?.publish(each)?;
+pub fn drain(door: &Door, pid: u32, each: usize) -> Result<Outcome> {
+    begin_sessions(door)?;
+    Publishers::start(door)?.publish(each)?;
     let mut crowd = Crowd::new()?;
     let meter = Meter::start(pid)?;
     for number in 0..SESSIONS {
-        let mut peer = Peer::open(addr)?;
+        let mut peer = Peer::open(door)?;
         peer.out.extend_from_slice(&connect_kept(&session(number)));
         crowd.add(peer)?;
     }
@@ -74,10 +74,10 @@ fn outcome(spent: Spent, messages: usize) -> Outcome {
 }
 
 /// Each client connects, subscribes and leaves.
-fn begin_sessions(addr: SocketAddr) -> Result<()> {
+fn begin_sessions(door: &Door) -> Result<()> {
     for number in 0..SESSIONS {
         let mut peer =
-            Peer::connect(addr, &[connect_kept(&session(number)), subscribe(&[topic(number)], Qos::AtLeastOnce)])?;
+            Peer::connect(door, &[connect_kept(&session(number)), subscribe(&[topic(number)], Qos::AtLeastOnce)])?;
         peer.out.extend_from_slice(&DISCONNECT);
         peer.flush()?;
     }
@@ -100,10 +100,10 @@ struct Publishers {
 }
 
 impl Publishers {
-    fn start(addr: SocketAddr) -> Result<Self> {
+    fn start(door: &Door) -> Result<Self> {
         let mut crowd = Crowd::new()?;
         for number in 0..SESSIONS {
-            crowd.add(Peer::connect(addr, &[connect(&format!("bench-pub-{number}"))])?)?;
+            crowd.add(Peer::connect(door, &[connect(&format!("bench-pub-{number}"))])?)?;
         }
         let template = |number| Template::new(&topic(number), Qos::AtLeastOnce, PAYLOAD, number as u32);
         Ok(Self { crowd, templates: (0..SESSIONS).map(template).collect(), packet_ids: vec![1; SESSIONS] })

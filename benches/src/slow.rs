@@ -1,6 +1,5 @@
 //! What a subscriber that reads nothing costs the others.
 
-use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -9,6 +8,7 @@ use mio::{Events, Interest, Poll, Token};
 use mqtt_codec::Qos;
 use serde::Serialize;
 
+use crate::door::Door;
 use crate::peer::Peer;
 use crate::process::resident;
 use crate::wire::{Seen, Template, connect, subscribe};
@@ -77,14 +77,14 @@ pub struct Stuck {
 }
 
 /// Runs all of it, one after the other.
-pub fn run(addr: SocketAddr, pid: u32) -> Result<Slow> {
-    let mut healthy = Healthy::start(addr)?;
+pub fn run(door: &Door, pid: u32) -> Result<Slow> {
+    let mut healthy = Healthy::start(door)?;
     healthy.alone(WARM_UP)?;
     let alone = healthy.alone(ALONE)?;
-    let mut flood = Flood::start(addr, pid, "read", Qos::AtMostOnce)?;
+    let mut flood = Flood::start(door, pid, "read", Qos::AtMostOnce)?;
     let reading = healthy.during(|| flood.run(true))?;
     let mut stuck = |name, qos, wait: Duration| -> Result<Stuck> {
-        let mut flood = Flood::start(addr, pid, name, qos)?;
+        let mut flood = Flood::start(door, pid, name, qos)?;
         let (memory_before, start) = (resident(pid)?, Instant::now());
         let delay = healthy.during(|| flood.run(false))?;
         // The healthy go on meanwhile.
@@ -114,12 +114,12 @@ struct Healthy {
 }
 
 impl Healthy {
-    fn start(addr: SocketAddr) -> Result<Self> {
+    fn start(door: &Door) -> Result<Self> {
         let topic = |pair: usize| format!("healthy/{pair}");
-        let publisher = |pair| Peer::connect(addr, &[connect(&format!("healthy-pub-{pair}"))]);
+        let publisher = |pair| Peer::connect(door, &[connect(&format!("healthy-pub-{pair}"))]);
         let subscriber = |pair| {
             let frames = [connect(&format!("healthy-sub-{pair}")), subscribe(&[topic(pair)], Qos::AtLeastOnce)];
-            Peer::connect(addr, &frames)
+            Peer::connect(door, &frames)
         };
         let peers = (0..PAIRS).map(publisher).chain((0..PAIRS).map(subscriber));
         let mut peers = peers.collect::<Result<Vec<_>>>()?;
@@ -205,12 +205,12 @@ struct Flood {
 }
 
 impl Flood {
-    fn start(addr: SocketAddr, pid: u32, name: &str, qos: Qos) -> Result<Self> {
+    fn start(door: &Door, pid: u32, name: &str, qos: Qos) -> Result<Self> {
         let topic = format!("flood/{name}");
         let frames = [connect(name), subscribe(std::slice::from_ref(&topic), qos)];
         Ok(Self {
-            publisher: Peer::connect(addr, &[connect(&format!("flood-{name}"))])?,
-            subscriber: Peer::connect(addr, &frames)?,
+            publisher: Peer::connect(door, &[connect(&format!("flood-{name}"))])?,
+            subscriber: Peer::connect(door, &frames)?,
             template: Template::new(&topic, qos, PAYLOAD, 0),
             qos,
             pid,

@@ -1,12 +1,12 @@
 //! What a broker holds: idle connections, filters.
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use mio::{Events, Interest, Poll, Token};
 use mqtt_codec::Qos;
 
+use crate::door::Door;
 use crate::outcome::Outcome;
 use crate::peer::Peer;
 use crate::process::{Meter, resident};
@@ -25,12 +25,12 @@ const ROUND: usize = 500;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Bytes of memory of one idle connection with one subscription.
-pub fn idle(addr: SocketAddr, pid: u32) -> Result<Outcome> {
+pub fn idle(door: &Door, pid: u32) -> Result<Outcome> {
     let mut idle = Vec::with_capacity(IDLE + 200);
     let mut add = |number: usize| -> Result<()> {
         let filter = [format!("idle/{number:05}/cmd")];
         let frames = [connect(&format!("idle-{number:05}")), subscribe(&filter, Qos::AtMostOnce)];
-        idle.push(Peer::connect(addr, &frames)?);
+        idle.push(Peer::connect(door, &frames)?);
         Ok(())
     };
     (0..200).try_for_each(&mut add)?;
@@ -43,22 +43,22 @@ pub fn idle(addr: SocketAddr, pid: u32) -> Result<Outcome> {
 }
 
 /// Bytes of memory of one filter, held by 100 clients; a fifth of them have a wildcard.
-pub fn filter_memory(addr: SocketAddr, pid: u32, filters: usize) -> Result<Outcome> {
+pub fn filter_memory(door: &Door, pid: u32, filters: usize) -> Result<Outcome> {
     let before = {
         // The connections' own memory is not the filters'.
-        let _same = holders(addr, 0)?;
+        let _same = holders(door, 0)?;
         settle();
         resident(pid)?
     };
-    let _holders = holders(addr, filters)?;
+    let _holders = holders(door, filters)?;
     settle();
     let after = resident(pid)?;
     Ok(Outcome { value: after.saturating_sub(before) as f64 / filters as f64, ..Outcome::default() })
 }
 
 /// CPU of a publish that matches one exact filter among so many.
-pub fn among_filters(addr: SocketAddr, pid: u32, filters: usize) -> Result<Outcome> {
-    let mut among = Among::start(addr, filters)?;
+pub fn among_filters(door: &Door, pid: u32, filters: usize) -> Result<Outcome> {
+    let mut among = Among::start(door, filters)?;
     among.run(ROUND * 10)?;
     let meter = Meter::start(pid)?;
     among.run(PUBLISHES)?;
@@ -82,9 +82,9 @@ struct Among {
 }
 
 impl Among {
-    fn start(addr: SocketAddr, filters: usize) -> Result<Self> {
-        let mut peers = holders(addr, filters)?;
-        peers.push(Peer::connect(addr, &[connect("bench-pub")])?);
+    fn start(door: &Door, filters: usize) -> Result<Self> {
+        let mut peers = holders(door, filters)?;
+        peers.push(Peer::connect(door, &[connect("bench-pub")])?);
         let poll = Poll::new()?;
         for (index, peer) in peers.iter_mut().enumerate() {
             poll.registry().register(&mut peer.socket, Token(index), Interest::READABLE | Interest::WRITABLE)?;
@@ -128,9 +128,9 @@ impl Among {
 }
 
 /// Delay of QoS 1 messages at a steady 2,000 a second: the median and the 99th of 100, in microseconds.
-pub fn latency(addr: SocketAddr) -> Result<Outcome> {
+pub fn latency(door: &Door) -> Result<Outcome> {
     const COUNT: usize = 6000;
-    let mut pair = Pair::start(addr)?;
+    let mut pair = Pair::start(door)?;
     while pair.delays.len() < COUNT {
         pair.turn(pair.sent < COUNT)?;
     }
@@ -139,13 +139,13 @@ pub fn latency(addr: SocketAddr) -> Result<Outcome> {
 
 /// The same while sessions end, from the moment at which some have until none is left but the driver's own. Its
 /// broker tells the number every second.
-pub fn expire(addr: SocketAddr) -> Result<Outcome> {
+pub fn expire(door: &Door) -> Result<Outcome> {
     const OWN: usize = 3;
     /// Many times what it takes.
     const PATIENCE: Duration = Duration::from_secs(300);
     let filter = ["$SYS/brokers/+/stats/sessions.count".to_owned()];
-    let mut watcher = Peer::connect(addr, &[connect("bench-watcher"), subscribe(&filter, Qos::AtMostOnce)])?;
-    let mut pair = Pair::start(addr)?;
+    let mut watcher = Peer::connect(door, &[connect("bench-watcher"), subscribe(&filter, Qos::AtMostOnce)])?;
+    let mut pair = Pair::start(door)?;
     let (mut most, mut left) = (0, usize::MAX);
     let mut since = Instant::now();
     while left > OWN {
@@ -183,11 +183,11 @@ struct Pair {
 impl Pair {
     const GAP: Duration = Duration::from_micros(500);
 
-    fn start(addr: SocketAddr) -> Result<Self> {
+    fn start(door: &Door) -> Result<Self> {
         let filter = ["bench/delay".to_owned()];
         let mut peers = [
-            Peer::connect(addr, &[connect("bench-pub")])?,
-            Peer::connect(addr, &[connect("bench-sub"), subscribe(&filter, Qos::AtLeastOnce)])?,
+            Peer::connect(door, &[connect("bench-pub")])?,
+            Peer::connect(door, &[connect("bench-sub"), subscribe(&filter, Qos::AtLeastOnce)])?,
         ];
         let poll = Poll::new()?;
         for (index, peer) in peers.iter_mut().enumerate() {
@@ -230,12 +230,12 @@ impl Pair {
 }
 
 /// Clients that share so many filters evenly.
-fn holders(addr: SocketAddr, filters: usize) -> Result<Vec<Peer>> {
+fn holders(door: &Door, filters: usize) -> Result<Vec<Peer>> {
     let holder = |number: usize| {
         let mut frames = vec![connect(&format!("bench-holder-{number}"))];
         let mine: Vec<_> = (number..filters).step_by(HOLDERS).map(filter).collect();
         frames.extend(mine.chunks(FILTERS_AT_ONCE).map(|chunk| subscribe(chunk, Qos::AtMostOnce)));
-        Peer::connect(addr, &frames)
+        Peer::connect(door, &frames)
     };
     (0..HOLDERS).map(holder).collect()
 }

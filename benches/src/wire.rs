@@ -18,23 +18,28 @@ pub fn frame(packet: &Packet) -> Vec<u8> {
 
 /// CONNECT with a clean session.
 pub fn connect(client_id: &str) -> Vec<u8> {
-    connect_with(client_id, true)
+    connect_with(client_id, true, None)
+}
+
+/// The same as a user with a password.
+pub fn connect_as(client_id: &str, user: Option<(&str, &str)>) -> Vec<u8> {
+    connect_with(client_id, true, user)
 }
 
 /// CONNECT of a client whose session is kept.
 pub fn connect_kept(client_id: &str) -> Vec<u8> {
-    connect_with(client_id, false)
+    connect_with(client_id, false, None)
 }
 
-fn connect_with(client_id: &str, clean_start: bool) -> Vec<u8> {
+fn connect_with(client_id: &str, clean_start: bool, user: Option<(&str, &str)>) -> Vec<u8> {
     frame(&Packet::Connect(Box::new(Connect {
         version: VERSION,
         client_id: client_id.into(),
         is_bridge: false,
         clean_start,
         keep_alive: 300,
-        username: None,
-        password: None,
+        username: user.map(|(name, _)| name.into()),
+        password: user.map(|(_, password)| password.as_bytes().to_vec().into()),
         will: None,
         properties: Properties::EMPTY,
     })))

@@ -156,7 +156,7 @@ impl Attack {
             _ => None,
         };
         let broker = match &*row.broker {
-            MOSQUITTO => Broker::mosquitto(None)?,
+            MOSQUITTO => Broker::mosquitto(None, "allow_anonymous true")?,
             _ => self.rollcall(program, &folder)?,
         };
         let mut stage = Stage::new(&broker, pace, row)?;

@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: criterion for the parts, the load driver on rollcall and on Debian's mosquitto in turn, and the
 //! run with a million sessions.
 
+mod door;
 mod kept;
 mod restart;
 mod scale;
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
+use self::door::Door;
 use self::slow::Slow;
 use crate::broker::{Broker, Folder, build};
 use crate::shell::{cargo, command, output, run as run_command, target};
@@ -87,6 +89,8 @@ struct Faults {
 struct Case {
     name: String,
     unit: String,
+    /// The kind of listener.
+    over: String,
     what: String,
     rollcall: Vec<Outcome>,
     /// With `--data-dir memory`, for some.
@@ -138,12 +142,13 @@ fn chosen(load: &Path, names: &[String]) -> Result<Vec<Case>> {
     let mut cases = Vec::new();
     for line in output(command(load).arg("--list"))?.lines() {
         let mut words = line.split('\t').map(str::to_owned);
-        let (Some(name), Some(unit), Some(what)) = (words.next(), words.next(), words.next()) else {
+        let (Some(name), Some(unit), Some(over), Some(what)) = (words.next(), words.next(), words.next(), words.next())
+        else {
             bail!("`load --list` printed {line:?}");
         };
         let none = Vec::new;
         let (rollcall, memory, other, folder) = (none(), none(), none(), Vec::new());
-        cases.push(Case { name, unit, what, rollcall, memory, other, folder });
+        cases.push(Case { name, unit, over, what, rollcall, memory, other, folder });
     }
     let mut known: Vec<_> = cases.iter().map(|case| case.name.as_str()).collect();
     known.extend([RESTART, SCALE]);
@@ -160,10 +165,10 @@ fn chosen(load: &Path, names: &[String]) -> Result<Vec<Case>> {
 fn settings(case: &str) -> &'static [&'static str] {
     match case {
         // A run is not to wait for 30 seconds.
-        "slow" => &["--set", "limits.slow_consumer_timeout=8s"],
-        "queue-power" => &["--set", "storage.durability=power"],
+        "slow" => &["limits.slow_consumer_timeout=8s"],
+        "queue-power" => &["storage.durability=power"],
         // It tells how many sessions are left.
-        "expire" => &["--set", "sys.interval=1s"],
+        "expire" => &["sys.interval=1s"],
         _ => &[],
     }
 }
@@ -172,13 +177,17 @@ impl Case {
     /// Once on each broker.
     fn run(&mut self, rollcall: &Path, against: Option<&Path>, load: &Path) -> Result<()> {
         let name = self.name.as_str();
+        let door = Door::new(name, &self.over)?;
+        let driver = Driver { load, case: name, door: &door };
+        let mut settings: Vec<_> = settings(name).iter().map(|&setting| setting.to_owned()).collect();
+        settings.extend(door.settings());
+        let arguments: Vec<_> = settings.iter().flat_map(|setting| ["--set", setting]).collect();
         let with_folder = |program| {
             let folder = match name {
                 "expire" => restart::filled(EXPIRING, 0, Some(EXPIRE_IN))?,
                 _ => Folder::new()?,
             };
-            let broker = Broker::rollcall(program, Some(&folder), settings(name))?;
-            measure(load, name, broker, Some(&folder))
+            driver.measure(Broker::rollcall(program, Some(&folder), &arguments)?, Some(&folder))
         };
         let (outcome, size) = with_folder(rollcall)?;
         self.rollcall.push(outcome);
@@ -191,30 +200,46 @@ impl Case {
             return Ok(());
         }
         if ALSO_IN_MEMORY.contains(&name) {
-            self.memory.push(measure(load, name, Broker::rollcall(rollcall, None, settings(name))?, None)?.0);
+            self.memory.push(driver.measure(Broker::rollcall(rollcall, None, &arguments)?, None)?.0);
         }
         if !ALONE.contains(&name) {
             let folder = if PERSISTENT.contains(&name) { Some(Folder::new()?) } else { None };
-            self.other.push(measure(load, name, Broker::mosquitto(folder.as_ref())?, None)?.0);
+            match Broker::mosquitto(folder.as_ref(), &door.mosquitto()) {
+                Ok(broker) => self.other.push(driver.measure(broker, None)?.0),
+                // Not every build of it has WebSocket.
+                Err(why) if door.is_web() => println!("{name} is not run on mosquitto: {why:#}"),
+                Err(why) => return Err(why),
+            }
         }
         Ok(())
     }
 }
 
-/// What the driver found, and how large the folder was then.
-fn measure(load: &Path, case: &str, broker: Broker, folder: Option<&Folder>) -> Result<(Outcome, u64)> {
-    let (addr, pid) = (broker.addr().to_string(), broker.pid().to_string());
-    let mut driver = command(load);
-    driver.args(["--addr", &addr, "--pid", &pid, "--case", case]);
-    let printed = output(&mut driver).with_context(|| format!("the broker said:\n{}", broker.said()))?;
-    let said = broker.said();
-    let size = folder.map_or(Ok(0), Folder::size)?;
-    let status = broker.stop()?;
-    if !status.success() {
-        bail!("after {case} the broker ended with {status}; it said:\n{said}");
+/// The load driver, told of one case.
+struct Driver<'a> {
+    load: &'a Path,
+    case: &'a str,
+    door: &'a Door,
+}
+
+impl Driver<'_> {
+    /// What it found, and how large the folder was then.
+    fn measure(&self, broker: Broker, folder: Option<&Folder>) -> Result<(Outcome, u64)> {
+        // mosquitto has one listener, and no names for them.
+        let addr = broker.listener(self.door.listener()).unwrap_or(broker.addr());
+        let mut driver = command(self.load);
+        driver.args(["--addr", &addr.to_string(), "--pid", &broker.pid().to_string(), "--case", self.case]);
+        driver.args(self.door.arguments());
+        let printed = output(&mut driver).with_context(|| format!("the broker said:\n{}", broker.said()))?;
+        let said = broker.said();
+        let size = folder.map_or(Ok(0), Folder::size)?;
+        let status = broker.stop()?;
+        if !status.success() {
+            bail!("after {} the broker ended with {status}; it said:\n{said}", self.case);
+        }
+        let outcome = serde_json::from_str(&printed).with_context(|| format!("the load driver printed {printed:?}"))?;
+        Ok((outcome, size))
     }
-    let outcome = serde_json::from_str(&printed).with_context(|| format!("the load driver printed {printed:?}"))?;
-    Ok((outcome, size))
 }
 
 /// A table for people, which is also Markdown.

@@ -120,9 +120,10 @@ impl Broker {
         Ok(broker)
     }
 
-    /// Starts Debian's mosquitto with a configuration of its own: anonymous, no limits on queues, and with a folder
+    /// Starts Debian's mosquitto with a configuration of its own: no limits on queues, and with a folder
     /// persistent, which is: written every half an hour and at the end.
-    pub(crate) fn mosquitto(folder: Option<&Folder>) -> Result<Self> {
+    /// `listener` are the lines of its configuration that belong to the listener, and who may come in.
+    pub(crate) fn mosquitto(folder: Option<&Folder>, listener: &str) -> Result<Self> {
         let program = debian("mosquitto", "mosquitto")?;
         let log = log_file("mosquitto")?;
         // Bound and let go: nothing else on this machine takes loopback ports in between.
@@ -135,7 +136,7 @@ impl Broker {
         std::fs::write(
             &config,
             format!(
-                "listener {} 127.0.0.1\nallow_anonymous true\n{persistence}\nmax_queued_messages 0\n\
+                "listener {} 127.0.0.1\n{listener}\n{persistence}\nmax_queued_messages 0\n\
                  max_inflight_messages 100\nsys_interval 0\nset_tcp_nodelay true\nlog_type error\n\
                  log_type warning\nuser root\n",
                 addr.port()
@@ -152,13 +153,25 @@ impl Broker {
         let mut broker = Self { child, addr, listeners: Vec::new(), log, stopped: false, ready_after: START };
         let deadline = Instant::now() + START;
         while TcpStream::connect(addr).is_err() {
+            broker.is_alive()?;
             if Instant::now() > deadline {
                 bail!("mosquitto is not ready; it said:\n{}", broker.said());
             }
             std::thread::sleep(Duration::from_millis(10));
         }
         broker.ready_after = started.elapsed();
+        // One without WebSocket listens for a moment before it finds out.
+        std::thread::sleep(Duration::from_millis(100));
+        broker.is_alive()?;
         Ok(broker)
+    }
+
+    /// An error if the process has ended.
+    fn is_alive(&mut self) -> Result<()> {
+        match self.child.try_wait()? {
+            None => Ok(()),
+            Some(status) => bail!("it has ended with {status}; it said:\n{}", self.said()),
+        }
     }
 
     pub(crate) const fn addr(&self) -> SocketAddr {

@@ -4,6 +4,7 @@
 mod attack;
 mod bench;
 mod broker;
+mod certificate;
 mod ci;
 mod crash;
 mod shell;

@@ -2,9 +2,11 @@
 #![expect(clippy::print_stdout, reason = "its output is what it is for")]
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use anyhow::Result;
 use benches::case::{CASES, Case};
+use benches::door::Door;
 use clap::Parser;
 
 #[derive(Parser)]
@@ -19,7 +21,10 @@ struct Args {
     /// Which case
     #[arg(long, required_unless_present = "list")]
     case: Option<String>,
-    /// Print the cases: name, unit and what it does, with tabs between
+    /// The broker's certificate, for cases over TLS
+    #[arg(long)]
+    certificate: Option<PathBuf>,
+    /// Print the cases: name, unit, kind of listener and what it does, with tabs between
     #[arg(long)]
     list: bool,
 }
@@ -28,13 +33,15 @@ fn main() -> Result<()> {
     let args = Args::parse();
     if args.list {
         for case in CASES {
-            println!("{}\t{}\t{}", case.name, case.unit, case.what);
+            println!("{}\t{}\t{}\t{}", case.name, case.unit, case.over.name(), case.what);
         }
         return Ok(());
     }
     let (Some(addr), Some(pid), Some(case)) = (args.addr, args.pid, args.case) else { return Ok(()) };
     anyhow::ensure!(addr.ip().is_loopback(), "{addr} is not on this machine");
-    let outcome = Case::named(&case)?.run(addr, pid)?;
+    let case = Case::named(&case)?;
+    let door = Door::new(addr, case.over, args.certificate.as_deref())?;
+    let outcome = case.run(&door, pid)?;
     println!("{}", serde_json::to_string(&outcome)?);
     Ok(())
 }

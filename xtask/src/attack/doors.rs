@@ -16,6 +16,7 @@ use super::client::{From, open};
 use super::floods::{PAUSE, crowd};
 use super::memory;
 use super::stage::{Going, Stage};
+use crate::certificate::Certificate;
 
 /// The names of the listeners.
 const TLS: &str = "tls";
@@ -23,18 +24,9 @@ const WEB: &str = "web";
 
 /// Settings of a listener for TLS, whose certificate is put into the folder, and of one for WebSocket.
 pub(super) fn listeners(folder: &Path) -> Result<Vec<String>> {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
-    let (certificate, key) = (folder.join("attack.pem"), folder.join("attack.key"));
-    std::fs::write(&certificate, made.cert.pem())?;
-    std::fs::write(&key, made.signing_key.serialize_pem())?;
-    Ok(vec![
-        format!("listeners.{TLS}.kind=mqtts"),
-        format!("listeners.{TLS}.bind=127.0.0.1:0"),
-        format!("listeners.{TLS}.cert={}", certificate.display()),
-        format!("listeners.{TLS}.key={}", key.display()),
-        format!("listeners.{WEB}.kind=ws"),
-        format!("listeners.{WEB}.bind=127.0.0.1:0"),
-    ])
+    let mut settings = Certificate::made(folder)?.listener(TLS, "mqtts");
+    settings.extend([format!("listeners.{WEB}.kind=ws"), format!("listeners.{WEB}.bind=127.0.0.1:0")]);
+    Ok(settings)
 }
 
 /// So many who send half a hello and stay.
