@@ -119,23 +119,38 @@ impl Session {
 
     /// Gives up everything that is owed, for the session ends; what that means for a store is told as ever.
     pub fn give_up(&mut self) {
+        self.give_up_some(usize::MAX, |_| {});
+    }
+
+    /// The same with so many of the messages that wait, for there may be a million of them; first what is bounded by the
+    /// client's window. `see` is shown each message. Returns how many there were.
+    pub fn give_up_some(&mut self, most: usize, mut see: impl FnMut(&Delivery)) -> usize {
+        let mut given_up = 0;
         if let Some(inflight) = self.inflight.take() {
             let (publishes, released) = inflight.into_parts();
             for delivery in publishes {
+                see(&delivery);
                 self.note_finished(delivery);
+                given_up += 1;
             }
             for released in released {
                 self.note(Change::Completed(released));
             }
-        }
-        for delivery in self.queue.take().into_iter().flat_map(|queue| queue.into_deliveries()) {
-            self.note_finished(delivery);
         }
         if let Some(incoming) = self.incoming.take() {
             for packet_id in incoming.ids() {
                 self.note(Change::Freed(packet_id));
             }
         }
+        let Some(mut queue) = self.queue.take() else { return given_up };
+        for _ in 0..most {
+            let Some(delivery) = queue.pop() else { return given_up };
+            see(&delivery);
+            self.note_finished(delivery);
+            given_up += 1;
+        }
+        self.queue = Some(queue);
+        given_up
     }
 
     pub(crate) fn note(&mut self, change: Change) {

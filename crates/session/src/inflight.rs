@@ -139,7 +139,7 @@ impl Inflight {
     }
 
     /// Those without PUBACK or PUBREC, in order.
-    pub(crate) fn publishes(&self) -> impl Iterator<Item = &Delivery> {
+    pub(crate) fn publishes(&self) -> impl ExactSizeIterator<Item = &Delivery> {
         self.publishes.iter()
     }
 

@@ -170,11 +170,6 @@ impl Queue {
         self.first_expiry.is_some()
     }
 
-    /// Gives up all that waits, in order.
-    pub(crate) fn into_deliveries(self) -> impl Iterator<Item = Delivery> {
-        self.deliveries.into_iter()
-    }
-
     /// Removes what does not outlive the connection.
     pub(crate) fn remove_at_most_once(&mut self) {
         if self.has_at_most_once() {

@@ -290,6 +290,11 @@ impl Session {
         self.queue.as_ref().map_or(0, |queue| queue.len())
     }
 
+    /// Messages that the client has not said that it has: sent, or waiting.
+    pub fn owed_len(&self) -> usize {
+        self.inflight.as_ref().map_or(0, |inflight| inflight.publishes().len()) + self.queue_len()
+    }
+
     /// QoS 2 messages received and not released by the client.
     pub fn unreleased_len(&self) -> usize {
         self.incoming.as_ref().map_or(0, |incoming| incoming.len())

@@ -1,6 +1,6 @@
 //! What an earlier process has left.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use mqtt_codec::{Filter, PacketId, SubscribeOptions};
@@ -204,16 +204,13 @@ impl Loaded {
         Ok(false)
     }
 
-    /// A session's end is stored before that of each of its many subscriptions; then this is what was left when the process
-    /// ended. Those of a session which is there and can't be read stay with it.
-    fn remove_orphans(&self, store: &dyn Store, orphans: Vec<(u64, Vec<u8>)>) -> Result<(), StoreError> {
+    /// A session's end is stored before that of each thing it had, if that is much; then this is what was left when the
+    /// process ended. What belongs to a session which is there and can't be read stays with it.
+    fn remove_orphans(&self, store: &dyn Store, table: Table, orphans: Vec<(u64, Vec<u8>)>) -> Result<(), StoreError> {
         let unreadable = self.unreadable.iter().filter(|record| record.table == Table::Sessions);
-        let unreadable: Vec<_> = unreadable.map(|record| record::read_number(&record.key).unwrap_or(0)).collect();
-        let mut steps = Steps::default();
-        for (_, key) in orphans.iter().filter(|(number, _)| !unreadable.contains(number)) {
-            steps.remove(Table::Subscriptions, key);
-        }
-        if steps.is_empty() { Ok(()) } else { store.write(&steps) }
+        let unreadable: HashSet<_> = unreadable.map(|record| record::read_number(&record.key).unwrap_or(0)).collect();
+        let orphans = orphans.into_iter().filter(|(number, _)| !unreadable.contains(number));
+        remove_all(store, table, orphans.map(|(_, key)| key))
     }
 
     fn read_sessions(&mut self, store: &dyn Store) -> Result<(), StoreError> {
@@ -253,17 +250,21 @@ impl Loaded {
             }
             Ok(())
         })?;
-        self.remove_orphans(store, orphans)?;
+        self.remove_orphans(store, Table::Subscriptions, orphans)?;
         let mut sessions = Cursor::new(&mut self.sessions);
+        let mut orphans = Vec::new();
         each(store, Table::Received, &mut self.unreadable, |key, _| {
             let (number, id) = key.split_at_checked(8).ok_or_else(|| corrupt("a short key"))?;
             let id = id.try_into().ok().map(u16::from_be_bytes).and_then(PacketId::new);
             let id = id.ok_or_else(|| corrupt("not a packet id"))?;
-            if let Some(session) = sessions.find(record::read_number(number)?) {
-                session.kept.received.push(id);
+            let number = record::read_number(number)?;
+            match sessions.find(number) {
+                Some(session) => session.kept.received.push(id),
+                None => orphans.push((number, key.to_vec())),
             }
             Ok(())
-        })
+        })?;
+        self.remove_orphans(store, Table::Received, orphans)
     }
 
     fn read_deliveries(&mut self, store: &dyn Store) -> Result<(), StoreError> {
@@ -280,9 +281,13 @@ impl Loaded {
             Ok(())
         })?;
         let mut sessions = Cursor::new(&mut self.sessions);
+        let mut orphans = Vec::new();
         each(store, Table::Deliveries, &mut self.unreadable, |key, value| {
             let (session, number) = record::read_pair(key)?;
-            let Some(session) = sessions.find(session) else { return Ok(()) };
+            let Some(session) = sessions.find(session) else {
+                orphans.push((session, key.to_vec()));
+                return Ok(());
+            };
             let owed = record::read_owed(number, value, |message| {
                 // Its number is not given to another, even if it is lost: what was for one would be sent to another.
                 last_message = last_message.max(message);
@@ -306,8 +311,27 @@ impl Loaded {
             Ok(())
         })?;
         self.last_message = last_message;
+        let sent = orphans.iter().filter_map(|(session, key)| {
+            let pair = record::read_pair(key).ok()?;
+            sent.contains_key(&pair).then(|| (*session, key.clone()))
+        });
+        self.remove_orphans(store, Table::Sent, sent.collect())?;
+        let had_orphans = !orphans.is_empty();
+        self.remove_orphans(store, Table::Deliveries, orphans)?;
+        // What can't be read may be what keeps a message.
+        let keeps = |record: &Unreadable| matches!(record.table, Table::Sessions | Table::Deliveries);
+        if had_orphans && !self.unreadable.iter().any(keeps) {
+            let unkept = messages.iter().filter(|(_, publication)| publication.place.number() == 0);
+            remove_all(store, Table::Messages, unkept.map(|(number, _)| number.to_be_bytes().to_vec()))?;
+        }
         Ok(())
     }
+}
+
+fn remove_all(store: &dyn Store, table: Table, keys: impl Iterator<Item = Vec<u8>>) -> Result<(), StoreError> {
+    let mut steps = Steps::default();
+    keys.for_each(|key| steps.remove(table, &key));
+    if steps.is_empty() { Ok(()) } else { store.write(&steps) }
 }
 
 fn is_empty(store: &dyn Store) -> Result<bool, StoreError> {

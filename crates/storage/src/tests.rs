@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use mqtt_codec::{Filter, Message, Properties, Property, Qos, SubscribeOptions, Topic, Version, Will};
+use mqtt_codec::{Filter, Message, PacketId, Properties, Property, Qos, SubscribeOptions, Topic, Version, Will};
 use mqtt_session::{
     Attach, Change, Config, Delivery, DeliveryOptions, Fanout, Outbox, Publication, Session, SubscriptionIds, Timestamp,
 };
@@ -524,6 +524,34 @@ fn subscriptions_of_a_session_that_is_over_are_removed_at_the_next_start() {
             let [session] = &loaded.sessions[..] else { panic!("one session") };
             assert_eq!((session.number, session.subscriptions.len()), (4, 1));
             assert_eq!(count(&*store, Table::Subscriptions), 2);
+        }
+    }
+}
+
+/// The same for what it was owed: the message that only it kept goes, the one that another session keeps too stays.
+#[test]
+fn messages_of_a_session_that_is_over_are_removed_at_the_next_start() {
+    for (store, _folder) in stores() {
+        let journal = journal(&store);
+        let mut sessions: Vec<_> = (0..2).map(|_| attached(Version::V5)).collect();
+        for keepers in [2, 1, 2] {
+            let publication = Publication::new(message("t", "m", Qos::ExactlyOnce), Timestamp(0));
+            let mut fanout = Fanout::new(&publication);
+            for (number, session) in (1..).zip(&mut sessions).take(keepers) {
+                deliver(session, &mut fanout, Qos::ExactlyOnce);
+                stage(&journal, number, session);
+            }
+        }
+        journal.stage(|stage| stage.change(1, &Change::Received(PacketId::new(7).unwrap())));
+        journal.stage(|stage| stage.put_session(2, &session_record("stays")));
+        journal.retry().unwrap();
+        assert_eq!((count(&*store, Table::Deliveries), count(&*store, Table::Messages)), (5, 3));
+        for _ in 0..2 {
+            let loaded = Loaded::read(&*store).unwrap();
+            let [session] = &loaded.sessions[..] else { panic!("one session") };
+            assert_eq!((session.number, session.kept.deliveries.len()), (2, 2));
+            assert_eq!((count(&*store, Table::Deliveries), count(&*store, Table::Messages)), (2, 2));
+            assert_eq!((count(&*store, Table::Sent), count(&*store, Table::Received)), (0, 0));
         }
     }
 }

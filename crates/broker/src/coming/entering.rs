@@ -94,9 +94,9 @@ impl Broker {
         let is_over = mem::take(&mut transition.expires_at).at().is_some_and(|at| at <= now);
         let present = transition.has_session && !clean && !is_over;
         if transition.has_session && !present {
-            if self.has_many_subscriptions(&client) {
+            if self.has_much(&client) {
                 // As if it had ended before. The client goes with what is to be given up, and there is a new one of this id,
-                // with which the old subscriptions have nothing to do.
+                // with which what the old one had has nothing to do.
                 transition.expires_at = now.into();
                 self.look_after(&client, &mut transition, None, now, batch);
                 drop(transition);

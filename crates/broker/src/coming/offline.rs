@@ -10,11 +10,11 @@ use crate::broker::Broker;
 use crate::client::transition::Transition;
 use crate::client::{Client, ClientRef};
 use crate::delivery::batch::Batch;
-use crate::delivery::routes::Leaving;
+use crate::delivery::routes::GivenUp;
 use crate::store::records;
 use crate::watch::metrics::Metric;
 
-/// To give up so many subscriptions takes a millisecond or less.
+/// To give up so many messages and subscriptions takes a millisecond or less.
 const GIVEN_UP_AT_ONCE: usize = 1024;
 
 impl Broker {
@@ -50,16 +50,17 @@ impl Broker {
         }
     }
 
-    /// Whether the client of this session should go with it, for its subscriptions are too many to be given up at once.
-    pub(super) fn has_many_subscriptions(&self, client: &ClientRef) -> bool {
-        let subscriptions = client.state.lock().session.subscriptions_len();
-        subscriptions > GIVEN_UP_AT_ONCE && self.routes.may_leave_later(subscriptions)
+    /// Whether the client of this session should go with it, for it has too much to be given up at once.
+    pub(super) fn has_much(&self, client: &ClientRef) -> bool {
+        let state = client.state.lock();
+        let much = state.session.owed_len() + state.session.subscriptions_len();
+        much > GIVEN_UP_AT_ONCE && self.routes.may_leave_later()
     }
 
     /// The session is over: a will that waited is published, subscriptions are given up, the rest is forgotten. `is_last`:
     /// the client goes, too.
     pub(super) fn end_session(&self, client: &ClientRef, is_last: bool, now: Timestamp, batch: &mut Batch<'_>) {
-        let later = is_last && self.has_many_subscriptions(client);
+        let later = is_last && self.has_much(client);
         let (old, number, will, orphans) = {
             let mut state = client.state.lock();
             state.is_over = is_last;
@@ -74,7 +75,7 @@ impl Broker {
             let orphans = state.session.take_orphans(true, |_| true);
             state.stage(batch);
             // Without what others may have: of that those are told for whom nobody is there.
-            if self.hooks.has_drop_observers() {
+            if self.hooks.has_drop_observers() && !later {
                 for delivery in state.session.owed() {
                     batch.lose(client, Arc::clone(&delivery.publication), delivery.qos, DropReason::SessionEnded);
                 }
@@ -83,11 +84,10 @@ impl Broker {
             let new = Session::new(Arc::clone(&self.session_config));
             (mem::replace(&mut state.session, new), number, will, orphans)
         };
-        // Queued messages are dropped without the lock: there may be many.
         if later {
-            self.forget_later(client, old, number, now);
-        } else {
-            drop(old);
+            self.routes.forget_later(client, number, old, self.watched.memory.half_done().claim());
+            // That of nobody: it has the task look.
+            self.deadlines.offline.insert(now, Weak::new());
         }
         self.routes.hand_on(client, orphans, self.doors.is_stopping(), now, batch);
         if let Some(will) = will {
@@ -95,18 +95,19 @@ impl Broker {
         }
     }
 
-    fn forget_later(&self, client: &ClientRef, session: Session, number: u64, now: Timestamp) {
-        let (len, mut held) = (session.subscriptions_len(), self.watched.memory.half_done().claim());
-        held.set(session.held_alone());
-        self.routes.forget_later(Leaving {
-            client: client.clone(),
-            number,
-            filters: session.into_filters(),
-            len,
-            _held: held,
-        });
-        // That of nobody: it has the task look.
-        self.deadlines.offline.insert(now, Weak::new());
+    /// Gives up something of a session that has ended; false if there is none.
+    pub(crate) fn forget_some(&self, batch: &mut Batch<'_>) -> bool {
+        self.routes.forget_some(|client, number, given_up| match given_up {
+            GivenUp::Message(delivery) => {
+                batch.lose(client, Arc::clone(&delivery.publication), delivery.qos, DropReason::SessionEnded);
+            }
+            GivenUp::Changes(changes) if number > 0 => {
+                batch.stage(|stage| changes.iter().for_each(|change| stage.change(number, change)));
+            }
+            GivenUp::Filter(filter) if number > 0 => batch.stage(|stage| stage.unsubscribe(number, filter)),
+            // It was not in the store.
+            GivenUp::Changes(_) | GivenUp::Filter(_) => {}
+        })
     }
 
     /// A client's timer: a delayed will, or the end of its session.

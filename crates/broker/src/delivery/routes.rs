@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use mqtt_codec::{Filter, SubscribeOptions};
 use mqtt_router::{Full, Options, Router};
-use mqtt_session::Session;
+use mqtt_session::{Change, Delivery, Session};
 use parking_lot::Mutex;
 
 use crate::client::variety::Varieties;
@@ -22,33 +22,49 @@ pub(crate) struct Routes<C> {
     leaving: Mutex<AllLeaving<C>>,
 }
 
-/// A session that is over, and whose filters are given up a slice at a time: it may have had a hundred thousand. Nothing is
-/// delivered by them meanwhile, for its client is [over](crate::client::State::is_over).
+/// A session that is over, and whose messages and filters are given up a slice at a time: it may have had a million, and a
+/// hundred thousand. Nothing is delivered by them meanwhile, for its client is [over](crate::client::State::is_over).
 pub(crate) struct Leaving<C> {
     pub(crate) client: C,
     /// The session's number in the store; 0: it is not there.
     pub(crate) number: u64,
-    pub(crate) filters: Box<dyn Iterator<Item = Filter> + Send>,
-    pub(crate) len: usize,
+    rest: Rest,
+    /// Messages and filters.
+    len: usize,
     /// What they take.
-    pub(crate) _held: Claim,
+    held: Claim,
+}
+
+/// What is left of a session that is over.
+enum Rest {
+    Messages(Session),
+    Filters(Box<dyn Iterator<Item = Filter> + Send>),
+}
+
+/// What is given up with one slice.
+pub(crate) enum GivenUp<'a> {
+    Message(&'a Delivery),
+    Filter(&'a Filter),
+    /// What the messages' end means for the store.
+    Changes(&'a [Change]),
 }
 
 struct AllLeaving<C> {
     sessions: VecDeque<Leaving<C>>,
-    /// Filters of all of them.
-    filters: usize,
+    /// Messages and filters of all of them.
+    len: usize,
 }
 
-/// Filters of sessions that are over, given up at once.
+/// Messages or filters of a session that is over, given up at once.
 const SLICE: usize = 128;
 
-/// More filters than these do not wait: who ends sessions faster than they are given up does it themselves.
+/// Behind more messages and filters than these nothing more waits: who ends sessions faster than they are given up does it
+/// themselves.
 const MOST_LEAVING: usize = 1 << 18;
 
 impl<C: Clone + Eq + Hash> Default for Routes<C> {
     fn default() -> Self {
-        let leaving = AllLeaving { sessions: VecDeque::new(), filters: 0 };
+        let leaving = AllLeaving { sessions: VecDeque::new(), len: 0 };
         Self {
             router: Router::new(),
             varieties: Varieties::default(),
@@ -88,15 +104,18 @@ impl<C: Clone + Eq + Hash> Routes<C> {
         self.varieties.remove(client, session, filter);
     }
 
-    /// Whether so many filters may be given up [later](Self::forget_later).
-    pub(crate) fn may_leave_later(&self, filters: usize) -> bool {
-        self.leaving.lock().filters + filters <= MOST_LEAVING
+    /// Whether one more session may be given up [later](Self::forget_later).
+    pub(crate) fn may_leave_later(&self) -> bool {
+        self.leaving.lock().len <= MOST_LEAVING
     }
 
-    /// Its filters are counted no more, and are given up by [`Self::forget_some`].
-    pub(crate) fn forget_later(&self, leaving: Leaving<C>) {
+    /// What this session has is given up by [`Self::forget_some`], and its filters are counted no more.
+    pub(crate) fn forget_later(&self, client: &C, number: u64, session: Session, mut held: Claim) {
+        let len = session.owed_len() + session.subscriptions_len();
+        held.set(session.held_alone());
+        let leaving = Leaving { client: client.clone(), number, rest: Rest::Messages(session), len, held };
         let mut all = self.leaving.lock();
-        all.filters += leaving.len;
+        all.len += leaving.len;
         all.sessions.push_back(leaving);
     }
 
@@ -105,21 +124,40 @@ impl<C: Clone + Eq + Hash> Routes<C> {
         self.varieties.forget(client, session);
     }
 
-    /// Gives up some filters of a session that is over; false if there is none. Those that are stored are told with the number
-    /// of the session.
-    pub(crate) fn forget_some(&self, mut tell_stored: impl FnMut(u64, &Filter)) -> bool {
+    /// Gives up something of a session that is over; false if there is none. What is given up is told with the client and the
+    /// number of the session.
+    pub(crate) fn forget_some(&self, mut tell: impl FnMut(&C, u64, GivenUp<'_>)) -> bool {
         let Some(mut leaving) = self.leaving.lock().sessions.pop_front() else { return false };
-        let mut given_up = 0;
-        for filter in leaving.filters.by_ref().take(SLICE) {
-            self.router.unsubscribe(&filter, &leaving.client);
-            if leaving.number > 0 {
-                tell_stored(leaving.number, &filter);
+        let Leaving { client, number, rest, held, .. } = &mut leaving;
+        let given_up = match rest {
+            Rest::Messages(session) => {
+                let given_up =
+                    session.give_up_some(SLICE, |delivery| tell(client, *number, GivenUp::Message(delivery)));
+                tell(client, *number, GivenUp::Changes(&session.take_changes()));
+                held.set(session.held_alone());
+                given_up
             }
-            given_up += 1;
-        }
+            Rest::Filters(filters) => {
+                let mut given_up = 0;
+                for filter in filters.by_ref().take(SLICE) {
+                    self.router.unsubscribe(&filter, client);
+                    tell(client, *number, GivenUp::Filter(&filter));
+                    given_up += 1;
+                }
+                given_up
+            }
+        };
         leaving.len -= given_up;
+        if given_up < SLICE {
+            leaving = match leaving {
+                Leaving { rest: Rest::Messages(session), .. } => {
+                    Leaving { rest: Rest::Filters(session.into_filters()), ..leaving }
+                }
+                leaving => leaving,
+            };
+        }
         let mut all = self.leaving.lock();
-        all.filters -= given_up;
+        all.len -= given_up;
         if leaving.len > 0 {
             all.sessions.push_back(leaving);
         }

@@ -43,18 +43,23 @@ pub(crate) fn stage_session(client: &ClientRef, transition: &Transition, batch: 
     }
 }
 
-/// The session ends, with all it has; `but_filters`: those are given up later. Returns its number.
-pub(crate) fn stage_end(state: &mut State, but_filters: bool, batch: &mut Batch<'_>) -> u64 {
+/// The session ends, with all it has, or with what is given up `later`. Returns its number.
+pub(crate) fn stage_end(state: &mut State, later: bool, batch: &mut Batch<'_>) -> u64 {
     let number = std::mem::take(&mut state.number);
     if number == 0 {
         return 0;
+    }
+    if later {
+        // What is left in the store without its session when the process ends is removed by the next.
+        batch.stage(|stage| stage.remove_session(number));
+        return number;
     }
     // All it has goes by steps of their own: a message that others keep too stays until the last of them lets it go.
     state.session.give_up();
     let changes = state.session.take_changes();
     batch.stage(|stage| {
         changes.iter().for_each(|change| stage.change(number, change));
-        for (filter, _, _) in state.session.subscriptions().take_while(|_| !but_filters) {
+        for (filter, _, _) in state.session.subscriptions() {
             stage.unsubscribe(number, filter);
         }
         stage.remove_session(number);

@@ -42,8 +42,7 @@ fn run_some(broker: &Arc<Broker>) -> bool {
         // One of each in turn: a million sessions that end keep nobody's keep alive waiting.
         let (is_anyone_due, is_anyone_awaited) =
             (run_due(&mut batch), run_awaited(&broker.deadlines.awaited, &broker.clock));
-        let is_anyone_leaving =
-            broker.routes.forget_some(|session, filter| batch.stage(|stage| stage.unsubscribe(session, filter)));
+        let is_anyone_leaving = broker.forget_some(&mut batch);
         is_done = !is_anyone_due && !is_anyone_awaited && !is_anyone_leaving;
     }
     // What can't be stored now is tried again every second.

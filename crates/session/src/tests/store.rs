@@ -105,7 +105,11 @@ fn a_session_that_ends_leaves_nothing_in_the_store() {
     store.take_changes(&mut driver.session);
     store.check(&driver.session);
     assert!(!store.is_empty() && owed.is_some());
-    driver.session.give_up();
+    // Two are sent or released, two wait.
+    assert_eq!(driver.session.owed_len(), 3);
+    let mut seen = 0;
+    let given_up: Vec<_> = (0..4).map(|_| driver.session.give_up_some(1, |_| seen += 1)).collect();
+    assert_eq!((given_up, seen, driver.session.owed_len()), (vec![2, 1, 0, 0], 3, 0));
     store.take_changes(&mut driver.session);
     assert!(store.is_empty());
 }
