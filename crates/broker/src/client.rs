@@ -151,6 +151,26 @@ impl State {
             batch.count(if is_expired { Metric::DroppedExpired } else { Metric::DroppedTooLarge }, 1);
             batch.lose(client, publication, qos, reasons::of(reason));
         }
+        // It stopped for a while, with nothing in the outbox whose leaving would have it go on.
+        if self.outbox.is_empty()
+            && self.session.has_backlog()
+            && let Some(connection) = &self.connection
+        {
+            connection.note_backlog();
+        }
+    }
+
+    /// Sends what waits for room in the outbox.
+    fn pump(&mut self, client: &ClientRef, now: Timestamp, batch: &mut Batch<'_>) {
+        let Self { session, outbox, .. } = self;
+        session.pump(now, outbox);
+        // It stages what it sends: a packet id that the client has seen is not to be given to another message after a
+        // crash.
+        self.stage(batch);
+        self.wait_for_store(false, batch);
+        self.count_sent_late(batch);
+        self.recount(batch);
+        self.note_lost(client, batch);
     }
 
     /// Takes the connection away, and gives it what still waits for its socket.
@@ -369,22 +389,26 @@ impl ClientRef {
                 }
             }
             // Room in the outbox is room for what the session could not send before.
-            let State { session, outbox, .. } = &mut *state;
-            if outbox.is_empty() && session.has_backlog() {
-                // It stages what it sends: a packet id that the client has seen is not to be given to another message
-                // after a crash.
-                session.pump(connection.now(), outbox);
-                state.stage(batch);
-                state.wait_for_store(false, batch);
-                state.count_sent_late(batch);
-                state.recount(batch);
-                state.note_lost(self, batch);
+            if state.outbox.is_empty() && state.session.has_backlog() {
+                state.pump(self, connection.now(), batch);
             }
         }
         if connection.is_replaying() && state.session.is_ready() {
             drop(state);
             // It goes on when what it has sent is taken.
             connection.wake();
+        }
+    }
+
+    /// For the connection's task: goes on with what waits, if the session had [stopped](State::note_lost) for a while.
+    pub(crate) fn go_on(&self, connection: &Arc<Connection>, batch: &mut Batch<'_>) {
+        if !connection.take_backlog() {
+            return;
+        }
+        let mut state = self.state.lock();
+        if state.is_current(connection) && state.outbox.is_empty() && state.session.has_backlog() {
+            state.pump(self, connection.now(), batch);
+            state.touch(self, batch);
         }
     }
 

@@ -106,6 +106,9 @@ impl Drops {
     }
 }
 
+/// Messages given up at once of those that wait, of which there may be a million: each is a step for the store.
+const LOST_AT_ONCE: usize = 4096;
+
 impl Session {
     /// Delivers: into `out`, into the queue, or nowhere.
     ///
@@ -166,15 +169,18 @@ impl Session {
         }
     }
 
-    /// Drops what waits past its message expiry. Nobody would be sent it; this is for the memory, and the store.
-    pub fn drop_expired(&mut self, now: Timestamp) {
-        let Some(queue) = &mut self.queue else { return };
-        let expired = queue.remove_expired(now);
+    /// Drops what waits past its message expiry, so much at a time. Nobody would be sent it; this is for the memory, and the
+    /// store. True if more of it is left.
+    pub fn drop_expired(&mut self, now: Timestamp) -> bool {
+        let Some(queue) = &mut self.queue else { return false };
+        let expired = queue.remove_expired(now, LOST_AT_ONCE);
+        let is_more = expired.len() == LOST_AT_ONCE;
         // An empty queue is no queue: most clients never have one, and it would be memory for each.
         self.queue.take_if(|queue| queue.is_empty());
         for delivery in expired {
             self.lose(delivery, DropReason::Expired);
         }
+        is_more
     }
 
     /// Whether [`Self::take_lost`] has anything.
@@ -348,7 +354,7 @@ impl Session {
         let has_share = self.has_share_for(fanout, options);
         let queue = self.queue.get_or_insert_default();
         if !has_share || !queue.has_room(size, options.stored, &self.config) {
-            let expired = queue.remove_expired(now);
+            let expired = queue.remove_expired(now, LOST_AT_ONCE);
             let has_room = queue.has_room(size, options.stored, &self.config);
             for delivery in expired {
                 self.lose(delivery, DropReason::Expired);
@@ -393,8 +399,10 @@ impl Session {
         true
     }
 
+    /// Stops behind so much that can't be sent, too: [`Self::has_backlog`] says then that there is more.
     fn send_queued(&mut self, now: Timestamp, out: &mut Outbox) {
-        while !self.is_full(out) {
+        let mut lost = 0;
+        while !self.is_full(out) && lost < LOST_AT_ONCE {
             let has_window = self.has_window();
             let Some(queue) = &mut self.queue else {
                 return;
@@ -409,6 +417,7 @@ impl Session {
             // [MQTT-3.3.2-5]: it was never sent, so it may still expire.
             if delivery.publication.is_expired(now) {
                 self.lose(delivery, DropReason::Expired);
+                lost += 1;
                 continue;
             }
             if delivery.qos > Qos::AtMostOnce {
@@ -416,6 +425,7 @@ impl Session {
             }
             if self.connection.write(&Outgoing::kept(&delivery, false), now, out).is_err() {
                 self.lose(delivery, DropReason::TooLarge);
+                lost += 1;
                 continue;
             }
             self.sent_late[delivery.qos as usize] += 1;

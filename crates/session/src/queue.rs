@@ -153,12 +153,25 @@ impl Queue {
         Some(delivery)
     }
 
-    /// Removes what has expired. It walks the queue only if one of them can have.
-    pub(crate) fn remove_expired(&mut self, now: Timestamp) -> Vec<Delivery> {
+    /// Removes what has expired, at most so much. It walks the queue only if one of them can have.
+    pub(crate) fn remove_expired(&mut self, now: Timestamp, most: usize) -> Vec<Delivery> {
         if self.first_expiry.is_none_or(|first| first > now) {
             return Vec::new();
         }
-        self.retain(|delivery| !delivery.publication.is_expired(now))
+        // Mostly the oldest go first, and for these there is no need of a walk.
+        let mut expired = Vec::new();
+        while expired.len() < most && self.front().is_some_and(|front| front.publication.is_expired(now)) {
+            expired.extend(self.pop());
+        }
+        let mut left = most - expired.len();
+        if left > 0 && !self.is_empty() {
+            expired.extend(self.retain(|delivery| {
+                let goes = left > 0 && delivery.publication.is_expired(now);
+                left -= usize::from(goes);
+                !goes
+            }));
+        }
+        expired
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Delivery> {
@@ -261,8 +274,8 @@ mod tests {
             (queue.len(), queue.bytes.all(), queue.at_most_once, queue.first_expiry),
             (4, 12, 2, Some(Timestamp(5)))
         );
-        assert_eq!(queue.remove_expired(Timestamp(4)).len(), 0);
-        assert_eq!(queue.remove_expired(Timestamp(5)).len(), 1);
+        assert_eq!(queue.remove_expired(Timestamp(4), 9).len(), 0);
+        assert_eq!(queue.remove_expired(Timestamp(5), 9).len(), 1);
         assert_eq!(
             (queue.len(), queue.bytes.all(), queue.at_most_once, queue.first_expiry),
             (3, 9, 1, Some(Timestamp(9)))

@@ -29,6 +29,26 @@ async fn a_full_queue_drops_and_keeps_its_order() {
     assert_eq!(client.take_text().await, "more");
 }
 
+/// They are given up so many at a time, and whoever does that goes on by itself.
+#[tokio::test]
+async fn what_waits_behind_thousands_of_too_large_messages_is_sent() {
+    let broker = Broker::start().await;
+    let (mut away, _) = Client::connect_with(broker.addr, keeping(Version::V5, "away")).await;
+    away.subscribe("a", Qos::AtLeastOnce).await;
+    away.leave().await;
+    let mut publisher = Client::connect(broker.addr, Version::V5, "publisher").await;
+    for _ in 0..10_000 {
+        publisher.publish(message("a", "x".repeat(50), Qos::AtLeastOnce)).await;
+    }
+    publisher.publish(message("a", "small", Qos::AtLeastOnce)).await;
+    let asked = keeping(Version::V5, "away");
+    let properties = [Property::SessionExpiry(1000), Property::MaximumPacketSize(40)].into();
+    let (mut away, connack) = Client::connect_with(broker.addr, Connect { properties, ..asked }).await;
+    assert!(connack.session_present);
+    assert_eq!(away.take_text().await, "small");
+    away.ping().await;
+}
+
 /// What was sent and not acknowledged comes first, then what waited.
 #[tokio::test]
 async fn redelivery_comes_before_the_queue() {

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{ErrorKind, IoSlice};
 use std::mem;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 
@@ -62,6 +62,11 @@ pub(crate) enum Awaited {
     Arrival(Box<Waker>),
 }
 
+/// There are [`Replay`]s to go on with.
+const REPLAYS: u8 = 1;
+/// There is more for the client than its session gave up or sent at once.
+const BACKLOG: u8 = 2;
+
 /// What became of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Written {
@@ -79,8 +84,8 @@ pub(crate) struct Connection {
     pub(super) shared: Mutex<Shared>,
     /// Someone has said in `shared` that it ends.
     is_ending: AtomicBool,
-    /// There are [`Replay`]s to go on with.
-    is_replaying: AtomicBool,
+    /// [`REPLAYS`] and [`BACKLOG`]. One byte, for there is no room for two.
+    more: AtomicU8,
     /// The client may not do everything: `shared` has what it may.
     pub(super) has_rules: AtomicBool,
     /// The task is to wait until the socket takes bytes again.
@@ -163,7 +168,7 @@ impl Connection {
             broker,
             shared: Mutex::default(),
             is_ending: AtomicBool::new(false),
-            is_replaying: AtomicBool::new(false),
+            more: AtomicU8::new(0),
             has_rules: AtomicBool::new(false),
             wants_write: AtomicBool::new(false),
             is_doubted: AtomicBool::new(false),
@@ -209,7 +214,27 @@ impl Connection {
 
     /// Retained messages are still to be sent.
     pub(crate) fn is_replaying(&self) -> bool {
-        self.is_replaying.load(Relaxed)
+        self.more.load(Relaxed) & REPLAYS != 0
+    }
+
+    fn note_replays(&self, are_there: bool) {
+        if are_there {
+            self.more.fetch_or(REPLAYS, Relaxed);
+        } else {
+            self.more.fetch_and(!REPLAYS, Relaxed);
+        }
+    }
+
+    /// The task is to have the session go on.
+    pub(crate) fn note_backlog(&self) {
+        self.more.fetch_or(BACKLOG, Relaxed);
+        self.wake();
+    }
+
+    /// Whether the session is to go on, since this was last asked.
+    pub(crate) fn take_backlog(&self) -> bool {
+        // Two steps, for it is nearly always false. Between them it can only be set again, and the task goes on anyway.
+        self.more.load(Relaxed) & BACKLOG != 0 && self.more.fetch_and(!BACKLOG, Relaxed) & BACKLOG != 0
     }
 
     /// Bytes that those take which are still to be sent.
@@ -230,7 +255,7 @@ impl Connection {
         }
         // Behind the lock, where the task may have taken it out again: then the flag is true for too long, and the next
         // look sets it right. It is never false while there is one.
-        self.is_replaying.store(true, Relaxed);
+        self.note_replays(true);
         self.wake();
     }
 
@@ -240,7 +265,7 @@ impl Connection {
         let rare = shared.rare.as_mut()?;
         let replay = rare.replays.pop_front();
         rare.replays_held -= replay.as_ref().map_or(0, Replay::held);
-        self.is_replaying.store(!rare.replays.is_empty(), Relaxed);
+        self.note_replays(!rare.replays.is_empty());
         replay
     }
 
@@ -250,7 +275,7 @@ impl Connection {
         let rare = shared.rare();
         rare.replays_held += replay.held();
         rare.replays.push_front(replay);
-        self.is_replaying.store(true, Relaxed);
+        self.note_replays(true);
     }
 
     /// Returns when the connection's task has handled all that has come by now, or has ended.

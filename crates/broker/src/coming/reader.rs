@@ -124,6 +124,9 @@ impl Reader {
         if polled.is_pending() && replay::go_on(&seat.client, &seat.connection, &mut batch) {
             context.waker().wake_by_ref();
         }
+        if polled.is_pending() {
+            seat.client.go_on(&seat.connection, &mut batch);
+        }
         if polled.is_pending()
             && let Err(ending) = self.count_partial(seat)
         {

@@ -45,9 +45,11 @@ async fn drop_expired_queued(broker: &Arc<Broker>) {
     if !broker.routes.take_expiring() {
         return;
     }
-    for clients in broker.clients.all().chunks(SWEPT_TOGETHER) {
-        in_batch(broker, |batch| broker.routes.drop_expired_of(clients, broker.clock.now(), batch));
-        tokio::task::yield_now().await;
+    for mut clients in broker.clients.all().chunks(SWEPT_TOGETHER) {
+        while !clients.is_empty() {
+            in_batch(broker, |batch| broker.routes.drop_expired_of(&mut clients, broker.clock.now(), batch));
+            tokio::task::yield_now().await;
+        }
     }
 }
 

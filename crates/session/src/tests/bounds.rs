@@ -91,6 +91,43 @@ fn what_had_waited_and_is_given_up_is_told_once() {
     assert_eq!((driver.session.owed().count(), driver.session.dropped()), (0, 5));
 }
 
+/// A million of them would be a million steps for a store, all at once.
+#[test]
+fn many_that_expire_are_dropped_a_few_thousand_at_a_time() {
+    const MANY: usize = 10_000;
+    let mut driver = Driver::new(Config { is_stored: true, max_queued: 2 * MANY, ..Config::default() });
+    let away = |driver: &mut Driver| {
+        driver.connect(&Terms::v5([]));
+        driver.cut();
+        // One that stays, in front of and among the others.
+        for number in 0..MANY {
+            let expiry = (number % 1000 > 0).then_some(Property::MessageExpiry(1));
+            let message = Message { properties: expiry.into_iter().collect(), ..message("t", "m", Qos::AtLeastOnce) };
+            let options = DeliveryOptions { qos: Qos::AtLeastOnce, ..Default::default() };
+            driver.deliver(&Publication::new(message, driver.now), options);
+        }
+        driver.session.take_changes();
+        driver.pass(1000);
+    };
+    away(&mut driver);
+    let mut rounds = 1;
+    while driver.session.drop_expired(driver.now) {
+        assert!(driver.session.take_changes().len() < MANY / 2);
+        rounds += 1;
+    }
+    assert_eq!((rounds, driver.session.take_lost().len(), driver.session.queue_len()), (3, MANY - 10, 10));
+    driver.session.give_up();
+    away(&mut driver);
+    driver.connect(&Terms::v5([]));
+    let mut rounds = 0;
+    while driver.session.has_backlog() {
+        assert!(driver.session.take_changes().len() < MANY / 2);
+        driver.session.pump(driver.now, &mut driver.out);
+        rounds += 1;
+    }
+    assert_eq!((rounds, driver.session.take_lost().len(), driver.session.queue_len()), (2, MANY - 10, 0));
+}
+
 #[test]
 fn a_full_outbox_drops_qos_0_and_queues_the_rest() {
     let mut driver = Driver::new(Config { max_outbox: 10, ..Config::default() });
