@@ -1,5 +1,7 @@
 //! Each target of `fuzz/` for a while.
 
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
 use anyhow::{Context, Result};
 
 use super::{Args, Outcome};
@@ -28,24 +30,40 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
         },
     };
     let build = target().join("fuzz");
-    for name in targets(&std::fs::read_to_string(&manifest)?) {
-        println!("--- {name} for {} s", args.fuzz_seconds);
-        run_command(
-            command(&rustup)
-                .args(["run", nightly, "cargo", "fuzz", "run", "--target-dir"])
-                .arg(&build)
-                .args([&name, "--", &format!("-max_total_time={}", args.fuzz_seconds), "-verbosity=0"])
-                .arg("-print_final_stats=1")
-                .env("PATH", &path)
-                // These name the pinned toolchain and would win over `rustup run`.
-                .env_remove("RUSTUP_TOOLCHAIN")
-                .env_remove("CARGO")
-                .env_remove("RUSTC")
-                .env_remove("RUSTDOC")
-                .env_remove("CARGO_TARGET_DIR"),
-        )
-        .with_context(|| format!("fuzz target {name}"))?;
-    }
+    let cargo_fuzz = |arguments: &[&str]| {
+        let mut command = command(&rustup);
+        let (verb, rest) = arguments.split_first().expect("cargo-fuzz is told what to do");
+        command
+            .args(["run", nightly, "cargo", "fuzz", verb, "--target-dir"])
+            .arg(&build)
+            .args(rest)
+            .env("PATH", &path)
+            // These name the pinned toolchain and would win over `rustup run`.
+            .env_remove("RUSTUP_TOOLCHAIN")
+            .env_remove("CARGO")
+            .env_remove("RUSTC")
+            .env_remove("RUSTDOC")
+            .env_remove("CARGO_TARGET_DIR");
+        command
+    };
+    run_command(&mut cargo_fuzz(&["build"]))?;
+    let names = targets(&std::fs::read_to_string(&manifest)?);
+    let seconds = format!("-max_total_time={}", args.fuzz_seconds);
+    let next = AtomicUsize::new(0);
+    // Each has one thread, so there are as many at a time as there are cores.
+    let worker = || -> Result<()> {
+        while let Some(name) = names.get(next.fetch_add(1, Relaxed)) {
+            println!("--- {name} for {} s", args.fuzz_seconds);
+            output(&mut cargo_fuzz(&["run", name, "--", &seconds, "-verbosity=0", "-print_final_stats=1"]))
+                .with_context(|| format!("fuzz target {name}"))?;
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let workers: Vec<_> = (0..cores).map(|_| scope.spawn(worker)).collect();
+        workers.into_iter().try_for_each(|worker| worker.join().expect("a worker does not panic"))
+    })?;
     Ok(Outcome::Passed)
 }
 
