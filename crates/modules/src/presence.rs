@@ -52,8 +52,9 @@ mqtt_hooks::settings! {
         pub extended: bool = false,
         /// Events kept
         ///
-        /// The last ones can be looked up, also after a restart; 0 keeps none. Each costs some 170 bytes of memory and
-        /// 100 on disk, with its client id and user name on top.
+        /// The last ones can be looked up, also after a restart; 0 keeps none. When there are so many, the client with the
+        /// most loses its oldest, and each keeps its last four while there is room for that. One costs some 250 bytes of
+        /// memory and 100 on disk, with its client id and user name on top.
         pub history: u32 = 10000 in 0..=10_000_000,
     }
 }

@@ -207,6 +207,48 @@ async fn check_crashed(folder: &Path, came: usize) {
     server.shutdown().await;
 }
 
+/// With a storm that would fill the history many times over, a crash in the middle of it.
+#[test]
+fn a_storm_and_a_crash_leave_others_their_events() {
+    const ROOM: u32 = 60;
+    if outside() {
+        return;
+    }
+    let folder = run(async {
+        let more = ["--set", "modules.presence.history=60", "--set", "modules.presence.recovery_grace=0s"];
+        let mut home = Home::new(&more).await;
+        Client::connect(home.addr(), Version::V5, "visitor").await.leave().await;
+        let calm = Client::connect(home.addr(), Version::V5, "calm").await;
+        for crashes in [true, false] {
+            for _ in 0..10 {
+                for n in 0..10 {
+                    Client::connect(home.addr(), Version::V5, &format!("storm {n}")).await.leave().await;
+                }
+            }
+            if crashes {
+                home = home.crash().await;
+            }
+        }
+        drop(calm);
+        home.kill().await
+    });
+    run(async {
+        let server = open(folder.path(), ROOM).await;
+        let history = history(&server);
+        let of = |id: &str| history.query(&Query { client_id: Some(id), ..Query::default() });
+        check(&of("visitor"), &[came("visitor"), went("visitor", "normal")]);
+        check(&of("calm"), &[came("calm"), went("calm", "node_down")]);
+        for n in 0..10 {
+            let its = of(&format!("storm {n}"));
+            assert!((4..=6).contains(&its.len()), "{its:?}");
+            assert!(its.is_sorted_by(|a, b| a.seq + 1 == b.seq), "{its:?}");
+            assert!(its.last().is_some_and(|last| last.end().is_some()), "{its:?}");
+        }
+        assert!(history.counts().len <= ROOM as usize);
+        server.shutdown().await;
+    });
+}
+
 #[tokio::test]
 async fn extended_events_tell_what_the_client_said_and_how_often_it_came() {
     let extended = |config: &mut Config| {

@@ -106,6 +106,10 @@ fn position() -> Value {
             "limit": { "type": "integer", "minimum": 0, "description": "The most rows there may be." },
             "hasnext": { "type": "boolean", "description": "There is more." },
             "next": { "type": "string", "description": "What to ask for next, by the parameter that says so." },
+            "kept_since": {
+                "type": "integer", "format": "int64", "minimum": 0,
+                "description": "Where rows are kept for a while only: what is older may be gone. Milliseconds since the Unix epoch.",
+            },
         },
     })
 }

@@ -19,7 +19,10 @@ impl Handle for Echo {
             "conflict" => Err(Refused::Conflict("it is so already".to_owned())),
             "word" => Err(Refused::Coded { code: 112, message: "not_found".to_owned() }),
             "panic" => panic!("on purpose"),
-            "list" => Answer::list(&[1, 2], Position { limit: 2, has_next: true, next: Some("2".to_owned()) }),
+            "list" => Answer::list(
+                &[1, 2],
+                Position { limit: 2, has_next: true, next: Some("2".to_owned()), ..Position::default() },
+            ),
             _ => Answer::data(&said),
         }
     }

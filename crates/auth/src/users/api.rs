@@ -129,7 +129,7 @@ impl Handle for List {
         let next = found.last().filter(|_| has_next).map(|last| last.name.to_string());
         let row = |Shown { name, created_at }: Shown| Row { username: name.to_string(), created_at };
         let rows: Vec<_> = found.into_iter().map(row).collect();
-        Answer::list(&rows, Position { limit, has_next, next })
+        Answer::list(&rows, Position { limit, has_next, next, ..Position::default() })
     }
 }
 

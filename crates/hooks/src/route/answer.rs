@@ -25,7 +25,7 @@ pub enum Answer {
 pub struct Json(String);
 
 /// How a list goes on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Position {
     /// The most rows there may be.
     pub limit: usize,
@@ -35,6 +35,9 @@ pub struct Position {
     /// What to ask for next.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
+    /// Where rows are kept for a while only: what is older may be gone. Milliseconds since the Unix epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kept_since: Option<u64>,
 }
 
 /// What happens, one after the other.

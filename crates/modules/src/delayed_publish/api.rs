@@ -98,7 +98,7 @@ impl Handle for List {
         found.truncate(limit);
         let next = found.last().filter(|_| has_next).map(|last| last.id.to_string());
         let rows: Vec<_> = found.into_iter().map(Row::from).collect();
-        Answer::list(&rows, Position { limit, has_next, next })
+        Answer::list(&rows, Position { limit, has_next, next, ..Position::default() })
     }
 }
 

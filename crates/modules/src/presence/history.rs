@@ -25,8 +25,8 @@ const BACKLOG: usize = 1024;
 /// The last events of [`Presence`](super::Presence).
 ///
 /// An event is in here before it is published, whether or not anyone subscribes; of one client they are in order. When
-/// there are as many as there may be, or their texts have over 256 bytes on average, the oldest goes. They stay while the
-/// module is stopped.
+/// there are as many as there may be, the client that has the most loses its oldest, and where nobody has more than four the
+/// oldest of all goes; one with texts of over 256 bytes counts as several. They stay while the module is stopped.
 ///
 /// What is shown here may be known before it is stored: an event that a `kill -9` takes back is told again after the
 /// next start as what has become of it by then, under another number.
@@ -185,6 +185,11 @@ impl History {
         Live { receiver, since: state.next - 1 }
     }
 
+    /// The oldest event there is, of all or of one client.
+    pub fn oldest(&self, client_id: Option<&str>) -> Option<Arc<Entry>> {
+        self.state.lock().ring.oldest(client_id).cloned()
+    }
+
     /// How much there is and was.
     pub fn counts(&self) -> Counts {
         let state = self.state.lock();
@@ -228,8 +233,9 @@ impl History {
         entry.number = state.next;
         state.next += 1;
         let entry = Arc::new(entry);
+        let mut gone = Vec::new();
         // Kept and sent under the lock, or neither would be in order.
-        let oldest = state.ring.push(&entry, records, moment);
+        state.ring.push(&entry, records, moment, &mut gone);
         if let Some(live) = &state.live
             && live.send(entry).is_err()
         {
@@ -237,7 +243,7 @@ impl History {
             self.is_wanted.store(state.ring.capacity() > 0, Ordering::Relaxed);
         }
         drop(state);
-        drop(oldest);
+        drop(gone);
     }
 }
 

@@ -26,7 +26,7 @@ impl Handle for Clients {
         });
         let next = found.clients.last().filter(|_| found.has_more).map(|last| last.client_id.to_string());
         let rows: Vec<_> = found.clients.iter().map(Online::new).collect();
-        Answer::list(&rows, Position { limit, has_next: found.has_more, next })
+        Answer::list(&rows, Position { limit, has_next: found.has_more, next, ..Position::default() })
     }
 }
 

@@ -16,12 +16,15 @@ pub(super) struct Events {
 impl Handle for Events {
     async fn handle(&self, request: Request) -> Result<Answer, Refusal> {
         let limit = limit_of(&request)?;
+        let client_id = request.text("clientid")?;
+        // Before they are looked up: what goes meanwhile had better be shown all the same.
+        let kept_since = self.kept_since(client_id);
         let mut found = self.history.query(&Query {
             since: request.number("since")?,
             before: request.number("before")?,
             from: request.number("from")?,
             to: request.number("to")?,
-            client_id: request.text("clientid")?,
+            client_id,
             client_id_prefix: request.text("prefix")?,
             limit: limit + 1,
             newest_first: request.choice("order", ORDERS)? == Some("desc"),
@@ -30,6 +33,16 @@ impl Handle for Events {
         found.truncate(limit);
         let next = found.last().map(|last| last.number.to_string());
         let rows: Vec<&Entry> = found.iter().map(|entry| &**entry).collect();
-        Answer::list(&rows, Position { limit, has_next, next })
+        Answer::list(&rows, Position { limit, has_next, next, kept_since })
+    }
+}
+
+impl Events {
+    /// When the oldest event that there is happened, if there were older ones.
+    fn kept_since(&self, client_id: Option<&str>) -> Option<u64> {
+        // Of a client without events it is not known how many it had: those of all others are newer.
+        let oldest = client_id.and_then(|id| self.history.oldest(Some(id))).or_else(|| self.history.oldest(None))?;
+        let is_all = Some(oldest.client_id()) == client_id && oldest.seq <= 1;
+        (!is_all).then_some(oldest.at)
     }
 }

@@ -1,6 +1,6 @@
 use mqtt_codec::{Message, Qos, Topic};
 use mqtt_hooks::route::{Answer, Event, Feed};
-use mqtt_hooks::testing::{Recorder, came, foo, went};
+use mqtt_hooks::testing::{NOW, Recorder, came, foo, went};
 use mqtt_hooks::{ConnectionInfo, Delivery, DropReason, Hooks, Reason};
 use serde_json::Value;
 
@@ -17,9 +17,13 @@ struct Rig {
 
 impl Rig {
     async fn new() -> Self {
+        Self::with(Value::Null).await
+    }
+
+    async fn with(config: Value) -> Self {
         let (host, hooks) = (Recorder::new(), Hooks::new());
         let registry = Registry::new(host.clone(), hooks.clone(), Arc::new(MemoryStates::default()));
-        registry.register(Arc::new(Presence::new(History::new())), Value::Null);
+        registry.register(Arc::new(Presence::new(History::new())), config);
         registry.start("presence").await.unwrap();
         Self { host, hooks, registry }
     }
@@ -72,6 +76,25 @@ async fn events_come_by_pages_also_while_presence_is_stopped() {
         let refused = rig.ask("/presence/events", Request::asking(&[wrong])).await;
         assert!(matches!(refused, Err(Refusal::BadRequest(_))), "{wrong:?}");
     }
+}
+
+#[tokio::test]
+async fn since_when_events_are_kept_is_told_where_older_ones_are_gone() {
+    let rig = Rig::with(serde_json::json!({ "history": 8 })).await;
+    let kept_since =
+        async |query: &[(&str, &str)]| match rig.ask("/presence/events", Request::asking(query)).await.unwrap() {
+            Answer::List { position, .. } => position.kept_since,
+            other => panic!("{other:?}"),
+        };
+    assert_eq!(kept_since(&[]).await, None, "there are none");
+    rig.visit("a");
+    assert_eq!(kept_since(&[("clientid", "a")]).await, None, "there were no others");
+    assert_eq!(kept_since(&[("clientid", "b")]).await, Some(NOW));
+    let client = ConnectionInfo { client_id: "b".into(), connected_at: NOW + 7, ..foo() };
+    (3..20).for_each(|seq| rig.hooks.observe(&came(&client, seq), &mut rig.host.moment()));
+    assert_eq!(kept_since(&[("clientid", "a")]).await, None, "b has written over its own");
+    assert_eq!(kept_since(&[("clientid", "b")]).await, Some(NOW + 7));
+    assert_eq!(kept_since(&[]).await, Some(NOW));
 }
 
 #[tokio::test]

@@ -1,39 +1,88 @@
 //! The events in memory, and the places where they are kept.
 
-use std::collections::VecDeque;
+use std::borrow::Borrow;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use mqtt_hooks::{Moment, Records};
 
 use super::Entry;
 
-/// Bytes of client id and user name that events may have on average. MQTT's longest would make the ring 600 times as
-/// big as it is with usual ones.
+/// Bytes of client id and user name that have room in what an event takes; longer ones take the room of several. MQTT's
+/// longest would make the ring 600 times as big as it is with usual ones.
 pub(super) const TEXT: usize = 256;
 
-/// The newest events in the order of their numbers.
+/// Events that each client may have whatever others do, as long as there is room for that: two visits. With more it is the
+/// first to lose some.
+pub(super) const FLOOR: u64 = 4;
+
+/// The events there is room for, in the order of their numbers.
 ///
-/// Each has a place, a number below the capacity. They follow each other round the ring, so a new event is kept over the
-/// oldest one and nothing has to be removed for it.
+/// Room is shared as in a fair queue: when there is none, the client that takes most of it loses its oldest event, as long as it
+/// has more than [`FLOOR`]; if nobody has, the oldest of all goes. So who flaps or floods writes over its own events.
+///
+/// Each event is kept under a number of its own, its place. A new one is kept over one that goes for it, so nothing has to be
+/// removed; the order is that of the events' numbers, not of the places. What one event costs grows with the logarithm of
+/// how many there are, and maps that grow by doubling have their size from the start: no single event pays for all.
 #[derive(Default)]
 pub(super) struct Ring {
-    events: VecDeque<Arc<Entry>>,
+    events: BTreeMap<u64, Held>,
+    clients: HashMap<Newest, Share>,
+    /// Who has more than [`FLOOR`], by how much that is, and of two that have the same the one with the oldest event last.
+    over: BTreeSet<(u64, Reverse<u64>)>,
     capacity: usize,
-    /// Bytes of all events' texts.
-    text: usize,
-    /// Of the next event.
+    /// What all events take; an event with usual texts takes 1.
+    taken: u64,
+    /// Above all that were ever used.
+    next_place: u64,
+    /// Where events were kept that are there twice.
+    stray: Vec<u64>,
+}
+
+struct Held {
+    entry: Arc<Entry>,
     place: u64,
-    /// Where the events were kept that an earlier process has left, until it is known how many may stay.
-    found: Vec<u64>,
+    /// The number of this client's following event; 0: it is the newest.
+    following: u64,
+}
+
+/// A client by its newest event, whose memory has its id.
+struct Newest(Arc<Entry>);
+
+/// What one client has.
+#[derive(Clone, Copy)]
+struct Share {
+    oldest: u64,
+    newest: u64,
+    taken: u64,
+}
+
+impl Share {
+    fn is_over(&self) -> bool {
+        self.taken > FLOOR
+    }
+
+    const fn rank(&self) -> (u64, Reverse<u64>) {
+        (self.taken, Reverse(self.oldest))
+    }
 }
 
 impl Ring {
     /// What an earlier process has left; all of it stays until the capacity is known.
     pub(super) fn restored(mut kept: Vec<(u64, Entry)>) -> Self {
         kept.sort_by_key(|(_, entry)| entry.number);
-        let text = kept.iter().map(|(_, entry)| entry.text_len()).sum();
-        let (found, events) = kept.into_iter().map(|(place, entry)| (place, Arc::new(entry))).unzip();
-        Self { events, capacity: 0, text, place: 0, found }
+        let mut ring = Self::default();
+        for (place, entry) in kept {
+            ring.next_place = ring.next_place.max(place.saturating_add(1));
+            if ring.last() == Some(entry.number) {
+                ring.stray.push(place);
+            } else {
+                ring.insert(&Arc::new(entry), place);
+            }
+        }
+        ring
     }
 
     pub(super) fn len(&self) -> usize {
@@ -45,110 +94,158 @@ impl Ring {
     }
 
     pub(super) fn first(&self) -> Option<u64> {
-        self.events.front().map(|entry| entry.number)
+        self.events.keys().next().copied()
     }
 
     pub(super) fn last(&self) -> Option<u64> {
-        self.events.back().map(|entry| entry.number)
+        self.events.keys().next_back().copied()
     }
 
-    /// Takes an event, if there is room for any at all. Returns the one that went for it: freeing it takes a while.
+    /// The oldest event there is, of all or of one client.
+    pub(super) fn oldest(&self, client_id: Option<&str>) -> Option<&Arc<Entry>> {
+        let number = match client_id {
+            None => self.first()?,
+            Some(client_id) => self.clients.get(client_id)?.oldest,
+        };
+        Some(&self.events.get(&number)?.entry)
+    }
+
+    /// Takes an event, if there is room for it at all. Those that went for it are added to `gone`: freeing them takes a while.
     pub(super) fn push(
         &mut self,
         entry: &Arc<Entry>,
         records: &Records,
         moment: &mut dyn Moment,
-    ) -> Option<Arc<Entry>> {
-        if self.capacity == 0 {
-            return None;
+        gone: &mut Vec<Arc<Entry>>,
+    ) {
+        if weight(entry) > self.capacity as u64 {
+            return;
         }
-        let oldest = if self.len() == self.capacity { self.pop() } else { None };
-        keep(self.place, entry, records, moment);
-        self.place = self.follow(self.place, 1);
-        self.text += entry.text_len();
-        self.events.push_back(Arc::clone(entry));
-        while self.is_over() {
-            let place = self.place_of_first();
-            self.pop();
-            forget(place, records, moment);
+        // Its own place is found below; nobody looks before that.
+        self.insert(entry, UNKEPT);
+        let mut free = None;
+        while self.taken > self.capacity as u64 {
+            let Some(Held { entry, place, .. }) = self.evict() else { break };
+            gone.push(entry);
+            match (place, free) {
+                // The new one itself: its client has the most, and no other event.
+                (UNKEPT, _) => {}
+                (place, None) => free = Some(place),
+                (place, Some(_)) => forget(place, records, moment),
+            }
         }
-        oldest
+        match (self.events.get_mut(&entry.number), free) {
+            (Some(held), free) => {
+                held.place = free.unwrap_or(self.next_place);
+                self.next_place = self.next_place.max(held.place.saturating_add(1));
+                keep(held.place, entry, records, moment);
+            }
+            (None, Some(place)) => forget(place, records, moment),
+            (None, None) => {}
+        }
     }
 
-    /// Changes how many events there may be; the oldest go.
+    /// Changes how many events there may be.
     pub(super) fn set_capacity(&mut self, capacity: usize, records: &Records, moment: &mut dyn Moment) {
-        let mut places = std::mem::take(&mut self.found);
-        if places.is_empty() {
-            if capacity == self.capacity {
-                return;
-            }
-            let first = self.place_of_first();
-            places = (0..self.len() as u64).map(|n| self.follow(first, n)).collect();
+        for place in std::mem::take(&mut self.stray) {
+            forget(place, records, moment);
         }
         self.capacity = capacity;
-        let mut gone = 0;
-        while self.len() > capacity || self.is_over() {
-            self.pop();
-            gone += 1;
+        while self.taken > capacity as u64 {
+            let Some(gone) = self.evict() else { break };
+            forget(gone.place, records, moment);
         }
-        let (gone, kept) = places.split_at(gone);
-        let is_ring = kept.first().is_none_or(|&first| {
-            let mut expected = (0..).map(|n| self.follow(first, n));
-            kept.iter().all(|&place| place < capacity as u64 && expected.next() == Some(place))
-        });
-        if is_ring {
-            gone.iter().for_each(|&place| forget(place, records, moment));
-            self.place = kept.last().map_or(0, |&last| self.follow(last, 1));
-        } else {
-            places
-                .iter()
-                .filter(|place| **place >= self.len() as u64)
-                .for_each(|&place| forget(place, records, moment));
-            for (place, entry) in (0..).zip(&self.events) {
-                keep(place, entry, records, moment);
-            }
-            self.place = self.follow(0, self.len() as u64);
-        }
-        self.events.shrink_to(capacity);
         // Grown at once: later it would hold up who comes and goes. Memory that nothing was written to is not there yet.
-        self.events.reserve_exact(capacity - self.len());
+        self.clients.shrink_to(capacity);
+        self.clients.reserve(capacity.saturating_sub(self.clients.len()));
     }
 
     /// Copies up to `most` events between two numbers, both left out, from one end of them.
     pub(super) fn copy(&self, after: u64, before: u64, from_end: bool, most: usize, out: &mut Vec<Arc<Entry>>) {
-        let start = self.events.partition_point(|entry| entry.number <= after);
-        let end = self.events.partition_point(|entry| entry.number < before);
-        if start >= end {
-            return;
-        }
-        let most = most.min(end - start);
+        let Some(start) = after.checked_add(1).filter(|start| *start < before) else { return };
+        let range = self.events.range(start..before).map(|(_, held)| &held.entry);
         if from_end {
-            out.extend(self.events.range(end - most..end).rev().cloned());
+            out.extend(range.rev().take(most).cloned());
         } else {
-            out.extend(self.events.range(start..start + most).cloned());
+            out.extend(range.take(most).cloned());
         }
     }
 
-    fn pop(&mut self) -> Option<Arc<Entry>> {
-        let oldest = self.events.pop_front()?;
-        self.text -= oldest.text_len();
-        Some(oldest)
+    fn insert(&mut self, entry: &Arc<Entry>, place: u64) {
+        let (number, taken) = (entry.number, weight(entry));
+        self.taken += taken;
+        // The key is to be the newest event: an older one would keep its memory.
+        let share = match self.clients.remove(entry.client_id()) {
+            None => Share { oldest: number, newest: number, taken },
+            Some(before) => {
+                if before.is_over() {
+                    self.over.remove(&before.rank());
+                }
+                if let Some(newest) = self.events.get_mut(&before.newest) {
+                    newest.following = number;
+                }
+                Share { newest: number, taken: before.taken + taken, ..before }
+            }
+        };
+        if share.is_over() {
+            self.over.insert(share.rank());
+        }
+        self.clients.insert(Newest(Arc::clone(entry)), share);
+        self.events.insert(number, Held { entry: Arc::clone(entry), place, following: 0 });
     }
 
-    /// Over the bound of bytes. The newest event stays whatever its size.
-    fn is_over(&self) -> bool {
-        self.text > self.capacity.saturating_mul(TEXT) && self.len() > 1
-    }
-
-    fn place_of_first(&self) -> u64 {
-        self.follow(self.place, (self.capacity - self.len()) as u64)
-    }
-
-    /// The place `n` further round the ring.
-    const fn follow(&self, place: u64, n: u64) -> u64 {
-        if self.capacity == 0 { 0 } else { (place + n) % self.capacity as u64 }
+    /// Takes out what is to go next.
+    fn evict(&mut self) -> Option<Held> {
+        let number = match self.over.last() {
+            Some((_, Reverse(oldest))) => *oldest,
+            None => self.first()?,
+        };
+        let held = self.events.remove(&number)?;
+        let taken = weight(&held.entry);
+        self.taken -= taken;
+        let client_id = held.entry.client_id();
+        let share = self.clients.get_mut(client_id).expect("each event's client has a share");
+        if share.is_over() {
+            self.over.remove(&share.rank());
+        }
+        // Either way the event is its client's oldest one.
+        *share = Share { oldest: held.following, taken: share.taken - taken, ..*share };
+        if held.following == 0 {
+            self.clients.remove(client_id);
+        } else if share.is_over() {
+            self.over.insert(share.rank());
+        }
+        Some(held)
     }
 }
+
+/// An event that is not kept yet.
+const UNKEPT: u64 = u64::MAX;
+
+/// What an event takes of the room.
+pub(super) fn weight(entry: &Entry) -> u64 {
+    entry.text_len().div_ceil(TEXT).max(1) as u64
+}
+
+impl Borrow<str> for Newest {
+    fn borrow(&self) -> &str {
+        self.0.client_id()
+    }
+}
+
+impl Hash for Newest {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.client_id().hash(state);
+    }
+}
+
+impl PartialEq for Newest {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.client_id() == other.0.client_id()
+    }
+}
+
+impl Eq for Newest {}
 
 /// Called in the order of the numbers, at the moment of the fact that the event is about, so both are stored or neither.
 fn keep(place: u64, entry: &Entry, records: &Records, moment: &mut dyn Moment) {

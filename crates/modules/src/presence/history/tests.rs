@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use mqtt_hooks::testing::{NOW, Recorder, foo};
 use proptest::prelude::*;
@@ -87,15 +87,67 @@ fn long_texts_take_the_room_of_several() {
     let history = restored(&host, 1);
     resize(&history, 10, &host);
     for n in 0..10 {
-        come_at(&host, &history, "short", n);
+        come_at(&host, &history, &format!("short {n}"), n);
     }
-    come_at(&host, &history, &"x".repeat(9 * ring::TEXT), 10);
-    come_at(&host, &history, &"x".repeat(ring::TEXT), 11);
-    assert_eq!(all(&history), [11, 12]);
-    assert_eq!(kept_numbers(&host), [11, 12]);
-    come_at(&host, &history, &"x".repeat(65_535), 12);
-    assert_eq!(all(&history), [13], "the newest stays whatever its size");
-    assert_eq!(kept_numbers(&host), [13]);
+    come_at(&host, &history, &"x".repeat(3 * ring::TEXT), 10);
+    assert_eq!(all(&history), [4, 5, 6, 7, 8, 9, 10, 11]);
+    assert_eq!(kept_numbers(&host), [4, 5, 6, 7, 8, 9, 10, 11]);
+    // Who takes more than four is the first to lose what they have, be it this one.
+    come_at(&host, &history, &"y".repeat(9 * ring::TEXT), 11);
+    assert_eq!(all(&history), [4, 5, 6, 7, 8, 9, 10, 11]);
+    come_at(&host, &history, &"z".repeat(65_535), 12);
+    assert_eq!(all(&history), [4, 5, 6, 7, 8, 9, 10, 11], "it has no room at all");
+    assert_eq!(kept_numbers(&host), [4, 5, 6, 7, 8, 9, 10, 11]);
+    assert_eq!(history.counts().connected, 13);
+}
+
+#[test]
+fn a_storm_writes_over_its_own_events() {
+    let host = Recorder::new();
+    let history = restored(&host, 1);
+    resize(&history, 1_000, &host);
+    for n in 0..100 {
+        come_at(&host, &history, &format!("calm {n}"), n);
+    }
+    come_at(&host, &history, "flapping", 100);
+    for round in 0..20 {
+        for n in 0..150 {
+            come_at(&host, &history, &format!("storm {n}."), 101 + round);
+        }
+    }
+    let of = |id: &str| numbers(&history, &Query { client_id_prefix: Some(id), ..Query::default() });
+    assert_eq!(of("calm").len(), 100);
+    assert_eq!(of("flapping"), [101]);
+    for n in 0..150 {
+        let its = of(&format!("storm {n}."));
+        let has_last = its.contains(&(101 + 19 * 150 + n + 1));
+        assert!((5..=20).contains(&its.len()) && has_last, "storm {n}: {its:?}");
+    }
+    for _ in 0..5_000 {
+        come_at(&host, &history, "flapping", 200);
+    }
+    assert_eq!(of("calm").len(), 100);
+    assert!((4..20).contains(&of("flapping").len()), "it has no more than the others: {}", of("flapping").len());
+    assert_eq!(kept_numbers(&host), all(&history));
+}
+
+#[test]
+fn each_client_keeps_its_last_four_while_there_is_room() {
+    let history = history(100);
+    for n in 0..1_000 {
+        come(&history, &format!("c{}", n % 25), n);
+    }
+    for n in 0..25 {
+        let id = format!("c{n}");
+        let its = numbers(&history, &Query { client_id: Some(&id), ..Query::default() });
+        assert_eq!(its, [901 + n, 926 + n, 951 + n, 976 + n]);
+        assert_eq!(history.oldest(Some(&id)).unwrap().number, 901 + n);
+    }
+    assert_eq!(history.oldest(None).unwrap().number, 901);
+    assert_eq!(history.oldest(Some("nobody")), None);
+    // With more clients than that, the oldest of all goes.
+    come(&history, "one more", 1_000);
+    assert_eq!(all(&history).first(), Some(&902));
 }
 
 #[test]
@@ -251,36 +303,64 @@ fn events_of_one_client_stay_in_order_whoever_else_records_and_asks() {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Come(usize),
+    /// A client by number, with so much text besides.
+    Come(usize, usize),
     Resize(usize),
     Restart(usize),
 }
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        20 => prop_oneof![8 => 0usize..30, 1 => 0usize..3_000].prop_map(Step::Come),
-        1 => (0usize..8).prop_map(Step::Resize),
-        1 => (0usize..8).prop_map(Step::Restart),
+        20 => (0usize..6, prop_oneof![8 => 0usize..30, 1 => 0usize..3_000]).prop_map(|(who, len)| Step::Come(who, len)),
+        1 => (0usize..40).prop_map(Step::Resize),
+        1 => (0usize..40).prop_map(Step::Restart),
     ]
+}
+
+/// An event of the plain list.
+#[derive(Clone, Debug)]
+struct Plain {
+    number: u64,
+    id: String,
+}
+
+impl Plain {
+    fn weight(&self) -> u64 {
+        self.id.len().div_ceil(ring::TEXT).max(1) as u64
+    }
+}
+
+/// The rule in a few words: who has the most loses the oldest, if that is more than the floor; else the oldest of all goes.
+fn make_room(plain: &mut Vec<Plain>, capacity: usize) {
+    while plain.iter().map(Plain::weight).sum::<u64>() > capacity as u64 {
+        let of = |id: &str| plain.iter().filter(|event| event.id == id).map(Plain::weight).sum::<u64>();
+        let most = plain.iter().map(|event| of(&event.id)).max().unwrap_or(0);
+        let goes = plain.iter().position(|event| most <= ring::FLOOR || of(&event.id) == most);
+        plain.remove(goes.expect("something takes the room"));
+    }
 }
 
 proptest! {
     /// Against a list; what is kept is always what is there, and the same after a restart.
     #[test]
-    fn the_ring_agrees_with_a_plain_list(steps in prop::collection::vec(step(), 0..80)) {
+    fn the_ring_agrees_with_a_plain_list(steps in prop::collection::vec(step(), 0..120)) {
         let host = Recorder::new();
         let mut history = restored(&host, 1);
-        let (mut capacity, mut next) = (5, 1);
+        let (mut capacity, mut next) = (20, 1);
         resize(&history, capacity, &host);
-        let mut plain = VecDeque::<(u64, usize)>::new();
+        let mut plain = Vec::<Plain>::new();
         for step in steps {
             match step {
-                Step::Come(len) => {
-                    come_at(&host, &history, &"x".repeat(len), 0);
+                Step::Come(who, len) => {
+                    let id = format!("{who}{}", "x".repeat(if len < 30 { 0 } else { len }));
+                    come_at(&host, &history, &id, 0);
+                    let event = Plain { number: next, id };
                     // Without room no number is used up.
                     if capacity > 0 {
-                        plain.push_back((next, len));
                         next += 1;
+                        if event.weight() <= capacity as u64 {
+                            plain.push(event);
+                        }
                     }
                 }
                 Step::Resize(to) => {
@@ -294,15 +374,39 @@ proptest! {
                     capacity = to;
                 }
             }
-            let text = |plain: &VecDeque<(u64, usize)>| plain.iter().map(|(_, len)| len).sum::<usize>();
-            while plain.len() > capacity || plain.len() > 1 && text(&plain) > capacity * ring::TEXT {
-                plain.pop_front();
-            }
-            let expected: Vec<_> = plain.iter().map(|(number, _)| *number).collect();
+            make_room(&mut plain, capacity);
+            let expected: Vec<_> = plain.iter().map(|event| event.number).collect();
             prop_assert_eq!(&all(&history), &expected);
             prop_assert_eq!(&kept_numbers(&host), &expected);
-            prop_assert!(kept(&host).iter().all(|(place, _)| *place < capacity as u64));
+            for who in 0..6 {
+                let id = who.to_string();
+                let oldest = plain.iter().find(|event| event.id == id).map(|event| event.number);
+                prop_assert_eq!(history.oldest(Some(&id)).map(|entry| entry.number), oldest);
+            }
         }
+    }
+
+    /// Also in a folder where an older version kept its events round a ring, and one that was kept twice.
+    #[test]
+    fn places_of_an_older_version_are_taken_over(first in 0u64..20, len in 0u64..20, twice: bool) {
+        let host = Recorder::new();
+        let records = host.records_of("presence");
+        let put = |place: u64, number: u64| {
+            let entry = Entry::new(number, &named("c"), number, number, None);
+            records.keep(&mut host.moment(), &place.to_be_bytes(), &entry.to_record());
+        };
+        (0..len).for_each(|n| put((first + n) % 20, n + 1));
+        if twice && len > 0 {
+            put(20, len);
+        }
+        let history = restored(&host, 1_000);
+        resize(&history, 20, &host);
+        prop_assert_eq!(all(&history), (1..=len).collect::<Vec<_>>());
+        for n in 0..30 {
+            come_at(&host, &history, "c", n);
+            prop_assert_eq!(kept_numbers(&host), all(&history));
+        }
+        prop_assert_eq!(all(&history), (1_010..1_030).collect::<Vec<_>>());
     }
 
     #[test]

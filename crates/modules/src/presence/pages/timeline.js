@@ -50,17 +50,41 @@ function row({ from, to, reason, address }, now) {
     h("td.mono", {}, address ?? "–"));
 }
 
+// The connection it has, if any.
+export async function connection(clientId) {
+  // In order of ids: if there is one of this very id, it is the first of those that begin so.
+  const { data: [first] } = await get("presence/clients", { prefix: clientId, _limit: 1 });
+  return first?.clientid === clientId ? first : null;
+}
+
+// However long ago it came, and whatever is still kept of that.
+function withOpen(all, open) {
+  if (open === null) return all;
+  const last = all.at(-1);
+  if (last?.to === null && last.from === open.connected_at) return all;
+  return [...all, { from: open.connected_at, to: null, reason: null, address: open.ipaddress }];
+}
+
+function keptSince(since) {
+  return since === undefined ? [] : [h("p.kept", {}, `Older events are no longer kept (since ${dateTime(since)}).`)];
+}
+
 // Shows in `place` when the client came and went.
 export async function timeline(place, clientId) {
-  const { data } = await get("presence/events", { clientid: clientId, order: "desc", _limit: EVENTS });
-  const [all, now] = [stays(data), Date.now()];
+  const [{ data, meta }, open] = await Promise.all([
+    get("presence/events", { clientid: clientId, order: "desc", _limit: EVENTS }),
+    connection(clientId),
+  ]);
+  const [all, now] = [withOpen(stays(data), open), Date.now()];
+  const kept = keptSince(meta.kept_since);
   if (all.length === 0) {
-    place.replaceChildren(h("p.empty", {}, "It is not known to have come or gone while presence ran."));
+    place.replaceChildren(h("p.empty", {}, "It is not known to have come or gone while presence ran."), ...kept);
     return;
   }
   const head = ["Came", "Went", "Lasted", "Reason", "Address"].map((text, index) => h(index === 2 ? "th.num" : "th", { scope: "col" }, text));
   place.replaceChildren(
     bars(all, now),
     h("div.scroll", { role: "region", "aria-label": "Connections", tabindex: 0 },
-      h("table", {}, h("thead", {}, h("tr", {}, head)), h("tbody", {}, all.reverse().map((stay) => row(stay, now))))));
+      h("table", {}, h("thead", {}, h("tr", {}, head)), h("tbody", {}, all.reverse().map((stay) => row(stay, now))))),
+    ...kept);
 }
