@@ -259,13 +259,13 @@ impl Observe for Announcer {
     fn observe(&self, fact: &Fact<'_>, moment: &mut dyn Moment) {
         match *fact {
             Fact::Connected { client, told_at, seq, flaps, noticed } => {
-                self.history.record(client, seq, client.connected_at, None, &self.records, moment);
-                self.announce(&Event { client, told_at, seq, flaps, end: None }, noticed, moment);
+                let number = self.history.record(client, seq, client.connected_at, None, &self.records, moment);
+                self.announce(&Event { client, number, told_at, seq, flaps, end: None }, noticed, moment);
             }
             Fact::Disconnected { client, reason, reason_string, at, told_at, seq, flaps, noticed } => {
-                self.history.record(client, seq, at, Some(reason), &self.records, moment);
+                let number = self.history.record(client, seq, at, Some(reason), &self.records, moment);
                 let end = Gone { reason, reason_string, at };
-                self.announce(&Event { client, told_at, seq, flaps, end: Some(end) }, noticed, moment);
+                self.announce(&Event { client, number, told_at, seq, flaps, end: Some(end) }, noticed, moment);
             }
             _ => {}
         }

@@ -63,6 +63,8 @@ async fn who_was_online_is_reported_gone_before_it_comes_back() {
         assert_eq!(gone.value("estimated"), true);
         assert!(gone.number("disconnected_at") >= before.number("connected_at"));
         assert!(gone.number("disconnected_at") <= back.number("connected_at"));
+        let [came, went, again] = [&before, &gone, &back].map(|event| event.number("event"));
+        assert!(came < went && went < again, "{came} {went} {again}");
         assert_eq!((gone.number("seq"), back.number("seq")), (before.number("seq") + 1, before.number("seq") + 2));
         assert!(back.number("conn_id") > gone.number("conn_id"));
     }

@@ -256,14 +256,17 @@ async fn extended_events_tell_what_the_client_said_and_how_often_it_came() {
     };
     let Some(broker) = Broker::with(extended).await else { return };
     let mut watcher = Watcher::start(broker.addr).await;
+    let mut numbers = Vec::new();
     // Clean sessions: nothing is left of them in between.
     for round in 1..=3 {
         let client = Client::connect(broker.addr, Version::V5, "it").await;
         let event = watcher.connected("it").await;
+        numbers.push(event.number("event"));
         assert_eq!((event.number("flaps"), event.value("reason_string")), (round, &json!(null)));
         let said = [Property::ReasonString("tired \"of\" it".into())];
         client.leave_with(ReasonCode::DisconnectWithWill, said.into()).await;
         let event = watcher.disconnected("it", "disconnect_with_will_message").await;
+        numbers.push(event.number("event"));
         assert_eq!((event.number("flaps"), event.text("reason_string")), (round, "tired \"of\" it"));
     }
     Client::connect(broker.addr, Version::V5, "it").await.leave().await;
@@ -274,6 +277,9 @@ async fn extended_events_tell_what_the_client_said_and_how_often_it_came() {
     other.cut().await;
     assert_eq!(watcher.disconnected("other", "tcp_closed").await.number("flaps"), 1);
     watcher.silence().await;
+    let told = history(broker.server()).query(&Query { client_id: Some("it"), ..Query::default() });
+    assert_eq!(told.iter().map(|entry| entry.number).take(6).collect::<Vec<_>>(), numbers, "the history has the same");
+    assert!(numbers.is_sorted_by(|one, next| one < next));
     // Each of these was published, and timed.
     let latency = history(broker.server()).counts().latency;
     assert_eq!(latency.counts.iter().sum::<u64>(), 10);

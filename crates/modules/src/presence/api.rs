@@ -25,7 +25,8 @@ pub(super) fn routes(host: &Arc<dyn Host>, history: &Arc<History>) -> Vec<Route>
     let events = events::Events { history: Arc::clone(history) };
     let stream = stream::Stream { history: Arc::clone(history) };
     let since = "Only those that have been online no longer than since then: milliseconds since the Unix epoch.";
-    let what = "What presence told lately: `modules.presence.history` events are kept, over restarts too.";
+    let what = "What presence told lately: `modules.presence.history` events are kept, over restarts too. The `id` of each is \
+                its running number, `event` in extended events: no two events have the same, also over restarts.";
     let how = "Events as they happen, as server-sent events: `presence` with an event, or `missed` with a `count` for who \
                reads too slowly. The id of each is its number; `Last-Event-ID` goes on after it.";
     vec![
@@ -37,6 +38,7 @@ pub(super) fn routes(host: &Arc<dyn Host>, history: &Arc<History>) -> Vec<Route>
             .returns(Returns::List(clients::schema())),
         Route::get("/presence/events", what, events)
             .parameter("since", Number, "Only events with a higher number than this: `meta.next` of the answer before.")
+            .parameter("after", Number, "The same as `since`.")
             .parameter(
                 "before",
                 Number,
@@ -55,10 +57,16 @@ pub(super) fn routes(host: &Arc<dyn Host>, history: &Arc<History>) -> Vec<Route>
                 Number,
                 "Begin with the events after this one, as far as they are kept; without, with the next one.",
             )
+            .parameter("after", Number, "The same as `since`.")
             .parameter("clientid", Text, "Only of this client.")
             .parameter("prefix", Text, "Only of clients whose ids begin so.")
             .returns(Returns::Events),
     ]
+}
+
+/// After which event, by its number: events, streams, snapshots and gaps all speak in these.
+fn after(request: &Request) -> Result<Option<u64>, Refusal> {
+    Ok(request.number("since")?.or(request.number("after")?))
 }
 
 /// How many rows are asked for.

@@ -9,6 +9,8 @@ use serde::Serialize;
 #[derive(Clone, Copy)]
 pub(super) struct Event<'a> {
     pub(super) client: &'a ConnectionInfo,
+    /// Its running number.
+    pub(super) number: u64,
     pub(super) told_at: u64,
     pub(super) seq: u64,
     pub(super) flaps: u32,
@@ -43,7 +45,7 @@ impl Event<'_> {
 
     fn json(&self, style: Style<'_>, shown: &impl Serialize) -> Vec<u8> {
         // The keys, the punctuation and every number at its longest; only escapes can make it grow.
-        let fixed = if style.extended.is_some() { 560 } else { 264 };
+        let fixed = if style.extended.is_some() { 590 } else { 264 };
         let client = self.client;
         let reason_string = self.end.and_then(|end| end.reason_string).map_or(0, str::len);
         let texts = client.client_id.len()
@@ -137,7 +139,10 @@ struct Extended<'a> {
     listener: &'a str,
     epoch: u64,
     conn_id: u64,
+    /// Of this client's events.
     seq: u64,
+    /// Of the events of all.
+    event: u64,
     session_present: bool,
     initiator: &'static str,
     reason_code: Option<u8>,
@@ -160,6 +165,7 @@ impl<'a> Extended<'a> {
             epoch: client.epoch,
             conn_id: client.conn_id,
             seq: event.seq,
+            event: event.number,
             session_present: client.session_present,
             initiator: Initiator::Client.name(),
             reason_code: Some(0),

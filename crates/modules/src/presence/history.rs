@@ -49,6 +49,14 @@ struct State {
     live: Option<Sender<Arc<Entry>>>,
 }
 
+impl State {
+    /// The next event's.
+    const fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next - 1
+    }
+}
+
 /// Which events are looked for; those that are `None` hold for all.
 #[derive(Clone, Copy, Debug)]
 pub struct Query<'a> {
@@ -213,7 +221,7 @@ impl History {
         self.is_wanted.store(capacity > 0 || state.live.is_some(), Ordering::Relaxed);
     }
 
-    /// A client came, or went if there is a reason.
+    /// A client came, or went if there is a reason. Returns the event's running number, which no other ever has.
     pub(super) fn record(
         &self,
         client: &ConnectionInfo,
@@ -222,16 +230,16 @@ impl History {
         reason: Option<Reason>,
         records: &Records,
         moment: &mut dyn Moment,
-    ) {
+    ) -> u64 {
         let counter = if reason.is_none() { &self.connected } else { &self.disconnected };
         counter.fetch_add(1, Ordering::Relaxed);
         if !self.is_wanted.load(Ordering::Relaxed) {
-            return;
+            return self.state.lock().number();
         }
         let mut entry = Entry::new(0, client, seq, at, reason.map(End::from));
         let mut state = self.state.lock();
-        entry.number = state.next;
-        state.next += 1;
+        let number = state.number();
+        entry.number = number;
         let entry = Arc::new(entry);
         let mut gone = Vec::new();
         // Kept and sent under the lock, or neither would be in order.
@@ -244,6 +252,7 @@ impl History {
         }
         drop(state);
         drop(gone);
+        number
     }
 }
 

@@ -89,13 +89,13 @@ fn extended_events_have_more_keys_after_those() {
     let all = rig.connected(&foo()).unwrap();
     let few = plain.connected(&foo()).unwrap();
     let (more, end) = (text(&all).strip_prefix(text(&few).trim_end_matches('}')).unwrap(), "}");
-    let rest = r#""seq":1,"session_present":false,"initiator":"client","reason_code":0,"reason_string":null,"flaps":1,"estimated":false"#;
+    let rest = r#""seq":1,"event":1,"session_present":false,"initiator":"client","reason_code":0,"reason_string":null,"flaps":1,"estimated":false"#;
     assert_eq!(more, format!("{own}{rest}{end}"));
 
     let all = rig.disconnected(&foo(), Reason::TakenOver).unwrap();
     let few = plain.disconnected(&foo(), Reason::TakenOver).unwrap();
     let more = text(&all).strip_prefix(text(&few).trim_end_matches('}')).unwrap();
-    let rest = r#""seq":2,"session_present":false,"initiator":"server","reason_code":142,"reason_string":null,"flaps":1,"estimated":false"#;
+    let rest = r#""seq":2,"event":2,"session_present":false,"initiator":"server","reason_code":142,"reason_string":null,"flaps":1,"estimated":false"#;
     assert_eq!(more, format!(r#","connected_at":1625572213873{own}{rest}{end}"#));
 
     let dead = parse(&rig.disconnected(&foo(), Reason::NodeDown).unwrap());

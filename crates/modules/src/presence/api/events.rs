@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mqtt_hooks::route::{Answer, Handle, Position, Refusal, Request};
 
-use super::{ORDERS, limit_of};
+use super::{ORDERS, after, limit_of};
 use crate::presence::{Entry, History, Query};
 
 /// `/presence/events`
@@ -20,7 +20,7 @@ impl Handle for Events {
         // Before they are looked up: what goes meanwhile had better be shown all the same.
         let kept_since = self.kept_since(client_id);
         let mut found = self.history.query(&Query {
-            since: request.number("since")?,
+            since: after(&request)?,
             before: request.number("before")?,
             from: request.number("from")?,
             to: request.number("to")?,

@@ -21,7 +21,7 @@ impl Handle for Stream {
         let last = request.last_event_id.as_deref().and_then(|id| id.parse().ok());
         let live = self.history.subscribe();
         Ok(Answer::Events(Box::new(Told {
-            since: last.or(request.number("since")?).unwrap_or(live.since()),
+            since: last.or(super::after(&request)?).unwrap_or(live.since()),
             until: live.since(),
             earlier: Vec::new(),
             client_id: request.text("clientid")?.map(str::to_owned),

@@ -71,6 +71,8 @@ async fn events_come_by_pages_also_while_presence_is_stopped() {
     let (first, next) = rig.page(&[("_limit", "3")]).await;
     assert_eq!(first, ["ac", "ad", "bc"]);
     assert_eq!(rig.page(&[("_limit", "3"), ("since", &next.unwrap())]).await, (vec!["bd".to_owned()], None));
+    let (_, next) = rig.page(&[("_limit", "1")]).await;
+    assert_eq!(rig.page(&[("after", &next.unwrap())]).await.0, ["ad", "bc", "bd"]);
     assert_eq!(rig.page(&[("order", "desc"), ("clientid", "a")]).await.0, ["ad", "ac"]);
     for wrong in [("order", "up"), ("_limit", "-1"), ("since", "x")] {
         let refused = rig.ask("/presence/events", Request::asking(&[wrong])).await;

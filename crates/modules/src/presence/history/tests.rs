@@ -355,12 +355,10 @@ proptest! {
                     let id = format!("{who}{}", "x".repeat(if len < 30 { 0 } else { len }));
                     come_at(&host, &history, &id, 0);
                     let event = Plain { number: next, id };
-                    // Without room no number is used up.
-                    if capacity > 0 {
-                        next += 1;
-                        if event.weight() <= capacity as u64 {
-                            plain.push(event);
-                        }
+                    // A number is used up also where there is no room.
+                    next += 1;
+                    if event.weight() <= capacity as u64 {
+                        plain.push(event);
                     }
                 }
                 Step::Resize(to) => {
