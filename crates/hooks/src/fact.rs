@@ -83,6 +83,8 @@ pub enum Fact<'a> {
         seq: u64,
         /// About how often this client id came within the last minute.
         flaps: u32,
+        /// When bytes last came from it: milliseconds since the Unix epoch, never after `at`. Where the broker died, `at`.
+        last_heard: u64,
         /// When the broker noticed.
         noticed: Instant,
     },

@@ -252,6 +252,7 @@ pub fn went(client: &ConnectionInfo, reason: Reason, seq: u64) -> Fact<'_> {
         told_at: NOW,
         seq,
         flaps: 1,
+        last_heard: NOW,
         noticed: Instant::now(),
     }
 }

@@ -191,6 +191,16 @@ fn visit(hooks: &Hooks, client_id: &'static str) {
     let told_at = client.connected_at;
     hooks.observe(&Fact::Connected { client, told_at, seq: 0, flaps, noticed }, &mut Printing);
     let (reason, at) = (Reason::Client(ReasonCode::Success), client.connected_at + 5);
-    let went = Fact::Disconnected { client, reason, reason_string: None, at, told_at: at, seq: 1, flaps, noticed };
+    let went = Fact::Disconnected {
+        client,
+        reason,
+        reason_string: None,
+        at,
+        told_at: at,
+        seq: 1,
+        flaps,
+        last_heard: at,
+        noticed,
+    };
     hooks.observe(&went, &mut Printing);
 }

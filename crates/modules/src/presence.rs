@@ -12,8 +12,8 @@ use mqtt_codec::{Message, Properties, Property, Qos, Topic};
 use mqtt_hooks::page::Pages;
 use mqtt_hooks::route::Route;
 use mqtt_hooks::{
-    Ctx, Delivery, DropReason, Fact, Host, Info, Module, Moment, Number, Observe, ObserveDrops, Records, Settings as _,
-    StartError, Trial, read_settings,
+    Actor, Ctx, Delivery, DropReason, Fact, Host, Info, Module, Moment, Number, Observe, ObserveDrops, Records,
+    Settings as _, StartError, Trial, read_settings,
 };
 use serde_json::Value;
 
@@ -26,6 +26,7 @@ mod pages;
 mod trial;
 
 use event::{Event, Gone, Style};
+use history::{Happened, Limits};
 use trial::ComeAndGo;
 
 pub use history::{Counts, End, Entry, Heard, History, Live, Query};
@@ -33,6 +34,10 @@ pub use history::{Counts, End, Entry, Heard, History, Live, Query};
 /// More events than a process can tell in a millisecond: those of the next begin above the last of this one, also where
 /// nothing is stored, or was not stored in time.
 const NUMBERS_PER_MS: u64 = 1000;
+
+const DAY_MS: u64 = 86_400_000;
+const MINUTE_MS: u64 = 60_000;
+
 pub use latency::{LATENCY_BOUNDS, LatencyCounts};
 
 mqtt_hooks::settings! {
@@ -56,6 +61,16 @@ mqtt_hooks::settings! {
         /// most loses its oldest, and each keeps its last four while there is room for that. One costs some 250 bytes of
         /// memory and 100 on disk, with its client id and user name on top.
         pub history: u32 = 10000 in 0..=10_000_000,
+        /// Clients known
+        ///
+        /// Of so many clients at the most it is known who they are, when they came and went last, and why, also after a restart;
+        /// 0: of none. The one that was seen least lately is forgotten first. Each costs some 200 bytes of memory and 120 on
+        /// disk.
+        pub known: u32 = 250000 in 0..=10_000_000,
+        /// Days until forgotten
+        ///
+        /// A client that has been away for so many days is not known any more.
+        pub forget_after: u32 = 30 in 1..=36500,
     }
 }
 
@@ -123,7 +138,13 @@ impl Module for Presence {
         ctx.observe(announcer.clone());
         ctx.observe_drops(announcer);
         let records = ctx.records();
-        ctx.actor().act(|moment| self.history.set_capacity(settings.history as usize, &records, moment));
+        let limits =
+            Limits { clients: settings.known as usize, forget_after_ms: u64::from(settings.forget_after) * DAY_MS };
+        let now_ms = ctx.host().now_ms();
+        ctx.actor().act(|moment| {
+            self.history.set_room(settings.history as usize, limits, now_ms, &records, moment);
+        });
+        ctx.spawn(forget_old(ctx.actor(), Arc::clone(&self.history), ctx.records()));
         Ok(())
     }
 
@@ -146,6 +167,15 @@ impl Module for Presence {
 
     fn trial(&self) -> Option<Arc<dyn Trial>> {
         Some(Arc::clone(&self.trial) as _)
+    }
+}
+
+/// Forgets who has been away for too long, some of all clients at a time.
+async fn forget_old(actor: Actor, history: Arc<History>, records: Records) {
+    for shard in (0..History::SHARDS).cycle() {
+        let host = actor.host();
+        host.sleep_until(host.clock_ms() + MINUTE_MS).await;
+        actor.act(|moment| history.forget_old(shard, host.now_ms(), &records, moment));
     }
 }
 
@@ -259,11 +289,14 @@ impl Observe for Announcer {
     fn observe(&self, fact: &Fact<'_>, moment: &mut dyn Moment) {
         match *fact {
             Fact::Connected { client, told_at, seq, flaps, noticed } => {
-                let number = self.history.record(client, seq, client.connected_at, None, &self.records, moment);
+                let (at, last_heard) = (client.connected_at, client.connected_at);
+                let happened = Happened { client, seq, at, flaps, last_heard, reason: None };
+                let number = self.history.record(happened, &self.records, moment);
                 self.announce(&Event { client, number, told_at, seq, flaps, end: None }, noticed, moment);
             }
-            Fact::Disconnected { client, reason, reason_string, at, told_at, seq, flaps, noticed } => {
-                let number = self.history.record(client, seq, at, Some(reason), &self.records, moment);
+            Fact::Disconnected { client, reason, reason_string, at, told_at, seq, flaps, last_heard, noticed } => {
+                let happened = Happened { client, seq, at, flaps, last_heard, reason: Some(reason) };
+                let number = self.history.record(happened, &self.records, moment);
                 let end = Gone { reason, reason_string, at };
                 self.announce(&Event { client, number, told_at, seq, flaps, end: Some(end) }, noticed, moment);
             }

@@ -193,6 +193,37 @@ async fn who_is_online_and_who_was_is_told() {
     assert_eq!(newest["data"][0]["event"], "disconnected");
     assert_eq!(ask(addr, "GET /api/v4/presence/events?order=up").await.status, 400);
 
+    // Who is away, by what is known of it.
+    let away = ask(addr, "GET /api/v4/presence/clients?conn_state=disconnected").await.json();
+    assert_eq!(ids(&away), ["a"]);
+    let row = &away["data"][0];
+    for (key, value) in [
+        ("username", Value::Null),
+        ("reason", json!("normal")),
+        ("disconnected_at", all["data"][3]["at"].clone()),
+        ("event", all["data"][3]["id"].clone()),
+        ("ipaddress", json!("127.0.0.1")),
+        ("proto_ver", json!(5)),
+        ("keepalive", json!(60)),
+        ("flaps", json!(1)),
+        ("seq", json!(2)),
+    ] {
+        assert_eq!(row[key], value, "{key}");
+    }
+    assert!(row["last_heard"].as_u64() <= row["disconnected_at"].as_u64() && row["first_seen"] == row["connected_at"]);
+    for (query, found) in [
+        ("clientid=a", vec!["a"]),
+        ("clientid=a&conn_state=connected", vec![]),
+        ("clientid=c", vec!["c"]),
+        ("clientid=d", vec![]),
+        ("conn_state=disconnected&prefix=b", vec![]),
+        ("conn_state=disconnected&username=x", vec![]),
+        ("conn_state=connected&username=x", vec![]),
+    ] {
+        assert_eq!(ids(&ask(addr, &format!("GET /api/v4/presence/clients?{query}")).await.json()), found, "{query}");
+    }
+    assert_eq!(ask(addr, "GET /api/v4/presence/clients?conn_state=gone").await.status, 400);
+
     // The stream begins with what was, and goes on with what happens.
     let mut stream = Stream::open(addr, "GET /api/v4/presence/stream?since=0&prefix=a", &[BASIC.to_owned()]).await;
     for event in ["connected", "disconnected"] {

@@ -176,7 +176,10 @@ async fn a_client_is_shown_and_kicked() {
     assert!(shown.contains("a/b \\u{202e}?#é") && !shown.contains('\u{202e}'), "{shown}");
     site.ask(&["clients", "kick", odd]).await.done();
     site.ask(&["clients", "kick", odd]).await.failed(1, &["there is no client"]);
-    site.ask(&["clients", "show", odd]).await.failed(1, &["there is no client"]);
+    // It has no session any more; what it was is known.
+    let shown = site.ask(&["clients", "show", odd, "--json"]).await.json();
+    assert_eq!((&shown[0]["conn_state"], &shown[0]["reason"]), (&json!("disconnected"), &json!("kicked")));
+    site.ask(&["clients", "show", "nobody"]).await.failed(1, &["there is no client"]);
 }
 
 #[tokio::test]

@@ -21,9 +21,15 @@ use crate::events::Watcher;
 
 /// A broker on this folder, with room for so many events. Who was online is told of as gone at once.
 async fn open(folder: &Path, room: u32) -> Server {
+    open_knowing(folder, room, 1_000).await
+}
+
+/// And so many clients are known.
+async fn open_knowing(folder: &Path, room: u32, known: u32) -> Server {
     let mut config = Config { data_dir: Some(folder.to_owned()), recovery_grace: Duration::ZERO, ..Config::default() };
     config.use_free_ports();
-    config.modules.entry("presence".to_owned()).or_default().settings["history"] = json!(room);
+    let settings = &mut config.modules.entry("presence".to_owned()).or_default().settings;
+    (settings["history"], settings["known"]) = (json!(room), json!(known));
     rollcall::start(config).await.expect("a free port and a good folder")
 }
 
@@ -134,7 +140,8 @@ fn it_goes_on_after_a_restart_with_any_room() {
     for (round, room) in [10, 10, 4, 7, 7, 3, 0, 5].into_iter().enumerate() {
         let names = [format!("{round} one"), format!("{round} two")];
         let history = run(async {
-            let server = open(folder.path(), room).await;
+            // Where clients are known their last events come back, too.
+            let server = open_knowing(folder.path(), room, 0).await;
             let one = Client::connect(addr(&server), Version::V5, &names[0]).await;
             let _two = Client::connect(addr(&server), Version::V3_1_1, &names[1]).await;
             one.leave().await;
@@ -247,6 +254,44 @@ fn a_storm_and_a_crash_leave_others_their_events() {
         assert!(history.counts().len <= ROOM as usize);
         server.shutdown().await;
     });
+}
+
+/// Also those of whom no other event is left, and who are found to have fallen.
+#[test]
+fn clients_are_known_after_a_crash() {
+    if outside() {
+        return;
+    }
+    let folder = run(async {
+        let more = ["--set", "modules.presence.history=4", "--set", "modules.presence.recovery_grace=0s"];
+        let mut home = Home::new(&more).await;
+        for n in 0..20 {
+            let mut asked = connect(Version::V3_1_1, &format!("c{n}"));
+            asked.username = Some(format!("user {n}").into());
+            let (client, _) = Client::connect_with(home.addr(), asked).await;
+            if n > 0 {
+                client.leave().await;
+            } else {
+                home = home.crash().await;
+            }
+        }
+        home.kill().await
+    });
+    for _ in 0..2 {
+        run(async {
+            let server = open(folder.path(), 4).await;
+            let history = history(&server);
+            for n in 0..20 {
+                let known = history.last_event(&format!("c{n}")).expect("it was seen");
+                let reason = known.end().expect("it is gone").reason;
+                assert_eq!(reason, if n == 0 { "node_down" } else { "normal" });
+                assert_eq!((known.username(), known.keep_alive), (Some(&*format!("user {n}")), 60));
+                assert!(known.first_seen == known.connected_at && known.last_heard <= known.at);
+            }
+            assert_eq!((history.counts().known, history.counts().len), (20, 4));
+            server.shutdown().await;
+        });
+    }
 }
 
 #[tokio::test]

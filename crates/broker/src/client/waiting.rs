@@ -14,6 +14,11 @@ impl Connection {
         self.heard_at.store(now.0, Relaxed);
     }
 
+    /// For how long nothing has come, less the time in which the broker itself stood still.
+    pub(crate) fn silent_ms(&self) -> u64 {
+        self.broker().clock.patient().0.saturating_sub(self.heard_at.load(Relaxed))
+    }
+
     /// Starts the clock of keep alive.
     pub(crate) fn start_timer(self: &Arc<Self>, now: Patient) {
         // `None`: there is no keep alive, and its socket takes all.

@@ -149,6 +149,7 @@ impl Broker {
             told_at: at,
             seq: transition.seq,
             flaps: transition.flaps.count(at),
+            last_heard: at.saturating_sub(connection.silent_ms()).max(connection.info.connected_at.min(at)),
             noticed,
         };
         self.hooks.observe(&fact, batch);

@@ -187,6 +187,7 @@ impl Broker {
             told_at,
             seq: transition.seq,
             flaps: transition.flaps.count(at),
+            last_heard: at,
             noticed,
         };
         self.hooks.observe(&fact, batch);

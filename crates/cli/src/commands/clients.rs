@@ -98,7 +98,14 @@ fn row(client: &Value) -> Vec<Cell> {
 
 async fn show(client_id: &str, remote: &Remote, out: &mut Output) -> Result<(), Failure> {
     let mut answer = remote.get(&path(client_id)).await?;
-    match answer["data"].get_mut(0) {
+    if let Some(client) = answer["data"].get_mut(0) {
+        return Ok(out.object(&client.take())?);
+    }
+    // It has no session. What it was is known for a while.
+    let mut query = Query::new("/presence/clients");
+    query.add("clientid", client_id);
+    let mut known = remote.get(query.path()).await?;
+    match known["data"].get_mut(0) {
         Some(client) => Ok(out.object(&client.take())?),
         None => Err(no_client(client_id)),
     }

@@ -18,19 +18,24 @@ const MAX_LIMIT: u64 = 10_000;
 
 const LIMIT_HELP: &str = "Rows at the most: 100 unless told otherwise, 10,000 at the most.";
 const ORDERS: &[&str] = &["asc", "desc"];
+const STATES: &[&str] = &["connected", "disconnected"];
 
 pub(super) fn routes(host: &Arc<dyn Host>, history: &Arc<History>) -> Vec<Route> {
     use Takes::{Choice, Number, Text};
-    let clients = clients::Clients { host: Arc::clone(host) };
+    let clients = clients::Clients { host: Arc::clone(host), history: Arc::clone(history) };
     let events = events::Events { history: Arc::clone(history) };
     let stream = stream::Stream { history: Arc::clone(history) };
-    let since = "Only those that have been online no longer than since then: milliseconds since the Unix epoch.";
+    let since = "Only those that came or went then or later: milliseconds since the Unix epoch.";
+    let state = "`connected` unless told otherwise; of who is away, what is known lasts for `modules.presence.forget_after` days.";
     let what = "What presence told lately: `modules.presence.history` events are kept, over restarts too. The `id` of each is \
                 its running number, `event` in extended events: no two events have the same, also over restarts.";
     let how = "Events as they happen, as server-sent events: `presence` with an event, or `missed` with a `count` for who \
                reads too slowly. The id of each is its number; `Last-Event-ID` goes on after it.";
     vec![
-        Route::get("/presence/clients", "Who is online, in order of their ids.", clients)
+        Route::get("/presence/clients", "Who is online, or was, in order of their ids.", clients)
+            .parameter("conn_state", Choice(STATES), state)
+            .parameter("clientid", Text, "Only this client, whether or not it is online unless `conn_state` says so.")
+            .parameter("username", Text, "Only of this user.")
             .parameter("prefix", Text, "Only ids that begin so.")
             .parameter("since", Number, since)
             .parameter("_after", Text, "Those whose ids come after this one: `meta.next` of the answer before.")

@@ -1,5 +1,6 @@
 //! What was told lately: the last events, in order, to be looked up and followed.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -8,13 +9,17 @@ use mqtt_hooks::{ConnectionInfo, Listener, Moment, Reason, Records};
 use parking_lot::Mutex;
 use tokio::sync::broadcast::{self, Receiver, Sender, error::RecvError};
 
-use self::ring::Ring;
+use self::book::{Book, Store, place_of};
+use self::known::{Cursor, Known};
 use super::latency::{Latency, LatencyCounts};
 
+mod book;
 mod entry;
+mod known;
 mod ring;
 
 pub use entry::{End, Entry};
+pub(super) use known::Limits;
 
 /// Events copied before others may use the ring again.
 const PIECE: usize = 128;
@@ -30,9 +35,14 @@ const BACKLOG: usize = 1024;
 ///
 /// What is shown here may be known before it is stored: an event that a `kill -9` takes back is told again after the
 /// next start as what has become of it by then, under another number.
+///
+/// Beside these it knows of each client that was seen lately what its last event was, for as long as it is told to.
 pub struct History {
     state: Mutex<State>,
-    /// Someone wants events: the ring has room, or someone follows.
+    known: Known,
+    /// There is room for events, or for what is known of clients.
+    has_room: AtomicBool,
+    /// Someone wants events: there is room, or someone follows.
     is_wanted: AtomicBool,
     connected: AtomicU64,
     disconnected: AtomicU64,
@@ -44,7 +54,7 @@ pub struct History {
 struct State {
     /// Number of the next event.
     next: u64,
-    ring: Ring,
+    book: Book,
     /// There while someone follows.
     live: Option<Sender<Arc<Entry>>>,
 }
@@ -95,12 +105,43 @@ impl Default for Query<'_> {
 }
 
 impl Query<'_> {
+    fn has_in_range(&self, number: u64) -> bool {
+        self.since.is_none_or(|since| number > since) && self.before.is_none_or(|before| number < before)
+    }
+
     fn matches(&self, entry: &Entry) -> bool {
         self.from.is_none_or(|from| entry.at >= from)
             && self.to.is_none_or(|to| entry.at <= to)
             && self.client_id.is_none_or(|id| entry.client_id() == id)
             && self.client_id_prefix.is_none_or(|prefix| entry.client_id().starts_with(prefix))
     }
+}
+
+/// Which clients of those that are away.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted<'a> {
+    /// Those whose ids come after this one.
+    pub(super) after: Option<&'a str>,
+    /// Those whose ids begin so.
+    pub(super) prefix: &'a str,
+    /// Those that came in with this user name last.
+    pub(super) username: Option<&'a str>,
+    /// Those whose last event happened then or later.
+    pub(super) since: u64,
+    /// So many at the most.
+    pub(super) limit: usize,
+}
+
+/// Something that is to become an event.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Happened<'a> {
+    pub(super) client: &'a ConnectionInfo,
+    pub(super) seq: u64,
+    pub(super) at: u64,
+    pub(super) flaps: u32,
+    pub(super) last_heard: u64,
+    /// `None`: the client came.
+    pub(super) reason: Option<Reason>,
 }
 
 /// How much there is and was.
@@ -124,13 +165,19 @@ pub struct Counts {
     pub first: Option<u64>,
     /// Number of the newest event there is.
     pub last: Option<u64>,
+    /// Clients of which the last event is known.
+    pub known: usize,
+    /// Clients that were forgotten, for others or because they have been away for so long, since the process began.
+    pub forgotten: u64,
 }
 
 impl History {
     /// Without events, their numbers beginning at 1.
     pub fn new() -> Arc<Self> {
         Arc::new(Self {
-            state: Mutex::new(State { next: 1, ring: Ring::default(), live: None }),
+            state: Mutex::new(State { next: 1, book: Book::default(), live: None }),
+            known: Known::default(),
+            has_room: AtomicBool::new(false),
             is_wanted: AtomicBool::new(false),
             connected: AtomicU64::new(0),
             disconnected: AtomicU64::new(0),
@@ -148,22 +195,22 @@ impl History {
         let mut wrong = None;
         // Most events share one.
         let mut listener = Arc::new(Listener { name: "".into(), port: 0 });
-        records.each(&mut |place, record| match (place.try_into(), Entry::from_record(record, &mut listener)) {
-            (Ok(place), Ok(entry)) => kept.push((u64::from_be_bytes(place), entry)),
+        records.each(&mut |key, record| match (place_of(key), Entry::from_record(record, &mut listener)) {
+            (Some(place), Ok(entry)) => kept.push((place, entry)),
             (place, entry) => {
                 left_out += 1;
                 wrong = Some(match place {
-                    Ok(_) => entry.err().unwrap_or_default(),
-                    Err(_) => "its key is no place".to_owned(),
+                    Some(_) => entry.err().unwrap_or_default(),
+                    None => "its key is no place".to_owned(),
                 });
             }
         })?;
         if let Some(last) = wrong {
             tracing::warn!(events = left_out, last, "events that can't be read are left out, and stay in the store");
         }
-        let ring = Ring::restored(kept);
-        let next = ring.last().map_or(first.max(1), |last| first.max(last + 1));
-        *self.state.lock() = State { next, ring, live: None };
+        let book = Book::restored(kept, &self.known);
+        let next = book.ring.last().map_or(first.max(1), |last| first.max(last + 1));
+        *self.state.lock() = State { next, book, live: None };
         Ok(())
     }
 
@@ -172,7 +219,7 @@ impl History {
         let (mut after, mut before) = (query.since.unwrap_or(0), query.before.unwrap_or(u64::MAX));
         let (mut found, mut piece) = (Vec::new(), Vec::with_capacity(PIECE));
         while found.len() < query.limit {
-            self.state.lock().ring.copy(after, before, query.newest_first, PIECE, &mut piece);
+            self.state.lock().book.ring.copy(after, before, query.newest_first, PIECE, &mut piece);
             match piece.last() {
                 None => break,
                 Some(last) if query.newest_first => before = last.number,
@@ -181,7 +228,56 @@ impl History {
             let more = query.limit - found.len();
             found.extend(piece.drain(..).filter(|entry| query.matches(entry)).take(more));
         }
+        if let Some(last) = query.client_id.and_then(|id| self.last_event(id))
+            && query.has_in_range(last.number)
+            && query.matches(&last)
+            && !found.iter().any(|entry| entry.number == last.number)
+        {
+            // The others of this client are older.
+            let place = if query.newest_first { 0 } else { found.len() };
+            found.insert(place, Arc::new(last));
+            found.truncate(query.limit);
+        }
         found
+    }
+
+    /// What is known of a client: its last event, however long ago that was.
+    pub fn last_event(&self, client_id: &str) -> Option<Entry> {
+        self.known.get(client_id)
+    }
+
+    /// The last events of clients that are away, in order of their ids, and whether there are more. Who comes and goes meanwhile
+    /// is held up for no longer than it takes to look at some.
+    pub(super) fn away(&self, wanted: &Wanted<'_>, is_online: &dyn Fn(&str) -> bool) -> (Vec<Entry>, bool) {
+        let mut first = BTreeMap::<Box<str>, Entry>::new();
+        let (mut at, mut piece) = (Some(Cursor::default()), Vec::new());
+        while let Some(cursor) = at {
+            // As many more as there may be, and one that says whether there are more.
+            let is_full = first.len() > wanted.limit;
+            let last = first.last_key_value().filter(|_| is_full).map(|(id, _)| &**id);
+            at = self.known.walk(cursor, PIECE, &mut |glance, record| {
+                let id = glance.client_id;
+                let is_wanted = id.starts_with(wanted.prefix)
+                    && wanted.after.is_none_or(|after| id > after)
+                    && last.is_none_or(|last| id < last)
+                    && wanted.username.is_none_or(|name| glance.username == Some(name))
+                    && glance.at >= wanted.since;
+                if is_wanted {
+                    piece.extend(Entry::read(record));
+                }
+            });
+            for entry in piece.drain(..) {
+                if entry.is_connected() && is_online(entry.client_id()) {
+                    continue;
+                }
+                first.insert(entry.client_id().into(), entry);
+                if first.len() > wanted.limit + 1 {
+                    first.pop_last();
+                }
+            }
+        }
+        let has_more = first.len() > wanted.limit;
+        (first.into_values().take(wanted.limit).collect(), has_more)
     }
 
     /// Follows the events from now on.
@@ -195,7 +291,7 @@ impl History {
 
     /// The oldest event there is, of all or of one client.
     pub fn oldest(&self, client_id: Option<&str>) -> Option<Arc<Entry>> {
-        self.state.lock().ring.oldest(client_id).cloned()
+        self.state.lock().book.ring.oldest(client_id).cloned()
     }
 
     /// How much there is and was.
@@ -207,48 +303,68 @@ impl History {
             skipped: self.skipped.load(Ordering::Relaxed),
             dropped: self.dropped.load(Ordering::Relaxed),
             latency: self.latency.counts(),
-            len: state.ring.len(),
-            capacity: state.ring.capacity(),
-            first: state.ring.first(),
-            last: state.ring.last(),
+            len: state.book.ring.len(),
+            capacity: state.book.ring.capacity(),
+            first: state.book.ring.first(),
+            last: state.book.ring.last(),
+            known: self.known.len(),
+            forgotten: self.known.forgotten(),
         }
     }
 
-    /// Changes how many events there may be.
-    pub(super) fn set_capacity(&self, capacity: usize, records: &Records, moment: &mut dyn Moment) {
-        let mut state = self.state.lock();
-        state.ring.set_capacity(capacity, records, moment);
-        self.is_wanted.store(capacity > 0 || state.live.is_some(), Ordering::Relaxed);
-    }
-
-    /// A client came, or went if there is a reason. Returns the event's running number, which no other ever has.
-    pub(super) fn record(
+    /// Changes how many events there may be, and how many clients are known for how long.
+    pub(super) fn set_room(
         &self,
-        client: &ConnectionInfo,
-        seq: u64,
-        at: u64,
-        reason: Option<Reason>,
+        capacity: usize,
+        limits: Limits,
+        now_ms: u64,
         records: &Records,
         moment: &mut dyn Moment,
-    ) -> u64 {
+    ) {
+        let mut store = Store { records, moment };
+        let mut state = self.state.lock();
+        state.book.set_capacity(capacity, &self.known, &mut store);
+        state.book.set_limits(limits, now_ms, &self.known, &mut store);
+        self.has_room.store(capacity > 0 || limits.clients > 0, Ordering::Relaxed);
+        self.is_wanted.store(capacity > 0 || limits.clients > 0 || state.live.is_some(), Ordering::Relaxed);
+    }
+
+    /// Forgets clients that have been away for too long; to be called for each of these now and then.
+    pub(super) const SHARDS: usize = known::SHARDS;
+
+    /// See [`Self::SHARDS`].
+    pub(super) fn forget_old(&self, shard: usize, now_ms: u64, records: &Records, moment: &mut dyn Moment) {
+        self.state.lock().book.forget_old(shard, now_ms, &self.known, &mut Store { records, moment });
+    }
+
+    /// Something has happened. Returns the event's running number, which no other ever has.
+    pub(super) fn record(&self, happened: Happened<'_>, records: &Records, moment: &mut dyn Moment) -> u64 {
+        let Happened { client, seq, at, flaps, last_heard, reason } = happened;
         let counter = if reason.is_none() { &self.connected } else { &self.disconnected };
         counter.fetch_add(1, Ordering::Relaxed);
         if !self.is_wanted.load(Ordering::Relaxed) {
             return self.state.lock().number();
         }
         let mut entry = Entry::new(0, client, seq, at, reason.map(End::from));
+        (entry.flaps, entry.last_heard) = (flaps, last_heard);
         let mut state = self.state.lock();
         let number = state.number();
         entry.number = number;
+        let before = self.known.last(&client.client_id);
+        if let Some(before) = before {
+            entry.first_seen = before.first_seen;
+        }
         let entry = Arc::new(entry);
         let mut gone = Vec::new();
         // Kept and sent under the lock, or neither would be in order.
-        state.ring.push(&entry, records, moment, &mut gone);
+        if self.has_room.load(Ordering::Relaxed) {
+            state.book.push(&entry, before, &self.known, &mut Store { records, moment }, &mut gone);
+        }
         if let Some(live) = &state.live
             && live.send(entry).is_err()
         {
             state.live = None;
-            self.is_wanted.store(state.ring.capacity() > 0, Ordering::Relaxed);
+            self.is_wanted.store(self.has_room.load(Ordering::Relaxed), Ordering::Relaxed);
         }
         drop(state);
         drop(gone);

@@ -13,6 +13,12 @@ pub(super) fn of(counts: &Counts) -> Vec<Number> {
         events("connected", counts.connected),
         events("disconnected", counts.disconnected),
         Number::gauge("events.kept", "Presence events that can be looked up.", counts.len as f64),
+        Number::gauge("clients.known", "Clients of which the last event is known.", counts.known as f64),
+        Number::counter(
+            "clients.forgotten",
+            "Clients that were forgotten: for others, or because they have been away for so long.",
+            counts.forgotten,
+        ),
         Number::counter(
             "events.skipped",
             "Presence events not published, for MQTT does not allow their topic: it is too long.",

@@ -1,4 +1,4 @@
-//! Who is online.
+//! Who is online, and who was.
 
 use std::sync::Arc;
 
@@ -7,39 +7,102 @@ use mqtt_hooks::{ConnectionInfo, Host, Lookup};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::limit_of;
+use super::{STATES, limit_of};
+use crate::presence::history::Wanted;
+use crate::presence::{Entry, History};
+
+/// Of those who are online, so many are looked at in one go for a user name.
+const PIECE: usize = 1000;
 
 /// `/presence/clients`
 pub(super) struct Clients {
     pub(super) host: Arc<dyn Host>,
+    pub(super) history: Arc<History>,
 }
 
 #[async_trait::async_trait]
 impl Handle for Clients {
     async fn handle(&self, request: Request) -> Result<Answer, Refusal> {
         let limit = limit_of(&request)?;
-        let found = self.host.online(&Lookup {
-            after: request.text("_after")?,
-            prefix: request.text("prefix")?.unwrap_or_default(),
-            since: request.number("since")?.unwrap_or(0),
-            limit,
-        });
-        let next = found.clients.last().filter(|_| found.has_more).map(|last| last.client_id.to_string());
-        let rows: Vec<_> = found.clients.iter().map(Online::new).collect();
-        Answer::list(&rows, Position { limit, has_next: found.has_more, next, ..Position::default() })
+        let state = request.choice("conn_state", STATES)?;
+        let (rows, has_next) = match request.text("clientid")? {
+            Some(client_id) => (self.one(client_id, state), false),
+            None if state == Some("disconnected") => self.away(&request, limit)?,
+            None => self.online(&request, limit)?,
+        };
+        let next = rows.last().filter(|_| has_next).map(|last| last.clientid.clone());
+        Answer::list(&rows, Position { limit, has_next, next, ..Position::default() })
     }
 }
 
-/// A client that is online.
+impl Clients {
+    fn one(&self, client_id: &str, state: Option<&str>) -> Vec<Row> {
+        let row = match self.host.connection(client_id) {
+            Some(info) => Some(self.online_row(&info)),
+            None => self.history.last_event(client_id).map(|last| Row::away(&last)),
+        };
+        row.into_iter().filter(|row| state.is_none_or(|state| row.conn_state == state)).collect()
+    }
+
+    fn online(&self, request: &Request, limit: usize) -> Result<(Vec<Row>, bool), Refusal> {
+        let username = request.text("username")?;
+        let mut rows = Vec::new();
+        let mut after = request.text("_after")?.map(str::to_owned);
+        loop {
+            let found = self.host.online(&Lookup {
+                after: after.as_deref(),
+                prefix: request.text("prefix")?.unwrap_or_default(),
+                since: request.number("since")?.unwrap_or(0),
+                limit: if username.is_some() { PIECE } else { limit },
+            });
+            let is_meant = |info: &&ConnectionInfo| username.is_none() || info.username.as_deref() == username;
+            rows.extend(found.clients.iter().filter(is_meant).map(|info| self.online_row(info)));
+            if rows.len() > limit {
+                rows.truncate(limit);
+                return Ok((rows, true));
+            }
+            if username.is_none() || !found.has_more {
+                return Ok((rows, found.has_more));
+            }
+            after = found.clients.last().map(|last| last.client_id.to_string());
+        }
+    }
+
+    fn away(&self, request: &Request, limit: usize) -> Result<(Vec<Row>, bool), Refusal> {
+        let wanted = Wanted {
+            after: request.text("_after")?,
+            prefix: request.text("prefix")?.unwrap_or_default(),
+            username: request.text("username")?,
+            since: request.number("since")?.unwrap_or(0),
+            limit,
+        };
+        let (found, has_more) = self.history.away(&wanted, &|id| self.host.connection(id).is_some());
+        Ok((found.iter().map(Row::away).collect(), has_more))
+    }
+
+    fn online_row(&self, info: &ConnectionInfo) -> Row {
+        let last = self.history.last_event(&info.client_id);
+        Row::online(info, last.filter(|last| (last.epoch, last.conn_id) == (info.epoch, info.conn_id)).as_ref())
+    }
+}
+
+/// A client.
 #[derive(Serialize)]
-struct Online<'a> {
-    clientid: &'a str,
-    username: Option<&'a str>,
+struct Row {
+    clientid: String,
+    username: Option<String>,
+    conn_state: &'static str,
     connected_at: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disconnected_at: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_heard: Option<u64>,
     ipaddress: String,
     port: u16,
     sockport: u16,
-    listener: &'a str,
+    listener: String,
     proto_ver: u8,
     proto_name: &'static str,
     keepalive: u16,
@@ -47,30 +110,80 @@ struct Online<'a> {
     expiry_interval: u32,
     conn_id: u64,
     epoch: u64,
+    #[serde(flatten)]
+    known: Option<Known>,
 }
 
-impl<'a> Online<'a> {
-    fn new(client: &'a ConnectionInfo) -> Self {
+/// What the last event of the client tells besides.
+#[derive(Serialize)]
+struct Known {
+    seq: u64,
+    event: u64,
+    flaps: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_seen: Option<u64>,
+}
+
+impl Known {
+    fn new(last: &Entry) -> Self {
+        let first_seen = Some(last.first_seen).filter(|at| *at > 0);
+        Self { seq: last.seq, event: last.number, flaps: last.flaps, first_seen }
+    }
+}
+
+impl Row {
+    fn online(info: &ConnectionInfo, last: Option<&Entry>) -> Self {
         Self {
-            clientid: &client.client_id,
-            username: client.username.as_deref(),
-            connected_at: client.connected_at,
-            ipaddress: client.peer.ip().to_canonical().to_string(),
-            port: client.peer.port(),
-            sockport: client.listener.port,
-            listener: &client.listener.name,
-            proto_ver: client.version.level(),
-            proto_name: client.version.protocol_name(),
-            keepalive: client.keep_alive,
-            clean_start: client.clean_start,
-            expiry_interval: client.expiry_interval,
-            conn_id: client.conn_id,
-            epoch: client.epoch,
+            clientid: info.client_id.to_string(),
+            username: info.username.as_deref().map(str::to_owned),
+            conn_state: "connected",
+            connected_at: info.connected_at,
+            disconnected_at: None,
+            reason: None,
+            last_heard: None,
+            ipaddress: info.peer.ip().to_canonical().to_string(),
+            port: info.peer.port(),
+            sockport: info.listener.port,
+            listener: info.listener.name.to_string(),
+            proto_ver: info.version.level(),
+            proto_name: info.version.protocol_name(),
+            keepalive: info.keep_alive,
+            clean_start: info.clean_start,
+            expiry_interval: info.expiry_interval,
+            conn_id: info.conn_id,
+            epoch: info.epoch,
+            known: last.map(Known::new),
+        }
+    }
+
+    /// If its last event says that it came, it has gone while nobody took notice.
+    fn away(last: &Entry) -> Self {
+        let end = last.end();
+        Self {
+            clientid: last.client_id().to_owned(),
+            username: last.username().map(str::to_owned),
+            conn_state: "disconnected",
+            connected_at: last.connected_at,
+            disconnected_at: end.is_some().then_some(last.at),
+            last_heard: end.is_some().then_some(last.last_heard),
+            reason: end.map(|end| end.reason.into_owned()),
+            ipaddress: last.ip.to_string(),
+            port: last.peer_port,
+            sockport: last.listener.port,
+            listener: last.listener.name.to_string(),
+            proto_ver: last.version.level(),
+            proto_name: last.version.protocol_name(),
+            keepalive: last.keep_alive,
+            clean_start: last.clean_start,
+            expiry_interval: last.expiry_interval,
+            conn_id: last.conn_id,
+            epoch: last.epoch,
+            known: Some(Known::new(last)),
         }
     }
 }
 
-/// The schema of [`Online`].
+/// The schema of [`Row`].
 pub(super) fn schema() -> Value {
     let number = |format: &str| json!({"type": "integer", "format": format, "minimum": 0});
     let about = |mut schema: Value, description: &str| {
@@ -79,13 +192,17 @@ pub(super) fn schema() -> Value {
     };
     json!({
         "type": "object",
-        "description": "A client that is online.",
-        "required": ["clientid", "connected_at", "ipaddress", "port", "sockport", "listener", "proto_ver", "proto_name",
-            "keepalive", "clean_start", "expiry_interval", "conn_id", "epoch"],
+        "description": "A client that is online, or was. Times are milliseconds since the Unix epoch.",
+        "required": ["clientid", "conn_state", "connected_at", "ipaddress", "port", "sockport", "listener", "proto_ver",
+            "proto_name", "keepalive", "clean_start", "expiry_interval", "conn_id", "epoch"],
         "properties": {
             "clientid": {"type": "string"},
             "username": {"type": ["string", "null"], "description": "Null if it gave none."},
-            "connected_at": about(number("int64"), "Milliseconds since the Unix epoch."),
+            "conn_state": {"type": "string", "enum": STATES},
+            "connected_at": about(number("int64"), "When it came last."),
+            "disconnected_at": about(number("int64"), "When it went, if it has and presence ran then."),
+            "reason": {"type": "string", "description": "Why it went, as in `disconnected` events."},
+            "last_heard": about(number("int64"), "When it has gone: when bytes last came from it."),
             "ipaddress": {"type": "string"},
             "port": about(number("int32"), "The peer's."),
             "sockport": about(number("int32"), "The listener's."),
@@ -97,6 +214,10 @@ pub(super) fn schema() -> Value {
             "expiry_interval": about(number("int32"), "Seconds."),
             "conn_id": about(number("int64"), "Unique within the epoch."),
             "epoch": about(number("int64"), "Grows with every start of the broker."),
+            "seq": about(number("int64"), "Of its last event, among its own."),
+            "event": about(number("int64"), "The running number of its last event."),
+            "flaps": about(number("int32"), "About how often it came within the minute before its last event."),
+            "first_seen": about(number("int64"), "Since when it has been known."),
         },
     })
 }

@@ -42,7 +42,12 @@ impl Events {
     fn kept_since(&self, client_id: Option<&str>) -> Option<u64> {
         // Of a client without events it is not known how many it had: those of all others are newer.
         let oldest = client_id.and_then(|id| self.history.oldest(Some(id))).or_else(|| self.history.oldest(None))?;
-        let is_all = Some(oldest.client_id()) == client_id && oldest.seq <= 1;
+        let is_all = Some(oldest.client_id()) == client_id && is_first(&oldest);
         (!is_all).then_some(oldest.at)
     }
+}
+
+/// The client had no event before this one.
+fn is_first(entry: &Entry) -> bool {
+    if entry.first_seen == 0 { entry.seq <= 1 } else { entry.is_connected() && entry.first_seen == entry.at }
 }

@@ -49,6 +49,13 @@ pub struct Entry {
     pub clean_start: bool,
     /// The client went on with a session.
     pub session_present: bool,
+    /// About how often the client came within the minute before.
+    pub flaps: u32,
+    /// When bytes last came from it: milliseconds since the Unix epoch.
+    pub last_heard: u64,
+    /// When the client was first seen, as far as it has been remembered since: milliseconds since the Unix epoch; 0: an earlier
+    /// version did not keep that.
+    pub first_seen: u64,
 }
 
 /// How a connection ended.
@@ -103,6 +110,9 @@ impl Entry {
             version: client.version,
             clean_start: client.clean_start,
             session_present: client.session_present,
+            flaps: 0,
+            last_heard: at,
+            first_seen: at,
         }
     }
 
@@ -154,6 +164,9 @@ impl Entry {
             code: self.code,
             initiator: self.reason.is_some().then(|| self.initiator.name()),
             client,
+            flaps: self.flaps,
+            silent: self.at.saturating_sub(self.last_heard),
+            known: (self.first_seen > 0).then(|| self.at.saturating_sub(self.first_seen)),
         };
         // All numbers at their longest.
         let mut record = Vec::with_capacity(160 + self.texts.len());
@@ -190,12 +203,43 @@ impl Entry {
             version: client.version().map_err(|error| error.to_string())?,
             clean_start: client.clean_start,
             session_present: client.session_present,
+            flaps: kept.flaps,
+            last_heard: kept.at.saturating_sub(kept.silent),
+            first_seen: kept.known.map_or(0, |known| kept.at.saturating_sub(known)),
         })
+    }
+
+    /// One by itself, of a record that was written.
+    pub(super) fn read(record: &[u8]) -> Option<Self> {
+        Self::from_record(record, &mut Arc::new(Listener { name: "".into(), port: 0 })).ok()
     }
 
     /// Bytes that it has beside those that each has.
     pub(super) const fn text_len(&self) -> usize {
         self.texts.len()
+    }
+}
+
+/// A look at an event as it is kept, without making it one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Glance<'a> {
+    pub(super) client_id: &'a str,
+    pub(super) username: Option<&'a str>,
+    pub(super) at: u64,
+    /// [`Entry::first_seen`].
+    pub(super) first_seen: u64,
+}
+
+impl<'a> Glance<'a> {
+    /// `None`: it can't be read.
+    pub(super) fn at(record: &'a [u8]) -> Option<Self> {
+        let kept: Kept<'a> = minicbor::decode(record).ok()?;
+        Some(Self {
+            client_id: kept.client.client_id,
+            username: kept.client.username,
+            at: kept.at,
+            first_seen: kept.known.map_or(0, |known| kept.at.saturating_sub(known)),
+        })
     }
 }
 
@@ -240,11 +284,23 @@ struct Kept<'a> {
     code: Option<u8>,
     initiator: Option<&'a str>,
     client: ConnectionRecord<'a>,
+    flaps: u32,
+    /// How long nothing had been heard by then, in ms.
+    silent: u64,
+    /// How long the client had been known by then, in ms.
+    known: Option<u64>,
 }
 
 impl<C> Encode<C> for Kept<'_> {
     fn encode<W: Write>(&self, out: &mut Encoder<W>, _: &mut C) -> Result<(), Error<W::Error>> {
-        let there = [self.reason.is_some(), self.code.is_some(), self.initiator.is_some()];
+        let there = [
+            self.reason.is_some(),
+            self.code.is_some(),
+            self.initiator.is_some(),
+            self.flaps > 0,
+            self.silent > 0,
+            self.known.is_some(),
+        ];
         out.map(4 + there.into_iter().map(u64::from).sum::<u64>())?;
         out.u8(0)?.u64(self.number)?;
         out.u8(1)?.u64(self.at)?;
@@ -259,6 +315,15 @@ impl<C> Encode<C> for Kept<'_> {
             out.u8(5)?.str(initiator)?;
         }
         out.u8(6)?.encode(self.client)?;
+        if self.flaps > 0 {
+            out.u8(7)?.u32(self.flaps)?;
+        }
+        if self.silent > 0 {
+            out.u8(8)?.u64(self.silent)?;
+        }
+        if let Some(known) = self.known {
+            out.u8(9)?.u64(known)?;
+        }
         Ok(())
     }
 }
@@ -267,6 +332,7 @@ impl<'b, C> Decode<'b, C> for Kept<'b> {
     fn decode(input: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
         let (mut number, mut at, mut seq) = (0, 0, 0);
         let (mut reason, mut code, mut initiator, mut client) = (None, None, None, None);
+        let (mut flaps, mut silent, mut known) = (0, 0, None);
         for _ in 0..input.map()?.unwrap_or_default() {
             match input.u8()? {
                 0 => number = input.u64()?,
@@ -276,12 +342,15 @@ impl<'b, C> Decode<'b, C> for Kept<'b> {
                 4 => code = Some(input.u8()?),
                 5 => initiator = Some(input.str()?),
                 6 => client = Some(input.decode()?),
+                7 => flaps = input.u32()?,
+                8 => silent = input.u64()?,
+                9 => known = Some(input.u64()?),
                 // Of a later version.
                 _ => input.skip()?,
             }
         }
         let client = client.ok_or_else(|| decode::Error::message("nobody's event"))?;
-        Ok(Self { number, at, seq, reason, code, initiator, client })
+        Ok(Self { number, at, seq, reason, code, initiator, client, flaps, silent, known })
     }
 }
 
@@ -329,7 +398,9 @@ mod tests {
         let odd = ConnectionInfo { client_id: "\"\\\n\u{1}é".into(), username: None, peer, ..foo() };
         for client in [foo(), odd] {
             for reason in [None, Some(Reason::Kicked), Some(Reason::TakenOver), Some(Reason::Closed("tcp_closed"))] {
-                let told = Entry::new(7, &client, 3, 1_625_572_213_999, reason.map(End::from));
+                let at = 1_625_572_213_999;
+                let told = Entry::new(7, &client, 3, at, reason.map(End::from));
+                let told = Entry { flaps: 5, last_heard: at - 90_000, first_seen: at - 1_000_000_000, ..told };
                 let mut listener = Arc::clone(&told.listener);
                 let kept = Entry::from_record(&told.to_record(), &mut listener).unwrap();
                 assert_eq!(kept, told);
@@ -338,9 +409,9 @@ mod tests {
         }
     }
 
-    /// With the counts of its `Arc` it fills 160 bytes, a size allocators have.
+    /// With the counts of its `Arc` it fills 192 bytes, a size allocators have.
     #[test]
-    fn an_entry_costs_160_bytes() {
-        assert!(size_of::<Entry>() <= 144, "{}", size_of::<Entry>());
+    fn an_entry_costs_192_bytes() {
+        assert!(size_of::<Entry>() <= 176, "{}", size_of::<Entry>());
     }
 }

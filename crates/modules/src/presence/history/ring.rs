@@ -1,12 +1,10 @@
-//! The events in memory, and the places where they are kept.
+//! The last events in memory: which there is room for.
 
 use std::borrow::Borrow;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
-
-use mqtt_hooks::{Moment, Records};
 
 use super::Entry;
 
@@ -23,9 +21,8 @@ pub(super) const FLOOR: u64 = 4;
 /// Room is shared as in a fair queue: when there is none, the client that takes most of it loses its oldest event, as long as it
 /// has more than [`FLOOR`]; if nobody has, the oldest of all goes. So who flaps or floods writes over its own events.
 ///
-/// Each event is kept under a number of its own, its place. A new one is kept over one that goes for it, so nothing has to be
-/// removed; the order is that of the events' numbers, not of the places. What one event costs grows with the logarithm of
-/// how many there are, and maps that grow by doubling have their size from the start: no single event pays for all.
+/// What one event costs grows with the logarithm of how many there are, and maps that grow by doubling have their size from the
+/// start: no single event pays for all.
 #[derive(Default)]
 pub(super) struct Ring {
     events: BTreeMap<u64, Held>,
@@ -35,17 +32,22 @@ pub(super) struct Ring {
     capacity: usize,
     /// What all events take; an event with usual texts takes 1.
     taken: u64,
-    /// Above all that were ever used.
-    next_place: u64,
-    /// Where events were kept that are there twice.
-    stray: Vec<u64>,
 }
 
 struct Held {
     entry: Arc<Entry>,
-    place: u64,
+    /// Where it is kept.
+    place: u32,
     /// The number of this client's following event; 0: it is the newest.
     following: u64,
+}
+
+/// An event that has gone.
+pub(super) struct Evicted {
+    pub(super) entry: Arc<Entry>,
+    pub(super) place: u32,
+    /// Its client has no newer one.
+    pub(super) is_last: bool,
 }
 
 /// A client by its newest event, whose memory has its id.
@@ -70,21 +72,6 @@ impl Share {
 }
 
 impl Ring {
-    /// What an earlier process has left; all of it stays until the capacity is known.
-    pub(super) fn restored(mut kept: Vec<(u64, Entry)>) -> Self {
-        kept.sort_by_key(|(_, entry)| entry.number);
-        let mut ring = Self::default();
-        for (place, entry) in kept {
-            ring.next_place = ring.next_place.max(place.saturating_add(1));
-            if ring.last() == Some(entry.number) {
-                ring.stray.push(place);
-            } else {
-                ring.insert(&Arc::new(entry), place);
-            }
-        }
-        ring
-    }
-
     pub(super) fn len(&self) -> usize {
         self.events.len()
     }
@@ -110,68 +97,12 @@ impl Ring {
         Some(&self.events.get(&number)?.entry)
     }
 
-    /// Takes an event, if there is room for it at all. Those that went for it are added to `gone`: freeing them takes a while.
-    pub(super) fn push(
-        &mut self,
-        entry: &Arc<Entry>,
-        records: &Records,
-        moment: &mut dyn Moment,
-        gone: &mut Vec<Arc<Entry>>,
-    ) {
-        if weight(entry) > self.capacity as u64 {
-            return;
-        }
-        // Its own place is found below; nobody looks before that.
-        self.insert(entry, UNKEPT);
-        let mut free = None;
-        while self.taken > self.capacity as u64 {
-            let Some(Held { entry, place, .. }) = self.evict() else { break };
-            gone.push(entry);
-            match (place, free) {
-                // The new one itself: its client has the most, and no other event.
-                (UNKEPT, _) => {}
-                (place, None) => free = Some(place),
-                (place, Some(_)) => forget(place, records, moment),
-            }
-        }
-        match (self.events.get_mut(&entry.number), free) {
-            (Some(held), free) => {
-                held.place = free.unwrap_or(self.next_place);
-                self.next_place = self.next_place.max(held.place.saturating_add(1));
-                keep(held.place, entry, records, moment);
-            }
-            (None, Some(place)) => forget(place, records, moment),
-            (None, None) => {}
-        }
+    pub(super) fn has(&self, number: u64) -> bool {
+        self.events.contains_key(&number)
     }
 
-    /// Changes how many events there may be.
-    pub(super) fn set_capacity(&mut self, capacity: usize, records: &Records, moment: &mut dyn Moment) {
-        for place in std::mem::take(&mut self.stray) {
-            forget(place, records, moment);
-        }
-        self.capacity = capacity;
-        while self.taken > capacity as u64 {
-            let Some(gone) = self.evict() else { break };
-            forget(gone.place, records, moment);
-        }
-        // Grown at once: later it would hold up who comes and goes. Memory that nothing was written to is not there yet.
-        self.clients.shrink_to(capacity);
-        self.clients.reserve(capacity.saturating_sub(self.clients.len()));
-    }
-
-    /// Copies up to `most` events between two numbers, both left out, from one end of them.
-    pub(super) fn copy(&self, after: u64, before: u64, from_end: bool, most: usize, out: &mut Vec<Arc<Entry>>) {
-        let Some(start) = after.checked_add(1).filter(|start| *start < before) else { return };
-        let range = self.events.range(start..before).map(|(_, held)| &held.entry);
-        if from_end {
-            out.extend(range.rev().take(most).cloned());
-        } else {
-            out.extend(range.take(most).cloned());
-        }
-    }
-
-    fn insert(&mut self, entry: &Arc<Entry>, place: u64) {
+    /// Takes an event, newer than all there are, though there may be no room: see [`Self::evict`].
+    pub(super) fn insert(&mut self, entry: &Arc<Entry>, place: u32) {
         let (number, taken) = (entry.number, weight(entry));
         self.taken += taken;
         // The key is to be the newest event: an older one would keep its memory.
@@ -194,33 +125,62 @@ impl Ring {
         self.events.insert(number, Held { entry: Arc::clone(entry), place, following: 0 });
     }
 
-    /// Takes out what is to go next.
-    fn evict(&mut self) -> Option<Held> {
+    /// Says where an event is kept.
+    pub(super) fn set_place(&mut self, number: u64, place: u32) {
+        if let Some(held) = self.events.get_mut(&number) {
+            held.place = place;
+        }
+    }
+
+    /// Changes how many events there may be; more than that are still to be [evicted](Self::evict).
+    pub(super) const fn set_capacity(&mut self, capacity: usize) {
+        self.capacity = capacity;
+    }
+
+    /// Makes the maps as big as they may get: later that would hold up who comes and goes. Memory that nothing was written to is
+    /// not there yet.
+    pub(super) fn grow(&mut self) {
+        self.clients.shrink_to(self.capacity);
+        self.clients.reserve(self.capacity.saturating_sub(self.clients.len()));
+    }
+
+    /// Takes out what is to go next, if there is no room for all.
+    pub(super) fn evict(&mut self) -> Option<Evicted> {
+        if self.taken <= self.capacity as u64 {
+            return None;
+        }
         let number = match self.over.last() {
             Some((_, Reverse(oldest))) => *oldest,
             None => self.first()?,
         };
-        let held = self.events.remove(&number)?;
-        let taken = weight(&held.entry);
+        let Held { entry, place, following } = self.events.remove(&number)?;
+        let taken = weight(&entry);
         self.taken -= taken;
-        let client_id = held.entry.client_id();
-        let share = self.clients.get_mut(client_id).expect("each event's client has a share");
+        let share = self.clients.get_mut(entry.client_id()).expect("each event's client has a share");
         if share.is_over() {
             self.over.remove(&share.rank());
         }
         // Either way the event is its client's oldest one.
-        *share = Share { oldest: held.following, taken: share.taken - taken, ..*share };
-        if held.following == 0 {
-            self.clients.remove(client_id);
+        *share = Share { oldest: following, taken: share.taken - taken, ..*share };
+        if following == 0 {
+            self.clients.remove(entry.client_id());
         } else if share.is_over() {
             self.over.insert(share.rank());
         }
-        Some(held)
+        Some(Evicted { entry, place, is_last: following == 0 })
+    }
+
+    /// Copies up to `most` events between two numbers, both left out, from one end of them.
+    pub(super) fn copy(&self, after: u64, before: u64, from_end: bool, most: usize, out: &mut Vec<Arc<Entry>>) {
+        let Some(start) = after.checked_add(1).filter(|start| *start < before) else { return };
+        let range = self.events.range(start..before).map(|(_, held)| &held.entry);
+        if from_end {
+            out.extend(range.rev().take(most).cloned());
+        } else {
+            out.extend(range.take(most).cloned());
+        }
     }
 }
-
-/// An event that is not kept yet.
-const UNKEPT: u64 = u64::MAX;
 
 /// What an event takes of the room.
 pub(super) fn weight(entry: &Entry) -> u64 {
@@ -246,12 +206,3 @@ impl PartialEq for Newest {
 }
 
 impl Eq for Newest {}
-
-/// Called in the order of the numbers, at the moment of the fact that the event is about, so both are stored or neither.
-fn keep(place: u64, entry: &Entry, records: &Records, moment: &mut dyn Moment) {
-    records.keep(moment, &place.to_be_bytes(), &entry.to_record());
-}
-
-fn forget(place: u64, records: &Records, moment: &mut dyn Moment) {
-    records.forget(moment, &place.to_be_bytes());
-}

@@ -32,12 +32,19 @@ fn history(capacity: usize) -> Arc<History> {
     history
 }
 
+/// With no client known.
 fn resize(history: &History, capacity: usize, host: &Arc<Recorder>) {
-    history.set_capacity(capacity, &host.records_of("presence"), &mut host.moment());
+    know(history, capacity, 0, host);
+}
+
+fn know(history: &History, capacity: usize, clients: usize, host: &Arc<Recorder>) {
+    let limits = Limits { clients, forget_after_ms: 1_000_000 };
+    history.set_room(capacity, limits, 0, &host.records_of("presence"), &mut host.moment());
 }
 
 fn tell(history: &History, client: &ConnectionInfo, seq: u64, at: u64, reason: Option<Reason>, host: &Arc<Recorder>) {
-    history.record(client, seq, at, reason, &host.records_of("presence"), &mut host.moment());
+    let happened = Happened { client, seq, at, flaps: 1, last_heard: at, reason };
+    history.record(happened, &host.records_of("presence"), &mut host.moment());
 }
 
 fn named(client_id: &str) -> ConnectionInfo {
@@ -384,6 +391,57 @@ proptest! {
         }
     }
 
+    /// What is kept is what there is room for, and the last event of each client, once.
+    #[test]
+    fn what_is_kept_are_the_last_events_of_all_and_of_each(steps in prop::collection::vec(step(), 0..80)) {
+        let host = Recorder::new();
+        let mut history = restored(&host, 1);
+        let (mut capacity, mut next) = (8, 1);
+        know(&history, capacity, 10_000, &host);
+        let mut plain = Vec::<Plain>::new();
+        let mut last = BTreeMap::<String, u64>::new();
+        for step in steps {
+            match step {
+                Step::Come(who, len) => {
+                    let id = format!("{who}{}", "x".repeat(if len < 30 { 0 } else { len }));
+                    come_at(&host, &history, &id, 0);
+                    last.insert(id.clone(), next);
+                    let event = Plain { number: next, id };
+                    next += 1;
+                    if event.weight() <= capacity as u64 {
+                        plain.push(event);
+                    }
+                }
+                Step::Resize(to) => {
+                    know(&history, to, 10_000, &host);
+                    capacity = to;
+                }
+                Step::Restart(to) => {
+                    next += 100;
+                    history = restored(&host, next);
+                    know(&history, to, 10_000, &host);
+                    // The last events of clients are kept anyway, so there is room for them again.
+                    plain.extend(last.iter().map(|(id, number)| Plain { number: *number, id: id.clone() }));
+                    plain.sort_by_key(|event| event.number);
+                    plain.dedup_by_key(|event| event.number);
+                    capacity = to;
+                }
+            }
+            make_room(&mut plain, capacity);
+            let mut expected: Vec<_> = plain.iter().map(|event| event.number).collect();
+            prop_assert_eq!(&all(&history), &expected);
+            expected.extend(last.values());
+            expected.sort_unstable();
+            expected.dedup();
+            prop_assert_eq!(&kept_numbers(&host), &expected);
+            for (id, number) in &last {
+                prop_assert_eq!(history.last_event(id).map(|event| event.number), Some(*number));
+            }
+        }
+        know(&history, 0, 0, &host);
+        prop_assert!(kept_numbers(&host).is_empty());
+    }
+
     /// Also in a folder where an older version kept its events round a ring, and one that was kept twice.
     #[test]
     fn places_of_an_older_version_are_taken_over(first in 0u64..20, len in 0u64..20, twice: bool) {
@@ -425,6 +483,76 @@ proptest! {
         expected.truncate(limit);
         prop_assert_eq!(found, expected);
     }
+}
+
+#[test]
+fn a_client_is_known_by_its_last_event_over_restarts() {
+    let host = Recorder::new();
+    let history = restored(&host, 1);
+    know(&history, 4, 1_000, &host);
+    come_at(&host, &history, "it", 100);
+    tell(&history, &named("it"), 2, 200, Some(Reason::Kicked), &host);
+    (0..50).for_each(|n| come_at(&host, &history, &format!("c{n}"), 300));
+    let check = |history: &History| {
+        let last = history.last_event("it").expect("it is known");
+        assert_eq!((last.at, last.first_seen, last.end().unwrap().reason), (200, 100, "kicked".into()));
+        let of_it = Query { client_id: Some("it"), ..Query::default() };
+        assert_eq!(numbers(history, &of_it), [2], "its last event is found though there was no room for it");
+        assert!(numbers(history, &Query { since: Some(2), ..of_it }).is_empty());
+        assert!(numbers(history, &Query { before: Some(2), newest_first: true, ..of_it }).is_empty());
+        assert!(numbers(history, &Query { limit: 0, ..of_it }).is_empty());
+    };
+    check(&history);
+    let history = restored(&host, 1_000);
+    know(&history, 4, 1_000, &host);
+    check(&history);
+    assert_eq!(history.counts().known, 51);
+    tell(&history, &named("it"), 3, 400, None, &host);
+    assert_eq!(history.last_event("it").unwrap().first_seen, 100);
+    // Gone for longer than it is to be known.
+    tell(&history, &named("it"), 4, 500, Some(Reason::Kicked), &host);
+    let records = host.records_of("presence");
+    (0..History::SHARDS).for_each(|shard| history.forget_old(shard, 2_000_000, &records, &mut host.moment()));
+    assert_eq!(
+        (history.last_event("it"), history.counts().known),
+        (None, 50),
+        "those who are online are known for ever"
+    );
+    assert_eq!(history.counts().forgotten, 1);
+}
+
+#[test]
+fn those_who_are_away_come_in_order_of_their_ids() {
+    let history = History::new();
+    let host = Recorder::new();
+    know(&history, 0, 10_000, &host);
+    for n in 0..500 {
+        let id = format!("{:03}", (n * 7) % 500);
+        let client = ConnectionInfo { username: (n % 2 == 0).then(|| "even".into()), ..named(&id) };
+        // Of three, one is online, one says it was, and one has gone.
+        tell(&history, &client, 1, n, (n % 3 == 0).then_some(Reason::Kicked), &host);
+    }
+    let is_online = |id: &str| (0..500).any(|n| n % 3 == 1 && format!("{:03}", (n * 7) % 500) == id);
+    let wanted = Wanted { after: None, prefix: "", username: None, since: 0, limit: 100 };
+    let (mut after, mut found) = (None::<String>, Vec::new());
+    loop {
+        let (some, has_more) = history.away(&Wanted { after: after.as_deref(), ..wanted }, &is_online);
+        found.extend(some.iter().map(|entry| entry.client_id().to_owned()));
+        after = found.last().cloned();
+        if !has_more {
+            break;
+        }
+    }
+    let mut expected: Vec<_> = (0..500).filter(|n| n % 3 != 1).map(|n| format!("{:03}", (n * 7) % 500)).collect();
+    expected.sort();
+    assert_eq!(found, expected);
+    let count = |wanted: Wanted<'_>| history.away(&Wanted { limit: 1000, ..wanted }, &is_online).0.len();
+    assert_eq!(count(Wanted { prefix: "00", ..wanted }), expected.iter().filter(|id| id.starts_with("00")).count());
+    assert_eq!(
+        count(Wanted { username: Some("even"), ..wanted }),
+        (0..500).filter(|n| n % 3 != 1 && n % 2 == 0).count()
+    );
+    assert_eq!(count(Wanted { since: 450, ..wanted }), (450..500).filter(|n| n % 3 != 1).count());
 }
 
 #[test]

@@ -1,0 +1,166 @@
+//! What is kept of events, and where: the ring of the last ones, and the last one of each client that is known.
+
+use std::sync::Arc;
+
+use mqtt_hooks::{Moment, Records};
+
+use super::Entry;
+use super::known::{Known, Last, Limits};
+use super::ring::{Evicted, Ring};
+
+/// The events that there are.
+///
+/// Each is kept under a number of its own, its *place*. A place is an event's as long as it is in the ring or is the last one of
+/// a client that is known; then a new event is kept over it, in the same bundle of the journal as what it tells of. So
+/// after a `kill -9` either the new event is there or what it was kept over, nothing is lost on the way, and most events cost
+/// one record. The order is that of the events' numbers, whatever their places.
+#[derive(Default)]
+pub(super) struct Book {
+    pub(super) ring: Ring,
+    /// Above all that were ever used.
+    next_place: u32,
+    /// Where there are events that were kept twice.
+    stray: Vec<u32>,
+}
+
+impl Book {
+    /// What an earlier process has left; all of it stays until it is known how much may.
+    pub(super) fn restored(mut found: Vec<(u32, Entry)>, known: &Known) -> Self {
+        found.sort_by_key(|(_, entry)| entry.number);
+        let mut book = Self::default();
+        for (place, entry) in found {
+            book.next_place = book.next_place.max(place.saturating_add(1));
+            if book.ring.last() == Some(entry.number) {
+                book.stray.push(place);
+            } else {
+                known.put(&entry, &entry.to_record(), place, &mut Vec::new());
+                book.ring.insert(&Arc::new(entry), place);
+            }
+        }
+        book
+    }
+
+    /// Takes an event, newer than all there are. Those that went for it are added to `gone`: freeing them takes a while.
+    ///
+    /// Called in the order of the numbers, at the moment of the fact that the event is about, so both are stored or neither.
+    pub(super) fn push(
+        &mut self,
+        entry: &Arc<Entry>,
+        before: Option<Last>,
+        known: &Known,
+        store: &mut Store<'_>,
+        gone: &mut Vec<Arc<Entry>>,
+    ) {
+        let is_ringed = super::ring::weight(entry) <= self.ring.capacity() as u64;
+        // Its place is found below; nobody looks before that.
+        if is_ringed {
+            self.ring.insert(entry, UNKEPT);
+        }
+        let mut vacant = Vacant::default();
+        while let Some(evicted) = self.ring.evict() {
+            // The last one of a client that is known stays where it is. That of this client is about to be this event.
+            let is_needed =
+                evicted.is_last && evicted.entry.client_id() != entry.client_id() && is_known(&evicted, known);
+            if evicted.place != UNKEPT && !is_needed {
+                vacant.add(evicted.place, store);
+            }
+            gone.push(evicted.entry);
+        }
+        if let Some(before) = before
+            .filter(|before| !self.ring.has(before.number) && !gone.iter().any(|gone| gone.number == before.number))
+        {
+            vacant.add(before.place, store);
+        }
+        let record = entry.to_record();
+        let place = vacant.first.unwrap_or(self.next_place);
+        let mut forgotten = Vec::new();
+        let is_known = known.put(entry, &record, place, &mut forgotten);
+        if is_known || self.ring.has(entry.number) {
+            self.next_place = self.next_place.max(place.saturating_add(1));
+            self.ring.set_place(entry.number, place);
+            store.keep(place, &record);
+        } else if let Some(place) = vacant.first {
+            store.forget(place);
+        }
+        self.forget(&forgotten, store);
+    }
+
+    /// Changes how many events there may be.
+    pub(super) fn set_capacity(&mut self, capacity: usize, known: &Known, store: &mut Store<'_>) {
+        std::mem::take(&mut self.stray).into_iter().for_each(|place| store.forget(place));
+        self.ring.set_capacity(capacity);
+        while let Some(evicted) = self.ring.evict() {
+            if !(evicted.is_last && is_known(&evicted, known)) {
+                store.forget(evicted.place);
+            }
+        }
+        self.ring.grow();
+    }
+
+    /// Changes how many clients are known.
+    pub(super) fn set_limits(&mut self, limits: Limits, now_ms: u64, known: &Known, store: &mut Store<'_>) {
+        let gone = known.set_limits(limits, now_ms);
+        self.forget(&gone, store);
+    }
+
+    /// Forgets some of those who have been away for too long.
+    pub(super) fn forget_old(&self, shard: usize, now_ms: u64, known: &Known, store: &mut Store<'_>) {
+        let gone = known.forget_old(shard, now_ms);
+        self.forget(&gone, store);
+    }
+
+    /// These are not known any more.
+    fn forget(&self, gone: &[Last], store: &mut Store<'_>) {
+        gone.iter().filter(|last| !self.ring.has(last.number)).for_each(|last| store.forget(last.place));
+    }
+}
+
+/// An event that is not kept yet.
+const UNKEPT: u32 = u32::MAX;
+
+fn is_known(evicted: &Evicted, known: &Known) -> bool {
+    known.last(evicted.entry.client_id()).is_some_and(|last| last.number == evicted.entry.number)
+}
+
+/// Places that are nobody's: one for the new event, others are not needed.
+#[derive(Default)]
+struct Vacant {
+    first: Option<u32>,
+}
+
+impl Vacant {
+    fn add(&mut self, place: u32, store: &mut Store<'_>) {
+        if self.first.is_some() {
+            store.forget(place);
+        } else {
+            self.first = Some(place);
+        }
+    }
+}
+
+/// Where the events are kept.
+pub(super) struct Store<'a> {
+    pub(super) records: &'a Records,
+    pub(super) moment: &'a mut dyn Moment,
+}
+
+impl Store<'_> {
+    fn keep(&mut self, place: u32, record: &[u8]) {
+        self.records.keep(self.moment, &key(place), record);
+    }
+
+    fn forget(&mut self, place: u32) {
+        self.records.forget(self.moment, &key(place));
+    }
+}
+
+/// As earlier versions wrote it.
+fn key(place: u32) -> [u8; 8] {
+    u64::from(place).to_be_bytes()
+}
+
+/// The place of this key, if it is one's.
+pub(super) fn place_of(key: &[u8]) -> Option<u32> {
+    let place = u64::from_be_bytes(key.try_into().ok()?);
+    u32::try_from(place).ok().filter(|place| *place < UNKEPT)
+}

@@ -1,0 +1,140 @@
+//! Every client that was seen lately, by its last event.
+//!
+//! A client is known by the record of its last event, in memory as it is in the store: who it is, when it came and went, and
+//! why. So the table costs no record of its own: while a client is known, the place of its last event is not given to another.
+//!
+//! It is in shards, so that a look at all clients holds up nobody who comes and goes, and what grows by doubling grows in small
+//! pieces.
+
+use std::hash::{BuildHasher, RandomState};
+
+use parking_lot::Mutex;
+
+use self::shard::Shard;
+use super::Entry;
+use super::entry::Glance;
+
+mod shard;
+
+/// A power of two.
+pub(super) const SHARDS: usize = 64;
+
+/// Bytes of records that clients may have on average.
+const RECORD: usize = 320;
+
+/// How many clients are known, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// 0: none is.
+    pub(crate) clients: usize,
+    /// Milliseconds from when a client went until it is forgotten.
+    pub(crate) forget_after_ms: u64,
+}
+
+impl Limits {
+    /// Until they are known all stay.
+    const NONE: Self = Self { clients: usize::MAX, forget_after_ms: u64::MAX };
+}
+
+/// A client's last event, and where it is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Last {
+    pub(super) number: u64,
+    pub(super) place: u32,
+    pub(super) first_seen: u64,
+}
+
+/// See the [module](self).
+pub(super) struct Known {
+    shards: Box<[Mutex<Shard>]>,
+    hasher: RandomState,
+}
+
+/// How far a walk through all clients is: shard and slot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Cursor {
+    shard: usize,
+    slot: usize,
+}
+
+impl Default for Known {
+    fn default() -> Self {
+        let shards = (0..SHARDS).map(|_| Mutex::new(Shard::new(Limits::NONE))).collect();
+        Self { shards, hasher: RandomState::new() }
+    }
+}
+
+impl Known {
+    /// Changes the limits, and returns what is kept of those who are not known any more.
+    pub(super) fn set_limits(&self, limits: Limits, now_ms: u64) -> Vec<Last> {
+        let mut gone = Vec::new();
+        let Limits { clients, forget_after_ms } = limits;
+        for shard in &self.shards {
+            let of_shard = Limits { clients: clients.div_ceil(SHARDS), forget_after_ms };
+            shard.lock().set_limits(of_shard, now_ms, &mut gone);
+        }
+        gone
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.shards.iter().map(|shard| shard.lock().len()).sum()
+    }
+
+    /// Clients that went out for others, or because nothing was heard of them for so long.
+    pub(super) fn forgotten(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.lock().forgotten).sum()
+    }
+
+    /// Where the last event of this client is kept.
+    pub(super) fn last(&self, client_id: &str) -> Option<Last> {
+        let (shard, hash) = self.shard_of(client_id);
+        shard.lock().last(hash, client_id)
+    }
+
+    /// The last event of a client, in place of the one before. Those who go for it are added to `gone`. False: no client is to be
+    /// known.
+    pub(super) fn put(&self, entry: &Entry, record: &[u8], place: u32, gone: &mut Vec<Last>) -> bool {
+        let (shard, hash) = self.shard_of(entry.client_id());
+        shard.lock().put(hash, entry, record, place, gone)
+    }
+
+    /// The last event of this client.
+    pub(super) fn get(&self, client_id: &str) -> Option<Entry> {
+        let (shard, hash) = self.shard_of(client_id);
+        let record = shard.lock().get(hash, client_id)?;
+        Entry::read(&record)
+    }
+
+    /// Shows `visit` the records of some clients, one after the other, and says where to go on; `None`: that was the last one.
+    /// Who is known from the first call to the last is seen once; others may be.
+    pub(super) fn walk(
+        &self,
+        Cursor { shard, slot }: Cursor,
+        most: usize,
+        visit: &mut dyn FnMut(Glance<'_>, &[u8]),
+    ) -> Option<Cursor> {
+        let next = self.shards.get(shard)?.lock().walk(slot, most, visit);
+        match next {
+            Some(slot) => Some(Cursor { shard, slot }),
+            None => (shard + 1 < self.shards.len()).then_some(Cursor { shard: shard + 1, slot: 0 }),
+        }
+    }
+
+    /// Forgets some of those of one shard who have been away for too long.
+    pub(super) fn forget_old(&self, shard: usize, now_ms: u64) -> Vec<Last> {
+        let mut gone = Vec::new();
+        if let Some(shard) = self.shards.get(shard) {
+            shard.lock().forget_old(now_ms, &mut gone);
+        }
+        gone
+    }
+
+    fn shard_of(&self, client_id: &str) -> (&Mutex<Shard>, u32) {
+        let hash = self.hasher.hash_one(client_id);
+        // Bits that the hash within the shard has not got.
+        (&self.shards[(hash >> 32) as usize % SHARDS], hash as u32)
+    }
+}
+
+#[cfg(test)]
+mod tests;
