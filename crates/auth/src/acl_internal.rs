@@ -145,6 +145,10 @@ impl Module for AclInternal {
         self.shared.sources.lock().running = None;
     }
 
+    fn stop_warning(&self) -> &'static str {
+        "From then on no rule holds: who is connected may publish and subscribe to everything but $SYS."
+    }
+
     fn numbers(&self) -> Vec<Number> {
         let rules = self.shared.acl.load().rules.len();
         let mut numbers = vec![Number::gauge("rules", "Rules, of all places together.", rules as f64)];

@@ -95,6 +95,10 @@ impl Module for Jwt {
         Ok(())
     }
 
+    fn stop_warning(&self) -> &'static str {
+        "From then on no token is looked at: who brings one comes in only if others let them in, or auth.anonymous."
+    }
+
     fn numbers(&self) -> Vec<Number> {
         let bad = self.file.as_ref().map(|file| {
             Number::counter("keys_file.bad", "Looks at a file of keys that can't be used.", file.bad_looks())

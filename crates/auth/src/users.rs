@@ -123,6 +123,10 @@ impl Module for Users {
         self.directory.end();
     }
 
+    fn stop_warning(&self) -> &'static str {
+        "From then on nobody is asked for a password: whom auth.anonymous lets in comes in by any user name."
+    }
+
     fn numbers(&self) -> Vec<Number> {
         let mut numbers = self.directory.numbers();
         numbers.extend(self.file.as_ref().map(|file| {

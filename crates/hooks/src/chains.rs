@@ -210,14 +210,27 @@ impl Hooks {
 
     /// Puts in what the start of a module has registered, until what this returns is dropped; for who runs modules.
     pub fn enter(self: &Arc<Self>, ctx: Ctx) -> Entered {
+        self.put_in(ctx, None)
+    }
+
+    /// As [`Self::enter`], in place of what an earlier start of the module has left in. At no moment is neither of them asked.
+    pub fn replace(self: &Arc<Self>, earlier: Entered, ctx: Ctx) -> Entered {
+        let entered = self.put_in(ctx, Some(&earlier.start));
+        drop(earlier);
+        entered
+    }
+
+    fn put_in(self: &Arc<Self>, ctx: Ctx, earlier: Option<&Arc<Start>>) -> Entered {
         let start = Arc::new(Start { module: ctx.module, place: ctx.place, panics: AtomicU64::new(0) });
         let (host, actor) = (ctx.host(), ctx.actor());
         let registered = ctx.into_registrations();
         let changing = self.changing.lock();
         self.observe.add(&start, registered.observe);
+        // Those of the earlier start stay in, and are asked first, until the standbys are in too.
         self.authenticate.add(&start, registered.authenticate);
         self.authorize.add(&start, registered.authorize);
-        self.intercept.add(&start, registered.intercept);
+        // In one step: no message is changed twice.
+        self.intercept.swap(earlier, &start, registered.intercept);
         self.observe_drops.add(&start, registered.observe_drops);
         self.observe_acks.add(&start, registered.observe_acks);
         drop(changing);
@@ -251,10 +264,21 @@ impl Hooks {
 
     fn leave(&self, start: &Arc<Start>) {
         let _changing = self.changing.lock();
-        self.observe.remove(start);
+        self.remove_observers(start);
         self.authenticate.remove(start);
         self.authorize.remove(start);
         self.intercept.remove(start);
+    }
+
+    /// Says whether anything of it is left.
+    fn retire(&self, start: &Arc<Start>) -> bool {
+        let _changing = self.changing.lock();
+        self.remove_observers(start);
+        self.authenticate.has(start) || self.authorize.has(start) || self.intercept.has(start)
+    }
+
+    fn remove_observers(&self, start: &Arc<Start>) {
+        self.observe.remove(start);
         self.observe_drops.remove(start);
         self.observe_acks.remove(start);
     }
@@ -313,6 +337,15 @@ impl Entered {
         self.start.panics.load(Ordering::Relaxed)
     }
 
+    /// The module is about to be started again: its tasks end and it is shown nothing any more, but those of its hooks that are
+    /// asked (who comes in, what they may do, how a message goes on) are asked until this is [replaced](Hooks::replace) or
+    /// dropped. Without them a client could do in between what it must not. Says whether there are any.
+    #[must_use]
+    pub fn retire(&mut self) -> bool {
+        self.tasks.drain(..).for_each(|task| task.stop());
+        self.hooks.retire(&self.start)
+    }
+
     /// What is wrong by what this start has registered.
     pub fn raised(&self) -> Vec<Raised> {
         self.alarms.iter().filter_map(Alarm::raised).collect()
@@ -340,16 +373,27 @@ impl<H: ?Sized> Chain<H> {
         self.any.load(Ordering::Acquire)
     }
 
+    fn has(&self, start: &Arc<Start>) -> bool {
+        self.list.load().iter().any(|owned| Arc::ptr_eq(&owned.start, start))
+    }
+
     fn add(&self, start: &Arc<Start>, hooks: Vec<Arc<H>>) {
-        if hooks.is_empty() {
+        self.swap(None, start, hooks);
+    }
+
+    /// Puts these in, and those of another start out.
+    fn swap(&self, out: Option<&Arc<Start>>, start: &Arc<Start>, hooks: Vec<Arc<H>>) {
+        if hooks.is_empty() && out.is_none() {
             return;
         }
         let mut list = Vec::clone(&self.list.load());
+        list.retain(|owned| out.is_none_or(|out| !Arc::ptr_eq(&owned.start, out)));
         list.extend(hooks.into_iter().map(|hook| Owned { start: start.clone(), hook }));
         // Stable: the hooks of one module stay in the order in which it registered them.
         list.sort_by_key(|owned| owned.start.place);
+        let any = !list.is_empty();
         self.list.store(Arc::new(list));
-        self.any.store(true, Ordering::Release);
+        self.any.store(any, Ordering::Release);
     }
 
     fn remove(&self, start: &Arc<Start>) {

@@ -50,7 +50,9 @@ pub trait Module: Any + Send + Sync {
         Ok(())
     }
 
-    /// Called after a start that went well, never after one that failed. Its hooks are gone by then.
+    /// Called after a start that went well, never after one that failed. Its hooks are gone by then; but where it is to be
+    /// started again at once (a restart, new settings), those that are asked rather than shown something are asked on until that
+    /// start has gone well: [`Authenticate`], [`Authorize`] and [`Intercept`].
     async fn stop(&self) {}
 
     /// What it counts and measures, asked every second and by whoever watches, whether or not it runs.

@@ -50,7 +50,8 @@ pub trait Modules: Send + Sync + 'static {
     /// no [`ChangeError::NotStarted`].
     async fn stop(&self, name: &str) -> Result<(), ChangeError>;
 
-    /// Stops and starts. If it does not start again it stays wanted.
+    /// Stops and starts. If it does not start again it stays wanted, and who comes in and what they may do stays as it was until it is
+    /// started or stopped.
     async fn restart(&self, name: &str) -> Result<(), ChangeError>;
 
     /// Replaces the settings, which are kept before this returns; a running module is restarted with them, and with the
@@ -140,7 +141,7 @@ pub enum ChangeError {
         /// What is wrong.
         why: String,
     },
-    /// `start` said no or panicked; no hook of it is left.
+    /// `start` said no or panicked; no hook of it is called.
     #[error("module {name} did not start: {why}")]
     Start {
         /// Which.

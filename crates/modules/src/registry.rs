@@ -14,7 +14,9 @@ pub use states::{MemoryStates, States};
 
 /// All modules of a broker; operators see and change them by [`Modules`].
 ///
-/// A change whose future is dropped half way leaves the module stopped, without hooks.
+/// A module that is started anew, or with new settings, leaves those of its hooks that are asked where they are until the new
+/// ones are in their place; so it is for as long as it does not start, be it that its start fails or that the future of the
+/// change is dropped half way. Only who stops it takes them out.
 pub struct Registry {
     host: Arc<dyn Host>,
     hooks: Arc<Hooks>,
@@ -40,7 +42,12 @@ impl Registry {
         assert!(slots.iter().all(|slot| slot.info.name != info.name), "two modules are called {}", info.name);
         let place = slots.len();
         let kept = self.states.settings(info.name);
-        let state = State { config: Arc::new(kept.unwrap_or_else(|| config.clone())), running: None, error: None };
+        let state = State {
+            config: Arc::new(kept.unwrap_or_else(|| config.clone())),
+            running: None,
+            retired: None,
+            error: None,
+        };
         slots.push(Arc::new(Slot { info, module, place, configured: config, state: Mutex::new(state) }));
     }
 
@@ -155,7 +162,7 @@ impl Modules for Registry {
     async fn restart(&self, name: &str) -> Result<(), ChangeError> {
         let _changing = self.changing.lock().await;
         let slot = self.find(name)?;
-        if !slot.leave() {
+        if !slot.retire() {
             return Err(ChangeError::NotStarted(slot.name()));
         }
         slot.stop().await;
@@ -171,7 +178,7 @@ impl Modules for Registry {
             .check(&config)
             .map_err(|error| ChangeError::Settings { name: slot.name(), why: error.to_string() })?;
         let config = Arc::new(config);
-        if !slot.leave() {
+        if !slot.retire() {
             self.keep_settings(&slot, &config)?;
             slot.state.lock().config = config;
             return Ok(());
@@ -293,7 +300,11 @@ impl Registry {
     }
 
     fn enter(&self, slot: &Slot, ctx: Ctx) {
-        let hooks = self.hooks.enter(ctx);
+        let retired = slot.state.lock().retired.take();
+        let hooks = match retired {
+            Some(retired) => self.hooks.replace(retired, ctx),
+            None => self.hooks.enter(ctx),
+        };
         let mut state = slot.state.lock();
         state.running = Some(Running { since: self.host.now_ms(), hooks });
         state.error = None;
@@ -314,6 +325,8 @@ struct Slot {
 struct State {
     config: Arc<Value>,
     running: Option<Running>,
+    /// Of a start that is to be followed by another, which has not gone well yet: what is still asked.
+    retired: Option<Entered>,
     error: Option<String>,
 }
 
@@ -339,9 +352,19 @@ impl Slot {
     fn leave(&self) -> bool {
         let mut state = self.state.lock();
         state.error = None;
-        let running = state.running.take();
+        let (running, retired) = (state.running.take(), state.retired.take());
         drop(state);
+        drop(retired);
         running.is_some()
+    }
+
+    /// Takes the hooks out that nobody is let in or kept out by, for another start follows; says whether it ran.
+    fn retire(&self) -> bool {
+        let mut state = self.state.lock();
+        let Some(Running { mut hooks, .. }) = state.running.take() else { return false };
+        state.error = None;
+        state.retired = hooks.retire().then_some(hooks);
+        true
     }
 
     async fn stop(&self) {
@@ -352,7 +375,12 @@ impl Slot {
     }
 
     fn fail(&self, why: String) -> ChangeError {
-        self.state.lock().error = Some(why.clone());
+        let mut state = self.state.lock();
+        let why = match state.retired {
+            Some(_) => format!("{why}; clients are held to what it said before, until it is started or stopped"),
+            None => why,
+        };
+        state.error = Some(why.clone());
         ChangeError::Start { name: self.name(), why }
     }
 

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use bytestring::ByteString;
 use mqtt_codec::{Connect, Packet, Qos, ReasonCode, Version};
 use mqtt_config::{AuthDefault, DenyAction};
+use mqtt_modules::Modules;
 use serde_json::{Value, json};
 
 use crate::{
@@ -87,6 +88,37 @@ async fn a_change_ends_subscriptions_that_are_forbidden_now() {
     let changed = ask(admin, "DELETE /api/v4/auth/rules").await.json();
     assert_eq!(changed["data"]["rules"], json!(0));
     assert_eq!(client.subscribe("secret/a", Qos::AtMostOnce).await, ReasonCode::Success);
+}
+
+/// Threads of its own for who tries: the moment between two starts is short.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn nobody_slips_in_or_past_a_rule_while_modules_are_restarted() {
+    let rules = json!([{"allow": false, "action": "publish", "topics": ["secret/#"]}]);
+    let Some((broker, admin)) = with_rules(rules).await else { return };
+    let added = send(admin, "POST /api/v4/auth/users", r#"{"username":"alice","password":"right"}"#).await;
+    assert_eq!(added.status, 200, "{added:?}");
+    let addr = broker.addr;
+    let logins = tokio::spawn(async move {
+        for _ in 0..300 {
+            let connect = Connect { username: Some("alice".into()), ..connect(Version::V5, "eve") };
+            let (_, answer) = Client::try_connect(addr, connect).await;
+            assert_eq!(answer.reason, ReasonCode::BadUserNameOrPassword, "without a password");
+        }
+    });
+    let mut writer = Client::connect(addr, Version::V5, "writer").await;
+    let writes = tokio::spawn(async move {
+        for _ in 0..1000 {
+            let wrote = writer.publish(message("secret/a", "x", Qos::AtLeastOnce)).await;
+            assert_eq!(wrote, ReasonCode::NotAuthorized);
+        }
+    });
+    while !logins.is_finished() || !writes.is_finished() {
+        for module in ["users", "acl_internal"] {
+            broker.server().registry().restart(module).await.unwrap();
+        }
+    }
+    logins.await.unwrap();
+    writes.await.unwrap();
 }
 
 #[tokio::test]

@@ -10,6 +10,8 @@ use serde_json::json;
 
 use super::*;
 
+mod guards;
+
 /// What [`Probe`] does when it is started.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(rename_all = "lowercase")]
