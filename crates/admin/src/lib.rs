@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 mod accounts;
 mod api;
 mod attempts;
+mod door;
 mod extract;
 mod guard;
 mod hosts;
@@ -36,6 +37,7 @@ mod streams;
 mod time;
 
 pub use accounts::{Accounts, AddKeyError, KeyInfo, Role};
+pub use door::{Door, Socket, Welcome};
 pub use hosts::Hosts;
 pub use local::Local;
 pub use secret::random_secret;
@@ -63,14 +65,22 @@ pub(crate) struct Shared {
     /// Whose turn it is to have `/metrics`.
     pub(crate) scrapes: Arc<Semaphore>,
     pub(crate) streams: Arc<streams::Streams>,
+    /// The port speaks TLS.
+    pub(crate) door: Option<Arc<dyn Door>>,
 }
 
 /// How handlers get at it.
 pub(crate) type Admission = axum::extract::State<Arc<Shared>>;
 
 impl Admin {
-    /// `accounts` say who may ask, `hosts` by which names.
-    pub fn new(broker: Arc<dyn Operate>, modules: Arc<dyn Modules>, accounts: Arc<Accounts>, hosts: Hosts) -> Self {
+    /// `accounts` say who may ask, `hosts` by which names; without a `door` it speaks plain HTTP.
+    pub fn new(
+        broker: Arc<dyn Operate>,
+        modules: Arc<dyn Modules>,
+        accounts: Arc<Accounts>,
+        hosts: Hosts,
+        door: Option<Arc<dyn Door>>,
+    ) -> Self {
         let shared = Shared {
             broker,
             modules,
@@ -82,6 +92,7 @@ impl Admin {
             samples: samples::Samples::default(),
             scrapes: Arc::new(Semaphore::new(1)),
             streams: Arc::default(),
+            door,
         };
         Self { shared: Arc::new(shared), routers: OnceLock::new() }
     }
@@ -95,7 +106,7 @@ impl Admin {
         };
         let routers = self.routers.get_or_init(|| self.make_routers()).clone();
         tokio::select! {
-            () = serve::serve(listener, routers, serve::Allowance::default(), stop) => {}
+            () = serve::serve(listener, self.shared.door.clone(), routers, serve::Allowance::default(), stop) => {}
             () = samples::take(&self.shared) => unreachable!("it never ends"),
         }
     }
@@ -119,6 +130,7 @@ impl Admin {
             // Around the routes, so that they are asked for the path without its slash.
             all: Router::new().fallback_service(all).layer(axum::middleware::map_request(without_slash)),
             probes: finished(probes().fallback(reply::too_many_connected)),
+            plain: finished(Router::new().fallback(plain)),
         }
     }
 
@@ -137,6 +149,10 @@ impl Admin {
         let open = open.layer(axum::middleware::from_fn_with_state(Arc::clone(shared), guard::check_open));
         guarded.merge(open)
     }
+}
+
+async fn plain(axum::extract::State(shared): Admission, request: axum::extract::Request) -> axum::response::Response {
+    door::answer_plain(&shared.hosts, &request)
 }
 
 /// For programs that look after the broker, which ask by whatever name they have for it, and are told nothing that is not

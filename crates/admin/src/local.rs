@@ -8,10 +8,13 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 /// How programs on this machine find the admin port of the broker that uses a data_dir, and come in.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Local {
     /// `http://127.0.0.1:18083`
     pub url: String,
+    /// Where it speaks TLS, what it shows: one of these certificates, DER in base64, and no other.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<String>,
     /// The user name and password of HTTP Basic, with a colon between them.
     pub credentials: String,
 }

@@ -92,8 +92,7 @@ async fn log_in(
     match guard::enter(&shared, peer, &headers, &given.username, &given.password).await {
         Ok(role) => {
             let token = shared.logins.begin(&given.username, role, Instant::now());
-            let cookie = format!("{COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict");
-            ([(header::SET_COOKIE, cookie)], Redirect::to("/")).into_response()
+            ([(header::SET_COOKIE, cookie(&shared, &token))], Redirect::to("/")).into_response()
         }
         Err(Refusal::Later(status, _, seconds)) => {
             let why = match status {
@@ -110,12 +109,18 @@ async fn log_in(
     }
 }
 
+/// The cookie of a login. Where the port speaks TLS it never leaves a browser in clear.
+fn cookie(shared: &Shared, token: &str) -> String {
+    let secure = if shared.door.is_some() { "; Secure" } else { "" };
+    format!("{COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict{secure}")
+}
+
 async fn log_out(State(shared): Admission, headers: HeaderMap) -> Response {
     if let Some(token) = guard::cookie(&headers) {
         shared.logins.end(token);
         shared.streams.renew();
     }
-    let cookie = format!("{COOKIE}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0");
+    let cookie = format!("{}; Max-Age=0", cookie(&shared, ""));
     ([(header::SET_COOKIE, cookie)], Redirect::to("/login")).into_response()
 }
 

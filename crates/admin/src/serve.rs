@@ -2,7 +2,7 @@
 //!
 //! Nobody can hold the port: who sends or takes nothing is cut, one source has a share of the connections, and when there
 //! are no more of them, somebody goes who has not shown who they are. When there is no such one, probes are answered in a
-//! reserve.
+//! reserve. A greeting of TLS ([`Door`]) is a part of that: it takes of the same places, and of the time for the first head.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -23,8 +23,10 @@ use mqtt_hooks::run::caught_async;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::timeout;
 use tower::Service;
 
+use crate::door::{Door, Socket, Welcome};
 use crate::reply::Refusal;
 use crate::shares::{Full, Share, Shares};
 use crate::source::Source;
@@ -44,6 +46,8 @@ pub(crate) struct Routers {
     pub(crate) all: Router,
     /// For connections over the limit.
     pub(crate) probes: Router,
+    /// For who speaks plain HTTP where TLS is spoken.
+    pub(crate) plain: Router,
 }
 
 /// What those who ask can take of the broker.
@@ -116,6 +120,7 @@ const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 /// Answers until `stop` is ready; when this returns nobody is left who asks.
 pub(crate) async fn serve(
     listener: &TcpListener,
+    door: Option<Arc<dyn Door>>,
     routers: Routers,
     allowance: Allowance,
     stop: impl Future<Output = ()>,
@@ -123,6 +128,7 @@ pub(crate) async fn serve(
     let mut stop = pin!(stop);
     let (closing, closed) = watch::channel(false);
     let mut port = Port {
+        door,
         routers,
         allowance,
         closed,
@@ -147,13 +153,14 @@ pub(crate) async fn serve(
     // Somebody listens: this end of the channel is there.
     let _ = closing.send(true);
     let all_ended = async { while port.connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(allowance.farewell, all_ended).await.is_err() {
+    if timeout(allowance.farewell, all_ended).await.is_err() {
         port.connections.shutdown().await;
     }
 }
 
 /// Who is connected.
 struct Port {
+    door: Option<Arc<dyn Door>>,
     routers: Routers,
     allowance: Allowance,
     closed: watch::Receiver<bool>,
@@ -169,11 +176,12 @@ impl Port {
     /// Nobody waits in the listener's backlog, where a probe would wait behind all others.
     fn take(&mut self, stream: TcpStream, peer: SocketAddr) {
         let (source, known, closed) = (Source::from(peer.ip()), Known::default(), self.closed.clone());
-        let (all, probes) = (self.routers.all.clone(), self.routers.probes.clone());
+        let Routers { all, probes, plain } = self.routers.clone();
+        let (door, known_too) = (self.door.clone(), known.clone());
+        let conversation = |router, times| Conversation { peer, known: known_too, door, router, plain, times };
         let (times, brief) = (self.allowance.times, self.allowance.reserve_times);
         if let Some(place) = self.place(source) {
-            let conversation = Conversation { peer, known: known.clone(), router: all, times };
-            let task = self.connections.spawn(conversation.lead(stream, true, closed));
+            let task = self.connections.spawn(conversation(all, times).begin(stream, true, closed));
             self.within.add(Member { source, task, known, _place: Some(place) });
             return;
         }
@@ -181,10 +189,10 @@ impl Port {
             // Nobody shows who they are there, so there is one who goes.
             self.over.make_room(None);
         }
-        let conversation = Conversation { peer, known: known.clone(), router: probes, times: brief };
+        let conversation = conversation(probes, brief);
         let task = self.connections.spawn(async move {
             // Cut is cut, whether it has had its answer or not.
-            let _ = tokio::time::timeout(brief.longest(), conversation.lead(stream, false, closed)).await;
+            let _ = timeout(brief.longest(), conversation.begin(stream, false, closed)).await;
         });
         self.over.add(Member { source, task, known, _place: None });
     }
@@ -222,14 +230,36 @@ impl Port {
 struct Conversation {
     peer: SocketAddr,
     known: Known,
+    /// `None`: HTTP begins at once.
+    door: Option<Arc<dyn Door>>,
     router: Router,
+    plain: Router,
     times: Times,
 }
 
 impl Conversation {
-    /// Answers one request, or all that come.
-    async fn lead(self, stream: TcpStream, goes_on: bool, mut closed: watch::Receiver<bool>) {
-        let Self { peer, known, router, times } = self;
+    /// Opens the door, if there is one, and answers one request, or all that come.
+    async fn begin(mut self, stream: TcpStream, goes_on: bool, mut closed: watch::Receiver<bool>) {
+        let Some(door) = self.door.take() else { return self.lead(Box::new(stream), goes_on, closed).await };
+        let welcome = tokio::select! {
+            welcome = timeout(self.times.head, door.open(stream)) => welcome,
+            // There is no answer under way yet.
+            _ = async { closed.wait_for(|&closed| closed).await.is_ok() } => return,
+        };
+        match welcome {
+            Ok(Ok(Welcome::Sealed(stream))) => self.lead(stream, goes_on, closed).await,
+            Ok(Ok(Welcome::Plain(stream))) => {
+                // One answer, which is no.
+                let router = self.plain.clone();
+                Self { router, ..self }.lead(Box::new(stream), false, closed).await;
+            }
+            Ok(Err(error)) => tracing::debug!(peer = %self.peer, %error, "admin: no TLS"),
+            Err(_) => tracing::debug!(peer = %self.peer, "admin: the greeting of TLS took too long"),
+        }
+    }
+
+    async fn lead(self, stream: Box<dyn Socket>, goes_on: bool, mut closed: watch::Receiver<bool>) {
+        let Self { peer, known, router, times, .. } = self;
         let service = service_fn(move |mut request: Request<Incoming>| {
             let router = router.clone();
             request.extensions_mut().insert(ConnectInfo(peer));
@@ -263,7 +293,7 @@ async fn answer(mut router: Router, request: Request<Incoming>, times: Times) ->
     let (head, body) = request.into_parts();
     let (body, late) = Timed::new(body, times.body);
     let request = Request::from_parts(head, Body::new(body));
-    match tokio::time::timeout(times.answer, caught_async(router.call(request))).await {
+    match timeout(times.answer, caught_async(router.call(request))).await {
         // Whatever the handler made of a body that did not come.
         Ok(Ok(Ok(_))) if late.is_so() => too_slow(),
         Ok(Ok(Ok(response))) => response,

@@ -21,7 +21,7 @@ pub enum Command {
     /// Print this text and end well: help, the version, completions.
     Print(String),
     /// Ask a running broker, or look into the folder of one that does not run.
-    Ask(Noun, Reach),
+    Ask(Noun, Box<Reach>),
 }
 
 /// A command line, read.
@@ -118,14 +118,14 @@ impl Cli {
         let layers = args.over(layers, env)?;
         let reach = Reach { colours: !no_color, ..args.reach };
         let command = match args.verb {
-            Some(Verb::Ask(noun)) => return Ok(Self { command: Command::Ask(noun, reach), layers }),
+            Some(Verb::Ask(noun)) => return Ok(Self { command: Command::Ask(noun, Box::new(reach)), layers }),
             None => Command::Run,
             Some(Verb::CheckConfig) => Command::CheckConfig,
             Some(Verb::PrintConfig) => Command::PrintConfig,
             Some(Verb::Completions { shell }) => Command::Print(completions(shell)),
         };
-        if reach.url.is_some() || reach.key.is_some() || reach.json {
-            let why = "--url, --key and --json are for commands that ask a running broker".to_owned();
+        if (Reach { colours: false, ..reach }) != Reach::default() {
+            let why = "--url, --key, --cafile, --cert and --json are for commands that ask a running broker".to_owned();
             return Err(UsageError::Grammar(why));
         }
         Ok(Self { command, layers })
@@ -218,8 +218,9 @@ mod tests {
     fn who_is_asked_stands_anywhere() {
         for args in [["--url", "u", "--key", "k", "--json", "stats"], ["stats", "--json", "--url", "u", "--key", "k"]] {
             let Command::Ask(_, reach) = parse(&args, &[]).unwrap().command else { panic!("{args:?}") };
-            let expected = Reach { url: Some("u".into()), key: Some("k".into()), json: true, colours: true };
-            assert_eq!(reach, expected);
+            let expected =
+                Reach { url: Some("u".into()), key: Some("k".into()), json: true, colours: true, ..Reach::default() };
+            assert_eq!(*reach, expected);
             let Command::Ask(_, reach) = parse(&args, &[("NO_COLOR", "1")]).unwrap().command else {
                 panic!("{args:?}")
             };
@@ -265,7 +266,10 @@ mod tests {
             &["modules"],
             "'rollcall modules' requires a subcommand but one was not provided; [subcommands: list, start, load, stop, unload, restart, reload, add, remove, help]; see --help",
         );
-        fails(&["--json"], "--url, --key and --json are for commands that ask a running broker; see --help");
+        fails(
+            &["--json"],
+            "--url, --key, --cafile, --cert and --json are for commands that ask a running broker; see --help",
+        );
         fails(
             &["--bnid", "x"],
             "unexpected argument '--bnid' found; tip: a similar argument exists: '--bind'; see --help",

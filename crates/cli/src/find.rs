@@ -8,7 +8,7 @@ use mqtt_config::Config;
 
 use crate::failure::Failure;
 use crate::reach::Reach;
-use crate::remote::Remote;
+use crate::remote::{Remote, Trust};
 
 /// A name and a secret, and who said them.
 struct Credentials {
@@ -25,18 +25,21 @@ pub(crate) fn find(reach: &Reach, config: &Config) -> Result<Remote, Failure> {
         // The broker's own key goes to nobody else.
         let own = local.and_then(|(file, local)| Some((file, local.ok()?)));
         let own = own.filter(|(_, local)| local.url == url.trim_end_matches('/'));
+        let pins = own.as_ref().map(|(_, local)| local.certificates.clone()).unwrap_or_default();
+        let trust = if pins.is_empty() { Trust::Signed } else { Trust::Pinned(&pins) };
         let own = own.map(|(file, local)| Credentials { text: local.credentials, source: file.display().to_string() });
         let Some(credentials) = given.or(own) else {
             let why = format!("--url {url} needs --key NAME:SECRET, which `rollcall admin key add` makes there");
             return Err(Failure::Usage(why));
         };
-        return Remote::new(url, "--url", &credentials.text, &credentials.source);
+        return Remote::new(url, "--url", &credentials.text, &credentials.source, &trust, reach);
     }
     let why = match local {
         Some((file, Ok(local))) => {
             let source = file.display().to_string();
             let credentials = given.unwrap_or(Credentials { text: local.credentials, source: source.clone() });
-            return Remote::new(&local.url, &format!("from {source}"), &credentials.text, &credentials.source);
+            let (trust, from) = (Trust::Pinned(&local.certificates), format!("from {source}"));
+            return Remote::new(&local.url, &from, &credentials.text, &credentials.source, &trust, reach);
         }
         Some((file, Err(error))) if error.kind() == ErrorKind::NotFound => {
             let folder = file.parent().unwrap_or(&file).display().to_string();
@@ -47,8 +50,9 @@ pub(crate) fn find(reach: &Reach, config: &Config) -> Result<Remote, Failure> {
     };
     match (given, config.admin.bind) {
         (Some(credentials), Some(address)) if address.port() != 0 => {
-            let url = format!("http://{address}");
-            Remote::new(&url, "from admin.bind", &credentials.text, &credentials.source)
+            let scheme = if config.admin.tls.is_some() { "https" } else { "http" };
+            let (url, trust) = (format!("{scheme}://{address}"), Trust::Signed);
+            Remote::new(&url, "from admin.bind", &credentials.text, &credentials.source, &trust, reach)
         }
         _ => Err(Failure::Unreachable(format!(
             "{why}; start it, name its folder with --data-dir, or give --url and --key"

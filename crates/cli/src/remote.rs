@@ -1,5 +1,6 @@
-//! A client of the admin port of a running broker: plain HTTP/1.1, a connection for each request.
+//! A client of the admin port of a running broker: HTTP/1.1, a connection for each request.
 
+use std::error::Error as _;
 use std::time::Duration;
 
 use base64::Engine;
@@ -11,15 +12,21 @@ use hyper::client::conn::http1;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 
 use crate::failure::Failure;
+use crate::reach::Reach;
 
 mod events;
+mod tls;
 
 pub(crate) use events::Events;
+pub(crate) use tls::Trust;
 
 /// From the first packet to an open connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -27,12 +34,18 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// From then to the whole answer, which may tell of very many clients.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// What HTTP is spoken over.
+trait Socket: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket for S {}
+
 /// A running broker, as far as we know.
-#[derive(Debug)]
 pub(crate) struct Remote {
     /// Host and port.
     authority: String,
     authorization: String,
+    /// `None`: plain HTTP.
+    tls: Option<(TlsConnector, ServerName<'static>)>,
     /// The address and who said it, for errors.
     found: String,
     /// Who said with which name and secret to come.
@@ -41,23 +54,34 @@ pub(crate) struct Remote {
 
 impl Remote {
     /// `url` as `http://host:port`, `credentials` as `name:secret`; where each comes from is for errors.
-    pub(crate) fn new(url: &str, source: &str, credentials: &str, whose: &str) -> Result<Self, Failure> {
+    pub(crate) fn new(
+        url: &str,
+        source: &str,
+        credentials: &str,
+        whose: &str,
+        trust: &Trust<'_>,
+        reach: &Reach,
+    ) -> Result<Self, Failure> {
         let wrong = |why: &str| Failure::Usage(format!("{source} {url:?}: {why}"));
-        let uri: Uri = url.parse().map_err(|_| wrong("wants http://host:port"))?;
-        match uri.scheme_str() {
-            Some("http") => {}
+        let uri: Uri = url.parse().map_err(|_| wrong("wants http://host:port or https://host:port"))?;
+        let host = uri.host().filter(|host| !host.is_empty());
+        let (tls, port) = match uri.scheme_str() {
+            Some("http") => (None, 80),
             Some("https") => {
-                return Err(wrong("https is not built in: use http on the broker's own machine, or a tunnel to it"));
+                let host = host.unwrap_or_default().trim_matches(['[', ']']).to_owned();
+                let name = ServerName::try_from(host).map_err(|_| wrong("names no host"))?;
+                (Some((tls::connector(trust, reach)?, name)), 443)
             }
-            _ => return Err(wrong("wants http://host:port")),
-        }
-        let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(|| wrong("names no host"))?;
+            _ => return Err(wrong("wants http://host:port or https://host:port")),
+        };
+        let host = host.ok_or_else(|| wrong("names no host"))?;
         if !credentials.contains(':') {
             return Err(Failure::Usage(format!("{whose}: wants NAME:SECRET")));
         }
         Ok(Self {
-            authority: format!("{host}:{}", uri.port_u16().unwrap_or(80)),
+            authority: format!("{host}:{}", uri.port_u16().unwrap_or(port)),
             authorization: format!("Basic {}", BASE64_STANDARD.encode(credentials)),
+            tls,
             found: format!("{} ({source})", url.trim_end_matches('/')),
             whose: whose.to_owned(),
         })
@@ -102,9 +126,8 @@ impl Remote {
     }
 
     async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Response<Incoming>, Failure> {
-        let stream = match timeout(CONNECT_TIMEOUT, TcpStream::connect(&self.authority)).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return Err(self.unreachable(&error)),
+        let stream = match timeout(CONNECT_TIMEOUT, self.connect()).await {
+            Ok(stream) => stream?,
             Err(_) => return Err(self.unreachable(&"no answer")),
         };
         let (mut sender, connection) =
@@ -119,7 +142,42 @@ impl Remote {
             .header(CONTENT_TYPE, "application/json")
             .body(Full::new(body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()))))
             .map_err(|error| Failure::Usage(error.to_string()))?;
-        sender.send_request(request).await.map_err(|error| self.unreachable(&error))
+        sender.send_request(request).await.map_err(|error| self.broken(&error))
+    }
+
+    async fn connect(&self) -> Result<Box<dyn Socket>, Failure> {
+        let stream = TcpStream::connect(&self.authority).await.map_err(|error| self.unreachable(&error))?;
+        let Some((connector, name)) = &self.tls else { return Ok(Box::new(stream)) };
+        match connector.connect(name.clone(), stream).await {
+            Ok(stream) => Ok(Box::new(stream)),
+            Err(error) => Err(self.distrusted(&error)),
+        }
+    }
+
+    fn distrusted(&self, error: &std::io::Error) -> Failure {
+        let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        match inner {
+            Some(rustls::Error::InvalidCertificate(why)) => Failure::Unreachable(format!(
+                "{}: its certificate is not to be trusted: {why}; --cafile FILE names who signed it",
+                self.found
+            )),
+            Some(rustls::Error::InvalidMessage(_)) => {
+                Failure::Unreachable(format!("{}: speaks no TLS; is it http://?", self.found))
+            }
+            _ => Failure::Unreachable(format!("{}: TLS: {error}", self.found)),
+        }
+    }
+
+    /// What the broker says of our certificate comes after the greeting, with TLS 1.3.
+    fn broken(&self, error: &hyper::Error) -> Failure {
+        let inner = error.source().and_then(|source| source.downcast_ref::<std::io::Error>()?.get_ref());
+        match inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            Some(rustls::Error::AlertReceived(alert)) => Failure::Unreachable(format!(
+                "{}: the broker refuses our TLS ({alert:?}); where it asks for a certificate (admin.verify), --cert FILE says which",
+                self.found
+            )),
+            _ => self.unreachable(error),
+        }
     }
 
     async fn read(&self, response: Response<Incoming>) -> Result<(StatusCode, Value), Failure> {
@@ -172,7 +230,8 @@ mod tests {
 
     #[track_caller]
     fn check(url: &str, expected: Result<&str, &str>) {
-        let made = Remote::new(url, "--url", "a:b", "--key").map(|remote| remote.authority);
+        let trust = Trust::Pinned(&[]);
+        let made = Remote::new(url, "--url", "a:b", "--key", &trust, &Reach::default()).map(|remote| remote.authority);
         let made = made.map_err(|error| error.to_string());
         match expected {
             Ok(authority) => assert_eq!(made.as_deref(), Ok(authority)),
@@ -181,11 +240,13 @@ mod tests {
     }
 
     #[test]
-    fn urls_name_host_and_port_and_are_not_https() {
+    fn urls_name_host_and_port() {
         check("http://127.0.0.1:18083", Ok("127.0.0.1:18083"));
         check("http://[::1]:18083/", Ok("[::1]:18083"));
         check("http://host", Ok("host:80"));
-        check("https://host:443", Err("https is not built in"));
+        check("https://host", Ok("host:443"));
+        check("https://[::1]:18083", Ok("[::1]:18083"));
+        check("https://", Err("wants http://host:port"));
         check("host:18083", Err("wants http://host:port"));
         check("ftp://host", Err("wants http://host:port"));
         check("http://a b", Err("wants http://host:port"));

@@ -10,9 +10,10 @@ use std::{
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    Admin, Anonymous, Auth, Config, Limits, Listener, Log, Mqtt, Node, Runtime, SessionLimits, Sources, Storage, Sys,
+    Admin, Anonymous, Auth, Config, Limits, Listener, ListenerTls, Log, Mqtt, Node, Runtime, SessionLimits, Sources,
+    Storage, Sys,
     file::{self, File},
-    listeners,
+    listeners::{self, TlsSaid},
 };
 
 /// A value that reads well and still can't be.
@@ -40,7 +41,7 @@ impl File {
         Ok(Config {
             node: self.node.check()?,
             mqtt: self.mqtt.check(),
-            admin: self.admin.check(),
+            admin: self.admin.check()?,
             auth: self.check_auth(&listeners),
             listeners,
             limits: self.limits.check(),
@@ -124,9 +125,23 @@ impl file::Node {
 }
 
 impl file::Admin {
-    fn check(&self) -> Admin {
+    fn check(&self) -> Result<Admin, Wrong> {
         let password = self.password.as_ref().map(|password| password.0.clone());
-        Admin { bind: self.bind.address(), password, hosts: self.hosts.0.iter().map(ToString::to_string).collect() }
+        Ok(Admin {
+            bind: self.bind.address(),
+            tls: self.check_tls()?,
+            password,
+            hosts: self.hosts.0.iter().map(ToString::to_string).collect(),
+        })
+    }
+
+    fn check_tls(&self) -> Result<Option<ListenerTls>, Wrong> {
+        let Self { cert, key: keys, ca, verify, .. } = self;
+        if cert.0.is_empty() && keys.0.is_empty() && ca.is_none() && verify.is_none() {
+            return Ok(None);
+        }
+        let said = TlsSaid { cert, keys, ca, crl: &None, verify: *verify };
+        said.check(&|what| format!("admin.{what}"), "TLS at the admin port").map(Some)
     }
 }
 

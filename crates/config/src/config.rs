@@ -205,6 +205,8 @@ pub struct Mqtt {
 pub struct Admin {
     /// Where to listen; `None`: nowhere.
     pub bind: Option<SocketAddr>,
+    /// TLS, if it speaks that.
+    pub tls: Option<ListenerTls>,
     /// The operator's; `None`: the kept one, or one that is made.
     pub password: Option<String>,
     /// Further names by which it is reached, some with a port.
@@ -215,7 +217,8 @@ impl fmt::Debug for Admin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let password = self.password.as_ref().map(|_| "..");
         let mut shown = f.debug_struct("Admin");
-        shown.field("bind", &self.bind).field("password", &password).field("hosts", &self.hosts).finish()
+        shown.field("bind", &self.bind).field("tls", &self.tls).field("password", &password);
+        shown.field("hosts", &self.hosts).finish()
     }
 }
 

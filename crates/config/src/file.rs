@@ -181,8 +181,18 @@ section! {
     Admin = "admin" {
         /// IP address and port, or "off". If another program has the default one, the broker goes on without.
         bind: MaybeBind = MaybeBind::On(Bind::loopback(18083)),
-        /// The password of the user "admin". When not set: the one kept in data_dir, which the first start makes and
-        /// prints once.
+        /// For TLS: the file of the certificate and its chain, PEM; several as for listeners. The port speaks https then, and
+        /// nothing else. It is read again when it changes.
+        cert: List<list::File> = List::default(),
+        /// For TLS: the file of its private key, PEM; of each, in the same order.
+        key: List<list::File> = List::default(),
+        /// For TLS: the file of who signs the certificates of browsers and scripts, PEM.
+        ca: Option<String> = None,
+        /// For TLS: whether those have to show one, before any password: "none", "optional" (one that is shown has to be good) or
+        /// "required". Who they are is still said by a name and a password.
+        verify: Option<Verify> = None,
+        /// The password of the user "admin", 8 to 1024 characters. When not set: the one kept in data_dir, which the first start
+        /// makes and prints once.
         password: Option<Secret> = None,
         /// Names by which browsers reach the dashboard, besides IP addresses, names without a dot and this machine's: those
         /// of a proxy before it, for instance. "NAME:PORT" if the port is not 80 or 443.

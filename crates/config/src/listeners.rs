@@ -17,6 +17,8 @@ use crate::{
 };
 
 mod check;
+
+pub(crate) use check::TlsSaid;
 #[cfg(test)]
 mod tests;
 

@@ -334,6 +334,24 @@ fn a_password_is_read_and_never_shown() {
 }
 
 #[test]
+fn tls_at_the_admin_port_wants_all_its_files() {
+    assert_eq!(reads("").admin.tls, None);
+    let tls = reads("[admin]\ncert = \"a.pem\"\nkey = \"a.key\"\nca = \"ca.pem\"\nverify = \"required\"").admin.tls;
+    let tls = tls.expect("it is on");
+    assert_eq!((tls.certs, tls.keys, tls.ca), (vec!["a.pem".into()], vec!["a.key".into()], Some("ca.pem".into())));
+    for (said, why) in [
+        ("key = \"a.key\"", "admin.cert: is missing"),
+        ("cert = \"a.pem\"", "admin.key: 0 keys for 1 certificates"),
+        ("ca = \"ca.pem\"", "admin.cert: is missing"),
+        ("cert = \"a.pem\"\nkey = \"a.key\"\nca = \"ca.pem\"", "admin.verify: is missing"),
+        ("cert = \"a.pem\"\nkey = \"a.key\"\nverify = \"required\"", "admin.ca: is missing; admin.verify wants"),
+    ] {
+        let found = reads_error(&format!("[admin]\n{said}"));
+        assert!(found.contains(why), "{said}: {found}");
+    }
+}
+
+#[test]
 fn a_wide_address_needs_anonymous_said_or_somebody_who_asks() {
     let auth = |bind: &str, auth: &str| {
         let auth = reads(&format!("[listeners.mqtt]\nbind = \"{bind}\"\n{auth}")).auth;

@@ -41,6 +41,7 @@ mod opening;
 mod pipe;
 mod proxy;
 mod socket;
+mod stream;
 mod tcp;
 mod tls;
 mod transport;
@@ -52,6 +53,7 @@ pub use opening::{Accepted, Identity, Layers, Naming, OpenError, Opened, Opening
 pub use pipe::Pipe;
 pub use proxy::Proxies;
 pub use socket::{FirstError, error_name};
+pub use stream::TlsStream;
 pub use tls::{Certificates, Files, Named, TicketKeys, Tls, TlsError, Verify};
 pub use transport::Transport;
 pub use web::{Origins, Upgrade, Web};

@@ -1,16 +1,28 @@
 //! The admin port's side of the broker: where it listens, who may ask, and how programs on this machine find it.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{fs, io};
 
-use mqtt_admin::{Accounts, Admin, Hosts, Local};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use mqtt_admin::{Accounts, Admin, Door, Hosts, Local};
 use mqtt_broker::{Operator, Running};
 use mqtt_config::Config;
 use mqtt_modules::Registry;
+use mqtt_net::Certificates;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+
+use crate::certificates::Kept;
+
+mod door;
+
+use door::Tls;
+
+/// What the configuration calls the port.
+pub(crate) const PORT: &str = "admin";
 
 /// A port that is bound; nobody is answered yet.
 pub(crate) struct Bound {
@@ -42,17 +54,41 @@ pub(crate) fn open(
     config: &Config,
     registry: &Arc<Registry>,
     bound: &Bound,
+    tls: Option<Arc<Certificates>>,
+    kept: &Kept,
 ) -> io::Result<(Admin, Option<String>)> {
     let configured = config.admin.password.as_deref();
     let (accounts, password) = Accounts::open(Arc::clone(&operator) as _, configured)?;
     if let Some(folder) = &config.data_dir {
-        let url = format!("http://{}", from_here(bound.address));
-        let local = Local { url, credentials: accounts.make_local_key() };
-        local.write(folder)?;
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let url = format!("{scheme}://{}", from_here(bound.address));
+        let local = Local { url, certificates: Vec::new(), credentials: accounts.make_local_key() };
+        tell_programs_here(local, tls.as_ref(), folder, kept)?;
     }
     let hosts = Hosts::new(own_names(&config.node.name), config.admin.hosts.clone(), bound.address);
-    let admin = Admin::new(operator, Arc::clone(registry) as _, Arc::new(accounts), hosts);
+    let door = tls.map(|certificates| Arc::new(Tls::new(certificates)) as Arc<dyn Door>);
+    let admin = Admin::new(operator, Arc::clone(registry) as _, Arc::new(accounts), hosts, door);
     Ok((admin, password))
+}
+
+/// Writes how programs on this machine come in, and again whenever the port shows other certificates: they take no others, for who
+/// else may listen there once the broker is gone would be told their key.
+fn tell_programs_here(local: Local, tls: Option<&Arc<Certificates>>, folder: &Path, kept: &Kept) -> io::Result<()> {
+    let Some(tls) = tls.map(Arc::clone) else { return local.write(folder) };
+    let folder = folder.to_owned();
+    let write = move || {
+        let certificates = tls.own().iter().map(|own| BASE64_STANDARD.encode(own)).collect();
+        Local { certificates, ..local.clone() }.write(&folder)
+    };
+    write()?;
+    kept.tell(move |port| {
+        if port == PORT
+            && let Err(error) = write()
+        {
+            tracing::error!(%error, "commands on this machine can't be told of the admin port's new certificate");
+        }
+    });
+    Ok(())
 }
 
 /// The host of the node's name, and the machine's name, as it has it itself and as its network may.

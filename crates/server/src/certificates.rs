@@ -18,20 +18,31 @@ const EXPIRES_NOW: Duration = Duration::from_secs(7 * DAY);
 
 const DAY: u64 = 24 * 60 * 60;
 
-/// Those of all listeners.
-#[derive(Debug, Default)]
+/// Those of all ports.
+#[derive(Default)]
 pub(crate) struct Kept {
-    of_listeners: Vec<(String, Arc<Certificates>)>,
-    /// What is wrong with the files of a listener, by its place among them.
+    /// By what the configuration calls the port.
+    of_ports: Vec<(String, Arc<Certificates>)>,
+    /// Is told which of them have been replaced.
+    replaced: Mutex<Option<Replaced>>,
+    /// What is wrong with the files of a port, by its place among them.
     wrong: Mutex<Vec<Option<String>>>,
     /// Somebody asks for a look at once.
     asked: Notify,
 }
 
+/// Is told whose certificates have been replaced.
+type Replaced = Box<dyn Fn(&str) + Send>;
+
 impl Kept {
-    pub(crate) fn new(of_listeners: Vec<(String, Arc<Certificates>)>) -> Self {
-        let wrong = Mutex::new(vec![None; of_listeners.len()]);
-        Self { of_listeners, wrong, asked: Notify::new() }
+    pub(crate) fn new(of_ports: Vec<(String, Arc<Certificates>)>) -> Self {
+        let wrong = Mutex::new(vec![None; of_ports.len()]);
+        Self { of_ports, replaced: Mutex::default(), wrong, asked: Notify::new() }
+    }
+
+    /// Has `replaced` told whose certificates are others from now on.
+    pub(crate) fn tell(&self, replaced: impl Fn(&str) + Send + 'static) {
+        *self.replaced.lock() = Some(Box::new(replaced));
     }
 
     /// Has them looked at now.
@@ -41,7 +52,7 @@ impl Kept {
 
     /// Looks until the runtime ends.
     pub(crate) async fn watch(self: Arc<Self>) {
-        if self.of_listeners.is_empty() {
+        if self.of_ports.is_empty() {
             return std::future::pending().await;
         }
         loop {
@@ -57,15 +68,18 @@ impl Kept {
     }
 
     fn look(&self) {
-        for (at, (listener, certificates)) in self.of_listeners.iter().enumerate() {
+        for (at, (port, certificates)) in self.of_ports.iter().enumerate() {
             let wrong = match certificates.refresh() {
                 Ok(false) => continue,
                 Ok(true) => {
-                    tracing::info!(listener, "certificates read again");
+                    tracing::info!(port, "certificates read again");
+                    if let Some(replaced) = &*self.replaced.lock() {
+                        replaced(port);
+                    }
                     None
                 }
                 Err(error) => {
-                    tracing::error!(listener, %error, "certificates can't be read again; the old ones stay in use");
+                    tracing::error!(port, %error, "certificates can't be read again; the old ones stay in use");
                     Some(error.to_string())
                 }
             };
@@ -77,25 +91,22 @@ impl Kept {
     pub(crate) fn wrong(&self) -> Vec<Wrong> {
         let mut found = Vec::new();
         let wrong = self.wrong.lock();
-        let invalid = self
-            .of_listeners
-            .iter()
-            .zip(&*wrong)
-            .find_map(|((listener, _), wrong)| wrong.as_ref().map(|why| (listener, why)));
-        if let Some((listener, why)) = invalid {
+        let invalid = self.of_ports.iter().zip(&*wrong);
+        let invalid = invalid.filter_map(|((port, _), wrong)| Some((port, wrong.as_ref()?))).next();
+        if let Some((port, why)) = invalid {
             found.push(Wrong {
                 name: "certificate_invalid",
-                message: format!("listeners.{listener}: {why}; the certificates from before stay in use"),
-                details: json!({ "listener": listener, "why": why }),
+                message: format!("{port}: {why}; the certificates from before stay in use"),
+                details: json!({ "listener": name_of(port), "why": why }),
             });
         }
         drop(wrong);
-        let ends = self.of_listeners.iter().filter_map(|(listener, kept)| Some((kept.expires_at()?, listener)));
-        if let Some((end, listener)) = ends.min() {
+        let ends = self.of_ports.iter().filter_map(|(port, kept)| Some((kept.expires_at()?, port)));
+        if let Some((end, port)) = ends.min() {
             let left = end.duration_since(SystemTime::now()).unwrap_or_default();
             let days = left.as_secs() / DAY;
-            let message = || format!("the certificate of listeners.{listener} ends in {days} days");
-            let details = json!({ "listener": listener, "days": days });
+            let message = || format!("the certificate of {port} ends in {days} days");
+            let details = json!({ "listener": name_of(port), "days": days });
             if left < EXPIRES_NOW {
                 found.push(Wrong { name: "certificate_expires_now", message: message(), details: details.clone() });
             }
@@ -105,6 +116,11 @@ impl Kept {
         }
         found
     }
+}
+
+/// As alarms name it: a listener by its own name.
+fn name_of(port: &str) -> &str {
+    port.strip_prefix("listeners.").unwrap_or(port)
 }
 
 #[cfg(test)]

@@ -9,7 +9,6 @@ use mqtt_net::{
     Bound, Certificates, Files, Layers, Listener, Named, Naming, Origins, Pool, Proxies, TicketKeys, Upgrade, Verify,
 };
 
-use crate::certificates::Kept;
 use crate::server::StartError;
 
 /// In `data_dir`.
@@ -29,10 +28,14 @@ pub(crate) struct Taken {
     cannot_bind: Box<dyn FnOnce(io::Error) -> StartError + Send>,
 }
 
+/// What sessions of TLS are resumed with, at every port.
+pub(crate) fn tickets(config: &said::Config) -> Arc<TicketKeys> {
+    TicketKeys::open(config.data_dir.as_ref().map(|folder| folder.join(TICKET_KEYS)))
+}
+
 /// Takes the address of each listener.
-pub(crate) fn bind(config: &said::Config) -> Result<Vec<Taken>, StartError> {
+pub(crate) fn bind(config: &said::Config, tickets: &Arc<TicketKeys>) -> Result<Vec<Taken>, StartError> {
     let mut taken = Vec::new();
-    let tickets = TicketKeys::open(config.data_dir.as_ref().map(|folder| folder.join(TICKET_KEYS)));
     for listener in &config.listeners {
         let (name, address) = (listener.name.clone(), listener.bind);
         let flag = match &*name {
@@ -40,7 +43,7 @@ pub(crate) fn bind(config: &said::Config) -> Result<Vec<Taken>, StartError> {
             "ws" => "--ws-bind".to_owned(),
             _ => format!("listeners.{name}.bind"),
         };
-        let layers = layers(listener, &tickets)?;
+        let layers = layers(listener, tickets)?;
         let cannot_bind = move |source| StartError::Bind { address, what: "MQTT", flag, source };
         let bound = match Listener::bind(&name, address) {
             Ok(bound) => Some(bound),
@@ -54,9 +57,8 @@ pub(crate) fn bind(config: &said::Config) -> Result<Vec<Taken>, StartError> {
 }
 
 /// Those of them that have certificates.
-pub(crate) fn certificates(taken: &[Taken]) -> Kept {
-    let tls = taken.iter().filter_map(|taken| Some((taken.name.clone(), taken.layers.tls.clone()?)));
-    Kept::new(tls.collect())
+pub(crate) fn certificates(taken: &[Taken]) -> impl Iterator<Item = (String, Arc<Certificates>)> {
+    taken.iter().filter_map(|taken| Some((format!("listeners.{}", taken.name), taken.layers.tls.clone()?)))
 }
 
 /// Lets clients connect. Whose address is another program's is closed, and an operator can start it when that is gone.
@@ -87,12 +89,7 @@ fn layers(listener: &said::Listener, tickets: &Arc<TicketKeys>) -> Result<Layers
     let said::Listener { name, tls, web, proxy_from, .. } = listener;
     let tls = match tls {
         None => None,
-        Some(tls) => {
-            let certificates = Certificates::load(files(tls), Arc::clone(tickets));
-            Some(Arc::new(
-                certificates.map_err(|source| StartError::Tls { name: name.clone(), source: Box::new(source) })?,
-            ))
-        }
+        Some(tls) => Some(load(tls, &format!("listeners.{name}"), tickets)?),
     };
     let web = web.as_ref().map(|said::ListenerWeb { path, origins, forwarded_from }| {
         Arc::new(Upgrade {
@@ -112,6 +109,17 @@ fn layers(listener: &said::Listener, tickets: &Arc<TicketKeys>) -> Result<Layers
     };
     let proxy = (!proxy_from.is_empty()).then(|| Arc::new(Proxies::new(proxy_from.clone())));
     Ok(Layers { tls, web, proxy, naming })
+}
+
+/// Reads the certificates of what is called so.
+pub(crate) fn load(
+    tls: &said::ListenerTls,
+    whose: &str,
+    tickets: &Arc<TicketKeys>,
+) -> Result<Arc<Certificates>, StartError> {
+    let loaded = Certificates::load(files(tls), Arc::clone(tickets));
+    let wrong = |source| StartError::Tls { whose: whose.to_owned(), source: Box::new(source) };
+    loaded.map(Arc::new).map_err(wrong)
 }
 
 const fn named(name: said::CertName) -> Named {

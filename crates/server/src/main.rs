@@ -102,7 +102,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     }
     print(&ready(server.addresses(), &node));
     if let (Some(password), Some(address)) = (server.made_password(), server.addresses().admin) {
-        let line = format!("dashboard: http://{address} user: admin password: {password} (shown this once)\n");
+        let scheme = if server.addresses().admin_tls { "https" } else { "http" };
+        let line = format!("dashboard: {scheme}://{address} user: admin password: {password} (shown this once)\n");
         // Not to stdout, which is for scripts.
         let _ = io::stderr().write_all(line.as_bytes());
     }

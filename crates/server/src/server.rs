@@ -32,11 +32,11 @@ pub enum StartError {
         /// What the system says.
         source: std::io::Error,
     },
-    /// TLS at a listener can't begin with what it was given.
-    #[error("listeners.{name}: {source}")]
+    /// TLS at a port can't begin with what it was given.
+    #[error("{whose}: {source}")]
     Tls {
-        /// The listener's.
-        name: String,
+        /// What the configuration calls the port.
+        whose: String,
         /// What is wrong.
         source: Box<TlsError>,
     },
@@ -66,6 +66,8 @@ pub struct Addresses {
     pub listeners: Vec<(String, SocketAddr)>,
     /// The dashboard and the REST API; `None`: off, or the default address is another program's.
     pub admin: Option<SocketAddr>,
+    /// It speaks https.
+    pub admin_tls: bool,
 }
 
 impl Addresses {
@@ -95,7 +97,8 @@ struct AdminTask {
 /// Binds, starts the wanted modules and serves. Once this returns, clients can connect.
 pub async fn start(config: Config) -> Result<Server, StartError> {
     // Bound first, for a taken port is found out at once; opened last, when everything is there.
-    let bound = listeners::bind(&config)?;
+    let tickets = listeners::tickets(&config);
+    let bound = listeners::bind(&config, &tickets)?;
     let admin_port = match config.admin.bind {
         Some(address) => admin::bind(address).map_err(|source| StartError::Bind {
             address,
@@ -120,11 +123,14 @@ pub async fn start(config: Config) -> Result<Server, StartError> {
     if let Some(why) = config.auth.unguarded.as_ref().filter(|_| !opened.hooks().has_authenticators()) {
         return Err(StartError::Unguarded(why.clone()));
     }
-    let certificates = Arc::new(listeners::certificates(&bound));
+    let admin_tls = config.admin.tls.as_ref().filter(|_| admin_port.is_some());
+    let admin_tls = admin_tls.map(|tls| listeners::load(tls, admin::PORT, &tickets)).transpose()?;
+    let of_admin = admin_tls.iter().map(|tls| (admin::PORT.to_owned(), Arc::clone(tls)));
+    let certificates = Arc::new(Kept::new(listeners::certificates(&bound).chain(of_admin).collect()));
     let listeners = listeners::listen(bound)?;
     let listening = listeners.iter().filter(|listener| listener.is_open());
     let listening = listening.map(|listener| (listener.name().to_owned(), listener.address()));
-    let mut addresses = Addresses { listeners: listening.collect(), admin: None };
+    let mut addresses = Addresses { listeners: listening.collect(), admin: None, admin_tls: admin_tls.is_some() };
     let mut running = opened.run(modules_seen(&registry, &certificates));
     let watched = Arc::clone(&certificates);
     running.watch("certificates", move || Arc::clone(&watched).watch());
@@ -132,7 +138,8 @@ pub async fn start(config: Config) -> Result<Server, StartError> {
     let (mut password, mut admin_task) = (None, None);
     if let Some(bound) = admin_port {
         let operator = running.operator(settings::shown(&config));
-        let (admin, made) = admin::open(operator, &config, &registry, &bound).map_err(StartError::Admin)?;
+        let (admin, made) =
+            admin::open(operator, &config, &registry, &bound, admin_tls, &certificates).map_err(StartError::Admin)?;
         (addresses.admin, password) = (Some(bound.address), made);
         let (stop, stopping) = watch::channel(false);
         let task = admin::serve(&running, admin, bound, stopping).map_err(StartError::Admin)?;

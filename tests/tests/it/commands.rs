@@ -60,14 +60,14 @@ fn in_folder(folder: &Path, args: &[&str]) -> Command {
 
 /// What a command printed.
 #[derive(Debug)]
-struct Answer {
-    code: Option<i32>,
-    out: String,
-    err: String,
+pub(crate) struct Answer {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl Answer {
-    async fn of(command: &mut Command) -> Self {
+    pub(crate) async fn of(command: &mut Command) -> Self {
         Self::read(command.output().await.unwrap())
     }
 
@@ -86,13 +86,13 @@ impl Answer {
     }
 
     #[track_caller]
-    fn done(self) -> String {
+    pub(crate) fn done(self) -> String {
         assert_eq!((self.code, self.err.as_str()), (Some(0), ""), "{}", self.out);
         self.out
     }
 
     #[track_caller]
-    fn failed(self, code: i32, needles: &[&str]) {
+    pub(crate) fn failed(self, code: i32, needles: &[&str]) {
         assert_eq!((self.code, self.err.lines().count(), self.out.as_str()), (Some(code), 1, ""), "{self:?}");
         for needle in needles {
             assert!(self.err.contains(needle), "no {needle} in {}", self.err);
@@ -274,8 +274,10 @@ async fn nobody_to_ask_is_code_3_and_says_what_was_tried() {
     let addr = free.to_string();
     let mut configured = command(&["--admin", &addr, "modules", "list"]);
     Answer::of(configured.env("ROLLCALL_ADMIN__PASSWORD", "open sesame")).await.failed(3, &[&addr, "admin.bind"]);
-    let args = ["--url", "https://127.0.0.1:1", "--key", "a:b", "modules", "list"];
-    Answer::of(&mut command(&args)).await.failed(2, &["https is not built in"]);
+    let authority = crate::doors::Authority::new();
+    let ca = authority.path("ca.pem").to_str().unwrap().to_owned();
+    let args = ["--url", "https://127.0.0.1:1", "--cafile", &ca, "--key", "a:b", "modules", "list"];
+    Answer::of(&mut command(&args)).await.failed(3, &["https://127.0.0.1:1", "refused"]);
     let site = Site::start().await;
     let folder = site.folder.path().to_owned();
     site.running.kill().await;

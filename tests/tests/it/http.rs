@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
 /// An answer.
@@ -37,13 +37,24 @@ pub(crate) fn basic(name: &str, secret: &str) -> String {
 
 /// Sends a request with these header lines and this body, and reads until the server closes.
 pub(crate) async fn request(addr: SocketAddr, line: &str, headers: &[String], body: &str) -> Answer {
-    let mut text = format!("{line} HTTP/1.1\r\nhost: {addr}\r\nconnection: close\r\n");
+    request_over(TcpStream::connect(addr).await.unwrap(), &addr.to_string(), line, headers, body).await
+}
+
+/// The same over what is there.
+pub(crate) async fn request_over(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    host: &str,
+    line: &str,
+    headers: &[String],
+    body: &str,
+) -> Answer {
+    let mut text = format!("{line} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n");
     for header in headers {
         text += &format!("{header}\r\n");
     }
     text += &format!("content-length: {}\r\n\r\n{body}", body.len());
-    let mut stream = TcpStream::connect(addr).await.unwrap();
     stream.write_all(text.as_bytes()).await.unwrap();
+    stream.flush().await.unwrap();
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await.unwrap();
     let answer = String::from_utf8(answer).unwrap();

@@ -20,6 +20,7 @@ mod acl;
 mod admin;
 mod admin_isolation;
 mod admin_rest;
+mod admin_tls;
 mod authentication;
 mod bridge;
 mod budgets;

@@ -6,19 +6,20 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
+
+use crate::door::Socket;
 
 /// Writing to it fails once nothing could be written for a while, however long an answer is.
 pub(super) struct Patient {
-    stream: TcpStream,
+    stream: Box<dyn Socket>,
     patience: Duration,
     /// Since writing last went on; `None`: it goes on.
     stuck: Option<Pin<Box<Sleep>>>,
 }
 
 impl Patient {
-    pub(super) const fn new(stream: TcpStream, patience: Duration) -> Self {
+    pub(super) fn new(stream: Box<dyn Socket>, patience: Duration) -> Self {
         Self { stream, patience, stuck: None }
     }
 

@@ -16,6 +16,13 @@ fn times() -> Times {
 
 /// Serves until the sender is dropped or used.
 async fn port(allowance: Allowance) -> (SocketAddr, oneshot::Sender<()>, tokio::task::JoinHandle<()>) {
+    port_behind(None, allowance).await
+}
+
+async fn port_behind(
+    door: Option<Arc<dyn Door>>,
+    allowance: Allowance,
+) -> (SocketAddr, oneshot::Sender<()>, tokio::task::JoinHandle<()>) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let addr = listener.local_addr().unwrap();
     let all = Router::new()
@@ -31,7 +38,8 @@ async fn port(allowance: Allowance) -> (SocketAddr, oneshot::Sender<()>, tokio::
         let stopped = async {
             let _ = stopped.await;
         };
-        serve(&listener, Routers { all, probes }, allowance, stopped).await;
+        let plain = Router::new().fallback(|| async { "plain" });
+        serve(&listener, door, Routers { all, probes, plain }, allowance, stopped).await;
     });
     (addr, stop, served)
 }
@@ -78,6 +86,51 @@ async fn who_is_slow_is_cut() {
     let half = "POST /body HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n12345";
     let answer = say(&mut connect(addr).await, half, "").await;
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+}
+
+/// Greets who says `S` with a letter, who says `P` with none, and waits for more from all others.
+struct Letter;
+
+impl Door for Letter {
+    fn open(&self, mut stream: TcpStream) -> std::pin::Pin<Box<dyn Future<Output = std::io::Result<Welcome>> + Send>> {
+        Box::pin(async move {
+            match stream.read_u8().await? {
+                b'S' => {
+                    stream.write_all(b"S").await?;
+                    Ok(Welcome::Sealed(Box::new(stream)))
+                }
+                b'P' => Ok(Welcome::Plain(stream)),
+                _ => std::future::pending().await,
+            }
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_greeting_takes_of_the_time_for_the_first_head() {
+    let times = Times { head: SOON, ..times() };
+    let (addr, _stop, _) = port_behind(Some(Arc::new(Letter)), Allowance { times, ..Allowance::default() }).await;
+    for text in ["", "x", "S"] {
+        let answer = say(&mut connect(addr).await, text, "").await;
+        assert!(answer.len() < 2, "{answer}");
+    }
+    let get = "GET / HTTP/1.1\r\nhost: x\r\n\r\n";
+    let answer = say(&mut connect(addr).await, &format!("S{get}"), "here").await;
+    assert!(answer.starts_with("SHTTP/1.1 200 "), "{answer}");
+    let answer = say(&mut connect(addr).await, &format!("P{get}{get}"), "").await;
+    assert!(answer.ends_with("plain") && answer.matches("HTTP/1.1").count() == 1, "one answer: {answer}");
+}
+
+#[tokio::test]
+async fn silent_greetings_give_way() {
+    let allowance = Allowance { connections: 2, ..Allowance::default() };
+    let (addr, _stop, _) = port_behind(Some(Arc::new(Letter)), allowance).await;
+    let mut silent = Vec::new();
+    for _ in 0..20 {
+        silent.push(connect(addr).await);
+    }
+    let answer = say(&mut connect(addr).await, "SGET / HTTP/1.1\r\nhost: x\r\n\r\n", "here").await;
+    assert!(answer.starts_with("SHTTP/1.1 200 "), "{answer}");
 }
 
 #[tokio::test]

@@ -104,40 +104,16 @@ impl file::Listener {
     }
 
     fn check_tls(&self, name: &str) -> Result<ListenerTls, Wrong> {
-        let (certs, keys) = (paths(&self.cert), paths(&self.key));
-        if certs.is_empty() {
-            let why = format!("is missing; the listener {name} wants the file of its certificate, in PEM");
-            return Err(Wrong::new(key(name, "cert"), why));
-        }
-        if certs.len() != keys.len() {
-            let why = format!("{} keys for {} certificates; wants as many, in the same order", keys.len(), certs.len());
-            return Err(Wrong::new(key(name, "key"), why));
-        }
-        let verify = self.verify.unwrap_or_default();
-        let (ca, crl) = (self.ca.clone().map(PathBuf::from), self.crl.clone().map(PathBuf::from));
-        match (verify, &ca, &crl) {
-            (Verify::Optional | Verify::Required, None, _) => Err(Wrong::new(
-                key(name, "ca"),
-                format!(
-                    "is missing; {} wants the file of who signs clients' certificates, in PEM",
-                    key(name, "verify")
-                ),
-            )),
-            (Verify::None, Some(_), _) => {
-                Err(Wrong::new(key(name, "verify"), "is missing; with ca it wants \"optional\" or \"required\""))
-            }
-            (Verify::None, None, Some(_)) => {
-                Err(Wrong::new(key(name, "verify"), "is missing; with crl it wants \"optional\" or \"required\""))
-            }
-            (Verify::None, None, None) if self.username_from.or(self.clientid_from).is_some() => Err(Wrong::new(
+        let Self { cert, key: keys, ca, crl, verify, username_from, clientid_from, .. } = self;
+        let said = TlsSaid { cert, keys, ca, crl, verify: *verify };
+        let tls = said.check(&|what| key(name, what), &format!("the listener {name}"))?;
+        if tls.verify == Verify::None && username_from.or(*clientid_from).is_some() {
+            return Err(Wrong::new(
                 key(name, "verify"),
                 "is missing; to name clients by their certificates it wants \"optional\" or \"required\"",
-            )),
-            _ => {
-                let Self { username_from, clientid_from, .. } = *self;
-                Ok(ListenerTls { certs, keys, ca, crl, verify, username_from, clientid_from })
-            }
+            ));
         }
+        Ok(ListenerTls { username_from: *username_from, clientid_from: *clientid_from, ..tls })
     }
 
     fn check_web(&self, name: &str, bind: SocketAddr) -> Result<ListenerWeb, Wrong> {
@@ -152,6 +128,46 @@ impl file::Listener {
             Some(List(all)) => Origins::These(all.iter().map(ToString::to_string).collect()),
         };
         Ok(ListenerWeb { path, origins, forwarded_from: networks(&self.forwarded_from) })
+    }
+}
+
+/// What is said of TLS somewhere.
+pub(crate) struct TlsSaid<'a> {
+    pub(crate) cert: &'a List<list::File>,
+    pub(crate) keys: &'a List<list::File>,
+    pub(crate) ca: &'a Option<String>,
+    pub(crate) crl: &'a Option<String>,
+    pub(crate) verify: Option<Verify>,
+}
+
+impl TlsSaid<'_> {
+    /// `key` makes whole keys, `who` wants TLS.
+    pub(crate) fn check(self, key: &dyn Fn(&str) -> String, who: &str) -> Result<ListenerTls, Wrong> {
+        let (certs, keys) = (paths(self.cert), paths(self.keys));
+        if certs.is_empty() {
+            let why = format!("is missing; {who} wants the file of its certificate, in PEM");
+            return Err(Wrong::new(key("cert"), why));
+        }
+        if certs.len() != keys.len() {
+            let why = format!("{} keys for {} certificates; wants as many, in the same order", keys.len(), certs.len());
+            return Err(Wrong::new(key("key"), why));
+        }
+        let verify = self.verify.unwrap_or_default();
+        let (ca, crl) = (self.ca.clone().map(PathBuf::from), self.crl.clone().map(PathBuf::from));
+        match (verify, &ca, &crl) {
+            (Verify::Optional | Verify::Required, None, _) => {
+                let verify = key("verify");
+                let why = format!("is missing; {verify} wants the file of who signs clients' certificates, in PEM");
+                Err(Wrong::new(key("ca"), why))
+            }
+            (Verify::None, Some(_), _) => {
+                Err(Wrong::new(key("verify"), "is missing; with ca it wants \"optional\" or \"required\""))
+            }
+            (Verify::None, None, Some(_)) => {
+                Err(Wrong::new(key("verify"), "is missing; with crl it wants \"optional\" or \"required\""))
+            }
+            _ => Ok(ListenerTls { certs, keys, ca, crl, verify, username_from: None, clientid_from: None }),
+        }
     }
 }
 

@@ -125,6 +125,8 @@ pub struct Certificates {
     /// How the files were when they were last read.
     seen: Mutex<Vec<Option<Stamp>>>,
     expires_at: Mutex<Option<SystemTime>>,
+    /// Our own, without their chains, DER.
+    own: Mutex<Vec<Vec<u8>>>,
 }
 
 /// Tells whether a file is another one, or has been written to.
@@ -157,8 +159,9 @@ impl Certificates {
     pub fn load(files: Files, tickets: Arc<TicketKeys>) -> Result<Self, TlsError> {
         // Before they are read: who writes to one meanwhile has it read again.
         let seen = Mutex::new(files.stamps());
-        let Read { config, expires_at } = read(&files, &tickets)?;
-        Ok(Self { files, tickets, config: ArcSwap::new(config), seen, expires_at: Mutex::new(expires_at) })
+        let Read { config, expires_at, own } = read(&files, &tickets)?;
+        let (config, expires_at, own) = (ArcSwap::new(config), Mutex::new(expires_at), Mutex::new(own));
+        Ok(Self { files, tickets, config, seen, expires_at, own })
     }
 
     /// Reads all of them again if one has changed; false: none has. Who connects from now on meets the new ones. If what is asked of
@@ -173,15 +176,21 @@ impl Certificates {
             return Ok(false);
         }
         *seen = now;
-        let Read { config, expires_at } = read(&self.files, &self.tickets)?;
+        let Read { config, expires_at, own } = read(&self.files, &self.tickets)?;
         self.config.store(config);
         *self.expires_at.lock() = expires_at;
+        *self.own.lock() = own;
         Ok(true)
     }
 
     /// When the first of our own is no longer good.
     pub fn expires_at(&self) -> Option<SystemTime> {
         *self.expires_at.lock()
+    }
+
+    /// Our own, each without its chain, DER: what peers are shown.
+    pub fn own(&self) -> Vec<Vec<u8>> {
+        self.own.lock().clone()
     }
 
     /// Where they are.
@@ -225,12 +234,14 @@ impl Files {
 struct Read {
     config: Arc<ServerConfig>,
     expires_at: Option<SystemTime>,
+    own: Vec<Vec<u8>>,
 }
 
 fn read(files: &Files, keys: &Arc<TicketKeys>) -> Result<Read, TlsError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let shown = Shown::load(files, &provider)?;
     let expires_at = shown.0.iter().filter_map(|shown| end_of(shown.cert.first()?)).min();
+    let own = shown.0.iter().filter_map(|shown| Some(shown.cert.first()?.to_vec())).collect();
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
     let builder = builder.with_protocol_versions(&[&TLS13, &TLS12]).map_err(TlsError::Tls)?;
     let mut config = match files.verify {
@@ -242,7 +253,7 @@ fn read(files: &Files, keys: &Arc<TicketKeys>) -> Result<Read, TlsError> {
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.ticketer = Arc::new(Tickets { keys: Arc::clone(keys), trust: files.trust() });
     config.send_tls13_tickets = TICKETS;
-    Ok(Read { config: Arc::new(config), expires_at })
+    Ok(Read { config: Arc::new(config), expires_at, own })
 }
 
 fn verifier(files: &Files, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
