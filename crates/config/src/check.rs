@@ -124,9 +124,15 @@ impl file::Node {
     }
 }
 
+/// Characters of the operator's password.
+const PASSWORD_LENGTH: std::ops::RangeInclusive<usize> = 8..=1024;
+
 impl file::Admin {
     fn check(&self) -> Result<Admin, Wrong> {
         let password = self.password.as_ref().map(|password| password.0.clone());
+        if password.as_ref().is_some_and(|password| !PASSWORD_LENGTH.contains(&password.chars().count())) {
+            return Err(Wrong::new("admin.password", "wants 8 to 1024 characters"));
+        }
         Ok(Admin {
             bind: self.bind.address(),
             tls: self.check_tls()?,

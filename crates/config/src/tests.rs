@@ -334,6 +334,21 @@ fn a_password_is_read_and_never_shown() {
 }
 
 #[test]
+fn a_password_that_is_guessed_at_once_is_refused_wherever_it_is_said() {
+    for short in ["letmein", "public", "1234567", "ééééééé"] {
+        let why = reads_error(&format!("[admin]\npassword = \"{short}\""));
+        assert!(why.starts_with("r.toml:2: admin.password: wants 8 to 1024 characters"), "{why}");
+        assert!(!why.contains(short), "{why}");
+        let mut layers = with_watch();
+        layers.add_env([("ROLLCALL_ADMIN__PASSWORD".into(), short.into())]).unwrap();
+        let why = layers.resolve().unwrap_err().to_string();
+        assert!(why.contains("ROLLCALL_ADMIN__PASSWORD") && why.contains("8 to 1024"), "{why}");
+    }
+    assert_eq!(reads("[admin]\npassword = \"12345678\"").admin.password.as_deref(), Some("12345678"));
+    assert!(reads_error(&format!("[admin]\npassword = \"{}\"", "x".repeat(1025))).contains("8 to 1024"));
+}
+
+#[test]
 fn tls_at_the_admin_port_wants_all_its_files() {
     assert_eq!(reads("").admin.tls, None);
     let tls = reads("[admin]\ncert = \"a.pem\"\nkey = \"a.key\"\nca = \"ca.pem\"\nverify = \"required\"").admin.tls;
