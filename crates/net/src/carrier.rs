@@ -32,6 +32,12 @@ pub trait Carrier {
     /// Ready when it is worth trying to write again.
     fn poll_sendable(&self, context: &mut Context<'_>) -> Poll<()>;
 
+    /// The peer has asked for answers that this carrier gives by itself, and takes none: it is not to be read from before it does,
+    /// which [`Self::poll_sendable`] tells.
+    fn is_behind(&self) -> bool {
+        false
+    }
+
     /// Tells the peer that nothing more comes.
     fn finish(&self);
 

@@ -85,6 +85,12 @@ impl Transport {
         each!(self, carrier => carrier.poll_sendable(context))
     }
 
+    /// The peer has asked for answers of the transport's own (pongs of WebSocket), and takes none: there is no point in reading from it
+    /// before [`Self::poll_writable`] says that it takes some.
+    pub fn is_behind(&self) -> bool {
+        each!(self, carrier => carrier.is_behind())
+    }
+
     /// Writes all of it, however long that takes.
     pub async fn write_all(&self, bytes: &[u8]) -> io::Result<()> {
         each!(self, carrier => carrier::write_all(carrier, bytes).await)

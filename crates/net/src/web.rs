@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, ErrorKind, IoSlice};
 use std::mem;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
 use parking_lot::Mutex;
@@ -43,8 +43,8 @@ struct State {
     owed: usize,
     /// A control frame to be written when no other is under way, and how much of it has left.
     control: Option<Box<Control>>,
-    /// A ping has come meanwhile that is to be answered after it.
-    is_pinged: bool,
+    /// Pings that have come meanwhile, of which the last is to be answered after it.
+    pings: usize,
     /// The head of the frame being written, as far as it has not left.
     head: Head,
 }
@@ -120,7 +120,7 @@ impl<C: Carrier> Web<C> {
         let Heard { bytes, pings, end } = state.frames.take(input, start);
         if pings > 0 && !state.is_closing() {
             // Only the last one has to be answered (RFC 6455, 5.5.3): many of them are one answer.
-            state.is_pinged = true;
+            state.pings += pings;
         }
         if let Some(close) = end {
             state.close(close);
@@ -132,6 +132,12 @@ impl<C: Carrier> Web<C> {
             _ if bytes > 0 => Ok(Taken::Bytes(bytes)),
             _ => Ok(Taken::Nothing),
         }
+    }
+
+    /// Nothing is read before the socket takes the answer to what was read.
+    fn waits_to_answer(&self) -> bool {
+        let mut state = self.state.lock();
+        state.owed == 0 && state.is_behind() && state.cannot_answer(&self.below)
     }
 
     /// What is known without another read: what came with the request, or that the other end has ended it.
@@ -162,12 +168,19 @@ impl<C: Carrier> Carrier for Web<C> {
         if let Some(known) = self.take_known(input) {
             return Poll::Ready(known);
         }
+        // Not in the middle of another frame: that is written by who delivers, and only they know when.
+        while self.waits_to_answer() {
+            ready!(self.below.poll_sendable(context));
+        }
         carrier::poll_receive_through(&self.below, context, input, |input, start| self.open(input, start))
     }
 
     fn receive_now(&self, input: &mut BytesMut, room: usize) -> Option<io::Result<usize>> {
-        self.take_known(input)
-            .or_else(|| carrier::receive_through_now(&self.below, input, room, |input, start| self.open(input, start)))
+        let known = self.take_known(input);
+        if known.is_some() || self.waits_to_answer() {
+            return known;
+        }
+        carrier::receive_through_now(&self.below, input, room, |input, start| self.open(input, start))
     }
 
     fn try_send(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
@@ -221,6 +234,11 @@ impl<C: Carrier> Carrier for Web<C> {
         self.below.poll_sendable(context)
     }
 
+    fn is_behind(&self) -> bool {
+        let mut state = self.state.lock();
+        state.is_behind() && (state.owed > 0 || state.cannot_answer(&self.below))
+    }
+
     fn finish(&self) {
         let mut state = self.state.lock();
         state.close(Close::Normal);
@@ -240,7 +258,19 @@ impl State {
         self.control.as_ref().is_some_and(|control| control.closes)
     }
 
+    /// One ping may wait for its answer. Who sends another one meanwhile has none answered that it does not take, and would be read
+    /// from for nothing as fast as it sends.
+    fn is_behind(&self) -> bool {
+        self.pings + usize::from(self.control.is_some()) > 1
+    }
+
+    fn cannot_answer(&mut self, below: &impl Carrier) -> bool {
+        // What else is wrong with the socket is found out by who reads.
+        self.write_control(below).is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+    }
+
     fn close(&mut self, close: Close) {
+        self.pings = 0;
         if !self.is_closing() {
             let code = close.code().to_be_bytes();
             self.control = Some(match self.control.take() {
@@ -261,7 +291,7 @@ impl State {
             return Ok(());
         }
         loop {
-            if self.control.is_none() && mem::take(&mut self.is_pinged) {
+            if self.control.is_none() && mem::take(&mut self.pings) > 0 {
                 self.control = Some(Control::new(PONG, self.frames.ping(), false));
             }
             let Some(control) = &mut self.control else { return Ok(()) };

@@ -374,3 +374,38 @@ async fn a_trusted_proxy_says_whose_connection_it_is() {
     client.send(Packet::Connect(Box::new(connect(Version::V5, "it")))).await;
     assert!(client.receive_or_end().await.is_none());
 }
+
+/// What it does not take is not in its outbox.
+#[tokio::test]
+async fn who_pings_and_takes_no_answer_is_a_slow_consumer() {
+    let second = std::time::Duration::from_secs(1);
+    let Some(broker) = Broker::with(|config| config.limits.slow_consumer_timeout = second).await else { return };
+    let mut watcher = Watcher::start(broker.addr).await;
+    let addr = broker.server().addresses().listener("ws").unwrap();
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let stream = socket.connect(addr).await.unwrap().into_std().unwrap();
+    let mut raw = TcpStream::from_std(stream.try_clone().unwrap()).unwrap();
+    let mut request = "ws://localhost/mqtt".into_client_request().unwrap();
+    request.headers_mut().insert("Sec-WebSocket-Protocol", "mqtt".parse().unwrap());
+    let (mut socket, _) = client_async(request, TcpStream::from_std(stream).unwrap()).await.unwrap();
+    let mut bytes = bytes::BytesMut::new();
+    Packet::Connect(Box::new(connect(Version::V5, "deaf"))).encode(Version::V5, &mut bytes).unwrap();
+    socket.send(Message::Binary(bytes.freeze())).await.unwrap();
+    watcher.connected("deaf").await;
+    // A mask of zeros. One at a time, for what one read brings has one answer.
+    let ping = [&[0x89, 0x80 | 125, 0, 0, 0, 0][..], &[b'x'; 125]].concat();
+    let mut other = Client::connect(broker.addr, Version::V5, "other").await;
+    watcher.connected("other").await;
+    let flood = async {
+        while raw.write_all(&ping).await.is_ok() {
+            other.ping().await;
+        }
+        std::future::pending::<()>().await
+    };
+    tokio::select! {
+        () = flood => {}
+        _ = watcher.disconnected("deaf", "slow_consumer") => {}
+    }
+    broker.lives().await;
+}

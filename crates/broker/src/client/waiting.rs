@@ -7,6 +7,8 @@ use mqtt_codec::ReasonCode;
 use mqtt_hooks::Reason;
 
 use crate::client::connection::{Awaited, Connection, Ending};
+use crate::client::{ClientRef, Output};
+use crate::delivery::batch::Batch;
 use crate::time::patience::Patient;
 
 impl Connection {
@@ -89,5 +91,20 @@ impl Connection {
     fn slow_until(&self) -> Option<Patient> {
         let taken = Patient(self.took_at.load(Relaxed));
         self.wants_write.load(Relaxed).then(|| taken.after(self.broker().config.limits.slow_consumer_timeout))
+    }
+}
+
+impl ClientRef {
+    /// For the connection's task: the socket is full though the outbox is empty, for the client takes no answers of the transport's
+    /// own. What is [touched](Output::Touched) meanwhile waits with them.
+    pub(crate) fn block(&self, connection: &Arc<Connection>, batch: &mut Batch<'_>) {
+        let mut state = self.state.lock();
+        // Who writes finds the socket full themselves.
+        if state.is_current(connection) && !state.output.is_looked_after() {
+            state.output = Output::Blocked;
+            state.recount(batch);
+            drop(state);
+            connection.wait_writable();
+        }
     }
 }

@@ -176,7 +176,11 @@ impl Reader {
             }
             seat.connection.poll_write(&seat.client, context, batch);
             // Behind the attempt to write, which may have made room.
-            if seat.connection.is_blocked() && seat.client.is_stuffed() {
+            let is_behind = seat.connection.transport().is_behind();
+            if is_behind {
+                seat.client.block(&seat.connection, batch);
+            }
+            if seat.connection.is_blocked() && (is_behind || seat.client.is_stuffed()) {
                 return self.wait_to_be_taken(seat);
             }
             match self.handle_unhandled(seat, turn, batch) {

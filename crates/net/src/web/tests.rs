@@ -209,6 +209,34 @@ async fn a_ping_flood_ends_the_turn() {
     assert!(pongs.len() < 400 / 10 * 127, "{}", pongs.len());
 }
 
+#[tokio::test]
+async fn who_pings_and_takes_no_answer_is_not_read_from() {
+    let (web, mut peer) = pair();
+    let waker = std::task::Waker::noop();
+    let ping = frame(0x89, &[7; 125]);
+    let (mut input, mut unread) = (BytesMut::with_capacity(4096), 0);
+    // As many as are taken; the pipe holds 64 KiB, and as many bytes again for the answers.
+    for _ in 0..10_000 {
+        if peer.try_write(&[IoSlice::new(&ping)]).is_err() {
+            unread = peer.held_by_other();
+            break;
+        }
+        let _ = web.poll_receive(&mut Context::from_waker(waker), &mut input);
+        // Another turn: one has a budget of reads.
+        tokio::task::yield_now().await;
+    }
+    assert!(unread > 60_000, "{unread}");
+    assert!(web.is_behind());
+    assert!(web.receive_now(&mut input, 4096).is_none());
+    assert_eq!(peer.held_by_other(), unread);
+    // It takes some, and is heard again.
+    let mut pongs = [0; 127 * 2];
+    peer.read_exact(&mut pongs).await.unwrap();
+    assert!(!web.is_behind());
+    let _ = web.poll_receive(&mut Context::from_waker(waker), &mut input);
+    assert!(peer.held_by_other() < unread);
+}
+
 /// A full socket with TLS over it: what was offered is sealed, and said to be taken when there is room.
 struct Full {
     pipe: Pipe,
@@ -237,7 +265,7 @@ impl Carrier for Full {
     }
 
     fn poll_sendable(&self, _: &mut Context<'_>) -> Poll<()> {
-        Poll::Ready(())
+        if self.has_room.load(std::sync::atomic::Ordering::Relaxed) { Poll::Ready(()) } else { Poll::Pending }
     }
 
     fn finish(&self) {}
@@ -248,7 +276,7 @@ impl Carrier for Full {
 }
 
 /// What a peer reads that sends these frames while there is no room, once there is.
-async fn answers(sent: [&[u8]; 3]) -> Vec<u8> {
+async fn answers(sent: [&[u8]; 2]) -> Vec<u8> {
     let (pipe, mut peer) = Pipe::pair();
     let web = Web::new(Full { pipe, sealed: Mutex::default(), has_room: false.into() }, Vec::new());
     for sent in sent {
@@ -266,13 +294,15 @@ async fn answers(sent: [&[u8]; 3]) -> Vec<u8> {
 
 #[tokio::test]
 async fn a_pong_that_is_sealed_leaves_whole_before_the_last_one() {
-    let pings = [&frame(0x89, b"the first")[..], &frame(0x89, b"second"), &frame(0x89, b"and the third of them")];
+    let later = [frame(0x89, b"second"), frame(0x89, b"and the third of them")].concat();
+    let pings = [&frame(0x89, b"the first")[..], &later];
     let pongs = [&b"\x8a\x09the first"[..], b"\x8a\x15and the third of them", b"\x82\x01!"].concat();
     assert_eq!(answers(pings).await, pongs);
 }
 
 #[tokio::test]
 async fn a_pong_that_is_sealed_leaves_whole_before_the_close() {
-    let sent = [&frame(0x89, b"the first")[..], &frame(0x89, b"second"), &frame(0x88, &[])];
+    let later = [frame(0x89, b"second"), frame(0x88, &[])].concat();
+    let sent = [&frame(0x89, b"the first")[..], &later];
     assert_eq!(answers(sent).await, [&b"\x8a\x09the first"[..], b"\x88\x02\x03\xe8"].concat());
 }
