@@ -1,6 +1,8 @@
-//! What stands before MQTT: TLS here, WebSocket in [`web`].
+//! What stands before MQTT: hellos of TLS here, whole connections of it in [`tls`], WebSocket in [`web`], PROXY headers in [`proxy`].
 
 mod hello;
+pub(super) mod proxy;
+pub(super) mod tls;
 pub(super) mod web;
 
 use std::io::{Read, Write};
@@ -21,11 +23,18 @@ use crate::certificate::Certificate;
 /// The names of the listeners.
 const TLS: &str = "tls";
 const WEB: &str = "web";
+const PROXY: &str = "proxy";
 
-/// Settings of a listener for TLS, whose certificate is put into the folder, and of one for WebSocket.
+/// Settings of a listener for TLS, whose certificate is put into the folder, of one for WebSocket, and of one behind proxies.
 pub(super) fn listeners(folder: &Path) -> Result<Vec<String>> {
     let mut settings = Certificate::made(folder)?.listener(TLS, "mqtts");
-    settings.extend([format!("listeners.{WEB}.kind=ws"), format!("listeners.{WEB}.bind=127.0.0.1:0")]);
+    settings.extend([
+        format!("listeners.{WEB}.kind=ws"),
+        format!("listeners.{WEB}.bind=127.0.0.1:0"),
+        format!("listeners.{PROXY}.kind=mqtt"),
+        format!("listeners.{PROXY}.bind=127.0.0.1:0"),
+        format!("listeners.{PROXY}.proxy_from=127.0.0.0/8"),
+    ]);
     Ok(settings)
 }
 

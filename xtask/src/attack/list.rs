@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::doors::web;
+use super::doors::{proxy, tls, web};
 use super::stage::Stage;
 use super::{doors, edges, filters, floods, memory};
 
@@ -144,6 +144,11 @@ pub(super) const ATTACKS: &[Attack] = &[
     door("half-hellos", "TLS sockets that send half a hello", &[2_000, 10_000], 2_000, doors::half_hellos),
     door("slow-hellos", "TLS hellos a byte at a time, in one record and in many", FLOODERS, 8, doors::slow_hellos),
     door("handshakes", "TLS handshakes of clients that leave", FLOODERS, 8, doors::handshakes),
+    door("key-updates", "TLS clients that ask for new keys without end", FLOODERS, 8, tls::key_updates),
+    door("half-closes", "TLS clients that say they send no more, and stay", &[2_000], 300, tls::half_closes),
+    door("proxy-drip", "PROXY headers a byte at a time, in the end too long", FLOODERS, 8, proxy::drip),
+    door("proxy-half", "half PROXY headers", &[2_000, 10_000], 2_000, proxy::half),
+    door("proxy-flood", "PROXY headers of always other addresses, and wrong ones", FLOODERS, 8, proxy::flood),
     door("ws-requests", "requests for WebSocket a byte at a time, in the end too long", FLOODERS, 8, web::requests),
     door("ws-pings", "WebSocket pings without end", FLOODERS, 8, web::pings),
     door("ws-pings-unread", "WebSocket pings by clients that read nothing", &[100, 1_000], 400, web::pings_unread),
