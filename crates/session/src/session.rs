@@ -130,6 +130,13 @@ impl Session {
         }
     }
 
+    /// These bounds hold from the next [`Self::attach`] on.
+    pub fn configure(&mut self, config: &Arc<Config>) {
+        if !Arc::ptr_eq(&self.config, config) {
+            self.config = Arc::clone(config);
+        }
+    }
+
     /// A connection takes this session on: a waiting will is cancelled, limits and aliases of the old connection are
     /// forgotten. A clean start needs a new session instead; that is the driver's part.
     pub fn attach(&mut self, attach: &Attach<'_>) {
