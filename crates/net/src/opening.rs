@@ -164,6 +164,18 @@ impl Accepted {
         Self::Closed(Opening { stream, peer, layers: Arc::clone(layers), pool: pool.clone() })
     }
 
+    /// There is TLS before MQTT, which costs more than all that stands there otherwise.
+    pub fn has_tls(&self) -> bool {
+        matches!(self, Self::Closed(opening) if opening.layers.tls.is_some())
+    }
+
+    /// It comes from a trusted proxy, which tells later whose connection it is.
+    pub fn is_of_proxy(&self) -> bool {
+        let Self::Closed(Opening { layers, peer, .. }) = self else { return false };
+        layers.proxy.as_ref().is_some_and(|proxies| proxies.trust(peer.ip()))
+            || layers.web.as_ref().is_some_and(|web| web.forwarded_from.trust(peer.ip()))
+    }
+
     /// False: it takes none of the files that a process may have open.
     pub const fn is_socket(&self) -> bool {
         match self {
