@@ -132,8 +132,9 @@ fn observe(criterion: &mut Criterion) {
         let reason = Reason::Client(ReasonCode::Success);
         group.bench_function(format!("disconnected/{name}"), |bencher| {
             let (client, told_at) = (&client, client.connected_at);
-            let (reason_string, at) = (None, told_at);
-            let went = Fact::Disconnected { client, reason, reason_string, at, told_at, seq: 2, flaps: 1, noticed };
+            let (reason_string, at, last_heard, seq, flaps) = (None, told_at, told_at, 2, 1);
+            let went =
+                Fact::Disconnected { client, reason, reason_string, at, told_at, seq, flaps, last_heard, noticed };
             bencher.iter(|| hooks.observe(black_box(&went), &mut Wasted(subscribed)));
         });
     }
