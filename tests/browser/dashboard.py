@@ -15,7 +15,8 @@ CROWD = 20_000
 EVIL = "<img src=x onerror=alert(1)>\"'&/+#"
 LONG = "long-" + "0123456789abcdef" * 12
 PAGES = (
-    "/", "/clients", f"/client?id={LONG}", "/presence", "/modules", "/subscriptions", "/retained", "/listeners", "/settings", "/api",
+    "/", "/clients", f"/client?id={LONG}", "/presence", "/modules", "/subscriptions", "/retained", "/listeners", "/operators", "/settings",
+    "/api",
     f"/trace?id={LONG}",
 )
 
@@ -163,6 +164,51 @@ def a_key_is_made_and_taken_back(broker, browser):
     until("no key", lambda: "backup" not in browser.text("#keys"))
 
 
+def changes_that_are_there(browser):
+    """Whether anything on the page offers one."""
+    return [it.text for it in browser.all("[data-change]") if it.is_displayed()]
+
+
+def operators_see_what_they_may_and_no_more(broker, browser):
+    browser.open("/operators")
+    for name, role in (("looks", "viewer"), ("works", "operator")):
+        browser.find("#add input[name=username]").send_keys(name)
+        browser.find("#add input[name=password]").send_keys("long enough")
+        browser.pick("#add select[name=role]", role)
+        browser.press("Add", "#add")
+        browser.until_text(role, f"[data-operator={name}]")
+    browser.until_text("set by the configuration", "[data-operator=admin]")
+    client = Client(broker, "watched")
+    for name, seen in (("looks", {}), ("works", {"/listeners": ["Stop"], "/client?id=watched": ["Kick"]})):
+        browser.press("Log out")
+        browser.log_in("long enough", name)
+        browser.until_text("Clients online")
+        for page in PAGES:
+            browser.open(page.replace(LONG, "watched"))
+            until(f"{page} to be filled", lambda: browser.run("return document.querySelector('[aria-busy=true]') === null"))
+            browser.run("return new Promise((done) => setTimeout(done, 200))")
+            wanted = seen.get(page.replace(LONG, "watched"), [])
+            found = changes_that_are_there(browser)
+            expect(bool(found) == bool(wanted) and all(any(one in it for it in found) for one in wanted), f"{name} is offered {found} on {page}")
+    # What is theirs they may: the own password.
+    browser.open("/settings")
+    for field, text in (("old", "long enough"), ("new", "longer still"), ("again", "longer still")):
+        browser.find(f"#password input[name={field}]").send_keys(text)
+    browser.press("Change password")
+    until("the login page", lambda: browser.driver.current_url.endswith("/login"))
+    browser.log_in("longer still", "works")
+    browser.until_text("Clients online")
+    browser.press("Log out")
+    browser.come_in()
+    browser.open("/operators")
+    for name in ("looks", "works"):
+        browser.press("Remove", f"[data-operator={name}]")
+        browser.press("Remove", "dialog")
+        until("it to be gone", lambda: browser.all(f"[data-operator={name}]") == [])
+    client.leave()
+    browser.no_faults(["401 (Unauthorized)"])
+
+
 def the_rest_api_is_tried_from_its_page(broker, browser):
     client = Client(broker, EVIL)
     browser.open("/api")
@@ -292,6 +338,7 @@ CHECKS = (
     a_client_is_kicked,
     retained_messages_are_looked_at_and_deleted,
     a_key_is_made_and_taken_back,
+    operators_see_what_they_may_and_no_more,
     the_rest_api_is_tried_from_its_page,
     all_of_it_works_without_a_mouse,
     what_is_set_outlives_a_restart,

@@ -1,7 +1,8 @@
-//! Who may ask: the operator with a password, scripts with keys.
+//! Who may ask: operators with passwords, scripts with keys.
 
+use std::collections::HashMap;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use mqtt_operate::Operate;
 use parking_lot::{Mutex, RwLock};
@@ -9,18 +10,25 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::attempts::Attempt;
+use crate::role::Role;
 use crate::secret::random_secret;
 use crate::source::Source;
+use crate::time::now_ms;
 
 mod digest;
+mod operators;
 mod password;
+mod record;
 mod turns;
 
 use digest::{Digest, Keyed};
+pub use operators::{OperatorChange, OperatorError};
+pub use record::OperatorInfo;
+use record::{Key, Record};
 use turns::Turns;
 
-/// The operator's name.
-pub(crate) const OPERATOR: &str = "admin";
+/// The operator who is there from the start.
+pub(crate) const ADMIN: &str = "admin";
 
 /// Characters of a password.
 const PASSWORD_LENGTH: std::ops::RangeInclusive<usize> = 8..=1024;
@@ -28,16 +36,6 @@ const PASSWORD_LENGTH: std::ops::RangeInclusive<usize> = 8..=1024;
 /// Bytes of a generated password, and of a key.
 const PASSWORD_BYTES: usize = 15;
 const KEY_BYTES: usize = 32;
-
-/// What a caller may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Look.
-    Viewer,
-    /// Look and change.
-    Admin,
-}
 
 /// An API key, without its secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -88,32 +86,19 @@ pub(crate) enum Checked {
     Busy,
 }
 
-/// As kept.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Record {
-    /// A PHC string; `None`: none was made yet.
-    password: Option<String>,
-    keys: Vec<Key>,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Key {
-    #[serde(flatten)]
-    info: KeyInfo,
-    digest: Digest,
-}
-
 /// Who may ask.
 pub struct Accounts {
     broker: Arc<dyn Operate>,
     record: RwLock<Record>,
     /// Changes go one at a time.
     changing: Mutex<()>,
-    /// For each of them: what was given and found right lately, so that it is not hashed at each request.
     keyed: Keyed,
-    known: RwLock<Option<Digest>>,
-    /// A password of the configuration; it holds instead of the kept one.
+    /// By operator: what was given and found right lately, so that it is not hashed at each request.
+    known: RwLock<HashMap<String, Digest>>,
+    /// A password of the configuration for `admin`; it holds instead of the kept one.
     configured: Option<Digest>,
+    /// What guesses at names are compared with that nobody has, so that they take as long as others.
+    decoy: OnceLock<String>,
     /// A key for programs on this machine that may read the broker's folder.
     local: RwLock<Option<Digest>>,
     turns: Turns,
@@ -126,26 +111,21 @@ impl Accounts {
     /// The name of the record they are kept in, see [`Operate::keep`].
     pub const RECORD: &str = "accounts";
 
-    /// That record, `kept` by an earlier process, with another password: for a broker that does not run.
+    /// That record, `kept` by an earlier process, with another password of `admin`: for a broker that does not run.
     ///
     /// # Errors
     /// What was kept can't be read.
     pub fn record_with_password(kept: Option<&[u8]>, password: &str) -> io::Result<Vec<u8>> {
-        let mut record = kept.map_or_else(|| Ok(Record::default()), serde_json::from_slice)?;
-        record.password = Some(password::hash(password)?);
-        Ok(serde_json::to_vec(&record)?)
+        record::with_password(kept, password, now_ms())
     }
 
-    /// Reads who is known. If there is no password yet, neither kept nor `configured`, one is made and returned: it is
-    /// to be shown, for nobody can ever read it again.
+    /// Reads who is known. If nobody is there yet who may change everything, neither kept nor `configured`, a password for
+    /// `admin` is made and returned: it is to be shown, for nobody can ever read it again.
     ///
     /// # Errors
     /// It is made and can't be kept, or what is kept can't be read.
     pub fn open(broker: Arc<dyn Operate>, configured: Option<&str>) -> io::Result<(Self, Option<String>)> {
-        let record = match broker.kept(Self::RECORD) {
-            Some(kept) => serde_json::from_slice::<Record>(&kept)?,
-            None => Record::default(),
-        };
+        let record = Record::read(broker.kept(Self::RECORD).as_deref())?;
         let keyed = Keyed::default();
         let accounts = Self {
             broker,
@@ -154,13 +134,17 @@ impl Accounts {
             changing: Mutex::default(),
             keyed,
             known: RwLock::default(),
+            decoy: OnceLock::new(),
             local: RwLock::default(),
             turns: Turns::default(),
         };
         let mut made = None;
-        if accounts.configured.is_none() && accounts.record.read().password.is_none() {
+        if accounts.configured.is_none() && !accounts.record.read().has_admin() {
             let password = random_secret(PASSWORD_BYTES);
-            accounts.set_password(&password)?;
+            accounts.set_password(&password, now_ms()).map_err(|error| match error {
+                OperatorError::Keep(error) => error,
+                error => io::Error::other(error),
+            })?;
             made = Some(password);
         }
         Ok((accounts, made))
@@ -171,18 +155,7 @@ impl Accounts {
         PASSWORD_LENGTH.contains(&text.chars().count())
     }
 
-    /// The operator has this password from now on.
-    ///
-    /// # Errors
-    /// It can't be kept; the old one holds.
-    pub fn set_password(&self, password: &str) -> io::Result<()> {
-        let hash = password::hash(password)?;
-        self.change(|record| record.password = Some(hash))?;
-        *self.known.write() = None;
-        Ok(())
-    }
-
-    /// True if the password is the configuration's, and can't be changed here.
+    /// True if the password of `admin` is the configuration's, and can't be changed here.
     pub const fn is_configured(&self) -> bool {
         self.configured.is_some()
     }
@@ -192,20 +165,19 @@ impl Accounts {
     /// # Errors
     /// See [`AddKeyError`].
     pub fn add_key(&self, name: &str, role: Role, now_ms: u64) -> Result<String, AddKeyError> {
-        let is_fit = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-        if name.is_empty() || name.len() > 64 || !name.bytes().all(is_fit) {
+        if !is_name(name) {
             return Err(AddKeyError::Name(name.to_owned()));
         }
         let secret = random_secret(KEY_BYTES);
         let info = KeyInfo { name: name.to_owned(), role, created_at: now_ms };
-        let mut is_taken = [OPERATOR, LOCAL].contains(&name);
-        self.change(|record| {
-            is_taken |= record.keys.iter().any(|key| key.info.name == name);
-            if !is_taken {
-                record.keys.push(Key { info, digest: Digest::of(&secret) });
+        self.try_change(|record| {
+            if self.is_taken(record, name) {
+                return Err(AddKeyError::Exists(name.to_owned()));
             }
+            record.keys.push(Key { info, digest: Digest::of(&secret) });
+            Ok(())
         })?;
-        if is_taken { Err(AddKeyError::Exists(name.to_owned())) } else { Ok(secret) }
+        Ok(secret)
     }
 
     /// Takes a key back; false if there is none of this name.
@@ -214,10 +186,11 @@ impl Accounts {
     /// It can't be kept that it is gone; it holds on.
     pub fn remove_key(&self, name: &str) -> io::Result<bool> {
         let mut was_there = false;
-        self.change(|record| {
+        self.try_change(|record| {
             let before = record.keys.len();
             record.keys.retain(|key| key.info.name != name);
             was_there = record.keys.len() < before;
+            Ok::<_, io::Error>(())
         })?;
         Ok(was_there)
     }
@@ -236,63 +209,87 @@ impl Accounts {
 
     /// Is there someone of this name?
     pub(crate) fn has(&self, name: &str) -> bool {
-        [OPERATOR, LOCAL].contains(&name) || self.record.read().keys.iter().any(|key| key.info.name == name)
+        self.is_taken(&self.record.read(), name)
+    }
+
+    /// A secret of this name is long and random, so it can't be guessed. Names that nobody has are not told from operators'.
+    pub(crate) fn is_key(&self, name: &str) -> bool {
+        name == LOCAL || self.record.read().keys.iter().any(|key| key.info.name == name)
+    }
+
+    /// What this operator may do.
+    pub(crate) fn role(&self, name: &str) -> Option<Role> {
+        if name == ADMIN && self.is_configured() {
+            return Some(Role::Admin);
+        }
+        self.record.read().operator(name).map(|operator| operator.info.role)
     }
 
     /// Who is it? Keys are always told at once: they are too long to be guessed, so theirs is a fast digest.
     pub(crate) fn recognise(&self, name: &str, secret: &str) -> Recognised {
-        if name != OPERATOR {
+        if self.is_key(name) {
             return self.key(name, secret).map_or(Recognised::Refused, Recognised::Granted);
         }
         let digest = self.keyed.digest(secret);
-        match &self.configured {
-            Some(configured) if *configured == digest => Recognised::Granted(Role::Admin),
-            Some(_) => Recognised::Refused,
-            None if self.is_known(&digest) => Recognised::Granted(Role::Admin),
+        if let Some(configured) = self.configured.as_ref().filter(|_| name == ADMIN) {
+            let is_right = *configured == digest;
+            return if is_right { Recognised::Granted(Role::Admin) } else { Recognised::Refused };
+        }
+        match self.known_role(name, &digest) {
+            Some(role) => Recognised::Granted(role),
             None => Recognised::Unsure(Unsure(digest)),
         }
     }
 
-    fn is_known(&self, digest: &Digest) -> bool {
-        self.known.read().as_ref() == Some(digest)
+    /// What this operator may do, if the password has been right lately.
+    fn known_role(&self, name: &str, digest: &Digest) -> Option<Role> {
+        let is_known = self.known.read().get(name) == Some(digest);
+        is_known.then(|| self.role(name)).flatten()
     }
 
-    /// Checks the operator's password slowly, when it is this one's turn. `begin` is asked then, so that it counts all
+    /// Checks an operator's password slowly, when it is this one's turn. `begin` is asked then, so that it counts all
     /// that were wrong before; the guess is counted whether or not anybody waits for what comes of it.
     pub(crate) async fn check(
         self: &Arc<Self>,
         source: Source,
+        name: &str,
         secret: &str,
         Unsure(digest): Unsure,
         begin: impl FnOnce() -> Attempt,
     ) -> Checked {
         let Some(turn) = self.turns.take(source).await else { return Checked::Busy };
-        if self.is_known(&digest) {
-            return Checked::Granted(Role::Admin);
+        if let Some(role) = self.known_role(name, &digest) {
+            return Checked::Granted(role);
         }
         let attempt = begin();
-        let (accounts, given) = (Arc::clone(self), secret.to_owned());
-        let is_right = tokio::task::spawn_blocking(move || {
+        let (accounts, name, given) = (Arc::clone(self), name.to_owned(), secret.to_owned());
+        let role = tokio::task::spawn_blocking(move || {
             let _until_the_end = turn;
-            let is_right = accounts.is_password_right(&given, digest);
-            if is_right {
+            let role = accounts.role_by_password(&name, &given, digest);
+            if role.is_some() {
                 attempt.was_right();
             }
-            is_right
+            role
         });
-        if is_right.await.unwrap_or(false) { Checked::Granted(Role::Admin) } else { Checked::Refused }
+        role.await.ok().flatten().map_or(Checked::Refused, Checked::Granted)
     }
 
-    fn is_password_right(&self, given: &str, digest: Digest) -> bool {
-        let hash = self.record.read().password.clone();
-        let is_right = hash.as_deref().is_some_and(|hash| password::is_right(given, hash));
-        // Not if it was changed meanwhile.
-        let record = self.record.read();
-        if !is_right || record.password != hash {
-            return false;
+    fn role_by_password(&self, name: &str, given: &str, digest: Digest) -> Option<Role> {
+        let hash = self.record.read().operator(name).map(|operator| operator.password.clone());
+        let Some(hash) = hash else {
+            let decoy = self.decoy.get_or_init(|| password::hash(&random_secret(PASSWORD_BYTES)).unwrap_or_default());
+            password::is_right(given, decoy);
+            return None;
+        };
+        if !password::is_right(given, &hash) {
+            return None;
         }
-        *self.known.write() = Some(digest);
-        true
+        // Not if it was changed meanwhile. A change takes it out of those that are known after it was made, so it is put there
+        // under the lock that a change waits for.
+        let record = self.record.read();
+        let operator = record.operator(name).filter(|operator| operator.password == hash)?;
+        self.known.write().insert(name.to_owned(), digest);
+        Some(operator.info.role)
     }
 
     fn key(&self, name: &str, secret: &str) -> Option<Role> {
@@ -304,13 +301,20 @@ impl Accounts {
         record.keys.iter().find(|key| key.info.name == name && key.digest == digest).map(|key| key.info.role)
     }
 
-    /// Keeps what `change` makes of the record before anyone sees it.
-    fn change(&self, change: impl FnOnce(&mut Record)) -> io::Result<()> {
+    /// Keeps what `change` makes of the record before anyone sees it; an error of it changes nothing.
+    fn try_change<E: From<io::Error>>(&self, change: impl FnOnce(&mut Record) -> Result<(), E>) -> Result<(), E> {
         let _changing = self.changing.lock();
         let mut record = self.record.read().clone();
-        change(&mut record);
-        self.broker.keep(Self::RECORD, &serde_json::to_vec(&record)?)?;
+        change(&mut record)?;
+        let kept = serde_json::to_vec(&record).map_err(io::Error::from)?;
+        self.broker.keep(Self::RECORD, &kept)?;
         *self.record.write() = record;
         Ok(())
     }
+}
+
+/// Can this be the name of a key or an operator?
+fn is_name(name: &str) -> bool {
+    let is_fit = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    (1..=64).contains(&name.len()) && name.bytes().all(is_fit)
 }

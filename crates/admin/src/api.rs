@@ -19,6 +19,7 @@ mod listeners;
 mod modules;
 mod mqtt;
 mod nodes;
+mod operators;
 mod overview;
 mod retained;
 mod settings;
@@ -58,6 +59,9 @@ pub(crate) fn router() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(accounts::keys, accounts::add_key))
         .routes(routes!(accounts::remove_key))
         .routes(routes!(accounts::set_password))
+        .routes(routes!(operators::list, operators::add))
+        .routes(routes!(operators::update, operators::remove))
+        .routes(routes!(operators::change_password))
         .routes(routes!(accounts::who_am_i))
         .routes(routes!(trace::follow))
         .routes(routes!(alarms::list))

@@ -12,10 +12,11 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
 use crate::Shared;
-use crate::accounts::{Checked, OPERATOR, Recognised, Role};
+use crate::accounts::{Checked, Recognised};
 use crate::attempts::{Look, MAX_WRONG, Pair};
 use crate::logins::Login;
 use crate::reply::{Refusal, unknown_caller};
+use crate::role::{self, Role};
 use crate::serve::Known;
 use crate::source::Source;
 
@@ -31,7 +32,7 @@ const MAX_LOGGED: usize = 64;
 /// Who asks; handlers find it among the extensions of the request.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
-    /// `admin`, or that of a key.
+    /// An operator's, or that of a key.
     pub(crate) name: String,
     pub(crate) role: Role,
     /// If they are logged in on the dashboard.
@@ -74,16 +75,18 @@ pub(crate) async fn check(
         known.note();
     }
     let is_change = !matches!(*request.method(), Method::GET | Method::HEAD);
-    if is_change {
-        if let Some(login) = &caller.login
-            && text(request.headers(), CSRF_HEADER) != Some(&*login.csrf)
-        {
-            let why = "a change made with the cookie needs the page's token in x-csrf-token; reload the page";
-            return forbidden(why);
-        }
-        if caller.role != Role::Admin {
-            return forbidden("this key may look and not change");
-        }
+    if is_change
+        && let Some(login) = &caller.login
+        && text(request.headers(), CSRF_HEADER) != Some(&*login.csrf)
+    {
+        let why = "a change made with the cookie needs the page's token in x-csrf-token; reload the page";
+        return forbidden(why);
+    }
+    let needed = role::needed(request.method(), request.uri().path());
+    if caller.role < needed {
+        let why =
+            format!("this needs the role {}, and {} has the role {}", needed.name(), caller.name, caller.role.name());
+        return forbidden(&why);
     }
     request.extensions_mut().insert(caller);
     next.run(request).await
@@ -117,8 +120,8 @@ pub(crate) async fn enter(
     let (attempts, source, now) = (&shared.attempts, Source::from(peer.ip()), Instant::now());
     let known_name = if shared.accounts.has(name) { name.to_owned() } else { String::new() };
     let pair = Pair { source, name: known_name, known_host: shared.hosts.knows(headers) };
-    // Only the operator's secret is one that people choose.
-    if name == OPERATOR {
+    // What people choose can be guessed, what machines made can't. A name that nobody has might be a person's.
+    if !shared.accounts.is_key(name) {
         match attempts.look(&pair, now) {
             Look::Now => {}
             Look::Soon(wait) => tokio::time::sleep(wait).await,
@@ -130,7 +133,7 @@ pub(crate) async fn enter(
         Recognised::Refused => attempts.note_wrong(&pair, now),
         Recognised::Unsure(unsure) => {
             let begin = || attempts.begin(&pair, Instant::now());
-            match shared.accounts.check(source, secret, unsure, begin).await {
+            match shared.accounts.check(source, name, secret, unsure, begin).await {
                 Checked::Granted(role) => return Ok(role),
                 Checked::Refused => attempts.count(&pair),
                 Checked::Busy => return Err(Refusal::busy("too many logins at once; try again")),

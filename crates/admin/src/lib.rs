@@ -28,6 +28,7 @@ mod pages;
 mod probes;
 mod prometheus;
 mod reply;
+mod role;
 mod samples;
 mod secret;
 mod serve;
@@ -36,10 +37,11 @@ mod source;
 mod streams;
 mod time;
 
-pub use accounts::{Accounts, AddKeyError, KeyInfo, Role};
+pub use accounts::{Accounts, AddKeyError, KeyInfo, OperatorChange, OperatorError, OperatorInfo};
 pub use door::{Door, Socket, Welcome};
 pub use hosts::Hosts;
 pub use local::Local;
+pub use role::Role;
 pub use secret::random_secret;
 
 /// Bytes of a request's body, at the most.

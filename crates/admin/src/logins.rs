@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::accounts::Role;
+use crate::role::Role;
 use crate::secret::random_secret;
 
 /// A login that is not used for so long is over.
@@ -17,7 +17,7 @@ const MAX_LOGINS: usize = 256;
 /// Bytes of a token.
 const TOKEN_BYTES: usize = 32;
 
-/// Who is logged in, by the token in the cookie. They end with the process, and with a change of the password.
+/// Who is logged in, by the token in the cookie. They end with the process, and when who is logged in is not what they were.
 #[derive(Default)]
 pub(crate) struct Logins(Mutex<HashMap<String, Login>>);
 
@@ -55,9 +55,9 @@ impl Logins {
         Some(login.clone())
     }
 
-    /// Ends all, or those of one name.
-    pub(crate) fn end_all(&self, name: Option<&str>) {
-        self.0.lock().retain(|_, login| name.is_some_and(|name| login.name != name));
+    /// Ends those of one name.
+    pub(crate) fn end_all(&self, name: &str) {
+        self.0.lock().retain(|_, login| login.name != name);
     }
 
     pub(crate) fn end(&self, token: &str) {
@@ -93,12 +93,10 @@ mod tests {
     }
 
     #[test]
-    fn all_logins_of_a_key_end_with_it_and_all_of_all_with_the_password() {
+    fn all_logins_of_a_name_end_with_it() {
         let (logins, start) = (Logins::default(), Instant::now());
         let [key, other] = ["key", "other"].map(|name| logins.begin(name, Role::Viewer, start));
-        logins.end_all(Some("key"));
+        logins.end_all("key");
         assert!(logins.find(&key, start).is_none() && logins.find(&other, start).is_some());
-        logins.end_all(None);
-        assert!(logins.find(&other, start).is_none());
     }
 }

@@ -5,6 +5,8 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use utoipa::openapi::OpenApi;
 
+use crate::role::{self, Role};
+
 /// Served as it is.
 #[derive(Clone)]
 pub(crate) struct Description(String);
@@ -69,6 +71,12 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
     let has_input =
         path.contains('{') || operation.get("requestBody").is_some() || operation.get("parameters").is_some();
     let is_open = operation["security"] == json!([]);
+    let needed =
+        method.to_uppercase().parse().map_or(Role::Admin, |method| role::needed(&method, &format!("/api/v4{path}")));
+    if !is_open && needed != Role::Viewer {
+        // What keys and operators need for it; the dashboard hides what is refused.
+        operation["x-role"] = needed.name().into();
+    }
     // The names of handlers are short, as they have modules around them; here they have to be unique.
     let id =
         [&operation["tags"][0], &operation["operationId"]].map(|part| part.as_str().unwrap_or_default().to_owned());
@@ -92,8 +100,8 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
     add("408", "the request took too long to come or to be answered");
     add(
         "403",
-        "the page of another site asks, or under a name that is not the broker's; or a change by a key that may look \
-                and not change, or without the page's token",
+        "the page of another site asks, or under a name that is not the broker's; or the role does not suffice, or a change \
+                comes without the page's token",
     );
     add("429", "too many wrong passwords; or as much is under way under this name as may be");
     add("503", "as much is under way as may be");

@@ -9,9 +9,9 @@ use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
 use tokio::sync::watch;
 
-use crate::accounts::Role;
 use crate::guard::Caller;
 use crate::reply::Refusal;
+use crate::role::Role;
 use crate::shares::{Full, Share, Shares};
 
 /// Streams at once; a page has one or two.
@@ -67,7 +67,7 @@ impl Streams {
         let are_open = |streams: usize| Refusal::busy(format!("{streams} streams are open, more are not; close one"));
         let viewer = match caller.role {
             Role::Viewer => Some(self.viewers.take(&(), VIEWERS).map_err(|_| are_open(VIEWERS))?),
-            Role::Admin => None,
+            Role::Operator | Role::Admin => None,
         };
         let place = self.places.take(&caller.name, SHARE).map_err(|full| match full {
             Full::Share => too_many(SHARE),

@@ -13,6 +13,7 @@ mod admin;
 mod clients;
 mod listeners;
 mod modules;
+mod operator;
 mod password;
 mod presence;
 mod stats;
@@ -48,7 +49,7 @@ pub enum Noun {
     /// Rules: what clients may do, and which one decides
     #[command(subcommand, arg_required_else_help = false)]
     Acl(acl::Verb),
-    /// The operator's password and the keys of scripts
+    /// Who may ask: operators, the password of admin, the keys of scripts
     #[command(subcommand, arg_required_else_help = false)]
     Admin(admin::Verb),
     /// The files in data_dir, while no broker runs: what is whole, and repair
@@ -75,6 +76,7 @@ pub async fn run(noun: &Noun, reach: &Reach, config: &Config) -> Result<(), Fail
         Noun::Users(verb) => users::run(verb, &remote()?, &mut out).await,
         Noun::Admin(admin::Verb::Passwd(args)) => password::run(args, reach, config, &mut out).await,
         Noun::Admin(admin::Verb::Key(verb)) => admin::run(verb, &remote()?, &mut out).await,
+        Noun::Admin(admin::Verb::Operator(verb)) => operator::run(verb, &remote()?, &mut out).await,
         Noun::Store(verb) => store::run(verb, config, &mut out),
     };
     // Also what was found before it failed.

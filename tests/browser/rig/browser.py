@@ -36,9 +36,17 @@ class Browser:
         self.log_in()
         self.until_text("Clients online")
 
-    def log_in(self, password=PASSWORD):
+    def log_in(self, password=PASSWORD, name="admin"):
         self.open("/login")
+        field = self.find("input[name=username]")
+        field.clear()
+        field.send_keys(name)
         self.find("input[name=password]").send_keys(password, Keys.ENTER)
+
+    def pick(self, selector, text):
+        """Of a list to choose from."""
+        self.find(selector)
+        self.click(f"{selector} option", text)
 
     def is_logged_in(self):
         return any(cookie["name"] == "rollcall" for cookie in self.driver.get_cookies()) and "/login" not in self.driver.current_url

@@ -75,6 +75,133 @@ async fn a_configured_password_is_not_changed_here() {
     assert_eq!(ask(addr, "GET /api/v4/admin/whoami", &admin, "").await.status, 200);
 }
 
+/// Adds an operator, and returns how they come in.
+async fn operator(addr: SocketAddr, admin: &str, name: &str, role: &str) -> String {
+    let body = json!({"username": name, "password": "long enough", "tags": "", "role": role}).to_string();
+    assert_eq!(ask(addr, "POST /api/v4/users", admin, &body).await.json(), json!({"code": 0}), "{name}");
+    basic(name, "long enough")
+}
+
+#[tokio::test]
+async fn each_role_may_do_what_it_says_and_no_more() {
+    let Some((_broker, addr, admin)) = start(None).await else { return };
+    let viewer = operator(addr, &admin, "views", "viewer").await;
+    let shift = operator(addr, &admin, "works", "operator").await;
+    let chief = operator(addr, &admin, "rules", "admin").await;
+    let ban = json!({"as": "clientid", "who": "x"}).to_string();
+    let message = json!({"topic": "a", "payload": "", "clientid": "x"}).to_string();
+    let user = json!({"username": "more", "password": "long enough"}).to_string();
+    let nothing = String::new();
+    for (line, body, least) in [
+        ("GET /api/v4/users", &nothing, 0),
+        ("GET /api/v4/clients", &nothing, 0),
+        ("POST /api/v4/banned", &ban, 1),
+        ("DELETE /api/v4/banned/clientid/x", &nothing, 1),
+        ("POST /api/v4/mqtt/publish", &message, 1),
+        ("DELETE /api/v4/clients/x", &nothing, 1),
+        ("PUT /api/v4/listeners/mqtt/restart", &nothing, 1),
+        ("PUT /api/v4/modules/presence/unload", &nothing, 2),
+        ("PUT /api/v4/modules/presence/load", &nothing, 2),
+        ("POST /api/v4/users", &user, 2),
+        ("PUT /api/v4/users/views", &json!({"role": "viewer"}).to_string(), 2),
+        ("DELETE /api/v4/users/more", &nothing, 2),
+        ("GET /api/v4/auth/users", &nothing, 0),
+        ("POST /api/v4/auth/users", &user, 2),
+        ("POST /api/v4/admin/keys", &json!({"name": "k"}).to_string(), 2),
+    ] {
+        for (rank, who) in [&viewer, &shift, &chief].into_iter().enumerate() {
+            let answer = ask(addr, line, who, body).await;
+            if rank < least {
+                assert_eq!(answer.status, 403, "{line} {rank} {answer:?}");
+                assert!(answer.body.contains("needs the role"), "{answer:?}");
+            } else {
+                assert_ne!(answer.status, 403, "{line} {rank} {answer:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn there_is_always_somebody_who_may_change_everything() {
+    let Some((_broker, addr, admin)) = start(None).await else { return };
+    let second = operator(addr, &admin, "second", "admin").await;
+    let put = async |who: &str, name: &str, body: serde_json::Value| {
+        ask(addr, &format!("PUT /api/v4/users/{name}"), who, &body.to_string()).await.json()["code"].clone()
+    };
+    assert_eq!(ask(addr, "DELETE /api/v4/users/admin", &second, "").await.json(), json!({"code": 0}));
+    assert_eq!(ask(addr, "GET /api/v4/users", &admin, "").await.status, 401);
+    assert_eq!(put(&second, "second", json!({"role": "operator"})).await, 106);
+    assert_eq!(ask(addr, "DELETE /api/v4/users/second", &second, "").await.json()["code"], 106);
+    assert_eq!(ask(addr, "GET /api/v4/users", &second, "").await.json()["data"][0]["role"], "admin");
+    for (name, body, code) in [
+        ("nobody", json!({"role": "viewer"}), 105),
+        ("second", json!({"password": "short"}), 108),
+        ("second", json!({"role": "god"}), 108),
+        ("second", json!({"tags": "x".repeat(257)}), 108),
+        ("second", json!({"tags": "first now"}), 0),
+    ] {
+        assert_eq!(put(&second, name, body.clone()).await, code, "{name} {body}");
+    }
+    for (name, code) in [("second", 113), ("local", 113), ("a b", 108), ("", 104)] {
+        let body = json!({"username": name, "password": "long enough"}).to_string();
+        assert_eq!(ask(addr, "POST /api/v4/users", &second, &body).await.json()["code"], code, "{name}");
+    }
+    // The way back in, from the broker's own machine.
+    let body = json!({"password": "back again"}).to_string();
+    assert_eq!(ask(addr, "PUT /api/v4/admin/password", &second, &body).await.json(), json!({"code": 0}));
+    let me = ask(addr, "GET /api/v4/admin/whoami", &basic("admin", "back again"), "").await.json();
+    assert_eq!(me["data"]["role"], "admin");
+}
+
+#[tokio::test]
+async fn another_role_or_password_ends_the_logins_of_whom_it_is_about() {
+    let Some((_broker, addr, admin)) = start(None).await else { return };
+    let form = ["content-type: application/x-www-form-urlencoded".to_owned()];
+    let mut cookies = Vec::new();
+    for name in ["one", "other"] {
+        operator(addr, &admin, name, "operator").await;
+        let login = request(addr, "POST /login", &form, &format!("username={name}&password=long+enough")).await;
+        cookies.push(format!("cookie: {}", login.cookie()));
+    }
+    let is_in = async |n: usize| ask(addr, "GET /api/v4/admin/whoami", &cookies[n], "").await.status == 200;
+    assert!(is_in(0).await && is_in(1).await);
+    ask(addr, "PUT /api/v4/users/one", &admin, &json!({"tags": "x"}).to_string()).await;
+    assert!(is_in(0).await, "nothing has changed that matters");
+    ask(addr, "PUT /api/v4/users/one", &admin, &json!({"role": "admin"}).to_string()).await;
+    assert!(!is_in(0).await && is_in(1).await);
+    let change = |old: &str, new: &str| json!({"old_pwd": old, "new_pwd": new}).to_string();
+    let other = basic("other", "long enough");
+    let wrong = ask(addr, "PUT /api/v4/change_pwd/other", &other, &change("wrong", "longer still")).await;
+    assert_eq!(wrong.json()["code"], 114);
+    let foreign = ask(addr, "PUT /api/v4/change_pwd/one", &other, &change("long enough", "longer still")).await;
+    assert_eq!(foreign.status, 403);
+    let short = ask(addr, "PUT /api/v4/change_pwd/other", &other, &change("long enough", "short")).await;
+    assert_eq!(short.json()["code"], 108);
+    let changed = ask(addr, "PUT /api/v4/change_pwd/other", &other, &change("long enough", "longer still")).await;
+    assert_eq!(changed.json(), json!({"code": 0}));
+    assert!(!is_in(1).await);
+    assert_eq!(ask(addr, "GET /api/v4/users", &other, "").await.status, 401);
+    assert_eq!(ask(addr, "GET /api/v4/users", &basic("other", "longer still"), "").await.status, 200);
+    ask(addr, "DELETE /api/v4/users/other", &admin, "").await;
+    assert_eq!(ask(addr, "GET /api/v4/users", &basic("other", "longer still"), "").await.status, 401);
+}
+
+#[tokio::test]
+async fn the_password_of_the_configuration_holds_whoever_else_there_is() {
+    let Some((_broker, addr, admin)) = start(Some("open sesame")).await else { return };
+    let second = operator(addr, &admin, "second", "admin").await;
+    let users = ask(addr, "GET /api/v4/users", &second, "").await.json();
+    assert_eq!(
+        users["data"][0],
+        json!({"username": "admin", "tags": "administrator", "role": "admin", "created_at": null})
+    );
+    assert_eq!(ask(addr, "DELETE /api/v4/users/admin", &second, "").await.json()["code"], 102);
+    let role = json!({"role": "viewer"}).to_string();
+    assert_eq!(ask(addr, "PUT /api/v4/users/admin", &second, &role).await.json()["code"], 102);
+    assert_eq!(ask(addr, "PUT /api/v4/users/second", &second, &role).await.json(), json!({"code": 0}));
+    assert_eq!(ask(addr, "GET /api/v4/users", &admin, "").await.status, 200);
+}
+
 #[tokio::test]
 async fn auth_answers_as_emqx_does() {
     let Some((_broker, addr, _)) = start(Some("open sesame")).await else { return };

@@ -247,7 +247,9 @@ async fn a_key_opens_from_anywhere_and_a_wrong_one_does_not() {
         command(&args)
     };
     Answer::of(&mut from_afar(viewer, &["modules", "list"])).await.done();
-    Answer::of(&mut from_afar(viewer, &["modules", "stop", "presence"])).await.failed(1, &["may look and not change"]);
+    Answer::of(&mut from_afar(viewer, &["modules", "stop", "presence"]))
+        .await
+        .failed(1, &["needs the role admin", "viewer"]);
     Answer::of(&mut from_afar(&admin, &["modules", "stop", "presence"])).await.done();
     let file = site.folder.path().join("key");
     std::fs::write(&file, format!("{admin}\n")).unwrap();
@@ -282,6 +284,36 @@ async fn nobody_to_ask_is_code_3_and_says_what_was_tried() {
     let folder = site.folder.path().to_owned();
     site.running.kill().await;
     Answer::of(&mut in_folder(&folder, &["modules", "list"])).await.failed(3, &["admin.json", "is it running?"]);
+}
+
+#[tokio::test]
+async fn operators_are_added_changed_and_removed() {
+    if outside() {
+        return;
+    }
+    let site = Site::start().await;
+    let operator = |args: &[&str]| site.command(&[&["admin", "operator"], args].concat());
+    Answer::given(&mut operator(&["add", "jo", "--role", "operator", "--tags", "night shift"]), "long enough\n")
+        .await
+        .done();
+    Answer::given(&mut operator(&["add", "jo"]), "long enough\n").await.failed(1, &["already"]);
+    Answer::given(&mut operator(&["add", "al"]), "short\n").await.failed(1, &["8 to 1024"]);
+    let listed = Answer::of(&mut operator(&["list"])).await.done();
+    let words: Vec<Vec<_>> = listed.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(words[1][..2], ["admin", "admin"], "{listed}");
+    assert_eq!((&words[2][..2], &words[2][words[2].len() - 2..]), (&["jo", "operator"][..], &["night", "shift"][..]));
+    let addr = site.running.word("admin").parse().unwrap();
+    let who = || basic("jo", "long enough");
+    let role = async || request(addr, "GET /api/v4/admin/whoami", &[who()], "").await.json()["data"]["role"].clone();
+    assert_eq!(role().await, "operator");
+    Answer::of(&mut operator(&["role", "jo", "viewer"])).await.done();
+    assert_eq!(role().await, "viewer");
+    Answer::of(&mut operator(&["role", "admin", "viewer"])).await.failed(1, &["last one with the role admin"]);
+    Answer::of(&mut operator(&["remove", "admin"])).await.failed(1, &["last one with the role admin"]);
+    Answer::given(&mut operator(&["passwd", "jo"]), "another one\n").await.done();
+    assert_eq!(request(addr, "GET /api/v4/admin/whoami", &[who()], "").await.status, 401);
+    Answer::of(&mut operator(&["remove", "jo"])).await.done();
+    Answer::of(&mut operator(&["remove", "jo"])).await.failed(1, &["no user"]);
 }
 
 #[tokio::test]

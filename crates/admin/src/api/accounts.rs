@@ -1,8 +1,7 @@
-//! Who may ask: the operator's password, keys for scripts.
+//! Who may ask: the password of `admin`, keys for scripts.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::Extension;
 use axum::extract::{ConnectInfo, State};
@@ -10,10 +9,12 @@ use axum::http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::accounts::{Accounts, AddKeyError, KeyInfo, Role};
+use crate::accounts::{ADMIN, AddKeyError, KeyInfo, OperatorError};
 use crate::extract::{Body, Path, Strict};
 use crate::guard::{self, Caller};
 use crate::reply::{DONE, Data, Done, Explanation, Refusal};
+use crate::role::Role;
+use crate::time::now_ms;
 use crate::{Admission, Shared};
 
 /// A key to be made.
@@ -56,7 +57,7 @@ pub(super) struct NewPassword {
 /// Who asks.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Me {
-    /// `admin`, `local` or the name of a key.
+    /// An operator's, `local`, or the name of a key.
     #[schema(example = "admin")]
     name: String,
     /// What they may do.
@@ -69,7 +70,7 @@ pub(super) struct Me {
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(default)]
 pub(super) struct Credentials {
-    /// `admin`, or the name of a key.
+    /// An operator's, or the name of a key.
     #[schema(example = "admin")]
     username: String,
     /// Its password, or the secret of the key.
@@ -90,8 +91,7 @@ pub(super) async fn add_key(
     State(shared): Admission,
     Strict(Body(NewKey { name, role })): Strict<Body<NewKey>>,
 ) -> Result<Data<MadeKey>, Refusal> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
-    let added = change(&shared, move |shared| (shared.accounts.add_key(&name, role, now), name)).await?;
+    let added = change(&shared, move |shared| (shared.accounts.add_key(&name, role, now_ms()), name)).await?;
     match added {
         (Ok(secret), name) => {
             tracing::info!(name, ?role, "admin: a key was added");
@@ -111,13 +111,13 @@ pub(super) async fn remove_key(State(shared): Admission, Path(name): Path<String
     if !removed.map_err(|error| not_kept(&error))? {
         return Err(Refusal::not_found(format!("there is no key {name:?}")));
     }
-    shared.logins.end_all(Some(&name));
+    shared.logins.end_all(&name);
     shared.streams.renew();
     tracing::info!(name, "admin: a key was removed");
     Ok(DONE)
 }
 
-/// Changes the operator's password, and ends all logins on the dashboard.
+/// Changes the password of `admin` without the old one, adds them if they were removed, and ends their logins on the dashboard.
 #[utoipa::path(put, path = "/admin/password", tag = "admin", request_body = NewPassword, responses(
     (status = OK, body = Done), (status = BAD_REQUEST, body = Explanation, description = "too short"),
     (status = CONFLICT, body = Explanation, description = "the configuration sets it")))]
@@ -125,18 +125,15 @@ pub(super) async fn set_password(
     State(shared): Admission,
     Strict(Body(NewPassword { password })): Strict<Body<NewPassword>>,
 ) -> Result<Done, Refusal> {
-    if shared.accounts.is_configured() {
-        let why = "the configuration sets the password (admin.password): change it there";
-        return Err(Refusal::Status(StatusCode::CONFLICT, why.to_owned()));
-    }
-    if !Accounts::is_password(&password) {
-        return Err(bad_request("a password has 8 to 1024 characters".to_owned()));
-    }
-    let set = change(&shared, move |shared| shared.accounts.set_password(&password)).await?;
-    set.map_err(|error| not_kept(&error))?;
-    shared.logins.end_all(None);
+    let set = change(&shared, move |shared| shared.accounts.set_password(&password, now_ms())).await?;
+    set.map_err(|error| match error {
+        OperatorError::Keep(error) => not_kept(&error),
+        OperatorError::Configured => Refusal::Status(StatusCode::CONFLICT, error.to_string()),
+        error => bad_request(error.to_string()),
+    })?;
+    shared.logins.end_all(ADMIN);
     shared.streams.renew();
-    tracing::info!("admin: the password was changed");
+    tracing::info!("admin: the password of admin was changed");
     Ok(DONE)
 }
 
@@ -168,7 +165,7 @@ pub(super) async fn log_in(
 }
 
 /// Hashes, and writes to the store.
-async fn change<T: Send + 'static>(
+pub(super) async fn change<T: Send + 'static>(
     shared: &Arc<Shared>,
     change: impl FnOnce(&Shared) -> T + Send + 'static,
 ) -> Result<T, Refusal> {

@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use mqtt_hooks::run::ModulePages;
 use serde_json::json;
 
-use crate::accounts::Role;
 use crate::guard::Caller;
 use crate::samples::counter;
 
@@ -59,6 +58,7 @@ const OWN: &[Own] = &[
     page!("/subscriptions", "Subscriptions", "subscriptions", Listed::Yes),
     page!("/retained", "Retained", "retained", Listed::Yes),
     page!("/listeners", "Listeners", "listeners", Listed::Yes),
+    page!("/operators", "Operators", "operators", Listed::Yes),
     page!("/settings", "Settings", "settings", Listed::Yes),
     page!("/api", "REST API", "rest", Listed::Yes),
 ];
@@ -121,12 +121,12 @@ fn charts(modules: &[ModulePages]) -> String {
 impl Page {
     pub(super) fn render(&self, links: &str, node: &str, caller: &Caller) -> String {
         let csrf = caller.login.as_ref().map_or("", |login| &login.csrf);
-        let role = if caller.role == Role::Admin { "admin" } else { "viewer" };
         let values = [
             ("csrf", csrf),
             ("title", &escape(self.title)),
             ("script", &self.script),
-            ("role", role),
+            ("role", caller.role.name()),
+            ("me", &escape(&caller.name)),
             ("node", &escape(node)),
             ("links", links),
             ("main", &self.main),
@@ -179,6 +179,7 @@ pub(super) fn escape(text: &str) -> String {
 mod tests {
     use super::super::tests::of_echo;
     use super::*;
+    use crate::role::Role;
 
     #[test]
     fn a_value_is_put_in_as_it_is_and_never_looked_at_again() {

@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::password;
+use super::{operator, password};
 use crate::columns::{Cell, Columns};
 use crate::failure::Failure;
 use crate::output::{Output, field, time};
@@ -12,8 +12,11 @@ use crate::remote::{Remote, encoded};
 /// What to do about who may ask.
 #[derive(Debug, PartialEq, Eq, Subcommand)]
 pub enum Verb {
-    /// Give the operator another password, also while no broker runs; asks for it, or reads a line
+    /// Give the user admin another password, also while no broker runs; asks for it, or reads a line
     Passwd(password::Args),
+    /// Operators: people who log in with a password of their own
+    #[command(subcommand, arg_required_else_help = false)]
+    Operator(operator::Verb),
     /// Keys for scripts
     #[command(subcommand, arg_required_else_help = false)]
     Key(Key),
@@ -26,8 +29,8 @@ pub enum Key {
     Add {
         /// 1 to 64 letters, digits, '-', '_' and '.'
         name: String,
-        /// A viewer may look, an admin may change too
-        #[arg(long, value_parser = ["viewer", "admin"], default_value = "viewer")]
+        /// A viewer may look; an operator may kick, ban, publish and stop listeners too; an admin may do everything
+        #[arg(long, value_parser = ["viewer", "operator", "admin"], default_value = "viewer")]
         role: String,
     },
     /// All keys, without their secrets

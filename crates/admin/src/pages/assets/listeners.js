@@ -20,7 +20,7 @@ async function load() {
 
 function row(listener) {
   const { name, running } = listener;
-  const button = (text, kind, act) => h(`button.small.${kind}`, { type: "button", "data-change": true, "data-key": `${name} change`, "aria-label": `${text} ${name}`, onclick: (event) => act(event.currentTarget, name) }, text);
+  const button = (text, kind, act) => h(`button.small.${kind}`, { type: "button", "data-change": "operator", "data-key": `${name} change`, "aria-label": `${text} ${name}`, onclick: (event) => act(event.currentTarget, name) }, text);
   return h("tr", { "data-listener": name },
     h("td", {}, name),
     h("td", {}, running ? h("span.state", {}, "running") : h("span.state.away", {}, "stopped")),

@@ -41,7 +41,7 @@ function card(module) {
   const known = cards.get(module.id) ?? { result: h("div.result", { role: "status" }), settings: null };
   cards.set(module.id, known);
   const id = part(module.id);
-  const button = (text, kind, act) => h(`button.${kind}`, { type: "button", "data-change": true, "data-key": `${module.id} ${text}`, "aria-describedby": `title-${module.id}`, onclick: (event) => act(event.currentTarget) }, text);
+  const button = (text, kind, act) => h(`button.${kind}`, { type: "button", "data-change": "admin", "data-key": `${module.id} ${text}`, "aria-describedby": `title-${module.id}`, onclick: (event) => act(event.currentTarget) }, text);
   const start = (it) => change(it, () => api("PUT", `modules/${id}/load`), `${module.title} runs.`);
   const stop = async (it) => {
     if (await ask(`Stop ${module.title}?`, module.stop_warning, "Stop")) {
@@ -81,7 +81,7 @@ function settings(module) {
       event.preventDefault();
       await change(event.submitter, () => api("PUT", `modules/${part(module.id)}/config`, read(form, module.settings)), `Settings of ${module.title} are kept.`);
     },
-  }, fields(module.settings, module.config), h("button", { "data-change": true }, "Save settings"));
+  }, fields(module.settings, module.config), h("button", { "data-change": "admin" }, "Save settings"));
   return h("details", { "data-settings": module.id }, h("summary", {}, "Settings"), h("p.hint", {}, "No configuration needed; these may be changed. A running module is restarted with them."), form);
 }
 

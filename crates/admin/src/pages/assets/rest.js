@@ -84,7 +84,7 @@ function form(operation) {
   const answer = h("div.result");
   const button = isStream(operation)
     ? h("p.hint", {}, "A stream of server-sent events without an end: follow it with the command.")
-    : h("button.main", { "data-change": method !== "get" }, "Send");
+    : h("button.main", { "data-change": about["x-role"] ?? false }, "Send");
   const submit = (event) => {
     event.preventDefault();
     during(event.submitter ?? button, () => attempt(event.target, operation, answer));

@@ -13,7 +13,7 @@ function row(message) {
     h("td.num.minor", {}, String(message.qos)),
     h("td.num", {}, number(message.payload_size)),
     h("td.minor", {}, message.expires_at ? dateTime(message.expires_at) : "never"),
-    h("td.num", {}, h("button.small.danger", { type: "button", "data-change": true, "aria-label": `Delete ${message.topic}`, onclick: (event) => remove(event.currentTarget, message.topic) }, "Delete")));
+    h("td.num", {}, h("button.small.danger", { type: "button", "data-change": "operator", "aria-label": `Delete ${message.topic}`, onclick: (event) => remove(event.currentTarget, message.topic) }, "Delete")));
 }
 
 async function remove(button, topic) {

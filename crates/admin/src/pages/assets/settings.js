@@ -4,7 +4,8 @@ import { api, get, part } from "/assets/api.js";
 import { ask, byId, during, h, show, toast } from "/assets/dom.js";
 import { dateTime } from "/assets/text.js";
 
-const ROLES = { viewer: "look", admin: "look and change" };
+const me = document.body.dataset.me;
+byId("password").elements.username.value = me;
 
 byId("password").addEventListener("submit", async (event) => {
   event.preventDefault();
@@ -16,10 +17,9 @@ byId("password").addEventListener("submit", async (event) => {
     return;
   }
   await during(event.submitter, async () => {
-    await api("POST", "auth", { username: "admin", password: old }).catch((error) => {
-      throw error.status === 200 ? new Error("The present password is wrong.") : error;
+    await api("PUT", `change_pwd/${part(me)}`, { old_pwd: old, new_pwd: fresh }).catch((error) => {
+      throw error.message === "old password error" ? new Error("The present password is wrong.") : error;
     });
-    await api("PUT", "admin/password", { password: fresh });
     form.reset();
     toast("The password is changed. Log in again.");
     setTimeout(() => location.assign("/login"), 1500);
@@ -29,8 +29,8 @@ byId("password").addEventListener("submit", async (event) => {
 async function keys() {
   const { data } = await get("admin/keys");
   byId("keys").replaceChildren(...data.map(({ name, role, created_at: since }) => h("tr", {},
-    h("td.id", {}, name), h("td", {}, ROLES[role] ?? role), h("td", {}, dateTime(since)),
-    h("td.num", {}, h("button.small.danger", { type: "button", "data-change": true, "aria-label": `Remove key ${name}`, onclick: (event) => remove(event.currentTarget, name) }, "Remove")))));
+    h("td.id", {}, name), h("td", {}, role), h("td", {}, dateTime(since)),
+    h("td.num", {}, h("button.small.danger", { type: "button", "data-change": "admin", "aria-label": `Remove key ${name}`, onclick: (event) => remove(event.currentTarget, name) }, "Remove")))));
   byId("no-keys").hidden = data.length > 0;
 }
 
@@ -72,6 +72,13 @@ function list() {
 
 byId("find").addEventListener("input", list);
 byId("said-only").addEventListener("change", list);
+
+// Who has come in with a key has no password.
+get("users").then(({ data }) => {
+  if (data.some(({ username }) => username === me)) return;
+  byId("password").hidden = true;
+  byId("password-about").textContent = `${me} is a key, which has a secret and no password.`;
+}).catch(() => {});
 
 const failed = (error) => toast(error.message, true);
 keys().catch(failed);
