@@ -15,7 +15,7 @@ CROWD = 20_000
 EVIL = "<img src=x onerror=alert(1)>\"'&/+#"
 LONG = "long-" + "0123456789abcdef" * 12
 PAGES = (
-    "/", "/clients", f"/client?id={LONG}", "/presence", "/modules", "/subscriptions", "/retained", "/listeners", "/operators", "/settings",
+    "/", "/clients", f"/client?id={LONG}", "/presence", "/modules", "/subscriptions", "/retained", "/bans", "/listeners", "/operators", "/settings",
     "/api",
     f"/trace?id={LONG}",
 )
@@ -164,6 +164,27 @@ def a_key_is_made_and_taken_back(broker, browser):
     until("no key", lambda: "backup" not in browser.text("#keys"))
 
 
+def who_is_banned_goes_until_the_ban_is_lifted(broker, browser):
+    client = Client(broker, EVIL)
+    gone = []
+    client.client.on_disconnect = lambda *_: (gone.append(True), client.client.loop_stop())
+    browser.open("/clients")
+    browser.click("#rows a", EVIL)
+    browser.find("#ban").click()
+    until("the form to be filled", lambda: browser.find("#add-ban input[name=who]").get_attribute("value") == EVIL)
+    browser.find("#add-ban input[name=reason]").send_keys("too loud")
+    browser.press("Ban", "#add-ban")
+    browser.until_text("goes now", "dialog")
+    browser.press("Ban", "dialog")
+    until("its end", lambda: gone)
+    browser.until_text("too loud", "#rows")
+    expect(browser.all("main img") == [], "a client id is no HTML")
+    browser.press("Lift", "#rows")
+    browser.press("Lift", "dialog")
+    browser.until_text("Nobody is banned.")
+    Client(broker, EVIL).leave()
+
+
 def changes_that_are_there(browser):
     """Whether anything on the page offers one."""
     return [it.text for it in browser.all("[data-change]") if it.is_displayed()]
@@ -179,7 +200,7 @@ def operators_see_what_they_may_and_no_more(broker, browser):
         browser.until_text(role, f"[data-operator={name}]")
     browser.until_text("set by the configuration", "[data-operator=admin]")
     client = Client(broker, "watched")
-    for name, seen in (("looks", {}), ("works", {"/listeners": ["Stop"], "/client?id=watched": ["Kick"]})):
+    for name, seen in (("looks", {}), ("works", {"/bans": ["Ban"], "/listeners": ["Stop"], "/client?id=watched": ["Kick"]})):
         browser.press("Log out")
         browser.log_in("long enough", name)
         browser.until_text("Clients online")
@@ -338,6 +359,7 @@ CHECKS = (
     a_client_is_kicked,
     retained_messages_are_looked_at_and_deleted,
     a_key_is_made_and_taken_back,
+    who_is_banned_goes_until_the_ban_is_lifted,
     operators_see_what_they_may_and_no_more,
     the_rest_api_is_tried_from_its_page,
     all_of_it_works_without_a_mouse,

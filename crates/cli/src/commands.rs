@@ -10,6 +10,7 @@ use crate::reach::Reach;
 
 mod acl;
 mod admin;
+mod banned;
 mod clients;
 mod listeners;
 mod modules;
@@ -34,6 +35,9 @@ pub enum Noun {
     /// Clients, online and away
     #[command(subcommand, arg_required_else_help = false)]
     Clients(clients::Verb),
+    /// Bans: who may not come in for a while
+    #[command(subcommand, arg_required_else_help = false)]
+    Banned(banned::Verb),
     /// Who is online, who came and went, and who does so now
     #[command(subcommand, arg_required_else_help = false)]
     Presence(presence::Verb),
@@ -68,6 +72,7 @@ pub async fn run(noun: &Noun, reach: &Reach, config: &Config) -> Result<(), Fail
         Noun::Modules(verb) => modules::run(verb, &remote()?, &mut out).await,
         Noun::Listeners(verb) => listeners::run(verb, &remote()?, &mut out).await,
         Noun::Clients(verb) => clients::run(verb, &remote()?, &mut out).await,
+        Noun::Banned(verb) => banned::run(verb, &remote()?, &mut out).await,
         Noun::Presence(verb) => presence::run(verb, &remote()?, &mut out).await,
         Noun::Subscriptions(args) => subscriptions::run(args, &remote()?, &mut out).await,
         Noun::Stats(args) => stats::run(args, &remote()?, &mut out).await,

@@ -317,6 +317,30 @@ async fn operators_are_added_changed_and_removed() {
 }
 
 #[tokio::test]
+async fn bans_are_added_listed_and_lifted() {
+    if outside() {
+        return;
+    }
+    let site = Site::start().await;
+    let addr = site.running.word("mqtt").parse().unwrap();
+    let mut client = Client::connect(addr, Version::V5, "one/two").await;
+    site.ask(&["banned", "add", "clientid", "one/two", "--for", "1h", "--reason", "too loud"]).await.done();
+    client.bytes_to_end().await;
+    site.ask(&["banned", "add", "peerhost", "192.0.2.7", "--for", "never"]).await.done();
+    let listed = site.ask(&["banned", "list"]).await.done();
+    assert!(listed.contains("one/two") && listed.contains("too loud") && listed.contains("never"), "{listed}");
+    let rows = site.ask(&["banned", "list", "--json"]).await.json();
+    let lasts = |row: &Value| row["until"].as_u64().unwrap() - row["at"].as_u64().unwrap();
+    assert!(rows.iter().any(|row| row["who"] == "one/two" && lasts(row) == 3600), "{rows:?}");
+    site.ask(&["banned", "remove", "clientid", "one/two"]).await.done();
+    site.ask(&["banned", "remove", "peerhost", "192.0.2.7"]).await.done();
+    assert!(site.ask(&["banned", "list", "--json"]).await.json().is_empty());
+    Client::connect(addr, Version::V5, "one/two").await.ping().await;
+    site.ask(&["banned", "add", "peerhost", "nowhere"]).await.failed(1, &["IP address"]);
+    site.ask(&["banned", "add", "clientid", "x", "--for", "soon"]).await.failed(2, &["--for"]);
+}
+
+#[tokio::test]
 async fn the_password_is_changed_while_the_broker_runs() {
     if outside() {
         return;

@@ -17,7 +17,7 @@ macro_rules! scripts {
 }
 
 const SCRIPTS: &[Asset] = &scripts!(
-    "api.js" "chart.js" "client.js" "clients.js" "dom.js" "form.js" "listeners.js" "live.js" "modules.js"
+    "api.js" "bans.js" "chart.js" "client.js" "clients.js" "dom.js" "form.js" "listeners.js" "live.js" "modules.js"
     "operators.js" "overview.js" "pager.js" "rest.js" "retained.js" "schema.js" "settings.js" "subscriptions.js" "text.js"
     "trace.js"
 );

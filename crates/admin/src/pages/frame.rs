@@ -57,6 +57,7 @@ const OWN: &[Own] = &[
     page!(MODULES, "Modules", "modules", Listed::Yes),
     page!("/subscriptions", "Subscriptions", "subscriptions", Listed::Yes),
     page!("/retained", "Retained", "retained", Listed::Yes),
+    page!("/bans", "Bans", "bans", Listed::Yes),
     page!("/listeners", "Listeners", "listeners", Listed::Yes),
     page!("/operators", "Operators", "operators", Listed::Yes),
     page!("/settings", "Settings", "settings", Listed::Yes),

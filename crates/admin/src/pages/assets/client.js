@@ -10,6 +10,7 @@ const MOST_SUBSCRIPTIONS = 1000;
 
 const id = new URLSearchParams(location.search).get("id") ?? "";
 byId("title").textContent = id;
+byId("ban").href = `/bans?as=clientid&who=${encodeURIComponent(id)}`;
 byId("trace").href = `/trace?id=${encodeURIComponent(id)}`;
 document.title = `${id} · Rollcall`;
 
