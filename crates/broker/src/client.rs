@@ -142,10 +142,15 @@ impl State {
     }
 
     /// Counts what had waited and was given up, for modules to be told of when no lock is held.
+    #[inline]
     pub(crate) fn note_lost(&mut self, client: &ClientRef, batch: &mut Batch<'_>) {
-        if !self.session.has_lost() {
-            return;
+        if self.session.has_lost() {
+            self.note_all_lost(client, batch);
         }
+    }
+
+    #[cold]
+    fn note_all_lost(&mut self, client: &ClientRef, batch: &mut Batch<'_>) {
         for Lost { publication, qos, reason } in self.session.take_lost() {
             let is_expired = reason == DropReason::Expired;
             batch.count(if is_expired { Metric::DroppedExpired } else { Metric::DroppedTooLarge }, 1);
@@ -171,6 +176,15 @@ impl State {
         self.count_sent_late(batch);
         self.recount(batch);
         self.note_lost(client, batch);
+    }
+
+    /// The session may have sent of what waits, and has told the store so.
+    pub(crate) fn after_sending(&mut self, client: &ClientRef, batch: &mut Batch<'_>) {
+        self.wait_for_store(false, batch);
+        self.count_sent_late(batch);
+        self.recount_now_and_then(batch);
+        self.note_lost(client, batch);
+        self.touch(client, batch);
     }
 
     /// Takes the connection away, and gives it what still waits for its socket.

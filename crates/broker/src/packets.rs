@@ -1,8 +1,8 @@
 //! What the broker does about each packet of a client.
 
-use mqtt_codec::{Disconnect, Packet, Qos, ReasonCode, Version};
+use mqtt_codec::{Ack, Disconnect, Packet, Qos, ReasonCode, Version};
 use mqtt_hooks::Reason;
-use mqtt_session::{Event, Publication, Receipt, Timestamp};
+use mqtt_session::{Event, Publication, Receipt, Timestamp, Violation};
 
 use crate::client::connection::Ending;
 use crate::client::held::is_another_count;
@@ -33,8 +33,42 @@ pub(crate) fn handle(seat: &Seat, packet: Packet, now: Timestamp, batch: &mut Ba
                 None => Err(Ending::refused(ReasonCode::TopicNameInvalid)),
             }
         }
+        Packet::PubAck(ack) => handle_puback(seat, &ack, now, batch),
         packet => handle_in_session(seat, packet, now, batch),
     }
+}
+
+/// Half of all packets at QoS 1, and mostly nothing has waited for the room that it makes.
+fn handle_puback(seat: &Seat, ack: &Ack, now: Timestamp, batch: &mut Batch<'_>) -> Result<(), Ending> {
+    let acknowledged;
+    let handled = {
+        let mut state = seat.client.state.lock();
+        // Taken over, as in `handle_in_session`.
+        if !state.is_current(&seat.connection) {
+            return Err(superseded(&seat.connection));
+        }
+        let state = &mut *state;
+        acknowledged = Acknowledged::with(ack, Qos::AtLeastOnce, &state.session, &seat.broker().hooks);
+        let has_waiting = state.session.has_waiting();
+        let handled = state.session.handle_puback(ack, now, &mut state.outbox);
+        state.stage(batch);
+        if has_waiting {
+            state.after_sending(&seat.client, batch);
+        }
+        handled
+    };
+    handled.map_err(|violation| refused(seat, &violation))?;
+    if let Some(acknowledged) = acknowledged {
+        acknowledged.tell(&seat.client, &seat.broker().hooks);
+    }
+    Ok(())
+}
+
+#[cold]
+fn refused(seat: &Seat, violation: &Violation) -> Ending {
+    let reason = violation.reason_code();
+    seat.tell_refused(Kind::Packet, reason, violation, "");
+    Ending::refused(reason)
 }
 
 #[inline(never)]
@@ -77,11 +111,7 @@ fn handle_in_session(seat: &Seat, packet: Packet, now: Timestamp, batch: &mut Ba
         state.touch(&seat.client, batch);
         event
     };
-    let event = event.map_err(|violation| {
-        let reason = violation.reason_code();
-        seat.tell_refused(Kind::Packet, reason, &violation, "");
-        Ending::refused(reason)
-    })?;
+    let event = event.map_err(|violation| refused(seat, &violation))?;
     if let Some(acknowledged) = acknowledged {
         acknowledged.tell(&seat.client, &seat.broker().hooks);
     }

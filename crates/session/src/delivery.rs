@@ -234,12 +234,14 @@ impl Session {
         self.pump(now, out);
     }
 
-    pub(crate) fn handle_puback(&mut self, ack: &Ack, now: Timestamp, out: &mut Outbox) -> Result<(), Violation> {
+    pub(crate) fn take_puback(&mut self, ack: &Ack, now: Timestamp, out: &mut Outbox) -> Result<(), Violation> {
         if let Some(inflight) = &mut self.inflight
             && let Some(delivery) = inflight.acknowledge(ack.packet_id)?
         {
             self.note_finished(delivery);
-            self.pump(now, out);
+            if self.has_waiting() {
+                self.pump(now, out);
+            }
         }
         Ok(())
     }
@@ -456,7 +458,8 @@ impl Session {
         self.has_share_to_deliver(size + PER_DELIVERY)
     }
 
-    fn has_waiting(&self) -> bool {
+    /// True if something waits, be it for the client's window, the outbox, or the client; or is to be sent again.
+    pub fn has_waiting(&self) -> bool {
         self.queue.as_ref().is_some_and(|queue| !queue.is_empty())
             || self.inflight.as_ref().is_some_and(|inflight| !inflight.is_resent())
     }

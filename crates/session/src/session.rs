@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use mqtt_codec::{
-    Auth, Disconnect, Filter, Packet, PacketId, Qos, ReasonCode, Subscribe, SubscribeOptions, Unsubscribe, Version,
-    Will,
+    Ack, Auth, Disconnect, Filter, Packet, PacketId, Qos, ReasonCode, Subscribe, SubscribeOptions, Unsubscribe,
+    Version, Will,
 };
 
 use crate::change::Log;
@@ -188,7 +188,7 @@ impl Session {
         }
         match packet {
             Packet::Publish(publish) => return self.handle_publish(publish, now, out),
-            Packet::PubAck(ack) => self.handle_puback(&ack, now, out)?,
+            Packet::PubAck(ack) => self.take_puback(&ack, now, out)?,
             Packet::PubRec(ack) => self.handle_pubrec(&ack, now, out)?,
             Packet::PubRel(ack) => self.handle_pubrel(&ack, out),
             Packet::PubComp(ack) => self.handle_pubcomp(&ack, now, out)?,
@@ -205,6 +205,11 @@ impl Session {
             }
         }
         Ok(Event::Nothing)
+    }
+
+    /// [`Self::handle_packet`] for a PUBACK, which is half of all packets at QoS 1.
+    pub fn handle_puback(&mut self, ack: &Ack, now: Timestamp, out: &mut Outbox) -> Result<(), Violation> {
+        if self.is_attached() { self.take_puback(ack, now, out) } else { Ok(()) }
     }
 
     /// Notes a subscription; true if the filter was subscribed before.

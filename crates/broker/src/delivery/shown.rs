@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mqtt_codec::{Packet, Qos};
+use mqtt_codec::{Ack, Packet, Qos};
 use mqtt_hooks::{Delivery, Hooks, Incoming, Passage, Publisher};
 use mqtt_session::{Delivered, Publication, Session, Timestamp};
 
@@ -58,14 +58,18 @@ pub(crate) struct Acknowledged {
 impl Acknowledged {
     /// `None`: nobody wants to know, or `packet` acknowledges nothing. To be asked before the session handles it.
     pub(crate) fn by(packet: &Packet, session: &Session, hooks: &Hooks) -> Option<Self> {
+        match packet {
+            Packet::PubAck(ack) => Self::with(ack, Qos::AtLeastOnce, session, hooks),
+            Packet::PubRec(ack) => Self::with(ack, Qos::ExactlyOnce, session, hooks),
+            _ => None,
+        }
+    }
+
+    /// The same for the acknowledgement of what was sent with this QoS.
+    pub(crate) fn with(ack: &Ack, qos: Qos, session: &Session, hooks: &Hooks) -> Option<Self> {
         if !hooks.has_ack_observers() {
             return None;
         }
-        let (ack, qos) = match packet {
-            Packet::PubAck(ack) => (ack, Qos::AtLeastOnce),
-            Packet::PubRec(ack) => (ack, Qos::ExactlyOnce),
-            _ => return None,
-        };
         let publication = session.unacknowledged(ack.packet_id, qos).filter(|_| !ack.reason.is_error())?;
         Some(Self { publication: Arc::clone(publication), qos })
     }
