@@ -55,7 +55,8 @@ fn write(shared: &Shared) -> String {
             "bytes.sent" => "rollcall_sent_bytes_total".to_owned(),
             name => format!("rollcall_{}_total", name.replace('.', "_")),
         };
-        text.one(&counter, COUNTER, &format!("Since the start; EMQ X's metric {name}."), value);
+        let help = if name.starts_with("limits.") { "metric" } else { "EMQ X's metric" };
+        text.one(&counter, COUNTER, &format!("Since the start; {help} {name}."), value);
     }
     text.0
 }

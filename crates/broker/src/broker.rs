@@ -58,6 +58,7 @@ impl Broker {
             share,
             kept: kept.clone(),
         });
+        let doors = Doors::new(Banned::load(&durable), &config, &session_config);
         Self {
             session_config,
             clock: Clock::new(past.alive),
@@ -68,7 +69,7 @@ impl Broker {
             deadlines: Deadlines::default(),
             workplaces: Workplaces::default(),
             watched: Watched::new(memory),
-            doors: Doors::new(Banned::load(&durable), config.mqtt.max_connections),
+            doors,
             durable,
             config,
         }

@@ -1,5 +1,6 @@
 //! What a broker is told. Where it was said, and whether it is right, is the business of whoever makes one.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -21,6 +22,8 @@ pub struct Config {
     pub limits: Limits,
     /// Bounds of one session's queue.
     pub session: SessionLimits,
+    /// Bounds for who comes in by the listener of a name; who is not in it has no others than the general ones.
+    pub listeners: BTreeMap<String, ListenerLimits>,
     /// Where what outlives the process is kept; `None`: nothing does.
     pub store: Option<Store>,
     /// From the start after the broker died to when those are reported gone who were online and have not come back.
@@ -104,6 +107,60 @@ pub struct Limits {
     pub max_topic_levels: usize,
     /// Levels of all different wildcard shapes among one client's filters.
     pub shape_levels: usize,
+    /// Messages that each client may publish; of who sends more nothing is read for a while.
+    pub message_rate: Option<Rate>,
+    /// Bytes that each client may send.
+    pub byte_rate: Option<Rate>,
+    /// Clients at once from one address, or one network of version 6.
+    pub connections_per_address: Option<usize>,
+    /// Connections from one address that are accepted and not let in.
+    pub half_open_per_address: Option<usize>,
+    /// Connections from one address.
+    pub connect_rate_per_address: Option<Rate>,
+}
+
+/// So many within a time, all of them at once if none came before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// Things or bytes; never 0.
+    pub amount: u64,
+    /// Within this time.
+    pub per: Duration,
+}
+
+/// Bounds for who comes in by one listener. Where nothing is said the general ones hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListenerLimits {
+    /// Clients at once.
+    pub max_connections: Option<usize>,
+    /// Connections that are taken.
+    pub connect_rate: Option<Rate>,
+    /// Messages that each client may publish.
+    pub message_rate: Option<Rate>,
+    /// Bytes that each client may send.
+    pub byte_rate: Option<Rate>,
+    /// As in [`Limits`].
+    pub max_packet_size: Option<u32>,
+    /// As in [`Limits`].
+    pub receive_maximum: Option<u16>,
+    /// As in [`Limits`].
+    pub max_inflight: Option<u16>,
+    /// As in [`Limits`].
+    pub subscriptions_per_client: Option<usize>,
+    /// As in [`Limits`].
+    pub max_topic_levels: Option<usize>,
+    /// As in [`SessionLimits`].
+    pub max_queued: Option<usize>,
+    /// As in [`SessionLimits`].
+    pub max_queued_bytes: Option<usize>,
+}
+
+impl Config {
+    /// Levels that topics may have, in general and by single listeners.
+    pub(crate) fn all_topic_levels(&self) -> impl Iterator<Item = usize> {
+        let by_listeners = self.listeners.values().filter_map(|limits| limits.max_topic_levels);
+        by_listeners.chain([self.limits.max_topic_levels])
+    }
 }
 
 /// Bounds of one session's queue.
@@ -158,6 +215,7 @@ impl Default for Config {
             mqtt: Mqtt::default(),
             limits: Limits::default(),
             session: SessionLimits::default(),
+            listeners: BTreeMap::new(),
             store: None,
             recovery_grace: Duration::from_secs(5),
             sys: Sys::default(),
@@ -193,6 +251,11 @@ impl Default for Limits {
             subscriptions_per_client: 100_000,
             max_topic_levels: 128,
             shape_levels: 1_024,
+            message_rate: None,
+            byte_rate: None,
+            connections_per_address: None,
+            half_open_per_address: None,
+            connect_rate_per_address: None,
         }
     }
 }

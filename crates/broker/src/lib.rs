@@ -35,7 +35,9 @@ mod store;
 mod time;
 mod watch;
 
-pub use config::{Anonymous, Config, DenyAction, Limits, Mqtt, SessionLimits, Store, Sys, SysSubscribe};
+pub use config::{
+    Anonymous, Config, DenyAction, Limits, ListenerLimits, Mqtt, Rate, SessionLimits, Store, Sys, SysSubscribe,
+};
 pub use running::{ModuleRecords, Opened, Running};
 pub use watch::alarms::{ModulesSeen, Wrong};
 pub use watch::operate::Operator;

@@ -103,7 +103,7 @@ impl Running {
     /// Takes who comes in by this listener, whenever it is open, until [`Self::drain`].
     pub fn serve(&mut self, listener: Listener) {
         let listener = Arc::new(listener);
-        let (door, stop) = (Arc::new(Door::new(&self.broker.doors, &listener)), self.stop.subscribe());
+        let (door, stop) = (Arc::new(Door::new(&self.broker, &listener)), self.stop.subscribe());
         let accept = move |broker: Arc<Broker>| {
             let (listener, door, stop) = (Arc::clone(&listener), Arc::clone(&door), stop.clone());
             async move {

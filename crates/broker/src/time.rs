@@ -1,6 +1,7 @@
 //! Clocks, what is due by them, and the tasks that look after it.
 
 pub(crate) mod beat;
+pub(crate) mod bucket;
 pub(crate) mod clock;
 pub(crate) mod deadlines;
 pub(crate) mod due;

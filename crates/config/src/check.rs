@@ -14,6 +14,7 @@ use crate::{
     Storage, Sys,
     file::{self, File},
     listeners::{self, TlsSaid},
+    value::Int,
 };
 
 /// A value that reads well and still can't be.
@@ -179,6 +180,11 @@ impl file::Limits {
             subscriptions_per_client: self.subscriptions_per_client.get(),
             max_topic_levels: self.max_topic_levels.get(),
             shape_levels: self.shape_levels.get(),
+            message_rate: self.message_rate.map(|rate| rate.0),
+            byte_rate: self.byte_rate.map(|rate| rate.0),
+            connections_per_address: self.connections_per_address.map(Int::get),
+            half_open_per_address: self.half_open_per_address.map(Int::get),
+            connect_rate_per_address: self.connect_rate_per_address.map(|rate| rate.0),
         }
     }
 }

@@ -99,6 +99,44 @@ pub struct Listener {
     pub web: Option<ListenerWeb>,
     /// Proxies that begin with a header of the PROXY protocol.
     pub proxy_from: Vec<IpNet>,
+    /// Bounds of its own.
+    pub limits: ListenerLimits,
+}
+
+/// Bounds for who comes in by one listener. Where nothing is said the general ones hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListenerLimits {
+    /// Clients at once.
+    pub max_connections: Option<usize>,
+    /// Connections that are taken.
+    pub connect_rate: Option<Rate>,
+    /// Messages that each client may publish.
+    pub message_rate: Option<Rate>,
+    /// Bytes that each client may send.
+    pub byte_rate: Option<Rate>,
+    /// As in [`Limits`].
+    pub max_packet_size: Option<u32>,
+    /// As in [`Limits`].
+    pub receive_maximum: Option<u16>,
+    /// As in [`Limits`].
+    pub max_inflight: Option<u16>,
+    /// As in [`Limits`].
+    pub subscriptions_per_client: Option<usize>,
+    /// As in [`Limits`].
+    pub max_topic_levels: Option<usize>,
+    /// As in [`SessionLimits`].
+    pub max_queued: Option<usize>,
+    /// As in [`SessionLimits`].
+    pub max_queued_bytes: Option<usize>,
+}
+
+/// So many within a time, all of them at once if none came before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// Things or bytes.
+    pub amount: u64,
+    /// Within this time.
+    pub per: Duration,
 }
 
 /// What TLS at a listener is made of.
@@ -316,6 +354,16 @@ pub struct Limits {
     pub max_topic_levels: usize,
     /// Levels of all different wildcard shapes among one client's filters.
     pub shape_levels: usize,
+    /// Messages that each client may publish.
+    pub message_rate: Option<Rate>,
+    /// Bytes that each client may send.
+    pub byte_rate: Option<Rate>,
+    /// Clients at once from one address.
+    pub connections_per_address: Option<usize>,
+    /// Connections from one address that are accepted and not let in.
+    pub half_open_per_address: Option<usize>,
+    /// Connections from one address.
+    pub connect_rate_per_address: Option<Rate>,
 }
 
 /// Bounds of one session's queue.

@@ -10,6 +10,7 @@ use crate::{
     AuthDefault, CertName, DenyAction, Durability, ListenerKind, LogFormat, SysSubscribe, Verify,
     list::{self, List},
     listeners::{self, Listeners},
+    rate,
     schema::{Key, Section},
     value::{Bind, Expiry, Int, MaybeBind, Path, Secret, Size, Span, Tables},
 };
@@ -156,6 +157,30 @@ section! {
         forwarded_from: List<list::Range> = List::default(),
         /// Addresses and ranges of proxies that begin each connection with a header of the PROXY protocol, version 1 or 2.
         proxy_from: List<list::Range> = List::default(),
+        /// Clients at once that came in by this listener; further ones are refused, but for those that come back to a
+        /// connection they have there. When not set: mqtt.max_connections alone bounds them.
+        max_connections: Option<Int<1, 100_000_000>> = None,
+        /// Connections that it takes, like "500/s" or "1000/10s" (a thousand at once, and a thousand every ten seconds). Further
+        /// ones are refused: before TLS without a word, else when they have sent CONNECT.
+        connect_rate: Option<rate::Count> = None,
+        /// As limits.message_rate, for who comes in here.
+        message_rate: Option<rate::Count> = None,
+        /// As limits.byte_rate, for who comes in here.
+        byte_rate: Option<rate::Bytes> = None,
+        /// As limits.max_packet_size, for who comes in here.
+        max_packet_size: Option<Size<128, 268_435_455>> = None,
+        /// As limits.receive_maximum, for who comes in here.
+        receive_maximum: Option<Int<1, 65_535>> = None,
+        /// As limits.max_inflight, for who comes in here.
+        max_inflight: Option<Int<1, 65_535>> = None,
+        /// As limits.subscriptions_per_client, for who comes in here.
+        subscriptions_per_client: Option<Int<1, 0xffff_ffff>> = None,
+        /// As limits.max_topic_levels, for who comes in here.
+        max_topic_levels: Option<Int<8, 65_536>> = None,
+        /// As session.max_queued, for who comes in here.
+        max_queued: Option<Int<0, 0xffff_ffff>> = None,
+        /// As session.max_queued_bytes, for who comes in here.
+        max_queued_bytes: Option<Size<0, 0x7fff_ffff_ffff>> = None,
     }
 }
 
@@ -264,6 +289,18 @@ section! {
         /// shared filter counts with its group, and for eight more). Bounds what one client adds to the cost of
         /// looking up a topic, and how many of its filters one message matches. A filter beyond this is refused.
         shape_levels: Int<1, 0xffff_ffff> = Int(1_024),
+        /// Messages that each client may publish, like "100/s" or "1000/1m" (a thousand at once, and a thousand a minute). Of who
+        /// sends more nothing is read until there is room again, PINGREQ included; it is not ended for that silence.
+        message_rate: Option<rate::Count> = None,
+        /// Bytes that each client may send, like "64KiB/s"; as message_rate.
+        byte_rate: Option<rate::Bytes> = None,
+        /// Clients at once from one address, or from one network (/64) of version 6; further ones are refused, but for those
+        /// that come back to a connection they have from there. Behind a proxy without proxy_from all have the proxy's address.
+        connections_per_address: Option<Int<1, 100_000_000>> = None,
+        /// Connections from one address that are accepted and not yet let in; further ones are closed at once.
+        half_open_per_address: Option<Int<1, 100_000_000>> = None,
+        /// Connections from one address, like "10/s"; as a listener's connect_rate.
+        connect_rate_per_address: Option<rate::Count> = None,
     }
 }
 

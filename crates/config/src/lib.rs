@@ -36,6 +36,7 @@ mod list;
 mod listeners;
 mod module;
 mod print;
+mod rate;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -43,8 +44,8 @@ mod value;
 
 pub use config::{
     Admin, Anonymous, Auth, AuthDefault, CertName, Config, DenyAction, Durability, Limits, Listener, ListenerKind,
-    ListenerTls, ListenerWeb, Log, LogFormat, ModuleConfig, Mqtt, Node, Origins, Runtime, Said, SessionLimits, Sources,
-    Storage, Sys, SysSubscribe, Verify,
+    ListenerLimits, ListenerTls, ListenerWeb, Log, LogFormat, ModuleConfig, Mqtt, Node, Origins, Rate, Runtime, Said,
+    SessionLimits, Sources, Storage, Sys, SysSubscribe, Verify,
 };
 pub use error::{Error, Place};
 pub use ignored::Ignored;

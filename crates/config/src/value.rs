@@ -80,14 +80,14 @@ impl<const MIN: u64, const MAX: u64> Visitor<'_> for Size<MIN, MAX> {
     }
 }
 
-fn parse_size(text: &str) -> Option<u64> {
+pub(crate) fn parse_size(text: &str) -> Option<u64> {
     let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit())?);
     let (_, factor) = UNITS.iter().find(|(name, _)| unit.trim_start().eq_ignore_ascii_case(name))?;
     number.parse::<u64>().ok()?.checked_mul(*factor)
 }
 
 /// Bytes in the largest unit that loses nothing.
-struct InUnits(u64);
+pub(crate) struct InUnits(pub(crate) u64);
 
 impl fmt::Display for InUnits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -50,7 +50,7 @@ pub struct ListenerState {
     pub running: bool,
     /// Clients that came in by it and are there.
     pub connections: usize,
-    /// Clients there may be at once, by all listeners together.
+    /// Clients there may be at once: by it, or else by all listeners together.
     pub max_connections: usize,
 }
 

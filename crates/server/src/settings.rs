@@ -1,6 +1,8 @@
 //! From what was said to what each part is told.
 
-use mqtt_broker::{Anonymous, Config, DenyAction, Limits, Mqtt, SessionLimits, Store, Sys, SysSubscribe};
+use mqtt_broker::{
+    Anonymous, Config, DenyAction, Limits, ListenerLimits, Mqtt, Rate, SessionLimits, Store, Sys, SysSubscribe,
+};
 use mqtt_config as said;
 use mqtt_operate::Setting;
 use mqtt_storage::Durability;
@@ -44,8 +46,14 @@ pub(crate) fn broker(said: &said::Config) -> Config {
             subscriptions_per_client: limits.subscriptions_per_client,
             max_topic_levels: limits.max_topic_levels,
             shape_levels: limits.shape_levels,
+            message_rate: limits.message_rate.map(rate),
+            byte_rate: limits.byte_rate.map(rate),
+            connections_per_address: limits.connections_per_address,
+            half_open_per_address: limits.half_open_per_address,
+            connect_rate_per_address: limits.connect_rate_per_address.map(rate),
         },
         session: SessionLimits { max_queued: session.max_queued, max_queued_bytes: session.max_queued_bytes },
+        listeners: said.listeners.iter().filter_map(own_limits).collect(),
         store: said.data_dir.clone().map(|folder| Store { folder, durability, events_for: events_for() }),
         recovery_grace: said.recovery_grace,
         sys: Sys {
@@ -58,6 +66,29 @@ pub(crate) fn broker(said: &said::Config) -> Config {
             },
         },
     }
+}
+
+/// `None`: it has no bounds of its own.
+fn own_limits(listener: &said::Listener) -> Option<(String, ListenerLimits)> {
+    let limits = &listener.limits;
+    let own = ListenerLimits {
+        max_connections: limits.max_connections,
+        connect_rate: limits.connect_rate.map(rate),
+        message_rate: limits.message_rate.map(rate),
+        byte_rate: limits.byte_rate.map(rate),
+        max_packet_size: limits.max_packet_size,
+        receive_maximum: limits.receive_maximum,
+        max_inflight: limits.max_inflight,
+        subscriptions_per_client: limits.subscriptions_per_client,
+        max_topic_levels: limits.max_topic_levels,
+        max_queued: limits.max_queued,
+        max_queued_bytes: limits.max_queued_bytes,
+    };
+    (own != ListenerLimits::default()).then(|| (listener.name.clone(), own))
+}
+
+const fn rate(said::Rate { amount, per }: said::Rate) -> Rate {
+    Rate { amount, per }
 }
 
 /// The module that gets the events of earlier versions.

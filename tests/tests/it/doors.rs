@@ -142,7 +142,7 @@ async fn dial_web(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) 
 }
 
 /// A socket by the listener of this name, no packet yet.
-async fn open(broker: &Broker, authority: &Authority, name: &str, version: Version) -> Client {
+pub(crate) async fn open(broker: &Broker, authority: &Authority, name: &str, version: Version) -> Client {
     let addr = broker.server().addresses().listener(name).unwrap();
     match name {
         "mqtt" => Client::open(addr, version).await,

@@ -36,6 +36,7 @@ mod half_packets;
 mod history;
 mod keep_alive;
 mod levels;
+mod limits;
 mod listeners;
 mod log;
 mod malformed;

@@ -33,7 +33,7 @@ pub(super) struct Listener {
     /// False while it is stopped.
     running: bool,
     acceptors: u8,
-    /// Of all listeners together.
+    /// Its own, or of all listeners together.
     max_conns: usize,
     current_conns: usize,
     /// Not counted.

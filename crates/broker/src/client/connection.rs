@@ -112,6 +112,8 @@ pub(super) struct Shared {
     rare: Option<Box<Rare>>,
     /// The task has ended.
     pub(super) is_over: bool,
+    /// The client has no part in the connection any more.
+    pub(super) is_left: bool,
     /// The client has no part in the connection any more, but a flush that began before has the bytes that come first.
     is_flushed: bool,
 }

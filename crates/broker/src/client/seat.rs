@@ -37,6 +37,22 @@ impl Seat {
     }
 }
 
+impl Connection {
+    /// The client is gone from it, and its place is free, though its socket may be open for a while.
+    pub(crate) fn note_left(&self) {
+        self.shared.lock().is_left = true;
+        self.broker().doors.note_gone(&self.info);
+    }
+}
+
+/// Its socket is closed with it, and gives up its place.
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let is_left = self.shared.lock().is_left;
+        self.broker().doors.note_closed(&self.info, is_left);
+    }
+}
+
 impl Drop for Seat {
     fn drop(&mut self) {
         if !self.connection.is_over() {

@@ -13,6 +13,7 @@ use mqtt_net::{Identity, Transport};
 use crate::broker::Broker;
 use crate::client::connection::Awaited;
 use crate::client::traffic::Traffic;
+use crate::coming::ticket::Ticket;
 use crate::time::patience::Patient;
 use crate::time::timers::TimerKey;
 use crate::watch::memory::{Claim, Memory};
@@ -41,6 +42,7 @@ pub(crate) struct Arrival {
     pub(crate) transport: Transport,
     pub(crate) traffic: Traffic,
     pub(crate) origin: Origin,
+    pub(crate) ticket: Ticket,
     pub(crate) decoder: Decoder,
     /// Bytes read and not yet decoded; once CONNECT has come, what came with it.
     pub(crate) rest: BytesMut,
@@ -87,12 +89,14 @@ impl Language {
 }
 
 impl Arrival {
-    pub(crate) fn new(broker: &Broker, transport: Transport, origin: Origin, deadline: Patient) -> Self {
+    pub(crate) fn new(transport: Transport, origin: Origin, ticket: Ticket, deadline: Patient) -> Self {
+        let max_packet_size = ticket.entrance().bounds.max_packet_size;
         Self {
             transport,
             traffic: Traffic::default(),
             origin,
-            decoder: Decoder::new(Role::Server, broker.config.limits.max_packet_size).with_max_filters(MAX_FILTERS),
+            ticket,
+            decoder: Decoder::new(Role::Server, max_packet_size).with_max_filters(MAX_FILTERS),
             rest: BytesMut::new(),
             claim: None,
             deadline,

@@ -1,65 +1,66 @@
 //! Where connections come in.
 
-use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, LazyLock};
+use std::net::SocketAddr;
+use std::sync::Arc;
 
 use mqtt_codec::ReasonCode;
-use mqtt_hooks::Listener;
 use mqtt_net::{Accepted, Opening, Pipe, Transport};
 
 use crate::broker::Broker;
 use crate::coming::arrival::Origin;
-use crate::coming::doors::{Doors, Entrance};
+use crate::coming::entrance::{Bounds, Entrance, Over};
 use crate::coming::serve::Task;
+use crate::coming::ticket::Ticket;
 use crate::time::patience::Patient;
 use crate::watch::refusals::{Kind, Refused};
 
 /// Where connections come in, known to the broker by its name.
 #[derive(Debug)]
-pub(crate) struct Door(Arc<Listener>);
+pub(crate) struct Door(Arc<Entrance>);
 
 impl Door {
-    pub(crate) fn new(doors: &Doors, open: &Arc<mqtt_net::Listener>) -> Self {
-        let listener = Arc::new(Listener { name: open.name().into(), port: open.address().port() });
-        doors.add(Entrance::new(Arc::clone(&listener), open));
-        Self(listener)
+    pub(crate) fn new(broker: &Broker, open: &Arc<mqtt_net::Listener>) -> Self {
+        Self(broker.doors.add(open, Bounds::new(&broker.config, open.name(), &broker.session_config)))
     }
 
     pub(crate) fn take(&self, broker: &Arc<Broker>, accepted: Accepted, peer: SocketAddr) {
-        take(broker, accepted, Origin { peer, listener: Arc::clone(&self.0), identity: None });
+        take(broker, &self.0, accepted, peer);
     }
 }
 
 /// The other end is served like an accepted socket, from no port.
 pub(crate) fn connect_in_memory(broker: &Arc<Broker>, peer: SocketAddr) -> Pipe {
-    static MEMORY: LazyLock<Arc<Listener>> = LazyLock::new(|| Arc::new(Listener { name: "memory".into(), port: 0 }));
     let (ours, theirs) = Pipe::pair();
-    take(
-        broker,
-        Accepted::Open(Transport::Memory(ours)),
-        Origin { peer, listener: Arc::clone(&MEMORY), identity: None },
-    );
+    take(broker, broker.doors.memory(), Accepted::Open(Transport::Memory(ours)), peer);
     theirs
 }
 
-fn take(broker: &Arc<Broker>, accepted: Accepted, origin: Origin) {
-    if let Err(rule) = broker.doors.enter(origin.peer.ip(), accepted.is_socket()) {
-        tell_refused(broker, origin.peer, ReasonCode::ServerBusy, &rule);
-        return;
+fn take(broker: &Arc<Broker>, entrance: &Arc<Entrance>, accepted: Accepted, peer: SocketAddr) {
+    let (of_proxy, is_socket) = (accepted.is_of_proxy(), accepted.is_socket());
+    let ticket =
+        Ticket::take(broker, entrance, peer.ip(), is_socket, of_proxy).and_then(|ticket| match ticket.over() {
+            // To tell it so would cost the handshake, which is what the limit is there to save.
+            Some(over) if accepted.has_tls() => Err(over),
+            _ => Ok(ticket),
+        });
+    match ticket {
+        Ok(ticket) => {
+            let origin = Origin { peer, listener: Arc::clone(&entrance.listener), identity: None };
+            tokio::spawn(Task::new(broker, accepted, origin, ticket));
+        }
+        Err(over) => tell_over(broker, peer, over),
     }
-    // Its place is given back by the task, whatever ends that.
-    tokio::spawn(Task::new(broker, accepted, origin));
 }
 
-/// Goes through what stands before MQTT at this listener, until `deadline`. Where a proxy has said whose connection it is, the
-/// place that its own address had is given to that one.
+/// Goes through what stands before MQTT at this listener, until `deadline`; `None`: it is not let through. Where a proxy has said
+/// whose connection it is, the place that its own address had is given to that one.
 pub(crate) async fn open(
     broker: Arc<Broker>,
     opening: Opening,
     mut origin: Origin,
+    ticket: &mut Ticket,
     deadline: Patient,
-) -> Result<(Transport, Origin), IpAddr> {
-    let address = origin.peer.ip();
+) -> Option<(Transport, Origin)> {
     // Given back when it is open: what a client holds then is counted to it.
     let mut claim = broker.watched.memory.arriving().claim();
     let opening = opening.open(|bytes| claim.grow_to(bytes));
@@ -69,24 +70,26 @@ pub(crate) async fn open(
             if !error.is_silent() {
                 tell_refused(&broker, origin.peer, ReasonCode::ProtocolError, &error);
             }
-            return Err(address);
+            return None;
         }
         None => {
             let rule = &"TLS, WebSocket or PROXY not through within mqtt.connect_timeout";
             tell_refused(&broker, origin.peer, ReasonCode::MaximumConnectTime, rule);
-            return Err(address);
+            return None;
         }
     };
     origin.peer = opened.peer;
     origin.identity = opened.identity.map(Box::new);
-    if opened.peer.ip() != address {
-        if let Err(rule) = broker.doors.enter(opened.peer.ip(), true) {
-            tell_refused(&broker, origin.peer, ReasonCode::ServerBusy, &rule);
-            return Err(address);
-        }
-        broker.doors.leave(address);
+    if let Err(over) = ticket.pass_on(opened.peer.ip()) {
+        tell_over(&broker, origin.peer, over);
+        return None;
     }
-    Ok((opened.transport, origin))
+    Some((opened.transport, origin))
+}
+
+fn tell_over(broker: &Broker, peer: SocketAddr, over: Over) {
+    broker.watched.metrics.count(over.metric);
+    tell_refused(broker, peer, over.code, &over.rule);
 }
 
 fn tell_refused(broker: &Broker, peer: SocketAddr, reason: ReasonCode, rule: &dyn std::fmt::Display) {

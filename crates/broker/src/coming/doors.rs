@@ -3,79 +3,114 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
-use mqtt_hooks::Listener;
+use arc_swap::ArcSwap;
+use mqtt_codec::ReasonCode;
+use mqtt_hooks::{ConnectionInfo, Listener};
 use mqtt_net::Kind;
 use mqtt_operate::ListenerError;
 use parking_lot::Mutex;
 
 use crate::coming::banned::Banned;
-use crate::coming::guests::Guests;
+use crate::coming::entrance::{Bounds, Entrance, Over};
+use crate::coming::guests::{Guests, Standing, network};
 use crate::coming::line::Line;
+use crate::config::Config;
 use crate::watch::machine;
+use crate::watch::metrics::Metric;
+
+/// Sockets that may be there at once only to be told that they come too often.
+const TOLD: usize = 1000;
 
 /// What everyone who comes in has to pass, and who is on the way.
 pub(crate) struct Doors {
     pub(crate) banned: Banned,
     /// For those who have more to be handled than fits a turn.
     pub(crate) line: Line,
-    listeners: Mutex<Vec<Entrance>>,
+    listeners: Mutex<Vec<Known>>,
+    /// The same for who comes and goes, without a lock.
+    entrances: ArcSwap<Vec<Arc<Entrance>>>,
+    memory: Arc<Entrance>,
     /// By their addresses.
     guests: Guests,
     /// `mqtt.max_connections`.
     max_clients: usize,
+    /// Topics may have as many levels by all listeners.
+    pub(crate) least_topic_levels: usize,
     /// Sockets that there may be, for the files that they take.
     max_sockets: usize,
     /// Sockets accepted and not yet closed.
     sockets: AtomicUsize,
     /// Sockets of clients, those that are about to be closed included.
     served: AtomicUsize,
+    /// Of sockets, those that are only to be told that they come too often.
+    told: AtomicUsize,
     /// Nobody comes in any more.
     is_stopping: AtomicBool,
 }
 
 /// A listener, and where it listens when it is open.
 #[derive(Clone, Debug)]
-pub(crate) struct Entrance {
-    pub(crate) listener: Arc<Listener>,
+pub(crate) struct Known {
+    pub(crate) entrance: Arc<Entrance>,
     pub(crate) kind: Kind,
     pub(crate) address: SocketAddr,
     /// Its socket is of the task that accepts, and gone with it.
     socket: Weak<mqtt_net::Listener>,
 }
 
-impl Entrance {
-    pub(crate) fn new(listener: Arc<Listener>, of: &Arc<mqtt_net::Listener>) -> Self {
-        Self { listener, kind: of.kind(), address: of.address(), socket: Arc::downgrade(of) }
-    }
-
+impl Known {
     pub(crate) fn is_open(&self) -> bool {
         self.socket.upgrade().is_some_and(|socket| socket.is_open())
     }
 }
 
 impl Doors {
-    pub(crate) fn new(banned: Banned, max_clients: usize) -> Self {
+    pub(crate) fn new(banned: Banned, config: &Config, session: &Arc<mqtt_session::Config>) -> Self {
+        let memory = Arc::new(Listener { name: "memory".into(), port: 0 });
         Self {
             banned,
             line: Line::default(),
             listeners: Mutex::default(),
-            guests: Guests::default(),
-            max_clients,
+            entrances: ArcSwap::default(),
+            memory: Arc::new(Entrance::new(memory, Bounds::new(config, "memory", session))),
+            guests: Guests::new(&config.limits),
+            max_clients: config.mqtt.max_connections,
+            least_topic_levels: config.all_topic_levels().fold(usize::MAX, usize::min),
             max_sockets: machine::max_sockets().unwrap_or(usize::MAX),
             sockets: AtomicUsize::new(0),
             served: AtomicUsize::new(0),
+            told: AtomicUsize::new(0),
             is_stopping: AtomicBool::new(false),
         }
     }
 
-    /// Makes a listener known.
-    pub(crate) fn add(&self, listener: Entrance) {
-        self.listeners.lock().push(listener);
+    /// Makes a listener known, for which these bounds hold.
+    pub(crate) fn add(&self, open: &Arc<mqtt_net::Listener>, bounds: Bounds) -> Arc<Entrance> {
+        let listener = Arc::new(Listener { name: open.name().into(), port: open.address().port() });
+        let entrance = Arc::new(Entrance::new(listener, bounds));
+        let (kind, address, socket) = (open.kind(), open.address(), Arc::downgrade(open));
+        let mut listeners = self.listeners.lock();
+        listeners.push(Known { entrance: Arc::clone(&entrance), kind, address, socket });
+        self.entrances.store(Arc::new(listeners.iter().map(|known| Arc::clone(&known.entrance)).collect()));
+        entrance
     }
 
-    pub(crate) fn listeners(&self) -> Vec<Entrance> {
+    pub(crate) fn listeners(&self) -> Vec<Known> {
         self.listeners.lock().clone()
+    }
+
+    /// By which those come in who have no socket.
+    pub(crate) const fn memory(&self) -> &Arc<Entrance> {
+        &self.memory
+    }
+
+    /// By which a client came in.
+    pub(crate) fn entrance_of(&self, client: &ConnectionInfo) -> Arc<Entrance> {
+        let entrances = self.entrances.load();
+        let found = entrances.iter().find(|entrance| Arc::ptr_eq(&entrance.listener, &client.listener));
+        Arc::clone(found.unwrap_or(&self.memory))
     }
 
     /// Does something to the listener of this name. One at a time: who finds it stopped finds it so until it has started it.
@@ -85,31 +120,103 @@ impl Doors {
         change: impl FnOnce(&mqtt_net::Listener) -> Result<T, ListenerError>,
     ) -> Result<T, ListenerError> {
         let listeners = self.listeners.lock();
-        let found = listeners.iter().find(|known| &*known.listener.name == name).ok_or(ListenerError::NotFound)?;
+        let found =
+            listeners.iter().find(|known| &*known.entrance.listener.name == name).ok_or(ListenerError::NotFound)?;
         change(&*found.socket.upgrade().ok_or(ListenerError::Ending)?)
     }
 
     /// Gives somebody from this address a place, which is to be [left](Self::leave), or says why not.
-    pub(crate) fn enter(&self, address: IpAddr, is_socket: bool) -> Result<(), &'static str> {
+    pub(crate) fn enter(&self, entrance: &Entrance, address: IpAddr, is_socket: bool) -> Result<(), Over> {
+        self.enter_from(address, is_socket)?;
+        entrance.enter().inspect_err(|_| self.guests.leave(address, Standing::Arriving))
+    }
+
+    /// The part of that which is about the address.
+    fn enter_from(&self, address: IpAddr, is_socket: bool) -> Result<(), Over> {
+        let refused = |rule| Err(Over { code: ReasonCode::ServerBusy, rule, metric: Metric::RefusedConnections });
         // Sockets that have not sent CONNECT yet are bounded as well: they may be as many as clients.
         let limit = self.max_clients.saturating_mul(2);
         let sockets = self.sockets();
         if sockets >= limit {
-            return Err("twice mqtt.max_connections sockets are open");
+            return refused("twice mqtt.max_connections sockets are open");
         }
         if is_socket && sockets >= self.max_sockets {
-            return Err("the limit of open files is reached, but for those that the store and the admin port need");
+            return refused("the limit of open files is reached, but for those that the store and the admin port need");
         }
         let limit = if is_socket { limit.min(self.max_sockets) } else { limit };
         // Last, for it counts: who is refused before takes no place of its address.
         if !self.guests.enter(address, limit.saturating_sub(sockets)) {
-            return Err("of the limit of open files or of twice mqtt.max_connections this address has seven eighths");
+            return refused(
+                "of the limit of open files or of twice mqtt.max_connections this address has seven eighths",
+            );
         }
         Ok(())
     }
 
-    pub(crate) fn leave(&self, address: IpAddr) {
-        self.guests.leave(address);
+    /// Gives the place that a proxy's address had to that of whose connection it is.
+    pub(crate) fn pass_on(&self, from: IpAddr, to: IpAddr) -> Result<(), Over> {
+        self.enter_from(to, true)?;
+        self.guests.leave(from, Standing::Arriving);
+        Ok(())
+    }
+
+    /// Whether somebody from this address, who has a place, may go on to CONNECT.
+    pub(crate) fn may_knock(&self, address: IpAddr) -> Result<(), Over> {
+        self.guests.may_knock(address)
+    }
+
+    /// Whether one more from this address may connect now, which is counted.
+    pub(crate) fn take_turn(&self, address: IpAddr, now: Duration) -> Result<(), Over> {
+        self.guests.take_turn(address, now)
+    }
+
+    /// Somebody who has a place is to be a client; `old` is the connection that it takes over.
+    pub(crate) fn take_seat(
+        &self,
+        entrance: &Entrance,
+        address: IpAddr,
+        old: Option<&ConnectionInfo>,
+    ) -> Result<(), Over> {
+        let is_from_there = |old: &ConnectionInfo| network(old.peer.ip()) == network(address);
+        self.guests.take_seat(address, old.is_some_and(is_from_there))?;
+        let takes_over = old.is_some_and(|old| Arc::ptr_eq(&old.listener, &entrance.listener));
+        entrance.take_seat(takes_over).inspect_err(|_| self.guests.leave_seat(address, Standing::Arriving))
+    }
+
+    /// It is not to be one after all.
+    pub(crate) fn leave_seat(&self, entrance: &Entrance, address: IpAddr) {
+        self.guests.leave_seat(address, Standing::Arriving);
+        entrance.leave_seat();
+    }
+
+    pub(crate) fn leave(&self, entrance: &Entrance, address: IpAddr, standing: Standing) {
+        self.guests.leave(address, standing);
+        entrance.leave(standing);
+    }
+
+    /// A client is gone. Its socket may be open for a while.
+    pub(crate) fn note_gone(&self, client: &ConnectionInfo) {
+        self.guests.leave_seat(client.peer.ip(), Standing::Gone);
+        self.entrance_of(client).leave_seat();
+    }
+
+    /// The socket of a client is closed; `is_gone`: that was [noted](Self::note_gone).
+    pub(crate) fn note_closed(&self, client: &ConnectionInfo, is_gone: bool) {
+        let standing = if is_gone { Standing::Gone } else { Standing::Client };
+        self.leave(&self.entrance_of(client), client.peer.ip(), standing);
+    }
+
+    /// One more is to be told that it comes too often; false: it can't be, there are too many.
+    pub(crate) fn begin_telling(&self) -> bool {
+        let may_begin = self.told.fetch_add(1, Relaxed) < TOLD;
+        if !may_begin {
+            self.end_telling();
+        }
+        may_begin
+    }
+
+    pub(crate) fn end_telling(&self) {
+        self.told.fetch_sub(1, Relaxed);
     }
 
     /// There is one socket more.

@@ -18,6 +18,7 @@ use crate::client::traffic::Traffic;
 use crate::client::transition::Transition;
 use crate::client::{ClientRef, State};
 use crate::coming::leaving::Going;
+use crate::coming::ticket::Ticket;
 use crate::delivery::batch::Batch;
 use crate::packets::count;
 use crate::packets::subscribe::give_up_forbidden;
@@ -40,6 +41,7 @@ pub(crate) struct Admission<'a> {
     pub(crate) granted: Granted,
     pub(crate) traffic: Traffic,
     pub(crate) transport: Transport,
+    pub(crate) ticket: Ticket,
 }
 
 /// When a client comes in, by the clocks that somebody asks later.
@@ -173,7 +175,7 @@ impl Broker {
         batch: &mut Batch<'_>,
     ) -> Arc<Connection> {
         let Arrived { noticed, now, heard } = arrived;
-        let Admission { connect, mut info, keep_alive, answer, granted, traffic, transport } = admission;
+        let Admission { connect, mut info, keep_alive, answer, granted, traffic, transport, ticket } = admission;
         // The same text, but one memory for both.
         info.client_id = Arc::clone(&client.id);
         let session_expiry = info.expiry_interval;
@@ -182,6 +184,8 @@ impl Broker {
             // They were for the session that is over.
             replays.clear();
         }
+        let entrance = Arc::clone(ticket.entrance());
+        ticket.into_seat();
         let connection = Arc::new(Connection::new(info, traffic, transport, Arc::clone(self), keep_alive, heard));
         // Before anyone finds the connection: whoever asks what the client may do finds the rules.
         connection.agree(granted);
@@ -208,6 +212,7 @@ impl Broker {
         }
         let mut state = client.state.lock();
         let State { session, outbox, .. } = &mut *state;
+        session.configure(&entrance.bounds.session);
         session.attach(&Attach { connect, session_expiry, keep_alive });
         // [MQTT-3.2.0-1]: until here the session was not attached, so nothing else can be in the outbox.
         let answer = Packet::ConnAck(ConnAck { session_present: connection.info.session_present, ..answer });

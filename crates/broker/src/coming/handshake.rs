@@ -4,27 +4,27 @@ use std::hash::{BuildHasher, RandomState};
 use std::pin::Pin;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use mqtt_codec::{ConnAck, Connect, DecodeError, Packet, Properties, Property, ReasonCode, Version};
-use mqtt_hooks::{ConnectionInfo, Fact, Grant, Login};
-use mqtt_net::Transport;
-use mqtt_operate::Direction;
+use mqtt_hooks::{ConnectionInfo, Grant, Login};
 use mqtt_session::{Session, Timestamp};
 
 use crate::broker::Broker;
-use crate::client::connection::Ending;
+use crate::client::connection::{Connection, Ending};
 use crate::client::granted::Granted;
 use crate::client::seat::Seat;
 use crate::coming::arrival::{Arrival, First, Language, Origin};
 use crate::coming::challenge::{self, Broken};
 use crate::coming::entering::{Admission, hear_out};
+use crate::coming::entrance::Bounds;
 use crate::coming::farewell::say_farewell;
+use crate::coming::pace::Pace;
 use crate::coming::reader::Reader;
+use crate::coming::refusing::{answer_and_close, refuse};
 use crate::config::{Config, Mqtt};
 use crate::delivery::batch::Batch;
 use crate::packets::access::{self, Refusal};
 use crate::packets::renewal::{is_over, properties_of};
-use crate::time::clock::wall_ms;
 use crate::watch::metrics::Metric;
 use crate::watch::refusals::{Kind, Refused};
 
@@ -49,8 +49,7 @@ pub(crate) fn receive(broker: &Arc<Broker>, arrival: Box<Arrival>, first: First)
             let mut batch = Batch::begin(broker);
             batch.count(Metric::Connect, 1);
             broker.watched.traces.note_connect(&connect);
-            let identified = identify(&mut connect, &arrival.origin);
-            let next = match identified.and_then(|()| describe(&connect, arrival.origin.clone(), &mut batch)) {
+            let next = match welcome(&mut connect, &arrival, &mut batch) {
                 Ok(info) => Candidate::new(broker, arrival, connect, info).authenticate(&mut batch),
                 Err(refusal) => refuse(*arrival, &connect, refusal, &mut batch),
             };
@@ -63,7 +62,7 @@ pub(crate) fn receive(broker: &Arc<Broker>, arrival: Box<Arrival>, first: First)
             tell_no_connect(broker, &arrival, Kind::Connect, code, &error);
             // 3.1.1 [MQTT-3.1.2-2]: the form in which 3.1 and 3.1.1 want it is the one that clients of all versions know,
             // and bridges try again in another version only if they get it.
-            answer_and_close(broker, arrival.transport, Version::V3_1_1, "", code)
+            answer_and_close(broker, *arrival, Version::V3_1_1, "", code)
         }
         First::Malformed(error, language) => {
             let rule: &dyn std::fmt::Display = match language {
@@ -123,6 +122,11 @@ impl Candidate {
         // Who names a method is let in by those who know it or not at all, also if they have stopped meanwhile.
         self.was_asked = self.broker.hooks.has_authenticators();
         if self.was_asked || self.granted.method.is_some() {
+            // Nobody is asked about who has no place anyway.
+            if let Err(refusal) = self.take_seat() {
+                return refuse(*self.arrival, &self.connect, refusal, batch);
+            }
+            self.arrival.ticket.leave_seat();
             return Next::Wait(Box::pin(self.ask_modules()));
         }
         self.admit(Login::Ignore, batch)
@@ -161,11 +165,12 @@ impl Candidate {
     }
 
     fn admit(mut self, login: Login, batch: &mut Batch<'_>) -> Next {
-        if let Err(refusal) = self.weigh(login, batch) {
-            return refuse(*self.arrival, &self.connect, refusal, batch);
-        }
+        let old = match self.weigh(login, batch).and_then(|()| self.take_seat()) {
+            Ok(old) => old,
+            Err(refusal) => return refuse(*self.arrival, &self.connect, refusal, batch),
+        };
         let Some(answer) = self.connack() else { return Next::Close };
-        match self.broker.connection_of(&self.info.client_id) {
+        match old {
             // Nobody is there to be heard out. Should one come in between, it is taken over without that.
             None => {
                 let (seat, reader) = self.enter(answer, batch);
@@ -180,6 +185,16 @@ impl Candidate {
                 Some(entered)
             })),
         }
+    }
+
+    /// Takes a client's place, and says which connection will be taken over.
+    fn take_seat(&mut self) -> Result<Option<Arc<Connection>>, Refusal> {
+        let old = self.broker.connection_of(&self.info.client_id);
+        let taken = self.arrival.ticket.take_seat(old.as_deref().map(|old| &old.info));
+        taken.map(|()| old).map_err(|over| {
+            self.broker.watched.metrics.count(over.metric);
+            Refusal::new(over.code, over.rule)
+        })
     }
 
     /// What the authenticators say, and the rules about its will.
@@ -221,7 +236,7 @@ impl Candidate {
     /// CONNACK, if the client takes one.
     fn connack(&self) -> Option<ConnAck> {
         let Self { broker, connect, info, .. } = self;
-        let mut properties = told_limits(&broker.config, connect, info);
+        let mut properties = told_limits(&broker.config, &self.arrival.ticket.entrance().bounds, connect, info);
         if let Some(method) = &self.granted.method {
             properties = properties.iter().chain(properties_of(method, self.conclusion.clone())).collect();
         }
@@ -245,16 +260,27 @@ impl Candidate {
             (Version::V5, Some(keep_alive)) => keep_alive,
             _ => connect.keep_alive,
         };
-        let Arrival { transport, traffic, decoder, rest, .. } = *arrival;
+        let Arrival { transport, traffic, decoder, rest, ticket, .. } = *arrival;
         traffic.note_received(1, 0);
+        let pace = Pace::new(&ticket.entrance().bounds);
+        let connect = &*connect;
         let (client, connection) =
-            broker.enter(Admission { connect: &connect, info, keep_alive, answer, granted, traffic, transport }, batch);
+            broker.enter(Admission { connect, info, keep_alive, answer, granted, traffic, transport, ticket }, batch);
         if broker.doors.banned.has(&connection.info) {
             // The ban came in between, and whoever made it may not have found the connection.
             connection.end(Ending::BANNED);
         }
-        (Seat { client, connection }, Reader::new(decoder, rest))
+        (Seat { client, connection }, Reader::new(decoder, rest, pace))
     }
+}
+
+/// What is known of who may come in so far.
+fn welcome(connect: &mut Connect, arrival: &Arrival, batch: &mut Batch<'_>) -> Result<ConnectionInfo, Refusal> {
+    if let Some(over) = arrival.ticket.over() {
+        return Err(Refusal::new(over.code, over.rule));
+    }
+    identify(connect, &arrival.origin)?;
+    describe(connect, arrival, batch)
 }
 
 /// A client is who its certificate says. It need not say that again; who says something else is refused, and not renamed: it
@@ -281,8 +307,8 @@ fn identify(connect: &mut Connect, origin: &Origin) -> Result<(), Refusal> {
 }
 
 /// What is known of the client by its CONNECT, or why that is not good enough.
-fn describe(connect: &Connect, origin: Origin, batch: &mut Batch<'_>) -> Result<ConnectionInfo, Refusal> {
-    let broker = batch.broker();
+fn describe(connect: &Connect, arrival: &Arrival, batch: &mut Batch<'_>) -> Result<ConnectionInfo, Refusal> {
+    let (broker, origin) = (batch.broker(), &arrival.origin);
     let refused = |code, rule| Err(Refusal::new(code, rule));
     if broker.doors.is_stopping() {
         return refused(ReasonCode::ServerShuttingDown, "the broker stops");
@@ -320,7 +346,7 @@ fn describe(connect: &Connect, origin: Origin, batch: &mut Batch<'_>) -> Result<
         Arc::from(&*connect.client_id)
     };
     let levels = connect.will.as_ref().map_or(0, |will| will.message.topic.levels_len());
-    if levels > broker.config.limits.max_topic_levels {
+    if levels > arrival.ticket.entrance().bounds.max_topic_levels {
         return refused(ReasonCode::TopicNameInvalid, "limits.max_topic_levels: the topic of its will");
     }
     let info = ConnectionInfo {
@@ -329,7 +355,7 @@ fn describe(connect: &Connect, origin: Origin, batch: &mut Batch<'_>) -> Result<
         version: connect.version,
         is_bridge: connect.is_bridge,
         peer: origin.peer,
-        listener: origin.listener,
+        listener: Arc::clone(&origin.listener),
         keep_alive: connect.keep_alive,
         clean_start: connect.clean_start,
         expiry_interval,
@@ -354,15 +380,14 @@ fn session_expiry(mqtt: &Mqtt, connect: &Connect) -> u32 {
 }
 
 /// What CONNACK tells a version 5 client: only what differs from the specification's defaults.
-fn told_limits(config: &Config, connect: &Connect, info: &ConnectionInfo) -> Properties {
+fn told_limits(config: &Config, bounds: &Bounds, connect: &Connect, info: &ConnectionInfo) -> Properties {
     if connect.version != Version::V5 {
         return Properties::EMPTY;
     }
-    let limits = &config.limits;
     let mut told = vec![
-        Property::ReceiveMaximum(limits.receive_maximum),
-        Property::MaximumPacketSize(limits.max_packet_size.min(MAX_TOLD_SIZE)),
-        Property::TopicAliasMaximum(limits.topic_alias_maximum),
+        Property::ReceiveMaximum(bounds.session.receive_maximum),
+        Property::MaximumPacketSize(bounds.max_packet_size.min(MAX_TOLD_SIZE)),
+        Property::TopicAliasMaximum(bounds.session.topic_alias_maximum),
     ];
     if connect.client_id.is_empty() {
         // [MQTT-3.2.2-16]
@@ -383,60 +408,4 @@ fn assigned_id() -> Arc<str> {
 fn random_text() -> String {
     let random = |n: u8| RandomState::new().hash_one(n);
     format!("{:016x}{:016x}", random(0), random(1))
-}
-
-fn refuse(arrival: Arrival, connect: &Connect, refusal: Refusal, batch: &mut Batch<'_>) -> Next {
-    let (broker, Origin { peer, listener, .. }) = (batch.broker(), &arrival.origin);
-    let Refusal { code: reason, rule } = refusal;
-    broker.tell_refused(&Refused {
-        kind: Kind::Connect,
-        peer: Some(*peer),
-        client_id: &connect.client_id,
-        reason,
-        rule: &rule,
-        about: "",
-    });
-    let fact = Fact::Refused {
-        client_id: &connect.client_id,
-        username: connect.username.as_deref(),
-        version: connect.version,
-        peer: *peer,
-        listener,
-        reason,
-        at: wall_ms(),
-    };
-    broker.hooks.observe(&fact, batch);
-    answer_and_close(broker, arrival.transport, connect.version, &connect.client_id, reason)
-}
-
-/// Answers with CONNACK and closes. [MQTT-3.2.2-7]
-fn answer_and_close(
-    broker: &Arc<Broker>,
-    transport: Transport,
-    version: Version,
-    client_id: &str,
-    reason: ReasonCode,
-) -> Next {
-    let (broker, client_id) = (Arc::clone(broker), client_id.to_owned());
-    Next::Wait(Box::pin(async move {
-        // [MQTT-3.2.2-6]. [MQTT-3.1.4-6]: what came behind CONNECT is not looked at.
-        let answer = Packet::ConnAck(ConnAck { session_present: false, reason, properties: Properties::EMPTY });
-        let mut output = BytesMut::new();
-        if answer.encode(version, &mut output).is_ok() && transport.write_all(&output).await.is_ok() {
-            broker.watched.traces.note_before_entry(&client_id, Direction::Out, &answer);
-            count_refusal(&broker, reason);
-            say_farewell(&transport).await;
-        }
-        None
-    }))
-}
-
-fn count_refusal(broker: &Arc<Broker>, reason: ReasonCode) {
-    let mut batch = Batch::begin(broker);
-    batch.count(Metric::ConnAckSent, 1);
-    batch.count(Metric::ConnAckError, 1);
-    if matches!(reason, ReasonCode::NotAuthorized | ReasonCode::BadUserNameOrPassword) {
-        batch.count(Metric::ConnAckAuthError, 1);
-    }
-    let _ = batch.finish();
 }

@@ -123,6 +123,7 @@ impl Broker {
             state.recount(batch);
             (connection, detached)
         };
+        connection.note_left();
         replay::keep_for_later(client, &connection, transition);
         // The transition lock keeps it in step with the session; the state's would keep publishers waiting.
         self.routes.router.set_attendance(client, Attendance::Absent);

@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use std::{io, mem};
 
 use bytes::BytesMut;
-use mqtt_codec::{Decoder, FixedHeader, Packet, PacketType, ReasonCode};
+use mqtt_codec::{Decoder, FixedHeader, Packet, PacketType};
 use mqtt_hooks::Reason;
 
 use crate::client::connection::Ending;
 use crate::client::seat::Seat;
 use crate::coming::line::Place;
+use crate::coming::pace::Pace;
 use crate::delivery::batch::{Batch, Flushing};
 use crate::delivery::replay;
 use crate::packets;
@@ -53,6 +54,9 @@ const UNSUBSCRIBE: u8 = PacketType::Unsubscribe as u8;
 /// Deliveries after which a turn is over whatever they took: some milliseconds. A burst to a thousand is not cut by that.
 const DELIVERIES: usize = 1 << 15;
 
+mod held_back;
+mod partial;
+
 /// What of a packet has come.
 pub(crate) struct Reader {
     decoder: Decoder,
@@ -64,6 +68,8 @@ pub(crate) struct Reader {
     held: Option<Claim>,
     /// Where the last turn was over. Seldom there, so in a box.
     place: Option<Box<Place>>,
+    /// `None`: the client may send as fast as it can.
+    pace: Option<Box<Pace>>,
     /// What is left of the fan-out that the last packets led to.
     flushing: Option<Flushing>,
 }
@@ -86,6 +92,8 @@ enum Handled {
     Nothing,
     /// There may be more, and it is the others' turn.
     TurnOver,
+    /// There may be more, and the client was too fast.
+    HeldBack,
 }
 
 /// How a turn ends.
@@ -96,23 +104,26 @@ enum Turn {
     Waits,
     /// There may be more, and it is the others' turn.
     Over,
+    /// There may be more, and the client was too fast.
+    HeldBack,
 }
 
 impl From<Turn> for Poll<Ending> {
     fn from(turn: Turn) -> Self {
         match turn {
             Turn::Ended(ending) => Self::Ready(ending),
-            Turn::Waits | Turn::Over => Self::Pending,
+            Turn::Waits | Turn::Over | Turn::HeldBack => Self::Pending,
         }
     }
 }
 
 impl Reader {
     /// `rest` is what came with CONNECT.
-    pub(crate) fn new(decoder: Decoder, rest: BytesMut) -> Self {
+    pub(crate) fn new(decoder: Decoder, rest: BytesMut, pace: Option<Box<Pace>>) -> Self {
         let is_there = !rest.is_empty();
         let unhandled = if is_there { Unhandled::New } else { Unhandled::None };
-        Self { decoder, partial: is_there.then(|| Box::new(rest)), unhandled, held: None, place: None, flushing: None }
+        let partial = is_there.then(|| Box::new(rest));
+        Self { decoder, partial, unhandled, held: None, place: None, pace, flushing: None }
     }
 }
 
@@ -145,6 +156,10 @@ impl Reader {
             seat.connection.poll_write(&seat.client, context, batch);
             return seat.connection.ending().map_or(Poll::Pending, Poll::Ready);
         }
+        if self.is_held_back(context) {
+            seat.connection.poll_write(&seat.client, context, batch);
+            return self.wait_unread(seat).into();
+        }
         // In the line nothing is read. What others have for this client leaves all the same, and it can be ended.
         if let Some(place) = &mut self.place
             && place.poll(&seat.broker().doors.line, context).is_pending()
@@ -157,6 +172,12 @@ impl Reader {
                 let line = &seat.broker().doors.line;
                 self.place.get_or_insert_with(|| Box::new(Place::new(line)));
                 Place::yield_turn(line, context);
+                Poll::Pending
+            }
+            Turn::HeldBack => {
+                self.place = None;
+                // Its timer is polled first there.
+                context.waker().wake_by_ref();
                 Poll::Pending
             }
             turn => {
@@ -181,15 +202,19 @@ impl Reader {
                 seat.client.block(&seat.connection, batch);
             }
             if seat.connection.is_blocked() && (is_behind || seat.client.is_stuffed()) {
-                return self.wait_to_be_taken(seat);
+                return self.wait_unread(seat);
             }
             match self.handle_unhandled(seat, turn, batch) {
                 Ok(Handled::All | Handled::Nothing) => {}
                 Ok(Handled::TurnOver) => return Turn::Over,
+                Ok(Handled::HeldBack) => return Turn::HeldBack,
                 Err(ending) => return Turn::Ended(ending),
             }
             if self.is_flushing(context, batch) {
                 return Turn::Waits;
+            }
+            if self.pace.is_some() && self.hold_bytes(seat) {
+                return Turn::HeldBack;
             }
             let transport = seat.connection.transport();
             let mut read = self.read(seat, turn, batch, |input| transport.poll_read(context, input));
@@ -206,6 +231,7 @@ impl Reader {
             match read {
                 Poll::Ready(Err(ending)) => return Turn::Ended(ending),
                 Poll::Ready(Ok(Handled::TurnOver)) => return Turn::Over,
+                Poll::Ready(Ok(Handled::HeldBack)) => return Turn::HeldBack,
                 Poll::Ready(Ok(Handled::All | Handled::Nothing)) | Poll::Pending => {}
             }
             // Only now, when all that had come was read: a broker that was late has not made anyone silent.
@@ -239,9 +265,10 @@ impl Reader {
         is_flushing
     }
 
-    /// The client sends and takes nothing: what it asks for would only add to what waits for it. Reading goes on when it
-    /// has taken some; what tells whether it is still there meanwhile is that it takes, not that it is heard.
-    fn wait_to_be_taken(&self, seat: &Seat) -> Turn {
+    /// Nothing is read. The client sends and takes nothing: what it asks for would only add to what waits for it, and reading
+    /// goes on when it has taken some; what tells whether it is still there meanwhile is that it takes, not that it is heard. Or
+    /// it sends faster than it may, and is not silent either.
+    fn wait_unread(&self, seat: &Seat) -> Turn {
         if seat.connection.is_listened_to() {
             seat.connection.tell_heard_out();
         }
@@ -254,31 +281,6 @@ impl Reader {
         seat.connection.ending().map_or(Turn::Waits, Turn::Ended)
     }
 
-    /// Counts a large half packet to the client, which may hold no more than its share.
-    fn count_partial(&mut self, seat: &Seat) -> Result<(), Ending> {
-        // By its capacity: that is what it takes; and what a transport has of a record that is not whole, or not taken.
-        let capacity = self.partial.as_ref().map_or(0, |partial| partial.capacity());
-        let held = capacity + seat.connection.transport().held();
-        if held <= SMALL_PARTIAL {
-            self.held = None;
-            return Ok(());
-        }
-        self.held.get_or_insert_with(|| seat.broker().watched.memory.half_done().claim()).set(held);
-        let bytes = self.partial.as_ref().map_or(0, |partial| partial.len());
-        // Whole packets that wait for the next turn are what one read has brought, and soon gone.
-        if self.unhandled == Unhandled::Rest || seat.client.state.lock().session.has_share(bytes) {
-            return Ok(());
-        }
-        let reason = ReasonCode::QuotaExceeded;
-        seat.tell_refused(
-            Kind::Packet,
-            reason,
-            &"limits.memory leaves no room for more of a packet that is not whole",
-            "",
-        );
-        Err(Ending::refused(reason))
-    }
-
     /// Goes on where the last turn was over.
     fn handle_unhandled(&mut self, seat: &Seat, turn: Instant, batch: &mut Batch<'_>) -> Result<Handled, Ending> {
         let unhandled = mem::replace(&mut self.unhandled, Unhandled::None);
@@ -289,10 +291,10 @@ impl Reader {
         }
         let handled = self.handle(seat, &mut input, turn, batch);
         let _ = batch.settle();
-        if handled == Ok(Handled::TurnOver) {
-            self.leave(*input);
-        } else {
-            self.keep(&input);
+        match handled {
+            Ok(Handled::TurnOver) => self.leave(*input),
+            Ok(Handled::HeldBack) => self.keep_for_later(&input),
+            _ => self.keep(&input),
         }
         handled
     }
@@ -309,9 +311,11 @@ impl Reader {
         // squared.
         let own = self.partial.take_if(|partial| partial.len() > SMALL_PARTIAL);
         let is_own = own.is_some();
-        let mut input = own.map_or_else(|| batch.lend_input(), |own| *own);
+        // What is read of who may be held back is kept meanwhile, so it is little, and not in memory that others use.
+        let (room, is_lent) = if self.pace.is_some() { (SMALL_PARTIAL, false) } else { (READ_SIZE, !is_own) };
+        let mut input = own.map_or_else(|| if is_lent { batch.lend_input() } else { BytesMut::new() }, |own| *own);
         let kept = self.partial.as_ref().map_or(&[][..], |partial| partial);
-        input.reserve(READ_SIZE + kept.len());
+        input.reserve(room + kept.len());
         input.extend_from_slice(kept);
         let before = input.len();
         let result = match read(&mut input) {
@@ -325,6 +329,9 @@ impl Reader {
                 seat.connection.traffic.note_read(read);
                 batch.count(Metric::BytesReceived, read as u64);
                 batch.note_traffic(read);
+                if let Some(pace) = &mut self.pace {
+                    pace.note_read(read, seat.broker().clock.uptime());
+                }
                 self.trace(seat, &input);
                 let handled = self.handle(seat, &mut input, turn, batch);
                 // One write per receiver for all that one read has brought.
@@ -342,6 +349,8 @@ impl Reader {
         };
         if let Poll::Ready(Ok(Handled::TurnOver)) = result {
             self.leave(input);
+        } else if let Poll::Ready(Ok(Handled::HeldBack)) = result {
+            self.keep_for_later(&input);
         } else if is_own {
             self.partial = (!input.is_empty()).then(|| Box::new(input));
         } else {
@@ -349,20 +358,11 @@ impl Reader {
             if input.len() != before || result.is_ready() {
                 self.keep(&input);
             }
-            batch.return_input(input);
+            if is_lent {
+                batch.return_input(input);
+            }
         }
         result
-    }
-
-    /// Keeps the beginning of a packet, in memory of its own.
-    fn keep(&mut self, rest: &[u8]) {
-        self.partial = (!rest.is_empty()).then(|| Box::new(BytesMut::from(rest)));
-    }
-
-    /// Leaves whole packets for the next turn, in the memory into which they were read.
-    fn leave(&mut self, input: BytesMut) {
-        self.partial = Some(Box::new(input));
-        self.unhandled = Unhandled::Rest;
     }
 
     fn trace(&self, seat: &Seat, input: &[u8]) {
@@ -388,10 +388,17 @@ impl Reader {
             if self.place.is_none() && is_long(input) {
                 break Ok(Handled::TurnOver);
             }
+            if self.pace.is_some() && self.hold_message(seat, input) {
+                break Ok(Handled::HeldBack);
+            }
             match self.decoder.decode(input) {
                 Ok(Some(packet)) => {
                     received += 1;
-                    messages += u64::from(matches!(packet, Packet::Publish(_)));
+                    let is_message = matches!(packet, Packet::Publish(_));
+                    messages += u64::from(is_message);
+                    if is_message && let Some(pace) = &mut self.pace {
+                        pace.note_message(seat.broker().clock.uptime());
+                    }
                     unlooked += match &packet {
                         Packet::Subscribe(subscribe) => subscribe.filters.len(),
                         Packet::Unsubscribe(unsubscribe) => unsubscribe.filters.len(),

@@ -1,7 +1,6 @@
 //! A connection's task: the handshake, then reading and handling packets until the end.
 
 use std::mem;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -15,10 +14,10 @@ use crate::client::connection::Ending;
 use crate::client::seat::Seat;
 use crate::coming::arrival::{Arrival, First, Origin};
 use crate::coming::door;
-use crate::coming::doors::Doors;
 use crate::coming::farewell::linger;
 use crate::coming::handshake::{self, Boxed, Next};
 use crate::coming::reader::Reader;
+use crate::coming::ticket::Ticket;
 
 /// How long a peer that was told to go may take to read that, and to close.
 const LINGER: Duration = Duration::from_secs(2);
@@ -34,23 +33,20 @@ pub(crate) struct Task {
 
 /// Every one is a pointer of 8 bytes: the runtime takes memory for a task in steps of 128, and adds 104 itself.
 enum Phase {
-    /// There is something before MQTT: TLS, WebSocket, a proxy's word.
-    Opening(Box<Of<Result<Arrival, IpAddr>>>),
+    /// There is something before MQTT: TLS, WebSocket, a proxy's word. `None`: nobody came through.
+    Opening(Alone<Option<Arrival>>),
     /// CONNECT has not come yet.
     Arriving(Box<Arrival>),
     /// It has, and it is not decided yet, or refused.
-    Waiting(Box<Of<Option<(Seat, Reader)>>>),
+    Waiting(Alone<Option<(Seat, Reader)>>),
     Serving(Box<Serving>),
     /// The client is reported gone; what is left is written.
-    Lingering(Box<Of<()>>),
+    Lingering(Alone<()>),
     Closed,
 }
 
-/// Something that is waited for, and whose it is.
-struct Of<T> {
-    future: Boxed<T>,
-    address: IpAddr,
-}
+/// In one more box, as a future is a pointer of 16 bytes.
+type Alone<T> = Box<Boxed<T>>;
 
 struct Serving {
     seat: Seat,
@@ -58,22 +54,28 @@ struct Serving {
 }
 
 impl Task {
-    pub(crate) fn new(broker: &Arc<Broker>, accepted: Accepted, origin: Origin) -> Self {
+    /// `ticket` is the place that it takes: until a client is let in it is with what is waited for, and given back when that ends,
+    /// whatever ends it.
+    pub(crate) fn new(broker: &Arc<Broker>, accepted: Accepted, origin: Origin, ticket: Ticket) -> Self {
         broker.doors.note_socket();
         let deadline = broker.clock.patient().after(broker.config.mqtt.connect_timeout);
         let phase = match accepted {
-            Accepted::Open(transport) => Phase::Arriving(Box::new(Arrival::new(broker, transport, origin, deadline))),
+            Accepted::Open(transport) => Phase::Arriving(Box::new(Arrival::new(transport, origin, ticket, deadline))),
             Accepted::Closed(opening) => {
-                let (broker, address) = (Arc::clone(broker), origin.peer.ip());
-                let future = Box::pin(async move {
-                    let (transport, origin) = door::open(Arc::clone(&broker), opening, origin, deadline).await?;
-                    Ok(Arrival::new(&broker, transport, origin, deadline))
-                });
-                Phase::Opening(Box::new(Of { future, address }))
+                let broker = Arc::clone(broker);
+                let mut ticket = ticket;
+                Phase::Opening(alone(async move {
+                    let (transport, origin) = door::open(broker, opening, origin, &mut ticket, deadline).await?;
+                    Some(Arrival::new(transport, origin, ticket, deadline))
+                }))
             }
         };
         Self { broker: Arc::clone(broker), phase }
     }
+}
+
+fn alone<T>(future: impl Future<Output = T> + Send + 'static) -> Alone<T> {
+    Box::new(Box::pin(future))
 }
 
 impl Future for Task {
@@ -83,21 +85,17 @@ impl Future for Task {
         let task = &mut *self;
         loop {
             let next = match &mut task.phase {
-                Phase::Opening(opening) => match ready!(opening.future.as_mut().poll(context)) {
-                    Ok(arrival) => Phase::Arriving(Box::new(arrival)),
-                    Err(address) => task.close(address),
+                Phase::Opening(opening) => match ready!(opening.as_mut().as_mut().poll(context)) {
+                    Some(arrival) => Phase::Arriving(Box::new(arrival)),
+                    None => Phase::Closed,
                 },
                 Phase::Arriving(arrival) => {
                     let first = ready!(arrival.poll(&task.broker, context));
-                    let address = arrival.origin.peer.ip();
-                    task.receive(first, address)
+                    task.receive(first)
                 }
-                Phase::Waiting(waiting) => match ready!(waiting.future.as_mut().poll(context)) {
+                Phase::Waiting(waiting) => match ready!(waiting.as_mut().as_mut().poll(context)) {
                     Some((seat, reader)) => task.serve(seat, reader),
-                    None => {
-                        let address = waiting.address;
-                        task.close(address)
-                    }
+                    None => Phase::Closed,
                 },
                 Phase::Serving(serving) => {
                     let Serving { seat, reader } = &mut **serving;
@@ -108,10 +106,9 @@ impl Future for Task {
                     task.after(ending)
                 }
                 Phase::Lingering(lingering) => {
-                    ready!(lingering.future.as_mut().poll(context));
-                    let address = lingering.address;
+                    ready!(lingering.as_mut().as_mut().poll(context));
                     task.broker.doors.note_served_out();
-                    task.close(address)
+                    Phase::Closed
                 }
                 Phase::Closed => return Poll::Ready(()),
             };
@@ -121,7 +118,7 @@ impl Future for Task {
 }
 
 impl Task {
-    fn receive(&mut self, first: First, address: IpAddr) -> Phase {
+    fn receive(&mut self, first: First) -> Phase {
         let Phase::Arriving(arrival) = mem::replace(&mut self.phase, Phase::Closed) else {
             // It was just polled in that phase.
             return Phase::Closed;
@@ -129,15 +126,13 @@ impl Task {
         // CONNECT and all that is asked about it have one deadline, so a module that never answers holds no socket for
         // ever.
         let deadline = arrival.deadline;
-        let _given_back = GivenBack { doors: &self.broker.doors, address };
         match handshake::receive(&self.broker, arrival, first) {
             Next::Serve(seat, reader) => self.serve(seat, reader),
             Next::Wait(wait) => {
                 let broker = Arc::clone(&self.broker);
-                let wait = async move { broker.clock.wait_for(wait, deadline).await.flatten() };
-                Phase::Waiting(Box::new(Of { future: Box::pin(wait), address }))
+                Phase::Waiting(alone(async move { broker.clock.wait_for(wait, deadline).await.flatten() }))
             }
-            Next::Close => self.close(address),
+            Next::Close => Phase::Closed,
         }
     }
 
@@ -151,50 +146,16 @@ impl Task {
         let Phase::Serving(serving) = mem::replace(&mut self.phase, Phase::Closed) else {
             return Phase::Closed;
         };
-        let address = serving.seat.connection.info.peer.ip();
         let client_left = matches!(ending.reason, Reason::Client(_) | Reason::Closed(_) | Reason::Socket(_));
         if client_left {
             self.broker.doors.note_served_out();
-            return self.close(address);
+            return Phase::Closed;
         }
         let lingering = tokio::time::timeout(LINGER, linger(Arc::clone(&serving.seat.connection)));
-        let future = Box::pin(async {
+        Phase::Lingering(alone(async {
             // Whoever has not closed by now is closed on.
             let _ = lingering.await;
-        });
-        Phase::Lingering(Box::new(Of { future, address }))
-    }
-
-    fn close(&self, address: IpAddr) -> Phase {
-        self.broker.doors.leave(address);
-        Phase::Closed
-    }
-
-    /// Of who is still to be [closed](Self::close).
-    fn address(&self) -> Option<IpAddr> {
-        match &self.phase {
-            Phase::Opening(opening) => Some(opening.address),
-            Phase::Arriving(arrival) => Some(arrival.origin.peer.ip()),
-            Phase::Waiting(waiting) => Some(waiting.address),
-            Phase::Serving(serving) => Some(serving.seat.connection.info.peer.ip()),
-            Phase::Lingering(lingering) => Some(lingering.address),
-            Phase::Closed => None,
-        }
-    }
-}
-
-/// Gives the place of an address back should what is done meanwhile panic: the task is in no phase then that would tell whose it
-/// was.
-struct GivenBack<'a> {
-    doors: &'a Doors,
-    address: IpAddr,
-}
-
-impl Drop for GivenBack<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.doors.leave(self.address);
-        }
+        }))
     }
 }
 
@@ -202,9 +163,6 @@ impl Drop for Task {
     fn drop(&mut self) {
         self.broker.doors.note_socket_closed();
         // It panicked, or the runtime ends.
-        if let Some(address) = self.address() {
-            self.broker.doors.leave(address);
-        }
         if matches!(self.phase, Phase::Serving(_) | Phase::Lingering(_)) {
             self.broker.doors.note_served_out();
         }

@@ -25,9 +25,12 @@ pub(super) fn handle_publish(
 ) -> Result<(), Ending> {
     let (Seat { client, connection, .. }, broker) = (seat, seat.broker());
     let info = &connection.info;
-    let (topic, max_levels) = (&publication.message.topic, broker.config.limits.max_topic_levels);
-    // Most topics are too short for so many.
-    if topic.as_str().len() >= max_levels && topic.levels_len() > max_levels {
+    let (topic, least) = (&publication.message.topic, broker.doors.least_topic_levels);
+    // Most topics are too short for so many as all listeners allow.
+    if topic.as_str().len() >= least
+        && topic.levels_len() > least
+        && topic.levels_len() > broker.doors.entrance_of(info).bounds.max_topic_levels
+    {
         seat.tell_refused(Kind::Publish, ReasonCode::TopicNameInvalid, &"limits.max_topic_levels", "");
         return acknowledge(seat, receipt, ReasonCode::TopicNameInvalid, batch);
     }

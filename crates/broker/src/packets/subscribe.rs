@@ -140,7 +140,7 @@ pub(crate) fn add_subscription(
     if state.number > 0 && (broker.durable.is_failing() || !Stage::can_keep(&wish.filter)) {
         return refused("it can't be stored");
     }
-    let limit = broker.config.limits.subscriptions_per_client;
+    let limit = broker.doors.entrance_of(&connection.info).bounds.subscriptions_per_client;
     if state.session.subscriptions_len() >= limit && !state.session.is_subscribed(&wish.filter) {
         return refused("limits.subscriptions_per_client");
     }
@@ -158,7 +158,7 @@ pub(crate) fn add_subscription(
 
 fn check_levels(client: &ClientRef, connection: &Connection, filter: &Filter) -> Result<(), ReasonCode> {
     let broker = connection.broker();
-    if filter.levels_len() <= broker.config.limits.max_topic_levels {
+    if filter.levels_len() <= broker.doors.entrance_of(&connection.info).bounds.max_topic_levels {
         return Ok(());
     }
     let (peer, reason) = (Some(connection.info.peer), ReasonCode::TopicFilterInvalid);

@@ -117,12 +117,14 @@ impl Broker {
     /// Returns what is still to be sent of what is retained.
     fn restore_subscriptions(&self, client: &ClientRef, subscriptions: Vec<LoadedSubscription>) -> Vec<Replay> {
         let limits = &self.config.limits;
+        // By which listener its client comes is seen then.
+        let max_levels = self.config.all_topic_levels().fold(0, usize::max);
         let mut left_out = 0;
         let mut owing = Vec::new();
         let mut state = client.state.lock();
         for subscription in subscriptions {
             let LoadedSubscription { filter, options, id, owes_retained } = &subscription;
-            let may_stay = filter.levels_len() <= limits.max_topic_levels
+            let may_stay = filter.levels_len() <= max_levels
                 && self.routes.add(filter, client, &state.session, *options, *id, limits.shape_levels).is_ok();
             if may_stay {
                 state.session.subscribe(filter, *options, *id);

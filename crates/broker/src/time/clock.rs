@@ -68,7 +68,11 @@ impl Clock {
     }
 
     pub(crate) fn uptime_ms(&self) -> u64 {
-        self.started.elapsed().as_millis() as u64
+        self.uptime().as_millis() as u64
+    }
+
+    pub(crate) fn uptime(&self) -> Duration {
+        self.started.elapsed()
     }
 }
 

@@ -49,6 +49,10 @@ pub(crate) enum Metric {
     SessionTakenOver,
     SessionDiscarded,
     SessionTerminated,
+    RefusedConnections,
+    RefusedRate,
+    RefusedHalfOpen,
+    HeldBack,
 }
 
 impl Metric {
@@ -56,7 +60,7 @@ impl Metric {
     pub(crate) const SENT: [Self; 3] = [Self::Qos0Sent, Self::Qos1Sent, Self::Qos2Sent];
 }
 
-const METRICS: usize = Metric::SessionTerminated as usize + 1;
+const METRICS: usize = Metric::HeldBack as usize + 1;
 
 /// A thread's counts, until its batch ends.
 pub(crate) struct Tally([u64; METRICS]);
@@ -94,6 +98,11 @@ impl Default for Metrics {
 impl Metrics {
     pub(crate) fn total(&self, metric: Metric) -> u64 {
         self.0[metric as usize].load(Relaxed)
+    }
+
+    /// For who has no batch.
+    pub(crate) fn count(&self, metric: Metric) {
+        self.0[metric as usize].fetch_add(1, Relaxed);
     }
 
     fn sum(&self, metrics: &[Metric]) -> u64 {
@@ -197,6 +206,10 @@ impl Metrics {
             ("session.takeovered", sum(&[SessionTakenOver])),
             ("session.discarded", sum(&[SessionDiscarded])),
             ("session.terminated", sum(&[SessionTerminated])),
+            ("limits.refused.connections", sum(&[RefusedConnections])),
+            ("limits.refused.connect_rate", sum(&[RefusedRate])),
+            ("limits.refused.half_open", sum(&[RefusedHalfOpen])),
+            ("limits.held_back", sum(&[HeldBack])),
         ]
     }
 }

@@ -40,6 +40,8 @@ pub(crate) enum Kind {
     Will,
     /// The connection is ended for it.
     Packet,
+    /// To be read from without a pause, of who sends too much.
+    Pace,
     Publish,
     Subscribe,
     Retain,
@@ -55,6 +57,7 @@ impl Kind {
             Self::Renewal => "renewal",
             Self::Will => "will",
             Self::Packet => "packet",
+            Self::Pace => "faster pace",
             Self::Publish => "publish",
             Self::Subscribe => "subscribe",
             Self::Retain => "retain",

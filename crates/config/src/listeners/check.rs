@@ -5,12 +5,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::{
-    Listener, ListenerKind, ListenerTls, ListenerWeb, Origins, Verify,
+    Listener, ListenerKind, ListenerLimits, ListenerTls, ListenerWeb, Origins, Verify,
     check::{Wrong, is_loopback},
     file,
     list::{self, List},
     listeners::{BUILT_IN, KindVisitor, MQTT, Wanted, key},
-    value::MaybeBind,
+    value::{Int, MaybeBind},
 };
 
 /// Where WebSocket is asked for.
@@ -28,6 +28,7 @@ impl Listener {
             tls: None,
             web: None,
             proxy_from: Vec::new(),
+            limits: ListenerLimits::default(),
         }
     }
 }
@@ -67,7 +68,24 @@ impl file::Listener {
             tls: if kind.is_tls() { Some(self.check_tls(name)?) } else { None },
             web: if kind.is_web() { Some(self.check_web(name, bind)?) } else { None },
             proxy_from: networks(&self.proxy_from),
+            limits: self.check_limits(),
         }))
+    }
+
+    fn check_limits(&self) -> ListenerLimits {
+        ListenerLimits {
+            max_connections: self.max_connections.map(Int::get),
+            connect_rate: self.connect_rate.map(|rate| rate.0),
+            message_rate: self.message_rate.map(|rate| rate.0),
+            byte_rate: self.byte_rate.map(|rate| rate.0),
+            max_packet_size: self.max_packet_size.map(|size| u32::try_from(size.0).expect("its range is below 2^32")),
+            receive_maximum: self.receive_maximum.map(Int::get),
+            max_inflight: self.max_inflight.map(Int::get),
+            subscriptions_per_client: self.subscriptions_per_client.map(Int::get),
+            max_topic_levels: self.max_topic_levels.map(Int::get),
+            max_queued: self.max_queued.map(Int::get),
+            max_queued_bytes: self.max_queued_bytes.map(|size| size.bytes()),
+        }
     }
 
     /// What is said of TLS or WebSocket where there is none would have no effect, and who said it would not know.

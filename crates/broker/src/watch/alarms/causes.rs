@@ -240,6 +240,7 @@ mod tests {
 
     use super::*;
     use crate::coming::banned::Banned;
+    use crate::config::Config;
     use crate::watch::memory::Memory;
 
     /// What of a broker alarms are about.
@@ -254,9 +255,11 @@ mod tests {
 
     impl Seen {
         fn new(max_connections: usize, memory: usize) -> Self {
+            let mut config = Config::default();
+            config.mqtt.max_connections = max_connections;
             Self {
                 watched: Watched::new(Memory::new(memory, Arc::default(), Gauge::default())),
-                doors: Doors::new(Banned::default(), max_connections),
+                doors: Doors::new(Banned::default(), &config, &Arc::default()),
                 clock: Clock::new(None),
                 online: 0,
                 max_connections,

@@ -8,7 +8,7 @@ use mqtt_session::{Publication, Timestamp};
 
 use crate::client::ClientRef;
 use crate::client::clients::Clients;
-use crate::coming::doors::Doors;
+use crate::coming::doors::{Doors, Known};
 use crate::config::Config;
 use crate::time::clock::{Clock, wall_ms};
 
@@ -19,14 +19,15 @@ pub(super) fn listeners(doors: &Doors, clients: &Clients<ClientRef>) -> Vec<List
     for client in clients.all() {
         let state = client.state.lock();
         let origin = state.connection.as_ref().map(|connection| &connection.info.listener);
-        let found = origin.and_then(|origin| listeners.iter().position(|known| Arc::ptr_eq(&known.listener, origin)));
+        let is_origin = |known: &Known, origin| Arc::ptr_eq(&known.entrance.listener, origin);
+        let found = origin.and_then(|origin| listeners.iter().position(|known| is_origin(known, origin)));
         if let Some(found) = found {
             counts[found] += 1;
         }
     }
     let max_connections = doors.max_connections();
     let states = listeners.into_iter().zip(counts).map(|(known, connections)| ListenerState {
-        name: known.listener.name.to_string(),
+        name: known.entrance.listener.name.to_string(),
         kind: match known.kind {
             Kind::Mqtt => ListenerKind::Mqtt,
             Kind::Mqtts => ListenerKind::Mqtts,
@@ -36,7 +37,7 @@ pub(super) fn listeners(doors: &Doors, clients: &Clients<ClientRef>) -> Vec<List
         address: known.address,
         running: known.is_open(),
         connections,
-        max_connections,
+        max_connections: known.entrance.bounds.max_clients.map_or(max_connections, |own| own.min(max_connections)),
     });
     states.collect()
 }

@@ -1,0 +1,78 @@
+//! Who may not come in is told so.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use mqtt_codec::{ConnAck, Connect, Packet, Properties, ReasonCode, Version};
+use mqtt_hooks::Fact;
+use mqtt_operate::Direction;
+
+use crate::broker::Broker;
+use crate::coming::arrival::{Arrival, Origin};
+use crate::coming::farewell::say_farewell;
+use crate::coming::handshake::Next;
+use crate::delivery::batch::Batch;
+use crate::packets::access::Refusal;
+use crate::time::clock::wall_ms;
+use crate::watch::metrics::Metric;
+use crate::watch::refusals::{Kind, Refused};
+
+/// Tells it, and who watches.
+pub(super) fn refuse(arrival: Arrival, connect: &Connect, refusal: Refusal, batch: &mut Batch<'_>) -> Next {
+    let (broker, Origin { peer, listener, .. }) = (batch.broker(), &arrival.origin);
+    let Refusal { code: reason, rule } = refusal;
+    broker.tell_refused(&Refused {
+        kind: Kind::Connect,
+        peer: Some(*peer),
+        client_id: &connect.client_id,
+        reason,
+        rule: &rule,
+        about: "",
+    });
+    let fact = Fact::Refused {
+        client_id: &connect.client_id,
+        username: connect.username.as_deref(),
+        version: connect.version,
+        peer: *peer,
+        listener,
+        reason,
+        at: wall_ms(),
+    };
+    broker.hooks.observe(&fact, batch);
+    answer_and_close(broker, arrival, connect.version, &connect.client_id, reason)
+}
+
+/// Answers with CONNACK and closes. [MQTT-3.2.2-7]
+pub(super) fn answer_and_close(
+    broker: &Arc<Broker>,
+    arrival: Arrival,
+    version: Version,
+    client_id: &str,
+    reason: ReasonCode,
+) -> Next {
+    let (broker, client_id) = (Arc::clone(broker), client_id.to_owned());
+    // The ticket too: the place is taken until the socket is closed.
+    let Arrival { transport, ticket, .. } = arrival;
+    Next::Wait(Box::pin(async move {
+        // [MQTT-3.2.2-6]. [MQTT-3.1.4-6]: what came behind CONNECT is not looked at.
+        let answer = Packet::ConnAck(ConnAck { session_present: false, reason, properties: Properties::EMPTY });
+        let mut output = BytesMut::new();
+        if answer.encode(version, &mut output).is_ok() && transport.write_all(&output).await.is_ok() {
+            broker.watched.traces.note_before_entry(&client_id, Direction::Out, &answer);
+            count_refusal(&broker, reason);
+            say_farewell(&transport).await;
+        }
+        drop(ticket);
+        None
+    }))
+}
+
+fn count_refusal(broker: &Arc<Broker>, reason: ReasonCode) {
+    let mut batch = Batch::begin(broker);
+    batch.count(Metric::ConnAckSent, 1);
+    batch.count(Metric::ConnAckError, 1);
+    if matches!(reason, ReasonCode::NotAuthorized | ReasonCode::BadUserNameOrPassword) {
+        batch.count(Metric::ConnAckAuthError, 1);
+    }
+    let _ = batch.finish();
+}
