@@ -117,6 +117,30 @@ pub struct Limits {
     pub half_open_per_address: Option<usize>,
     /// Connections from one address.
     pub connect_rate_per_address: Option<Rate>,
+    /// Who comes and goes too often.
+    pub flapping: Flapping,
+}
+
+/// When a client comes and goes too often, and what becomes of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flapping {
+    /// How often it may come; `None`: nobody looks.
+    pub rate: Option<Rate>,
+    /// How long it is banned that comes more often.
+    pub ban: Duration,
+    /// What it is known by.
+    pub by: Vec<FlappingBy>,
+}
+
+/// What a client is known by that comes too often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlappingBy {
+    /// Its client id.
+    ClientId,
+    /// Its user name, if it has one.
+    Username,
+    /// Its address, or its network of version 6.
+    Address,
 }
 
 /// So many within a time, all of them at once if none came before.
@@ -256,7 +280,14 @@ impl Default for Limits {
             connections_per_address: None,
             half_open_per_address: None,
             connect_rate_per_address: None,
+            flapping: Flapping::default(),
         }
+    }
+}
+
+impl Default for Flapping {
+    fn default() -> Self {
+        Self { rate: None, ban: Duration::from_secs(300), by: vec![FlappingBy::ClientId] }
     }
 }
 

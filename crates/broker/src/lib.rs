@@ -36,7 +36,8 @@ mod time;
 mod watch;
 
 pub use config::{
-    Anonymous, Config, DenyAction, Limits, ListenerLimits, Mqtt, Rate, SessionLimits, Store, Sys, SysSubscribe,
+    Anonymous, Config, DenyAction, Flapping, FlappingBy, Limits, ListenerLimits, Mqtt, Rate, SessionLimits, Store, Sys,
+    SysSubscribe,
 };
 pub use running::{ModuleRecords, Opened, Running};
 pub use watch::alarms::{ModulesSeen, Wrong};

@@ -10,8 +10,8 @@ use std::{
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    Admin, Anonymous, Auth, Config, Limits, Listener, ListenerTls, Log, Mqtt, Node, Runtime, SessionLimits, Sources,
-    Storage, Sys,
+    Admin, Anonymous, Auth, Config, Flapping, Limits, Listener, ListenerTls, Log, Mqtt, Node, Runtime, SessionLimits,
+    Sources, Storage, Sys,
     file::{self, File},
     listeners::{self, TlsSaid},
     value::Int,
@@ -185,6 +185,11 @@ impl file::Limits {
             connections_per_address: self.connections_per_address.map(Int::get),
             half_open_per_address: self.half_open_per_address.map(Int::get),
             connect_rate_per_address: self.connect_rate_per_address.map(|rate| rate.0),
+            flapping: Flapping {
+                rate: self.flapping.rate.map(|rate| rate.0),
+                ban: self.flapping.ban.0,
+                by: self.flapping.by.0.clone(),
+            },
         }
     }
 }

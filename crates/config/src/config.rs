@@ -364,6 +364,30 @@ pub struct Limits {
     pub half_open_per_address: Option<usize>,
     /// Connections from one address.
     pub connect_rate_per_address: Option<Rate>,
+    /// Who comes and goes too often.
+    pub flapping: Flapping,
+}
+
+/// When a client comes and goes too often, and what becomes of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flapping {
+    /// How often it may come; `None`: nobody looks.
+    pub rate: Option<Rate>,
+    /// How long it is banned that comes more often.
+    pub ban: Duration,
+    /// What it is known by.
+    pub by: Vec<FlappingBy>,
+}
+
+/// What a client is known by that comes too often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlappingBy {
+    /// Its client id.
+    ClientId,
+    /// Its user name.
+    Username,
+    /// Its address.
+    Address,
 }
 
 /// Bounds of one session's queue.

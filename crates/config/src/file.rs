@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AuthDefault, CertName, DenyAction, Durability, ListenerKind, LogFormat, SysSubscribe, Verify,
+    AuthDefault, CertName, DenyAction, Durability, FlappingBy, ListenerKind, LogFormat, SysSubscribe, Verify,
     list::{self, List},
     listeners::{self, Listeners},
     rate,
@@ -75,7 +75,8 @@ impl File {
             Mqtt::section(),
             Admin::section(),
             Auth::section(),
-            Limits::section(),
+            Limits::section().without("flapping"),
+            Flapping::section(),
             Session::section(),
             Storage::section(),
             Sys::section(),
@@ -301,6 +302,21 @@ section! {
         half_open_per_address: Option<Int<1, 100_000_000>> = None,
         /// Connections from one address, like "10/s"; as a listener's connect_rate.
         connect_rate_per_address: Option<rate::Count> = None,
+        /// A section of its own.
+        flapping: Flapping = Flapping::default(),
+    }
+}
+
+section! {
+    /// Clients that come and go too often. From half of that on each is kept waiting before it is let in; who comes too often all
+    /// the same is banned for a while, from its next CONNECT on. Only those count who were let in.
+    Flapping = "limits.flapping" {
+        /// How often a client may come, like "30/1m". When not set nobody looks.
+        rate: Option<rate::Count> = None,
+        /// How long it is banned that comes more often. The bans are listed with all others, and forgotten with the process.
+        ban: Span<1_000> = Span(Duration::from_secs(5 * 60)),
+        /// What it is known by: "clientid", "username" and "address" (or the network, /64, of version 6), one or several.
+        by: List<FlappingBy> = List(vec![FlappingBy::ClientId]),
     }
 }
 

@@ -8,6 +8,8 @@ use serde::{
     de::{Error, SeqAccess, Unexpected, Visitor},
 };
 
+use crate::FlappingBy;
+
 /// What stands in a list.
 pub(crate) trait Item: Clone + fmt::Debug + PartialEq + fmt::Display {
     /// What one is to be.
@@ -77,6 +79,25 @@ impl Item for Origin {
     fn read(text: &str) -> Option<Self> {
         let is_origin = |(scheme, host): (&str, &str)| !scheme.is_empty() && !host.is_empty() && !host.contains('/');
         (text == "*" || text.split_once("://").is_some_and(is_origin)).then(|| Self(text.to_owned()))
+    }
+}
+
+impl Item for FlappingBy {
+    const WANTED: &'static str = "\"clientid\", \"username\" or \"address\"";
+    const LIST: &'static str = "a list of \"clientid\", \"username\" and \"address\"";
+
+    fn read(text: &str) -> Option<Self> {
+        [Self::ClientId, Self::Username, Self::Address].into_iter().find(|by| by.to_string() == text)
+    }
+}
+
+impl fmt::Display for FlappingBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ClientId => "clientid",
+            Self::Username => "username",
+            Self::Address => "address",
+        })
     }
 }
 

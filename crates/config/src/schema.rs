@@ -32,6 +32,12 @@ pub(crate) struct Schema {
 }
 
 impl Section {
+    /// That one is a section of its own.
+    pub(crate) fn without(mut self, key: &str) -> Self {
+        self.keys.retain(|known| known.name != key);
+        self
+    }
+
     /// A key of it as it is said.
     pub(crate) fn dotted(&self, key: &Key) -> String {
         if self.name.is_empty() { key.name.to_owned() } else { format!("{}.{}", self.name, key.name) }

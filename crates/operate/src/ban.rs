@@ -21,7 +21,7 @@ pub struct Ban {
 }
 
 /// What of a client is compared with a ban.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BanKind {
     /// Its id.

@@ -1,7 +1,8 @@
 //! From what was said to what each part is told.
 
 use mqtt_broker::{
-    Anonymous, Config, DenyAction, Limits, ListenerLimits, Mqtt, Rate, SessionLimits, Store, Sys, SysSubscribe,
+    Anonymous, Config, DenyAction, Flapping, FlappingBy, Limits, ListenerLimits, Mqtt, Rate, SessionLimits, Store, Sys,
+    SysSubscribe,
 };
 use mqtt_config as said;
 use mqtt_operate::Setting;
@@ -51,6 +52,7 @@ pub(crate) fn broker(said: &said::Config) -> Config {
             connections_per_address: limits.connections_per_address,
             half_open_per_address: limits.half_open_per_address,
             connect_rate_per_address: limits.connect_rate_per_address.map(rate),
+            flapping: flapping(&limits.flapping),
         },
         session: SessionLimits { max_queued: session.max_queued, max_queued_bytes: session.max_queued_bytes },
         listeners: said.listeners.iter().filter_map(own_limits).collect(),
@@ -85,6 +87,15 @@ fn own_limits(listener: &said::Listener) -> Option<(String, ListenerLimits)> {
         max_queued_bytes: limits.max_queued_bytes,
     };
     (own != ListenerLimits::default()).then(|| (listener.name.clone(), own))
+}
+
+fn flapping(said: &said::Flapping) -> Flapping {
+    let by = said.by.iter().map(|by| match by {
+        said::FlappingBy::ClientId => FlappingBy::ClientId,
+        said::FlappingBy::Username => FlappingBy::Username,
+        said::FlappingBy::Address => FlappingBy::Address,
+    });
+    Flapping { rate: said.rate.map(rate), ban: said.ban, by: by.collect() }
 }
 
 const fn rate(said::Rate { amount, per }: said::Rate) -> Rate {

@@ -4,8 +4,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use mqtt_codec::{ConnAck, Connect, Packet, Qos, ReasonCode, Version};
-use mqtt_config::{Config, Listener, Rate, Verify};
+use mqtt_config::{Config, FlappingBy, Listener, Rate, Verify};
 
+use crate::admin;
 use crate::broker::Broker;
 use crate::client::{Client, VERSIONS, connect, keeping, message};
 use crate::clock;
@@ -303,4 +304,91 @@ async fn who_sends_too_many_bytes_is_not_read_from() {
     let mut next = Client::connect(broker.addr, Version::V5, "fast").await;
     next.publish(message("rate", "next", Qos::AtLeastOnce)).await;
     assert_eq!(watcher.take_text().await, "next");
+}
+
+/// More often than `times`.
+fn flapping(times: u64, by: FlappingBy) -> impl FnOnce(&mut Config) {
+    move |config| {
+        config.limits.flapping.rate = only(times);
+        config.limits.flapping.by = vec![by];
+        // Half of it is the longest that anybody is kept waiting.
+        config.mqtt.connect_timeout = Duration::from_secs(2);
+    }
+}
+
+#[tokio::test]
+async fn who_comes_too_often_is_banned_from_its_next_connect_on_until_that_is_lifted() {
+    let Some((broker, admin)) = admin::start_with(flapping(3, FlappingBy::ClientId)).await else { return };
+    let _others = Client::connect(broker.addr, Version::V5, "other").await;
+    for _ in 0..2 {
+        for _ in 0..3 {
+            Client::connect(broker.addr, Version::V5, "flaps").await.leave().await;
+        }
+        // The one that was too many stays.
+        let mut stays = Client::connect(broker.addr, Version::V5, "flaps").await;
+        for (version, code) in [(Version::V5, ReasonCode::Banned), (Version::V3_1_1, ReasonCode::NotAuthorized)] {
+            let (mut client, connack) = Client::try_connect(broker.addr, connect(version, "flaps")).await;
+            assert_eq!(connack.reason, code);
+            client.expect_end().await;
+        }
+        stays.ping().await;
+        let listed = admin::ask(admin, "GET /api/v4/banned").await.json();
+        let ban = &listed["data"][0];
+        assert_eq!(
+            (&ban["who"], &ban["as"], &ban["by"]),
+            (&"flaps".into(), &"clientid".into(), &"flapping detector".into())
+        );
+        broker.lives().await;
+        let lifted = admin::ask(admin, "DELETE /api/v4/banned/clientid/flaps").await.json();
+        assert_eq!(lifted["code"], 0);
+        stays.leave().await;
+    }
+}
+
+/// Others would have it banned by saying its name.
+#[tokio::test]
+async fn who_is_not_let_in_makes_nobody_banned() {
+    let broker = Broker::with(|config| {
+        flapping(1, FlappingBy::ClientId)(config);
+        config.limits.connections_per_address = Some(1);
+    });
+    let Some(broker) = broker.await else { return };
+    let _first = let_in(broker.addr, HERE, "first").await;
+    for _ in 0..3 {
+        expect_refused(broker.addr, HERE, ReasonCode::QuotaExceeded).await;
+    }
+    let _in = let_in(broker.addr, THERE, "too-many").await;
+}
+
+#[tokio::test]
+async fn an_address_from_which_too_many_come_is_banned_and_others_are_not() {
+    let Some(broker) = Broker::with(flapping(2, FlappingBy::Address)).await else { return };
+    for id in ["one", "two", "three"] {
+        let_in(broker.addr, HERE, id).await.leave().await;
+    }
+    let (_, connack) = come_from(broker.addr, HERE, connect(Version::V5, "four")).await;
+    assert_eq!(connack.reason, ReasonCode::Banned);
+    let _other = let_in(broker.addr, THERE, "other").await;
+}
+
+/// What was sent behind CONNECT is handled when it is in, and who did not wait takes over nobody.
+#[tokio::test]
+async fn who_comes_often_waits_to_be_let_in() {
+    let Some(broker) = Broker::with(flapping(2, FlappingBy::ClientId)).await else { return };
+    Client::connect(broker.addr, Version::V5, "often").await.leave().await;
+    let mut client = Client::open(broker.addr, Version::V5).await;
+    client.send(Packet::Connect(Box::new(connect(Version::V5, "often")))).await;
+    assert!(matches!(client.receive().await, Packet::ConnAck(_)));
+    // From here on nothing is left.
+    let mut gone = Client::open(broker.addr, Version::V5).await;
+    gone.send(Packet::Connect(Box::new(connect(Version::V5, "often")))).await;
+    gone.reset();
+    // That one is through by then, and came to nothing.
+    let mut next = Client::open(broker.addr, Version::V5).await;
+    next.send(Packet::Connect(Box::new(connect(Version::V5, "often")))).await;
+    next.send(Packet::PingReq).await;
+    client.expect_disconnect(ReasonCode::SessionTakenOver).await;
+    assert!(matches!(next.receive().await, Packet::ConnAck(_)));
+    assert!(matches!(next.receive().await, Packet::PingResp));
+    next.ping().await;
 }

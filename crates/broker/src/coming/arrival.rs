@@ -150,6 +150,18 @@ impl Arrival {
         }
     }
 
+    /// For who was kept waiting behind CONNECT: the peer has closed meanwhile. What else has come is kept.
+    pub(crate) fn is_gone(&mut self) -> bool {
+        match self.transport.read_now(&mut self.rest, FIRST_READ) {
+            None => false,
+            Some(Ok(0) | Err(_)) => true,
+            Some(Ok(read)) => {
+                self.traffic.note_read(read);
+                false
+            }
+        }
+    }
+
     /// Who connects has mostly sent CONNECT by the time it is accepted: waiting for the system to say so would cost
     /// another turn of the task.
     fn look_at_once(&mut self) -> Option<First> {

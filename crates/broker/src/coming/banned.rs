@@ -18,6 +18,8 @@ const RECORD: &str = "banned";
 /// All of them are one record.
 const MAX_BANS: usize = 10_000;
 
+const KINDS: [BanKind; 3] = [BanKind::ClientId, BanKind::Username, BanKind::PeerHost];
+
 /// Read by every CONNECT, so without a lock.
 #[derive(Debug, Default)]
 pub(crate) struct Banned {
@@ -42,8 +44,26 @@ impl Lists {
         }
     }
 
-    fn all(&self) -> impl Iterator<Item = &Ban> {
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Ban> {
         self.client_ids.values().chain(self.usernames.values()).chain(self.peers.values())
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.client_ids.len() + self.usernames.len() + self.peers.len()
+    }
+
+    pub(crate) fn retain(&mut self, stays: impl Fn(&Ban) -> bool) {
+        for kind in KINDS {
+            self.list(kind).retain(|_, ban| stays(ban));
+        }
+    }
+
+    /// Removes the one that is over first.
+    pub(crate) fn remove_first(&mut self) {
+        let first = self.all().min_by_key(|ban| ban.until).map(|ban| (ban.kind, ban.who.clone()));
+        if let Some((kind, who)) = first {
+            self.list(kind).remove(&who);
+        }
     }
 }
 
@@ -85,9 +105,7 @@ impl Banned {
     ) -> io::Result<()> {
         let _changing = self.changing.lock();
         let mut lists = Lists::clone(&self.lists.load());
-        for kind in [BanKind::ClientId, BanKind::Username, BanKind::PeerHost] {
-            lists.list(kind).retain(|_, ban| is_valid(ban));
-        }
+        lists.retain(is_valid);
         change(&mut lists);
         let bans: Vec<&Ban> = lists.all().collect();
         if bans.len() > MAX_BANS {

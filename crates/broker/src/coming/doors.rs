@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 
 use crate::coming::banned::Banned;
 use crate::coming::entrance::{Bounds, Entrance, Over};
+use crate::coming::flapping::Flapping;
 use crate::coming::guests::{Guests, Standing, network};
 use crate::coming::line::Line;
 use crate::config::Config;
@@ -26,6 +27,7 @@ const TOLD: usize = 1000;
 /// What everyone who comes in has to pass, and who is on the way.
 pub(crate) struct Doors {
     pub(crate) banned: Banned,
+    pub(crate) flapping: Flapping,
     /// For those who have more to be handled than fits a turn.
     pub(crate) line: Line,
     listeners: Mutex<Vec<Known>>,
@@ -71,6 +73,7 @@ impl Doors {
         let memory = Arc::new(Listener { name: "memory".into(), port: 0 });
         Self {
             banned,
+            flapping: Flapping::new(&config.limits.flapping),
             line: Line::default(),
             listeners: Mutex::default(),
             entrances: ArcSwap::default(),

@@ -1,19 +1,19 @@
 //! From CONNECT to CONNACK: who may come in.
 
-use std::hash::{BuildHasher, RandomState};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use mqtt_codec::{ConnAck, Connect, DecodeError, Packet, Properties, Property, ReasonCode, Version};
 use mqtt_hooks::{ConnectionInfo, Grant, Login};
-use mqtt_session::{Session, Timestamp};
+use mqtt_session::Timestamp;
 
 use crate::broker::Broker;
 use crate::client::connection::{Connection, Ending};
 use crate::client::granted::Granted;
 use crate::client::seat::Seat;
-use crate::coming::arrival::{Arrival, First, Language, Origin};
+use crate::coming::arrival::{Arrival, First, Language};
 use crate::coming::challenge::{self, Broken};
 use crate::coming::entering::{Admission, hear_out};
 use crate::coming::entrance::Bounds;
@@ -21,10 +21,12 @@ use crate::coming::farewell::say_farewell;
 use crate::coming::pace::Pace;
 use crate::coming::reader::Reader;
 use crate::coming::refusing::{answer_and_close, refuse};
-use crate::config::{Config, Mqtt};
+use crate::coming::welcome::{not_banned, welcome};
+use crate::config::Config;
 use crate::delivery::batch::Batch;
 use crate::packets::access::{self, Refusal};
 use crate::packets::renewal::{is_over, properties_of};
+use crate::time::clock::wall_ms;
 use crate::watch::metrics::Metric;
 use crate::watch::refusals::{Kind, Refused};
 
@@ -40,6 +42,16 @@ pub(crate) enum Next {
     /// It takes time: a question to a module, an old connection to be heard out, or a refusal. `None`: closed.
     Wait(Boxed<Option<(Seat, Reader)>>),
     Close,
+}
+
+impl Next {
+    async fn end(self) -> Option<(Seat, Reader)> {
+        match self {
+            Self::Serve(seat, reader) => Some((seat, reader)),
+            Self::Wait(wait) => wait.await,
+            Self::Close => None,
+        }
+    }
 }
 
 /// Decides about an arrival, and lets it in if there is nothing to wait for.
@@ -117,7 +129,33 @@ impl Candidate {
         Self { broker: Arc::clone(broker), arrival, connect, info, conclusion: None, granted, was_asked: false }
     }
 
-    fn authenticate(mut self, batch: &mut Batch<'_>) -> Next {
+    fn authenticate(self, batch: &mut Batch<'_>) -> Next {
+        let delay = self.broker.doors.flapping.delay(&self.info, self.broker.clock.uptime());
+        if delay.is_zero() {
+            return self.ask(batch);
+        }
+        batch.count(Metric::FlappingSlowed, 1);
+        // It is told something before it is late.
+        Next::Wait(Box::pin(self.slow_down(delay.min(batch.broker().config.mqtt.connect_timeout / 2))))
+    }
+
+    async fn slow_down(mut self, delay: Duration) -> Option<(Seat, Reader)> {
+        tokio::time::sleep(delay).await;
+        // Who did not wait would take over the connection of who did.
+        if self.arrival.is_gone() {
+            return None;
+        }
+        let broker = Arc::clone(&self.broker);
+        let next = {
+            let mut batch = Batch::begin(&broker);
+            let next = self.ask(&mut batch);
+            let _ = batch.finish();
+            next
+        };
+        next.end().await
+    }
+
+    fn ask(mut self, batch: &mut Batch<'_>) -> Next {
         batch.count(Metric::Authenticate, 1);
         // Who names a method is let in by those who know it or not at all, also if they have stopped meanwhile.
         self.was_asked = self.broker.hooks.has_authenticators();
@@ -149,11 +187,7 @@ impl Candidate {
             let _ = batch.finish();
             next
         };
-        match next {
-            Next::Serve(seat, reader) => Some((seat, reader)),
-            Next::Wait(wait) => wait.await,
-            Next::Close => None,
-        }
+        next.end().await
     }
 
     async fn exchange(&mut self, method: &str) -> Result<Login, Broken> {
@@ -165,7 +199,9 @@ impl Candidate {
     }
 
     fn admit(mut self, login: Login, batch: &mut Batch<'_>) -> Next {
-        let old = match self.weigh(login, batch).and_then(|()| self.take_seat()) {
+        // Again: it may have waited, or have another user name now.
+        let weighed = self.weigh(login, batch).and_then(|()| not_banned(&self.broker.doors, &self.info));
+        let old = match weighed.and_then(|()| self.take_seat()) {
             Ok(old) => old,
             Err(refusal) => return refuse(*self.arrival, &self.connect, refusal, batch),
         };
@@ -270,113 +306,15 @@ impl Candidate {
             // The ban came in between, and whoever made it may not have found the connection.
             connection.end(Ending::BANNED);
         }
+        let (now, at) = (broker.clock.uptime(), wall_ms() / 1000);
+        if broker.doors.flapping.note(&connection.info, now, at) {
+            batch.count(Metric::FlappingBanned, 1);
+            let (peer, client_id, reason) = (Some(connection.info.peer), &*client.id, ReasonCode::Banned);
+            let rule = &"limits.flapping: it has come too often, and is let in for the last time for a while";
+            broker.tell_refused(&Refused { kind: Kind::Flapping, peer, client_id, reason, rule, about: "" });
+        }
         (Seat { client, connection }, Reader::new(decoder, rest, pace))
     }
-}
-
-/// What is known of who may come in so far.
-fn welcome(connect: &mut Connect, arrival: &Arrival, batch: &mut Batch<'_>) -> Result<ConnectionInfo, Refusal> {
-    if let Some(over) = arrival.ticket.over() {
-        return Err(Refusal::new(over.code, over.rule));
-    }
-    identify(connect, &arrival.origin)?;
-    describe(connect, arrival, batch)
-}
-
-/// A client is who its certificate says. It need not say that again; who says something else is refused, and not renamed: it
-/// would take another client's place without knowing it.
-fn identify(connect: &mut Connect, origin: &Origin) -> Result<(), Refusal> {
-    let Some(identity) = &origin.identity else { return Ok(()) };
-    if let Some(certified) = &identity.client_id {
-        if connect.client_id.is_empty() {
-            connect.client_id = certified.as_str().into();
-        } else if *connect.client_id != **certified {
-            return Err(Refusal::new(ReasonCode::ClientIdNotValid, "its certificate says another client id"));
-        }
-    }
-    if let Some(certified) = &identity.username {
-        match &connect.username {
-            None => connect.username = Some(certified.as_str().into()),
-            Some(said) if **said == **certified => {}
-            Some(_) => {
-                return Err(Refusal::new(ReasonCode::BadUserNameOrPassword, "its certificate says another user name"));
-            }
-        }
-    }
-    Ok(())
-}
-
-/// What is known of the client by its CONNECT, or why that is not good enough.
-fn describe(connect: &Connect, arrival: &Arrival, batch: &mut Batch<'_>) -> Result<ConnectionInfo, Refusal> {
-    let (broker, origin) = (batch.broker(), &arrival.origin);
-    let refused = |code, rule| Err(Refusal::new(code, rule));
-    if broker.doors.is_stopping() {
-        return refused(ReasonCode::ServerShuttingDown, "the broker stops");
-    }
-    if broker.clients.online() >= broker.config.mqtt.max_connections {
-        return refused(ReasonCode::ServerBusy, "mqtt.max_connections");
-    }
-    // Who has a session comes to drain it.
-    if broker.watched.memory.is_full() && broker.clients.get(&connect.client_id).is_none() {
-        return refused(ReasonCode::ServerBusy, "limits.memory");
-    }
-    if connect.will.as_ref().is_some_and(|will| Session::cost_of_will(will) > broker.session_config.share.bytes()) {
-        return refused(ReasonCode::QuotaExceeded, "limits.memory leaves no room for its will");
-    }
-    let expiry_interval = session_expiry(&broker.config.mqtt, connect);
-    if broker.durable.is_overfull(expiry_interval > 0 || connect.will.is_some()) {
-        return refused(ReasonCode::QuotaExceeded, "the store can't be written to");
-    }
-    // [MQTT-4.12.0-1]
-    if connect.properties.authentication_method().is_some_and(|method| !broker.hooks.has_method(&method)) {
-        return refused(ReasonCode::BadAuthenticationMethod, "nobody knows its authentication method");
-    }
-    let client_id = if connect.client_id.is_empty() {
-        // [MQTT-3.1.3-8]: before version 5 an empty id needs a clean session; in 3.1 it is never allowed.
-        match connect.version {
-            Version::V3_1 => return refused(ReasonCode::ClientIdNotValid, "no client id"),
-            Version::V3_1_1 if !connect.clean_start => {
-                return refused(ReasonCode::ClientIdNotValid, "no client id, and not a clean session");
-            }
-            Version::V3_1_1 | Version::V5 => assigned_id(),
-        }
-    } else if connect.client_id.len() > broker.config.limits.max_client_id {
-        return refused(ReasonCode::ClientIdNotValid, "limits.max_client_id");
-    } else {
-        Arc::from(&*connect.client_id)
-    };
-    let levels = connect.will.as_ref().map_or(0, |will| will.message.topic.levels_len());
-    if levels > arrival.ticket.entrance().bounds.max_topic_levels {
-        return refused(ReasonCode::TopicNameInvalid, "limits.max_topic_levels: the topic of its will");
-    }
-    let info = ConnectionInfo {
-        client_id,
-        username: connect.username.as_deref().map(Arc::from),
-        version: connect.version,
-        is_bridge: connect.is_bridge,
-        peer: origin.peer,
-        listener: Arc::clone(&origin.listener),
-        keep_alive: connect.keep_alive,
-        clean_start: connect.clean_start,
-        expiry_interval,
-        connected_at: 0,
-        session_present: false,
-        epoch: broker.durable.serials.epoch,
-        // With the epoch it names this connection in all that is told of it, over restarts, too.
-        conn_id: broker.durable.serials.next_connection(|bounds| batch.stage(|stage| stage.bounds(bounds))),
-    };
-    if broker.doors.banned.has(&info) { refused(ReasonCode::Banned, "banned") } else { Ok(info) }
-}
-
-/// Seconds the session outlives its connection.
-fn session_expiry(mqtt: &Mqtt, connect: &Connect) -> u32 {
-    if connect.version == Version::V5 {
-        return connect.properties.session_expiry().unwrap_or(0).min(mqtt.max_session_expiry);
-    }
-    if connect.clean_start {
-        return 0;
-    }
-    u32::try_from(mqtt.session_expiry.as_secs()).unwrap_or(u32::MAX)
 }
 
 /// What CONNACK tells a version 5 client: only what differs from the specification's defaults.
@@ -398,14 +336,4 @@ fn told_limits(config: &Config, bounds: &Bounds, connect: &Connect, info: &Conne
     }
     told.extend(config.mqtt.server_keep_alive.map(Property::ServerKeepAlive));
     told.into_iter().collect()
-}
-
-fn assigned_id() -> Arc<str> {
-    format!("auto-{}", random_text()).into()
-}
-
-/// 128 random bits: nobody guesses another's id.
-fn random_text() -> String {
-    let random = |n: u8| RandomState::new().hash_one(n);
-    format!("{:016x}{:016x}", random(0), random(1))
 }

@@ -46,6 +46,22 @@ impl Rates {
         self.with(who, |bucket| bucket.take(1, self.rate, now))
     }
 
+    /// Less than half is left of what of whom may come at once.
+    pub(crate) fn is_low(&self, who: impl Hash, now: Duration) -> bool {
+        self.with(who, |bucket| !bucket.wait(self.rate.amount.div_ceil(2), self.rate, now).is_zero())
+    }
+
+    /// As if whom had never come.
+    pub(crate) fn forget(&self, who: impl Hash) {
+        self.with(who, |bucket| *bucket = Bucket::FULL);
+    }
+
+    /// Between two who may come without end.
+    pub(crate) fn interval(&self) -> Duration {
+        let nanos = self.rate.per.as_nanos() / u128::from(self.rate.amount.max(1));
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+
     fn with<T>(&self, who: impl Hash, does: impl FnOnce(&mut Bucket) -> T) -> T {
         let who = self.hasher.hash_one(who);
         let mut set = self.sets[who as usize % SETS].lock();

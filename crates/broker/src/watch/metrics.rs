@@ -53,6 +53,8 @@ pub(crate) enum Metric {
     RefusedRate,
     RefusedHalfOpen,
     HeldBack,
+    FlappingSlowed,
+    FlappingBanned,
 }
 
 impl Metric {
@@ -60,7 +62,7 @@ impl Metric {
     pub(crate) const SENT: [Self; 3] = [Self::Qos0Sent, Self::Qos1Sent, Self::Qos2Sent];
 }
 
-const METRICS: usize = Metric::HeldBack as usize + 1;
+const METRICS: usize = Metric::FlappingBanned as usize + 1;
 
 /// A thread's counts, until its batch ends.
 pub(crate) struct Tally([u64; METRICS]);
@@ -210,6 +212,8 @@ impl Metrics {
             ("limits.refused.connect_rate", sum(&[RefusedRate])),
             ("limits.refused.half_open", sum(&[RefusedHalfOpen])),
             ("limits.held_back", sum(&[HeldBack])),
+            ("limits.flapping.slowed_down", sum(&[FlappingSlowed])),
+            ("limits.flapping.banned", sum(&[FlappingBanned])),
         ]
     }
 }

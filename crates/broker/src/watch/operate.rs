@@ -78,7 +78,7 @@ impl Operate for Operator {
     }
 
     fn bans(&self) -> Vec<Ban> {
-        self.broker.doors.banned.all()
+        self.all_bans()
     }
 
     fn ban(&self, ban: Ban) -> io::Result<()> {
@@ -96,12 +96,12 @@ impl Operate for Operator {
         if query.wanted.is_none() {
             clients.pass(std::mem::take(&mut skip));
         }
-        let states = clients.filter_map(|client| states::client(&client, &self.broker.config));
+        let states = clients.filter_map(|client| states::client(&client, &self.broker.doors));
         rows_of(states.filter(|state| query.wanted.is_none_or(|wanted| wanted(state))).skip(skip), query.limit)
     }
 
     fn client(&self, client_id: &str) -> Option<ClientState> {
-        states::client(&self.broker.clients.get(client_id)?, &self.broker.config)
+        states::client(&self.broker.clients.get(client_id)?, &self.broker.doors)
     }
 
     fn clients_len(&self) -> usize {

@@ -32,6 +32,8 @@ const SHOWN: usize = 64;
 /// What is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Kind {
+    /// To come again for a while.
+    Flapping,
     /// A socket, before or instead of CONNECT.
     Socket,
     Connect,
@@ -52,6 +54,7 @@ pub(crate) enum Kind {
 impl Kind {
     const fn name(self) -> &'static str {
         match self {
+            Self::Flapping => "next connect",
             Self::Socket => "socket",
             Self::Connect => "connect",
             Self::Renewal => "renewal",

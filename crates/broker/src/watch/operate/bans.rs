@@ -7,6 +7,7 @@ use mqtt_operate::{Ban, BanKind};
 use super::Operator;
 use crate::client::connection::Ending;
 use crate::coming::banned::Lists;
+use crate::time::clock::wall_ms;
 
 impl Operator {
     /// Its connections end; a session that outlives them stays, as the ban may be over before it.
@@ -29,7 +30,16 @@ impl Operator {
         Ok(())
     }
 
+    /// Those that were made by the broker itself too.
+    pub(super) fn all_bans(&self) -> Vec<Ban> {
+        let doors = &self.broker.doors;
+        let mut bans = doors.banned.all();
+        bans.extend(doors.flapping.all(wall_ms() / 1000));
+        bans
+    }
+
     pub(super) fn remove_ban(&self, kind: BanKind, who: &str) -> io::Result<()> {
+        self.broker.doors.flapping.forgive(kind, who);
         self.change_bans(|lists| {
             lists.list(kind).remove(who);
         })

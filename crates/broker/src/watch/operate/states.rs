@@ -9,7 +9,6 @@ use mqtt_session::{Publication, Timestamp};
 use crate::client::ClientRef;
 use crate::client::clients::Clients;
 use crate::coming::doors::{Doors, Known};
-use crate::config::Config;
 use crate::time::clock::{Clock, wall_ms};
 
 /// Where clients come in, and how many have.
@@ -50,7 +49,7 @@ pub(super) fn retained(publication: &Publication, clock: &Clock) -> RetainedStat
 }
 
 /// `None`: it is gone.
-pub(super) fn client(client: &ClientRef, config: &Config) -> Option<ClientState> {
+pub(super) fn client(client: &ClientRef, doors: &Doors) -> Option<ClientState> {
     let (went_at, created_at) = {
         let transition = client.transition.lock();
         if !transition.has_session && !transition.is_fallen() {
@@ -74,7 +73,9 @@ pub(super) fn client(client: &ClientRef, config: &Config) -> Option<ClientState>
             traffic: connection.traffic.state(),
         }
     });
-    let (session, limits) = (&state.session, &config.limits);
+    // Of one that is away: those that hold wherever nothing else was said.
+    let current = state.connection.as_ref().map(|connection| doors.entrance_of(&connection.info));
+    let (session, bounds) = (&state.session, &current.as_ref().unwrap_or(doors.memory()).bounds);
     Some(ClientState {
         client_id: client.id.to_string(),
         created_at,
@@ -83,14 +84,14 @@ pub(super) fn client(client: &ClientRef, config: &Config) -> Option<ClientState>
         version: session.version(),
         expiry_interval: session.session_expiry(),
         subscriptions: session.subscriptions_len(),
-        max_subscriptions: limits.subscriptions_per_client,
+        max_subscriptions: bounds.subscriptions_per_client,
         inflight: session.inflight_len(),
-        max_inflight: limits.max_inflight.into(),
+        max_inflight: bounds.session.max_inflight.into(),
         queued: session.queue_len(),
-        max_queued: config.session.max_queued,
+        max_queued: bounds.session.max_queued,
         dropped: session.dropped(),
         unreleased: session.unreleased_len(),
-        max_unreleased: limits.receive_maximum.into(),
+        max_unreleased: bounds.session.receive_maximum.into(),
     })
 }
 
