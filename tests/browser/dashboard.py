@@ -16,7 +16,7 @@ EVIL = "<img src=x onerror=alert(1)>\"'&/+#"
 LONG = "long-" + "0123456789abcdef" * 12
 PAGES = (
     "/", "/clients", f"/client?id={LONG}", "/presence", "/modules", "/subscriptions", "/retained", "/bans", "/listeners", "/operators", "/settings",
-    "/api",
+    "/console", "/api",
     f"/trace?id={LONG}",
 )
 
@@ -230,6 +230,68 @@ def operators_see_what_they_may_and_no_more(broker, browser):
     browser.no_faults(["401 (Unauthorized)"])
 
 
+def the_console_speaks_mqtt(broker, browser):
+    client = Client(broker, "other")
+    client.publish("plant/kept", '{"kept":true}', retain=True)
+    client.subscribe("from/console")
+    browser.open("/console")
+    until("its listener", lambda: broker.ws in browser.find("#connection input[name=url]").get_attribute("value"))
+    browser.type("#connection input[name=clientid]", "console-1")
+    browser.press("Connect")
+    browser.until_text("Connected", "#status")
+    browser.type("#subscribe input[name=filter]", "plant/#")
+    browser.press("Subscribe")
+    browser.until_text("retained", "#messages")
+    browser.until_text('"kept": true', "#messages")
+    for number in range(3):
+        client.publish(f"plant/{number}", bytes((0, 1, 254, number)))
+    browser.until_text("00 01 fe 02", "#messages")
+    client.publish("plant/html", EVIL)
+    browser.until_text(EVIL, "#messages")
+    expect(browser.all("#messages img") == [], "a payload is no HTML")
+    hues = browser.run("return [...document.querySelectorAll('#messages li')].map((it) => it.style.getPropertyValue('--hue'))")
+    expect(len(hues) == 5 and len(set(hues)) > 2, f"topics have colours: {hues}")
+    browser.type("#publish input[name=topic]", "from/console")
+    browser.find("#publish textarea[name=payload]").send_keys("48 69")
+    browser.pick("#publish select[name=form]", "Hex")
+    for qos in "012":
+        browser.pick("#publish select[name=qos]", qos)
+        browser.press("Publish")
+        until("it at the other client", lambda: [it.payload for it in client.messages] == [b"Hi"] * (int(qos) + 1))
+    browser.find("#publish summary").click()
+    browser.find("#publish input[name=contentType]").send_keys("text/x")
+    browser.find("#publish textarea[name=userProperties]").send_keys("colour: red")
+    browser.type("#publish input[name=topic]", "plant/props")
+    browser.press("Publish")
+    browser.until_text("text/x", "#messages")
+    browser.until_text("red", "#messages")
+    browser.type("#publish textarea[name=payload]", "4")
+    browser.press("Publish")
+    browser.until_text("pairs of the digits", "#toasts")
+    for scheme, width in (("light", 1280), ("dark", 390)):
+        browser.look(scheme, width)
+        browser.shoot(f"console-busy-{width}-{scheme}", width)
+    browser.look("light", 1280)
+    for number in range(400):
+        client.client.publish("plant/many", str(number), 0)
+    client.publish("plant/last", "the last one")
+    browser.until_text("the last one", "#messages")
+    expect(len(browser.all("#messages li")) <= 300, "the feed is bounded")
+    browser.press("Unsubscribe")
+    browser.until_text("None from this page.")
+    # Whoever takes its place is told of by the broker.
+    Client(broker, "console-1").leave()
+    browser.until_text("session taken over", "#hint")
+    # A browser tells a page nothing of why it did not get in, so the page says what it knows.
+    for address, why in ((f"ws://{broker.ws}/elsewhere", "Nobody let this page in"), (f"ws://{broker.closed}/mqtt", "listeners.closed.origins = ")):
+        browser.type("#connection input[name=url]", address)
+        browser.press("Connect")
+        browser.until_text(why, "#hint")
+        until("the end of it", lambda: browser.find("#connect").text == "Connect")
+    browser.no_faults(["WebSocket connection to"])
+    client.leave()
+
+
 def the_rest_api_is_tried_from_its_page(broker, browser):
     client = Client(broker, EVIL)
     browser.open("/api")
@@ -361,6 +423,7 @@ CHECKS = (
     a_key_is_made_and_taken_back,
     who_is_banned_goes_until_the_ban_is_lifted,
     operators_see_what_they_may_and_no_more,
+    the_console_speaks_mqtt,
     the_rest_api_is_tried_from_its_page,
     all_of_it_works_without_a_mouse,
     what_is_set_outlives_a_restart,

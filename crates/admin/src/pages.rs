@@ -35,7 +35,9 @@ pub(crate) fn guarded(modules: &[ModulePages]) -> Router<Arc<Shared>> {
         let (path, page) = (page.path, Arc::new((page, links)));
         let show = move |State(shared): Admission, Extension(caller): Extension<Caller>| async move {
             let (page, links) = &*page;
-            Html(page.render(links, &shared.broker.node().name, &caller))
+            let policy = if page.path == frame::CONSOLE { CONSOLE_POLICY } else { POLICY };
+            let html = Html(page.render(links, &shared.broker.node().name, &caller));
+            ([(header::CONTENT_SECURITY_POLICY, policy)], html)
         };
         router.route(path, get(show))
     })
@@ -51,13 +53,27 @@ pub(crate) fn open(modules: Vec<ModulePages>) -> Router<Arc<Shared>> {
     router.route("/assets/{name}", get(assets::one)).route("/assets/{name}/{script}", get(of_module))
 }
 
+/// What a page's scripts may do.
+macro_rules! policy {
+    ($connect:literal) => {
+        concat!(
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src ",
+            $connect,
+            "; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        )
+    };
+}
+
+const POLICY: &str = policy!("'self'");
+
+/// A listener for WebSocket is another origin, at an address that the operator may type.
+const CONSOLE_POLICY: &str = policy!("'self' ws: wss:");
+
 /// What a browser is told about every page.
 pub(crate) async fn harden(mut response: Response) -> Response {
-    const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
-                          form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
     let headers = response.headers_mut();
+    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(POLICY));
     for (name, value) in [
-        (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         // Not "no-referrer", with which browsers send the login form's `Origin` as null.
         (header::REFERRER_POLICY, "same-origin"),

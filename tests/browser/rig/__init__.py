@@ -51,18 +51,23 @@ class Broker:
         self.process = None
         self.admin = "127.0.0.1:0"
         self.mqtt = "127.0.0.1:0"
+        self.ws = "127.0.0.1:0"
+        # For WebSocket too, and for pages of another site only.
+        self.closed = "127.0.0.1:0"
         self.start()
 
     def start(self):
         """Again where it was before, so that open pages find it."""
         self.process = subprocess.Popen(
-            [self.program, "--bind", self.mqtt, "--admin", self.admin, "--data-dir", os.path.join(self.folder.name, "data")],
+            [self.program, "--bind", self.mqtt, "--ws-bind", self.ws, "--admin", self.admin, "--data-dir", os.path.join(self.folder.name, "data"),
+             "--set", "listeners.closed.kind=ws", "--set", f"listeners.closed.bind={self.closed}",
+             "--set", "listeners.closed.origins=https://app.example.com"],
             env=os.environ | {"ROLLCALL_ADMIN__PASSWORD": PASSWORD, "ROLLCALL_LOG__LEVEL": "error"},
             stdout=subprocess.PIPE, text=True)
         line = self.process.stdout.readline()
         words = dict(word.split("=", 1) for word in line.split()[2:]) if line.startswith("rollcall ready") else {}
         expect("admin" in words, f"the broker is not ready: {line!r}")
-        self.admin, self.mqtt = words["admin"], words["mqtt"]
+        self.admin, self.mqtt, self.ws, self.closed = words["admin"], words["mqtt"], words["ws"], words["closed"]
         self.port = int(self.mqtt.rpartition(":")[2])
         self.url = f"http://{self.admin}"
 

@@ -43,6 +43,12 @@ class Browser:
         field.send_keys(name)
         self.find("input[name=password]").send_keys(password, Keys.ENTER)
 
+    def type(self, selector, text):
+        """In the place of what is there."""
+        field = self.find(selector)
+        field.send_keys(Keys.CONTROL, "a")
+        field.send_keys(text if text else Keys.DELETE)
+
     def pick(self, selector, text):
         """Of a list to choose from."""
         self.find(selector)

@@ -65,6 +65,12 @@ async fn a_login_changes_nothing_without_its_token() {
     let cookie = format!("cookie: {}", login.cookie());
     let page = request(addr, "GET /", std::slice::from_ref(&cookie), "").await;
     assert!(page.head.contains("content-security-policy: default-src 'none'"), "{page:?}");
+    // The console alone speaks to another origin: a listener for WebSocket.
+    let console = request(addr, "GET /console", std::slice::from_ref(&cookie), "").await;
+    for (page, connects) in [(&page, "connect-src 'self';"), (&console, "connect-src 'self' ws: wss:;")] {
+        assert_eq!(page.status, 200, "{page:?}");
+        assert!(page.head.contains(connects) && page.head.matches("content-security-policy").count() == 1, "{page:?}");
+    }
     let (_, rest) = page.body.split_once("name=csrf content=\"").expect("a token");
     let token = format!("x-csrf-token: {}", rest.split('"').next().unwrap());
     let unload = "PUT /api/v4/modules/presence/unload";

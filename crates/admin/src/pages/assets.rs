@@ -17,8 +17,8 @@ macro_rules! scripts {
 }
 
 const SCRIPTS: &[Asset] = &scripts!(
-    "api.js" "bans.js" "chart.js" "client.js" "clients.js" "dom.js" "form.js" "listeners.js" "live.js" "modules.js"
-    "operators.js" "overview.js" "pager.js" "rest.js" "retained.js" "schema.js" "settings.js" "subscriptions.js" "text.js"
+    "api.js" "bans.js" "chart.js" "client.js" "clients.js" "console.js" "dom.js" "doors.js" "feed.js" "form.js" "listeners.js" "live.js" "modules.js" "mqtt.js"
+    "operators.js" "overview.js" "packets.js" "pager.js" "payload.js" "rest.js" "retained.js" "schema.js" "settings.js" "subscriptions.js" "text.js"
     "trace.js"
 );
 

@@ -61,8 +61,12 @@ const OWN: &[Own] = &[
     page!("/listeners", "Listeners", "listeners", Listed::Yes),
     page!("/operators", "Operators", "operators", Listed::Yes),
     page!("/settings", "Settings", "settings", Listed::Yes),
+    page!(CONSOLE, "Console", "console", Listed::Yes),
     page!("/api", "REST API", "rest", Listed::Yes),
 ];
+
+/// Speaks MQTT over WebSocket, with whom the operator says.
+pub(super) const CONSOLE: &str = "/console";
 
 /// Pages of modules are listed before this one.
 const MODULES: &str = "/modules";
