@@ -217,6 +217,11 @@ impl Accounts {
         name == LOCAL || self.record.read().keys.iter().any(|key| key.info.name == name)
     }
 
+    /// What a page of this operator's shows for a change, where no login is remembered: the same while the process lives.
+    pub(crate) fn page_token(&self, name: &str) -> String {
+        self.keyed.token(name)
+    }
+
     /// What this operator may do.
     pub(crate) fn role(&self, name: &str) -> Option<Role> {
         if name == ADMIN && self.is_configured() {

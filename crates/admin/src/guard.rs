@@ -99,6 +99,11 @@ async fn identify(
     given: Option<(String, String)>,
     headers: &HeaderMap,
 ) -> Result<Caller, Option<Refusal>> {
+    let said = shared.sign_on.as_ref().map(|sign_on| sign_on.name(peer, headers)).transpose()?.flatten();
+    if let Some(name) = said {
+        // Before HTTP Basic, which the proxy may have asked for itself and hand on.
+        return by_proxy(shared, name).map_err(Some);
+    }
     if let Some((name, secret)) = given {
         return match enter(shared, peer, headers, &name, &secret).await {
             Ok(role) => Ok(Caller { name, role, login: None }),
@@ -107,6 +112,16 @@ async fn identify(
     }
     let login = cookie(headers).and_then(|token| shared.logins.find(token, Instant::now()));
     login.map(|login| Caller { name: login.name.clone(), role: login.role, login: Some(login) }).ok_or(None)
+}
+
+/// Whom a proxy vouches for. A browser shows that to each page, so changes need the page's token as with a cookie.
+fn by_proxy(shared: &Shared, name: String) -> Result<Caller, Refusal> {
+    let Some(role) = shared.accounts.role(&name) else {
+        let shown: String = name.chars().take(MAX_LOGGED).collect();
+        return Err(Refusal::Status(StatusCode::FORBIDDEN, format!("there is no operator {shown:?} here")));
+    };
+    let login = Login::by_proxy(name.clone(), role, shared.accounts.page_token(&name), Instant::now());
+    Ok(Caller { name, role, login: Some(login) })
 }
 
 /// Checks a name and a secret. Only what is wrong counts, and only against who guessed at this name.

@@ -33,6 +33,7 @@ mod samples;
 mod secret;
 mod serve;
 mod shares;
+mod sign_on;
 mod source;
 mod streams;
 mod time;
@@ -43,6 +44,7 @@ pub use hosts::Hosts;
 pub use local::Local;
 pub use role::Role;
 pub use secret::random_secret;
+pub use sign_on::SignOn;
 
 /// Bytes of a request's body, at the most.
 const MAX_BODY: usize = 2 << 20;
@@ -69,19 +71,22 @@ pub(crate) struct Shared {
     pub(crate) streams: Arc<streams::Streams>,
     /// The port speaks TLS.
     pub(crate) door: Option<Arc<dyn Door>>,
+    pub(crate) sign_on: Option<SignOn>,
 }
 
 /// How handlers get at it.
 pub(crate) type Admission = axum::extract::State<Arc<Shared>>;
 
 impl Admin {
-    /// `accounts` say who may ask, `hosts` by which names; without a `door` it speaks plain HTTP.
+    /// `accounts` say who may ask, `hosts` by which names, `sign_on` which proxies say who has logged in; without a `door` it
+    /// speaks plain HTTP.
     pub fn new(
         broker: Arc<dyn Operate>,
         modules: Arc<dyn Modules>,
         accounts: Arc<Accounts>,
         hosts: Hosts,
         door: Option<Arc<dyn Door>>,
+        sign_on: Option<SignOn>,
     ) -> Self {
         let shared = Shared {
             broker,
@@ -95,6 +100,7 @@ impl Admin {
             scrapes: Arc::new(Semaphore::new(1)),
             streams: Arc::default(),
             door,
+            sign_on,
         };
         Self { shared: Arc::new(shared), routers: OnceLock::new() }
     }

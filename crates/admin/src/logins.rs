@@ -28,7 +28,16 @@ pub(crate) struct Login {
     pub(crate) role: Role,
     /// What every change must show, so that no other page can ask for one.
     pub(crate) csrf: String,
+    /// It can be ended here; else a proxy vouches for it.
+    pub(crate) is_own: bool,
     used_at: Instant,
+}
+
+impl Login {
+    /// One that a proxy vouches for at each request, and that is not remembered here.
+    pub(crate) const fn by_proxy(name: String, role: Role, csrf: String, now: Instant) -> Self {
+        Self { name, role, csrf, is_own: false, used_at: now }
+    }
 }
 
 impl Logins {
@@ -43,7 +52,7 @@ impl Logins {
         let token = random_secret(TOKEN_BYTES);
         logins.insert(
             token.clone(),
-            Login { name: name.to_owned(), role, csrf: random_secret(TOKEN_BYTES), used_at: now },
+            Login { name: name.to_owned(), role, csrf: random_secret(TOKEN_BYTES), is_own: true, used_at: now },
         );
         token
     }

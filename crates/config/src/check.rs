@@ -13,7 +13,7 @@ use crate::{
     Admin, Anonymous, Auth, Config, Flapping, Limits, Listener, ListenerTls, Log, Mqtt, Node, Runtime, SessionLimits,
     Sources, Storage, Sys,
     file::{self, File},
-    listeners::{self, TlsSaid},
+    listeners::{self, TlsSaid, networks},
     value::Int,
 };
 
@@ -134,12 +134,38 @@ impl file::Admin {
         if password.as_ref().is_some_and(|password| !PASSWORD_LENGTH.contains(&password.chars().count())) {
             return Err(Wrong::new("admin.password", "wants 8 to 1024 characters"));
         }
+        self.check_user_header()?;
         Ok(Admin {
             bind: self.bind.address(),
             tls: self.check_tls()?,
             password,
             hosts: self.hosts.0.iter().map(ToString::to_string).collect(),
+            trusted_proxies: networks(&self.trusted_proxies),
+            user_header: self.user_header.clone(),
         })
+    }
+
+    fn check_user_header(&self) -> Result<(), Wrong> {
+        // One that everybody may say would let everybody in.
+        const TAKEN: &[&str] = &["authorization", "cookie", "host", "origin", "forwarded", "x-csrf-token"];
+        let is_token =
+            |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
+        match (&self.user_header, self.trusted_proxies.0.is_empty()) {
+            (None, true) => Ok(()),
+            (None, false) => Err(Wrong::new(
+                "admin.user_header",
+                "is missing; with trusted_proxies it wants the name of the header in which they say who has logged in",
+            )),
+            (Some(_), true) => Err(Wrong::new(
+                "admin.trusted_proxies",
+                "is missing; with user_header it wants the addresses of those who are believed",
+            )),
+            (Some(name), false) if !is_token(name) || TAKEN.contains(&&*name.to_ascii_lowercase()) => {
+                let why = format!("{name:?}: wants the name of a header of its own like \"X-Forwarded-User\"");
+                Err(Wrong::new("admin.user_header", why))
+            }
+            (Some(_), false) => Ok(()),
+        }
     }
 
     fn check_tls(&self) -> Result<Option<ListenerTls>, Wrong> {

@@ -249,6 +249,10 @@ pub struct Admin {
     pub password: Option<String>,
     /// Further names by which it is reached, some with a port.
     pub hosts: Vec<String>,
+    /// Proxies that say who has logged in with them.
+    pub trusted_proxies: Vec<IpNet>,
+    /// The header in which they say it.
+    pub user_header: Option<String>,
 }
 
 impl fmt::Debug for Admin {
@@ -256,7 +260,8 @@ impl fmt::Debug for Admin {
         let password = self.password.as_ref().map(|_| "..");
         let mut shown = f.debug_struct("Admin");
         shown.field("bind", &self.bind).field("tls", &self.tls).field("password", &password);
-        shown.field("hosts", &self.hosts).finish()
+        shown.field("hosts", &self.hosts).field("trusted_proxies", &self.trusted_proxies);
+        shown.field("user_header", &self.user_header).finish()
     }
 }
 

@@ -223,6 +223,11 @@ section! {
         /// Names by which browsers reach the dashboard, besides IP addresses, names without a dot and this machine's: those
         /// of a proxy before it, for instance. "NAME:PORT" if the port is not 80 or 443.
         hosts: List<list::Host> = List::default(),
+        /// Addresses and ranges of proxies that say who has logged in with them, by user_header. Whoever can connect from there is
+        /// believed: where that is this machine, each of its users. They must let nobody else say that header.
+        trusted_proxies: List<list::Range> = List::default(),
+        /// The header in which they say it, such as "X-Forwarded-User": the name of an operator, who needs no password then.
+        user_header: Option<String> = None,
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{
 
 mod check;
 
-pub(crate) use check::TlsSaid;
+pub(crate) use check::{TlsSaid, networks};
 #[cfg(test)]
 mod tests;
 

@@ -349,6 +349,22 @@ fn a_password_that_is_guessed_at_once_is_refused_wherever_it_is_said() {
 }
 
 #[test]
+fn a_proxy_is_believed_where_it_is_said_who_and_in_which_header() {
+    let admin = reads("[admin]\ntrusted_proxies = [\"10.0.0.0/8\"]\nuser_header = \"X-Forwarded-User\"").admin;
+    assert_eq!((admin.trusted_proxies.len(), admin.user_header.as_deref()), (1, Some("X-Forwarded-User")));
+    for (said, why) in [
+        ("trusted_proxies = [\"10.0.0.1\"]", "admin.user_header: is missing"),
+        ("user_header = \"X-User\"", "admin.trusted_proxies: is missing"),
+        ("trusted_proxies = \"10.0.0.1\"\nuser_header = \"Cookie\"", "a header of its own"),
+        ("trusted_proxies = \"10.0.0.1\"\nuser_header = \"a b\"", "a header of its own"),
+        ("trusted_proxies = \"all\"\nuser_header = \"X-User\"", "admin.trusted_proxies"),
+    ] {
+        let found = reads_error(&format!("[admin]\n{said}"));
+        assert!(found.contains(why), "{said}: {found}");
+    }
+}
+
+#[test]
 fn tls_at_the_admin_port_wants_all_its_files() {
     assert_eq!(reads("").admin.tls, None);
     let tls = reads("[admin]\ncert = \"a.pem\"\nkey = \"a.key\"\nca = \"ca.pem\"\nverify = \"required\"").admin.tls;

@@ -7,11 +7,11 @@ use std::{fs, io};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use mqtt_admin::{Accounts, Admin, Door, Hosts, Local};
+use mqtt_admin::{Accounts, Admin, Door, Hosts, Local, SignOn};
 use mqtt_broker::{Operator, Running};
 use mqtt_config::Config;
 use mqtt_modules::Registry;
-use mqtt_net::Certificates;
+use mqtt_net::{Certificates, Proxies};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -67,7 +67,10 @@ pub(crate) fn open(
     }
     let hosts = Hosts::new(own_names(&config.node.name), config.admin.hosts.clone(), bound.address);
     let door = tls.map(|certificates| Arc::new(Tls::new(certificates)) as Arc<dyn Door>);
-    let admin = Admin::new(operator, Arc::clone(registry) as _, Arc::new(accounts), hosts, door);
+    let proxies = Proxies::new(config.admin.trusted_proxies.clone());
+    let header = config.admin.user_header.as_deref();
+    let sign_on = header.and_then(|header| SignOn::new(header, move |address| proxies.trust(address)));
+    let admin = Admin::new(operator, Arc::clone(registry) as _, Arc::new(accounts), hosts, door, sign_on);
     Ok((admin, password))
 }
 

@@ -203,6 +203,49 @@ async fn the_password_of_the_configuration_holds_whoever_else_there_is() {
 }
 
 #[tokio::test]
+async fn a_trusted_proxy_says_who_it_is_and_nobody_else_does() {
+    for (trusted, is_believed) in [("127.0.0.0/8", true), ("192.0.2.0/24", false)] {
+        let broker = Broker::with(|config| {
+            config.admin.bind = Some(([127, 0, 0, 1], 0).into());
+            config.admin.password = Some("open sesame".to_owned());
+            config.admin.trusted_proxies = vec![trusted.parse().unwrap()];
+            config.admin.user_header = Some("X-Forwarded-User".to_owned());
+        });
+        let Some(broker) = broker.await else { return };
+        let addr = broker.server().addresses().admin.expect("it is on");
+        operator(addr, &basic("admin", "open sesame"), "jo", "operator").await;
+        let said = |name: &str| format!("x-forwarded-user: {name}");
+        let me = async |headers: &[String]| request(addr, "GET /api/v4/admin/whoami", headers, "").await;
+        let status = async |headers: &[String]| me(headers).await.status;
+        assert_eq!(status(&[]).await, 401, "nobody says anything");
+        assert_eq!(status(&[said("")]).await, 401, "the proxy knows nobody");
+        if !is_believed {
+            assert_eq!(status(&[said("jo")]).await, 401);
+            assert_eq!(status(&[said("jo"), basic("admin", "open sesame")]).await, 200);
+            continue;
+        }
+        let found = me(&[said("jo"), basic("proxy", "its own")]).await.json();
+        assert_eq!(found["data"], json!({"name": "jo", "role": "operator", "login": true}));
+        assert_eq!(me(&[said("admin")]).await.json()["data"]["role"], "admin");
+        assert_eq!(status(&[said("nobody")]).await, 403);
+        assert_eq!(status(&[said("jo"), said("admin")]).await, 403, "somebody else has said it too");
+        // A browser says it for every page, so it needs the page's token to change something, and the page to be ours.
+        let page = request(addr, "GET /", &[said("jo")], "").await;
+        let (_, rest) = page.body.split_once("name=csrf content=\"").expect("a token");
+        let token = format!("x-csrf-token: {}", rest.split('"').next().unwrap());
+        let restart = async |headers: &[String]| {
+            request(addr, "PUT /api/v4/listeners/mqtt/restart", &[&[said("jo")], headers].concat(), "").await.status
+        };
+        assert_eq!(restart(&[]).await, 403);
+        assert_eq!(restart(&["x-csrf-token: x".to_owned()]).await, 403);
+        assert_eq!(restart(&[token.clone(), "sec-fetch-site: cross-site".to_owned()]).await, 403);
+        assert_eq!(restart(std::slice::from_ref(&token)).await, 200);
+        let unload = request(addr, "PUT /api/v4/modules/presence/unload", &[said("jo"), token], "").await;
+        assert_eq!(unload.status, 403, "the role is the operator's");
+    }
+}
+
+#[tokio::test]
 async fn auth_answers_as_emqx_does() {
     let Some((_broker, addr, _)) = start(Some("open sesame")).await else { return };
     for (body, code) in [

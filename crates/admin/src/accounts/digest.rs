@@ -1,5 +1,7 @@
 //! What machines made: long and random, so that a fast digest of it tells nothing.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use blake2::Blake2b512;
 use blake2::digest::Digest as _;
 use serde::{Deserialize, Serialize};
@@ -37,6 +39,11 @@ impl Default for Keyed {
 impl Keyed {
     pub(super) fn digest(&self, secret: &str) -> Digest {
         Digest::over(&self.0, secret)
+    }
+
+    /// What nobody can guess and this process can make again. It is never the digest of a secret.
+    pub(super) fn token(&self, name: &str) -> String {
+        BASE64_URL_SAFE_NO_PAD.encode(Digest::over(&self.0, &format!("\0token\0{name}")).0)
     }
 }
 

@@ -131,6 +131,7 @@ impl Page {
             ("title", &escape(self.title)),
             ("script", &self.script),
             ("role", caller.role.name()),
+            ("login", if caller.login.as_ref().is_some_and(|login| login.is_own) { "own" } else { "other" }),
             ("me", &escape(&caller.name)),
             ("node", &escape(node)),
             ("links", links),

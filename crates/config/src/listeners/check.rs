@@ -193,6 +193,6 @@ fn paths(files: &List<list::File>) -> Vec<PathBuf> {
     files.0.iter().map(|list::File(path)| path.into()).collect()
 }
 
-fn networks(ranges: &List<list::Range>) -> Vec<ipnet::IpNet> {
+pub(crate) fn networks(ranges: &List<list::Range>) -> Vec<ipnet::IpNet> {
     ranges.0.iter().map(|list::Range(range)| *range).collect()
 }
