@@ -12,4 +12,5 @@ mod retaining;
 pub(crate) mod routes;
 pub(crate) mod routing;
 pub(crate) mod shown;
+pub(crate) mod states;
 pub(crate) mod wanted;

@@ -40,6 +40,10 @@ impl Host for Hosting {
         self.0.routes.router.has_dollar_filters() || self.0.hooks.has_interceptors()
     }
 
+    fn is_sys_named(&self) -> bool {
+        self.0.routes.router.has_dollar_names()
+    }
+
     fn clock_ms(&self) -> u64 {
         self.0.clock.now().0
     }
@@ -153,6 +157,10 @@ impl Moment for Batch<'_> {
 
     fn publish_if_wanted(&mut self, topic: &Topic, build: &mut dyn FnMut() -> Message) -> bool {
         self.broker().publish_if_wanted(topic, build, self)
+    }
+
+    fn publish_state(&mut self, topic: &Topic, number: u64, build: &mut dyn FnMut() -> Message) -> bool {
+        self.broker().publish_state(topic, number, build, self)
     }
 
     fn keep(&mut self, table: &RecordTable, key: &[u8], record: &[u8]) {

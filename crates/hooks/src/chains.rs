@@ -12,9 +12,13 @@ use crate::standby::{Hook, Standby};
 use crate::task::watched;
 use crate::{
     Access, Acting, Alarm, Authenticate, Authorize, ConnectionInfo, Ctx, Delivery, DropReason, Due, Exchange, Fact,
-    Incoming, Intercept, Login, Moment, Observe, ObserveAcks, ObserveDrops, Passage, Raised, Stop, Task, Timers,
-    Verdict,
+    Incoming, Intercept, Login, Moment, Observe, ObserveAcks, ObserveDrops, Passage, Raised, States, Stop, Task,
+    Timers, Verdict,
 };
+
+mod states;
+
+pub use states::StatesOf;
 
 /// All hooks of the running modules; an empty list costs a load.
 ///
@@ -28,6 +32,7 @@ pub struct Hooks {
     intercept: Chain<dyn Intercept>,
     observe_drops: Chain<dyn ObserveDrops>,
     observe_acks: Chain<dyn ObserveAcks>,
+    states: Chain<dyn States>,
     /// Held while chains are replaced; readers never take it.
     changing: Mutex<()>,
 }
@@ -233,6 +238,7 @@ impl Hooks {
         self.intercept.swap(earlier, &start, registered.intercept);
         self.observe_drops.add(&start, registered.observe_drops);
         self.observe_acks.add(&start, registered.observe_acks);
+        self.states.add(&start, registered.states);
         drop(changing);
         registered.standbys.iter().for_each(|standby| standby.enter(self, &start));
         let timers = registered
@@ -281,6 +287,7 @@ impl Hooks {
         self.observe.remove(start);
         self.observe_drops.remove(start);
         self.observe_acks.remove(start);
+        self.states.remove(start);
     }
 }
 
@@ -293,6 +300,7 @@ pub(crate) struct Registrations {
     pub(crate) intercept: Vec<Arc<dyn Intercept>>,
     pub(crate) observe_drops: Vec<Arc<dyn ObserveDrops>>,
     pub(crate) observe_acks: Vec<Arc<dyn ObserveAcks>>,
+    pub(crate) states: Vec<Arc<dyn States>>,
     pub(crate) standbys: Vec<Standby>,
     pub(crate) alarms: Vec<Alarm>,
     pub(crate) tasks: Vec<Task>,

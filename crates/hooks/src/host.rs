@@ -31,6 +31,12 @@ pub trait Host: Send + Sync + 'static {
         true
     }
 
+    /// False: nobody subscribes to anything under `$SYS` by a filter whose last level is a name, so that
+    /// [`Moment::publish_state`] reaches nobody there.
+    fn is_sys_named(&self) -> bool {
+        true
+    }
+
     /// Grows with every start of the broker: milliseconds since the Unix epoch, or more.
     fn epoch(&self) -> u64;
 
@@ -144,6 +150,14 @@ pub trait Moment {
 
     /// Publishes to `topic` if anyone subscribes to it; only then is `build` called. Says whether it was.
     fn publish_if_wanted(&mut self, topic: &Topic, build: &mut dyn FnMut() -> Message) -> bool;
+
+    /// Publishes a state of [`States`](crate::States) to those who subscribe to `topic` by a filter whose last level is a name, if
+    /// there are any; only then is `build` called. Says whether it was. `number` grows with each change of any of the
+    /// module's states: who misses this one is sent later what has changed since.
+    fn publish_state(&mut self, topic: &Topic, number: u64, build: &mut dyn FnMut() -> Message) -> bool {
+        let _ = number;
+        self.publish_if_wanted(topic, build)
+    }
 
     /// Keeps a record, instead of what has this key; for [`Records`](crate::Records).
     fn keep(&mut self, table: &RecordTable, key: &[u8], record: &[u8]);

@@ -68,6 +68,7 @@ mod rules;
 pub mod run;
 mod settings;
 mod standby;
+mod states;
 mod task;
 pub mod testing;
 mod timers;
@@ -75,7 +76,7 @@ mod trial;
 
 pub use acting::Acting;
 pub use alarm::{Alarm, Raised};
-pub use chains::Hooks;
+pub use chains::{Hooks, StatesOf};
 pub use exchange::{Challenge, Exchange};
 pub use fact::{ConnectionInfo, Fact, Initiator, Listener, Reason};
 pub use hook::{
@@ -91,6 +92,7 @@ pub use records::{RecordTable, Records};
 pub use rules::{Action, Reach, Rule, Rules, filter_for};
 pub use settings::{Settings, json_number, read_settings};
 pub use standby::Standby;
+pub use states::{States, Walk};
 pub use task::{Stop, Task};
 pub use timers::{Due, Timer, Timers};
 pub use trial::{Came, Client, Report, Trial};

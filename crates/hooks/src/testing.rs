@@ -28,6 +28,8 @@ pub struct Recorder {
     pub epoch: AtomicU64,
     /// Someone subscribes; true at first.
     pub wanted: AtomicBool,
+    /// Someone subscribes by filters whose last level is a name; false at first.
+    pub named: AtomicBool,
     published: Mutex<Vec<Message>>,
     tasks: Arc<Mutex<Tasks>>,
     kept: Mutex<BTreeMap<RecordKey, Vec<u8>>>,
@@ -50,6 +52,7 @@ impl Recorder {
             clock: Arc::new(AtomicU64::new(NOW)),
             epoch: AtomicU64::new(0),
             wanted: AtomicBool::new(true),
+            named: AtomicBool::new(false),
             published: Mutex::default(),
             tasks: Arc::default(),
             kept: Mutex::default(),
@@ -113,6 +116,10 @@ impl Host for Recorder {
 
     fn now_ms(&self) -> u64 {
         self.now.load(Ordering::Relaxed)
+    }
+
+    fn is_sys_named(&self) -> bool {
+        self.named.load(Ordering::Relaxed)
     }
 
     fn clock_ms(&self) -> u64 {
@@ -199,6 +206,14 @@ impl Moment for Recording<'_> {
             self.publish(build());
         }
         wanted
+    }
+
+    fn publish_state(&mut self, _topic: &Topic, _number: u64, build: &mut dyn FnMut() -> Message) -> bool {
+        let named = self.recorder.is_sys_named();
+        if named {
+            self.publish(build());
+        }
+        named
     }
 
     fn keep(&mut self, table: &RecordTable, key: &[u8], record: &[u8]) {

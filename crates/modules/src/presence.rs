@@ -7,8 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use mqtt_codec::topic::TopicError;
-use mqtt_codec::{Message, Properties, Property, Qos, Topic};
+use mqtt_codec::{Message, Properties, Property, Qos};
 use mqtt_hooks::page::Pages;
 use mqtt_hooks::route::Route;
 use mqtt_hooks::{
@@ -23,10 +22,14 @@ mod history;
 mod latency;
 mod numbers;
 mod pages;
+mod states;
+mod topics;
 mod trial;
 
 use event::{Event, Gone, Style};
 use history::{Happened, Limits};
+use states::{State, StateTopics};
+use topics::{CONNECTED, DISCONNECTED, STATE, Topics};
 use trial::ComeAndGo;
 
 pub use history::{Counts, End, Entry, Heard, History, Live, Query};
@@ -134,7 +137,9 @@ impl Module for Presence {
 
     async fn start(&self, ctx: &Ctx) -> Result<(), StartError> {
         let settings = ctx.settings::<Settings>()?;
-        let announcer = Arc::new(Announcer::new(ctx, &settings, self.history.clone())?);
+        let topics = Arc::new(Topics::new(ctx.host().node())?);
+        ctx.states(Arc::new(StateTopics { topics: topics.clone(), history: self.history.clone() }));
+        let announcer = Arc::new(Announcer::new(ctx, &settings, topics, self.history.clone())?);
         ctx.observe(announcer.clone());
         ctx.observe_drops(announcer);
         let records = ctx.records();
@@ -179,11 +184,14 @@ async fn forget_old(actor: Actor, history: Arc<History>, records: Records) {
     }
 }
 
+fn json_properties() -> Properties {
+    Properties::from([Property::ContentType("application/json".into())])
+}
+
 /// Turns facts into events.
 struct Announcer {
     host: Arc<dyn Host>,
-    /// `$SYS/brokers/${node}/clients/`
-    prefix: String,
+    topics: Arc<Topics>,
     qos: Qos,
     properties: Properties,
     missing_username: Option<&'static str>,
@@ -193,19 +201,15 @@ struct Announcer {
 }
 
 impl Announcer {
-    fn new(ctx: &Ctx, settings: &Settings, history: Arc<History>) -> Result<Self, StartError> {
+    fn new(ctx: &Ctx, settings: &Settings, topics: Arc<Topics>, history: Arc<History>) -> Result<Self, StartError> {
         let host = ctx.host();
         let wrong = || StartError::Config(format!("qos: {}", settings.qos));
         let qos = Qos::from_u8(settings.qos).ok_or_else(wrong)?;
-        let prefix = format!("$SYS/brokers/{}/clients/", host.node());
-        if let Err(error) = Topic::new(prefix.clone()) {
-            return Err(StartError::Config(format!("the node's name cannot stand in a topic: {error}")));
-        }
         Ok(Self {
             host,
-            prefix,
+            topics,
             qos,
-            properties: Properties::from([Property::ContentType("application/json".into())]),
+            properties: json_properties(),
             missing_username: match settings.missing_username {
                 MissingUsername::Undefined => Some("undefined"),
                 MissingUsername::Null => None,
@@ -221,7 +225,7 @@ impl Announcer {
             return;
         }
         let (client, suffix) = (event.client, if event.end.is_none() { CONNECTED } else { DISCONNECTED });
-        let topic = match self.topic(&client.client_id, suffix) {
+        let topic = match self.topics.of(&client.client_id, suffix) {
             Ok(topic) => topic,
             Err(why) => {
                 let skipped = self.history.skipped.fetch_add(1, Ordering::Relaxed) + 1;
@@ -247,43 +251,17 @@ impl Announcer {
         }
     }
 
-    /// Too long if the topic of either event of this client is: one of them alone would break their alternation.
-    fn topic(&self, client_id: &str, suffix: &str) -> Result<Topic, TopicError> {
-        let is_odd = |byte: u8| matches!(byte, b'+' | b'#' | b'%');
-        let escapes = (0..client_id.len()).filter(|&at| escape(&client_id.as_bytes()[at..]).is_some()).count();
-        let stem = self.prefix.len() + client_id.len() + 2 * escapes;
-        if stem + DISCONNECTED.len() > usize::from(u16::MAX) {
-            return Err(TopicError::TooLong);
+    /// After the event, and after it is known to who asks.
+    fn tell_state(&self, state: &State<'_>, moment: &mut dyn Moment) {
+        if !self.host.is_sys_named() {
+            return;
         }
-        let mut text = String::with_capacity(stem + suffix.len());
-        text.push_str(&self.prefix);
-        let mut rest = client_id;
-        while let Some(at) = rest.bytes().position(is_odd) {
-            text.push_str(&rest[..at]);
-            text.push_str(escape(&rest.as_bytes()[at..]).unwrap_or("%"));
-            rest = &rest[at + 1..];
+        // Where there is none there was none for the event either, which has been counted.
+        if let Ok(topic) = self.topics.of(state.client_id, STATE) {
+            moment.publish_state(&topic, state.number, &mut || state.message(topic.clone()));
         }
-        text.push_str(rest);
-        text.push_str(suffix);
-        Topic::new(text)
     }
 }
-
-/// What stands in a topic for the first byte, if that can't stand there itself.
-///
-/// [MQTT-3.3.2-2]: no wildcard may stand in a topic. A `%` goes only where it would be taken for one of these, so that
-/// two client ids never have one topic.
-const fn escape(rest: &[u8]) -> Option<&'static str> {
-    match rest {
-        [b'+', ..] => Some("%2B"),
-        [b'#', ..] => Some("%23"),
-        [b'%', b'2', b'B' | b'3' | b'5', ..] => Some("%25"),
-        _ => None,
-    }
-}
-
-const CONNECTED: &str = "/connected";
-const DISCONNECTED: &str = "/disconnected";
 
 impl Observe for Announcer {
     fn observe(&self, fact: &Fact<'_>, moment: &mut dyn Moment) {
@@ -293,12 +271,15 @@ impl Observe for Announcer {
                 let happened = Happened { client, seq, at, flaps, last_heard, reason: None };
                 let number = self.history.record(happened, &self.records, moment);
                 self.announce(&Event { client, number, told_at, seq, flaps, end: None }, noticed, moment);
+                self.tell_state(&State::of(client, number, seq, at), moment);
             }
             Fact::Disconnected { client, reason, reason_string, at, told_at, seq, flaps, last_heard, noticed } => {
                 let happened = Happened { client, seq, at, flaps, last_heard, reason: Some(reason) };
                 let number = self.history.record(happened, &self.records, moment);
                 let end = Gone { reason, reason_string, at };
                 self.announce(&Event { client, number, told_at, seq, flaps, end: Some(end) }, noticed, moment);
+                let gone = (reason.name(), last_heard);
+                self.tell_state(&State { gone: Some(gone), ..State::of(client, number, seq, at) }, moment);
             }
             _ => {}
         }
@@ -311,7 +292,7 @@ impl ObserveDrops for Announcer {
         // Who watches with QoS 0 knows that nothing is kept for it while it is away, and whose session has ended is told so when it
         // comes back.
         let is_expected = matches!(reason, DropReason::Offline | DropReason::SessionEnded);
-        if !is_expected && delivery.message.topic.as_str().starts_with(&self.prefix) {
+        if !is_expected && self.topics.is_event(&delivery.message.topic) {
             self.history.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }

@@ -58,6 +58,8 @@ pub struct Router<K> {
     changes: AtomicU64,
     /// Patterns that begin with `$`.
     dollar: AtomicUsize,
+    /// Those of them whose last level is no wildcard.
+    dollar_named: AtomicUsize,
     filters: AtomicUsize,
     subscriptions: AtomicUsize,
     shared: AtomicUsize,
@@ -78,6 +80,7 @@ impl<K: Clone + Eq + Hash> Router<K> {
             memberships: Memberships::new(SHARDS),
             changes: AtomicU64::new(RANGES.fetch_add(1 << 40, Ordering::Relaxed)),
             dollar: AtomicUsize::new(0),
+            dollar_named: AtomicUsize::new(0),
             filters: AtomicUsize::new(0),
             subscriptions: AtomicUsize::new(0),
             shared: AtomicUsize::new(0),
@@ -100,6 +103,7 @@ impl<K: Clone + Eq + Hash> Router<K> {
                 // Before the leaf is in the map, under its shard's lock: a shape that is not known is not looked up.
                 self.shapes.add(pattern);
                 self.dollar.fetch_add(usize::from(pattern.starts_with('$')), Ordering::Release);
+                self.dollar_named.fetch_add(usize::from(is_dollar_name(pattern)), Ordering::Release);
                 let mut leaf = Leaf::default();
                 self.insert(&mut leaf, filter.group(), subscription);
                 vacant.insert(leaf);
@@ -117,6 +121,7 @@ impl<K: Clone + Eq + Hash> Router<K> {
             let empty = leaf.is_empty();
             if empty {
                 self.dollar.fetch_sub(usize::from(pattern.starts_with('$')), Ordering::Relaxed);
+                self.dollar_named.fetch_sub(usize::from(is_dollar_name(pattern)), Ordering::Relaxed);
                 self.shapes.remove(pattern);
             }
             empty
@@ -146,12 +151,26 @@ impl<K: Clone + Eq + Hash> Router<K> {
             return;
         }
         found.clear();
-        self.look_up(topic, scratch, |leaf| {
+        self.look_up(topic, Reach::All, scratch, |leaf| {
             found.add(leaf, publisher);
             true
         });
         found.finish();
         found.remember(topic, changes);
+    }
+
+    /// Puts into `found` (emptied first) those alone whose filter matches and names the topic's last level, which no wildcard
+    /// does.
+    ///
+    /// No lock is held once this returns.
+    pub fn matches_named(&self, topic: &Topic, found: &mut Matches<K>) {
+        found.clear();
+        let Matches { scratch, found } = found;
+        self.look_up(topic, Reach::Named, scratch, |leaf| {
+            found.add(leaf, None);
+            true
+        });
+        found.finish();
     }
 
     /// Puts into `found` (emptied first) the members of this shared subscription alone, if there are any.
@@ -170,7 +189,7 @@ impl<K: Clone + Eq + Hash> Router<K> {
     /// True if any filter matches. Costs less than finding out whose it is.
     pub fn is_wanted(&self, topic: &Topic) -> bool {
         let mut wanted = false;
-        self.look_up(topic, &mut Scratch::default(), |_| {
+        self.look_up(topic, Reach::All, &mut Scratch::default(), |_| {
             wanted = true;
             false
         });
@@ -180,6 +199,11 @@ impl<K: Clone + Eq + Hash> Router<K> {
     /// False if no filter can match a topic that begins with `$`: a wildcard in front does not. [MQTT-4.7.2-1]
     pub fn has_dollar_filters(&self) -> bool {
         self.dollar.load(Ordering::Acquire) > 0
+    }
+
+    /// False if no such filter [names](Self::matches_named) the last level of a topic.
+    pub fn has_dollar_names(&self) -> bool {
+        self.dollar_named.load(Ordering::Acquire) > 0
     }
 
     /// Different filters, shared ones counted once per group.
@@ -256,7 +280,7 @@ impl<K: Clone + Eq + Hash> Router<K> {
     }
 
     /// Calls `hit` with each leaf whose pattern matches, until it says false. The leaf's shard is locked meanwhile.
-    fn look_up(&self, topic: &Topic, scratch: &mut Scratch, mut hit: impl FnMut(&Leaf<K>) -> bool) {
+    fn look_up(&self, topic: &Topic, reach: Reach, scratch: &mut Scratch, mut hit: impl FnMut(&Leaf<K>) -> bool) {
         let (topic, hasher) = (topic.as_str(), self.leaves.hasher());
         let Scratch { ends, words, patterns } = scratch;
         let shapes = self.shapes.load();
@@ -278,6 +302,9 @@ impl<K: Clone + Eq + Hash> Router<K> {
         let asked = (fitting >= ASKED_FROM).then_some((self.shapes.hasher(), words));
         let ends = &ends[..];
         let goes_on = shapes.all_fitting(topic, ends, asked, |shape| {
+            if reach == Reach::Named && !shape.names_last() {
+                return true;
+            }
             if patterns.is_full() {
                 if !self.look_up_together(patterns, &mut hit) {
                     return false;
@@ -388,6 +415,18 @@ impl<K: Clone + Eq + Hash> Router<K> {
         self.shared.fetch_sub(usize::from(group.is_some()), Ordering::Relaxed);
         true
     }
+}
+
+/// Which of the filters that match are looked up.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    All,
+    /// Those whose last level is no wildcard.
+    Named,
+}
+
+fn is_dollar_name(pattern: &str) -> bool {
+    pattern.starts_with('$') && !pattern.ends_with(['+', '#'])
 }
 
 /// Whom a filter belongs to.

@@ -59,6 +59,11 @@ impl Shape {
         self.pluses.first() == Some(&0) || (self.hash && self.levels == 0)
     }
 
+    /// True if its last level is no wildcard.
+    pub(crate) fn names_last(&self) -> bool {
+        !self.hash && self.pluses.last().is_none_or(|&last| u32::from(last) + 1 < self.levels)
+    }
+
     /// Its `+` among the levels that are told apart, a bit each.
     fn plus_bits(&self) -> u64 {
         // In order, so those beyond are all behind the first that is.

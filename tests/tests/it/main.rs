@@ -45,6 +45,7 @@ mod memory;
 mod module_hooks;
 mod presence;
 mod presence_reasons;
+mod presence_state;
 mod publish;
 mod publish_v5;
 mod replay;

@@ -20,6 +20,7 @@ use crate::client::{ClientRef, State};
 use crate::coming::leaving::Going;
 use crate::coming::ticket::Ticket;
 use crate::delivery::batch::Batch;
+use crate::delivery::states;
 use crate::packets::count;
 use crate::packets::subscribe::give_up_forbidden;
 use crate::store::records;
@@ -228,8 +229,10 @@ impl Broker {
         state.recount(batch);
         state.note_lost(client, batch);
         state.touch(client, batch);
+        let missed = states::resume(&state, batch);
         drop(state);
         replays.into_iter().for_each(|replay| connection.add_replay(replay));
+        missed.into_iter().for_each(|replay| connection.add_replay(replay));
         // Not before it is attached: it would be in the way of members who are ready.
         self.routes.router.set_attendance(client, Attendance::Present);
         connection

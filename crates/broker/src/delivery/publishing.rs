@@ -41,7 +41,7 @@ impl Broker {
         {
             answer(batch);
         }
-        self.routes.deliver_all(publication, &matches, now, batch);
+        self.routes.deliver_all(publication, &matches, now, batch, |_, _, _| {});
         let is_matched = !matches.is_unmatched();
         batch.return_matches(matches);
         is_matched
@@ -74,7 +74,7 @@ impl Broker {
         let is_wanted = !matches.is_empty();
         if is_wanted {
             let now = self.clock.now();
-            self.routes.deliver_all(&Publication::new(build(), now), &matches, now, batch);
+            self.routes.deliver_all(&Publication::new(build(), now), &matches, now, batch, |_, _, _| {});
         }
         batch.return_matches(matches);
         is_wanted

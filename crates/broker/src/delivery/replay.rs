@@ -13,6 +13,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use mqtt_codec::{Qos, Topic};
+use mqtt_hooks::Walk;
 use mqtt_router::{Cursor, Progress};
 use mqtt_session::{DeliveryOptions, Fanout, Timestamp};
 
@@ -22,6 +23,7 @@ use crate::client::transition::Transition;
 use crate::delivery::batch::Batch;
 use crate::delivery::routing::count_delivered;
 use crate::delivery::shown::tell_dropped;
+use crate::delivery::states::{send_done, send_state};
 use crate::delivery::wanted::{Replay, Wish};
 
 /// Topics looked at in a slice: some hundred microseconds if all are sent.
@@ -29,6 +31,9 @@ const SLICE: usize = 256;
 
 /// What a search that is over soon costs, in topics.
 const SHORT_SEARCH: usize = 16;
+
+/// What one search for states costs, in topics.
+const STATES_AT_ONCE: usize = 16;
 
 /// To see whether a topic matches so many filters takes as long as to look at it.
 const FILTERS_PER_TOPIC: usize = 16;
@@ -51,6 +56,11 @@ impl Replay {
         batch: &mut Batch<'_>,
     ) -> Slice {
         let mut found = Vec::new();
+        if let Some(since) = self.states_since
+            && self.walk.is_none()
+        {
+            self.walk = Some(Walk { since, ..Walk::default() });
+        }
         while let Some(wish) = self.wishes.get(self.at) {
             if budget == 0 {
                 return Slice::More;
@@ -58,6 +68,14 @@ impl Replay {
             // [MQTT-3.10.4-2]: who has unsubscribed since is sent no more.
             if !client.state.lock().session.is_subscribed(&wish.filter) {
                 self.go_to_next();
+                continue;
+            }
+            if self.walk.is_some() {
+                match self.send_states(&mut budget, client, connection, now, batch) {
+                    Slice::More => return Slice::More,
+                    Slice::Last if !self.note_sent(client, connection, batch) => return Slice::More,
+                    Slice::Last => self.go_to_next(),
+                }
                 continue;
             }
             // Each topic found is held against the filters before this one, and they may be thousands.
@@ -90,10 +108,8 @@ impl Replay {
                 }
             }
             if progress == Progress::Over {
-                if !self.note_sent(client, connection, batch) {
-                    return Slice::More;
-                }
-                self.go_to_next();
+                // Then what modules have on topics of their own.
+                self.walk = Some(Walk::default());
             }
         }
         Slice::Last
@@ -101,6 +117,48 @@ impl Replay {
 
     fn go_to_next(&mut self) {
         (self.at, self.cursor) = (self.at + 1, Cursor::default());
+        self.walk = self.states_since.map(|since| Walk { since, ..Walk::default() });
+    }
+
+    /// Sends states of the wish that it is at.
+    fn send_states(
+        &mut self,
+        budget: &mut usize,
+        client: &ClientRef,
+        connection: &Arc<Connection>,
+        now: Timestamp,
+        batch: &mut Batch<'_>,
+    ) -> Slice {
+        let (wish, walk) = (&self.wishes[self.at], self.walk.get_or_insert_default());
+        // Anew in each slice: whoever tells of them may have been stopped.
+        let Some(states) = batch.hooks().states_about(&wish.filter) else { return Slice::Last };
+        let options = DeliveryOptions {
+            qos: wish.qos,
+            retain: true,
+            stored: true,
+            subscription_ids: self.id.as_slice(),
+            by_group: false,
+        };
+        let mut names = Vec::new();
+        loop {
+            if *budget == 0 {
+                return Slice::More;
+            }
+            let began = *walk;
+            let has_more = states.find(&wish.filter, walk, &mut names);
+            *budget = budget.saturating_sub(STATES_AT_ONCE.max(names.len()));
+            for name in names.drain(..) {
+                let Some(is_sent) = send_state(&states, &name, options, client, connection, now, batch) else {
+                    *walk = began;
+                    return Slice::More;
+                };
+                walk.sent += u64::from(is_sent);
+            }
+            if !has_more {
+                send_done(&states, walk, client, connection, now, batch);
+                return Slice::Last;
+            }
+        }
     }
 
     /// The store is to know that this is not all sent, before the client is told that it has subscribed.
@@ -173,11 +231,13 @@ pub(crate) fn begin(
     now: Timestamp,
     batch: &mut Batch<'_>,
 ) {
-    let retained = &batch.broker().retained;
+    let (retained, hooks) = (&batch.broker().retained, batch.hooks());
     let mut seen = HashSet::new();
     // Most filters have no wildcard and find nothing.
     wishes.retain(|wish| {
-        let may_find = wish.filter.has_wildcard() && !retained.is_empty() || retained.has(wish.filter.pattern());
+        let may_find = wish.filter.has_wildcard() && !retained.is_empty()
+            || retained.has(wish.filter.pattern())
+            || hooks.states_about(&wish.filter).is_some();
         may_find && seen.insert((wish.filter.clone(), wish.qos))
     });
     if wishes.is_empty() {

@@ -15,13 +15,14 @@ use crate::watch::metrics::Metric;
 const MAX_ABSENT_ASKED: usize = 64;
 
 impl Routes<ClientRef> {
-    /// Hands a message to all who want it.
+    /// Hands a message to all who want it; `seen` is told what became of it for each, members of groups apart.
     pub(super) fn deliver_all(
         &self,
         publication: &Publication,
         matches: &Matches<ClientRef>,
         now: Timestamp,
         batch: &mut Batch<'_>,
+        mut seen: impl FnMut(&ClientRef, Delivered, &mut Batch<'_>),
     ) {
         // What is stored of one message gets into the store as a whole.
         let mut _bundle = None;
@@ -35,7 +36,8 @@ impl Routes<ClientRef> {
         let mut fanout = Fanout::new(publication);
         let mut receivers = 0;
         for found in matches.iter() {
-            self.deliver(&found, false, &mut fanout, now, batch);
+            let delivered = self.deliver(&found, false, &mut fanout, now, batch);
+            seen(found.key, delivered, batch);
             receivers += 1;
         }
         // Beside those above: who is a member and subscribes by itself, too, has two subscriptions and gets it by each.

@@ -1,6 +1,7 @@
 //! Retained messages that a subscriber is still to be sent: for which filters, and how far that is done.
 
 use mqtt_codec::{Filter, Qos, SubscribeFilter, Topic};
+use mqtt_hooks::Walk;
 use mqtt_router::Cursor;
 use mqtt_session::Session;
 use mqtt_storage::LoadedSubscription;
@@ -16,6 +17,10 @@ pub(crate) struct Replay {
     /// The wish that it is at.
     pub(super) at: usize,
     pub(super) cursor: Cursor,
+    /// Of the wish that it is at: what is retained is sent, and this is how far the states are.
+    pub(super) walk: Option<Walk>,
+    /// Only states, and of them those that have changed since.
+    pub(super) states_since: Option<u64>,
     /// The store knows which filters are not at their end.
     pub(super) is_noted: bool,
     /// What the filters take, as long as they are needed.
@@ -44,11 +49,29 @@ impl Wish {
     }
 }
 
+impl Wish {
+    /// For what a client has subscribed with.
+    pub(super) fn of(filter: &Filter, qos: Qos) -> Self {
+        Self { filter: filter.detached(), qos }
+    }
+}
+
 impl Replay {
     pub(super) fn new(wishes: Vec<Wish>, id: Option<u32>, memory: &Memory) -> Self {
         let mut held = memory.half_done().claim();
         held.set(wishes.iter().map(|wish| Session::cost_of(&wish.filter)).sum());
-        Self { wishes: wishes.into(), id, at: 0, cursor: Cursor::default(), is_noted: false, held }
+        let cursor = Cursor::default();
+        Self { wishes: wishes.into(), id, at: 0, cursor, walk: None, states_since: None, is_noted: false, held }
+    }
+
+    /// Of states that were missed.
+    pub(super) fn of_states(wishes: Vec<Wish>, id: Option<u32>, since: u64, memory: &Memory) -> Self {
+        Self { states_since: Some(since), ..Self::new(wishes, id, memory) }
+    }
+
+    /// It is to send states that were missed, and has sent none.
+    pub(crate) const fn awaits_states(&self) -> bool {
+        self.states_since.is_some() && self.at == 0 && self.walk.is_none()
     }
 
     /// What an earlier process had not sent of a session's subscriptions, and noted so. They begin anew: how far it was is

@@ -280,6 +280,22 @@ impl History {
         (first.into_values().take(wanted.limit).collect(), has_more)
     }
 
+    /// The number of the last event, or more.
+    pub(super) fn last_number(&self) -> u64 {
+        self.state.lock().next - 1
+    }
+
+    /// Adds the ids of some known clients to `found`, of those whose last event has a higher number than `since`, and says where to
+    /// go on from there; 0 is where to begin. Who is known all the while is found once.
+    pub(super) fn walk(&self, at: u64, most: usize, since: u64, found: &mut Vec<Box<str>>) -> Option<u64> {
+        let next = self.known.walk(at.into(), most, &mut |glance, _| {
+            if glance.number > since {
+                found.push(glance.client_id.into());
+            }
+        });
+        next.map(Into::into)
+    }
+
     /// Follows the events from now on.
     pub fn subscribe(&self) -> Live {
         let mut state = self.state.lock();

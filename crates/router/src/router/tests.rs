@@ -55,9 +55,30 @@ fn check(filters: &[&str], name: &str, expected: &[&str]) {
     router.matches(&topic(name), None, &mut found);
     let keys: Vec<_> = copies(&found).into_keys().collect();
     let expected: BTreeSet<_> = expected.iter().copied().collect();
-    assert_eq!(keys, expected.into_iter().collect::<Vec<_>>(), "{name}");
+    assert_eq!(keys, expected.iter().copied().collect::<Vec<_>>(), "{name}");
     assert_eq!(router.is_wanted(&topic(name)), !keys.is_empty());
     assert_eq!(found.is_empty(), keys.is_empty());
+    router.matches_named(&topic(name), &mut found);
+    let named = keys.into_iter().filter(|filter| !filter.ends_with(['+', '#']));
+    assert_eq!(copies(&found).into_keys().collect::<Vec<_>>(), named.collect::<Vec<_>>(), "{name}");
+    // What is found so is not taken for all there are.
+    router.matches(&topic(name), None, &mut found);
+    assert_eq!(copies(&found).len(), expected.len(), "{name}");
+}
+
+#[test]
+fn who_names_the_last_level_is_told_apart() {
+    let filters = ["$SYS/a/+/b", "$SYS/a/+/+", "$SYS/a/#", "$SYS/a/c/b", "$SYS/+/c/b", "$SYS/#", "+/a/c/b", "#"];
+    check(&filters, "$SYS/a/c/b", &filters[..6]);
+    let router = router(&[("$SYS/#", "ann", Options::default()), ("a/b", "ann", Options::default())]);
+    assert!(router.has_dollar_filters() && !router.has_dollar_names());
+    router.subscribe(&filter("$SYS/+/b"), "bob", Options::default());
+    router.subscribe(&filter("$share/g/$SYS/+/b"), "cid", Options::default());
+    assert!(router.has_dollar_names());
+    router.unsubscribe(&filter("$SYS/+/b"), &"bob");
+    assert!(router.has_dollar_names());
+    router.unsubscribe(&filter("$share/g/$SYS/+/b"), &"cid");
+    assert!(!router.has_dollar_names());
 }
 
 #[test]
@@ -281,7 +302,7 @@ fn who_waits_for_a_shard_keeps_nobody_from_another() {
     std::thread::scope(|scope| {
         let subtree_locked = router.leaves.shards()[shard_of(&subtree)].write();
         scope.spawn(|| {
-            router.look_up(&wanted, &mut Scratch::default(), |leaf| {
+            router.look_up(&wanted, Reach::All, &mut Scratch::default(), |leaf| {
                 tell.send(leaf.plain().subscriptions()[0].key).is_ok()
             });
         });

@@ -131,6 +131,11 @@ impl Entry {
         self.reason.is_none()
     }
 
+    /// Why the client went, by its name.
+    pub fn reason(&self) -> Option<&str> {
+        self.reason.as_deref()
+    }
+
     /// Why the client went.
     pub fn end(&self) -> Option<End> {
         let reason = self.reason.clone()?;
@@ -225,6 +230,7 @@ impl Entry {
 pub(super) struct Glance<'a> {
     pub(super) client_id: &'a str,
     pub(super) username: Option<&'a str>,
+    pub(super) number: u64,
     pub(super) at: u64,
     /// [`Entry::first_seen`].
     pub(super) first_seen: u64,
@@ -237,6 +243,7 @@ impl<'a> Glance<'a> {
         Some(Self {
             client_id: kept.client.client_id,
             username: kept.client.username,
+            number: kept.number,
             at: kept.at,
             first_seen: kept.known.map_or(0, |known| kept.at.saturating_sub(known)),
         })

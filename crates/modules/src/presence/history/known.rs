@@ -57,6 +57,18 @@ pub(super) struct Cursor {
     slot: usize,
 }
 
+impl From<u64> for Cursor {
+    fn from(number: u64) -> Self {
+        Self { shard: (number >> 32) as usize, slot: number as u32 as usize }
+    }
+}
+
+impl From<Cursor> for u64 {
+    fn from(Cursor { shard, slot }: Cursor) -> Self {
+        (shard as Self) << 32 | slot as Self
+    }
+}
+
 impl Default for Known {
     fn default() -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::new(Shard::new(Limits::NONE))).collect();

@@ -1,0 +1,132 @@
+//! The state of each client as a topic of its own: whether it is online, and since when.
+
+use std::sync::Arc;
+
+use mqtt_codec::{Filter, Message, Qos, Topic};
+use mqtt_hooks::{ConnectionInfo, States, Walk};
+use serde::Serialize;
+
+use super::topics::{STATE, Topics};
+use super::{Entry, History, json_properties};
+
+/// Clients that are looked at in one go.
+const PIECE: usize = 64;
+
+/// A client's state.
+#[derive(Clone, Copy)]
+pub(super) struct State<'a> {
+    pub(super) client_id: &'a str,
+    pub(super) since: u64,
+    pub(super) seq: u64,
+    /// The running number of the event that led to it.
+    pub(super) number: u64,
+    pub(super) epoch: u64,
+    pub(super) conn_id: u64,
+    /// Why it went, and when it was last heard of; `None`: it is online.
+    pub(super) gone: Option<(&'a str, u64)>,
+}
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    v: u8,
+    clientid: &'a str,
+    state: &'static str,
+    since: u64,
+    seq: u64,
+    event: u64,
+    epoch: u64,
+    conn_id: u64,
+    reason: Option<&'a str>,
+    last_heard: Option<u64>,
+}
+
+impl<'a> State<'a> {
+    /// Of one that is online.
+    pub(super) fn of(client: &'a ConnectionInfo, number: u64, seq: u64, since: u64) -> Self {
+        let ConnectionInfo { client_id, epoch, conn_id, .. } = client;
+        Self { client_id, since, seq, number, epoch: *epoch, conn_id: *conn_id, gone: None }
+    }
+
+    pub(super) fn message(&self, topic: Topic) -> Message {
+        let shown = Shown {
+            v: 1,
+            clientid: self.client_id,
+            state: if self.gone.is_some() { "offline" } else { "online" },
+            since: self.since,
+            seq: self.seq,
+            event: self.number,
+            epoch: self.epoch,
+            conn_id: self.conn_id,
+            reason: self.gone.map(|(reason, _)| reason),
+            last_heard: self.gone.map(|(_, last_heard)| last_heard),
+        };
+        message(topic, &shown)
+    }
+}
+
+fn message(topic: Topic, shown: &impl Serialize) -> Message {
+    let payload = serde_json::to_vec(shown).expect("a Vec takes all bytes and there are no odd keys");
+    Message { topic, payload: payload.into(), qos: Qos::AtLeastOnce, retain: false, properties: json_properties() }
+}
+
+/// Tells of the states of all clients that are known.
+#[derive(Debug)]
+pub(super) struct StateTopics {
+    pub(super) topics: Arc<Topics>,
+    pub(super) history: Arc<History>,
+}
+
+/// What is told when all are told.
+#[derive(Serialize)]
+struct Done {
+    count: u64,
+    /// All that has happened up to this event is in what was told, or what came meanwhile.
+    event: u64,
+}
+
+impl States for StateTopics {
+    fn is_about(&self, filter: &Filter) -> bool {
+        self.topics.is_about_states(filter)
+    }
+
+    fn find(&self, filter: &Filter, walk: &mut Walk, found: &mut Vec<Box<str>>) -> bool {
+        if walk.until == 0 {
+            walk.until = self.history.last_number();
+        }
+        if !filter.has_wildcard() {
+            let is_new = |id: &String| self.history.last_event(id).is_some_and(|last| last.number > walk.since);
+            found.extend(self.topics.owner(filter).filter(is_new).map(String::into_boxed_str));
+            return false;
+        }
+        let next = self.history.walk(walk.at, PIECE, walk.since, found);
+        // Beside the table's locks: to make a topic takes longer than to look at a client.
+        found.retain(|id| self.topics.of(id, STATE).is_ok_and(|topic| filter.matches(&topic)));
+        walk.at = next.unwrap_or(walk.at);
+        next.is_some()
+    }
+
+    fn state(&self, name: &str) -> Option<Message> {
+        let last = self.history.last_event(name)?;
+        Some(state_of(&last).message(self.topics.of(name, STATE).ok()?))
+    }
+
+    fn done(&self, walk: &Walk) -> Option<Message> {
+        let topic = self.topics.of_all("snapshot/done").ok()?;
+        Some(message(topic, &Done { count: walk.sent, event: walk.until }))
+    }
+}
+
+fn state_of(last: &Entry) -> State<'_> {
+    State {
+        client_id: last.client_id(),
+        since: last.at,
+        seq: last.seq,
+        number: last.number,
+        epoch: last.epoch,
+        conn_id: last.conn_id,
+        gone: last.reason().map(|reason| (reason, last.last_heard)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,150 @@
+//! The topics of one client.
+
+use mqtt_codec::topic::TopicError;
+use mqtt_codec::{Filter, Topic};
+use mqtt_hooks::StartError;
+
+pub(super) const CONNECTED: &str = "/connected";
+pub(super) const DISCONNECTED: &str = "/disconnected";
+pub(super) const STATE: &str = "/state";
+
+/// Makes the topics of clients, and finds whose a topic is.
+#[derive(Debug)]
+pub(super) struct Topics {
+    /// `$SYS/brokers/${node}/`
+    node: String,
+    /// `$SYS/brokers/${node}/clients/`
+    prefix: String,
+}
+
+impl Topics {
+    pub(super) fn new(node: &str) -> Result<Self, StartError> {
+        let node = format!("$SYS/brokers/{node}/");
+        let prefix = format!("{node}clients/");
+        if let Err(error) = Topic::new(prefix.clone()) {
+            return Err(StartError::Config(format!("the node's name cannot stand in a topic: {error}")));
+        }
+        Ok(Self { node, prefix })
+    }
+
+    /// One that is about all clients.
+    pub(super) fn of_all(&self, suffix: &str) -> Result<Topic, TopicError> {
+        Topic::new(format!("{}presence/{suffix}", self.node))
+    }
+
+    /// Too long if the topic of either event of this client is: one of them alone would break their alternation.
+    pub(super) fn of(&self, client_id: &str, suffix: &str) -> Result<Topic, TopicError> {
+        let is_odd = |byte: u8| matches!(byte, b'+' | b'#' | b'%');
+        let escapes = (0..client_id.len()).filter(|&at| escape(&client_id.as_bytes()[at..]).is_some()).count();
+        let stem = self.prefix.len() + client_id.len() + 2 * escapes;
+        if stem + DISCONNECTED.len() > usize::from(u16::MAX) {
+            return Err(TopicError::TooLong);
+        }
+        let mut text = String::with_capacity(stem + suffix.len());
+        text.push_str(&self.prefix);
+        let mut rest = client_id;
+        while let Some(at) = rest.bytes().position(is_odd) {
+            text.push_str(&rest[..at]);
+            text.push_str(escape(&rest.as_bytes()[at..]).unwrap_or("%"));
+            rest = &rest[at + 1..];
+        }
+        text.push_str(rest);
+        text.push_str(suffix);
+        Topic::new(text)
+    }
+
+    pub(super) fn is_event(&self, topic: &Topic) -> bool {
+        let rest = topic.as_str().strip_prefix(&*self.prefix);
+        rest.is_some_and(|rest| rest.ends_with(CONNECTED) || rest.ends_with(DISCONNECTED))
+    }
+
+    /// Whether it may match the state of some client.
+    pub(super) fn is_about_states(&self, filter: &Filter) -> bool {
+        let Some(before) = filter.pattern().strip_suffix(STATE) else { return false };
+        let mut levels = before.split('/');
+        let is_ours = self.prefix.trim_end_matches('/').split('/').all(|own| {
+            let level = levels.next();
+            // Nothing but the name itself reaches what begins with `$` [MQTT-4.7.2-1].
+            level == Some(own) || level == Some("+") && own != "$SYS"
+        });
+        is_ours && levels.next().is_some()
+    }
+
+    /// Whose state a filter without wildcards is about.
+    pub(super) fn owner(&self, filter: &Filter) -> Option<String> {
+        let level = filter.pattern().strip_prefix(&*self.prefix)?.strip_suffix(STATE)?;
+        let (mut client_id, mut rest) = (String::with_capacity(level.len()), level);
+        while let Some(at) = rest.find('%') {
+            client_id.push_str(&rest[..at]);
+            let odd = [("%2B", "+"), ("%23", "#"), ("%25", "%")];
+            let (escaped, plain) = odd.into_iter().find(|(odd, _)| rest[at..].starts_with(odd)).unwrap_or(("%", "%"));
+            client_id.push_str(plain);
+            rest = &rest[at + escaped.len()..];
+        }
+        client_id.push_str(rest);
+        // One that is not as it would have been written is nobody's.
+        self.of(&client_id, STATE).is_ok_and(|topic| topic.as_str() == filter.pattern()).then_some(client_id)
+    }
+}
+
+/// What stands in a topic for the first byte, if that can't stand there itself.
+///
+/// [MQTT-3.3.2-2]: no wildcard may stand in a topic. A `%` goes only where it would be taken for one of these, so that
+/// two client ids never have one topic.
+const fn escape(rest: &[u8]) -> Option<&'static str> {
+    match rest {
+        [b'+', ..] => Some("%2B"),
+        [b'#', ..] => Some("%23"),
+        [b'%', b'2', b'B' | b'3' | b'5', ..] => Some("%25"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whose_state_it_is_can_be_read_from_its_topic() {
+        let topics = Topics::new("n@1").unwrap();
+        for id in [
+            "a",
+            "a/b",
+            "",
+            "+",
+            "#",
+            "%",
+            "%2B",
+            "%23",
+            "%25",
+            "%252B",
+            "%%2",
+            "50%",
+            "%2+",
+            "日本%é",
+            "a/state",
+            "%2b",
+        ] {
+            let filter = Filter::new(topics.of(id, STATE).unwrap().as_str().to_owned()).unwrap();
+            assert!(topics.is_about_states(&filter), "{id}");
+            assert_eq!(topics.owner(&filter).as_deref(), Some(id));
+        }
+        for (text, is_about) in [
+            ("$SYS/brokers/n@1/clients/%2x%25/state", true),
+            ("$SYS/brokers/n@1/clients/+/state", true),
+            ("$SYS/brokers/+/clients/+/state", true),
+            ("$SYS/+/+/+/a/+/state", true),
+            ("$SYS/brokers/n@1/clients/state", false),
+            ("$SYS/brokers/other/clients/+/state", false),
+            ("$SYS/brokers/n@1/clients/#", false),
+            ("$SYS/brokers/n@1/clients/+/+", false),
+            ("$SYS/brokers/n@1/clients/a/connected", false),
+            ("+/brokers/n@1/clients/+/state", false),
+            ("$SYS/brokers/n@1/presence/a/state", false),
+        ] {
+            let filter = Filter::new(text).unwrap();
+            assert_eq!(topics.is_about_states(&filter), is_about, "{text}");
+            assert_eq!(topics.owner(&filter), None, "{text}");
+        }
+    }
+}
