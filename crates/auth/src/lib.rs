@@ -3,7 +3,8 @@
 //! [`users`] knows names and passwords. What clients bring is hashed on threads of this crate's own, so that no login holds
 //! up messages, and a secret that was found right is remembered for a while.
 //!
-//! It knows no broker, no sockets and no HTTP: whoever runs modules runs these.
+//! It knows no broker and no sockets but those by which it asks a service: whoever runs modules runs these, and polls them where
+//! tokio has its time and sockets.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -30,7 +31,9 @@ mod attempts;
 mod complaints;
 mod digest;
 mod forgetful;
+mod granted;
 mod hash;
+mod http;
 mod jwt;
 mod password_file;
 mod pool;
@@ -42,6 +45,7 @@ mod watched;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use mqtt_hooks::Module;
 
@@ -49,6 +53,8 @@ use serde_json::Value;
 
 use acl::AclFile;
 use acl_internal::AclInternal;
+use http::AuthHttp;
+pub use http::HttpConfig;
 use jwt::Jwt;
 pub use password_file::{PasswordFile, WrongLine};
 use watched::Watched;
@@ -62,6 +68,8 @@ pub struct Config {
     pub jwt_secret: Option<Secret>,
     /// Or with one of the keys in this file: PEM or a JWKS; read again when it changes.
     pub jwt_keys: Option<PathBuf>,
+    /// A service that is asked by HTTP.
+    pub http: HttpConfig,
     /// What clients may do: objects like `{"allow": false, "who": {"user": "alice"}, "action": "publish", "topics": ["a/#"]}`.
     pub rules: Vec<Value>,
     /// More rules, which come after those, as EMQ X or mosquitto has them; read again when it changes.
@@ -91,6 +99,7 @@ impl Config {
             let watched = Watched::new(file.clone(), acl_internal::MAX_BYTES);
             watched.read(|text| AclFile::parse(text, "").map(drop))?;
         }
+        self.http.check()?;
         if let Some(file) = &self.jwt_keys {
             Watched::new(file.clone(), jwt::MAX_BYTES).read(jwt::check)?;
         }
@@ -105,10 +114,13 @@ impl Config {
 /// The modules, in the order in which they are to be registered: so they are asked.
 pub fn modules(config: &Config) -> Vec<Arc<dyn Module>> {
     let secret = config.jwt_secret.as_ref().map(|secret| secret.0.clone());
+    let is_service_asked = Arc::<AtomicBool>::default();
     vec![
         // Before the users: who is none of them costs a hash.
         Arc::new(Jwt::new(secret, config.jwt_keys.clone())),
-        Arc::new(users::Users::new(config.password_file.clone())),
+        Arc::new(users::Users::new(config.password_file.clone(), is_service_asked.clone())),
+        // After them: who is one of the users is so also while the service is away.
+        Arc::new(AuthHttp::new(config.http.clone(), is_service_asked)),
         Arc::new(AclInternal::new(config)),
     ]
 }

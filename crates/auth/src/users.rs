@@ -8,7 +8,7 @@
 //! | --- | --- | --- |
 //! | known | right | in, as this user |
 //! | known | wrong or none | 0x86, bad user name or password (before MQTT 5: 4), also where `auth.anonymous` is true |
-//! | nobody's | any | asked of the next module; if none knows it, as a wrong password, which takes as long |
+//! | nobody's | any | asked of the next module; if none knows it, as a wrong password, which takes as long (where a service is asked by HTTP: at once) |
 //! | none | none | as `auth.anonymous` says; if that is no: 0x87, not authorized (before MQTT 5: 5) |
 //! | any | any, and too many wait for an answer | 0x97, quota exceeded (before MQTT 5: 3): to be tried again |
 //! | any | any, too soon after wrong ones | 0x9F, connection rate exceeded (before MQTT 5: 3), unless it is remembered |
@@ -23,6 +23,7 @@
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use base64::Engine;
@@ -69,13 +70,14 @@ mqtt_hooks::settings! {
 pub struct Users {
     directory: Arc<Directory>,
     file: Option<Arc<Watched>>,
+    others_are_asked: Arc<AtomicBool>,
 }
 
 impl Users {
-    /// With the users of this file too.
-    pub(crate) fn new(file: Option<PathBuf>) -> Self {
+    /// With the users of this file too. While `others_are_asked`, whoever is none of them is theirs to know.
+    pub(crate) fn new(file: Option<PathBuf>, others_are_asked: Arc<AtomicBool>) -> Self {
         let file = file.map(|file| Arc::new(Watched::new(file, password_file::MAX_BYTES)));
-        Self { directory: Arc::default(), file }
+        Self { directory: Arc::default(), file, others_are_asked }
     }
 }
 
@@ -109,7 +111,13 @@ impl Module for Users {
         let pool = Arc::new(pool);
         let verifier = self.directory.verifier(Duration::from_secs(60) * remember_minutes, ctx.host().instant());
         let iterations = NonZeroU32::new(scram_iterations).filter(|count| count.get() >= scram::MIN_ITERATIONS);
-        let door = Arc::new(Door { directory: self.directory.clone(), pool: Arc::clone(&pool), verifier, iterations });
+        let door = Arc::new(Door {
+            directory: self.directory.clone(),
+            pool: Arc::clone(&pool),
+            verifier,
+            iterations,
+            others_are_asked: self.others_are_asked.clone(),
+        });
         let standby = ctx.authenticate_when(door);
         let running = Running { records: ctx.records(), actor: ctx.actor(), standby, pool, iterations };
         if let Some(file) = self.file.clone() {
@@ -147,6 +155,7 @@ struct Door {
     pool: Arc<Pool>,
     verifier: Arc<crate::verifier::Verifier>,
     iterations: Option<NonZeroU32>,
+    others_are_asked: Arc<AtomicBool>,
 }
 
 impl Door {
@@ -195,6 +204,10 @@ impl Authenticate for Door {
             self.verifier.complain(user, client.peer.ip(), "no_password");
             return Login::Deny(ReasonCode::BadUserNameOrPassword);
         };
+        // Hashed, it would count as wrong here, and who the others know would be made to wait.
+        if matches!(kept, Kept::Nobody(_)) && self.others_are_asked.load(Relaxed) {
+            return Login::Ignore;
+        }
         let claim = Claim { user, secret, peer: client.peer.ip() };
         match self.verifier.verify(claim, &kept, &self.pool).await {
             // Not if it was changed or removed meanwhile.

@@ -10,8 +10,8 @@ use std::{
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    Admin, Anonymous, Auth, Config, Flapping, Limits, Listener, ListenerTls, Log, Mqtt, Node, Runtime, SessionLimits,
-    Sources, Storage, Sys,
+    Admin, Anonymous, Auth, Config, Flapping, HttpAuth, Limits, Listener, ListenerTls, Log, Mqtt, Node, Runtime,
+    SessionLimits, Sources, Storage, Sys,
     file::{self, File},
     listeners::{self, TlsSaid, networks},
     value::Int,
@@ -83,6 +83,14 @@ impl File {
             password_file: path(&self.auth.password_file),
             jwt_secret: self.auth.jwt_secret.as_ref().map(|secret| secret.0.clone()),
             jwt_keys: path(&self.auth.jwt_keys),
+            http: HttpAuth {
+                url: self.auth.http_url.clone(),
+                super_url: self.auth.http_super_url.clone(),
+                method: self.auth.http_method.clone(),
+                headers: self.auth.http_headers.as_ref().map(|headers| headers.0.clone()),
+                params: self.auth.http_params.clone(),
+                ca: path(&self.auth.http_ca),
+            },
             rules: self.auth.rules.0.clone(),
             acl_file: path(&self.auth.acl_file),
             default: self.auth.default,
@@ -101,7 +109,7 @@ impl File {
             listeners::key(name, "bind"),
             format!(
                 "\"{bind}\" can be reached from other machines and nothing asks clients who they are; add a user while the \
-                 broker runs on loopback (rollcall users add NAME), or set auth.password_file, auth.jwt_keys or auth.jwt_secret, or auth.anonymous = true to let everyone in, or bind \
+                 broker runs on loopback (rollcall users add NAME), or set auth.password_file, auth.jwt_keys, auth.jwt_secret or auth.http_url, or auth.anonymous = true to let everyone in, or bind \
                  a loopback address"
             ),
         ))

@@ -276,6 +276,8 @@ pub struct Auth {
     pub jwt_secret: Option<String>,
     /// Or with one of the keys in this file.
     pub jwt_keys: Option<PathBuf>,
+    /// A service to ask by HTTP.
+    pub http: HttpAuth,
     /// What clients may do, each a table.
     pub rules: Vec<serde_json::Value>,
     /// More of them.
@@ -295,8 +297,29 @@ impl fmt::Debug for Auth {
         let mut shown = f.debug_struct("Auth");
         shown.field("anonymous", &self.anonymous).field("unguarded", &self.unguarded).field("jwt_secret", &secret);
         shown.field("files", &[&self.password_file, &self.jwt_keys, &self.acl_file]).field("rules", &self.rules);
-        shown.field("default", &self.default).field("deny_action", &self.deny_action).finish()
+        shown
+            .field("http_url", &self.http.url)
+            .field("default", &self.default)
+            .field("deny_action", &self.deny_action)
+            .finish()
     }
+}
+
+/// A service to ask by HTTP, as it is said.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct HttpAuth {
+    /// Its address.
+    pub url: Option<String>,
+    /// Asked who may do everything.
+    pub super_url: Option<String>,
+    /// How it is asked.
+    pub method: Option<String>,
+    /// Headers, one a line.
+    pub headers: Option<String>,
+    /// What it is told.
+    pub params: Option<String>,
+    /// Who signs certificates.
+    pub ca: Option<PathBuf>,
 }
 
 /// What holds where no rule is about what a client wants.

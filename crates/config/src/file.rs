@@ -247,6 +247,22 @@ section! {
         /// A file of public keys for tokens that are signed with RS256, RS384, RS512, ES256, ES384 or EdDSA: PEM or a JWKS;
         /// read again within seconds when it changes.
         jwt_keys: Option<Path> = None,
+        /// A service that is asked by HTTP whether a client may come in, after users and tokens: "https://example.com/auth". 200
+        /// (or 204) lets it in, 4xx refuses it, the body "ignore" leaves it to others; an object may say more: { "result":
+        /// "allow|deny|ignore", "is_superuser": true, "acl": [..], "expire_at": seconds since 1970 }, acl as in [[auth.rules]]
+        /// or EMQX 5. Without an answer nobody is let in. Times and what is remembered: [modules.auth_http].
+        http_url: Option<String> = None,
+        /// Asked the same about who was let in: 200 for a client that may do everything.
+        http_super_url: Option<String> = None,
+        /// "post" (a form, or an object if http_headers say Content-Type: application/json) or "get". When not set: "post".
+        http_method: Option<String> = None,
+        /// Headers of each request, one a line: "Authorization: Bearer abc".
+        http_headers: Option<Secret> = None,
+        /// What the service is told: %c is the client id, %u the user name, %P the password, %a the address, %p and %l the
+        /// listener's port and name, %r "mqtt". When not set: "clientid=%c,username=%u,password=%P,ipaddress=%a".
+        http_params: Option<String> = None,
+        /// A PEM file of who signs the certificates of https addresses. When not set: those the system trusts.
+        http_ca: Option<Path> = None,
         /// What clients may do: a list of tables [[auth.rules]], of which the first that is about what a client wants decides.
         /// allow = true or false; who = { user, clientid, address, listener }, each a text or a list, all that are said must
         /// be so; action = "publish", "subscribe" or "all"; topics = filters with %c (client id) and %u (user name), "eq #"

@@ -109,11 +109,13 @@ fn events_for() -> Option<&'static str> {
 
 /// What the modules are told that say who may come in and what they may do.
 pub(crate) fn auth(said: &said::Config) -> mqtt_auth::Config {
-    let said::Auth { password_file, jwt_secret, jwt_keys, rules, acl_file, default, .. } = said.auth.clone();
+    let said::Auth { password_file, jwt_secret, jwt_keys, http, rules, acl_file, default, .. } = said.auth.clone();
+    let said::HttpAuth { url, super_url, method, headers, params, ca } = http;
     mqtt_auth::Config {
         password_file,
         jwt_secret: jwt_secret.map(mqtt_auth::Secret),
         jwt_keys,
+        http: mqtt_auth::HttpConfig { url, super_url, method, headers: headers.map(mqtt_auth::Secret), params, ca },
         rules,
         acl_file,
         denies_others: default == said::AuthDefault::Deny,
@@ -142,7 +144,7 @@ pub(crate) fn is_surely_unguarded(said: &said::Config) -> bool {
 /// The configuration itself names something to ask clients for, if its module runs.
 const fn asks_clients(said: &said::Config) -> bool {
     let auth = &said.auth;
-    auth.password_file.is_some() || auth.jwt_keys.is_some() || auth.jwt_secret.is_some()
+    auth.password_file.is_some() || auth.jwt_keys.is_some() || auth.jwt_secret.is_some() || auth.http.url.is_some()
 }
 
 /// What an operator is shown of it.

@@ -21,6 +21,7 @@ mod admin;
 mod admin_isolation;
 mod admin_rest;
 mod admin_tls;
+mod auth_http;
 mod authentication;
 mod bridge;
 mod budgets;

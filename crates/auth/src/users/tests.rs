@@ -21,7 +21,7 @@ impl Desk {
     }
 
     async fn with_file(host: Arc<Recorder>, file: Option<PathBuf>) -> Self {
-        let (users, hooks) = (Users::new(file), Hooks::new());
+        let (users, hooks) = (Users::new(file, Arc::default()), Hooks::new());
         users.restore(&*host, &host.records_of("users")).unwrap();
         let mut desk = Self { users, hooks, host, entered: None };
         desk.start().await;
@@ -206,7 +206,7 @@ async fn a_password_file_is_read_again_when_it_changes_and_a_bad_one_changes_not
 
 #[tokio::test]
 async fn a_password_file_that_can_t_be_used_is_no_start() {
-    let users = Users::new(Some("/nowhere/passwords".into()));
+    let users = Users::new(Some("/nowhere/passwords".into()), Arc::default());
     let ctx = Ctx::new("users", 0, Recorder::new(), Arc::default());
     let error = users.start(&ctx).await.unwrap_err().to_string();
     assert!(error.starts_with("/nowhere/passwords: "), "{error}");
