@@ -247,14 +247,13 @@ impl Connection {
         self.shared.lock().rare.as_ref().map_or(0, |rare| rare.replays_held)
     }
 
-    /// The task is to send these after those it sends now.
     /// Whether there is a replay of states that were missed, and has not begun.
     pub(crate) fn awaits_states(&self) -> bool {
         self.is_replaying()
             && self.shared.lock().rare.as_ref().is_some_and(|rare| rare.replays.iter().any(Replay::awaits_states))
     }
 
-    /// It is sent when those before it are.
+    /// The task is to send these after those it sends now.
     pub(crate) fn add_replay(&self, replay: Replay) {
         {
             let mut shared = self.shared.lock();
