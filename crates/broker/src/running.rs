@@ -143,6 +143,17 @@ impl Running {
         Arc::new(Operator::new(&self.broker, settings))
     }
 
+    /// For who replaces certificates: ends the connections of clients whose own are no longer good by what is asked of them now, and
+    /// returns how many. It takes some 100 µs for each, and is to be called where it may block.
+    pub fn certificate_review(&self) -> impl Fn() -> usize + Send + Sync + use<> {
+        let broker = Arc::clone(&self.broker);
+        move || {
+            let all = broker.clients.all();
+            let connections = all.iter().filter_map(|client| client.state.lock().connection.clone());
+            connections.filter(|connection| broker.look_at_certificate(connection)).count()
+        }
+    }
+
     /// Ends a client's connection and its session as an operator does; false if it has neither.
     pub fn kick(&self, client_id: &str) -> bool {
         self.broker.kick(client_id)

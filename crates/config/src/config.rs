@@ -150,6 +150,8 @@ pub struct ListenerTls {
     pub ca: Option<PathBuf>,
     /// The file of revoked clients' certificates.
     pub crl: Option<PathBuf>,
+    /// What becomes of clients with certificates when it is out of date.
+    pub crl_stale: CrlStale,
     /// Whether clients have to show one.
     pub verify: Verify,
     /// What of it is the user name.
@@ -172,6 +174,17 @@ pub enum CertName {
     SanUri,
     /// SHA-256.
     Fingerprint,
+}
+
+/// What becomes of clients with certificates when the list of revoked ones is out of date.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CrlStale {
+    /// It holds all the same.
+    #[default]
+    Allow,
+    /// None comes in.
+    Refuse,
 }
 
 /// Whether clients have to show a certificate.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AuthDefault, CertName, DenyAction, Durability, FlappingBy, ListenerKind, LogFormat, SysSubscribe, Verify,
+    AuthDefault, CertName, CrlStale, DenyAction, Durability, FlappingBy, ListenerKind, LogFormat, SysSubscribe, Verify,
     list::{self, List},
     listeners::{self, Listeners},
     rate,
@@ -138,8 +138,11 @@ section! {
         key: List<list::File> = List::default(),
         /// For TLS: the file of who signs clients' certificates, PEM.
         ca: Option<String> = None,
-        /// For TLS: the file of revoked clients' certificates, PEM.
+        /// For TLS: the file of revoked clients' certificates, PEM. Who is revoked while connected is disconnected.
         crl: Option<String> = None,
+        /// For TLS with crl: what becomes of clients with certificates when that list is out of date: "allow" (it holds all the same,
+        /// and there is an alarm) or "refuse" (none comes in any more). When not set: "allow".
+        crl_stale: Option<CrlStale> = None,
         /// For TLS: whether clients have to show a certificate: "none" (they aren't asked), "optional" (one that is shown has to
         /// be good) or "required".
         verify: Option<Verify> = None,

@@ -38,6 +38,11 @@ pub trait Carrier {
         false
     }
 
+    /// The certificate that the peer has shown, if it has, is good by what is asked of certificates now.
+    fn is_trusted(&self) -> bool {
+        true
+    }
+
     /// Tells the peer that nothing more comes.
     fn finish(&self);
 

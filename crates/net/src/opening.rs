@@ -206,10 +206,7 @@ impl Opening {
             let transport = Transport::Ws(Box::new(socket));
             return Ok(Opened { transport, peer: forwarded.unwrap_or(peer), identity: None });
         };
-        let (tls, certificate) = {
-            let asks = certificates.asks_for_one();
-            shake_hands(stream, certificates.config(), asks, &pool, &mut room).await?
-        };
+        let (tls, certificate) = shake_hands(stream, certificates, &pool, &mut room).await?;
         let identity = match certificate {
             Some(certificate) => Some(layers.naming.read(&certificate)?),
             None => None,

@@ -27,9 +27,8 @@ impl TlsStream {
     /// # Errors
     /// The peer is not let through.
     pub async fn open(stream: TcpStream, certificates: &Arc<Certificates>, pool: &Pool) -> Result<Self, OpenError> {
-        let asks = certificates.asks_for_one();
         // A greeting is short, and the caller bounds how many there are.
-        let (tls, _) = shake_hands(stream, certificates.config(), asks, pool, &mut |_| true).await?;
+        let (tls, _) = shake_hands(stream, certificates, pool, &mut |_| true).await?;
         Ok(Self { tls: Box::new(tls), input: BytesMut::new() })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::mem;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::BytesMut;
@@ -13,6 +14,7 @@ use rustls::unbuffered::{
 use tokio::net::TcpStream;
 
 use crate::carrier::{self, Carrier, Taken};
+use crate::tls::trust::Trust;
 
 mod certificate;
 mod handshake;
@@ -20,11 +22,12 @@ mod identity;
 #[cfg(test)]
 mod tests;
 mod tickets;
+mod trust;
 
 pub use certificate::Named;
 pub(crate) use certificate::{end_of, name_of};
 pub(crate) use handshake::shake_hands;
-pub use identity::{Certificates, Files, TlsError, Verify};
+pub use identity::{Certificates, Files, Refreshed, TlsError, Verify};
 pub use tickets::TicketKeys;
 
 /// Plain bytes that are sealed for one write: two records, so that what a full socket leaves behind stays small.
@@ -58,6 +61,15 @@ struct State {
     /// Plain bytes that are in `pending`, which who offered them does not know yet: they are said to be taken when they have
     /// left, so that a full socket looks to them as one without TLS does.
     owed: usize,
+    /// Of who has shown a certificate.
+    standing: Option<Standing>,
+}
+
+/// By what a client's certificate was good.
+pub(crate) struct Standing {
+    certificates: Arc<Certificates>,
+    /// When it was last looked at.
+    trust: Arc<Trust>,
 }
 
 impl std::fmt::Debug for State {
@@ -67,8 +79,14 @@ impl std::fmt::Debug for State {
 }
 
 impl Tls {
-    fn new(stream: TcpStream, machine: UnbufferedServerConnection, partial: Vec<u8>, early: Vec<u8>) -> Self {
-        let state = State { machine, is_over: false, partial, early, pending: Vec::new(), owed: 0 };
+    fn new(
+        stream: TcpStream,
+        machine: UnbufferedServerConnection,
+        partial: Vec<u8>,
+        early: Vec<u8>,
+        standing: Option<Standing>,
+    ) -> Self {
+        let state = State { machine, is_over: false, partial, early, pending: Vec::new(), owed: 0, standing };
         Self { stream, state: Mutex::new(state) }
     }
 
@@ -129,6 +147,20 @@ impl Carrier for Tls {
 
     fn poll_sendable(&self, context: &mut Context<'_>) -> Poll<()> {
         self.stream.poll_sendable(context)
+    }
+
+    fn is_trusted(&self) -> bool {
+        let mut state = self.state.lock();
+        let State { machine, standing: Some(standing), .. } = &mut *state else { return true };
+        let trust = standing.certificates.trust();
+        if !Arc::ptr_eq(&trust, &standing.trust) {
+            // The machine keeps it, of a session that was resumed too.
+            if !trust.accepts(machine.peer_certificates().unwrap_or_default()) {
+                return false;
+            }
+            standing.trust = trust;
+        }
+        true
     }
 
     fn finish(&self) {

@@ -91,6 +91,12 @@ impl Transport {
         each!(self, carrier => carrier.is_behind())
     }
 
+    /// The certificate that the peer has shown, if it has, is good by what is asked of certificates now. Nothing is done unless that
+    /// has changed.
+    pub fn is_trusted(&self) -> bool {
+        each!(self, carrier => carrier.is_trusted())
+    }
+
     /// Writes all of it, however long that takes.
     pub async fn write_all(&self, bytes: &[u8]) -> io::Result<()> {
         each!(self, carrier => carrier::write_all(carrier, bytes).await)

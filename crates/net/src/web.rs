@@ -239,6 +239,10 @@ impl<C: Carrier> Carrier for Web<C> {
         state.is_behind() && (state.owed > 0 || state.cannot_answer(&self.below))
     }
 
+    fn is_trusted(&self) -> bool {
+        self.below.is_trusted()
+    }
+
     fn finish(&self) {
         let mut state = self.state.lock();
         state.close(Close::Normal);

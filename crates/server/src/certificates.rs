@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use mqtt_broker::Wrong;
-use mqtt_net::Certificates;
+use mqtt_net::{Certificates, Refreshed};
 use parking_lot::Mutex;
 use serde_json::json;
 use tokio::sync::Notify;
@@ -50,32 +50,35 @@ impl Kept {
         self.asked.notify_one();
     }
 
-    /// Looks until the runtime ends.
-    pub(crate) async fn watch(self: Arc<Self>) {
+    /// Looks until the runtime ends. `review` ends the connections of clients whose certificates are no longer good, and says of how
+    /// many.
+    pub(crate) async fn watch(self: Arc<Self>, review: Arc<impl Fn() -> usize + Send + Sync + 'static>) {
         if self.of_ports.is_empty() {
             return std::future::pending().await;
         }
         loop {
             // Either way it is time.
             let _ = tokio::time::timeout(LOOK_EVERY, self.asked.notified()).await;
-            let kept = Arc::clone(&self);
+            let (kept, review) = (Arc::clone(&self), Arc::clone(&review));
             // Files are read, and keys are checked: not on a thread that serves clients.
-            let looked = tokio::task::spawn_blocking(move || kept.look()).await;
+            let looked = tokio::task::spawn_blocking(move || kept.look(&*review)).await;
             if let Err(error) = looked {
                 std::panic::resume_unwind(error.into_panic());
             }
         }
     }
 
-    fn look(&self) {
+    fn look(&self, review: &impl Fn() -> usize) {
+        let mut is_trust_another = false;
         for (at, (port, certificates)) in self.of_ports.iter().enumerate() {
             let wrong = match certificates.refresh() {
-                Ok(false) => continue,
-                Ok(true) => {
+                Ok(Refreshed::No) => continue,
+                Ok(refreshed) => {
                     tracing::info!(port, "certificates read again");
                     if let Some(replaced) = &*self.replaced.lock() {
                         replaced(port);
                     }
+                    is_trust_another |= refreshed == Refreshed::Trust;
                     None
                 }
                 Err(error) => {
@@ -84,6 +87,10 @@ impl Kept {
                 }
             };
             self.wrong.lock()[at] = wrong;
+        }
+        if is_trust_another {
+            let clients = review();
+            tracing::info!(clients, "connections ended whose clients' certificates are no longer good");
         }
     }
 
@@ -101,6 +108,14 @@ impl Kept {
             });
         }
         drop(wrong);
+        let stale = self.of_ports.iter().filter_map(|(port, kept)| Some((kept.stale_at()?, port)));
+        if let Some((_, port)) = stale.min().filter(|(at, _)| *at <= SystemTime::now()) {
+            found.push(Wrong {
+                name: "crl_stale",
+                message: format!("{port}: the list of revoked certificates is out of date"),
+                details: json!({ "listener": name_of(port) }),
+            });
+        }
         let ends = self.of_ports.iter().filter_map(|(port, kept)| Some((kept.expires_at()?, port)));
         if let Some((end, port)) = ends.min() {
             let left = end.duration_since(SystemTime::now()).unwrap_or_default();

@@ -138,6 +138,7 @@ fn files(tls: &said::ListenerTls) -> Files {
         keys: tls.keys.clone(),
         authorities: tls.ca.clone(),
         revoked: tls.crl.clone(),
+        refuses_stale: tls.crl_stale == said::CrlStale::Refuse,
         verify: match tls.verify {
             said::Verify::None => Verify::None,
             said::Verify::Optional => Verify::Optional,

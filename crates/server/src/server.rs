@@ -133,7 +133,8 @@ pub async fn start(config: Config) -> Result<Server, StartError> {
     let mut addresses = Addresses { listeners: listening.collect(), admin: None, admin_tls: admin_tls.is_some() };
     let mut running = opened.run(modules_seen(&registry, &certificates));
     let watched = Arc::clone(&certificates);
-    running.watch("certificates", move || Arc::clone(&watched).watch());
+    let review = Arc::new(running.certificate_review());
+    running.watch("certificates", move || Arc::clone(&watched).watch(Arc::clone(&review)));
     listeners.into_iter().for_each(|listener| running.serve(listener));
     let (mut password, mut admin_task) = (None, None);
     if let Some(bound) = admin_port {

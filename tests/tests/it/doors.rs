@@ -57,10 +57,32 @@ impl Authority {
         let key = rcgen::KeyPair::generate().unwrap();
         let mut params = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
         params.distinguished_name.push(rcgen::DnType::CommonName, name);
+        params.serial_number = Some(name.as_bytes().to_vec().into());
         let (certificate, secret) = (self.path(&format!("{name}.pem")), self.path(&format!("{name}.key")));
         std::fs::write(&certificate, params.signed_by(&key, &self.issuer).unwrap().pem()).unwrap();
         std::fs::write(&secret, key.serialize_pem()).unwrap();
         (certificate, secret)
+    }
+
+    /// Writes a list of those whose certificates are revoked, which is good until that year.
+    pub(crate) fn revoke(&self, names: &[&str], year: i32) -> PathBuf {
+        let revoked = names.iter().map(|name| rcgen::RevokedCertParams {
+            serial_number: name.as_bytes().to_vec().into(),
+            revocation_time: rcgen::date_time_ymd(2020, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        });
+        let list = rcgen::CertificateRevocationListParams {
+            this_update: rcgen::date_time_ymd(2020, 1, 1),
+            next_update: rcgen::date_time_ymd(year, 1, 1),
+            crl_number: 1_u64.into(),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.collect(),
+            key_identifier_method: rcgen::KeyIdMethod::Sha256,
+        };
+        let path = self.path("crl.pem");
+        std::fs::write(&path, list.signed_by(&self.issuer).unwrap().pem().unwrap()).unwrap();
+        path
     }
 
     pub(crate) fn tls(&self, verify: Verify) -> ListenerTls {
@@ -71,6 +93,7 @@ impl Authority {
             keys: vec![key],
             ca,
             crl: None,
+            crl_stale: mqtt_config::CrlStale::Allow,
             verify,
             username_from: None,
             clientid_from: None,
@@ -111,7 +134,7 @@ pub(crate) async fn dial_tls(addr: SocketAddr, config: Arc<ClientConfig>) -> std
 }
 
 /// Speaks WebSocket on behalf of the other end of a pipe; each write there is one message.
-async fn dial_web(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> DuplexStream {
+pub(crate) async fn dial_web(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> DuplexStream {
     let mut request = "ws://localhost/mqtt".into_client_request().unwrap();
     request.headers_mut().insert("Sec-WebSocket-Protocol", "mqtt".parse().unwrap());
     let (mut socket, answer) = client_async(request, stream).await.unwrap();

@@ -51,6 +51,7 @@ mod publish;
 mod publish_v5;
 mod replay;
 mod retained;
+mod revoked;
 mod rules;
 mod session;
 mod session_queue;

@@ -122,6 +122,8 @@ impl Broker {
         drop(bundle);
         // Not before it is in the table: the timer might find it silent while nobody can be told.
         connection.start_timer(heard);
+        // Behind the table: whose certificate was revoked since it shook hands is found here or there.
+        self.look_at_certificate(&connection);
         (client, connection)
     }
 

@@ -16,6 +16,7 @@ use crate::delivery::batch::Batch;
 use crate::delivery::replay;
 use crate::packets::count;
 use crate::watch::metrics::Metric;
+use crate::watch::refusals::{Kind, Refused};
 
 /// A client that goes.
 #[derive(Clone, Copy)]
@@ -86,6 +87,18 @@ impl Broker {
         // As when it leaves by itself.
         let _ = batch.finish();
         true
+    }
+
+    /// Ends a connection whose client has shown a certificate that is no longer good; whether it did.
+    pub(crate) fn look_at_certificate(&self, connection: &Connection) -> bool {
+        let is_trusted = connection.transport().is_trusted();
+        if !is_trusted {
+            let (kind, reason, peer) = (Kind::Renewal, ReasonCode::NotAuthorized, Some(connection.info.peer));
+            let rule = &"its certificate is revoked, or signed by nobody who is trusted now";
+            self.tell_refused(&Refused { kind, peer, client_id: &connection.info.client_id, reason, rule, about: "" });
+            connection.end(Ending::refused(reason));
+        }
+        !is_trusted
     }
 
     /// Takes the connection away and tells why. `None` if there is none, or not this one.

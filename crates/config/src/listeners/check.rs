@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::{
-    Listener, ListenerKind, ListenerLimits, ListenerTls, ListenerWeb, Origins, Verify,
+    CrlStale, Listener, ListenerKind, ListenerLimits, ListenerTls, ListenerWeb, Origins, Verify,
     check::{Wrong, is_loopback},
     file,
     list::{self, List},
@@ -95,6 +95,7 @@ impl file::Listener {
             ("key", !self.key.0.is_empty()),
             ("ca", self.ca.is_some()),
             ("crl", self.crl.is_some()),
+            ("crl_stale", self.crl_stale.is_some()),
             ("verify", self.verify.is_some()),
             ("username_from", self.username_from.is_some()),
             ("clientid_from", self.clientid_from.is_some()),
@@ -131,7 +132,11 @@ impl file::Listener {
                 "is missing; to name clients by their certificates it wants \"optional\" or \"required\"",
             ));
         }
-        Ok(ListenerTls { username_from: *username_from, clientid_from: *clientid_from, ..tls })
+        if self.crl_stale.is_some() && tls.crl.is_none() {
+            return Err(Wrong::new(key(name, "crl"), "is missing; crl_stale is about the file that it names"));
+        }
+        let crl_stale = self.crl_stale.unwrap_or_default();
+        Ok(ListenerTls { crl_stale, username_from: *username_from, clientid_from: *clientid_from, ..tls })
     }
 
     fn check_web(&self, name: &str, bind: SocketAddr) -> Result<ListenerWeb, Wrong> {
@@ -184,7 +189,10 @@ impl TlsSaid<'_> {
             (Verify::None, None, Some(_)) => {
                 Err(Wrong::new(key("verify"), "is missing; with crl it wants \"optional\" or \"required\""))
             }
-            _ => Ok(ListenerTls { certs, keys, ca, crl, verify, username_from: None, clientid_from: None }),
+            _ => {
+                let crl_stale = CrlStale::default();
+                Ok(ListenerTls { certs, keys, ca, crl, crl_stale, verify, username_from: None, clientid_from: None })
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use crate::{
-    Config, Listener, ListenerKind, Origins, Place, Verify,
+    Config, CrlStale, Listener, ListenerKind, Origins, Place, Verify,
     tests::{env, fails, reads, set_fails, toml, with_watch},
 };
 
@@ -113,6 +113,12 @@ fn tls_wants_its_files() {
     assert!(error.starts_with("--set: listeners.tls.verify: is missing; "), "{error}");
     let found = set(&all(&tls, &[cert, key, ca, required])).resolve().unwrap();
     assert_eq!(found.listeners[2].tls.as_ref().unwrap().verify, Verify::Required);
+
+    let stale = "listeners.tls.crl_stale=refuse";
+    let why = "--set: listeners.tls.crl: is missing; crl_stale is about the file that it names";
+    all_fail(&all(&tls, &[cert, key, ca, required, stale]), why);
+    let found = set(&all(&tls, &[cert, key, ca, required, stale, "listeners.tls.crl=crl.pem"])).resolve().unwrap();
+    assert_eq!(found.listeners[2].tls.as_ref().unwrap().crl_stale, CrlStale::Refuse);
 }
 
 #[test]

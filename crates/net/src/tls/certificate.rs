@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use x509_cert::Certificate;
+use x509_cert::crl::CertificateList;
 use x509_cert::der::{Decode as _, Tag, Tagged as _};
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
@@ -66,4 +67,10 @@ pub(crate) fn end_of(certificate: &[u8]) -> Option<SystemTime> {
     let parsed = Certificate::from_der(certificate).ok()?;
     let end: Duration = parsed.tbs_certificate().validity().not_after.to_unix_duration();
     SystemTime::UNIX_EPOCH.checked_add(end)
+}
+
+/// When a list of revoked certificates, DER, wants to be replaced; `None`: it does not say so, or can't be read.
+pub(crate) fn stale_at(list: &[u8]) -> Option<SystemTime> {
+    let parsed: CertificateList = CertificateList::from_der(list).ok()?;
+    SystemTime::UNIX_EPOCH.checked_add(parsed.tbs_cert_list.next_update?.to_unix_duration())
 }

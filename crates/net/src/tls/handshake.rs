@@ -4,14 +4,13 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use rustls::ServerConfig;
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::UnbufferedStatus;
 use tokio::net::TcpStream;
 
 use crate::carrier;
 use crate::opening::{OpenError, Pool};
-use crate::tls::{Step, Tls, encode_alerts, step};
+use crate::tls::{Certificates, Standing, Step, Tls, encode_alerts, step};
 
 /// Bytes that are read at once.
 const FIRST_READ: usize = 2048;
@@ -41,14 +40,14 @@ struct Shake {
 /// Keys are exchanged and certificates checked in the pool: that takes longer than a turn.
 pub(crate) async fn shake_hands(
     stream: TcpStream,
-    config: Arc<ServerConfig>,
-    asks_for_certificate: bool,
+    certificates: &Arc<Certificates>,
     pool: &Pool,
     room: &mut (impl FnMut(usize) -> bool + Send),
 ) -> Result<(Tls, Option<Vec<u8>>), OpenError> {
+    let (config, trust) = certificates.in_use();
     let machine = UnbufferedServerConnection::new(config).map_err(OpenError::Tls)?;
     let mut shake = Shake { machine, input: Vec::new(), output: Vec::new(), early: Vec::new(), result: Ok(()) };
-    let limit = if asks_for_certificate { LONGEST_CERTIFICATES } else { LONGEST_HELLO };
+    let limit = if certificates.asks_for_one() { LONGEST_CERTIFICATES } else { LONGEST_HELLO };
     let (mut buffer, mut is_first) = (BytesMut::new(), true);
     // Whole records of a message that is not whole: there is nothing to be done before another one.
     let mut tried = 0;
@@ -81,7 +80,8 @@ pub(crate) async fn shake_hands(
     let Shake { machine, mut input, mut early, .. } = shake;
     input.shrink_to_fit();
     early.shrink_to_fit();
-    Ok((Tls::new(stream, machine, input, early), certificate))
+    let standing = certificate.is_some().then(|| Standing { certificates: Arc::clone(certificates), trust });
+    Ok((Tls::new(stream, machine, input, early, standing), certificate))
 }
 
 impl Shake {

@@ -6,24 +6,22 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use ::aws_lc_rs::digest::{SHA256, digest};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
+use rustls::ServerConfig;
 use rustls::client::verify_server_name;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, ServerName};
-use rustls::server::danger::ClientCertVerifier;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::{
     ClientHello, NoServerSessionStorage, ParsedCertificate, ResolvesServerCert, VerifierBuilderError,
-    WebPkiClientVerifier,
 };
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
-use rustls::{RootCertStore, ServerConfig};
 
 use crate::tls::certificate::end_of;
 use crate::tls::tickets::{TicketKeys, Tickets};
+use crate::tls::trust::Trust;
 
 /// One ticket is enough to come back with: who comes back gets a new one.
 const TICKETS: usize = 1;
@@ -51,6 +49,8 @@ pub struct Files {
     pub authorities: Option<PathBuf>,
     /// Revoked clients' certificates, PEM.
     pub revoked: Option<PathBuf>,
+    /// Nobody with a certificate comes in by a list of revoked ones that is out of date.
+    pub refuses_stale: bool,
     /// Whether clients have to show one.
     pub verify: Verify,
 }
@@ -121,12 +121,29 @@ pub enum TlsError {
 pub struct Certificates {
     files: Files,
     tickets: Arc<TicketKeys>,
-    config: ArcSwap<ServerConfig>,
+    used: ArcSwap<Used>,
     /// How the files were when they were last read.
     seen: Mutex<Vec<Option<Stamp>>>,
-    expires_at: Mutex<Option<SystemTime>>,
+}
+
+/// What the files came to when they were last read.
+struct Used {
+    config: Arc<ServerConfig>,
+    trust: Arc<Trust>,
+    expires_at: Option<SystemTime>,
     /// Our own, without their chains, DER.
-    own: Mutex<Vec<Vec<u8>>>,
+    own: Vec<Vec<u8>>,
+}
+
+/// What has changed since the files were last read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refreshed {
+    /// Nothing.
+    No,
+    /// What is shown to clients.
+    Shown,
+    /// What is asked of clients too: some who are connected may not [be trusted](crate::Transport::is_trusted) any more.
+    Trust,
 }
 
 /// Tells whether a file is another one, or has been written to.
@@ -159,38 +176,46 @@ impl Certificates {
     pub fn load(files: Files, tickets: Arc<TicketKeys>) -> Result<Self, TlsError> {
         // Before they are read: who writes to one meanwhile has it read again.
         let seen = Mutex::new(files.stamps());
-        let Read { config, expires_at, own } = read(&files, &tickets)?;
-        let (config, expires_at, own) = (ArcSwap::new(config), Mutex::new(expires_at), Mutex::new(own));
-        Ok(Self { files, tickets, config, seen, expires_at, own })
+        let used = ArcSwap::from_pointee(Used::read(&files, &tickets)?);
+        Ok(Self { files, tickets, used, seen })
     }
 
-    /// Reads all of them again if one has changed; false: none has. Who connects from now on meets the new ones. If what is asked of
-    /// clients' certificates is another, sessions can't be resumed: what is revoked now is revoked for all.
+    /// Reads all of them again if one has changed. Who connects from now on meets the new ones. If what is asked of clients'
+    /// certificates is another, sessions can't be resumed: what is revoked now is revoked for all.
     ///
     /// # Errors
     /// As [`Self::load`]; then the old ones stay in use until one changes again.
-    pub fn refresh(&self) -> Result<bool, TlsError> {
+    pub fn refresh(&self) -> Result<Refreshed, TlsError> {
         let mut seen = self.seen.lock();
         let now = self.files.stamps();
         if *seen == now {
-            return Ok(false);
+            return Ok(Refreshed::No);
         }
         *seen = now;
-        let Read { config, expires_at, own } = read(&self.files, &self.tickets)?;
-        self.config.store(config);
-        *self.expires_at.lock() = expires_at;
-        *self.own.lock() = own;
-        Ok(true)
+        let mut used = Used::read(&self.files, &self.tickets)?;
+        let trusted = self.trust();
+        let is_same = trusted.digest() == used.trust.digest();
+        if is_same {
+            // So that nobody who is connected is looked at again for nothing.
+            used.trust = trusted;
+        }
+        self.used.store(Arc::new(used));
+        Ok(if is_same { Refreshed::Shown } else { Refreshed::Trust })
     }
 
     /// When the first of our own is no longer good.
     pub fn expires_at(&self) -> Option<SystemTime> {
-        *self.expires_at.lock()
+        self.used.load().expires_at
+    }
+
+    /// When the first list of revoked certificates is out of date.
+    pub fn stale_at(&self) -> Option<SystemTime> {
+        self.used.load().trust.stale_at()
     }
 
     /// Our own, each without its chain, DER: what peers are shown.
     pub fn own(&self) -> Vec<Vec<u8>> {
-        self.own.lock().clone()
+        self.used.load().own.clone()
     }
 
     /// Where they are.
@@ -198,8 +223,14 @@ impl Certificates {
         &self.files
     }
 
-    pub(crate) fn config(&self) -> Arc<ServerConfig> {
-        self.config.load_full()
+    /// For a handshake: what it goes by, and whom it trusts.
+    pub(crate) fn in_use(&self) -> (Arc<ServerConfig>, Arc<Trust>) {
+        let used = self.used.load();
+        (Arc::clone(&used.config), Arc::clone(&used.trust))
+    }
+
+    pub(crate) fn trust(&self) -> Arc<Trust> {
+        Arc::clone(&self.used.load().trust)
     }
 
     pub(crate) fn asks_for_one(&self) -> bool {
@@ -214,68 +245,30 @@ impl Files {
     }
 }
 
-impl Files {
-    /// The same for the same certificates asked of clients.
-    fn trust(&self) -> [u8; 32] {
-        let Self { authorities, revoked, verify, .. } = self;
-        let mut all = format!("{verify:?}").into_bytes();
-        for path in [authorities, revoked] {
-            // They have just been read; should one be gone again, nobody resumes.
-            let digest = path.as_ref().map(|path| digest(&SHA256, &std::fs::read(path).unwrap_or_default()));
-            all.extend_from_slice(digest.as_ref().map_or(&[], |digest| digest.as_ref()));
+impl Used {
+    fn read(files: &Files, keys: &Arc<TicketKeys>) -> Result<Self, TlsError> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let shown = Shown::load(files, &provider)?;
+        let expires_at = shown.0.iter().filter_map(|shown| end_of(shown.cert.first()?)).min();
+        let own = shown.0.iter().filter_map(|shown| Some(shown.cert.first()?.to_vec())).collect();
+        let trust = Arc::new(Trust::read(files, &provider)?);
+        let builder = ServerConfig::builder_with_provider(provider);
+        let builder = builder.with_protocol_versions(&[&TLS13, &TLS12]).map_err(TlsError::Tls)?;
+        let mut config = match trust.verifier() {
+            None => builder.with_no_client_auth(),
+            Some(verifier) => builder.with_client_cert_verifier(verifier),
         }
-        let mut trust = [0; 32];
-        trust.copy_from_slice(digest(&SHA256, &all).as_ref());
-        trust
+        .with_cert_resolver(Arc::new(shown));
+        // Sessions are remembered by the clients, sealed in tickets: a table of them here would be full at the wrong time.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        let until = trust.stale_at().filter(|_| files.refuses_stale);
+        config.ticketer = Arc::new(Tickets { keys: Arc::clone(keys), trust: *trust.digest(), until });
+        config.send_tls13_tickets = TICKETS;
+        Ok(Self { config: Arc::new(config), trust, expires_at, own })
     }
 }
 
-/// What the files come to.
-struct Read {
-    config: Arc<ServerConfig>,
-    expires_at: Option<SystemTime>,
-    own: Vec<Vec<u8>>,
-}
-
-fn read(files: &Files, keys: &Arc<TicketKeys>) -> Result<Read, TlsError> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let shown = Shown::load(files, &provider)?;
-    let expires_at = shown.0.iter().filter_map(|shown| end_of(shown.cert.first()?)).min();
-    let own = shown.0.iter().filter_map(|shown| Some(shown.cert.first()?.to_vec())).collect();
-    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
-    let builder = builder.with_protocol_versions(&[&TLS13, &TLS12]).map_err(TlsError::Tls)?;
-    let mut config = match files.verify {
-        Verify::None => builder.with_no_client_auth(),
-        Verify::Optional | Verify::Required => builder.with_client_cert_verifier(verifier(files, &provider)?),
-    }
-    .with_cert_resolver(Arc::new(shown));
-    // Sessions are remembered by the clients, sealed in tickets: a table of them here would be full at the wrong time.
-    config.session_storage = Arc::new(NoServerSessionStorage {});
-    config.ticketer = Arc::new(Tickets { keys: Arc::clone(keys), trust: files.trust() });
-    config.send_tls13_tickets = TICKETS;
-    Ok(Read { config: Arc::new(config), expires_at, own })
-}
-
-fn verifier(files: &Files, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
-    let path = files.authorities.as_ref().ok_or(TlsError::NoAuthority)?;
-    let mut roots = RootCertStore::empty();
-    for certificate in pem_of::<CertificateDer<'_>>(path, "certificate")? {
-        roots.add(certificate).map_err(|source| TlsError::Authority { path: path.clone(), source })?;
-    }
-    let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
-    if let Some(path) = &files.revoked {
-        // A list is for those whom its issuer has signed; who is signed by an authority without one is good.
-        let lists = pem_of::<CertificateRevocationListDer<'_>>(path, "list of revoked certificates")?;
-        builder = builder.with_crls(lists).allow_unknown_revocation_status();
-    }
-    if files.verify == Verify::Optional {
-        builder = builder.allow_unauthenticated();
-    }
-    let path = files.revoked.clone().unwrap_or_else(|| path.clone());
-    builder.build().map(|built| built as _).map_err(|source| TlsError::Revoked { path, source })
-}
-
-fn pem_of<T: PemObject>(path: &Path, what: &'static str) -> Result<Vec<T>, TlsError> {
+pub(super) fn pem_of<T: PemObject>(path: &Path, what: &'static str) -> Result<Vec<T>, TlsError> {
     let wrong = |source| TlsError::File { path: path.to_owned(), source };
     let all = T::pem_file_iter(path).map_err(wrong)?.collect::<Result<Vec<_>, _>>().map_err(wrong)?;
     if all.is_empty() { Err(TlsError::Empty { path: path.to_owned(), what }) } else { Ok(all) }

@@ -122,6 +122,8 @@ pub(super) struct Tickets {
     pub(super) keys: Arc<TicketKeys>,
     /// Of who signs clients' certificates, which are revoked, and whether they are asked for.
     pub(super) trust: [u8; 32],
+    /// Sessions are resumed until then: who resumes one shows no certificate that could be looked at.
+    pub(super) until: Option<SystemTime>,
 }
 
 impl ProducesTickets for Tickets {
@@ -142,6 +144,9 @@ impl ProducesTickets for Tickets {
     }
 
     fn decrypt(&self, ticket: &[u8]) -> Option<Vec<u8>> {
+        if self.until.is_some_and(|until| until <= SystemTime::now()) {
+            return None;
+        }
         let (nonce, sealed) = ticket.split_at_checked(NONCE)?;
         self.keys.opening().into_iter().find_map(|key| {
             let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
@@ -158,7 +163,7 @@ mod tests {
     use super::*;
 
     fn tickets(path: &Path, trust: u8) -> Tickets {
-        Tickets { keys: TicketKeys::open(Some(path.to_owned())), trust: [trust; 32] }
+        Tickets { keys: TicketKeys::open(Some(path.to_owned())), trust: [trust; 32], until: None }
     }
 
     #[test]
@@ -171,8 +176,17 @@ mod tests {
         for end in 0..ticket.len() {
             assert_eq!(tickets(&path, 1).decrypt(&ticket[..end]), None);
         }
-        let other = Tickets { keys: TicketKeys::open(None), trust: [1; 32] };
+        let other = Tickets { keys: TicketKeys::open(None), trust: [1; 32], until: None };
         assert_eq!(other.decrypt(&ticket), None);
+    }
+
+    #[test]
+    fn no_session_is_resumed_by_a_list_that_is_out_of_date() {
+        let keys = TicketKeys::open(None);
+        let until = |until| Tickets { keys: Arc::clone(&keys), trust: [1; 32], until: Some(until) };
+        let ticket = until(SystemTime::now()).encrypt(b"session").unwrap();
+        assert_eq!(until(SystemTime::now()).decrypt(&ticket), None);
+        assert!(until(SystemTime::now() + SEALS_FOR).decrypt(&ticket).is_some());
     }
 
     #[test]
