@@ -36,9 +36,10 @@ mod line;
 mod params;
 mod url;
 
+pub(crate) use answer::Age;
 use answer::{Decision, Terms};
 use desk::{Counts, Desk, Limits, Outcome};
-pub(crate) use fetch::Fetcher;
+pub(crate) use fetch::{Fetcher, Question, tls};
 use params::{Form, Params};
 pub(crate) use url::Url;
 
@@ -265,4 +266,4 @@ fn who(client: &ConnectionInfo) -> (&str, IpAddr) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

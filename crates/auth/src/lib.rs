@@ -66,7 +66,7 @@ pub struct Config {
     pub password_file: Option<PathBuf>,
     /// Tokens are signed with it: HS256, HS384, HS512.
     pub jwt_secret: Option<Secret>,
-    /// Or with one of the keys in this file: PEM or a JWKS; read again when it changes.
+    /// Or with one of the keys in this file, PEM or a JWKS, read again when it changes; or at this address, as a JWKS.
     pub jwt_keys: Option<PathBuf>,
     /// A service that is asked by HTTP.
     pub http: HttpConfig,
@@ -100,8 +100,8 @@ impl Config {
             watched.read(|text| AclFile::parse(text, "").map(drop))?;
         }
         self.http.check()?;
-        if let Some(file) = &self.jwt_keys {
-            Watched::new(file.clone(), jwt::MAX_BYTES).read(jwt::check)?;
+        if let Some(keys) = &self.jwt_keys {
+            jwt::check_source(keys, self.http.ca.as_deref())?;
         }
         if let Some(file) = &self.password_file {
             let watched = Watched::new(file.clone(), password_file::MAX_BYTES);
@@ -117,7 +117,7 @@ pub fn modules(config: &Config) -> Vec<Arc<dyn Module>> {
     let is_service_asked = Arc::<AtomicBool>::default();
     vec![
         // Before the users: who is none of them costs a hash.
-        Arc::new(Jwt::new(secret, config.jwt_keys.clone())),
+        Arc::new(Jwt::new(secret, config.jwt_keys.clone(), config.http.ca.clone())),
         Arc::new(users::Users::new(config.password_file.clone(), is_service_asked.clone())),
         // After them: who is one of the users is so also while the service is away.
         Arc::new(AuthHttp::new(config.http.clone(), is_service_asked)),

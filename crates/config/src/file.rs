@@ -248,7 +248,9 @@ section! {
         /// AUTH with the method "JWT". They have exp, and username or sub; acl says what the client may do.
         jwt_secret: Option<Secret> = None,
         /// A file of public keys for tokens that are signed with RS256, RS384, RS512, ES256, ES384 or EdDSA: PEM or a JWKS;
-        /// read again within seconds when it changes.
+        /// read again within seconds when it changes. Or the address of a JWKS, "https://example.com/jwks.json", asked again as its
+        /// Cache-Control says (else every 15 minutes) and when a token names a key that is not known; without an answer
+        /// the keys before hold, and that is an alarm.
         jwt_keys: Option<Path> = None,
         /// A service that is asked by HTTP whether a client may come in, after users and tokens: "https://example.com/auth". 200
         /// (or 204) lets it in, 4xx refuses it, the body "ignore" leaves it to others; an object may say more: { "result":

@@ -44,7 +44,7 @@ enum Word {
 
 /// For how long an answer holds that says something about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Age {
+pub(crate) enum Age {
     /// It does not say.
     Unsaid,
     For(Duration),
@@ -108,8 +108,13 @@ impl Age {
         if answer.body.len() > MAX_REMEMBERED {
             return Self::Never;
         }
+        Self::said(answer.cache_control.as_deref())
+    }
+
+    /// As `Cache-Control` has it.
+    pub(crate) fn said(cache_control: Option<&str>) -> Self {
         let mut age = Self::Unsaid;
-        let directives = answer.cache_control.iter().flat_map(|text| text.split(','));
+        let directives = cache_control.iter().flat_map(|text| text.split(','));
         for directive in directives {
             let (name, value) = directive.split_once('=').unwrap_or((directive, ""));
             let (name, value) = (name.trim().to_ascii_lowercase(), value.trim().trim_matches('"'));

@@ -149,6 +149,11 @@ impl Fetcher {
         }
     }
 
+    /// Closes what was kept.
+    pub(crate) fn close(&self) {
+        self.idle.lock().clear();
+    }
+
     /// Closes what was kept for too long.
     pub(crate) fn tidy(&self) {
         let now = Instant::now();

@@ -14,6 +14,11 @@ pub(crate) struct Url {
 }
 
 impl Url {
+    /// True if a text is meant as one.
+    pub(crate) fn is_meant(text: &str) -> bool {
+        text.contains("://")
+    }
+
     pub(crate) fn read(text: &str) -> Result<Self, String> {
         let wrong = || "wants an address like \"https://example.com/auth\"".to_owned();
         let uri: Uri = text.parse().map_err(|_| wrong())?;

@@ -135,6 +135,11 @@ impl Keys {
         self.0.len()
     }
 
+    /// Whether one of them is called so.
+    pub(super) fn has(&self, id: &str) -> bool {
+        self.0.iter().any(|key| key.id.as_deref() == Some(id))
+    }
+
     /// Whether one of them has signed this. `id` is the one that the token names; a key without any may be it too.
     pub(super) fn verify(&self, algorithm: Algorithm, id: Option<&str>, signed: &[u8], signature: &[u8]) -> bool {
         let fits = |key: &&Key| {

@@ -56,7 +56,7 @@ async fn login(jwt: &Jwt, token: &str) -> Login {
 
 #[tokio::test]
 async fn a_signed_token_lets_in_until_it_expires() {
-    let jwt = Jwt::new(Some(SECRET.to_owned()), None);
+    let jwt = Jwt::new(Some(SECRET.to_owned()), None, None);
     let Login::Allow(grant) = login(&jwt, &hs256(&claims())).await else { panic!("it is right") };
     let left = grant.expires_at.unwrap() - NOW;
     assert!(grant.rules.is_empty() && (59_000..=60_000).contains(&left), "{left}");
@@ -83,7 +83,7 @@ async fn a_signed_token_lets_in_until_it_expires() {
 
 #[tokio::test]
 async fn a_token_that_is_not_signed_by_us_lets_nobody_in() {
-    let jwt = Jwt::new(Some(SECRET.to_owned()), None);
+    let jwt = Jwt::new(Some(SECRET.to_owned()), None, None);
     let good = hs256(&claims());
     let (signed, signature) = good.rsplit_once('.').unwrap();
     let (header, _) = signed.split_once('.').unwrap();
@@ -164,7 +164,7 @@ async fn public_keys_stand_in_pem_or_in_a_jwks() {
     for (name, text) in [("pem", all_pem), ("jwks", jwks.to_string())] {
         let file = folder.path().join(name);
         std::fs::write(&file, text).unwrap();
-        let jwt = Jwt::new(None, Some(file));
+        let jwt = Jwt::new(None, Some(file), None);
         for signer in &signers {
             let sign = |kid: Option<&str>| {
                 let header = json!({"alg": signer.algorithm, "kid": kid});
@@ -200,7 +200,7 @@ fn a_file_without_keys_says_what_is_wrong() {
 
 #[tokio::test]
 async fn a_token_s_lists_are_all_that_is_allowed() {
-    let jwt = Jwt::new(Some(SECRET.to_owned()), None);
+    let jwt = Jwt::new(Some(SECRET.to_owned()), None, None);
     let lists = json!({"pub": ["up/%c/#"], "sub": ["down/%u", "$SYS/#"], "all": ["both"]});
     let Login::Allow(grant) = login(&jwt, &hs256(&with("acl", lists))).await else { panic!("it is right") };
     let publish = |text: String| grant.rules.decide(Access::Publish(&Topic::new(text).unwrap()));
@@ -222,4 +222,15 @@ async fn a_token_s_lists_are_all_that_is_allowed() {
     let Login::Allow(grant) = login(&jwt, &hs256(&with("acl", rules))).await else { panic!("it is right") };
     let publish = |text: &str| grant.rules.decide(Access::Publish(&Topic::new(text.to_owned()).unwrap()));
     assert_eq!(["a/b", "b"].map(publish), [denied, Verdict::Allow]);
+}
+
+#[tokio::test]
+async fn while_no_keys_were_ever_fetched_a_token_may_still_be_right() {
+    // Nobody listens there.
+    let keys = Some("http://127.0.0.1:9/keys".into());
+    let jwt = Jwt::new(Some(SECRET.to_owned()), keys, None);
+    assert!(matches!(login(&jwt, &hs256(&claims())).await, Login::Allow(_)), "by the secret");
+    let signed = token(json!({"alg": "RS256", "kid": "x"}), &claims(), |_| vec![0; 256]);
+    assert_eq!(login(&jwt, &signed).await, Login::Deny(ReasonCode::ServerUnavailable));
+    assert!(matches!(&jwt.numbers()[0].value, mqtt_hooks::Reading::Counter(1..)));
 }

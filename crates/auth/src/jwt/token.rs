@@ -73,6 +73,11 @@ impl<'a> Token<'a> {
         Some(Self { header, signed, claims, signature: decoded(signature)? })
     }
 
+    /// It names a key, and none of these.
+    pub(super) fn names_another(&self, keys: &Keys) -> bool {
+        self.header.kid.as_deref().is_some_and(|id| !keys.has(id))
+    }
+
     pub(super) fn verify(&self, keys: &Keys) -> Result<Claims, Wrong> {
         let algorithm = Algorithm::from_name(&self.header.alg).ok_or(Wrong::Signature)?;
         let is_signed = self.header.crit.is_none()
