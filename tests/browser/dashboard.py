@@ -16,7 +16,7 @@ EVIL = "<img src=x onerror=alert(1)>\"'&/+#"
 LONG = "long-" + "0123456789abcdef" * 12
 PAGES = (
     "/", "/clients", f"/client?id={LONG}", "/presence", "/modules", "/subscriptions", "/retained", "/bans", "/listeners", "/operators", "/settings",
-    "/console", "/api",
+    "/console", "/api", "/users", "/rules",
     f"/trace?id={LONG}",
 )
 
@@ -183,6 +183,51 @@ def who_is_banned_goes_until_the_ban_is_lifted(broker, browser):
     browser.press("Lift", "dialog")
     browser.until_text("Nobody is banned.")
     Client(broker, EVIL).leave()
+
+
+def users_are_added_and_rules_say_who_may_what(broker, browser):
+    browser.open("/users")
+    browser.until_text("No user was added.")
+    browser.find("#add input[name=username]").send_keys(EVIL)
+    browser.find("#add input[name=password]").send_keys("secret")
+    browser.press("Add", "#add")
+    browser.until_text(EVIL, "#rows")
+    expect(browser.all("main img") == [], "a user name is no HTML")
+    browser.press("Password", "#rows")
+    browser.find("dialog input[name=password]").send_keys("another")
+    browser.press("Change", "dialog")
+    browser.until_text("has another password", "body")
+
+    browser.open("/rules")
+    for field, text in (("clientid", "c"), ("topic", "secret/+")):
+        browser.find(f"#who input[name={field}]").send_keys(text)
+    browser.pick("#who select[name=action]", "subscribe with")
+    browser.press("Ask", "#who")
+    browser.until_text("It may, by no rule", "#verdict")
+    client = Client(broker, "reader")
+    client.subscribe("secret/a")
+    browser.find("#add input[name=user]").send_keys(f"{EVIL}, other")
+    browser.press("Add", "#add")
+    browser.until_text(f"user {EVIL} or user other", "#rows")
+    expect(browser.all("main img") == [], "nor is it in a rule")
+    browser.find("#add textarea[name=topics]").send_keys("secret/#")
+    browser.press("Add", "#add")
+    browser.until_text("1 subscription ended", "body")
+    browser.run("scrollTo(0, 0)")
+    browser.press("Ask", "#who")
+    browser.until_text("It may not, by /auth/rules, rule 1", "#verdict")
+    expect("secret/#" in browser.text("#rows tr[aria-current]"), "the rule that decides is shown")
+    browser.press("Remove", "#rows tr")
+    browser.press("Remove", "dialog")
+    until("one rule to be left", lambda: len(browser.all("#rows tr")) == 1)
+    browser.press("Forget them")
+    browser.press("Forget", "dialog")
+    until("none to be left", lambda: browser.all("#rows tr") == [])
+    client.leave()
+    browser.open("/users")
+    browser.press("Remove", "#rows")
+    browser.press("Remove", "dialog")
+    browser.until_text("No user was added.")
 
 
 def changes_that_are_there(browser):
@@ -422,6 +467,7 @@ CHECKS = (
     retained_messages_are_looked_at_and_deleted,
     a_key_is_made_and_taken_back,
     who_is_banned_goes_until_the_ban_is_lifted,
+    users_are_added_and_rules_say_who_may_what,
     operators_see_what_they_may_and_no_more,
     the_console_speaks_mqtt,
     the_rest_api_is_tried_from_its_page,

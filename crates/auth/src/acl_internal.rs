@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use mqtt_codec::ReasonCode;
+use mqtt_hooks::page::Pages;
 use mqtt_hooks::route::Route;
 use mqtt_hooks::{
     Access, Actor, Authorize, ConnectionInfo, Ctx, Host, Info, Module, Number, Records, Standby, StartError, Verdict,
@@ -25,6 +26,7 @@ use crate::watched::{PERIOD, Watched};
 use crate::{Config, WrongLine};
 
 mod api;
+mod pages;
 
 /// Larger files are taken for a mistake.
 pub(crate) const MAX_BYTES: u64 = 4 << 20;
@@ -48,15 +50,25 @@ struct Shared {
 /// Where rules come from. Changes go one at a time, by its lock.
 #[derive(Default)]
 struct Sources {
-    configured: Vec<Rule>,
+    configured: Stored,
     /// Set by an operator, instead of those.
     stored: Option<Stored>,
     of_file: Vec<Rule>,
     running: Option<Running>,
 }
 
+#[derive(Default)]
 struct Stored {
     rules: Vec<Rule>,
+    /// As they were given.
+    given: Vec<Value>,
+}
+
+impl Sources {
+    /// Those that come before the file's.
+    fn first(&self) -> &Stored {
+        self.stored.as_ref().unwrap_or(&self.configured)
+    }
 }
 
 /// What the module acts by while it runs.
@@ -120,13 +132,13 @@ impl Module for AclInternal {
         let cannot_read = |why: String| StartError::Other(format!("the rules in the store can't be read: {why}"));
         let values: Vec<Value> = serde_json::from_slice(&record).map_err(|error| cannot_read(error.to_string()))?;
         let rules = read(&values, STORED).map_err(cannot_read)?;
-        self.shared.sources.lock().stored = Some(Stored { rules });
+        self.shared.sources.lock().stored = Some(Stored { rules, given: values });
         Ok(())
     }
 
     async fn start(&self, ctx: &Ctx) -> Result<(), StartError> {
         let configured = configured(&self.configured).map_err(StartError::Config)?;
-        self.shared.sources.lock().configured = configured;
+        self.shared.sources.lock().configured = Stored { rules: configured, given: self.configured.clone() };
         if let Some(file) = &self.file {
             file.forget();
             file.read(|text| self.shared.take_file(text, &file.path.display().to_string()))
@@ -162,6 +174,10 @@ impl Module for AclInternal {
     fn routes(&self, host: &Arc<dyn Host>) -> Vec<Route> {
         api::routes(&self.shared, host)
     }
+
+    fn pages(&self) -> Pages {
+        pages::PAGES
+    }
 }
 
 /// Rules an operator has set, for people.
@@ -170,8 +186,7 @@ const STORED: &str = "/auth/rules";
 impl Shared {
     /// The rules are those of all places from now on.
     fn apply(&self, sources: &Sources) {
-        let first = sources.stored.as_ref().map_or(&sources.configured, |stored| &stored.rules);
-        let rules = first.iter().chain(&sources.of_file).cloned().collect();
+        let rules = sources.first().rules.iter().chain(&sources.of_file).cloned().collect();
         let acl = Acl { rules, denies_others: self.denies_others };
         let is_needed = !acl.is_empty();
         self.acl.store(Arc::new(acl));
@@ -200,7 +215,7 @@ impl Shared {
             Some(record) => running.records.keep(moment, RULES, record),
             None => running.records.forget(moment, RULES),
         });
-        sources.stored = values.map(|(rules, _)| Stored { rules });
+        sources.stored = values.map(|(rules, given)| Stored { rules, given: given.to_vec() });
         self.apply(&sources);
         Ok(true)
     }

@@ -124,3 +124,21 @@ pub fn modules(config: &Config) -> Vec<Arc<dyn Module>> {
         Arc::new(AclInternal::new(config)),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn what_the_pages_of_a_module_name_is_there() {
+        for module in modules(&Config::default()) {
+            let pages = module.pages();
+            let scripts: HashSet<_> = pages.scripts.iter().map(|script| script.name).collect();
+            for page in pages.pages {
+                assert!(scripts.contains(page.script), "{} of {}", page.script, module.info().name);
+            }
+        }
+    }
+}

@@ -29,6 +29,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use mqtt_codec::ReasonCode;
+use mqtt_hooks::page::Pages;
 use mqtt_hooks::route::Route;
 use mqtt_hooks::{
     Authenticate, ConnectionInfo, Ctx, Exchange, Grant, Host, Info, Login, Module, Number, Records, Settings as _,
@@ -44,6 +45,7 @@ use crate::watched::Watched;
 
 mod api;
 mod directory;
+mod pages;
 mod record;
 mod watch;
 
@@ -146,6 +148,10 @@ impl Module for Users {
 
     fn routes(&self, _host: &Arc<dyn Host>) -> Vec<Route> {
         api::routes(&self.directory)
+    }
+
+    fn pages(&self) -> Pages {
+        pages::PAGES
     }
 }
 

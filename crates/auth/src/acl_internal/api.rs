@@ -62,6 +62,8 @@ struct Rules {
     /// They hold instead of those of the configuration.
     are_set: bool,
     rules: Vec<Value>,
+    /// The first of them, as they were given.
+    given: Vec<Value>,
 }
 
 #[derive(Serialize)]
@@ -113,8 +115,13 @@ fn list_schema() -> Value {
             },
             "are_set": {"type": "boolean", "description": "They hold instead of those of the configuration."},
             "rules": {"type": "array", "items": {"type": "object"}},
+            "given": {
+                "type": "array",
+                "items": {"type": "object"},
+                "description": "The first of them, as PUT takes them; what follows is of the file.",
+            },
         },
-        "required": ["default", "are_set", "rules"],
+        "required": ["default", "are_set", "rules", "given"],
     })
 }
 
@@ -144,12 +151,12 @@ fn explained_schema() -> Value {
 #[async_trait::async_trait]
 impl Handle for List {
     async fn handle(&self, _request: Request) -> Result<Answer, Refusal> {
-        let (are_set, acl) = {
+        let (are_set, given, acl) = {
             let sources = self.0.sources.lock();
-            (sources.stored.is_some(), self.0.acl.load_full())
+            (sources.stored.is_some(), sources.first().given.clone(), self.0.acl.load_full())
         };
         let default = if acl.denies_others { "deny" } else { "allow" };
-        Answer::data(&Rules { default, are_set, rules: acl.rules.iter().map(Rule::shown).collect() })
+        Answer::data(&Rules { default, are_set, rules: acl.rules.iter().map(Rule::shown).collect(), given })
     }
 }
 

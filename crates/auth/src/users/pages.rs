@@ -1,0 +1,10 @@
+//! What the module shows on the dashboard: who may come in with a password.
+
+use mqtt_hooks::page::{Page, Pages, Script};
+
+pub(super) const PAGES: Pages = Pages {
+    pages: &[Page { path: "/users", title: "Users", html: include_str!("pages/page.html"), script: "page.js" }],
+    panels: &[],
+    charts: &[],
+    scripts: &[Script { name: "page.js", text: include_str!("pages/page.js") }],
+};
