@@ -245,7 +245,8 @@ def operators_see_what_they_may_and_no_more(broker, browser):
         browser.until_text(role, f"[data-operator={name}]")
     browser.until_text("set by the configuration", "[data-operator=admin]")
     client = Client(broker, "watched")
-    for name, seen in (("looks", {}), ("works", {"/bans": ["Ban"], "/listeners": ["Stop"], "/client?id=watched": ["Kick"]})):
+    client.publish("plant/seen", "1", retain=True)
+    for name, seen in (("looks", {}), ("works", {"/retained": ["Delete"], "/bans": ["Ban"], "/listeners": ["Stop"], "/client?id=watched": ["Kick"]})):
         browser.press("Log out")
         browser.log_in("long enough", name)
         browser.until_text("Clients online")
@@ -271,6 +272,7 @@ def operators_see_what_they_may_and_no_more(broker, browser):
         browser.press("Remove", f"[data-operator={name}]")
         browser.press("Remove", "dialog")
         until("it to be gone", lambda: browser.all(f"[data-operator={name}]") == [])
+    client.publish("plant/seen", b"", retain=True)
     client.leave()
     browser.no_faults(["401 (Unauthorized)"])
 
