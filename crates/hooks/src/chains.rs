@@ -11,11 +11,12 @@ use crate::panics::{caught, caught_async};
 use crate::standby::{Hook, Standby};
 use crate::task::watched;
 use crate::{
-    Access, Acting, Alarm, Authenticate, Authorize, ConnectionInfo, Ctx, Delivery, DropReason, Due, Exchange, Fact,
-    Incoming, Intercept, Login, Moment, Observe, ObserveAcks, ObserveDrops, Passage, Raised, States, Stop, Task,
-    Timers, Verdict,
+    Access, Acting, Alarm, Authenticate, Authorize, ConnectionInfo, Ctx, Due, Exchange, Fact, Incoming, Intercept,
+    Login, Moment, Observe, ObserveAcks, ObserveDrops, Passage, Raised, Remember, States, Stop, Task, Timers, Verdict,
 };
 
+mod deliveries;
+mod remember;
 mod states;
 
 pub use states::StatesOf;
@@ -33,6 +34,7 @@ pub struct Hooks {
     observe_drops: Chain<dyn ObserveDrops>,
     observe_acks: Chain<dyn ObserveAcks>,
     states: Chain<dyn States>,
+    remember: Chain<dyn Remember>,
     /// Held while chains are replaced; readers never take it.
     changing: Mutex<()>,
 }
@@ -61,40 +63,6 @@ impl Hooks {
             }
         }
         moment.set_acting(acting);
-    }
-
-    /// True if [`Self::dropped`] reaches anyone.
-    pub fn has_drop_observers(&self) -> bool {
-        self.observe_drops.any()
-    }
-
-    /// Tells that a delivery was dropped. One that panics is logged and passed over.
-    pub fn dropped(&self, delivery: &Delivery<'_>, reason: DropReason) {
-        if !self.observe_drops.any() {
-            return;
-        }
-        for owned in self.observe_drops.list.load().iter() {
-            if let Err(why) = caught(|| owned.hook.dropped(delivery, reason)) {
-                owned.start.complain("dropped", &why);
-            }
-        }
-    }
-
-    /// True if [`Self::acknowledged`] reaches anyone.
-    pub fn has_ack_observers(&self) -> bool {
-        self.observe_acks.any()
-    }
-
-    /// Tells that a delivery was acknowledged. One that panics is logged and passed over.
-    pub fn acknowledged(&self, delivery: &Delivery<'_>) {
-        if !self.observe_acks.any() {
-            return;
-        }
-        for owned in self.observe_acks.list.load().iter() {
-            if let Err(why) = caught(|| owned.hook.acknowledged(delivery)) {
-                owned.start.complain("acknowledged", &why);
-            }
-        }
     }
 
     /// True if [`Self::authenticate`] asks anyone.
@@ -239,6 +207,7 @@ impl Hooks {
         self.observe_drops.add(&start, registered.observe_drops);
         self.observe_acks.add(&start, registered.observe_acks);
         self.states.add(&start, registered.states);
+        self.remember.add(&start, registered.remember);
         drop(changing);
         registered.standbys.iter().for_each(|standby| standby.enter(self, &start));
         let timers = registered
@@ -288,6 +257,7 @@ impl Hooks {
         self.observe_drops.remove(start);
         self.observe_acks.remove(start);
         self.states.remove(start);
+        self.remember.remove(start);
     }
 }
 
@@ -301,6 +271,7 @@ pub(crate) struct Registrations {
     pub(crate) observe_drops: Vec<Arc<dyn ObserveDrops>>,
     pub(crate) observe_acks: Vec<Arc<dyn ObserveAcks>>,
     pub(crate) states: Vec<Arc<dyn States>>,
+    pub(crate) remember: Vec<Arc<dyn Remember>>,
     pub(crate) standbys: Vec<Standby>,
     pub(crate) alarms: Vec<Alarm>,
     pub(crate) tasks: Vec<Task>,

@@ -209,6 +209,13 @@ pub trait ObserveDrops: Send + Sync {
     fn dropped(&self, delivery: &Delivery<'_>, reason: DropReason);
 }
 
+/// Remembers clients that have gone.
+pub trait Remember: Send + Sync {
+    /// As what a client that is away was connected last; `None`: that is not known. Asked while answers are made, for each client
+    /// in them.
+    fn last_connection(&self, client_id: &str) -> Option<ConnectionInfo>;
+}
+
 /// Sees deliveries above QoS 0 that clients acknowledge.
 pub trait ObserveAcks: Send + Sync {
     /// The client has the message: it said so by PUBACK, or by PUBREC at QoS 2.

@@ -13,7 +13,7 @@ use crate::route::Route;
 use crate::standby::Hook;
 use crate::{
     Acting, Actor, Alarm, Authenticate, Authorize, Due, Host, Intercept, Number, Observe, ObserveAcks, ObserveDrops,
-    Records, Settings, Standby, States, Timers, Trial, read_settings,
+    Records, Remember, Settings, Standby, States, Timers, Trial, read_settings,
 };
 
 /// Something that can be started and stopped while clients are connected.
@@ -246,6 +246,11 @@ impl Ctx {
     /// Registers an observer of deliveries that are dropped.
     pub fn observe_drops(&self, hook: Arc<dyn ObserveDrops>) {
         self.registered.lock().observe_drops.push(hook);
+    }
+
+    /// Registers who remembers clients.
+    pub fn remember(&self, hook: Arc<dyn Remember>) {
+        self.registered.lock().remember.push(hook);
     }
 
     /// Registers who tells how things are, to those who subscribe.

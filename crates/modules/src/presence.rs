@@ -11,8 +11,8 @@ use mqtt_codec::{Message, Properties, Property, Qos};
 use mqtt_hooks::page::Pages;
 use mqtt_hooks::route::Route;
 use mqtt_hooks::{
-    Actor, Ctx, Delivery, DropReason, Fact, Host, Info, Module, Moment, Number, Observe, ObserveDrops, Records,
-    Settings as _, StartError, Trial, read_settings,
+    Actor, ConnectionInfo, Ctx, Delivery, DropReason, Fact, Host, Info, Module, Moment, Number, Observe, ObserveDrops,
+    Records, Remember, Settings as _, StartError, Trial, read_settings,
 };
 use serde_json::Value;
 
@@ -139,6 +139,7 @@ impl Module for Presence {
         let settings = ctx.settings::<Settings>()?;
         let topics = Arc::new(Topics::new(ctx.host().node())?);
         ctx.states(Arc::new(StateTopics { topics: topics.clone(), history: self.history.clone() }));
+        ctx.remember(Arc::new(LastSeen(self.history.clone())));
         let announcer = Arc::new(Announcer::new(ctx, &settings, topics, self.history.clone())?);
         ctx.observe(announcer.clone());
         ctx.observe_drops(announcer);
@@ -181,6 +182,15 @@ async fn forget_old(actor: Actor, history: Arc<History>, records: Records) {
         let host = actor.host();
         host.sleep_until(host.clock_ms() + MINUTE_MS).await;
         actor.act(|moment| history.forget_old(shard, host.now_ms(), &records, moment));
+    }
+}
+
+/// What is known of clients, for who shows those that are away.
+struct LastSeen(Arc<History>);
+
+impl Remember for LastSeen {
+    fn last_connection(&self, client_id: &str) -> Option<ConnectionInfo> {
+        self.0.last_event(client_id).map(|last| last.connection())
     }
 }
 

@@ -25,6 +25,8 @@ pub struct ClientState {
     pub client_id: String,
     /// The connection it has.
     pub connection: Option<ConnectionState>,
+    /// While it is away: the one it had last, as far as that is known. What has gone over it is not.
+    pub last: Option<ConnectionState>,
     /// When its session began, in milliseconds since the Unix epoch.
     pub created_at: u64,
     /// When it went, in milliseconds since the Unix epoch; `None` while it is online.
@@ -51,6 +53,13 @@ pub struct ClientState {
     pub unreleased: usize,
     /// The most there may be.
     pub max_unreleased: usize,
+}
+
+impl ClientState {
+    /// The connection it has, or had last.
+    pub fn latest(&self) -> Option<&ConnectionState> {
+        self.connection.as_ref().or(self.last.as_ref())
+    }
 }
 
 /// A client's connection.

@@ -57,6 +57,28 @@ async fn a_client_has_all_keys_that_it_has_in_emqx() {
 }
 
 #[tokio::test]
+async fn of_who_is_away_it_is_known_who_it_was() {
+    let Some((broker, addr)) = start().await else { return };
+    let mut asked = keeping(Version::V5, "one");
+    asked.username = Some(ByteString::from_static("anna"));
+    let (client, _) = Client::connect_with(broker.addr, asked).await;
+    let online = get(addr, "/clients/one").await["data"][0].clone();
+    client.leave().await;
+    Client::connect(broker.addr, Version::V5, "gone").await.leave().await;
+    let away = get(addr, "/clients?conn_state=disconnected").await;
+    assert_eq!(column(&away, "clientid"), (vec!["one".to_owned()], false), "those with a session");
+    for key in ["username", "ip_address", "port", "keepalive", "clean_start", "proto_ver", "proto_name"] {
+        assert_eq!(away["data"][0][key], online[key], "{key}");
+    }
+    assert_eq!((&away["data"][0]["connected"], &away["data"][0].get("connected_at")), (&json!(false), &None));
+    for query in ["username=anna", "_like_username=nn", "ip_address=127.0.0.1", "clean_start=false"] {
+        let found = get(addr, &format!("/clients?conn_state=disconnected&{query}")).await;
+        assert_eq!(column(&found, "clientid").0, ["one"], "{query}");
+    }
+    assert_eq!(get(addr, "/clients/username/anna").await["data"], away["data"]);
+}
+
+#[tokio::test]
 async fn what_has_gone_over_a_connection_is_counted() {
     let Some((broker, addr)) = start().await else { return };
     let mut client = Client::connect(broker.addr, Version::V3_1_1, "one").await;

@@ -33,7 +33,7 @@ const ZONE: &str = "external";
 pub(super) struct Client {
     node: String,
     clientid: String,
-    /// `undefined` without one, and while it is away.
+    /// `undefined` without one, and while it is away and nothing is known of it.
     username: String,
     mountpoint: &'static str,
     is_bridge: bool,
@@ -42,7 +42,7 @@ pub(super) struct Client {
     proto_name: &'static str,
     #[schema(example = 4)]
     proto_ver: u8,
-    /// `undefined` while it is away.
+    /// `undefined` while it is away and nothing is known of it.
     ip_address: String,
     port: u16,
     clean_start: bool,
@@ -91,21 +91,22 @@ impl Client {
     fn new(node: &str, state: ClientState) -> Self {
         let connection = state.connection.as_ref();
         let traffic = connection.map(|connection| connection.traffic).unwrap_or_default();
-        let username = connection.and_then(|connection| connection.username.clone());
+        let latest = state.latest();
+        let username = latest.and_then(|latest| latest.username.clone());
         Self {
             node: node.to_owned(),
-            clientid: state.client_id,
+            clientid: state.client_id.clone(),
             username: username.unwrap_or_else(|| UNDEFINED.to_owned()),
             mountpoint: UNDEFINED,
-            is_bridge: connection.is_some_and(|connection| connection.is_bridge),
+            is_bridge: latest.is_some_and(|latest| latest.is_bridge),
             zone: ZONE,
             proto_name: proto_name(state.version),
             proto_ver: state.version.level(),
-            ip_address: connection
-                .map_or_else(|| UNDEFINED.to_owned(), |connection| connection.peer.ip().to_canonical().to_string()),
-            port: connection.map_or(0, |connection| connection.peer.port()),
-            clean_start: connection.is_some_and(|connection| connection.clean_start),
-            keepalive: connection.map_or(0, |connection| connection.keep_alive),
+            ip_address: latest
+                .map_or_else(|| UNDEFINED.to_owned(), |latest| latest.peer.ip().to_canonical().to_string()),
+            port: latest.map_or(0, |latest| latest.peer.port()),
+            clean_start: latest.is_some_and(|latest| latest.clean_start),
+            keepalive: latest.map_or(0, |latest| latest.keep_alive),
             expiry_interval: state.expiry_interval,
             connected: connection.is_some(),
             connected_at: connection.map(|connection| local_time(connection.connected_at)),

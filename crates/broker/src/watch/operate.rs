@@ -96,12 +96,12 @@ impl Operate for Operator {
         if query.wanted.is_none() {
             clients.pass(std::mem::take(&mut skip));
         }
-        let states = clients.filter_map(|client| states::client(&client, &self.broker.doors));
+        let states = clients.filter_map(|client| states::client(&client, &self.broker.doors, &self.broker.hooks));
         rows_of(states.filter(|state| query.wanted.is_none_or(|wanted| wanted(state))).skip(skip), query.limit)
     }
 
     fn client(&self, client_id: &str) -> Option<ClientState> {
-        states::client(&self.broker.clients.get(client_id)?, &self.broker.doors)
+        states::client(&self.broker.clients.get(client_id)?, &self.broker.doors, &self.broker.hooks)
     }
 
     fn clients_len(&self) -> usize {

@@ -1,8 +1,8 @@
 use mqtt_codec::{Message, Properties, Qos, Topic};
 
 use super::*;
-use crate::Publisher;
 use crate::testing::{Recorder, foo};
+use crate::{Delivery, DropReason, Publisher, Walk};
 
 /// Answers every question the same way, and notes that it was asked.
 struct Say {
@@ -271,4 +271,64 @@ fn who_watches_deliveries_is_told_while_it_is_in() {
     hooks.dropped(&delivery, DropReason::QueueFull);
     hooks.acknowledged(&delivery);
     assert!(!hooks.has_ack_observers() && ledger.0.lock().len() == 2);
+}
+
+/// Knows of one topic and one client, unless it panics.
+struct One {
+    panics: bool,
+}
+
+impl States for One {
+    fn is_about(&self, filter: &Filter) -> bool {
+        filter.as_str() == "t"
+    }
+
+    fn find(&self, _filter: &Filter, walk: &mut Walk, found: &mut Vec<Box<str>>) -> bool {
+        assert!(!self.panics, "find says no");
+        walk.at += 1;
+        found.push("one".into());
+        walk.at < 3
+    }
+
+    fn state(&self, name: &str) -> Option<Message> {
+        (name == "one").then(message)
+    }
+
+    fn done(&self, _walk: &Walk) -> Option<Message> {
+        None
+    }
+}
+
+impl Remember for One {
+    fn last_connection(&self, client_id: &str) -> Option<ConnectionInfo> {
+        assert!(!self.panics, "last_connection says no");
+        (client_id == &*foo().client_id).then(foo)
+    }
+}
+
+#[test]
+fn states_and_clients_are_told_of_while_their_module_is_in() {
+    let (hooks, filter) = (Hooks::new(), Filter::new("t").unwrap());
+    let enter = |panics: bool| {
+        let (ctx, one) = (ctx(usize::from(!panics)), Arc::new(One { panics }));
+        ctx.states(one.clone());
+        ctx.remember(one);
+        hooks.enter(ctx)
+    };
+    assert!(hooks.states_about(&filter).is_none() && hooks.last_connection(&foo().client_id).is_none());
+    let entered = enter(false);
+    assert!(hooks.states_about(&Filter::new("u").unwrap()).is_none());
+    let states = hooks.states_about(&filter).unwrap();
+    let (mut walk, mut found) = (Walk::default(), Vec::new());
+    while states.find(&filter, &mut walk, &mut found) {}
+    assert_eq!((found.len(), states.state("one"), states.state("other")), (3, Some(message()), None));
+    assert_eq!(hooks.last_connection(&foo().client_id), Some(foo()));
+    assert_eq!(hooks.last_connection("other"), None);
+    // One that panics knows nothing, and the next is asked.
+    let panicking = enter(true);
+    assert_eq!(hooks.last_connection(&foo().client_id), Some(foo()));
+    assert!(!hooks.states_about(&filter).unwrap().find(&filter, &mut walk, &mut found));
+    assert_eq!(panicking.panics(), 2);
+    drop((entered, panicking));
+    assert!(!hooks.has_states() && hooks.last_connection(&foo().client_id).is_none());
 }

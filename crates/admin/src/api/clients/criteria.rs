@@ -97,19 +97,18 @@ impl Criteria {
 
     pub(super) fn wants(&self, state: &ClientState) -> bool {
         let connection = state.connection.as_ref();
-        let username = connection.and_then(|connection| connection.username.as_deref());
+        let latest = state.latest();
+        let username = latest.and_then(|latest| latest.username.as_deref());
         let connected_at = connection.map(|connection| connection.connected_at);
         let conn_state = if connection.is_some() { "connected" } else { "disconnected" };
         is(&self.clientid, &state.client_id)
             && is(&self.username, username.unwrap_or(UNDEFINED))
             && is(&self.zone, ZONE)
             && self.ip_address.is_none_or(|wanted| {
-                connection.is_some_and(|connection| connection.peer.ip().to_canonical() == wanted.to_canonical())
+                latest.is_some_and(|latest| latest.peer.ip().to_canonical() == wanted.to_canonical())
             })
             && is(&self.conn_state, conn_state)
-            && self
-                .clean_start
-                .is_none_or(|wanted| connection.is_some_and(|connection| connection.clean_start == wanted))
+            && self.clean_start.is_none_or(|wanted| latest.is_some_and(|latest| latest.clean_start == wanted))
             && is(&self.proto_name, proto_name(state.version))
             && self.proto_ver.is_none_or(|wanted| wanted == state.version.level())
             && has(&self.like_clientid, &state.client_id)

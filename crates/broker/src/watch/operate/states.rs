@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use mqtt_hooks::{ConnectionInfo, Hooks};
 use mqtt_net::Kind;
-use mqtt_operate::{ClientState, ConnectionState, ListenerKind, ListenerState, RetainedState, SubscriptionState};
+use mqtt_operate::{
+    ClientState, ConnectionState, ListenerKind, ListenerState, RetainedState, SubscriptionState, Traffic,
+};
 use mqtt_session::{Publication, Timestamp};
 
 use crate::client::ClientRef;
@@ -49,7 +52,7 @@ pub(super) fn retained(publication: &Publication, clock: &Clock) -> RetainedStat
 }
 
 /// `None`: it is gone.
-pub(super) fn client(client: &ClientRef, doors: &Doors) -> Option<ClientState> {
+pub(super) fn client(client: &ClientRef, doors: &Doors, hooks: &Hooks) -> Option<ClientState> {
     let (went_at, created_at) = {
         let transition = client.transition.lock();
         if !transition.has_session && !transition.is_fallen() {
@@ -58,21 +61,9 @@ pub(super) fn client(client: &ClientRef, doors: &Doors) -> Option<ClientState> {
         (transition.last_fact_ms, transition.created_at)
     };
     let state = client.state.lock();
-    let connection = state.connection.as_ref().map(|connection| {
-        let info = &connection.info;
-        ConnectionState {
-            username: info.username.as_deref().map(str::to_owned),
-            peer: info.peer,
-            port: info.listener.port,
-            listener: info.listener.name.to_string(),
-            keep_alive: info.keep_alive,
-            is_bridge: info.is_bridge,
-            clean_start: info.clean_start,
-            connected_at: info.connected_at,
-            conn_id: info.conn_id,
-            traffic: connection.traffic.state(),
-        }
-    });
+    let connection =
+        state.connection.as_ref().map(|connection| connected(&connection.info, connection.traffic.state()));
+    let last = if connection.is_none() { hooks.last_connection(&client.id) } else { None };
     // Of one that is away: those that hold wherever nothing else was said.
     let current = state.connection.as_ref().map(|connection| doors.entrance_of(&connection.info));
     let (session, bounds) = (&state.session, &current.as_ref().unwrap_or(doors.memory()).bounds);
@@ -81,6 +72,7 @@ pub(super) fn client(client: &ClientRef, doors: &Doors) -> Option<ClientState> {
         created_at,
         disconnected_at: connection.is_none().then_some(went_at),
         connection,
+        last: last.map(|info| connected(&info, Traffic::default())),
         version: session.version(),
         expiry_interval: session.session_expiry(),
         subscriptions: session.subscriptions_len(),
@@ -93,6 +85,21 @@ pub(super) fn client(client: &ClientRef, doors: &Doors) -> Option<ClientState> {
         unreleased: session.unreleased_len(),
         max_unreleased: bounds.session.receive_maximum.into(),
     })
+}
+
+fn connected(info: &ConnectionInfo, traffic: Traffic) -> ConnectionState {
+    ConnectionState {
+        username: info.username.as_deref().map(str::to_owned),
+        peer: info.peer,
+        port: info.listener.port,
+        listener: info.listener.name.to_string(),
+        keep_alive: info.keep_alive,
+        is_bridge: info.is_bridge,
+        clean_start: info.clean_start,
+        connected_at: info.connected_at,
+        conn_id: info.conn_id,
+        traffic,
+    }
 }
 
 /// In order of the filters.

@@ -142,6 +142,25 @@ impl Entry {
         Some(End { reason, code: self.code, initiator: self.initiator })
     }
 
+    /// The connection that it is about. No event tells whether it was a bridge's.
+    pub fn connection(&self) -> ConnectionInfo {
+        ConnectionInfo {
+            client_id: self.client_id().into(),
+            username: self.username().map(Into::into),
+            version: self.version,
+            is_bridge: false,
+            peer: SocketAddr::new(self.ip, self.peer_port),
+            listener: Arc::clone(&self.listener),
+            keep_alive: self.keep_alive,
+            clean_start: self.clean_start,
+            expiry_interval: self.expiry_interval,
+            connected_at: self.connected_at,
+            session_present: self.session_present,
+            epoch: self.epoch,
+            conn_id: self.conn_id,
+        }
+    }
+
     /// As it is kept.
     pub(super) fn to_record(&self) -> Vec<u8> {
         let client = ConnectionRecord {
