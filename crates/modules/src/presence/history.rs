@@ -366,15 +366,16 @@ impl History {
         let mut state = self.state.lock();
         let number = state.number();
         entry.number = number;
-        let before = self.known.last(&client.client_id);
-        if let Some(before) = before {
+        // Only who has the lock changes what is known, so it is still right when the event is put there.
+        let spot = self.known.spot(&client.client_id);
+        if let Some(before) = spot.and_then(|spot| spot.last) {
             entry.first_seen = before.first_seen;
         }
         let entry = Arc::new(entry);
         let mut gone = Vec::new();
         // Kept and sent under the lock, or neither would be in order.
         if self.has_room.load(Ordering::Relaxed) {
-            state.book.push(&entry, before, &self.known, &mut Store { records, moment }, &mut gone);
+            state.book.push(&client.client_id, &entry, spot, &self.known, &mut Store { records, moment }, &mut gone);
         }
         if let Some(live) = &state.live
             && live.send(entry).is_err()

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use mqtt_hooks::{Moment, Records};
 
 use super::Entry;
-use super::known::{Known, Last, Limits};
+use super::known::{Known, Last, Limits, Spot};
 use super::ring::{Evicted, Ring};
 
 /// The events that there are.
@@ -33,56 +33,65 @@ impl Book {
             if book.ring.last() == Some(entry.number) {
                 book.stray.push(place);
             } else {
-                known.put(&entry, &entry.to_record(), place, &mut Vec::new());
-                book.ring.insert(&Arc::new(entry), place);
+                if let Some(spot) = known.spot(entry.client_id()) {
+                    known.put(spot, &entry, &entry.to_record(), place, &mut Vec::new());
+                }
+                book.ring.insert(&entry.client_id().into(), &Arc::new(entry), place);
             }
         }
         book
     }
 
-    /// Takes an event, newer than all there are. Those that went for it are added to `gone`: freeing them takes a while.
+    /// Takes an event, newer than all there are, of a client that is at this spot among those that are known. Those that went for it
+    /// are added to `gone`: freeing them takes a while.
     ///
     /// Called in the order of the numbers, at the moment of the fact that the event is about, so both are stored or neither.
     pub(super) fn push(
         &mut self,
+        client_id: &Arc<str>,
         entry: &Arc<Entry>,
-        before: Option<Last>,
+        spot: Option<Spot>,
         known: &Known,
         store: &mut Store<'_>,
         gone: &mut Vec<Arc<Entry>>,
     ) {
-        let is_ringed = super::ring::weight(entry) <= self.ring.capacity() as u64;
+        let mut is_ringed = super::ring::weight(entry) <= self.ring.capacity() as u64;
+        let before = spot.and_then(|spot| spot.last);
         // Its place is found below; nobody looks before that.
-        if is_ringed {
-            self.ring.insert(entry, UNKEPT);
-        }
+        let ringed_before = if is_ringed { self.ring.insert(client_id, entry, UNKEPT) } else { None };
         let mut vacant = Vacant::default();
+        // The place of the event before it, unless the ring has that: then it is its as long as it is in there.
+        if let Some(before) = before
+            && ringed_before != Some(before.number)
+            && (is_ringed || !self.ring.has(before.number))
+        {
+            vacant.add(before.place, store);
+        }
         while let Some(evicted) = self.ring.evict() {
-            // The last one of a client that is known stays where it is. That of this client is about to be this event.
-            let is_needed =
-                evicted.is_last && evicted.entry.client_id() != entry.client_id() && is_known(&evicted, known);
-            if evicted.place != UNKEPT && !is_needed {
+            if evicted.place == UNKEPT {
+                // The new one itself: its client has the most, and no other event.
+                is_ringed = false;
+            } else if !(evicted.is_last && is_known(&evicted, known)) {
                 vacant.add(evicted.place, store);
             }
             gone.push(evicted.entry);
         }
-        if let Some(before) = before
-            .filter(|before| !self.ring.has(before.number) && !gone.iter().any(|gone| gone.number == before.number))
-        {
-            vacant.add(before.place, store);
-        }
-        let record = entry.to_record();
-        let place = vacant.first.unwrap_or(self.next_place);
-        let mut forgotten = Vec::new();
-        let is_known = known.put(entry, &record, place, &mut forgotten);
-        if is_known || self.ring.has(entry.number) {
+        if is_ringed || spot.is_some() {
+            let record = entry.to_record();
+            let place = vacant.first.unwrap_or(self.next_place);
             self.next_place = self.next_place.max(place.saturating_add(1));
-            self.ring.set_place(entry.number, place);
             store.keep(place, &record);
+            if is_ringed {
+                self.ring.set_place(place);
+            }
+            if let Some(spot) = spot {
+                let mut forgotten = Vec::new();
+                known.put(spot, entry, &record, place, &mut forgotten);
+                self.forget(&forgotten, store);
+            }
         } else if let Some(place) = vacant.first {
             store.forget(place);
         }
-        self.forget(&forgotten, store);
     }
 
     /// Changes how many events there may be.
@@ -119,7 +128,8 @@ impl Book {
 const UNKEPT: u32 = u32::MAX;
 
 fn is_known(evicted: &Evicted, known: &Known) -> bool {
-    known.last(evicted.entry.client_id()).is_some_and(|last| last.number == evicted.entry.number)
+    let last = known.spot(evicted.entry.client_id()).and_then(|spot| spot.last);
+    last.is_some_and(|last| last.number == evicted.entry.number)
 }
 
 /// Places that are nobody's: one for the new event, others are not needed.

@@ -244,6 +244,21 @@ impl Entry {
     }
 }
 
+/// Whether a record that this version wrote is about this client. Nothing but the id is read.
+pub(super) fn is_of(record: &[u8], client_id: &str) -> bool {
+    /// The head of the map, the key of the connection, the head of its map, the key of the client id.
+    const BEFORE: usize = 4;
+    let [_, _, high, low] = (client_id.len() as u32).to_be_bytes();
+    let Some(text) = record.get(BEFORE..) else { return false };
+    let text = match (client_id.len(), text) {
+        (0..24, [head, text @ ..]) if *head == 0x60 | low => text,
+        (24..256, [0x78, len, text @ ..]) if *len == low => text,
+        (256.., [0x79, one, other, text @ ..]) if [*one, *other] == [high, low] => text,
+        _ => return false,
+    };
+    text.starts_with(client_id.as_bytes())
+}
+
 /// A look at an event as it is kept, without making it one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Glance<'a> {
@@ -251,8 +266,6 @@ pub(super) struct Glance<'a> {
     pub(super) username: Option<&'a str>,
     pub(super) number: u64,
     pub(super) at: u64,
-    /// [`Entry::first_seen`].
-    pub(super) first_seen: u64,
 }
 
 impl<'a> Glance<'a> {
@@ -264,7 +277,6 @@ impl<'a> Glance<'a> {
             username: kept.client.username,
             number: kept.number,
             at: kept.at,
-            first_seen: kept.known.map_or(0, |known| kept.at.saturating_sub(known)),
         })
     }
 }
@@ -328,6 +340,8 @@ impl<C> Encode<C> for Kept<'_> {
             self.known.is_some(),
         ];
         out.map(4 + there.into_iter().map(u64::from).sum::<u64>())?;
+        // First, so that the client id is where `is_of` looks for it.
+        out.u8(6)?.encode(self.client)?;
         out.u8(0)?.u64(self.number)?;
         out.u8(1)?.u64(self.at)?;
         out.u8(2)?.u64(self.seq)?;
@@ -340,7 +354,6 @@ impl<C> Encode<C> for Kept<'_> {
         if let Some(initiator) = self.initiator {
             out.u8(5)?.str(initiator)?;
         }
-        out.u8(6)?.encode(self.client)?;
         if self.flaps > 0 {
             out.u8(7)?.u32(self.flaps)?;
         }
@@ -431,6 +444,22 @@ mod tests {
                 let kept = Entry::from_record(&told.to_record(), &mut listener).unwrap();
                 assert_eq!(kept, told);
                 assert!(Arc::ptr_eq(&kept.listener, &told.listener));
+            }
+        }
+    }
+
+    #[test]
+    fn whose_a_record_is_can_be_seen_without_reading_it() {
+        let ids = [0, 1, 22, 23, 24, 25, 255, 256, 257, 65_535].map(|len| "x".repeat(len));
+        for id in &ids {
+            for reason in [None, Some(Reason::Kicked)] {
+                let client = ConnectionInfo { client_id: id.as_str().into(), ..foo() };
+                let record = Entry::new(u64::MAX, &client, 3, 1, reason.map(End::from)).to_record();
+                for other in &ids {
+                    assert_eq!(is_of(&record, other), id == other, "{} {}", id.len(), other.len());
+                }
+                assert!(id.is_empty() || !is_of(&record, &id.replacen('x', "y", 1)));
+                assert!((0..4).all(|len| !is_of(&record[..len], id)));
             }
         }
     }

@@ -6,13 +6,15 @@
 //! It is in shards, so that a look at all clients holds up nobody who comes and goes, and what grows by doubling grows in small
 //! pieces.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use foldhash::fast::RandomState;
 use parking_lot::Mutex;
 
 use self::shard::Shard;
 use super::Entry;
-use super::entry::Glance;
+use super::entry::{Glance, is_of};
 
 mod shard;
 
@@ -44,10 +46,20 @@ pub(super) struct Last {
     pub(super) first_seen: u64,
 }
 
+/// Where a client is in the table, or would be: as long as nothing else is put there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Spot {
+    shard: usize,
+    hash: u32,
+    slot: Option<u32>,
+    pub(super) last: Option<Last>,
+}
+
 /// See the [module](self).
 pub(super) struct Known {
     shards: Box<[Mutex<Shard>]>,
     hasher: RandomState,
+    is_on: AtomicBool,
 }
 
 /// How far a walk through all clients is: shard and slot.
@@ -72,7 +84,7 @@ impl From<Cursor> for u64 {
 impl Default for Known {
     fn default() -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::new(Shard::new(Limits::NONE))).collect();
-        Self { shards, hasher: RandomState::new() }
+        Self { shards, hasher: RandomState::default(), is_on: AtomicBool::new(true) }
     }
 }
 
@@ -81,6 +93,7 @@ impl Known {
     pub(super) fn set_limits(&self, limits: Limits, now_ms: u64) -> Vec<Last> {
         let mut gone = Vec::new();
         let Limits { clients, forget_after_ms } = limits;
+        self.is_on.store(clients > 0, Ordering::Relaxed);
         for shard in &self.shards {
             let of_shard = Limits { clients: clients.div_ceil(SHARDS), forget_after_ms };
             shard.lock().set_limits(of_shard, now_ms, &mut gone);
@@ -97,23 +110,26 @@ impl Known {
         self.shards.iter().map(|shard| shard.lock().forgotten).sum()
     }
 
-    /// Where the last event of this client is kept.
-    pub(super) fn last(&self, client_id: &str) -> Option<Last> {
+    /// Where this client is. `None`: no client is to be known.
+    pub(super) fn spot(&self, client_id: &str) -> Option<Spot> {
+        if !self.is_on.load(Ordering::Relaxed) {
+            return None;
+        }
         let (shard, hash) = self.shard_of(client_id);
-        shard.lock().last(hash, client_id)
+        let slots = self.shards[shard].lock();
+        let slot = slots.find(hash, client_id);
+        Some(Spot { shard, hash, slot, last: slot.map(|slot| slots.last_of(slot)) })
     }
 
-    /// The last event of a client, in place of the one before. Those who go for it are added to `gone`. False: no client is to be
-    /// known.
-    pub(super) fn put(&self, entry: &Entry, record: &[u8], place: u32, gone: &mut Vec<Last>) -> bool {
-        let (shard, hash) = self.shard_of(entry.client_id());
-        shard.lock().put(hash, entry, record, place, gone)
+    /// The last event of a client, in place of the one before. Those who go for it are added to `gone`.
+    pub(super) fn put(&self, spot: Spot, entry: &Entry, record: &[u8], place: u32, gone: &mut Vec<Last>) {
+        self.shards[spot.shard].lock().put(spot.hash, spot.slot, entry, record, place, gone);
     }
 
     /// The last event of this client.
     pub(super) fn get(&self, client_id: &str) -> Option<Entry> {
         let (shard, hash) = self.shard_of(client_id);
-        let record = shard.lock().get(hash, client_id)?;
+        let record = self.shards[shard].lock().get(hash, client_id)?;
         Entry::read(&record)
     }
 
@@ -141,10 +157,10 @@ impl Known {
         gone
     }
 
-    fn shard_of(&self, client_id: &str) -> (&Mutex<Shard>, u32) {
+    fn shard_of(&self, client_id: &str) -> (usize, u32) {
         let hash = self.hasher.hash_one(client_id);
         // Bits that the hash within the shard has not got.
-        (&self.shards[(hash >> 32) as usize % SHARDS], hash as u32)
+        ((hash >> 32) as usize % SHARDS, hash as u32)
     }
 }
 

@@ -1,10 +1,10 @@
 //! The last events in memory: which there is room for.
 
-use std::borrow::Borrow;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::hash::{Hash, Hasher};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 use super::Entry;
 
@@ -26,7 +26,7 @@ pub(super) const FLOOR: u64 = 4;
 #[derive(Default)]
 pub(super) struct Ring {
     events: BTreeMap<u64, Held>,
-    clients: HashMap<Newest, Share>,
+    clients: HashMap<Arc<str>, Share>,
     /// Who has more than [`FLOOR`], by how much that is, and of two that have the same the one with the oldest event last.
     over: BTreeSet<(u64, Reverse<u64>)>,
     capacity: usize,
@@ -49,9 +49,6 @@ pub(super) struct Evicted {
     /// Its client has no newer one.
     pub(super) is_last: bool,
 }
-
-/// A client by its newest event, whose memory has its id.
-struct Newest(Arc<Entry>);
 
 /// What one client has.
 #[derive(Clone, Copy)]
@@ -101,34 +98,38 @@ impl Ring {
         self.events.contains_key(&number)
     }
 
-    /// Takes an event, newer than all there are, though there may be no room: see [`Self::evict`].
-    pub(super) fn insert(&mut self, entry: &Arc<Entry>, place: u32) {
+    /// Takes an event, newer than all there are, though there may be no room: see [`Self::evict`]. Returns the number of the
+    /// client's event before it, if that is here.
+    pub(super) fn insert(&mut self, client_id: &Arc<str>, entry: &Arc<Entry>, place: u32) -> Option<u64> {
         let (number, taken) = (entry.number, weight(entry));
         self.taken += taken;
-        // The key is to be the newest event: an older one would keep its memory.
-        let share = match self.clients.remove(entry.client_id()) {
-            None => Share { oldest: number, newest: number, taken },
-            Some(before) => {
-                if before.is_over() {
-                    self.over.remove(&before.rank());
-                }
-                if let Some(newest) = self.events.get_mut(&before.newest) {
-                    newest.following = number;
-                }
-                Share { newest: number, taken: before.taken + taken, ..before }
+        self.events.insert(number, Held { entry: Arc::clone(entry), place, following: 0 });
+        let Some(share) = self.clients.get_mut(client_id) else {
+            let share = Share { oldest: number, newest: number, taken };
+            if share.is_over() {
+                self.over.insert(share.rank());
             }
+            self.clients.insert(Arc::clone(client_id), share);
+            return None;
         };
+        if share.is_over() {
+            self.over.remove(&share.rank());
+        }
+        let before = share.newest;
+        *share = Share { newest: number, taken: share.taken + taken, ..*share };
         if share.is_over() {
             self.over.insert(share.rank());
         }
-        self.clients.insert(Newest(Arc::clone(entry)), share);
-        self.events.insert(number, Held { entry: Arc::clone(entry), place, following: 0 });
+        if let Some(newest) = self.events.get_mut(&before) {
+            newest.following = number;
+        }
+        Some(before)
     }
 
-    /// Says where an event is kept.
-    pub(super) fn set_place(&mut self, number: u64, place: u32) {
-        if let Some(held) = self.events.get_mut(&number) {
-            held.place = place;
+    /// Says where the newest event is kept.
+    pub(super) fn set_place(&mut self, place: u32) {
+        if let Some(mut newest) = self.events.last_entry() {
+            newest.get_mut().place = place;
         }
     }
 
@@ -186,23 +187,3 @@ impl Ring {
 pub(super) fn weight(entry: &Entry) -> u64 {
     entry.text_len().div_ceil(TEXT).max(1) as u64
 }
-
-impl Borrow<str> for Newest {
-    fn borrow(&self) -> &str {
-        self.0.client_id()
-    }
-}
-
-impl Hash for Newest {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.client_id().hash(state);
-    }
-}
-
-impl PartialEq for Newest {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.client_id() == other.0.client_id()
-    }
-}
-
-impl Eq for Newest {}

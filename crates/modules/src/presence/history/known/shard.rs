@@ -1,6 +1,6 @@
 //! Some of the clients: a hash table, and a list of them in the order of their last events.
 
-use super::{Entry, Glance, Last, Limits, RECORD};
+use super::{Entry, Glance, Last, Limits, RECORD, is_of};
 
 /// No slot.
 const NONE: u32 = u32::MAX;
@@ -11,11 +11,12 @@ const PASSED_OVER: usize = 8;
 /// Clients that are looked at in one go, for being away for too long.
 const LOOKED_AT: usize = 1024;
 
-/// A client. With the record of its last event it takes some 150 bytes.
+/// A client. With the record of its last event it takes some 200 bytes.
 struct Slot {
     /// Empty: nobody's.
     record: Box<[u8]>,
     number: u64,
+    first_seen: u64,
     /// When it went, in seconds since the Unix epoch; 0: it has not gone.
     went_s: u32,
     place: u32,
@@ -72,22 +73,23 @@ impl Shard {
         }
     }
 
-    pub(super) fn last(&self, hash: u32, client_id: &str) -> Option<Last> {
-        let slot = self.find(hash, client_id)?;
-        Some(self.last_of(slot))
-    }
-
     pub(super) fn get(&self, hash: u32, client_id: &str) -> Option<Box<[u8]>> {
         let slot = self.find(hash, client_id)?;
         Some(self.slot(slot).record.clone())
     }
 
-    pub(super) fn put(&mut self, hash: u32, entry: &Entry, record: &[u8], place: u32, gone: &mut Vec<Last>) -> bool {
-        if self.limits.clients == 0 {
-            return false;
-        }
+    /// `slot` is where [`Self::find`] has found the client.
+    pub(super) fn put(
+        &mut self,
+        hash: u32,
+        slot: Option<u32>,
+        entry: &Entry,
+        record: &[u8],
+        place: u32,
+        gone: &mut Vec<Last>,
+    ) {
         let went_s = if entry.is_connected() { 0 } else { (entry.at / 1000).clamp(1, u64::from(u32::MAX)) as u32 };
-        let slot = match self.find(hash, entry.client_id()) {
+        let slot = match slot {
             Some(slot) => {
                 self.bytes -= self.slot(slot).record.len();
                 self.unlink(slot);
@@ -97,7 +99,12 @@ impl Shard {
         };
         self.bytes += record.len();
         let of = self.slot_mut(slot);
-        (of.record, of.number, of.went_s, of.place) = (record.into(), entry.number, went_s, place);
+        if of.record.len() == record.len() {
+            of.record.copy_from_slice(record);
+        } else {
+            of.record = record.into();
+        }
+        (of.number, of.first_seen, of.went_s, of.place) = (entry.number, entry.first_seen, went_s, place);
         self.link_newest(slot);
         // Each event makes room for itself, so one costs no more than that. Its own client is the last to go.
         let mut passed_over = 0;
@@ -114,7 +121,6 @@ impl Shard {
                 self.forget(oldest, gone);
             }
         }
-        true
     }
 
     pub(super) fn forget_old(&mut self, now_ms: u64, gone: &mut Vec<Last>) {
@@ -153,11 +159,11 @@ impl Shard {
         went_s > 0 && (u64::from(went_s) * 1000).saturating_add(self.limits.forget_after_ms) <= now_ms
     }
 
-    fn find(&self, hash: u32, client_id: &str) -> Option<u32> {
+    pub(super) fn find(&self, hash: u32, client_id: &str) -> Option<u32> {
         let mut slot = *self.buckets.get(self.bucket(hash))?;
         while slot != NONE {
             let of = self.slot(slot);
-            if of.hash == hash && Glance::at(&of.record).is_some_and(|glance| glance.client_id == client_id) {
+            if of.hash == hash && is_of(&of.record, client_id) {
                 return Some(slot);
             }
             slot = of.next;
@@ -174,6 +180,7 @@ impl Shard {
         let new = Slot {
             record: Box::default(),
             number: 0,
+            first_seen: 0,
             went_s: 0,
             place: 0,
             hash,
@@ -263,10 +270,9 @@ impl Shard {
         self.newest = slot;
     }
 
-    fn last_of(&self, slot: u32) -> Last {
-        let of = self.slot(slot);
-        let first_seen = Glance::at(&of.record).map_or(0, |glance| glance.first_seen);
-        Last { number: of.number, place: of.place, first_seen }
+    pub(super) fn last_of(&self, slot: u32) -> Last {
+        let Slot { number, place, first_seen, .. } = *self.slot(slot);
+        Last { number, place, first_seen }
     }
 
     fn slot(&self, slot: u32) -> &Slot {
