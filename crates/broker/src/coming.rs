@@ -11,6 +11,7 @@ pub(crate) mod farewell;
 pub(crate) mod flapping;
 pub(crate) mod guests;
 mod handshake;
+pub(crate) mod lateness;
 mod leaving;
 pub(crate) mod line;
 mod offline;

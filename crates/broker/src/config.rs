@@ -117,6 +117,8 @@ pub struct Limits {
     pub half_open_per_address: Option<usize>,
     /// Connections from one address.
     pub connect_rate_per_address: Option<Rate>,
+    /// So late the broker's threads may be before those who come have to wait; `None`: they never have to.
+    pub lateness: Option<Duration>,
     /// Who comes and goes too often.
     pub flapping: Flapping,
 }
@@ -280,6 +282,7 @@ impl Default for Limits {
             connections_per_address: None,
             half_open_per_address: None,
             connect_rate_per_address: None,
+            lateness: None,
             flapping: Flapping::default(),
         }
     }

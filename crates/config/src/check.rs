@@ -219,6 +219,7 @@ impl file::Limits {
             connections_per_address: self.connections_per_address.map(Int::get),
             half_open_per_address: self.half_open_per_address.map(Int::get),
             connect_rate_per_address: self.connect_rate_per_address.map(|rate| rate.0),
+            lateness: self.lateness.map(|span| span.0),
             flapping: Flapping {
                 rate: self.flapping.rate.map(|rate| rate.0),
                 ban: self.flapping.ban.0,

@@ -405,6 +405,8 @@ pub struct Limits {
     pub half_open_per_address: Option<usize>,
     /// Connections from one address.
     pub connect_rate_per_address: Option<Rate>,
+    /// So late the broker's threads may be before those who come have to wait.
+    pub lateness: Option<Duration>,
     /// Who comes and goes too often.
     pub flapping: Flapping,
 }

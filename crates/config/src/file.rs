@@ -328,6 +328,10 @@ section! {
         half_open_per_address: Option<Int<1, 100_000_000>> = None,
         /// Connections from one address, like "10/s"; as a listener's connect_rate.
         connect_rate_per_address: Option<rate::Count> = None,
+        /// So late the broker's threads may be (they have more to do than they can) before those who come have to wait:
+        /// for half of mqtt.connect_timeout at most, then they are refused. Those who are in stay. When not set nobody
+        /// waits.
+        lateness: Option<Span<10>> = None,
         /// A section of its own.
         flapping: Flapping = Flapping::default(),
     }

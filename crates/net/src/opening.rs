@@ -166,7 +166,7 @@ impl Accepted {
 
     /// There is TLS before MQTT, which costs more than all that stands there otherwise.
     pub fn has_tls(&self) -> bool {
-        matches!(self, Self::Closed(opening) if opening.layers.tls.is_some())
+        matches!(self, Self::Closed(opening) if opening.has_tls())
     }
 
     /// It comes from a trusted proxy, which tells later whose connection it is.
@@ -186,6 +186,11 @@ impl Accepted {
 }
 
 impl Opening {
+    /// See [`Accepted::has_tls`].
+    pub fn has_tls(&self) -> bool {
+        self.layers.tls.is_some()
+    }
+
     /// Goes through all that stands before MQTT. Who takes long has to be timed out by the caller, who drops this; `room` says
     /// whether so many bytes may be held for the peer, who has not said who it is.
     ///

@@ -52,6 +52,7 @@ pub(crate) fn broker(said: &said::Config) -> Config {
             connections_per_address: limits.connections_per_address,
             half_open_per_address: limits.half_open_per_address,
             connect_rate_per_address: limits.connect_rate_per_address.map(rate),
+            lateness: limits.lateness,
             flapping: flapping(&limits.flapping),
         },
         session: SessionLimits { max_queued: session.max_queued, max_queued_bytes: session.max_queued_bytes },

@@ -392,3 +392,51 @@ async fn who_comes_often_waits_to_be_let_in() {
     assert!(matches!(next.receive().await, Packet::PingResp));
     next.ping().await;
 }
+
+/// The broker of a test has the test's own thread.
+fn block(milliseconds: u64) {
+    std::thread::sleep(Duration::from_millis(milliseconds));
+}
+
+#[tokio::test]
+async fn who_comes_while_the_broker_is_late_waits_until_it_is_not_and_is_let_in() {
+    let late = admin::start_with(|config| {
+        config.limits.lateness = Some(Duration::from_millis(300));
+        config.mqtt.connect_timeout = Duration::from_secs(60);
+    });
+    let Some((broker, admin)) = late.await else { return };
+    let mut inside = Client::connect(broker.addr, Version::V5, "inside").await;
+    inside.subscribe("$SYS/brokers/+/alarms/activate", Qos::AtMostOnce).await;
+    block(1000);
+    // Its own lateness is the first thing it sees.
+    inside.ping().await;
+    let mut comes = Client::connect(broker.addr, Version::V5, "comes").await;
+    comes.ping().await;
+    let metrics = admin::ask(admin, "GET /metrics").await.body;
+    let waited = metrics.lines().find_map(|line| line.strip_prefix("rollcall_limits_late_waited_total "));
+    assert!(waited.is_some_and(|waited| waited != "0"), "{metrics}");
+    assert!(inside.take_text().await.contains("broker_late"));
+}
+
+#[tokio::test]
+async fn who_comes_while_the_broker_stays_late_is_refused_and_those_inside_go_on() {
+    let broker = Broker::with(|config| {
+        config.limits.lateness = Some(Duration::from_millis(300));
+        config.mqtt.connect_timeout = Duration::from_secs(4);
+    });
+    let Some(broker) = broker.await else { return };
+    let mut inside = Client::connect(broker.addr, Version::V5, "inside").await;
+    for (version, told) in [(Version::V5, ReasonCode::QuotaExceeded), (Version::V3_1_1, ReasonCode::ServerUnavailable)]
+    {
+        block(500);
+        inside.ping().await;
+        let answer = tokio::spawn(Client::try_connect(broker.addr, connect(version, "comes")));
+        while !answer.is_finished() {
+            block(500);
+            inside.ping().await;
+        }
+        let (mut client, connack) = answer.await.unwrap();
+        assert_eq!(connack.reason, told);
+        client.expect_end().await;
+    }
+}

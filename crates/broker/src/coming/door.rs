@@ -12,6 +12,7 @@ use crate::coming::entrance::{Bounds, Entrance, Over};
 use crate::coming::serve::Task;
 use crate::coming::ticket::Ticket;
 use crate::time::patience::Patient;
+use crate::watch::metrics::Metric;
 use crate::watch::refusals::{Kind, Refused};
 
 /// Where connections come in, known to the broker by its name.
@@ -61,6 +62,12 @@ pub(crate) async fn open(
     ticket: &mut Ticket,
     deadline: Patient,
 ) -> Option<(Transport, Origin)> {
+    if opening.has_tls()
+        && let Err(over) = wait_while_late(&broker).await
+    {
+        tell_over(&broker, origin.peer, over);
+        return None;
+    }
     // Given back when it is open: what a client holds then is counted to it.
     let mut claim = broker.watched.memory.arriving().claim();
     let opening = opening.open(|bytes| claim.grow_to(bytes));
@@ -85,6 +92,16 @@ pub(crate) async fn open(
         return None;
     }
     Some((opened.transport, origin))
+}
+
+/// Who comes while the broker is late waits.
+pub(super) async fn wait_while_late(broker: &Broker) -> Result<(), Over> {
+    if !broker.doors.lateness.is_closed() {
+        return Ok(());
+    }
+    broker.watched.metrics.count(Metric::WaitedLate);
+    // By the system's time, and half of it: who is refused is to be told before it has given up.
+    broker.doors.lateness.wait(broker.config.mqtt.connect_timeout / 2).await
 }
 
 fn tell_over(broker: &Broker, peer: SocketAddr, over: Over) {

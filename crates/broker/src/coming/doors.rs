@@ -16,6 +16,7 @@ use crate::coming::banned::Banned;
 use crate::coming::entrance::{Bounds, Entrance, Over};
 use crate::coming::flapping::Flapping;
 use crate::coming::guests::{Guests, Standing, network};
+use crate::coming::lateness::Lateness;
 use crate::coming::line::Line;
 use crate::config::Config;
 use crate::watch::machine;
@@ -28,6 +29,7 @@ const TOLD: usize = 1000;
 pub(crate) struct Doors {
     pub(crate) banned: Banned,
     pub(crate) flapping: Flapping,
+    pub(crate) lateness: Lateness,
     /// For those who have more to be handled than fits a turn.
     pub(crate) line: Line,
     listeners: Mutex<Vec<Known>>,
@@ -74,6 +76,7 @@ impl Doors {
         Self {
             banned,
             flapping: Flapping::new(&config.limits.flapping),
+            lateness: Lateness::new(config.limits.lateness),
             line: Line::default(),
             listeners: Mutex::default(),
             entrances: ArcSwap::default(),

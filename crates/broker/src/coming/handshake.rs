@@ -15,6 +15,7 @@ use crate::client::granted::Granted;
 use crate::client::seat::Seat;
 use crate::coming::arrival::{Arrival, First, Language};
 use crate::coming::challenge::{self, Broken};
+use crate::coming::door::wait_while_late;
 use crate::coming::entering::{Admission, hear_out};
 use crate::coming::entrance::Bounds;
 use crate::coming::farewell::say_farewell;
@@ -131,24 +132,34 @@ impl Candidate {
 
     fn authenticate(self, batch: &mut Batch<'_>) -> Next {
         let delay = self.broker.doors.flapping.delay(&self.info, self.broker.clock.uptime());
-        if delay.is_zero() {
+        // Who has no socket is part of this process.
+        let waits = self.broker.doors.lateness.is_closed() && self.arrival.transport.is_socket();
+        if delay.is_zero() && !waits {
             return self.ask(batch);
         }
-        batch.count(Metric::FlappingSlowed, 1);
+        batch.count(Metric::FlappingSlowed, u64::from(!delay.is_zero()));
         // It is told something before it is late.
-        Next::Wait(Box::pin(self.slow_down(delay.min(batch.broker().config.mqtt.connect_timeout / 2))))
+        let delay = delay.min(batch.broker().config.mqtt.connect_timeout / 2);
+        Next::Wait(Box::pin(self.wait(delay, waits)))
     }
 
-    async fn slow_down(mut self, delay: Duration) -> Option<(Seat, Reader)> {
+    async fn wait(mut self, delay: Duration, waits: bool) -> Option<(Seat, Reader)> {
+        let broker = Arc::clone(&self.broker);
         tokio::time::sleep(delay).await;
+        let waited = if waits && delay.is_zero() { wait_while_late(&broker).await } else { Ok(()) };
         // Who did not wait would take over the connection of who did.
         if self.arrival.is_gone() {
             return None;
         }
-        let broker = Arc::clone(&self.broker);
         let next = {
             let mut batch = Batch::begin(&broker);
-            let next = self.ask(&mut batch);
+            let next = match waited {
+                Ok(()) => self.ask(&mut batch),
+                Err(over) => {
+                    batch.count(over.metric, 1);
+                    refuse(*self.arrival, &self.connect, Refusal::new(over.code, over.rule), &mut batch)
+                }
+            };
             let _ = batch.finish();
             next
         };

@@ -55,6 +55,8 @@ pub(crate) enum Metric {
     HeldBack,
     FlappingSlowed,
     FlappingBanned,
+    WaitedLate,
+    RefusedLate,
 }
 
 impl Metric {
@@ -62,7 +64,7 @@ impl Metric {
     pub(crate) const SENT: [Self; 3] = [Self::Qos0Sent, Self::Qos1Sent, Self::Qos2Sent];
 }
 
-const METRICS: usize = Metric::FlappingBanned as usize + 1;
+const METRICS: usize = Metric::RefusedLate as usize + 1;
 
 /// A thread's counts, until its batch ends.
 pub(crate) struct Tally([u64; METRICS]);
@@ -214,6 +216,8 @@ impl Metrics {
             ("limits.held_back", sum(&[HeldBack])),
             ("limits.flapping.slowed_down", sum(&[FlappingSlowed])),
             ("limits.flapping.banned", sum(&[FlappingBanned])),
+            ("limits.late.waited", sum(&[WaitedLate])),
+            ("limits.late.refused", sum(&[RefusedLate])),
         ]
     }
 }

@@ -62,6 +62,7 @@ struct Causes {
     files: Watch,
     modules: BTreeMap<&'static str, (Watch, Watch)>,
     stalled: Watch,
+    late: Watch,
     clock: Watch,
     /// By how much the system's clock is ahead of the broker's, in milliseconds.
     ahead: Option<i64>,
@@ -71,6 +72,7 @@ struct Causes {
     tasks: BTreeMap<&'static str, (Watch, u64)>,
     accepts_failed: u64,
     stalls: u64,
+    late_times: u64,
     /// Of this look.
     notices: Vec<Notice>,
 }
@@ -93,6 +95,7 @@ impl Causes {
         sight.change(&mut self.notices, &mut self.connections, Level::of(online, limit), cause);
         self.look_at_files(sight);
         self.look_at_stalls(sight);
+        self.look_at_lateness(sight);
         self.look_at_clock(sight);
         self.look_at_tasks(sight);
         for module in &modules.states {
@@ -140,6 +143,16 @@ impl Causes {
             Level::of_event(happened),
             Cause { name: "broker_stalled", message, details },
         );
+    }
+
+    fn look_at_lateness(&mut self, sight: &Sight<'_>) {
+        let lateness = &sight.doors.lateness;
+        let times = lateness.closed();
+        let happened = std::mem::replace(&mut self.late_times, times) != times;
+        let message = "limits.lateness is reached: the broker has more to do than it can, and who comes has to wait";
+        let cause = Cause { name: "broker_late", message, details: json!({ "waiting": lateness.waiting() }) };
+        let level = Level::of_event(happened || lateness.is_closed());
+        sight.change(&mut self.notices, &mut self.late, level, cause);
     }
 
     fn look_at_clock(&mut self, sight: &Sight<'_>) {
