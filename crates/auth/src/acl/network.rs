@@ -4,12 +4,11 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use ipnet::IpNet;
+
 /// An address, or all that have its first bits: `192.0.2.0/24`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Network {
-    address: IpAddr,
-    bits: u8,
-}
+pub(crate) struct Network(IpNet);
 
 /// Why a text is no network.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -18,45 +17,28 @@ pub(crate) struct NoNetwork(String);
 
 impl Network {
     pub(crate) fn has(self, address: IpAddr) -> bool {
-        match (self.address, address.to_canonical()) {
-            (IpAddr::V4(ours), IpAddr::V4(theirs)) => {
-                is_alike(ours.to_bits().into(), theirs.to_bits().into(), 32, self.bits)
-            }
-            (IpAddr::V6(ours), IpAddr::V6(theirs)) => is_alike(ours.to_bits(), theirs.to_bits(), 128, self.bits),
-            _ => false,
-        }
+        self.0.contains(&address.to_canonical())
     }
-}
-
-fn is_alike(one: u128, other: u128, len: u8, bits: u8) -> bool {
-    // Shifting by all bits of the type is not defined; then all are alike.
-    bits == 0 || (one ^ other) >> (len - bits) == 0
 }
 
 impl FromStr for Network {
     type Err = NoNetwork;
 
     fn from_str(text: &str) -> Result<Self, NoNetwork> {
-        let wrong = || NoNetwork(text.to_owned());
-        let (address, bits) = text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
-        let address: IpAddr = address.parse().map_err(|_| wrong())?;
-        let most = if address.is_ipv4() { 32 } else { 128 };
-        let bits: u8 = bits.map_or(Ok(most), str::parse).map_err(|_| wrong())?;
-        if bits > most {
-            return Err(wrong());
-        }
-        Ok(match address.to_canonical() {
-            // `::ffff:192.0.2.0/120` is `192.0.2.0/24`.
-            IpAddr::V4(ours) if address.is_ipv6() => Self { address: ours.into(), bits: bits.saturating_sub(96) },
-            address => Self { address, bits },
-        })
+        let one = || text.parse::<IpAddr>().map(IpNet::from);
+        let network = text.parse().or_else(|_| one()).map_err(|_| NoNetwork(text.to_owned()))?;
+        // `::ffff:192.0.2.0/120` is `192.0.2.0/24`.
+        let canonical = match (network, network.addr().to_canonical()) {
+            (IpNet::V6(mapped), ours @ IpAddr::V4(_)) => IpNet::new(ours, mapped.prefix_len().saturating_sub(96)).ok(),
+            _ => None,
+        };
+        Ok(Self(canonical.unwrap_or(network)))
     }
 }
 
 impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let most = if self.address.is_ipv4() { 32 } else { 128 };
-        if self.bits == most { write!(f, "{}", self.address) } else { write!(f, "{}/{}", self.address, self.bits) }
+        if self.0.prefix_len() == self.0.max_prefix_len() { self.0.addr().fmt(f) } else { self.0.fmt(f) }
     }
 }
 
