@@ -53,6 +53,7 @@ mod replay;
 mod retained;
 mod revoked;
 mod rules;
+mod scram;
 mod session;
 mod session_queue;
 mod shared;

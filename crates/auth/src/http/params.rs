@@ -7,6 +7,9 @@ use serde_json::{Map, Value};
 
 use super::fetch::Question;
 
+/// Bytes of a question: so many may be held for each that waits. A token of the longest kind has room.
+const MAX_QUESTION: usize = 24 << 10;
+
 /// Names and texts with placeholders, as EMQ X has them: `clientid=%c,username=%u,password=%P`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Params {
@@ -52,6 +55,12 @@ impl Params {
 
     /// `None`: what the client says has no place in such a question.
     pub(super) fn question(&self, asked: Asked<'_>) -> Option<Question> {
+        let question = self.ask(asked)?;
+        let len = question.query.as_ref().map_or(0, String::len) + question.body.len();
+        (len <= MAX_QUESTION).then_some(question)
+    }
+
+    fn ask(&self, asked: Asked<'_>) -> Option<Question> {
         let values = self.pairs.iter().map(|(name, value)| (name, filled(value, asked)));
         match self.form {
             Form::Json => {
@@ -136,6 +145,11 @@ mod tests {
         let asked = Asked { password: Some(b"\""), ..asked };
         let json = Params::read("id=%c,p=%P", Form::Json).unwrap().question(asked).unwrap();
         assert_eq!(&json.body[..], br#"{"id":"a&b=%u","p":"\""}"#);
+        for form in [Form::Query, Form::Fields, Form::Json] {
+            let long = vec![b'x'; MAX_QUESTION];
+            let asked = Asked { password: Some(&long), ..asked };
+            assert!(Params::read("p=%P", form).unwrap().question(asked).is_none(), "{form:?}");
+        }
         for wrong in ["", "a", "=x", "a=%x", "a=%", "a=b,,c=d"] {
             assert!(Params::read(wrong, Form::Fields).is_err(), "{wrong}");
         }
