@@ -11,7 +11,7 @@
 use std::fmt;
 
 use mqtt_codec::{Filter, Topic};
-use mqtt_hooks::{Access, ConnectionInfo, filter_for};
+use mqtt_hooks::{Access, ConnectionInfo, filter_for, is_sys};
 
 mod emqx;
 mod erlang;
@@ -123,10 +123,6 @@ impl Acl {
             None => Decision::Default { denied: self.denies_others },
         }
     }
-}
-
-fn is_sys(text: &str) -> bool {
-    text.strip_prefix("$SYS").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 impl Rule {

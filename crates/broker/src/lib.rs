@@ -29,7 +29,6 @@ mod delivery;
 mod hosting;
 mod loopback;
 mod packets;
-mod reserved;
 mod running;
 mod store;
 mod time;

@@ -245,7 +245,9 @@ section! {
         /// again within seconds when it changes. A file that can't be used changes nothing, and is an alarm.
         password_file: Option<Path> = None,
         /// The secret that JSON Web Tokens are signed with (HS256, HS384, HS512), which clients bring as their password, or by
-        /// AUTH with the method "JWT". They have exp, and username or sub; acl says what the client may do.
+        /// AUTH with the method "JWT". They have exp, and username or sub, from which a user name in CONNECT must not differ,
+        /// nor its id from clientid; acl says what the client may do: { "pub": [..], "sub": [..], "all": [..] } and nothing
+        /// else, or rules as below, or as EMQX 5 has them.
         jwt_secret: Option<Secret> = None,
         /// A file of public keys for tokens that are signed with RS256, RS384, RS512, ES256, ES384 or EdDSA: PEM or a JWKS;
         /// read again within seconds when it changes. Or the address of a JWKS, "https://example.com/jwks.json", asked again as its

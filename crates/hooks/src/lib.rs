@@ -63,6 +63,7 @@ pub mod page;
 mod panics;
 mod record;
 mod records;
+mod reserved;
 pub mod route;
 mod rules;
 pub mod run;
@@ -89,6 +90,7 @@ pub use module::{Ctx, Info, Module, Setting, SettingKind, StartError, read_confi
 pub use number::{Bucket, Histogram, Label, Number, Reading};
 pub use record::{ConnectionRecord, RecordError};
 pub use records::{RecordTable, Records};
+pub use reserved::is_sys;
 pub use rules::{Action, Reach, Rule, Rules, filter_for};
 pub use settings::{Settings, json_number, read_settings};
 pub use standby::Standby;

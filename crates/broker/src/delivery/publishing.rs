@@ -4,14 +4,13 @@ use std::borrow::Cow;
 use std::net::SocketAddr;
 
 use mqtt_codec::{Message, Qos, ReasonCode, Topic};
-use mqtt_hooks::Publisher;
+use mqtt_hooks::{Publisher, is_sys};
 use mqtt_session::{Publication, Timestamp};
 
 use crate::broker::Broker;
 use crate::client::ClientRef;
 use crate::delivery::batch::Batch;
 use crate::delivery::shown;
-use crate::reserved::is_sys;
 use crate::watch::refusals::{Kind, Refused};
 
 impl Broker {

@@ -1,10 +1,9 @@
 //! The rules that hold before any module is asked: the broker's own, then those by which the client was let in.
 
 use mqtt_codec::{Filter, ReasonCode, Topic};
-use mqtt_hooks::{Access, ConnectionInfo, Hooks, Rules, Verdict};
+use mqtt_hooks::{Access, ConnectionInfo, Hooks, Rules, Verdict, is_sys};
 
 use crate::config::{Sys, SysSubscribe};
-use crate::reserved::is_sys;
 
 /// Why not, and by which rule.
 #[derive(Clone, Copy, Debug)]

@@ -1,7 +1,7 @@
 //! PUBLISH: whether it may be, and what its publisher is told.
 
 use mqtt_codec::{Qos, ReasonCode, Version};
-use mqtt_hooks::Publisher;
+use mqtt_hooks::{Publisher, is_sys};
 use mqtt_session::{Publication, Receipt, Timestamp};
 
 use crate::client::connection::Ending;
@@ -11,7 +11,6 @@ use crate::delivery::batch::Batch;
 use crate::delivery::shown;
 use crate::packets::access;
 use crate::packets::answer::superseded;
-use crate::reserved::is_sys;
 use crate::watch::metrics::Metric;
 use crate::watch::refusals::Kind;
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mqtt_codec::{Filter, Packet, ReasonCode, SubAck, Subscribe, SubscribeFilter, UnsubAck, Unsubscribe};
-use mqtt_hooks::Fact;
+use mqtt_hooks::{Fact, is_sys};
 use mqtt_session::{Session, Timestamp};
 use mqtt_storage::Stage;
 
@@ -16,7 +16,6 @@ use crate::delivery::replay;
 use crate::delivery::wanted::Wish;
 use crate::packets::access;
 use crate::packets::answer::{push, superseded};
-use crate::reserved::is_sys;
 use crate::watch::metrics::Metric;
 use crate::watch::refusals::{Kind, Refused};
 

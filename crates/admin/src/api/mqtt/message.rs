@@ -158,8 +158,7 @@ impl NewMessage {
 
 /// `None` for what nobody may publish to: `$SYS` is the broker's own.
 fn topic(text: &str) -> Option<Topic> {
-    let is_sys = text.strip_prefix("$SYS").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    if is_sys { None } else { Topic::new(text).ok() }
+    if mqtt_hooks::is_sys(text) { None } else { Topic::new(text).ok() }
 }
 
 fn bad(name: &str) -> Refusal {

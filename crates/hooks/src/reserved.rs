@@ -1,7 +1,8 @@
 //! Which topics are the broker's own.
 
-/// Only the broker and modules publish to such a topic.
-pub(crate) fn is_sys(text: &str) -> bool {
+/// Whether a topic, or a filter's pattern, is `$SYS` or below it. Only the broker and modules publish there, and it is opened for reading
+/// only by who says so.
+pub fn is_sys(text: &str) -> bool {
     text.strip_prefix("$SYS").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
