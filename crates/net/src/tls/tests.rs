@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use super::*;
@@ -395,4 +396,40 @@ fn what_does_not_fit_together_is_told_with_its_file() {
     check(Files { keys: Vec::new(), ..files.clone() }, "1 certificates and 0 keys");
     check(Files { verify: Verify::Required, authorities: None, ..files.clone() }, "who signs them is missing");
     check(Files { verify: Verify::Required, revoked: Some(files.keys[0].clone()), ..files }, "there is no list of");
+}
+
+#[tokio::test]
+async fn a_stream_is_whole_both_ways_and_its_end_is_said() {
+    let authority = Authority::new();
+    let server = Server::new(authority.files(&["localhost"])).await;
+    let config = Arc::new(authority.client(None));
+    let sent: Arc<[u8]> = (0..3_000_000_u32).map(|n| (n / 7) as u8).collect();
+    let (address, wanted) = (server.address(), Arc::clone(&sent));
+    let client = std::thread::spawn(move || {
+        let mut client = dial(address, &config, "localhost");
+        // Comes with the end of the handshake, and nothing is read before it has been answered: the server's socket is full.
+        client.write_all(b"hello").unwrap();
+        client.flush().unwrap();
+        let mut read = vec![0; wanted.len()];
+        client.read_exact(&mut read).unwrap();
+        assert!(read == *wanted);
+        client.write_all(&wanted).unwrap();
+        // Without close_notify this is an error.
+        assert_eq!(client.read(&mut read).unwrap(), 0);
+    });
+    let (stream, _) = server.listener.accept().await.unwrap();
+    let certificates = server.layers.tls.as_ref().unwrap();
+    let mut stream = crate::TlsStream::open(stream, certificates, &Pool::default()).await.unwrap();
+    let mut hello = [0; 5];
+    // A byte at a time, of what was opened at once.
+    for byte in hello.chunks_mut(1) {
+        stream.read_exact(byte).await.unwrap();
+    }
+    assert_eq!(&hello, b"hello");
+    stream.write_all(&sent).await.unwrap();
+    let mut read = vec![0; sent.len()];
+    stream.read_exact(&mut read).await.unwrap();
+    assert!(read == *sent);
+    stream.shutdown().await.unwrap();
+    client.join().unwrap();
 }
