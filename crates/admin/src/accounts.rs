@@ -230,6 +230,15 @@ impl Accounts {
         self.record.read().operator(name).map(|operator| operator.info.role)
     }
 
+    /// What an operator or a key of this name may do.
+    pub(crate) fn role_of(&self, name: &str) -> Option<Role> {
+        if name == LOCAL {
+            return Some(Role::Admin);
+        }
+        let of_key = || self.record.read().keys.iter().find(|key| key.info.name == name).map(|key| key.info.role);
+        self.role(name).or_else(of_key)
+    }
+
     /// Who is it? Keys are always told at once: they are too long to be guessed, so theirs is a fast digest.
     pub(crate) fn recognise(&self, name: &str, secret: &str) -> Recognised {
         if self.is_key(name) {

@@ -110,8 +110,10 @@ async fn identify(
             Err(refusal) => Err(Some(refusal)),
         };
     }
-    let login = cookie(headers).and_then(|token| shared.logins.find(token, Instant::now()));
-    login.map(|login| Caller { name: login.name.clone(), role: login.role, login: Some(login) }).ok_or(None)
+    let login = cookie(headers).and_then(|token| shared.logins.find(token, Instant::now())).ok_or(None)?;
+    // As it is now: a login may have begun while the role was changed.
+    let role = shared.accounts.role_of(&login.name).ok_or(None)?;
+    Ok(Caller { name: login.name.clone(), role, login: Some(login) })
 }
 
 /// Whom a proxy vouches for. A browser shows that to each page, so changes need the page's token as with a cookie.
@@ -120,7 +122,7 @@ fn by_proxy(shared: &Shared, name: String) -> Result<Caller, Refusal> {
         let shown: String = name.chars().take(MAX_LOGGED).collect();
         return Err(Refusal::Status(StatusCode::FORBIDDEN, format!("there is no operator {shown:?} here")));
     };
-    let login = Login::by_proxy(name.clone(), role, shared.accounts.page_token(&name), Instant::now());
+    let login = Login::by_proxy(name.clone(), shared.accounts.page_token(&name), Instant::now());
     Ok(Caller { name, role, login: Some(login) })
 }
 
