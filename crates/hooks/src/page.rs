@@ -7,6 +7,9 @@
 //! All of it is built into the program. Scripts are ES modules that are served as `/assets/MODULE/NAME`: they import each
 //! other by `./NAME` and what the dashboard has by `/assets/NAME`, such as `api.js` (asks the REST API), `dom.js` (makes
 //! elements), `live.js` (follows a feed), `chart.js` and `text.js`. No other origin's, and none within HTML, are run.
+//!
+//! An element that changes something has the attribute `data-change="admin"`, and is not there for who has not that role: what a
+//! module's routes change takes it.
 
 /// All that a module shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
