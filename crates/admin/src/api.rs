@@ -56,6 +56,7 @@ pub(crate) fn router() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(retained::list))
         .routes(routes!(retained::one, retained::forget))
         .routes(routes!(settings::list))
+        .routes(routes!(settings::reload))
         .routes(routes!(accounts::keys, accounts::add_key))
         .routes(routes!(accounts::remove_key))
         .routes(routes!(accounts::set_password))

@@ -38,6 +38,6 @@ pub use config::{
     Anonymous, Config, DenyAction, Flapping, FlappingBy, Limits, ListenerLimits, Mqtt, Rate, SessionLimits, Store, Sys,
     SysSubscribe,
 };
-pub use running::{ModuleRecords, Opened, Running};
+pub use running::{Entrances, ModuleRecords, Opened, Running};
 pub use watch::alarms::{ModulesSeen, Wrong};
 pub use watch::operate::Operator;

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use mqtt_hooks::{Hooks, Host};
-use mqtt_net::{Listener, Pipe};
-use mqtt_operate::Setting;
+use mqtt_net::{Layers, Listener, Pipe};
+use mqtt_operate::{Configured, ListenerError};
 use mqtt_storage::StoreError;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -16,10 +17,10 @@ use crate::broker::Broker;
 use crate::client::ClientRef;
 use crate::coming::door::{self, Door};
 use crate::coming::shutdown;
-use crate::config::Config;
+use crate::config::{Anonymous, Config, ListenerLimits};
 use crate::hosting::Hosting;
 use crate::store::{self, recovery};
-use crate::time::watched::Tasks;
+use crate::time::watched::{Tasks, Watcher};
 use crate::time::{beat, due};
 use crate::watch::alarms::{ModulesSeen, causes};
 use crate::watch::operate::Operator;
@@ -38,6 +39,54 @@ pub struct Running {
     broker: Arc<Broker>,
     tasks: Tasks,
     stop: watch::Sender<bool>,
+}
+
+/// Where clients come in, for who changes that while the broker runs.
+#[derive(Clone)]
+pub struct Entrances {
+    broker: Arc<Broker>,
+    watcher: Watcher,
+    stop: watch::Sender<bool>,
+}
+
+impl Entrances {
+    /// Takes who comes in by this listener too, until [`Self::remove`] or the end; it has these bounds of its own.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn add(&self, listener: Listener, own: &ListenerLimits) {
+        drop(self.watcher.watch("accept", accept(&self.broker, listener, own, &self.stop)));
+    }
+
+    /// Closes the listener of this name; false if it was closed.
+    pub fn close(&self, name: &str) -> bool {
+        self.broker.doors.with_listener(name, |listener| Ok(listener.close())).unwrap_or(false)
+    }
+
+    /// Opens one again that was [closed](Self::close).
+    ///
+    /// # Errors
+    /// Another program has its address by now.
+    pub fn open(&self, name: &str) -> Result<(), ListenerError> {
+        self.broker.doors.with_listener(name, |listener| {
+            listener.open().map_err(|source| ListenerError::Bind { address: listener.address(), source })
+        })
+    }
+
+    /// Closes the listener of this name for good; who has come in by it stays.
+    pub fn remove(&self, name: &str) {
+        self.broker.doors.remove(name);
+    }
+
+    /// Who comes in by the listener of this name from now on finds these before MQTT.
+    pub fn change(&self, name: &str, layers: Layers) {
+        self.broker.doors.change(name, layers);
+    }
+
+    /// Says anew who may come in and proves nothing.
+    pub fn set_anonymous(&self, anonymous: Anonymous) {
+        self.broker.doors.set_anonymous(anonymous);
+    }
 }
 
 /// What is kept of modules by name, for the registry.
@@ -99,19 +148,36 @@ fn of<S: Fn(Arc<Broker>) -> F, F>(broker: &Arc<Broker>, start: S) -> impl Fn() -
     move || start(Arc::clone(&broker))
 }
 
+/// A task that lets clients in by a listener.
+fn accept(
+    broker: &Arc<Broker>,
+    listener: Listener,
+    own: &ListenerLimits,
+    stop: &watch::Sender<bool>,
+) -> impl Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + use<> {
+    let listener = Arc::new(listener);
+    let (door, stop) = (Arc::new(Door::new(broker, &listener, own)), stop.subscribe());
+    let broker = Arc::clone(broker);
+    move || {
+        let (broker, listener, door, stop) =
+            (Arc::clone(&broker), Arc::clone(&listener), Arc::clone(&door), stop.clone());
+        Box::pin(async move {
+            let take = |transport, peer| door.take(&broker, transport, peer);
+            listener.accept(take, || broker.watched.alarms.note_accept_failed(), stop).await;
+        })
+    }
+}
+
 impl Running {
     /// Takes who comes in by this listener, whenever it is open, until [`Self::drain`].
     pub fn serve(&mut self, listener: Listener) {
-        let listener = Arc::new(listener);
-        let (door, stop) = (Arc::new(Door::new(&self.broker, &listener)), self.stop.subscribe());
-        let accept = move |broker: Arc<Broker>| {
-            let (listener, door, stop) = (Arc::clone(&listener), Arc::clone(&door), stop.clone());
-            async move {
-                let take = |transport, peer| door.take(&broker, transport, peer);
-                listener.accept(take, || broker.watched.alarms.note_accept_failed(), stop).await;
-            }
-        };
-        self.tasks.run("accept", of(&self.broker, accept));
+        let own = self.broker.config.listeners.get(listener.name()).cloned().unwrap_or_default();
+        self.tasks.run("accept", accept(&self.broker, listener, &own, &self.stop));
+    }
+
+    /// For who adds, changes and removes listeners later.
+    pub fn entrances(&self) -> Entrances {
+        Entrances { broker: Arc::clone(&self.broker), watcher: self.tasks.watcher().clone(), stop: self.stop.clone() }
     }
 
     /// Runs a task of who runs the broker, watched as the broker's own are: if it panics that is logged, raised as an alarm,
@@ -123,7 +189,7 @@ impl Running {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        self.tasks.watch(name, start)
+        self.tasks.watcher().watch(name, start)
     }
 
     /// Connects a client without a socket: what it would send over TCP goes into the pipe, what it would get comes out.
@@ -138,9 +204,9 @@ impl Running {
         door::connect_in_memory(&self.broker, peer)
     }
 
-    /// The broker as an operator sees it, with the settings it runs with.
-    pub fn operator(&self, settings: Vec<Setting>) -> Arc<Operator> {
-        Arc::new(Operator::new(&self.broker, settings))
+    /// The broker as an operator sees it; `configured` tells what it was told, and changes that.
+    pub fn operator(&self, configured: Arc<dyn Configured>) -> Arc<Operator> {
+        Arc::new(Operator::new(&self.broker, configured))
     }
 
     /// For who replaces certificates: ends the connections of clients whose own are no longer good by what is asked of them now, and

@@ -17,6 +17,7 @@ mod modules;
 mod operator;
 mod password;
 mod presence;
+mod reload;
 mod stats;
 mod store;
 mod subscriptions;
@@ -32,6 +33,8 @@ pub enum Noun {
     /// Listeners: where clients come in; start, stop and restart them
     #[command(subcommand, arg_required_else_help = false)]
     Listeners(listeners::Verb),
+    /// Have the broker read its configuration anew, as SIGHUP does, and say what is another now
+    Reload,
     /// Clients, online and away
     #[command(subcommand, arg_required_else_help = false)]
     Clients(clients::Verb),
@@ -71,6 +74,7 @@ pub async fn run(noun: &Noun, reach: &Reach, config: &Config) -> Result<(), Fail
     let done = match noun {
         Noun::Modules(verb) => modules::run(verb, &remote()?, &mut out).await,
         Noun::Listeners(verb) => listeners::run(verb, &remote()?, &mut out).await,
+        Noun::Reload => reload::run(&remote()?, &mut out).await,
         Noun::Clients(verb) => clients::run(verb, &remote()?, &mut out).await,
         Noun::Banned(verb) => banned::run(verb, &remote()?, &mut out).await,
         Noun::Presence(verb) => presence::run(verb, &remote()?, &mut out).await,

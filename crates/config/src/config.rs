@@ -67,6 +67,12 @@ impl std::ops::Deref for Sources {
     }
 }
 
+impl FromIterator<Said> for Sources {
+    fn from_iter<I: IntoIterator<Item = Said>>(keys: I) -> Self {
+        Self(keys.into_iter().collect())
+    }
+}
+
 impl PartialEq for Sources {
     fn eq(&self, _: &Self) -> bool {
         true

@@ -7,11 +7,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 
 use crate::opening::{Accepted, Layers, Pool};
+use crate::tls::Certificates;
 
 /// How long to wait before accepting again when the system has nothing left to give, file descriptors above all.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
@@ -30,7 +32,7 @@ pub struct Listener {
     socket: Mutex<Socket>,
     address: SocketAddr,
     backlog: u32,
-    layers: Arc<Layers>,
+    layers: ArcSwap<Layers>,
     pool: Pool,
 }
 
@@ -38,6 +40,8 @@ pub struct Listener {
 struct Socket {
     /// `None`: closed.
     open: Option<TcpListener>,
+    /// It is not opened again.
+    is_retired: bool,
     /// Who accepts; what wakes it otherwise goes with the socket that is closed.
     accepting: Waker,
 }
@@ -84,8 +88,8 @@ impl Listener {
 
     /// One that is closed, at an address that is somebody's maybe. What else it is told is as for [`Bound::listen`].
     pub fn closed(name: &str, address: SocketAddr, backlog: u32, layers: Layers, pool: Pool) -> Self {
-        let socket = Mutex::new(Socket { open: None, accepting: Waker::noop().clone() });
-        Self { name: name.into(), socket, address, backlog, layers: Arc::new(layers), pool }
+        let socket = Mutex::new(Socket { open: None, is_retired: false, accepting: Waker::noop().clone() });
+        Self { name: name.into(), socket, address, backlog, layers: ArcSwap::from_pointee(layers), pool }
     }
 
     /// As it was called.
@@ -100,12 +104,31 @@ impl Listener {
 
     /// What is spoken there.
     pub fn kind(&self) -> Kind {
-        match (&self.layers.tls, &self.layers.web) {
+        let layers = self.layers.load();
+        match (&layers.tls, &layers.web) {
             (None, None) => Kind::Mqtt,
             (Some(_), None) => Kind::Mqtts,
             (None, Some(_)) => Kind::Ws,
             (Some(_), Some(_)) => Kind::Wss,
         }
+    }
+
+    /// Those that it shows to clients.
+    pub fn certificates(&self) -> Option<Arc<Certificates>> {
+        self.layers.load().tls.clone()
+    }
+
+    /// Who is accepted from now on finds these before MQTT.
+    pub fn set_layers(&self, layers: Layers) {
+        self.layers.store(Arc::new(layers));
+    }
+
+    /// Closes it for good: [`Self::accept`] returns.
+    pub fn retire(&self) {
+        let mut socket = self.socket.lock();
+        socket.open = None;
+        socket.is_retired = true;
+        socket.accepting.wake_by_ref();
     }
 
     /// False while it is closed.
@@ -124,14 +147,15 @@ impl Listener {
     /// Those of the system: another program has the address.
     pub fn open(&self) -> io::Result<()> {
         let mut socket = self.socket.lock();
-        if socket.open.is_none() {
+        if socket.open.is_none() && !socket.is_retired {
             socket.open = Some(Self::bind(&self.name, self.address)?.socket.listen(self.backlog)?);
             socket.accepting.wake_by_ref();
         }
         Ok(())
     }
 
-    /// Accepts until told to stop, and waits while it is closed. Only one may do so at a time. Each socket goes to `take`; `exhausted` is told when the system has no room for one.
+    /// Accepts until told to stop, or until it is [retired](Self::retire), and waits while it is closed. Only one may do so at a time.
+    /// Each socket goes to `take`; `exhausted` is told when the system has no room for one.
     pub async fn accept(
         &self,
         take: impl Fn(Accepted, SocketAddr),
@@ -141,10 +165,11 @@ impl Listener {
         loop {
             let accepted = tokio::select! {
                 accepted = poll_fn(|context| self.poll_accept(context)) => accepted,
+                () = poll_fn(|context| self.poll_retired(context)) => return,
                 _ = stop.wait_for(|&stop| stop) => return,
             };
             match accepted {
-                Ok((stream, peer)) => take(Accepted::new(stream, peer, &self.layers, &self.pool), peer),
+                Ok((stream, peer)) => take(Accepted::new(stream, peer, &self.layers.load(), &self.pool), peer),
                 Err(error) if is_exhausted(&error) => {
                     tracing::error!(listener = &*self.name, %error, "cannot accept connections; trying again");
                     exhausted();
@@ -154,6 +179,12 @@ impl Listener {
                 Err(error) => tracing::debug!(listener = &*self.name, %error, "accept"),
             }
         }
+    }
+
+    fn poll_retired(&self, context: &mut Context<'_>) -> Poll<()> {
+        let mut socket = self.socket.lock();
+        socket.accepting.clone_from(context.waker());
+        if socket.is_retired { Poll::Ready(()) } else { Poll::Pending }
     }
 
     fn poll_accept(&self, context: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
@@ -208,5 +239,20 @@ mod tests {
         listener.close();
         stop.send_replace(true);
         accepting.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn one_that_is_retired_accepts_nobody_ever_again() {
+        let bound = Listener::bind("it", ([127, 0, 0, 1], 0).into()).unwrap();
+        let listener = Arc::new(bound.listen(16, Layers::default(), Pool::default()).unwrap());
+        let (_stop, stopping) = watch::channel(false);
+        let accepting = tokio::spawn({
+            let listener = Arc::clone(&listener);
+            async move { listener.accept(|_, _| (), || (), stopping).await }
+        });
+        listener.retire();
+        accepting.await.unwrap();
+        listener.open().unwrap();
+        assert!(!listener.is_open());
     }
 }

@@ -35,6 +35,6 @@ pub use operate::Operate;
 pub use oversee::Oversee;
 pub use retained::{RetainedQuery, RetainedState};
 pub use rows::Rows;
-pub use setting::Setting;
+pub use setting::{Configured, Reloaded, Setting};
 pub use subscription::{SubscribeError, SubscriptionQuery, SubscriptionState};
 pub use trace::{Direction, Trace, TraceLine};

@@ -5,8 +5,8 @@ use std::io;
 use mqtt_codec::{Filter, Message, SubscribeFilter, Topic};
 
 use crate::{
-    Ban, BanKind, ClientQuery, ClientState, HostState, ListenerError, ListenerState, NodeState, Oversee, RetainedQuery,
-    RetainedState, Rows, Setting, SubscribeError, SubscriptionQuery, SubscriptionState,
+    Ban, BanKind, ClientQuery, ClientState, HostState, ListenerError, ListenerState, NodeState, Oversee, Reloaded,
+    RetainedQuery, RetainedState, Rows, Setting, SubscribeError, SubscriptionQuery, SubscriptionState,
 };
 
 /// What an operator can see of a broker, and do to it.
@@ -120,6 +120,12 @@ pub trait Operate: Oversee {
 
     /// What the broker was told and where, key by key.
     fn settings(&self) -> Vec<Setting>;
+
+    /// Reads the configuration anew; see [`Configured::reload`](crate::Configured::reload).
+    ///
+    /// # Errors
+    /// Something is wrong with it; then nothing has changed.
+    fn reload(&self) -> Result<Reloaded, String>;
 
     /// A small record that [`Self::keep`] has kept, maybe in an earlier process.
     fn kept(&self, name: &str) -> Option<Vec<u8>>;

@@ -1,6 +1,7 @@
 //! Certificates that are replaced while clients are connected, and the alarms about them.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 
 use mqtt_broker::Wrong;
@@ -21,23 +22,45 @@ const DAY: u64 = 24 * 60 * 60;
 /// Those of all ports.
 #[derive(Default)]
 pub(crate) struct Kept {
-    /// By what the configuration calls the port.
-    of_ports: Vec<(String, Arc<Certificates>)>,
+    all: Mutex<Vec<OfPort>>,
     /// Is told which of them have been replaced.
     replaced: Mutex<Option<Replaced>>,
-    /// What is wrong with the files of a port, by its place among them.
-    wrong: Mutex<Vec<Option<String>>>,
     /// Somebody asks for a look at once.
     asked: Notify,
+    /// Clients are to be looked at, for those by whom they came in ask for something else.
+    is_trust_another: AtomicBool,
+}
+
+#[derive(Clone)]
+struct OfPort {
+    /// As the configuration calls it.
+    port: String,
+    certificates: Arc<Certificates>,
+    /// What is wrong with its files.
+    wrong: Option<String>,
+    /// The port has others now, or none, or is gone: these are for who came in by them.
+    is_retired: bool,
 }
 
 /// Is told whose certificates have been replaced.
 type Replaced = Box<dyn Fn(&str) + Send>;
 
 impl Kept {
-    pub(crate) fn new(of_ports: Vec<(String, Arc<Certificates>)>) -> Self {
-        let wrong = Mutex::new(vec![None; of_ports.len()]);
-        Self { of_ports, replaced: Mutex::default(), wrong, asked: Notify::new() }
+    /// Those of a port from now on. Who came in by others that it had is held to what is asked by these.
+    pub(crate) fn set(&self, port: &str, certificates: Option<Arc<Certificates>>) {
+        let mut all = self.all.lock();
+        for old in all.iter_mut().filter(|old| old.port == port) {
+            old.is_retired = true;
+            if let Some(certificates) = &certificates {
+                old.certificates.follow(certificates);
+                self.is_trust_another.store(true, Relaxed);
+            }
+        }
+        if let Some(certificates) = certificates {
+            all.push(OfPort { port: port.to_owned(), certificates, wrong: None, is_retired: false });
+        }
+        drop(all);
+        self.look_now();
     }
 
     /// Has `replaced` told whose certificates are others from now on.
@@ -53,12 +76,12 @@ impl Kept {
     /// Looks until the runtime ends. `review` ends the connections of clients whose certificates are no longer good, and says of how
     /// many.
     pub(crate) async fn watch(self: Arc<Self>, review: Arc<impl Fn() -> usize + Send + Sync + 'static>) {
-        if self.of_ports.is_empty() {
-            return std::future::pending().await;
-        }
         loop {
             // Either way it is time.
             let _ = tokio::time::timeout(LOOK_EVERY, self.asked.notified()).await;
+            if self.all.lock().is_empty() {
+                continue;
+            }
             let (kept, review) = (Arc::clone(&self), Arc::clone(&review));
             // Files are read, and keys are checked: not on a thread that serves clients.
             let looked = tokio::task::spawn_blocking(move || kept.look(&*review)).await;
@@ -69,16 +92,18 @@ impl Kept {
     }
 
     fn look(&self, review: &impl Fn() -> usize) {
-        let mut is_trust_another = false;
-        for (at, (port, certificates)) in self.of_ports.iter().enumerate() {
+        let all = self.all.lock().clone();
+        for OfPort { port, certificates, is_retired, .. } in all {
             let wrong = match certificates.refresh() {
                 Ok(Refreshed::No) => continue,
                 Ok(refreshed) => {
-                    tracing::info!(port, "certificates read again");
-                    if let Some(replaced) = &*self.replaced.lock() {
-                        replaced(port);
+                    if !is_retired {
+                        tracing::info!(port, "certificates read again");
+                        if let Some(replaced) = &*self.replaced.lock() {
+                            replaced(&port);
+                        }
                     }
-                    is_trust_another |= refreshed == Refreshed::Trust;
+                    self.is_trust_another.fetch_or(refreshed == Refreshed::Trust, Relaxed);
                     None
                 }
                 Err(error) => {
@@ -86,9 +111,16 @@ impl Kept {
                     Some(error.to_string())
                 }
             };
-            self.wrong.lock()[at] = wrong;
+            let mut all = self.all.lock();
+            // It may have others by now.
+            let found = all.iter_mut().find(|known| Arc::ptr_eq(&known.certificates, &certificates));
+            if let Some(found) = found {
+                found.wrong = wrong;
+            }
         }
-        if is_trust_another {
+        // One is the list's own: nobody is left who came in by them.
+        self.all.lock().retain(|known| !known.is_retired || Arc::strong_count(&known.certificates) > 1);
+        if self.is_trust_another.swap(false, Relaxed) {
             let clients = review();
             tracing::info!(clients, "connections ended whose clients' certificates are no longer good");
         }
@@ -97,9 +129,9 @@ impl Kept {
     /// What is wrong with them.
     pub(crate) fn wrong(&self) -> Vec<Wrong> {
         let mut found = Vec::new();
-        let wrong = self.wrong.lock();
-        let invalid = self.of_ports.iter().zip(&*wrong);
-        let invalid = invalid.filter_map(|((port, _), wrong)| Some((port, wrong.as_ref()?))).next();
+        let all = self.all.lock().clone();
+        let all: Vec<_> = all.iter().filter(|known| !known.is_retired).collect();
+        let invalid = all.iter().find_map(|known| known.wrong.as_ref().map(|why| (&known.port, why)));
         if let Some((port, why)) = invalid {
             found.push(Wrong {
                 name: "certificate_invalid",
@@ -107,8 +139,7 @@ impl Kept {
                 details: json!({ "listener": name_of(port), "why": why }),
             });
         }
-        drop(wrong);
-        let stale = self.of_ports.iter().filter_map(|(port, kept)| Some((kept.stale_at()?, port)));
+        let stale = all.iter().filter_map(|known| Some((known.certificates.stale_at()?, &known.port)));
         if let Some((_, port)) = stale.min().filter(|(at, _)| *at <= SystemTime::now()) {
             found.push(Wrong {
                 name: "crl_stale",
@@ -116,7 +147,7 @@ impl Kept {
                 details: json!({ "listener": name_of(port) }),
             });
         }
-        let ends = self.of_ports.iter().filter_map(|(port, kept)| Some((kept.expires_at()?, port)));
+        let ends = all.iter().filter_map(|known| Some((known.certificates.expires_at()?, &known.port)));
         if let Some((end, port)) = ends.min() {
             let left = end.duration_since(SystemTime::now()).unwrap_or_default();
             let days = left.as_secs() / DAY;

@@ -21,6 +21,7 @@ pub mod log;
 mod admin;
 mod certificates;
 mod listeners;
+mod reload;
 mod sections;
 mod server;
 mod settings;
@@ -28,6 +29,7 @@ mod states;
 
 /// What [`Server::connect_in_memory`] gives.
 pub use mqtt_net::Pipe;
+pub use reload::Source;
 pub use sections::module_sections;
-pub use server::{Addresses, Server, StartError, start};
+pub use server::{Addresses, Server, StartError, start, start_from};
 pub use settings::check;

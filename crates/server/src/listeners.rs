@@ -18,7 +18,7 @@ const TICKET_KEYS: &str = "tls-ticket-keys";
 pub(crate) struct Taken {
     name: String,
     address: SocketAddr,
-    /// `None`: by another program.
+    /// `None`: not yet, or by another program.
     bound: Option<Bound>,
     backlog: u32,
     layers: Layers,
@@ -28,68 +28,88 @@ pub(crate) struct Taken {
     cannot_bind: Box<dyn FnOnce(io::Error) -> StartError + Send>,
 }
 
-/// What sessions of TLS are resumed with, at every port.
-pub(crate) fn tickets(config: &said::Config) -> Arc<TicketKeys> {
-    TicketKeys::open(config.data_dir.as_ref().map(|folder| folder.join(TICKET_KEYS)))
+/// Opens listeners: what all of them share.
+pub(crate) struct Opener {
+    tickets: Arc<TicketKeys>,
+    /// One for all: it is the machine's threads that are shared.
+    pool: Pool,
 }
 
-/// Takes the address of each listener.
-pub(crate) fn bind(config: &said::Config, tickets: &Arc<TicketKeys>) -> Result<Vec<Taken>, StartError> {
-    let mut taken = Vec::new();
-    for listener in &config.listeners {
-        let (name, address) = (listener.name.clone(), listener.bind);
+impl Opener {
+    pub(crate) fn new(config: &said::Config) -> Self {
+        let tickets = TicketKeys::open(config.data_dir.as_ref().map(|folder| folder.join(TICKET_KEYS)));
+        Self { tickets, pool: Pool::default() }
+    }
+
+    /// What a listener is told; its address is not taken yet.
+    pub(crate) fn prepare(&self, listener: &said::Listener) -> Result<Taken, StartError> {
+        let said::Listener { name, bind: address, backlog, may_be_taken, .. } = listener;
+        let (name, address, backlog, may_be_taken) = (name.clone(), *address, *backlog, *may_be_taken);
         let flag = match &*name {
             "mqtt" => "--bind".to_owned(),
             "ws" => "--ws-bind".to_owned(),
             _ => format!("listeners.{name}.bind"),
         };
-        let layers = layers(listener, tickets)?;
+        let layers = self.layers(listener)?;
         let cannot_bind = move |source| StartError::Bind { address, what: "MQTT", flag, source };
-        let bound = match Listener::bind(&name, address) {
-            Ok(bound) => Some(bound),
-            Err(error) if error.kind() == ErrorKind::AddrInUse && listener.may_be_taken => None,
-            Err(source) => return Err(cannot_bind(source)),
-        };
-        let (backlog, may_be_taken) = (listener.backlog, listener.may_be_taken);
-        taken.push(Taken { name, address, bound, backlog, layers, may_be_taken, cannot_bind: Box::new(cannot_bind) });
+        Ok(Taken { name, address, bound: None, backlog, layers, may_be_taken, cannot_bind: Box::new(cannot_bind) })
     }
-    Ok(taken)
-}
 
-/// Those of them that have certificates.
-pub(crate) fn certificates(taken: &[Taken]) -> impl Iterator<Item = (String, Arc<Certificates>)> {
-    taken.iter().filter_map(|taken| Some((format!("listeners.{}", taken.name), taken.layers.tls.clone()?)))
-}
+    /// Takes the address of each listener.
+    pub(crate) fn take(&self, config: &said::Config) -> Result<Vec<Taken>, StartError> {
+        config.listeners.iter().map(|listener| self.prepare(listener)?.bind()).collect()
+    }
 
-/// Lets clients connect. Whose address is another program's is closed, and an operator can start it when that is gone.
-pub(crate) fn listen(taken: Vec<Taken>) -> Result<Vec<Listener>, StartError> {
-    // One for all: it is the machine's threads that are shared.
-    let pool = Pool::default();
-    let mut listeners = Vec::new();
-    for Taken { name, address, bound, backlog, layers, may_be_taken, cannot_bind } in taken {
+    /// Lets clients connect. Whose address is another program's is closed, and an operator can start it when that is gone.
+    pub(crate) fn listen(&self, taken: Taken) -> Result<Listener, StartError> {
+        let Taken { name, address, bound, backlog, layers, may_be_taken, cannot_bind } = taken;
         let listening = match bound {
-            Some(bound) => bound.listen(backlog, layers.clone(), pool.clone()),
+            Some(bound) => bound.listen(backlog, layers.clone(), self.pool.clone()),
             None => Err(ErrorKind::AddrInUse.into()),
         };
-        let listener = match listening {
-            Ok(listener) => listener,
+        match listening {
+            Ok(listener) => Ok(listener),
             // Two that start at once both had it before one of them listened.
             Err(error) if error.kind() == ErrorKind::AddrInUse && may_be_taken => {
                 tracing::warn!(listener = name, "another program has its default address; going on without");
-                Listener::closed(&name, address, backlog, layers, pool.clone())
+                Ok(Listener::closed(&name, address, backlog, layers, self.pool.clone()))
             }
-            Err(source) => return Err(cannot_bind(source)),
-        };
-        listeners.push(listener);
+            Err(source) => Err(cannot_bind(source)),
+        }
     }
-    Ok(listeners)
+
+    /// Reads the certificates of a port that the configuration calls so.
+    pub(crate) fn load(&self, tls: &said::ListenerTls, port: &str) -> Result<Arc<Certificates>, StartError> {
+        load(tls, port, &self.tickets)
+    }
+
+    /// What stands before MQTT at a listener.
+    pub(crate) fn layers(&self, listener: &said::Listener) -> Result<Layers, StartError> {
+        layers(listener, &self.tickets)
+    }
+}
+
+/// What the configuration calls the port of a listener.
+pub(crate) fn port(name: &str) -> String {
+    format!("listeners.{name}")
+}
+
+impl Taken {
+    /// Takes its address.
+    pub(crate) fn bind(self) -> Result<Self, StartError> {
+        match Listener::bind(&self.name, self.address) {
+            Ok(bound) => Ok(Self { bound: Some(bound), ..self }),
+            Err(error) if error.kind() == ErrorKind::AddrInUse && self.may_be_taken => Ok(self),
+            Err(source) => Err((self.cannot_bind)(source)),
+        }
+    }
 }
 
 fn layers(listener: &said::Listener, tickets: &Arc<TicketKeys>) -> Result<Layers, StartError> {
     let said::Listener { name, tls, web, proxy_from, .. } = listener;
     let tls = match tls {
         None => None,
-        Some(tls) => Some(load(tls, &format!("listeners.{name}"), tickets)?),
+        Some(tls) => Some(load(tls, &port(name), tickets)?),
     };
     let web = web.as_ref().map(|said::ListenerWeb { path, origins, forwarded_from }| {
         Arc::new(Upgrade {
@@ -112,11 +132,7 @@ fn layers(listener: &said::Listener, tickets: &Arc<TicketKeys>) -> Result<Layers
 }
 
 /// Reads the certificates of what is called so.
-pub(crate) fn load(
-    tls: &said::ListenerTls,
-    whose: &str,
-    tickets: &Arc<TicketKeys>,
-) -> Result<Arc<Certificates>, StartError> {
+fn load(tls: &said::ListenerTls, whose: &str, tickets: &Arc<TicketKeys>) -> Result<Arc<Certificates>, StartError> {
     let loaded = Certificates::load(files(tls), Arc::clone(tickets));
     let wrong = |source| StartError::Tls { whose: whose.to_owned(), source: Box::new(source) };
     loaded.map(Arc::new).map_err(wrong)

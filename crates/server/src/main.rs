@@ -8,9 +8,9 @@ use std::{
 };
 
 use mimalloc::MiMalloc;
-use mqtt_cli::{Cli, Command, Failure};
+use mqtt_cli::{Cli, Command, Failure, UsageError};
 use mqtt_config::{Config, Layers};
-use rollcall::{Addresses, log};
+use rollcall::{Addresses, Source, log};
 use tokio::{
     runtime::{Builder, Runtime},
     signal::unix::{Signal, SignalKind, signal},
@@ -38,7 +38,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> anyhow::Result<()> {
-    let cli = Cli::parse(Layers::new(rollcall::module_sections()), env::args_os(), env::vars_os())?;
+    let cli = command_line()?;
     match cli.command {
         Command::Print(text) => print(&text),
         Command::CheckConfig => {
@@ -61,16 +61,27 @@ fn run() -> anyhow::Result<()> {
         }
         Command::Run => {
             let config = cli.layers.resolve()?;
-            log::init(&config.log);
+            let set_log_level = log::init(&config.log);
             let ignored = cli.layers.ignored();
             if !ignored.is_empty() {
                 tracing::warn!(variables = %ignored, "{IGNORED}");
             }
             raise_open_files();
-            runtime(&config)?.block_on(serve(config))?;
+            let source = Source { read: Box::new(read_anew), set_log_level };
+            runtime(&config)?.block_on(serve(config, source))?;
         }
     }
     Ok(())
+}
+
+/// Flags and the environment are what they were when the process began; only files may say something else by now.
+fn command_line() -> Result<Cli, UsageError> {
+    Cli::parse(Layers::new(rollcall::module_sections()), env::args_os(), env::vars_os())
+}
+
+fn read_anew() -> Result<Config, String> {
+    let config = command_line().and_then(|cli| Ok(cli.layers.resolve()?));
+    config.map_err(|error| error.to_string().replace(['\n', '\r'], " "))
 }
 
 /// Each connection is an open file, and the usual soft limit is far below the hard one.
@@ -89,12 +100,12 @@ fn runtime(config: &Config) -> io::Result<Runtime> {
     builder.thread_name("rollcall").enable_all().build()
 }
 
-async fn serve(config: Config) -> anyhow::Result<()> {
+async fn serve(config: Config, source: Source) -> anyhow::Result<()> {
     // Before the ready line, so that whoever waits for it may end us at once.
     let signals = Signals::catch()?;
     let node = config.node.name.clone();
     let forgets = config.data_dir.is_none();
-    let server = rollcall::start(config).await?;
+    let server = rollcall::start_from(config, Some(source)).await?;
     if forgets {
         tracing::warn!(
             "data_dir is \"memory\": sessions, messages and who is online are forgotten when the broker ends"
@@ -160,7 +171,7 @@ impl Signals {
                 _ = self.interrupt.recv() => return "SIGINT",
                 _ = self.quit.recv() => return "SIGQUIT",
                 _ = self.hangup.recv() => {
-                    tracing::info!(signal = "SIGHUP", "files that may change are read again; settings need a restart");
+                    tracing::info!(signal = "SIGHUP", "the configuration and certificates are read anew");
                     reload();
                     continue;
                 }

@@ -8,13 +8,16 @@ use mqtt_broker::{ModulesSeen, Opened, Running};
 use mqtt_config::Config;
 use mqtt_modules::{ChangeError, Modules, Registry};
 use mqtt_net::{Pipe, TlsError};
+use mqtt_operate::Configured as _;
 use mqtt_storage::StoreError;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::certificates::Kept;
+use crate::listeners::Opener;
+use crate::reload::Source;
 use crate::sections::{default_settings, modules};
-use crate::{admin, listeners, settings, states};
+use crate::{admin, listeners, reload, settings, states};
 
 /// Why the broker did not start.
 #[derive(Debug, thiserror::Error)]
@@ -81,7 +84,7 @@ impl Addresses {
 pub struct Server {
     running: Running,
     registry: Arc<Registry>,
-    certificates: Arc<Kept>,
+    configured: Arc<reload::Running>,
     addresses: Addresses,
     password: Option<String>,
     data_dir: Option<PathBuf>,
@@ -96,9 +99,14 @@ struct AdminTask {
 
 /// Binds, starts the wanted modules and serves. Once this returns, clients can connect.
 pub async fn start(config: Config) -> Result<Server, StartError> {
+    start_from(config, None).await
+}
+
+/// [`start`], with what the configuration can be read from anew.
+pub async fn start_from(config: Config, source: Option<Source>) -> Result<Server, StartError> {
+    let opener = Opener::new(&config);
     // Bound first, for a taken port is found out at once; opened last, when everything is there.
-    let tickets = listeners::tickets(&config);
-    let bound = listeners::bind(&config, &tickets)?;
+    let bound = opener.take(&config)?;
     let admin_port = match config.admin.bind {
         Some(address) => admin::bind(address).map_err(|source| StartError::Bind {
             address,
@@ -124,10 +132,14 @@ pub async fn start(config: Config) -> Result<Server, StartError> {
         return Err(StartError::Unguarded(why.clone()));
     }
     let admin_tls = config.admin.tls.as_ref().filter(|_| admin_port.is_some());
-    let admin_tls = admin_tls.map(|tls| listeners::load(tls, admin::PORT, &tickets)).transpose()?;
-    let of_admin = admin_tls.iter().map(|tls| (admin::PORT.to_owned(), Arc::clone(tls)));
-    let certificates = Arc::new(Kept::new(listeners::certificates(&bound).chain(of_admin).collect()));
-    let listeners = listeners::listen(bound)?;
+    let admin_tls = admin_tls.map(|tls| opener.load(tls, admin::PORT)).transpose()?;
+    let certificates = Arc::<Kept>::default();
+    certificates.set(admin::PORT, admin_tls.clone());
+    let hooks = opened.hooks();
+    let listeners = bound.into_iter().map(|taken| opener.listen(taken)).collect::<Result<Vec<_>, _>>()?;
+    for listener in &listeners {
+        certificates.set(&listeners::port(listener.name()), listener.certificates());
+    }
     let listening = listeners.iter().filter(|listener| listener.is_open());
     let listening = listening.map(|listener| (listener.name().to_owned(), listener.address()));
     let mut addresses = Addresses { listeners: listening.collect(), admin: None, admin_tls: admin_tls.is_some() };
@@ -136,9 +148,11 @@ pub async fn start(config: Config) -> Result<Server, StartError> {
     let review = Arc::new(running.certificate_review());
     running.watch("certificates", move || Arc::clone(&watched).watch(Arc::clone(&review)));
     listeners.into_iter().for_each(|listener| running.serve(listener));
+    let (entrances, kept) = (running.entrances(), Arc::clone(&certificates));
+    let configured = Arc::new(reload::Running::new(source, config.clone(), entrances, opener, kept, hooks));
     let (mut password, mut admin_task) = (None, None);
     if let Some(bound) = admin_port {
-        let operator = running.operator(settings::shown(&config));
+        let operator = running.operator(Arc::clone(&configured) as _);
         let (admin, made) =
             admin::open(operator, &config, &registry, &bound, admin_tls, &certificates).map_err(StartError::Admin)?;
         (addresses.admin, password) = (Some(bound.address), made);
@@ -146,7 +160,7 @@ pub async fn start(config: Config) -> Result<Server, StartError> {
         let task = admin::serve(&running, admin, bound, stopping).map_err(StartError::Admin)?;
         admin_task = Some(AdminTask { stop, task });
     }
-    Ok(Server { running, registry, certificates, addresses, password, data_dir: config.data_dir, admin: admin_task })
+    Ok(Server { running, registry, configured, addresses, password, data_dir: config.data_dir, admin: admin_task })
 }
 
 /// The modules that ship, wanted as the configuration says.
@@ -186,9 +200,15 @@ impl Server {
         self.password.as_deref()
     }
 
-    /// Reads again what can be read again while it runs: certificates. They are looked at every few seconds anyway.
+    /// Reads the configuration anew, in a while, and changes what can change while it runs; the log tells what. Certificates are
+    /// looked at too, as they are every few seconds anyway.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
     pub fn reload(&self) {
-        self.certificates.look_now();
+        let configured = Arc::clone(&self.configured);
+        // It reads files.
+        drop(tokio::task::spawn_blocking(move || configured.reload()));
     }
 
     /// Its modules.

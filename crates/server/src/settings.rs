@@ -17,11 +17,7 @@ pub(crate) fn broker(said: &said::Config) -> Config {
     let (mqtt, limits, session) = (&said.mqtt, &said.limits, &said.session);
     Config {
         node: said.node.name.clone(),
-        anonymous: match said.auth.anonymous {
-            said::Anonymous::All => Anonymous::All,
-            said::Anonymous::Loopback => Anonymous::Loopback,
-            said::Anonymous::None => Anonymous::None,
-        },
+        anonymous: anonymous(said.auth.anonymous),
         deny_action: match said.auth.deny_action {
             said::DenyAction::Ignore => DenyAction::Ignore,
             said::DenyAction::Disconnect => DenyAction::Disconnect,
@@ -73,8 +69,14 @@ pub(crate) fn broker(said: &said::Config) -> Config {
 
 /// `None`: it has no bounds of its own.
 fn own_limits(listener: &said::Listener) -> Option<(String, ListenerLimits)> {
+    let own = limits_of(listener);
+    (own != ListenerLimits::default()).then(|| (listener.name.clone(), own))
+}
+
+/// Its own bounds.
+pub(crate) fn limits_of(listener: &said::Listener) -> ListenerLimits {
     let limits = &listener.limits;
-    let own = ListenerLimits {
+    ListenerLimits {
         max_connections: limits.max_connections,
         connect_rate: limits.connect_rate.map(rate),
         message_rate: limits.message_rate.map(rate),
@@ -86,8 +88,7 @@ fn own_limits(listener: &said::Listener) -> Option<(String, ListenerLimits)> {
         max_topic_levels: limits.max_topic_levels,
         max_queued: limits.max_queued,
         max_queued_bytes: limits.max_queued_bytes,
-    };
-    (own != ListenerLimits::default()).then(|| (listener.name.clone(), own))
+    }
 }
 
 fn flapping(said: &said::Flapping) -> Flapping {
@@ -101,6 +102,15 @@ fn flapping(said: &said::Flapping) -> Flapping {
 
 const fn rate(said::Rate { amount, per }: said::Rate) -> Rate {
     Rate { amount, per }
+}
+
+/// Who may come in and proves nothing.
+pub(crate) const fn anonymous(said: said::Anonymous) -> Anonymous {
+    match said {
+        said::Anonymous::All => Anonymous::All,
+        said::Anonymous::Loopback => Anonymous::Loopback,
+        said::Anonymous::None => Anonymous::None,
+    }
 }
 
 /// The module that gets the events of earlier versions.

@@ -49,6 +49,7 @@ mod presence_reasons;
 mod presence_state;
 mod publish;
 mod publish_v5;
+mod reload;
 mod replay;
 mod retained;
 mod revoked;

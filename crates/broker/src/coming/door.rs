@@ -11,6 +11,7 @@ use crate::coming::arrival::Origin;
 use crate::coming::entrance::{Bounds, Entrance, Over};
 use crate::coming::serve::Task;
 use crate::coming::ticket::Ticket;
+use crate::config::ListenerLimits;
 use crate::time::patience::Patient;
 use crate::watch::metrics::Metric;
 use crate::watch::refusals::{Kind, Refused};
@@ -20,8 +21,8 @@ use crate::watch::refusals::{Kind, Refused};
 pub(crate) struct Door(Arc<Entrance>);
 
 impl Door {
-    pub(crate) fn new(broker: &Broker, open: &Arc<mqtt_net::Listener>) -> Self {
-        Self(broker.doors.add(open, Bounds::new(&broker.config, open.name(), &broker.session_config)))
+    pub(crate) fn new(broker: &Broker, open: &Arc<mqtt_net::Listener>, own: &ListenerLimits) -> Self {
+        Self(broker.doors.add(open, Bounds::new(&broker.config, own, &broker.session_config)))
     }
 
     pub(crate) fn take(&self, broker: &Arc<Broker>, accepted: Accepted, peer: SocketAddr) {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use mqtt_codec::ReasonCode;
 use mqtt_hooks::{ConnectionInfo, Listener};
-use mqtt_net::Kind;
+use mqtt_net::{Kind, Layers};
 use mqtt_operate::ListenerError;
 use parking_lot::Mutex;
 
@@ -18,7 +18,7 @@ use crate::coming::flapping::Flapping;
 use crate::coming::guests::{Guests, Standing, network};
 use crate::coming::lateness::Lateness;
 use crate::coming::line::Line;
-use crate::config::Config;
+use crate::config::{Anonymous, Config, ListenerLimits};
 use crate::watch::machine;
 use crate::watch::metrics::Metric;
 
@@ -38,10 +38,12 @@ pub(crate) struct Doors {
     memory: Arc<Entrance>,
     /// By their addresses.
     guests: Guests,
+    /// Who may come in and proves nothing.
+    anonymous: Mutex<Anonymous>,
     /// `mqtt.max_connections`.
     max_clients: usize,
-    /// Topics may have as many levels by all listeners.
-    pub(crate) least_topic_levels: usize,
+    /// Topics may have as many levels by all listeners that there are or were.
+    least_topic_levels: AtomicUsize,
     /// Sockets that there may be, for the files that they take.
     max_sockets: usize,
     /// Sockets accepted and not yet closed.
@@ -80,10 +82,11 @@ impl Doors {
             line: Line::default(),
             listeners: Mutex::default(),
             entrances: ArcSwap::default(),
-            memory: Arc::new(Entrance::new(memory, Bounds::new(config, "memory", session))),
+            memory: Arc::new(Entrance::new(memory, Bounds::new(config, &ListenerLimits::default(), session))),
             guests: Guests::new(&config.limits),
+            anonymous: Mutex::new(config.anonymous),
             max_clients: config.mqtt.max_connections,
-            least_topic_levels: config.all_topic_levels().fold(usize::MAX, usize::min),
+            least_topic_levels: AtomicUsize::new(config.all_topic_levels().fold(usize::MAX, usize::min)),
             max_sockets: machine::max_sockets().unwrap_or(usize::MAX),
             sockets: AtomicUsize::new(0),
             served: AtomicUsize::new(0),
@@ -97,10 +100,50 @@ impl Doors {
         let listener = Arc::new(Listener { name: open.name().into(), port: open.address().port() });
         let entrance = Arc::new(Entrance::new(listener, bounds));
         let (kind, address, socket) = (open.kind(), open.address(), Arc::downgrade(open));
+        self.least_topic_levels.fetch_min(entrance.bounds.max_topic_levels, Relaxed);
         let mut listeners = self.listeners.lock();
         listeners.push(Known { entrance: Arc::clone(&entrance), kind, address, socket });
-        self.entrances.store(Arc::new(listeners.iter().map(|known| Arc::clone(&known.entrance)).collect()));
+        // Those of listeners that are gone stay as long as somebody is there who came in by them.
+        let others = self.entrances.load_full();
+        let is_known = |one: &Arc<Entrance>| listeners.iter().any(|known| Arc::ptr_eq(&known.entrance, one));
+        let others = others.iter().filter(|one| is_known(one) || one.has_sockets());
+        self.entrances.store(Arc::new(others.chain([&entrance]).cloned().collect()));
         entrance
+    }
+
+    /// Closes the listener of this name for good. What holds for who has come in by it holds on.
+    pub(crate) fn remove(&self, name: &str) {
+        self.listeners.lock().retain(|known| {
+            let is_it = &*known.entrance.listener.name == name;
+            if is_it && let Some(socket) = known.socket.upgrade() {
+                socket.retire();
+            }
+            !is_it
+        });
+    }
+
+    /// Has other layers before MQTT at the listener of this name.
+    pub(crate) fn change(&self, name: &str, layers: Layers) {
+        let mut listeners = self.listeners.lock();
+        let found = listeners.iter_mut().find(|known| &*known.entrance.listener.name == name);
+        if let Some((found, socket)) = found.and_then(|found| found.socket.upgrade().map(|socket| (found, socket))) {
+            socket.set_layers(layers);
+            found.kind = socket.kind();
+        }
+    }
+
+    /// Topics may have as many levels by all listeners.
+    pub(crate) fn least_topic_levels(&self) -> usize {
+        self.least_topic_levels.load(Relaxed)
+    }
+
+    /// Whether somebody from there may come in and prove nothing.
+    pub(crate) fn lets_in_anonymous(&self, address: IpAddr) -> bool {
+        self.anonymous.lock().lets_in(address)
+    }
+
+    pub(crate) fn set_anonymous(&self, anonymous: Anonymous) {
+        *self.anonymous.lock() = anonymous;
     }
 
     pub(crate) fn listeners(&self) -> Vec<Known> {

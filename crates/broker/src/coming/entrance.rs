@@ -58,8 +58,7 @@ impl Over {
 }
 
 impl Bounds {
-    pub(crate) fn new(config: &Config, listener: &str, session: &Arc<mqtt_session::Config>) -> Self {
-        let own = config.listeners.get(listener).cloned().unwrap_or_default();
+    pub(crate) fn new(config: &Config, own: &ListenerLimits, session: &Arc<mqtt_session::Config>) -> Self {
         let limits = &config.limits;
         Self {
             max_clients: own.max_connections,
@@ -69,7 +68,7 @@ impl Bounds {
             max_packet_size: own.max_packet_size.unwrap_or(limits.max_packet_size),
             max_topic_levels: own.max_topic_levels.unwrap_or(limits.max_topic_levels),
             subscriptions_per_client: own.subscriptions_per_client.unwrap_or(limits.subscriptions_per_client),
-            session: session_config(&own, session),
+            session: session_config(own, session),
         }
     }
 }
@@ -92,6 +91,11 @@ fn session_config(own: &ListenerLimits, general: &Arc<mqtt_session::Config>) -> 
 impl Entrance {
     pub(crate) fn new(listener: Arc<Listener>, bounds: Bounds) -> Self {
         Self { listener, bounds, sockets: AtomicUsize::new(0), clients: AtomicUsize::new(0), bucket: Mutex::default() }
+    }
+
+    /// Somebody is there who came in by it.
+    pub(crate) fn has_sockets(&self) -> bool {
+        self.sockets.load(Relaxed) > 0
     }
 
     /// One socket more, if there may be. Those that have not sent CONNECT yet may be as many as clients.

@@ -262,7 +262,7 @@ impl Candidate {
             Login::Ignore if self.was_asked && self.says_who() => {
                 denied(ReasonCode::BadUserNameOrPassword, "no authenticator knows it")
             }
-            Login::Ignore if self.broker.config.anonymous.lets_in(self.info.peer.ip()) => {
+            Login::Ignore if self.broker.doors.lets_in_anonymous(self.info.peer.ip()) => {
                 (Metric::AuthAnonymous, Ok(()))
             }
             Login::Ignore => denied(ReasonCode::NotAuthorized, "auth.anonymous"),

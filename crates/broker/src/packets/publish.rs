@@ -24,7 +24,7 @@ pub(super) fn handle_publish(
 ) -> Result<(), Ending> {
     let (Seat { client, connection, .. }, broker) = (seat, seat.broker());
     let info = &connection.info;
-    let (topic, least) = (&publication.message.topic, broker.doors.least_topic_levels);
+    let (topic, least) = (&publication.message.topic, broker.doors.least_topic_levels());
     // Most topics are too short for so many as all listeners allow.
     if topic.as_str().len() >= least
         && topic.levels_len() > least

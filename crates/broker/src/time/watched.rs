@@ -20,8 +20,14 @@ const TOO_MANY: u32 = 10;
 
 /// The tasks of a broker.
 pub(crate) struct Tasks {
-    faults: Arc<Faults>,
+    watcher: Watcher,
     running: Vec<JoinHandle<()>>,
+}
+
+/// Starts tasks that it watches.
+#[derive(Clone)]
+pub(crate) struct Watcher {
+    faults: Arc<Faults>,
     /// The task that can't be kept alive.
     broken: watch::Sender<Option<&'static str>>,
 }
@@ -29,7 +35,12 @@ pub(crate) struct Tasks {
 impl Tasks {
     /// `faults` is told of each panic.
     pub(crate) fn new(faults: &Arc<Faults>) -> Self {
-        Self { faults: Arc::clone(faults), running: Vec::new(), broken: watch::Sender::new(None) }
+        let watcher = Watcher { faults: Arc::clone(faults), broken: watch::Sender::new(None) };
+        Self { watcher, running: Vec::new() }
+    }
+
+    pub(crate) const fn watcher(&self) -> &Watcher {
+        &self.watcher
     }
 
     /// Runs what `start` makes. If it panics that is logged, raised as an alarm, and it is started again; so `start` is to
@@ -38,26 +49,13 @@ impl Tasks {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let task = self.watch(name, start);
+        let task = self.watcher.watch(name, start);
         self.running.push(task);
-    }
-
-    /// The same for a task whose end is its owner's business.
-    pub(crate) fn watch<F>(&self, name: &'static str, start: impl Fn() -> F + Send + Sync + 'static) -> JoinHandle<()>
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        let (faults, broken) = (Arc::clone(&self.faults), self.broken.clone());
-        tokio::spawn(async move {
-            if keep_alive(name, &faults, start).await.is_err() {
-                broken.send_replace(Some(name));
-            }
-        })
     }
 
     /// Returns the name of a task that panics however often it is started, should there be one.
     pub(crate) async fn broken(&self) -> &'static str {
-        let mut broken = self.broken.subscribe();
+        let mut broken = self.watcher.broken.subscribe();
         loop {
             if let Some(name) = *broken.borrow_and_update() {
                 return name;
@@ -73,6 +71,21 @@ impl Tasks {
             // The error says that it was aborted.
             let _ = task.await;
         }
+    }
+}
+
+impl Watcher {
+    /// [`Tasks::run`] for a task whose end is its owner's business.
+    pub(crate) fn watch<F>(&self, name: &'static str, start: impl Fn() -> F + Send + Sync + 'static) -> JoinHandle<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (faults, broken) = (Arc::clone(&self.faults), self.broken.clone());
+        tokio::spawn(async move {
+            if keep_alive(name, &faults, start).await.is_err() {
+                broken.send_replace(Some(name));
+            }
+        })
     }
 }
 

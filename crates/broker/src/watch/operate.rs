@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use mqtt_codec::{Filter, Message, SubscribeFilter, Topic};
 use mqtt_operate::{
-    Ban, BanKind, ClientQuery, ClientState, HostState, ListenerError, ListenerState, NodeState, Operate, RetainedQuery,
-    RetainedState, Rows, Setting, SubscribeError, SubscriptionQuery, SubscriptionState,
+    Ban, BanKind, ClientQuery, ClientState, Configured, HostState, ListenerError, ListenerState, NodeState, Operate,
+    Reloaded, RetainedQuery, RetainedState, Rows, Setting, SubscribeError, SubscriptionQuery, SubscriptionState,
 };
 
 use crate::broker::Broker;
@@ -27,12 +27,12 @@ use messages::{subscribe_for, unsubscribe_for};
 /// The broker as an operator sees it.
 pub struct Operator {
     broker: Arc<Broker>,
-    settings: Vec<Setting>,
+    configured: Arc<dyn Configured>,
 }
 
 impl Operator {
-    pub(crate) fn new(broker: &Arc<Broker>, settings: Vec<Setting>) -> Self {
-        Self { broker: Arc::clone(broker), settings }
+    pub(crate) fn new(broker: &Arc<Broker>, configured: Arc<dyn Configured>) -> Self {
+        Self { broker: Arc::clone(broker), configured }
     }
 
     pub(super) const fn broker(&self) -> &Arc<Broker> {
@@ -220,7 +220,11 @@ impl Operate for Operator {
     }
 
     fn settings(&self) -> Vec<Setting> {
-        self.settings.clone()
+        self.configured.settings()
+    }
+
+    fn reload(&self) -> Result<Reloaded, String> {
+        self.configured.reload()
     }
 
     fn kept(&self, name: &str) -> Option<Vec<u8>> {

@@ -119,7 +119,7 @@ pub enum TlsError {
 
 /// Certificates in use, which may be replaced while clients are connected.
 pub struct Certificates {
-    files: Files,
+    files: Mutex<Files>,
     tickets: Arc<TicketKeys>,
     used: ArcSwap<Used>,
     /// How the files were when they were last read.
@@ -164,7 +164,7 @@ impl Stamp {
 
 impl fmt::Debug for Certificates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Certificates").field("files", &self.files).finish_non_exhaustive()
+        f.debug_struct("Certificates").field("files", &*self.files.lock()).finish_non_exhaustive()
     }
 }
 
@@ -177,7 +177,7 @@ impl Certificates {
         // Before they are read: who writes to one meanwhile has it read again.
         let seen = Mutex::new(files.stamps());
         let used = ArcSwap::from_pointee(Used::read(&files, &tickets)?);
-        Ok(Self { files, tickets, used, seen })
+        Ok(Self { files: Mutex::new(files), tickets, used, seen })
     }
 
     /// Reads all of them again if one has changed. Who connects from now on meets the new ones. If what is asked of clients'
@@ -187,12 +187,13 @@ impl Certificates {
     /// As [`Self::load`]; then the old ones stay in use until one changes again.
     pub fn refresh(&self) -> Result<Refreshed, TlsError> {
         let mut seen = self.seen.lock();
-        let now = self.files.stamps();
+        let files = self.files.lock().clone();
+        let now = files.stamps();
         if *seen == now {
             return Ok(Refreshed::No);
         }
         *seen = now;
-        let mut used = Used::read(&self.files, &self.tickets)?;
+        let mut used = Used::read(&files, &self.tickets)?;
         let trusted = self.trust();
         let is_same = trusted.digest() == used.trust.digest();
         if is_same {
@@ -201,6 +202,15 @@ impl Certificates {
         }
         self.used.store(Arc::new(used));
         Ok(if is_same { Refreshed::Shown } else { Refreshed::Trust })
+    }
+
+    /// Becomes what another one is: who has come in by this one is held to what is asked by that one.
+    pub fn follow(&self, other: &Self) {
+        let mut seen = self.seen.lock();
+        *self.files.lock() = other.files.lock().clone();
+        // It has read them.
+        seen.clone_from(&other.seen.lock());
+        self.used.store(other.used.load_full());
     }
 
     /// When the first of our own is no longer good.
@@ -218,11 +228,6 @@ impl Certificates {
         self.used.load().own.clone()
     }
 
-    /// Where they are.
-    pub const fn files(&self) -> &Files {
-        &self.files
-    }
-
     /// For a handshake: what it goes by, and whom it trusts.
     pub(crate) fn in_use(&self) -> (Arc<ServerConfig>, Arc<Trust>) {
         let used = self.used.load();
@@ -234,7 +239,7 @@ impl Certificates {
     }
 
     pub(crate) fn asks_for_one(&self) -> bool {
-        self.files.verify != Verify::None
+        self.files.lock().verify != Verify::None
     }
 }
 

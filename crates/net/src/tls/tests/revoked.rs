@@ -93,6 +93,20 @@ async fn who_is_signed_by_an_authority_that_is_taken_out_is_trusted_no_more() {
 }
 
 #[tokio::test]
+async fn who_came_in_by_others_is_held_to_those_that_they_follow() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    let server = Server::new(authority.asking(authority.revoke(&["somebody"], NEVER))).await;
+    let (inside, _) = come_in(&server, &Arc::new(authority.client(Some(authority.sign("one"))))).await.unwrap();
+    let certificates = server.layers.tls.as_ref().unwrap();
+    let load = |files| Certificates::load(files, TicketKeys::open(None)).unwrap();
+    certificates.follow(&load(Files { verify: Verify::Required, ..authority.files(&["localhost"]) }));
+    assert!(inside.is_trusted());
+    certificates.follow(&load(Files { verify: Verify::Required, ..other.files(&["localhost"]) }));
+    assert_eq!(server.refresh(), Refreshed::No, "they have been read");
+    assert!(!inside.is_trusted());
+}
+
+#[tokio::test]
 async fn a_list_that_is_out_of_date_holds_or_lets_nobody_in_as_is_said() {
     let authority = Authority::new();
     let one = Arc::new(authority.client(Some(authority.sign("one"))));
