@@ -69,7 +69,7 @@ impl Entrances {
     /// Another program has its address by now.
     pub fn open(&self, name: &str) -> Result<(), ListenerError> {
         self.broker.doors.with_listener(name, |listener| {
-            listener.open().map_err(|source| ListenerError::Bind { address: listener.address(), source })
+            listener.open().map_err(|source| ListenerError::Bind { address: listener.address().to_string(), source })
         })
     }
 

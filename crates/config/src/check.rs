@@ -1,11 +1,6 @@
 //! From the file form to the checked form.
 
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, SocketAddr},
-    num::NonZeroUsize,
-    path::PathBuf,
-};
+use std::{collections::BTreeMap, num::NonZeroUsize, path::PathBuf};
 
 use tracing_subscriber::EnvFilter;
 
@@ -74,7 +69,7 @@ impl File {
         let anonymous = match self.auth.anonymous {
             Some(true) => Anonymous::All,
             Some(false) => Anonymous::None,
-            None if listeners.iter().all(|listener| is_loopback(listener.bind)) => Anonymous::All,
+            None if listeners.iter().all(|listener| listener.bind.is_loopback()) => Anonymous::All,
             None => Anonymous::Loopback,
         };
         let path = |path: &Option<crate::value::Path>| path.as_ref().map(|file| file.0.clone().into());
@@ -101,7 +96,7 @@ impl File {
 
     /// What is wrong with these listeners should no module ask clients who they are. Which users there are is in the store.
     pub(crate) fn check_guarded(&self, listeners: &[Listener]) -> Result<(), Wrong> {
-        let wide = listeners.iter().find(|listener| !is_loopback(listener.bind));
+        let wide = listeners.iter().find(|listener| !listener.bind.is_loopback());
         let Some(Listener { name, bind, .. }) = wide.filter(|_| self.auth.anonymous != Some(true)) else {
             return Ok(());
         };
@@ -114,11 +109,6 @@ impl File {
             ),
         ))
     }
-}
-
-/// True if only this machine can reach it; `::ffff:127.0.0.1` counts.
-pub(crate) fn is_loopback(address: SocketAddr) -> bool {
-    IpAddr::to_canonical(&address.ip()).is_loopback()
 }
 
 impl file::Node {

@@ -93,8 +93,8 @@ pub struct Listener {
     pub name: String,
     /// What is spoken there.
     pub kind: ListenerKind,
-    /// Where to listen; port 0 lets the system choose.
-    pub bind: SocketAddr,
+    /// Where to listen.
+    pub bind: Address,
     /// The address is the default, and another program may have it.
     pub may_be_taken: bool,
     /// Connections the kernel holds before they are accepted.
@@ -143,6 +143,47 @@ pub struct Rate {
     pub amount: u64,
     /// Within this time.
     pub per: Duration,
+}
+
+/// Where a listener is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// Port 0 lets the system choose.
+    Ip(SocketAddr),
+    /// A socket of this machine.
+    Unix {
+        /// Where.
+        path: PathBuf,
+        /// Who may connect, as `chmod` takes it.
+        mode: u32,
+    },
+}
+
+impl Address {
+    /// True if only this machine can reach it; `::ffff:127.0.0.1` counts.
+    pub fn is_loopback(&self) -> bool {
+        match self {
+            Self::Ip(address) => address.ip().to_canonical().is_loopback(),
+            Self::Unix { .. } => true,
+        }
+    }
+
+    /// 0: it has none, or the system chooses it.
+    pub const fn port(&self) -> u16 {
+        match self {
+            Self::Ip(address) => address.port(),
+            Self::Unix { .. } => 0,
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(address) => address.fmt(f),
+            Self::Unix { path, .. } => write!(f, "unix:{}", path.display()),
+        }
+    }
 }
 
 /// What TLS at a listener is made of.
@@ -527,7 +568,9 @@ impl Config {
     /// Has every listener take a port that the system chooses.
     pub fn use_free_ports(&mut self) {
         for listener in &mut self.listeners {
-            listener.bind.set_port(0);
+            if let Address::Ip(address) = &mut listener.bind {
+                address.set_port(0);
+            }
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     listeners::{self, Listeners},
     rate,
     schema::{Key, Section},
-    value::{Bind, Expiry, Int, MaybeBind, Path, Secret, Size, Span, Tables},
+    value::{Bind, Expiry, Int, ListenAt, MaybeBind, Mode, Path, Secret, Size, Span, Tables},
 };
 
 /// A struct of the file form, its defaults, and its docs as data.
@@ -127,8 +127,11 @@ section! {
         kind: Option<ListenerKind> = None,
         /// IP address and port, or "off"; port 0 lets the system choose. Other than loopback only where clients are
         /// asked who they are, or with auth.anonymous = true. If another program has the
-        /// default port of "ws", the broker goes on without.
-        bind: Option<MaybeBind> = None,
+        /// default port of "ws", the broker goes on without. For kind "mqtt" also a socket of this machine,
+        /// "unix:/run/rollcall/mqtt.sock"; who comes by it is told of as 127.0.0.1, with sockport 0.
+        bind: Option<ListenAt> = None,
+        /// For a socket of this machine: who may connect to it, as for chmod. When not set: "0660".
+        mode: Option<Mode> = None,
         /// Connections that the kernel holds until they are accepted; its own limit applies too (net.core.somaxconn).
         backlog: Int<1, 0x7fff_ffff> = Int(1024),
         /// For TLS: the file of the certificate and its chain, PEM. Several are told apart by the name that a client asks for;

@@ -8,12 +8,12 @@ use serde::{
 };
 
 use crate::{
-    ListenerKind,
+    Address, ListenerKind,
     check::Wrong,
     config,
     file::Listener,
     schema::Section,
-    value::{Bind, MaybeBind},
+    value::{Bind, ListenAt},
 };
 
 mod check;
@@ -64,7 +64,7 @@ impl Listeners {
         for (name, kind, port) in BUILT_IN {
             let listener = said.entry(name.to_owned()).or_default();
             listener.kind.get_or_insert(kind);
-            listener.bind.get_or_insert(MaybeBind::On(Bind::loopback(port)));
+            listener.bind.get_or_insert(ListenAt::Ip(Bind::loopback(port)));
         }
         Self(said)
     }
@@ -76,7 +76,7 @@ impl Listeners {
         all.sort_by_key(|(name, _)| place(name));
         for (name, said) in all {
             let Some(listener) = said.check(name)? else { continue };
-            if let Some(other) = listeners.iter().find(|other| is_same(other.bind, listener.bind)) {
+            if let Some(other) = listeners.iter().find(|other| is_same(&other.bind, &listener.bind)) {
                 let why =
                     format!("\"{}\" is the address of {} too; wants its own", listener.bind, key(&other.name, "bind"));
                 return Err(Wrong::new(key(name, "bind"), why));
@@ -102,13 +102,14 @@ impl<V: for<'de> Visitor<'de>> fmt::Display for Wanted<'_, V> {
 }
 
 /// Port 0 is another one each time.
-fn is_same(one: SocketAddr, other: SocketAddr) -> bool {
+fn is_same(one: &Address, other: &Address) -> bool {
+    let (Address::Ip(one), Address::Ip(other)) = (one, other) else { return one == other };
     // `::ffff:127.0.0.1` is 127.0.0.1.
     let canonical = |address: SocketAddr| match IpAddr::to_canonical(&address.ip()) {
         IpAddr::V4(ip) => SocketAddr::from((ip, address.port())),
         IpAddr::V6(_) => address,
     };
-    one.port() != 0 && canonical(one) == canonical(other)
+    one.port() != 0 && canonical(*one) == canonical(*other)
 }
 
 /// A key of a listener.

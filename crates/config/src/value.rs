@@ -258,6 +258,93 @@ impl Serialize for MaybeBind {
     }
 }
 
+/// What a socket's path begins with.
+const UNIX: &str = "unix:";
+
+/// Where a listener is, if anywhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ListenAt {
+    Off,
+    Ip(Bind),
+    /// A path that is not relative to anything, and fits the ready line.
+    Unix(String),
+}
+
+impl Visitor<'_> for ListenAt {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("\"off\", an IP address and a port like \"127.0.0.1:1883\", or \"unix:/run/rollcall/mqtt.sock\"")
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<Self, E> {
+        /// The system has no room for a longer one.
+        const LONGEST: usize = 107;
+        let invalid = || E::invalid_value(Unexpected::Str(value), &self);
+        let is_path = |path: &str| {
+            path.starts_with('/')
+                && path.len() <= LONGEST
+                && !path.contains(|c: char| c.is_whitespace() || c.is_control())
+        };
+        match value.strip_prefix(UNIX) {
+            Some(path) if is_path(path) => Ok(Self::Unix(path.to_owned())),
+            Some(_) => Err(invalid()),
+            None => match MaybeBind::Off.visit_str::<E>(value) {
+                Ok(MaybeBind::Off) => Ok(Self::Off),
+                Ok(MaybeBind::On(bind)) => Ok(Self::Ip(bind)),
+                Err(_) => Err(invalid()),
+            },
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for ListenAt {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(Self::Off)
+    }
+}
+
+impl Serialize for ListenAt {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Off => serializer.serialize_str("off"),
+            Self::Ip(bind) => bind.serialize(serializer),
+            Self::Unix(path) => serializer.collect_str(&format_args!("{UNIX}{path}")),
+        }
+    }
+}
+
+/// Who may use a file, as `chmod` takes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mode(pub(crate) u32);
+
+impl Visitor<'_> for Mode {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("octal digits in quotes, like \"0660\"")
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<Self, E> {
+        match u32::from_str_radix(value, 8) {
+            Ok(mode) if mode <= 0o777 => Ok(Self(mode)),
+            _ => Err(E::invalid_value(Unexpected::Str(value), &self)),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Mode {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(Self(0))
+    }
+}
+
+impl Serialize for Mode {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{:04o}", self.0))
+    }
+}
+
 /// What is not to be shown again: it is read, and never written.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Secret(pub(crate) String);

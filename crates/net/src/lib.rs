@@ -5,14 +5,14 @@
 //! of sockets are known here only, so another kind is one more variant, and nobody above sees it.
 //!
 //! ```
-//! use mqtt_net::{Accepted, Layers, Listener, Pool, Transport};
+//! use mqtt_net::{Accepted, Address, Layers, Listener, Pool, Transport};
 //! use tokio::io::AsyncWriteExt as _;
 //! use tokio::sync::{mpsc, watch};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> std::io::Result<()> {
-//! let listener = Listener::bind("mqtt", "127.0.0.1:0".parse().unwrap())?.listen(16, Layers::default(), Pool::default())?;
-//! let address = listener.address();
+//! let listener = Listener::bind("mqtt", &Address::Ip(([127, 0, 0, 1], 0).into()))?.listen(16, Layers::default(), Pool::default())?;
+//! let address = listener.address().ip().unwrap();
 //! let (arrived, mut arrivals) = mpsc::unbounded_channel::<Transport>();
 //! let (_stop, stopping) = watch::channel(false);
 //! tokio::spawn(async move {
@@ -33,6 +33,7 @@
 //! # }
 //! ```
 
+mod address;
 mod carrier;
 #[doc(hidden)]
 pub mod fuzz;
@@ -45,8 +46,10 @@ mod stream;
 mod tcp;
 mod tls;
 mod transport;
+mod unix;
 mod web;
 
+pub use address::Address;
 pub use carrier::Carrier;
 pub use listener::{Bound, Kind, Listener};
 pub use opening::{Accepted, Identity, Layers, Naming, OpenError, Opened, Opening, Pool};

@@ -2,18 +2,19 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 
-use crate::opening::{Accepted, Layers, Pool};
+use crate::opening::{Accepted, Layers, Pool, Stream};
 use crate::tls::Certificates;
+use crate::{Address, unix};
 
 /// How long to wait before accepting again when the system has nothing left to give, file descriptors above all.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
@@ -22,7 +23,20 @@ const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub struct Bound {
     name: Box<str>,
-    socket: TcpSocket,
+    address: Address,
+    socket: BoundSocket,
+}
+
+#[derive(Debug)]
+enum BoundSocket {
+    Tcp(TcpSocket),
+    Unix(unix::Bound),
+}
+
+#[derive(Debug)]
+enum Accepting {
+    Tcp(TcpListener),
+    Unix(unix::Listening),
 }
 
 /// A listener. It may be closed and opened again while it [accepts](Self::accept).
@@ -30,7 +44,7 @@ pub struct Bound {
 pub struct Listener {
     name: Box<str>,
     socket: Mutex<Socket>,
-    address: SocketAddr,
+    address: Address,
     backlog: u32,
     layers: ArcSwap<Layers>,
     pool: Pool,
@@ -39,7 +53,7 @@ pub struct Listener {
 #[derive(Debug)]
 struct Socket {
     /// `None`: closed.
-    open: Option<TcpListener>,
+    open: Option<Accepting>,
     /// It is not opened again.
     is_retired: bool,
     /// Who accepts; what wakes it otherwise goes with the socket that is closed.
@@ -68,26 +82,59 @@ impl Bound {
     /// Lets clients connect; the system holds up to `backlog` of them until they are accepted. What takes long before MQTT is
     /// done in `pool`.
     pub fn listen(self, backlog: u32, layers: Layers, pool: Pool) -> io::Result<Listener> {
-        let socket = self.socket.listen(backlog)?;
-        let listener = Listener::closed(&self.name, socket.local_addr()?, backlog, layers, pool);
-        listener.socket.lock().open = Some(socket);
+        let Self { name, address, socket } = self;
+        let (open, address) = socket.listen(backlog, address)?;
+        let listener = Listener::closed(&name, address, backlog, layers, pool);
+        listener.socket.lock().open = Some(open);
         Ok(listener)
     }
 }
 
+impl BoundSocket {
+    /// With the address, in which the port is now the one that the system has chosen.
+    fn listen(self, backlog: u32, address: Address) -> io::Result<(Accepting, Address)> {
+        match self {
+            Self::Tcp(socket) => {
+                let listener = socket.listen(backlog)?;
+                let address = listener.local_addr()?.into();
+                Ok((Accepting::Tcp(listener), address))
+            }
+            Self::Unix(socket) => Ok((Accepting::Unix(socket.listen(backlog)?), address)),
+        }
+    }
+}
+
+impl Accepting {
+    fn poll_accept(&self, context: &mut Context<'_>) -> Poll<io::Result<(Stream, SocketAddr)>> {
+        match self {
+            Self::Tcp(listener) => listener.poll_accept(context).map_ok(|(stream, peer)| (Stream::Tcp(stream), peer)),
+            Self::Unix(unix::Listening { listener, .. }) => {
+                let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+                listener.poll_accept(context).map_ok(|(stream, _)| (Stream::Unix(stream), peer))
+            }
+        }
+    }
+}
+
 impl Listener {
-    /// Takes an address; port 0 lets the system choose. Outside of a tokio runtime it panics.
-    pub fn bind(name: &str, address: SocketAddr) -> io::Result<Bound> {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-        socket.set_reuseaddr(true)?;
-        // Accepted sockets inherit it.
-        socket.set_nodelay(true)?;
-        socket.bind(address)?;
-        Ok(Bound { name: name.into(), socket })
+    /// Takes an address. Outside of a tokio runtime it panics.
+    pub fn bind(name: &str, address: &Address) -> io::Result<Bound> {
+        let socket = match address {
+            Address::Ip(address) => {
+                let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+                socket.set_reuseaddr(true)?;
+                // Accepted sockets inherit it.
+                socket.set_nodelay(true)?;
+                socket.bind(*address)?;
+                BoundSocket::Tcp(socket)
+            }
+            Address::Unix { path, mode } => BoundSocket::Unix(unix::Bound::new(path, *mode)?),
+        };
+        Ok(Bound { name: name.into(), address: address.clone(), socket })
     }
 
     /// One that is closed, at an address that is somebody's maybe. What else it is told is as for [`Bound::listen`].
-    pub fn closed(name: &str, address: SocketAddr, backlog: u32, layers: Layers, pool: Pool) -> Self {
+    pub fn closed(name: &str, address: Address, backlog: u32, layers: Layers, pool: Pool) -> Self {
         let socket = Mutex::new(Socket { open: None, is_retired: false, accepting: Waker::noop().clone() });
         Self { name: name.into(), socket, address, backlog, layers: ArcSwap::from_pointee(layers), pool }
     }
@@ -98,8 +145,8 @@ impl Listener {
     }
 
     /// Where it listens when it is open, with the port the system chose if it was to choose.
-    pub const fn address(&self) -> SocketAddr {
-        self.address
+    pub const fn address(&self) -> &Address {
+        &self.address
     }
 
     /// What is spoken there.
@@ -148,7 +195,8 @@ impl Listener {
     pub fn open(&self) -> io::Result<()> {
         let mut socket = self.socket.lock();
         if socket.open.is_none() && !socket.is_retired {
-            socket.open = Some(Self::bind(&self.name, self.address)?.socket.listen(self.backlog)?);
+            let bound = Self::bind(&self.name, &self.address)?;
+            socket.open = Some(bound.socket.listen(self.backlog, bound.address)?.0);
             socket.accepting.wake_by_ref();
         }
         Ok(())
@@ -187,7 +235,7 @@ impl Listener {
         if socket.is_retired { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    fn poll_accept(&self, context: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
+    fn poll_accept(&self, context: &mut Context<'_>) -> Poll<io::Result<(Stream, SocketAddr)>> {
         let mut socket = self.socket.lock();
         socket.accepting.clone_from(context.waker());
         match &socket.open {
@@ -209,15 +257,16 @@ fn is_exhausted(error: &io::Error) -> bool {
 mod tests {
     use std::io::ErrorKind;
 
+    use tokio::net::TcpStream;
     use tokio::sync::mpsc;
 
     use super::*;
 
     #[tokio::test]
     async fn who_connects_is_refused_while_it_is_closed_and_accepted_when_it_is_open_again() {
-        let bound = Listener::bind("it", ([127, 0, 0, 1], 0).into()).unwrap();
+        let bound = Listener::bind("it", &Address::Ip(([127, 0, 0, 1], 0).into())).unwrap();
         let listener = Arc::new(bound.listen(16, Layers::default(), Pool::default()).unwrap());
-        let address = listener.address();
+        let address = listener.address().ip().unwrap();
         let (taken, mut peers) = mpsc::unbounded_channel();
         let (stop, stopping) = watch::channel(false);
         let accepting = tokio::spawn({
@@ -243,7 +292,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_that_is_retired_accepts_nobody_ever_again() {
-        let bound = Listener::bind("it", ([127, 0, 0, 1], 0).into()).unwrap();
+        let bound = Listener::bind("it", &Address::Ip(([127, 0, 0, 1], 0).into())).unwrap();
         let listener = Arc::new(bound.listen(16, Layers::default(), Pool::default()).unwrap());
         let (_stop, stopping) = watch::channel(false);
         let accepting = tokio::spawn({

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::Semaphore;
 
 use crate::proxy::Proxies;
@@ -54,6 +54,13 @@ pub enum Accepted {
     Open(Transport),
     /// There is something before MQTT.
     Closed(Opening),
+}
+
+/// What a listener has accepted.
+#[derive(Debug)]
+pub(crate) enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
 }
 
 /// What goes before MQTT at a socket.
@@ -157,7 +164,12 @@ impl Naming {
 }
 
 impl Accepted {
-    pub(crate) fn new(stream: TcpStream, peer: SocketAddr, layers: &Arc<Layers>, pool: &Pool) -> Self {
+    pub(crate) fn new(stream: Stream, peer: SocketAddr, layers: &Arc<Layers>, pool: &Pool) -> Self {
+        let stream = match stream {
+            Stream::Tcp(stream) => stream,
+            // Nothing stands before MQTT on a socket of this machine.
+            Stream::Unix(stream) => return Self::Open(Transport::Unix(stream)),
+        };
         if layers.is_bare() {
             return Self::Open(Transport::Tcp(stream));
         }

@@ -4,7 +4,7 @@ use std::io::{self, IoSlice};
 use std::task::{Context, Poll};
 
 use bytes::BytesMut;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 
 use crate::Pipe;
 use crate::carrier::{self, Carrier};
@@ -20,6 +20,8 @@ use crate::web::Web;
 pub enum Transport {
     /// A socket.
     Tcp(TcpStream),
+    /// A socket of this machine.
+    Unix(UnixStream),
     /// TLS over a socket.
     Tls(Box<Tls>),
     /// WebSocket over a socket.
@@ -35,6 +37,7 @@ macro_rules! each {
     ($transport:expr, $carrier:ident => $does:expr) => {
         match $transport {
             Transport::Tcp($carrier) => $does,
+            Transport::Unix($carrier) => $does,
             Transport::Tls(boxed) => {
                 let $carrier = &**boxed;
                 $does
@@ -105,7 +108,7 @@ impl Transport {
     /// What it is called when the peer closes without DISCONNECT.
     pub const fn name_of_close(&self) -> &'static str {
         match self {
-            Self::Tcp(_) => "tcp_closed",
+            Self::Tcp(_) | Self::Unix(_) => "tcp_closed",
             Self::Tls(_) => "ssl_closed",
             Self::Ws(_) | Self::Wss(_) => "ws_closed",
             Self::Memory(_) => "memory_closed",

@@ -1,7 +1,6 @@
 //! A broker, and the machine it runs on.
 
 use std::io;
-use std::net::SocketAddr;
 
 /// A broker and how it is.
 #[derive(Clone, Debug)]
@@ -44,8 +43,8 @@ pub struct ListenerState {
     pub name: String,
     /// What is spoken there.
     pub kind: ListenerKind,
-    /// Where it listens.
-    pub address: SocketAddr,
+    /// Where it listens: an IP address and a port, or `unix:/PATH`.
+    pub address: String,
     /// False while it is stopped.
     pub running: bool,
     /// Clients that came in by it and are there.
@@ -73,7 +72,7 @@ pub enum ListenerError {
     #[error("cannot listen on {address}: {source}")]
     Bind {
         /// Where it is to listen.
-        address: SocketAddr,
+        address: String,
         /// What the system says.
         source: io::Error,
     },

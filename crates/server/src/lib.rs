@@ -27,8 +27,8 @@ mod server;
 mod settings;
 mod states;
 
-/// What [`Server::connect_in_memory`] gives.
-pub use mqtt_net::Pipe;
+/// What [`Server::connect_in_memory`] gives, and where listeners are.
+pub use mqtt_net::{Address, Pipe};
 pub use reload::Source;
 pub use sections::module_sections;
 pub use server::{Addresses, Server, StartError, start, start_from};

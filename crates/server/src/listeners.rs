@@ -1,12 +1,12 @@
 //! Where clients come in: addresses taken, and what stands between a socket and MQTT.
 
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use mqtt_config as said;
 use mqtt_net::{
-    Bound, Certificates, Files, Layers, Listener, Named, Naming, Origins, Pool, Proxies, TicketKeys, Upgrade, Verify,
+    Address, Bound, Certificates, Files, Layers, Listener, Named, Naming, Origins, Pool, Proxies, TicketKeys, Upgrade,
+    Verify,
 };
 
 use crate::server::StartError;
@@ -17,7 +17,7 @@ const TICKET_KEYS: &str = "tls-ticket-keys";
 /// A listener whose address is taken: by us, or by another program where that may be.
 pub(crate) struct Taken {
     name: String,
-    address: SocketAddr,
+    address: Address,
     /// `None`: not yet, or by another program.
     bound: Option<Bound>,
     backlog: u32,
@@ -44,14 +44,15 @@ impl Opener {
     /// What a listener is told; its address is not taken yet.
     pub(crate) fn prepare(&self, listener: &said::Listener) -> Result<Taken, StartError> {
         let said::Listener { name, bind: address, backlog, may_be_taken, .. } = listener;
-        let (name, address, backlog, may_be_taken) = (name.clone(), *address, *backlog, *may_be_taken);
+        let (name, address, backlog, may_be_taken) = (name.clone(), self::address(address), *backlog, *may_be_taken);
         let flag = match &*name {
             "mqtt" => "--bind".to_owned(),
             "ws" => "--ws-bind".to_owned(),
             _ => format!("listeners.{name}.bind"),
         };
         let layers = self.layers(listener)?;
-        let cannot_bind = move |source| StartError::Bind { address, what: "MQTT", flag, source };
+        let said = address.to_string();
+        let cannot_bind = move |source| StartError::Bind { address: said, what: "MQTT", flag, source };
         Ok(Taken { name, address, bound: None, backlog, layers, may_be_taken, cannot_bind: Box::new(cannot_bind) })
     }
 
@@ -97,7 +98,7 @@ pub(crate) fn port(name: &str) -> String {
 impl Taken {
     /// Takes its address.
     pub(crate) fn bind(self) -> Result<Self, StartError> {
-        match Listener::bind(&self.name, self.address) {
+        match Listener::bind(&self.name, &self.address) {
             Ok(bound) => Ok(Self { bound: Some(bound), ..self }),
             Err(error) if error.kind() == ErrorKind::AddrInUse && self.may_be_taken => Ok(self),
             Err(source) => Err((self.cannot_bind)(source)),
@@ -136,6 +137,13 @@ fn load(tls: &said::ListenerTls, whose: &str, tickets: &Arc<TicketKeys>) -> Resu
     let loaded = Certificates::load(files(tls), Arc::clone(tickets));
     let wrong = |source| StartError::Tls { whose: whose.to_owned(), source: Box::new(source) };
     loaded.map(Arc::new).map_err(wrong)
+}
+
+fn address(said: &said::Address) -> Address {
+    match said {
+        said::Address::Ip(address) => Address::Ip(*address),
+        said::Address::Unix { path, mode } => Address::Unix { path: path.clone(), mode: *mode },
+    }
 }
 
 const fn named(name: said::CertName) -> Named {

@@ -3,7 +3,6 @@
 use std::{
     env,
     io::{self, Write},
-    net::SocketAddr,
     process::{self, ExitCode},
 };
 
@@ -132,11 +131,12 @@ async fn serve(config: Config, source: Source) -> anyhow::Result<()> {
 
 /// What scripts wait for.
 fn ready(addresses: &Addresses, node: &str) -> String {
-    let shown = |address: Option<SocketAddr>| address.map_or_else(|| "off".to_owned(), |address| address.to_string());
-    let (mqtt, ws) = (shown(addresses.listener("mqtt")), shown(addresses.listener("ws")));
+    let named = |name: &str| addresses.listeners.iter().find(|(known, _)| known == name);
+    let shown = |name: &str| named(name).map_or_else(|| "off".to_owned(), |(_, address)| address.to_string());
+    let (mqtt, ws) = (shown("mqtt"), shown("ws"));
     let further = addresses.listeners.iter().filter(|(name, _)| name != "mqtt" && name != "ws");
     let further: String = further.map(|(name, address)| format!("{name}={address} ")).collect();
-    let admin = shown(addresses.admin);
+    let admin = addresses.admin.map_or_else(|| "off".to_owned(), |address| address.to_string());
     format!("rollcall ready mqtt={mqtt} ws={ws} {further}admin={admin} node={node} pid={}\n", process::id())
 }
 

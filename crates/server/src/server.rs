@@ -7,7 +7,7 @@ use std::sync::Arc;
 use mqtt_broker::{ModulesSeen, Opened, Running};
 use mqtt_config::Config;
 use mqtt_modules::{ChangeError, Modules, Registry};
-use mqtt_net::{Pipe, TlsError};
+use mqtt_net::{Address, Pipe, TlsError};
 use mqtt_operate::Configured as _;
 use mqtt_storage::StoreError;
 use tokio::sync::watch;
@@ -27,7 +27,7 @@ pub enum StartError {
     #[error("cannot listen on {address} for {what}: {source}; give another with {flag}")]
     Bind {
         /// As configured.
-        address: SocketAddr,
+        address: String,
         /// What for.
         what: &'static str,
         /// What changes it: a flag or a key.
@@ -66,7 +66,7 @@ pub enum StartError {
 #[derive(Clone, Debug)]
 pub struct Addresses {
     /// Of each listener that was open at the start by its name, in the configuration's order, with the port the system chose if it was to choose.
-    pub listeners: Vec<(String, SocketAddr)>,
+    pub listeners: Vec<(String, Address)>,
     /// The dashboard and the REST API; `None`: off, or the default address is another program's.
     pub admin: Option<SocketAddr>,
     /// It speaks https.
@@ -74,9 +74,9 @@ pub struct Addresses {
 }
 
 impl Addresses {
-    /// Of the listener of this name.
+    /// Of the listener of this name, if it is an IP address and a port.
     pub fn listener(&self, name: &str) -> Option<SocketAddr> {
-        self.listeners.iter().find(|(known, _)| known == name).map(|(_, address)| *address)
+        self.listeners.iter().find(|(known, _)| known == name).and_then(|(_, address)| address.ip())
     }
 }
 
@@ -109,7 +109,7 @@ pub async fn start_from(config: Config, source: Option<Source>) -> Result<Server
     let bound = opener.take(&config)?;
     let admin_port = match config.admin.bind {
         Some(address) => admin::bind(address).map_err(|source| StartError::Bind {
-            address,
+            address: address.to_string(),
             what: "the admin port",
             flag: "--admin".to_owned(),
             source,
@@ -141,7 +141,7 @@ pub async fn start_from(config: Config, source: Option<Source>) -> Result<Server
         certificates.set(&listeners::port(listener.name()), listener.certificates());
     }
     let listening = listeners.iter().filter(|listener| listener.is_open());
-    let listening = listening.map(|listener| (listener.name().to_owned(), listener.address()));
+    let listening = listening.map(|listener| (listener.name().to_owned(), listener.address().clone()));
     let mut addresses = Addresses { listeners: listening.collect(), admin: None, admin_tls: admin_tls.is_some() };
     let mut running = opened.run(modules_seen(&registry, &certificates));
     let watched = Arc::clone(&certificates);

@@ -89,6 +89,8 @@ impl Stream for TcpStream {
 
 impl Stream for rollcall::Pipe {}
 
+impl Stream for tokio::net::UnixStream {}
+
 impl Stream for tokio::io::DuplexStream {}
 
 impl Stream for tokio_rustls::client::TlsStream<TcpStream> {

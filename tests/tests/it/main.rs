@@ -69,6 +69,7 @@ mod sys;
 mod takeover;
 mod trace;
 mod turns;
+mod unix;
 mod users;
 mod wall_clock;
 mod watch;

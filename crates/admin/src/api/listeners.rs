@@ -47,7 +47,7 @@ fn listeners_of(broker: &dyn Operate) -> Vec<Listener> {
             protocol: protocol.to_owned(),
             identifier: identifier(&listener),
             name: listener.name,
-            listen_on: listener.address.to_string(),
+            listen_on: listener.address,
             running: listener.running,
             acceptors: 1,
             max_conns: listener.max_connections,

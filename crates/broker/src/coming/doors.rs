@@ -1,6 +1,6 @@
 //! Who may come in at all: places for sockets, bans, and whether the broker takes anybody.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use mqtt_codec::ReasonCode;
 use mqtt_hooks::{ConnectionInfo, Listener};
-use mqtt_net::{Kind, Layers};
+use mqtt_net::{Address, Kind, Layers};
 use mqtt_operate::ListenerError;
 use parking_lot::Mutex;
 
@@ -61,7 +61,7 @@ pub(crate) struct Doors {
 pub(crate) struct Known {
     pub(crate) entrance: Arc<Entrance>,
     pub(crate) kind: Kind,
-    pub(crate) address: SocketAddr,
+    pub(crate) address: Address,
     /// Its socket is of the task that accepts, and gone with it.
     socket: Weak<mqtt_net::Listener>,
 }
@@ -99,7 +99,7 @@ impl Doors {
     pub(crate) fn add(&self, open: &Arc<mqtt_net::Listener>, bounds: Bounds) -> Arc<Entrance> {
         let listener = Arc::new(Listener { name: open.name().into(), port: open.address().port() });
         let entrance = Arc::new(Entrance::new(listener, bounds));
-        let (kind, address, socket) = (open.kind(), open.address(), Arc::downgrade(open));
+        let (kind, address, socket) = (open.kind(), open.address().clone(), Arc::downgrade(open));
         self.least_topic_levels.fetch_min(entrance.bounds.max_topic_levels, Relaxed);
         let mut listeners = self.listeners.lock();
         listeners.push(Known { entrance: Arc::clone(&entrance), kind, address, socket });

@@ -5,20 +5,24 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::{
-    CrlStale, Listener, ListenerKind, ListenerLimits, ListenerTls, ListenerWeb, Origins, Verify,
-    check::{Wrong, is_loopback},
+    Address, CrlStale, Listener, ListenerKind, ListenerLimits, ListenerTls, ListenerWeb, Origins, Verify,
+    check::Wrong,
     file,
     list::{self, List},
     listeners::{BUILT_IN, KindVisitor, MQTT, Wanted, key},
-    value::{Int, MaybeBind},
+    value::{Bind, Int, ListenAt, Mode},
 };
 
 /// Where WebSocket is asked for.
 const PATH: &str = "/mqtt";
 
+/// Who may connect to a socket of this machine: whose it is, and their group.
+const MODE: u32 = 0o660;
+
 impl Listener {
     /// MQTT over TCP at this address, all else as it is by default.
-    pub fn new(name: &str, bind: SocketAddr) -> Self {
+    pub fn new(name: &str, address: SocketAddr) -> Self {
+        let bind = Address::Ip(address);
         Self {
             name: name.to_owned(),
             kind: ListenerKind::Mqtt,
@@ -52,21 +56,38 @@ impl file::Listener {
             Wrong::new(key(name, what), format!("is missing; the listener {name} wants {wanted}"))
         };
         let Some(kind) = self.kind else { return Err(missing("kind", &Wanted(&KindVisitor))) };
-        let Some(bind) = self.bind else { return Err(missing("bind", &Wanted(&MaybeBind::Off))) };
+        let Some(bind) = &self.bind else { return Err(missing("bind", &Wanted(&ListenAt::Off))) };
         self.check_kind(name, kind)?;
-        let Some(bind) = bind.address() else { return Ok(None) };
-        let is_default = |(known, default_kind, port): &(&str, ListenerKind, u16)| {
-            *known == name && *default_kind == kind && bind == SocketAddr::from(([127, 0, 0, 1], *port))
+        let mode = self.mode.map(|Mode(mode)| mode);
+        let bind = match bind {
+            ListenAt::Off => return Ok(None),
+            ListenAt::Ip(_) if mode.is_some() => {
+                return Err(Wrong::new(key(name, "mode"), "is for a socket of this machine, bind = \"unix:/PATH\""));
+            }
+            ListenAt::Ip(Bind(address)) => Address::Ip(*address),
+            ListenAt::Unix(_) if kind != ListenerKind::Mqtt => {
+                let why = "is a socket of this machine; the listener wants kind = \"mqtt\" then";
+                return Err(Wrong::new(key(name, "bind"), why));
+            }
+            ListenAt::Unix(_) if !self.proxy_from.0.is_empty() => {
+                return Err(Wrong::new(key(name, "proxy_from"), "is for listeners that have an IP address"));
+            }
+            ListenAt::Unix(path) => Address::Unix { path: path.into(), mode: mode.unwrap_or(MODE) },
         };
+        let is_default = |(known, default_kind, port): &(&str, ListenerKind, u16)| {
+            *known == name && *default_kind == kind && bind == Address::Ip(([127, 0, 0, 1], *port).into())
+        };
+        // The one that all are told of has to be there.
+        let may_be_taken = name != MQTT && BUILT_IN.iter().any(is_default);
+        let web = if kind.is_web() { Some(self.check_web(name, &bind)?) } else { None };
         Ok(Some(Listener {
             name: name.to_owned(),
             kind,
             bind,
-            // The one that all are told of has to be there.
-            may_be_taken: name != MQTT && BUILT_IN.iter().any(is_default),
+            may_be_taken,
             backlog: self.backlog.get(),
             tls: if kind.is_tls() { Some(self.check_tls(name)?) } else { None },
-            web: if kind.is_web() { Some(self.check_web(name, bind)?) } else { None },
+            web,
             proxy_from: networks(&self.proxy_from),
             limits: self.check_limits(),
         }))
@@ -139,13 +160,13 @@ impl file::Listener {
         Ok(ListenerTls { crl_stale, username_from: *username_from, clientid_from: *clientid_from, ..tls })
     }
 
-    fn check_web(&self, name: &str, bind: SocketAddr) -> Result<ListenerWeb, Wrong> {
+    fn check_web(&self, name: &str, bind: &Address) -> Result<ListenerWeb, Wrong> {
         let path = self.path.clone().unwrap_or_else(|| PATH.to_owned());
         if !path.starts_with('/') || path.contains(['?', '#', ' ']) || path.chars().any(char::is_control) {
             return Err(Wrong::new(key(name, "path"), format!("{path:?}: wants a path like \"/mqtt\"")));
         }
         let origins = match &self.origins {
-            None if is_loopback(bind) => Origins::Local,
+            None if bind.is_loopback() => Origins::Local,
             None => Origins::Any,
             Some(List(all)) if all.iter().any(|list::Origin(origin)| origin == "*") => Origins::Any,
             Some(List(all)) => Origins::These(all.iter().map(ToString::to_string).collect()),

@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use crate::{
-    Config, CrlStale, Listener, ListenerKind, Origins, Place, Verify,
+    Address, Anonymous, Config, CrlStale, Listener, ListenerKind, Origins, Place, Verify,
     tests::{env, fails, reads, set_fails, toml, with_watch},
 };
 
@@ -168,13 +168,46 @@ fn proxies_are_addresses_and_ranges() {
 
 #[test]
 fn kind_and_bind_must_be_said() {
-    let bind = "is missing; the listener x wants \"off\" or an IP address and a port like \"127.0.0.1:1883\"";
+    let bind = "is missing; the listener x wants \"off\", an IP address and a port like \"127.0.0.1:1883\", \
+                or \"unix:/run/rollcall/mqtt.sock\"";
     all_fail(&["listeners.x.kind=mqtt"], &format!("--set: listeners.x.bind: {bind}"));
     fails("\n[listeners.x]\nkind = \"mqtt\"", &format!("r.toml:2: listeners.x.bind: {bind}"));
     let kind = "is missing; the listener x wants \"mqtt\", \"mqtts\", \"ws\" or \"wss\"";
     all_fail(&["listeners.x.bind=127.0.0.1:1884"], &format!("--set: listeners.x.kind: {kind}"));
     fails("\n[listeners.x]", &format!("r.toml:2: listeners.x.kind: {kind}"));
     assert!(toml("[listeners.x]\nkind = \"mqtt\"").unwrap().print().is_err());
+}
+
+#[test]
+fn a_socket_of_this_machine_is_for_mqtt_and_has_a_mode() {
+    let (kind, bind) = ("listeners.x.kind=mqtt", "listeners.x.bind=unix:/run/x.sock");
+    let found = |more: &[&str]| {
+        let config = set(&[&[kind, bind], more].concat()).resolve().unwrap();
+        (config.listeners[2].bind.clone(), config.auth.anonymous)
+    };
+    let at = |mode| Address::Unix { path: "/run/x.sock".into(), mode };
+    // Only this machine reaches it.
+    assert_eq!(found(&[]), (at(0o660), Anonymous::All));
+    assert_eq!(found(&["listeners.x.mode=0600"]).0, at(0o600));
+    assert_eq!(at(0).to_string(), "unix:/run/x.sock");
+    let why = "is a socket of this machine; the listener wants kind = \"mqtt\" then";
+    all_fail(&["listeners.x.kind=ws", bind], &format!("--set: listeners.x.bind: {why}"));
+    let why = "is for a socket of this machine, bind = \"unix:/PATH\"";
+    all_fail(&["listeners.mqtt.mode=\"0600\""], &format!("--set: listeners.mqtt.mode: {why}"));
+    all_fail(
+        &[kind, bind, "listeners.x.proxy_from=10.0.0.0/8"],
+        "--set: listeners.x.proxy_from: is for listeners that have an IP address",
+    );
+    set_fails(
+        "listeners.x.mode=0888",
+        "--set: listeners.x.mode: invalid value: string \"0888\", expected octal digits in quotes, like \"0660\"",
+    );
+    for wrong in ["unix:relative", "unix:", "unix:/with space", &format!("unix:/{}", "x".repeat(107))] {
+        assert!(set(&[kind]).add_assignment(&format!("listeners.x.bind={wrong}")).is_err(), "{wrong}");
+    }
+    let twice = [kind, bind, "listeners.y.kind=mqtt", "listeners.y.bind=unix:/run/x.sock"];
+    let line = "\"unix:/run/x.sock\" is the address of listeners.x.bind too; wants its own";
+    all_fail(&twice, &format!("--set: listeners.y.bind: {line}"));
 }
 
 #[test]
@@ -224,7 +257,7 @@ fn the_old_names_are_understood_and_named_as_they_were_said() {
     fails(
         "[mqtt]\nbind = \"localhost\"",
         "r.toml:2: mqtt.bind: invalid value: string \"localhost\", \
-         expected \"off\" or an IP address and a port like \"127.0.0.1:1883\"",
+         expected \"off\", an IP address and a port like \"127.0.0.1:1883\", or \"unix:/run/rollcall/mqtt.sock\"",
     );
     set_fails(
         "mqtt.backlog=many",

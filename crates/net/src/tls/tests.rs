@@ -94,7 +94,7 @@ impl Server {
 
     async fn accept(&self) -> Result<crate::Opened, OpenError> {
         let (stream, peer) = self.listener.accept().await.unwrap();
-        match Accepted::new(stream, peer, &self.layers, &Pool::default()) {
+        match Accepted::new(crate::opening::Stream::Tcp(stream), peer, &self.layers, &Pool::default()) {
             Accepted::Open(_) => panic!("let through without TLS"),
             Accepted::Closed(opening) => opening.open(|_| true).await,
         }

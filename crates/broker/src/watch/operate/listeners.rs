@@ -36,7 +36,7 @@ fn open(listener: &Listener) -> Result<(), ListenerError> {
     let (name, address) = (listener.name(), listener.address());
     if let Err(source) = listener.open() {
         tracing::error!(listener = name, %address, error = %source, "cannot be started; nobody comes in by it");
-        return Err(ListenerError::Bind { address, source });
+        return Err(ListenerError::Bind { address: address.to_string(), source });
     }
     tracing::info!(listener = name, %address, "started");
     Ok(())

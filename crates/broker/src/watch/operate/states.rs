@@ -36,7 +36,7 @@ pub(super) fn listeners(doors: &Doors, clients: &Clients<ClientRef>) -> Vec<List
             Kind::Ws => ListenerKind::Ws,
             Kind::Wss => ListenerKind::Wss,
         },
-        address: known.address,
+        address: known.address.to_string(),
         running: known.is_open(),
         connections,
         max_connections: known.entrance.bounds.max_clients.map_or(max_connections, |own| own.min(max_connections)),
