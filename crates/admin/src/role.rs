@@ -5,7 +5,7 @@
 //! | --- | --- |
 //! | `viewer` | look at everything, follow what happens, trace clients, change the own password |
 //! | `operator` | and do what a shift has to: kick and ban clients, publish, subscribe for clients, delete retained messages, clear alarms, start and stop listeners |
-//! | `admin` | and change what the broker is: modules and their settings, users and rules, operators and keys |
+//! | `admin` | and change what the broker is: modules and their settings, users and rules, operators and keys, the configuration read anew |
 //!
 //! Modules are an admin's, for some of them say who may come in.
 
@@ -109,6 +109,7 @@ mod tests {
             "PUT /api/v4/auth/rules",
             "POST /api/v4/admin/keys",
             "PUT /api/v4/admin/password",
+            "POST /api/v4/reload",
             "POST /api/v4/not/known",
             "POST /api/v4//clients",
             "POST /api/v4/%63lients/a",

@@ -6,7 +6,7 @@ use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 use clap_complete::Shell;
 use mqtt_config::{Error, Layers};
 
-use crate::commands::Noun;
+use crate::commands::{Noun, init};
 use crate::reach::Reach;
 
 /// What the command line asks for.
@@ -18,6 +18,8 @@ pub enum Command {
     CheckConfig,
     /// Print the configuration, all layers together.
     PrintConfig,
+    /// Make what a broker begins with.
+    Init(init::Args),
     /// Print this text and end well: help, the version, completions.
     Print(String),
     /// Ask a running broker, or look into the folder of one that does not run.
@@ -90,6 +92,8 @@ enum Verb {
     CheckConfig,
     /// Print all settings as a commented TOML file
     PrintConfig,
+    /// Make what a broker on a network begins with: certificates, a user, a configuration
+    Init(init::Args),
     #[command(flatten)]
     Ask(Noun),
     /// Print what a shell needs to complete commands and flags
@@ -122,6 +126,7 @@ impl Cli {
             None => Command::Run,
             Some(Verb::CheckConfig) => Command::CheckConfig,
             Some(Verb::PrintConfig) => Command::PrintConfig,
+            Some(Verb::Init(args)) => Command::Init(args),
             Some(Verb::Completions { shell }) => Command::Print(completions(shell)),
         };
         if (Reach { colours: false, ..reach }) != Reach::default() {

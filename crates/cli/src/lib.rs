@@ -3,7 +3,7 @@
 //! [`Cli::parse`] reads the arguments and puts flags and the environment over the layers it is given; [`run`] does what a
 //! [`Noun`] asks for over the REST API of the admin port, whose address and key it finds in `data_dir`, and prints for
 //! people or scripts. `rollcall admin passwd` also writes into the folder of a broker that does not run, and
-//! `rollcall store` looks at its files and repairs them.
+//! `rollcall store` looks at its files and repairs them; `rollcall init` ([`init`]) makes what a broker begins with.
 //!
 //! It starts no broker and knows nothing of one but its admin port; that it does so at all is the binary's business.
 //!
@@ -35,6 +35,7 @@ mod reach;
 mod remote;
 
 pub use arguments::{Cli, Command, UsageError};
+pub use commands::init::init;
 pub use commands::{Noun, run};
 pub use failure::Failure;
 pub use reach::Reach;

@@ -52,6 +52,7 @@ fn run() -> anyhow::Result<()> {
             }
             print("the configuration is right\n");
         }
+        Command::Init(args) => print(&mqtt_cli::init(&args)?),
         Command::PrintConfig => print(&cli.layers.print()?),
         Command::Ask(noun, reach) => {
             let config = cli.layers.resolve()?;
