@@ -154,7 +154,7 @@ async fn clients_are_filtered() {
         ("proto_ver=3", "old"),
         ("proto_name=MQTT", "away named"),
         ("clean_start=true", "named old"),
-        ("ip_address=127.0.0.1", "named old"),
+        ("ip_address=127.0.0.1", "away named old"),
         ("ip_address=127.0.0.9", ""),
         ("zone=external", "away named old"),
         ("_gte_created_at=1000000000", "away named old"),
