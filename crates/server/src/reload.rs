@@ -203,6 +203,9 @@ fn waiting(was: &Config, said: &Config) -> Vec<String> {
     if was.auth.jwt_secret != said.auth.jwt_secret {
         keys.insert("auth.jwt_secret".to_owned());
     }
+    if was.auth.http.headers != said.auth.http.headers {
+        keys.insert("auth.http_headers".to_owned());
+    }
     keys.into_iter().collect()
 }
 
@@ -215,4 +218,25 @@ fn merged(was: Config, said: Config) -> Config {
     now.auth.unguarded = said.auth.unguarded;
     now.log.level = said.log.level;
     now
+}
+
+#[cfg(test)]
+mod tests {
+    use mqtt_config::Layers;
+
+    use super::*;
+
+    #[test]
+    fn secrets_that_are_others_wait_for_a_restart_too() {
+        let said = |assignments: &[&str]| {
+            let mut layers = Layers::new(Vec::new());
+            assignments.iter().try_for_each(|assignment| layers.add_assignment(assignment)).unwrap();
+            layers.resolve().unwrap()
+        };
+        let secrets =
+            ["admin.password=ein-langes-wort", "auth.jwt_secret=geheimnis", "auth.http_headers=X-Key: geheim"];
+        assert_eq!(waiting(&said(&[]), &said(&secrets)), ["admin.password", "auth.http_headers", "auth.jwt_secret"]);
+        assert_eq!(waiting(&said(&secrets), &said(&secrets)), [""; 0]);
+        assert_eq!(waiting(&said(&[]), &said(&["log.level=debug", "limits.max_inflight=7"])), ["limits.max_inflight"]);
+    }
 }
