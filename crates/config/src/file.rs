@@ -343,8 +343,8 @@ section! {
 }
 
 section! {
-    /// Clients that come and go too often. From half of that on each is kept waiting before it is let in; who comes too often all
-    /// the same is banned for a while, from its next CONNECT on. Only those count who were let in.
+    /// Clients that come and go too often. From half of that on each is kept waiting before it is let in; who comes too
+    /// often all the same is banned for a while, from its next CONNECT on. Only those count who were let in.
     Flapping = "limits.flapping" {
         /// How often a client may come, like "30/1m". When not set nobody looks.
         rate: Option<rate::Count> = None,
