@@ -25,6 +25,8 @@ struct State {
     asked: Mutex<Vec<String>>,
     /// It closes after each answer, and does not say so.
     is_curt: AtomicBool,
+    /// It closes in place of an answer.
+    is_gone: AtomicBool,
     tls: Option<tokio_rustls::TlsAcceptor>,
 }
 
@@ -87,6 +89,9 @@ impl State {
             let (head, body) = text.split_once("\r\n\r\n").unwrap();
             let line = head.lines().next().unwrap().trim_end_matches(" HTTP/1.1");
             self.asked.lock().push(format!("{line} {body}").trim_end().to_owned());
+            if self.is_gone.load(Relaxed) {
+                return;
+            }
             let path = line.split([' ', '?']).nth(1).unwrap();
             // Without an answer it hangs.
             let answer = self.answers.lock().get(path).cloned();
@@ -240,20 +245,27 @@ async fn who_is_away_is_left_alone_and_nobody_comes_in_but_by_what_it_said_befor
     let service = Service::start().await;
     service.answer("/auth", 200, "", "");
     for (stale, expected) in [(0, AWAY), (60, allowed())] {
-        service.answer("/auth", 200, "", "");
-        let rig = Rig::new(config(service.addr), json!({"timeout_ms": 200, "stale_if_error_seconds": stale})).await;
+        service.state.is_gone.store(false, Relaxed);
+        let rig = Rig::new(config(service.addr), json!({"stale_if_error_seconds": stale})).await;
         assert_eq!(rig.login("alice", "right").await, allowed());
-        service.state.answers.lock().clear();
-        service.asked();
-        // It hangs.
+        service.state.is_gone.store(true, Relaxed);
         for _ in 0..5 {
             assert_eq!(rig.login("bob", "x").await, AWAY);
         }
+        service.asked();
         assert_eq!(rig.login("alice", "right").await, expected);
         assert_eq!(rig.login("alice", "wrong").await, AWAY, "that was never said to be right");
-        assert_eq!(service.asked().len(), 5, "it is left alone");
+        assert_eq!(service.asked(), [""; 0], "it is left alone");
         assert_eq!(rig.module.desk.read().as_ref().unwrap().waiting(), 0);
     }
+}
+
+#[tokio::test]
+async fn nobody_waits_for_longer_than_is_set() {
+    // It knows no path, and so never answers.
+    let service = Service::start().await;
+    let rig = Rig::new(config(service.addr), json!({"timeout_ms": 100})).await;
+    assert_eq!(rig.login("alice", "right").await, AWAY);
 }
 
 /// One client that sends what the service stumbles over shuts out nobody else.
