@@ -168,7 +168,7 @@ impl Accepted {
         let stream = match stream {
             Stream::Tcp(stream) => stream,
             // Nothing stands before MQTT on a socket of this machine.
-            Stream::Unix(stream) => return Self::Open(Transport::Unix(stream)),
+            Stream::Unix(stream) => return Self::Open(Transport::Unix(Box::new(stream))),
         };
         if layers.is_bare() {
             return Self::Open(Transport::Tcp(stream));
