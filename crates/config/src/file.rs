@@ -143,8 +143,8 @@ section! {
         ca: Option<String> = None,
         /// For TLS: the file of revoked clients' certificates, PEM. Who is revoked while connected is disconnected.
         crl: Option<String> = None,
-        /// For TLS with crl: what becomes of clients with certificates when that list is out of date: "allow" (it holds all the same,
-        /// and there is an alarm) or "refuse" (none comes in any more). When not set: "allow".
+        /// For TLS with crl: what becomes of clients with certificates when that list is out of date: "allow" (it holds all
+        /// the same, and there is an alarm) or "refuse" (none comes in any more). When not set: "allow".
         crl_stale: Option<CrlStale> = None,
         /// For TLS: whether clients have to show a certificate: "none" (they aren't asked), "optional" (one that is shown has to
         /// be good) or "required".
@@ -229,8 +229,8 @@ section! {
         /// Names by which browsers reach the dashboard, besides IP addresses, names without a dot and this machine's: those
         /// of a proxy before it, for instance. "NAME:PORT" if the port is not 80 or 443.
         hosts: List<list::Host> = List::default(),
-        /// Addresses and ranges of proxies that say who has logged in with them, by user_header. Whoever can connect from there is
-        /// believed: where that is this machine, each of its users. They must let nobody else say that header.
+        /// Addresses and ranges of proxies that say who has logged in with them, by user_header. Whoever can connect from
+        /// there is believed: where that is this machine, each of its users. They must let nobody else say that header.
         trusted_proxies: List<list::Range> = List::default(),
         /// The header in which they say it, such as "X-Forwarded-User": the name of an operator, who needs no password then.
         user_header: Option<String> = None,
@@ -253,9 +253,9 @@ section! {
         /// else, or rules as below, or as EMQX 5 has them.
         jwt_secret: Option<Secret> = None,
         /// A file of public keys for tokens that are signed with RS256, RS384, RS512, ES256, ES384 or EdDSA: PEM or a JWKS;
-        /// read again within seconds when it changes. Or the address of a JWKS, "https://example.com/jwks.json", asked again as its
-        /// Cache-Control says (else every 15 minutes) and when a token names a key that is not known; without an answer
-        /// the keys before hold, and that is an alarm.
+        /// read again within seconds when it changes. Or the address of a JWKS, "https://example.com/jwks.json", asked again
+        /// as its Cache-Control says (else every 15 minutes) and when a token names a key that is not known; without an
+        /// answer the keys before hold, and that is an alarm.
         jwt_keys: Option<Path> = None,
         /// A service that is asked by HTTP whether a client may come in, after users and tokens: "https://example.com/auth". 200
         /// (or 204) lets it in, 4xx refuses it, the body "ignore" leaves it to others; an object may say more: { "result":
