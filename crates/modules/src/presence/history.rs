@@ -363,16 +363,17 @@ impl History {
         }
         let mut entry = Entry::new(0, client, seq, at, reason.map(End::from));
         (entry.flaps, entry.last_heard) = (flaps, last_heard);
+        // What has to be allocated is so before the lock: all who come and go wait for it.
+        let (mut entry, mut gone) = (Arc::new(entry), Vec::with_capacity(2));
         let mut state = self.state.lock();
         let number = state.number();
-        entry.number = number;
+        let told = Arc::get_mut(&mut entry).expect("nobody else has it yet");
+        told.number = number;
         // Only who has the lock changes what is known, so it is still right when the event is put there.
         let spot = self.known.spot(&client.client_id);
         if let Some(before) = spot.and_then(|spot| spot.last) {
-            entry.first_seen = before.first_seen;
+            told.first_seen = before.first_seen;
         }
-        let entry = Arc::new(entry);
-        let mut gone = Vec::new();
         // Kept and sent under the lock, or neither would be in order.
         if self.has_room.load(Ordering::Relaxed) {
             state.book.push(&client.client_id, &entry, spot, &self.known, &mut Store { records, moment }, &mut gone);
