@@ -427,11 +427,10 @@ mod tests {
         let mut expected = filters.clone();
         expected.sort_unstable();
         assert!(all == expected, "{} of 1022", all.len());
-        // Two words that one hasher takes for the same let through every shape that has one of them; another hasher does not. So a
-        // dozen or some dozens come through by chance, and never as many as a tenth.
+        // Two words that one hasher takes for the same let through every shape that has one of them; another hasher does not.
         let mut by_chance: Vec<_> = (0..9).map(|_| patterns(&filters, &topic("b"), true).len()).collect();
         by_chance.sort_unstable();
-        assert!(by_chance[4] < 102, "{by_chance:?}");
+        assert!(by_chance[4] < 20, "{by_chance:?}");
         assert_eq!(unasked(&filters, &topic("b")).len(), 1022);
     }
 
