@@ -9,17 +9,20 @@ use mqtt_hooks::{ConnectionInfo, Listener, Moment, Reason, Records};
 use parking_lot::Mutex;
 use tokio::sync::broadcast::{self, Receiver, Sender, error::RecvError};
 
-use self::book::{Book, Store, place_of};
+use self::book::{Book, Store, Told, place_of};
 use self::known::{Cursor, Known};
 use super::latency::{Latency, LatencyCounts};
 
 mod book;
 mod entry;
 mod known;
+mod query;
+mod record;
 mod ring;
 
 pub use entry::{End, Entry};
 pub(super) use known::Limits;
+pub use query::Query;
 
 /// Events copied before others may use the ring again.
 const PIECE: usize = 128;
@@ -64,56 +67,6 @@ impl State {
     const fn number(&mut self) -> u64 {
         self.next += 1;
         self.next - 1
-    }
-}
-
-/// Which events are looked for; those that are `None` hold for all.
-#[derive(Clone, Copy, Debug)]
-pub struct Query<'a> {
-    /// With a higher number than this.
-    pub since: Option<u64>,
-    /// With a lower number than this.
-    pub before: Option<u64>,
-    /// That happened then or later: milliseconds since the Unix epoch.
-    pub from: Option<u64>,
-    /// That happened then or earlier.
-    pub to: Option<u64>,
-    /// Of this client.
-    pub client_id: Option<&'a str>,
-    /// Of clients whose id begins like this.
-    pub client_id_prefix: Option<&'a str>,
-    /// So many at the most.
-    pub limit: usize,
-    /// The newest come first, and are those that are found when there are more than `limit`.
-    pub newest_first: bool,
-}
-
-impl Default for Query<'_> {
-    /// All, oldest first.
-    fn default() -> Self {
-        Self {
-            since: None,
-            before: None,
-            from: None,
-            to: None,
-            client_id: None,
-            client_id_prefix: None,
-            limit: usize::MAX,
-            newest_first: false,
-        }
-    }
-}
-
-impl Query<'_> {
-    fn has_in_range(&self, number: u64) -> bool {
-        self.since.is_none_or(|since| number > since) && self.before.is_none_or(|before| number < before)
-    }
-
-    fn matches(&self, entry: &Entry) -> bool {
-        self.from.is_none_or(|from| entry.at >= from)
-            && self.to.is_none_or(|to| entry.at <= to)
-            && self.client_id.is_none_or(|id| entry.client_id() == id)
-            && self.client_id_prefix.is_none_or(|prefix| entry.client_id().starts_with(prefix))
     }
 }
 
@@ -214,43 +167,16 @@ impl History {
         Ok(())
     }
 
-    /// Events in the order asked for. Who comes and goes meanwhile is not held up for longer than some take.
-    pub fn query(&self, query: &Query<'_>) -> Vec<Arc<Entry>> {
-        let (mut after, mut before) = (query.since.unwrap_or(0), query.before.unwrap_or(u64::MAX));
-        let (mut found, mut piece) = (Vec::new(), Vec::with_capacity(PIECE));
-        while found.len() < query.limit {
-            self.state.lock().book.ring.copy(after, before, query.newest_first, PIECE, &mut piece);
-            match piece.last() {
-                None => break,
-                Some(last) if query.newest_first => before = last.number,
-                Some(last) => after = last.number,
-            }
-            let more = query.limit - found.len();
-            found.extend(piece.drain(..).filter(|entry| query.matches(entry)).take(more));
-        }
-        if let Some(last) = query.client_id.and_then(|id| self.last_event(id))
-            && query.has_in_range(last.number)
-            && query.matches(&last)
-            && !found.iter().any(|entry| entry.number == last.number)
-        {
-            // The others of this client are older.
-            let place = if query.newest_first { 0 } else { found.len() };
-            found.insert(place, Arc::new(last));
-            found.truncate(query.limit);
-        }
-        found
-    }
-
     /// What is known of a client: its last event, however long ago that was.
     pub fn last_event(&self, client_id: &str) -> Option<Entry> {
-        self.known.get(client_id)
+        Entry::read(&self.known.get(client_id)?)
     }
 
     /// The last events of clients that are away, in order of their ids, and whether there are more. Who comes and goes meanwhile
     /// is held up for no longer than it takes to look at some.
     pub(super) fn away(&self, wanted: &Wanted<'_>, is_online: &dyn Fn(&str) -> bool) -> (Vec<Entry>, bool) {
         let mut first = BTreeMap::<Box<str>, Entry>::new();
-        let (mut at, mut piece) = (Some(Cursor::default()), Vec::new());
+        let (mut at, mut piece) = (Some(Cursor::default()), Vec::<Arc<[u8]>>::new());
         while let Some(cursor) = at {
             // As many more as there may be, and one that says whether there are more.
             let is_full = first.len() > wanted.limit;
@@ -263,10 +189,10 @@ impl History {
                     && wanted.username.is_none_or(|name| glance.username == Some(name))
                     && glance.at >= wanted.since;
                 if is_wanted {
-                    piece.extend(Entry::read(record));
+                    piece.push(Arc::clone(record));
                 }
             });
-            for entry in piece.drain(..) {
+            for entry in piece.drain(..).filter_map(|record| Entry::read(&record)) {
                 if entry.is_connected() && is_online(entry.client_id()) {
                     continue;
                 }
@@ -307,7 +233,15 @@ impl History {
 
     /// The oldest event there is, of all or of one client.
     pub fn oldest(&self, client_id: Option<&str>) -> Option<Arc<Entry>> {
-        self.state.lock().book.ring.oldest(client_id).cloned()
+        let state = self.state.lock();
+        let ring = &state.book.ring;
+        let oldest = match client_id {
+            None => ring.oldest(),
+            Some(client_id) => ring.oldest_of(self.known.hash(client_id), client_id),
+        };
+        let record = Arc::clone(oldest?);
+        drop(state);
+        Entry::read(&record).map(Arc::new)
     }
 
     /// How much there is and was.
@@ -355,31 +289,41 @@ impl History {
 
     /// Something has happened. Returns the event's running number, which no other ever has.
     pub(super) fn record(&self, happened: Happened<'_>, records: &Records, moment: &mut dyn Moment) -> u64 {
-        let Happened { client, seq, at, flaps, last_heard, reason } = happened;
+        let Happened { client, at, reason, .. } = happened;
         let counter = if reason.is_none() { &self.connected } else { &self.disconnected };
         counter.fetch_add(1, Ordering::Relaxed);
         if !self.is_wanted.load(Ordering::Relaxed) {
             return self.state.lock().number();
         }
-        let mut entry = Entry::new(0, client, seq, at, reason.map(End::from));
-        (entry.flaps, entry.last_heard) = (flaps, last_heard);
-        // What has to be allocated is so before the lock: all who come and go wait for it.
-        let (mut entry, mut gone) = (Arc::new(entry), Vec::with_capacity(2));
+        // All that can be made before the lock is: all who come and go wait for it. What goes is freed behind it.
+        let (mut record, mut gone) = (record::draft(&happened), Vec::with_capacity(3));
+        let client_id = &*client.client_id;
+        let (hash, texts) =
+            (self.known.hash(client_id), client_id.len() + client.username.as_ref().map_or(0, |name| name.len()));
         let mut state = self.state.lock();
         let number = state.number();
-        let told = Arc::get_mut(&mut entry).expect("nobody else has it yet");
-        told.number = number;
         // Only who has the lock changes what is known, so it is still right when the event is put there.
-        let spot = self.known.spot(&client.client_id);
-        if let Some(before) = spot.and_then(|spot| spot.last) {
-            told.first_seen = before.first_seen;
-        }
+        let spot = self.known.spot(hash, client_id);
+        let first_seen = spot.and_then(|spot| spot.last).map_or(at, |last| last.first_seen);
+        record::complete(&mut record, number, (first_seen > 0).then(|| at.saturating_sub(first_seen)));
         // Kept and sent under the lock, or neither would be in order.
         if self.has_room.load(Ordering::Relaxed) {
-            state.book.push(&client.client_id, &entry, spot, &self.known, &mut Store { records, moment }, &mut gone);
+            let told = Told {
+                client_id,
+                hash,
+                spot,
+                number,
+                at,
+                first_seen,
+                is_connected: reason.is_none(),
+                weight: ring::weight(texts),
+                record: &record,
+            };
+            state.book.push(&told, &self.known, &mut Store { records, moment }, &mut gone);
         }
         if let Some(live) = &state.live
-            && live.send(entry).is_err()
+            && let Some(entry) = Entry::read(&record)
+            && live.send(Arc::new(entry)).is_err()
         {
             state.live = None;
             self.is_wanted.store(self.has_room.load(Ordering::Relaxed), Ordering::Relaxed);

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use mqtt_hooks::{Moment, Records};
 
 use super::Entry;
-use super::known::{Known, Last, Limits, Spot};
-use super::ring::{Evicted, Ring};
+use super::known::{Hash, Known, Last, Limits, Newest, Spot};
+use super::ring::{Arriving, Ring, weight};
 
 /// The events that there are.
 ///
@@ -33,37 +33,46 @@ impl Book {
             if book.ring.last() == Some(entry.number) {
                 book.stray.push(place);
             } else {
-                if let Some(spot) = known.spot(entry.client_id()) {
-                    known.put(spot, &entry, &entry.to_record(), place, &mut Vec::new());
+                let (record, hash) = (entry.to_record(), known.hash(entry.client_id()));
+                if let Some(spot) = known.spot(hash, entry.client_id()) {
+                    let newest = Newest {
+                        number: entry.number,
+                        at: entry.at,
+                        first_seen: entry.first_seen,
+                        is_connected: entry.is_connected(),
+                        record: &record,
+                        place,
+                    };
+                    known.put(spot, &newest, &mut Vec::new());
                 }
-                book.ring.insert(&entry.client_id().into(), &Arc::new(entry), place);
+                book.ring.insert(&Arriving {
+                    client_id: entry.client_id(),
+                    hash,
+                    number: entry.number,
+                    record: &record,
+                    weight: weight(entry.text_len()),
+                    place,
+                });
             }
         }
         book
     }
 
-    /// Takes an event, newer than all there are, of a client that is at this spot among those that are known. Those that went for it
-    /// are added to `gone`: freeing them takes a while.
+    /// Takes an event, newer than all there are. What went for it is added to `gone`: freeing it takes a while.
     ///
     /// Called in the order of the numbers, at the moment of the fact that the event is about, so both are stored or neither.
-    pub(super) fn push(
-        &mut self,
-        client_id: &Arc<str>,
-        entry: &Arc<Entry>,
-        spot: Option<Spot>,
-        known: &Known,
-        store: &mut Store<'_>,
-        gone: &mut Vec<Arc<Entry>>,
-    ) {
-        let mut is_ringed = super::ring::weight(entry) <= self.ring.capacity() as u64;
+    pub(super) fn push(&mut self, event: &Told<'_>, known: &Known, store: &mut Store<'_>, gone: &mut Vec<Arc<[u8]>>) {
+        let Told { client_id, hash, number, weight, spot, record, .. } = *event;
+        let mut is_ringed = usize::from(weight) <= self.ring.capacity();
         let before = spot.and_then(|spot| spot.last);
         // Its place is found below; nobody looks before that.
-        let ringed_before = if is_ringed { self.ring.insert(client_id, entry, UNKEPT) } else { None };
+        let arriving = Arriving { client_id, hash, number, record, weight, place: UNKEPT };
+        let ringed_before =
+            if is_ringed { self.ring.insert(&arriving) } else { self.ring.newest_number_of(hash, client_id) };
         let mut vacant = Vacant::default();
         // The place of the event before it, unless the ring has that: then it is its as long as it is in there.
         if let Some(before) = before
             && ringed_before != Some(before.number)
-            && (is_ringed || !self.ring.has(before.number))
         {
             vacant.add(before.place, store);
         }
@@ -71,22 +80,23 @@ impl Book {
             if evicted.place == UNKEPT {
                 // The new one itself: its client has the most, and no other event.
                 is_ringed = false;
-            } else if !(evicted.is_last && is_known(&evicted, known)) {
+            } else if !(evicted.is_last && known.is_last(evicted.hash, evicted.number)) {
                 vacant.add(evicted.place, store);
             }
-            gone.push(evicted.entry);
+            gone.push(evicted.record);
         }
         if is_ringed || spot.is_some() {
-            let record = entry.to_record();
             let place = vacant.first.unwrap_or(self.next_place);
             self.next_place = self.next_place.max(place.saturating_add(1));
-            store.keep(place, &record);
+            store.keep(place, record);
             if is_ringed {
                 self.ring.set_place(place);
             }
             if let Some(spot) = spot {
+                let Told { at, first_seen, is_connected, .. } = *event;
+                let newest = Newest { number, at, first_seen, is_connected, record, place };
                 let mut forgotten = Vec::new();
-                known.put(spot, entry, &record, place, &mut forgotten);
+                gone.extend(known.put(spot, &newest, &mut forgotten));
                 self.forget(&forgotten, store);
             }
         } else if let Some(place) = vacant.first {
@@ -99,7 +109,7 @@ impl Book {
         std::mem::take(&mut self.stray).into_iter().for_each(|place| store.forget(place));
         self.ring.set_capacity(capacity);
         while let Some(evicted) = self.ring.evict() {
-            if !(evicted.is_last && is_known(&evicted, known)) {
+            if !(evicted.is_last && known.is_last(evicted.hash, evicted.number)) {
                 store.forget(evicted.place);
             }
         }
@@ -127,9 +137,18 @@ impl Book {
 /// An event that is not kept yet.
 const UNKEPT: u32 = u32::MAX;
 
-fn is_known(evicted: &Evicted, known: &Known) -> bool {
-    let last = known.spot(evicted.entry.client_id()).and_then(|spot| spot.last);
-    last.is_some_and(|last| last.number == evicted.entry.number)
+/// An event that was told, and what its record does not say at a glance.
+pub(super) struct Told<'a> {
+    pub(super) client_id: &'a str,
+    pub(super) hash: Hash,
+    /// Where its client is among those that are known.
+    pub(super) spot: Option<Spot>,
+    pub(super) number: u64,
+    pub(super) at: u64,
+    pub(super) first_seen: u64,
+    pub(super) is_connected: bool,
+    pub(super) weight: u16,
+    pub(super) record: &'a Arc<[u8]>,
 }
 
 /// Places that are nobody's: one for the new event, others are not needed.

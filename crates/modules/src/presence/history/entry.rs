@@ -1,14 +1,14 @@
-//! One event, as small as it can be kept.
+//! One event, for who looks at it.
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use minicbor::encode::{Error, Write};
-use minicbor::{Decode, Decoder, Encode, Encoder, decode};
-use mqtt_codec::{ReasonCode, Version};
-use mqtt_hooks::{ConnectionInfo, ConnectionRecord, Initiator, Listener, Reason};
+use mqtt_codec::Version;
+use mqtt_hooks::{ConnectionInfo, Initiator, Listener, Reason};
 use serde::{Serialize, Serializer};
+
+use super::record::{self, Kept};
 
 /// An event that was told. As JSON it has the keys that the API shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,53 +69,7 @@ pub struct End {
     pub initiator: Initiator,
 }
 
-impl From<Reason> for End {
-    fn from(reason: Reason) -> Self {
-        Self {
-            reason: Cow::Borrowed(reason.name()),
-            code: reason.code().map(ReasonCode::as_u8),
-            initiator: reason.initiator(),
-        }
-    }
-}
-
 impl Entry {
-    /// Tells that `client` came, or went if there is an `end`.
-    pub fn new(number: u64, client: &ConnectionInfo, seq: u64, at: u64, end: Option<End>) -> Self {
-        let username = client.username.as_deref();
-        let texts = [&*client.client_id, username.unwrap_or("")].concat();
-        let (reason, code, initiator) = match end {
-            Some(end) => (Some(end.reason), end.code, end.initiator),
-            None => (None, None, Initiator::Client),
-        };
-        Self {
-            number,
-            at,
-            seq,
-            conn_id: client.conn_id,
-            epoch: client.epoch,
-            connected_at: client.connected_at,
-            listener: Arc::clone(&client.listener),
-            texts: texts.into_boxed_str(),
-            // MQTT has no texts longer than 65,535 bytes.
-            id_len: client.client_id.len() as u32,
-            has_username: username.is_some(),
-            reason,
-            code,
-            initiator,
-            ip: client.peer.ip().to_canonical(),
-            peer_port: client.peer.port(),
-            keep_alive: client.keep_alive,
-            expiry_interval: client.expiry_interval,
-            version: client.version,
-            clean_start: client.clean_start,
-            session_present: client.session_present,
-            flaps: 0,
-            last_heard: at,
-            first_seen: at,
-        }
-    }
-
     /// Whose.
     pub fn client_id(&self) -> &str {
         &self.texts[..self.id_len as usize]
@@ -162,40 +116,25 @@ impl Entry {
     }
 
     /// As it is kept.
-    pub(super) fn to_record(&self) -> Vec<u8> {
-        let client = ConnectionRecord {
-            client_id: self.client_id(),
-            username: self.username(),
-            level: self.version.level(),
-            peer: SocketAddr::new(self.ip, self.peer_port),
-            listener: &self.listener.name,
-            port: self.listener.port,
-            keep_alive: self.keep_alive,
-            clean_start: self.clean_start,
-            expiry_interval: self.expiry_interval,
-            connected_at: self.connected_at,
-            session_present: self.session_present,
-            epoch: self.epoch,
-            conn_id: self.conn_id,
-            // No event tells it.
-            is_bridge: false,
-        };
-        let kept = Kept {
+    pub(super) fn to_record(&self) -> Arc<[u8]> {
+        let client = self.connection();
+        record::write(&Kept {
             number: self.number,
             at: self.at,
             seq: self.seq,
             reason: self.reason.as_deref(),
             code: self.code,
             initiator: self.reason.is_some().then(|| self.initiator.name()),
-            client,
+            client: client.as_record(),
             flaps: self.flaps,
             silent: self.at.saturating_sub(self.last_heard),
             known: (self.first_seen > 0).then(|| self.at.saturating_sub(self.first_seen)),
-        };
-        // All numbers at their longest.
-        let mut record = Vec::with_capacity(160 + self.texts.len());
-        minicbor::encode(kept, &mut record).expect("a Vec takes all bytes");
-        record
+        })
+    }
+
+    /// Bytes of client id and user name.
+    pub(super) const fn text_len(&self) -> usize {
+        self.texts.len()
     }
 
     /// `listener` is that of the event before: most share one.
@@ -237,48 +176,6 @@ impl Entry {
     pub(super) fn read(record: &[u8]) -> Option<Self> {
         Self::from_record(record, &mut Arc::new(Listener { name: "".into(), port: 0 })).ok()
     }
-
-    /// Bytes that it has beside those that each has.
-    pub(super) const fn text_len(&self) -> usize {
-        self.texts.len()
-    }
-}
-
-/// Whether a record that this version wrote is about this client. Nothing but the id is read.
-pub(super) fn is_of(record: &[u8], client_id: &str) -> bool {
-    /// The head of the map, the key of the connection, the head of its map, the key of the client id.
-    const BEFORE: usize = 4;
-    let [_, _, high, low] = (client_id.len() as u32).to_be_bytes();
-    let Some(text) = record.get(BEFORE..) else { return false };
-    let text = match (client_id.len(), text) {
-        (0..24, [head, text @ ..]) if *head == 0x60 | low => text,
-        (24..256, [0x78, len, text @ ..]) if *len == low => text,
-        (256.., [0x79, one, other, text @ ..]) if [*one, *other] == [high, low] => text,
-        _ => return false,
-    };
-    text.starts_with(client_id.as_bytes())
-}
-
-/// A look at an event as it is kept, without making it one.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Glance<'a> {
-    pub(super) client_id: &'a str,
-    pub(super) username: Option<&'a str>,
-    pub(super) number: u64,
-    pub(super) at: u64,
-}
-
-impl<'a> Glance<'a> {
-    /// `None`: it can't be read.
-    pub(super) fn at(record: &'a [u8]) -> Option<Self> {
-        let kept: Kept<'a> = minicbor::decode(record).ok()?;
-        Some(Self {
-            client_id: kept.client.client_id,
-            username: kept.client.username,
-            number: kept.number,
-            at: kept.at,
-        })
-    }
 }
 
 /// The API's form.
@@ -311,86 +208,6 @@ struct Shown<'a> {
     seq: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     estimated: Option<bool>,
-}
-
-/// As it is kept: each field with a number that is never used for something else.
-struct Kept<'a> {
-    number: u64,
-    at: u64,
-    seq: u64,
-    reason: Option<&'a str>,
-    code: Option<u8>,
-    initiator: Option<&'a str>,
-    client: ConnectionRecord<'a>,
-    flaps: u32,
-    /// How long nothing had been heard by then, in ms.
-    silent: u64,
-    /// How long the client had been known by then, in ms.
-    known: Option<u64>,
-}
-
-impl<C> Encode<C> for Kept<'_> {
-    fn encode<W: Write>(&self, out: &mut Encoder<W>, _: &mut C) -> Result<(), Error<W::Error>> {
-        let there = [
-            self.reason.is_some(),
-            self.code.is_some(),
-            self.initiator.is_some(),
-            self.flaps > 0,
-            self.silent > 0,
-            self.known.is_some(),
-        ];
-        out.map(4 + there.into_iter().map(u64::from).sum::<u64>())?;
-        // First, so that the client id is where `is_of` looks for it.
-        out.u8(6)?.encode(self.client)?;
-        out.u8(0)?.u64(self.number)?;
-        out.u8(1)?.u64(self.at)?;
-        out.u8(2)?.u64(self.seq)?;
-        if let Some(reason) = self.reason {
-            out.u8(3)?.str(reason)?;
-        }
-        if let Some(code) = self.code {
-            out.u8(4)?.u8(code)?;
-        }
-        if let Some(initiator) = self.initiator {
-            out.u8(5)?.str(initiator)?;
-        }
-        if self.flaps > 0 {
-            out.u8(7)?.u32(self.flaps)?;
-        }
-        if self.silent > 0 {
-            out.u8(8)?.u64(self.silent)?;
-        }
-        if let Some(known) = self.known {
-            out.u8(9)?.u64(known)?;
-        }
-        Ok(())
-    }
-}
-
-impl<'b, C> Decode<'b, C> for Kept<'b> {
-    fn decode(input: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
-        let (mut number, mut at, mut seq) = (0, 0, 0);
-        let (mut reason, mut code, mut initiator, mut client) = (None, None, None, None);
-        let (mut flaps, mut silent, mut known) = (0, 0, None);
-        for _ in 0..input.map()?.unwrap_or_default() {
-            match input.u8()? {
-                0 => number = input.u64()?,
-                1 => at = input.u64()?,
-                2 => seq = input.u64()?,
-                3 => reason = Some(input.str()?),
-                4 => code = Some(input.u8()?),
-                5 => initiator = Some(input.str()?),
-                6 => client = Some(input.decode()?),
-                7 => flaps = input.u32()?,
-                8 => silent = input.u64()?,
-                9 => known = Some(input.u64()?),
-                // Of a later version.
-                _ => input.skip()?,
-            }
-        }
-        let client = client.ok_or_else(|| decode::Error::message("nobody's event"))?;
-        Ok(Self { number, at, seq, reason, code, initiator, client, flaps, silent, known })
-    }
 }
 
 impl Serialize for Entry {
@@ -429,6 +246,7 @@ impl Serialize for Entry {
 mod tests {
     use mqtt_hooks::testing::foo;
 
+    use super::super::Happened;
     use super::*;
 
     #[test]
@@ -438,35 +256,26 @@ mod tests {
         for client in [foo(), odd] {
             for reason in [None, Some(Reason::Kicked), Some(Reason::TakenOver), Some(Reason::Closed("tcp_closed"))] {
                 let at = 1_625_572_213_999;
-                let told = Entry::new(7, &client, 3, at, reason.map(End::from));
-                let told = Entry { flaps: 5, last_heard: at - 90_000, first_seen: at - 1_000_000_000, ..told };
-                let mut listener = Arc::clone(&told.listener);
-                let kept = Entry::from_record(&told.to_record(), &mut listener).unwrap();
-                assert_eq!(kept, told);
-                assert!(Arc::ptr_eq(&kept.listener, &told.listener));
+                let happened = Happened { client: &client, seq: 3, at, flaps: 5, last_heard: at - 90_000, reason };
+                let mut record = record::draft(&happened);
+                record::complete(&mut record, 7, Some(1_000_000_000));
+                let kept = Entry::read(&record).unwrap();
+                assert_eq!(kept.connection(), client);
+                assert_eq!((kept.number, kept.at, kept.seq, kept.flaps), (7, at, 3, 5));
+                assert_eq!((kept.last_heard, kept.first_seen), (at - 90_000, at - 1_000_000_000));
+                let end = reason.map(|reason| End {
+                    reason: reason.name().into(),
+                    code: reason.code().map(|code| code.as_u8()),
+                    initiator: reason.initiator(),
+                });
+                assert_eq!(kept.end(), end);
+                let mut listener = Arc::clone(&kept.listener);
+                let again = Entry::from_record(&kept.to_record(), &mut listener).unwrap();
+                assert_eq!(again, kept);
+                assert!(Arc::ptr_eq(&again.listener, &kept.listener));
+                record::complete(&mut record, 7, None);
+                assert_eq!(Entry::read(&record).unwrap().first_seen, 0, "nobody knows");
             }
         }
-    }
-
-    #[test]
-    fn whose_a_record_is_can_be_seen_without_reading_it() {
-        let ids = [0, 1, 22, 23, 24, 25, 255, 256, 257, 65_535].map(|len| "x".repeat(len));
-        for id in &ids {
-            for reason in [None, Some(Reason::Kicked)] {
-                let client = ConnectionInfo { client_id: id.as_str().into(), ..foo() };
-                let record = Entry::new(u64::MAX, &client, 3, 1, reason.map(End::from)).to_record();
-                for other in &ids {
-                    assert_eq!(is_of(&record, other), id == other, "{} {}", id.len(), other.len());
-                }
-                assert!(id.is_empty() || !is_of(&record, &id.replacen('x', "y", 1)));
-                assert!((0..4).all(|len| !is_of(&record[..len], id)));
-            }
-        }
-    }
-
-    /// With the counts of its `Arc` it fills 192 bytes, a size allocators have.
-    #[test]
-    fn an_entry_costs_192_bytes() {
-        assert!(size_of::<Entry>() <= 176, "{}", size_of::<Entry>());
     }
 }

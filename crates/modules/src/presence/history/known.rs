@@ -7,14 +7,14 @@
 //! pieces.
 
 use std::hash::BuildHasher;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use foldhash::fast::RandomState;
 use parking_lot::Mutex;
 
 use self::shard::Shard;
-use super::Entry;
-use super::entry::{Glance, is_of};
+use super::record::{Glance, is_of};
 
 mod shard;
 
@@ -46,11 +46,30 @@ pub(super) struct Last {
     pub(super) first_seen: u64,
 }
 
+/// What a client id is found by, here and in the ring. The shard takes the bits at one end of it, the bucket those at the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Hash(pub(super) u32);
+
+impl Hash {
+    const fn shard(self) -> usize {
+        (self.0 >> (u32::BITS - SHARDS.ilog2())) as usize
+    }
+}
+
+/// What is put into the table: a client's newest event.
+pub(super) struct Newest<'a> {
+    pub(super) number: u64,
+    pub(super) at: u64,
+    pub(super) first_seen: u64,
+    pub(super) is_connected: bool,
+    pub(super) record: &'a Arc<[u8]>,
+    pub(super) place: u32,
+}
+
 /// Where a client is in the table, or would be: as long as nothing else is put there.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Spot {
-    shard: usize,
-    hash: u32,
+    hash: Hash,
     slot: Option<u32>,
     pub(super) last: Option<Last>,
 }
@@ -111,26 +130,30 @@ impl Known {
     }
 
     /// Where this client is. `None`: no client is to be known.
-    pub(super) fn spot(&self, client_id: &str) -> Option<Spot> {
+    pub(super) fn spot(&self, hash: Hash, client_id: &str) -> Option<Spot> {
         if !self.is_on.load(Ordering::Relaxed) {
             return None;
         }
-        let (shard, hash) = self.shard_of(client_id);
-        let slots = self.shards[shard].lock();
+        let slots = self.shards[hash.shard()].lock();
         let slot = slots.find(hash, client_id);
-        Some(Spot { shard, hash, slot, last: slot.map(|slot| slots.last_of(slot)) })
+        Some(Spot { hash, slot, last: slot.map(|slot| slots.last_of(slot)) })
     }
 
-    /// The last event of a client, in place of the one before. Those who go for it are added to `gone`.
-    pub(super) fn put(&self, spot: Spot, entry: &Entry, record: &[u8], place: u32, gone: &mut Vec<Last>) {
-        self.shards[spot.shard].lock().put(spot.hash, spot.slot, entry, record, place, gone);
+    /// The last event of a client, in place of the one before, of which the record is returned: to free it takes a while.
+    /// Those who go for it are added to `gone`.
+    pub(super) fn put(&self, spot: Spot, newest: &Newest<'_>, gone: &mut Vec<Last>) -> Option<Arc<[u8]>> {
+        self.shards[spot.hash.shard()].lock().put(spot.hash, spot.slot, newest, gone)
     }
 
-    /// The last event of this client.
-    pub(super) fn get(&self, client_id: &str) -> Option<Entry> {
-        let (shard, hash) = self.shard_of(client_id);
-        let record = self.shards[shard].lock().get(hash, client_id)?;
-        Entry::read(&record)
+    /// The record of the last event of this client.
+    pub(super) fn get(&self, client_id: &str) -> Option<Arc<[u8]>> {
+        let hash = self.hash(client_id);
+        self.shards[hash.shard()].lock().get(hash, client_id)
+    }
+
+    /// Whether the event with this number is the last one of its client, and that is known.
+    pub(super) fn is_last(&self, hash: Hash, number: u64) -> bool {
+        self.shards[hash.shard()].lock().is_last(hash, number)
     }
 
     /// Shows `visit` the records of some clients, one after the other, and says where to go on; `None`: that was the last one.
@@ -139,7 +162,7 @@ impl Known {
         &self,
         Cursor { shard, slot }: Cursor,
         most: usize,
-        visit: &mut dyn FnMut(Glance<'_>, &[u8]),
+        visit: &mut dyn FnMut(Glance<'_>, &Arc<[u8]>),
     ) -> Option<Cursor> {
         let next = self.shards.get(shard)?.lock().walk(slot, most, visit);
         match next {
@@ -157,10 +180,8 @@ impl Known {
         gone
     }
 
-    fn shard_of(&self, client_id: &str) -> (usize, u32) {
-        let hash = self.hasher.hash_one(client_id);
-        // Bits that the hash within the shard has not got.
-        ((hash >> 32) as usize % SHARDS, hash as u32)
+    pub(super) fn hash(&self, client_id: &str) -> Hash {
+        Hash(self.hasher.hash_one(client_id) as u32)
     }
 }
 

@@ -1,3 +1,4 @@
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use mqtt_hooks::testing::{NOW, Recorder, foo};
@@ -193,7 +194,7 @@ fn the_api_shows_what_makes_sense_for_the_event() {
 fn texts_are_told_apart() {
     for (id, username) in [("", None), ("", Some("")), ("a", Some("é")), ("aé", None), ("日本", Some("x"))] {
         let client = ConnectionInfo { username: username.map(Into::into), ..named(id) };
-        let entry = Entry::new(1, &client, 1, NOW, None);
+        let entry = Entry::read(&record::made_up(&client, 1, NOW, None)).unwrap();
         assert_eq!((entry.client_id(), entry.username()), (id, username));
     }
 }
@@ -337,13 +338,46 @@ impl Plain {
     }
 }
 
-/// The rule in a few words: who has the most loses the oldest, if that is more than the floor; else the oldest of all goes.
-fn make_room(plain: &mut Vec<Plain>, capacity: usize) {
-    while plain.iter().map(Plain::weight).sum::<u64>() > capacity as u64 {
-        let of = |id: &str| plain.iter().filter(|event| event.id == id).map(Plain::weight).sum::<u64>();
-        let most = plain.iter().map(|event| of(&event.id)).max().unwrap_or(0);
-        let goes = plain.iter().position(|event| most <= ring::FLOOR || of(&event.id) == most);
-        plain.remove(goes.expect("something takes the room"));
+/// The ring in a few words: who has the most loses the oldest, if that is more than the floor, and of two that have the same
+/// who has had so much for longer; else the oldest of all goes.
+#[derive(Debug, Default)]
+struct PlainRing {
+    events: Vec<Plain>,
+    /// When what a client has has changed last.
+    changed: BTreeMap<String, u64>,
+    changes: u64,
+}
+
+impl PlainRing {
+    fn push(&mut self, event: Plain) {
+        self.note_change(&event.id);
+        self.events.push(event);
+    }
+
+    fn make_room(&mut self, capacity: usize) {
+        while self.events.iter().map(Plain::weight).sum::<u64>() > capacity as u64 {
+            let of = |id: &str| self.events.iter().filter(|event| event.id == id).map(Plain::weight).sum::<u64>();
+            let ranked = self.events.iter().map(|event| (of(&event.id), Reverse(self.changed[&event.id]), &event.id));
+            let most = ranked.max().filter(|(most, ..)| *most > ring::FLOOR.into()).map(|(.., id)| id);
+            let goes = self.events.iter().position(|event| most.is_none_or(|most| event.id == *most));
+            let gone = self.events.remove(goes.expect("something takes the room"));
+            self.note_change(&gone.id);
+        }
+    }
+
+    fn note_change(&mut self, id: &str) {
+        self.changes += 1;
+        self.changed.insert(id.to_owned(), self.changes);
+    }
+
+    /// As another process finds it, which reads the events one after the other.
+    fn restart(&mut self) {
+        let events = std::mem::take(&mut self.events);
+        events.into_iter().for_each(|event| self.push(event));
+    }
+
+    fn numbers(&self) -> Vec<u64> {
+        self.events.iter().map(|event| event.number).collect()
     }
 }
 
@@ -355,7 +389,7 @@ proptest! {
         let mut history = restored(&host, 1);
         let (mut capacity, mut next) = (20, 1);
         resize(&history, capacity, &host);
-        let mut plain = Vec::<Plain>::new();
+        let mut plain = PlainRing::default();
         for step in steps {
             match step {
                 Step::Come(who, len) => {
@@ -375,17 +409,18 @@ proptest! {
                 Step::Restart(to) => {
                     next += 100;
                     history = restored(&host, next);
+                    plain.restart();
                     resize(&history, to, &host);
                     capacity = to;
                 }
             }
-            make_room(&mut plain, capacity);
-            let expected: Vec<_> = plain.iter().map(|event| event.number).collect();
+            plain.make_room(capacity);
+            let expected = plain.numbers();
             prop_assert_eq!(&all(&history), &expected);
             prop_assert_eq!(&kept_numbers(&host), &expected);
             for who in 0..6 {
                 let id = who.to_string();
-                let oldest = plain.iter().find(|event| event.id == id).map(|event| event.number);
+                let oldest = plain.events.iter().find(|event| event.id == id).map(|event| event.number);
                 prop_assert_eq!(history.oldest(Some(&id)).map(|entry| entry.number), oldest);
             }
         }
@@ -398,7 +433,7 @@ proptest! {
         let mut history = restored(&host, 1);
         let (mut capacity, mut next) = (8, 1);
         know(&history, capacity, 10_000, &host);
-        let mut plain = Vec::<Plain>::new();
+        let mut plain = PlainRing::default();
         let mut last = BTreeMap::<String, u64>::new();
         for step in steps {
             match step {
@@ -421,14 +456,15 @@ proptest! {
                     history = restored(&host, next);
                     know(&history, to, 10_000, &host);
                     // The last events of clients are kept anyway, so there is room for them again.
-                    plain.extend(last.iter().map(|(id, number)| Plain { number: *number, id: id.clone() }));
-                    plain.sort_by_key(|event| event.number);
-                    plain.dedup_by_key(|event| event.number);
+                    plain.events.extend(last.iter().map(|(id, number)| Plain { number: *number, id: id.clone() }));
+                    plain.events.sort_by_key(|event| event.number);
+                    plain.events.dedup_by_key(|event| event.number);
+                    plain.restart();
                     capacity = to;
                 }
             }
-            make_room(&mut plain, capacity);
-            let mut expected: Vec<_> = plain.iter().map(|event| event.number).collect();
+            plain.make_room(capacity);
+            let mut expected = plain.numbers();
             prop_assert_eq!(&all(&history), &expected);
             expected.extend(last.values());
             expected.sort_unstable();
@@ -448,8 +484,8 @@ proptest! {
         let host = Recorder::new();
         let records = host.records_of("presence");
         let put = |place: u64, number: u64| {
-            let entry = Entry::new(number, &named("c"), number, number, None);
-            records.keep(&mut host.moment(), &place.to_be_bytes(), &entry.to_record());
+            let record = record::made_up(&named("c"), number, number, None);
+            records.keep(&mut host.moment(), &place.to_be_bytes(), &record);
         };
         (0..len).for_each(|n| put((first + n) % 20, n + 1));
         if twice && len > 0 {

@@ -1,6 +1,8 @@
 //! Some of the clients: a hash table, and a list of them in the order of their last events.
 
-use super::{Entry, Glance, Last, Limits, RECORD, is_of};
+use std::sync::Arc;
+
+use super::{Glance, Hash, Last, Limits, Newest, RECORD, is_of};
 
 /// No slot.
 const NONE: u32 = u32::MAX;
@@ -13,14 +15,14 @@ const LOOKED_AT: usize = 1024;
 
 /// A client. With the record of its last event it takes some 200 bytes.
 struct Slot {
-    /// Empty: nobody's.
-    record: Box<[u8]>,
+    /// Shared with the ring while the event is in there. `None`: nobody's.
+    record: Option<Arc<[u8]>>,
     number: u64,
     first_seen: u64,
     /// When it went, in seconds since the Unix epoch; 0: it has not gone.
     went_s: u32,
     place: u32,
-    hash: u32,
+    hash: Hash,
     /// In the bucket; of nobody's slots, the next of those.
     next: u32,
     /// In the list.
@@ -73,38 +75,32 @@ impl Shard {
         }
     }
 
-    pub(super) fn get(&self, hash: u32, client_id: &str) -> Option<Box<[u8]>> {
+    pub(super) fn get(&self, hash: Hash, client_id: &str) -> Option<Arc<[u8]>> {
         let slot = self.find(hash, client_id)?;
-        Some(self.slot(slot).record.clone())
+        self.slot(slot).record.clone()
     }
 
     /// `slot` is where [`Self::find`] has found the client.
     pub(super) fn put(
         &mut self,
-        hash: u32,
+        hash: Hash,
         slot: Option<u32>,
-        entry: &Entry,
-        record: &[u8],
-        place: u32,
+        newest: &Newest<'_>,
         gone: &mut Vec<Last>,
-    ) {
-        let went_s = if entry.is_connected() { 0 } else { (entry.at / 1000).clamp(1, u64::from(u32::MAX)) as u32 };
+    ) -> Option<Arc<[u8]>> {
+        let Newest { number, at, first_seen, is_connected, record, place } = *newest;
+        let went_s = if is_connected { 0 } else { (at / 1000).clamp(1, u64::from(u32::MAX)) as u32 };
         let slot = match slot {
             Some(slot) => {
-                self.bytes -= self.slot(slot).record.len();
                 self.unlink(slot);
                 slot
             }
             None => self.take_free(hash),
         };
-        self.bytes += record.len();
         let of = self.slot_mut(slot);
-        if of.record.len() == record.len() {
-            of.record.copy_from_slice(record);
-        } else {
-            of.record = record.into();
-        }
-        (of.number, of.first_seen, of.went_s, of.place) = (entry.number, entry.first_seen, went_s, place);
+        let before = of.record.replace(Arc::clone(record));
+        (of.number, of.first_seen, of.went_s, of.place) = (number, first_seen, went_s, place);
+        self.bytes = self.bytes + record.len() - before.as_ref().map_or(0, |before| before.len());
         self.link_newest(slot);
         // Each event makes room for itself, so one costs no more than that. Its own client is the last to go.
         let mut passed_over = 0;
@@ -121,6 +117,7 @@ impl Shard {
                 self.forget(oldest, gone);
             }
         }
+        before
     }
 
     pub(super) fn forget_old(&mut self, now_ms: u64, gone: &mut Vec<Last>) {
@@ -138,9 +135,14 @@ impl Shard {
     }
 
     /// From this slot on; returns the one to go on with.
-    pub(super) fn walk(&self, from: usize, most: usize, visit: &mut dyn FnMut(Glance<'_>, &[u8])) -> Option<usize> {
+    pub(super) fn walk(
+        &self,
+        from: usize,
+        most: usize,
+        visit: &mut dyn FnMut(Glance<'_>, &Arc<[u8]>),
+    ) -> Option<usize> {
         let until = from.saturating_add(most).min(self.slots.len());
-        let records = self.slots.get(from..until).into_iter().flatten().map(|slot| &slot.record);
+        let records = self.slots.get(from..until).into_iter().flatten().filter_map(|slot| slot.record.as_ref());
         for record in records {
             if let Some(glance) = Glance::at(record) {
                 visit(glance, record);
@@ -159,11 +161,20 @@ impl Shard {
         went_s > 0 && (u64::from(went_s) * 1000).saturating_add(self.limits.forget_after_ms) <= now_ms
     }
 
-    pub(super) fn find(&self, hash: u32, client_id: &str) -> Option<u32> {
+    pub(super) fn find(&self, hash: Hash, client_id: &str) -> Option<u32> {
+        let is_wanted = |slot: &Slot| slot.record.as_ref().is_some_and(|record| is_of(record, client_id));
+        self.in_bucket(hash, &is_wanted)
+    }
+
+    pub(super) fn is_last(&self, hash: Hash, number: u64) -> bool {
+        self.in_bucket(hash, &|slot| slot.number == number).is_some()
+    }
+
+    fn in_bucket(&self, hash: Hash, is_wanted: &dyn Fn(&Slot) -> bool) -> Option<u32> {
         let mut slot = *self.buckets.get(self.bucket(hash))?;
         while slot != NONE {
             let of = self.slot(slot);
-            if of.hash == hash && is_of(&of.record, client_id) {
+            if of.hash == hash && is_wanted(of) {
                 return Some(slot);
             }
             slot = of.next;
@@ -172,13 +183,13 @@ impl Shard {
     }
 
     /// Into its bucket; the list comes later.
-    fn take_free(&mut self, hash: u32) -> u32 {
+    fn take_free(&mut self, hash: Hash) -> u32 {
         if self.len == self.buckets.len() {
             self.grow();
         }
         let bucket = self.bucket(hash);
         let new = Slot {
-            record: Box::default(),
+            record: None,
             number: 0,
             first_seen: 0,
             went_s: 0,
@@ -218,11 +229,11 @@ impl Shard {
         }
         let free = self.free;
         let of = self.slot_mut(slot);
-        let record = std::mem::take(&mut of.record);
+        let record = of.record.take();
         (of.next, of.went_s) = (free, 0);
         self.free = slot;
         self.len -= 1;
-        self.bytes -= record.len();
+        self.bytes -= record.map_or(0, |record| record.len());
         self.forgotten += 1;
     }
 
@@ -230,7 +241,7 @@ impl Shard {
     fn grow(&mut self) {
         self.buckets = vec![NONE; (self.buckets.len() * 2).max(8)];
         for slot in 0..self.slots.len() as u32 {
-            if !self.slot(slot).record.is_empty() {
+            if self.slot(slot).record.is_some() {
                 let bucket = self.bucket(self.slot(slot).hash);
                 self.slot_mut(slot).next = self.buckets[bucket];
                 self.buckets[bucket] = slot;
@@ -238,8 +249,8 @@ impl Shard {
         }
     }
 
-    const fn bucket(&self, hash: u32) -> usize {
-        hash as usize & self.buckets.len().wrapping_sub(1)
+    const fn bucket(&self, hash: Hash) -> usize {
+        hash.0 as usize & self.buckets.len().wrapping_sub(1)
     }
 
     fn unlink(&mut self, slot: u32) {

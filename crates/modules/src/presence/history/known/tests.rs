@@ -5,22 +5,24 @@ use mqtt_hooks::{ConnectionInfo, Reason};
 use proptest::prelude::*;
 
 use super::*;
-use crate::presence::history::entry::End;
+use crate::presence::history::record::made_up;
 
-fn event(client_id: &str, number: u64, at: u64, reason: Option<Reason>) -> Entry {
+/// All in one bucket, so that the way through it is gone too.
+const HASH: Hash = Hash(7);
+
+fn last(shard: &Shard, client_id: &str) -> Option<u64> {
+    shard.find(HASH, client_id).map(|slot| shard.last_of(slot).number)
+}
+
+/// Returns who is not known any more.
+fn put(shard: &mut Shard, client_id: &str, number: u64, at: u64, reason: Option<Reason>) -> Vec<u64> {
     let client = ConnectionInfo { client_id: client_id.into(), ..foo() };
-    Entry::new(number, &client, number, at, reason.map(End::from))
-}
-
-fn last(shard: &Shard, hash: u32, client_id: &str) -> Option<u64> {
-    shard.find(hash, client_id).map(|slot| shard.last_of(slot).number)
-}
-
-fn put(shard: &mut Shard, entry: &Entry) -> Vec<u64> {
-    let mut gone = Vec::new();
-    // All in one bucket, so that the way through it is gone too.
-    let slot = shard.find(7, entry.client_id());
-    shard.put(7, slot, entry, &entry.to_record(), entry.number as u32, &mut gone);
+    let record = made_up(&client, number, at, reason);
+    let (slot, mut gone) = (shard.find(HASH, client_id), Vec::new());
+    let (before, is_connected, place) = (last(shard, client_id), reason.is_none(), number as u32);
+    let newest = Newest { number, at, first_seen: at, is_connected, record: &record, place };
+    let put_over = shard.put(HASH, slot, &newest, &mut gone);
+    assert_eq!(put_over.map(|record| Glance::at(&record).unwrap().number), before);
     gone.iter().map(|last| last.number).collect()
 }
 
@@ -44,8 +46,7 @@ proptest! {
         for (number, (who, goes, later)) in (1..).zip(steps) {
             now += later;
             let id = format!("c{who}");
-            let entry = event(&id, number, now, goes.then_some(Reason::Kicked));
-            let gone = put(&mut shard, &entry);
+            let gone = put(&mut shard, &id, number, now, goes.then_some(Reason::Kicked));
             plain.retain(|client| client.id != id);
             plain.push(Plain { id, number, went: goes.then_some(now) });
             let (mut passed, mut expected) = (0, Vec::new());
@@ -63,9 +64,10 @@ proptest! {
             prop_assert_eq!(gone, expected);
             prop_assert_eq!(shard.len(), plain.len());
             for client in &plain {
-                prop_assert_eq!(last(&shard, 7, &client.id), Some(client.number));
+                prop_assert_eq!(last(&shard, &client.id), Some(client.number));
             }
-            prop_assert!(last(&shard, 7, "nobody").is_none() && last(&shard, 8, &plain[0].id).is_none());
+            prop_assert!(last(&shard, "nobody").is_none() && shard.find(Hash(8), &plain[0].id).is_none());
+            prop_assert!(plain.iter().all(|client| shard.is_last(HASH, client.number)) && !shard.is_last(HASH, 0));
             let mut seen = BTreeSet::new();
             let mut at = Some(0);
             while let Some(slot) = at {
@@ -76,18 +78,18 @@ proptest! {
         now += 61_000;
         let mut gone = Vec::new();
         shard.forget_old(now, &mut gone);
-        prop_assert!(plain.iter().all(|client| client.went.is_none() == last(&shard, 7, &client.id).is_some()));
+        prop_assert!(plain.iter().all(|client| client.went.is_none() == last(&shard, &client.id).is_some()));
     }
 }
 
 #[test]
 fn who_is_online_is_forgotten_only_when_all_are() {
     let mut shard = Shard::new(Limits { clients: 3, forget_after_ms: u64::MAX });
-    put(&mut shard, &event("online", 1, 1, None));
+    put(&mut shard, "online", 1, 1, None);
     for number in 2..100 {
-        put(&mut shard, &event(&format!("visitor {number}"), number, number, Some(Reason::Kicked)));
+        put(&mut shard, &format!("visitor {number}"), number, number, Some(Reason::Kicked));
     }
-    assert!(last(&shard, 7, "online").is_some());
+    assert!(last(&shard, "online").is_some());
     assert_eq!((shard.len(), shard.forgotten), (3, 96));
 }
 
@@ -95,10 +97,10 @@ fn who_is_online_is_forgotten_only_when_all_are() {
 fn long_names_take_the_room_of_several() {
     let mut shard = Shard::new(Limits { clients: 100, forget_after_ms: u64::MAX });
     for number in 0..100 {
-        put(&mut shard, &event(&number.to_string(), number, number, None));
+        put(&mut shard, &number.to_string(), number, number, None);
     }
     assert_eq!(shard.len(), 100);
     let long = "x".repeat(90 * RECORD);
-    put(&mut shard, &event(&long, 100, 100, None));
-    assert!(shard.len() < 60 && last(&shard, 7, &long).is_some(), "{}", shard.len());
+    put(&mut shard, &long, 100, 100, None);
+    assert!(shard.len() < 60 && last(&shard, &long).is_some(), "{}", shard.len());
 }
