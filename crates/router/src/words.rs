@@ -25,7 +25,11 @@ pub(crate) fn of_pattern(pattern: &str, hasher: &RandomState) -> Words {
 }
 
 fn of_level(level: usize, text: &str, hasher: &RandomState) -> u64 {
-    hasher.hash_one((level as u32, text))
+    let hash = hasher.hash_one((level as u32, text));
+    // The hasher leaves it to who uses its bits to mix them: as they are, with some seeds the differences of two words are alike
+    // at all levels, and cancel each other out.
+    let mixed = (hash ^ hash >> 32).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed ^ mixed >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9)
 }
 
 /// Of several levels: the numbers of each, by exclusive or, so that one more or one less is one operation.
