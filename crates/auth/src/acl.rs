@@ -195,6 +195,25 @@ impl Pattern {
     }
 
     fn has(&self, client: &ConnectionInfo, access: Access<'_>, allow: bool) -> bool {
+        self.may_have(client, access, allow) && self.really_has(client, access, allow)
+    }
+
+    /// Quick, for most rules begin unlike what is wanted: false if it has not, true if that is still to be found out.
+    fn may_have(&self, client: &ConnectionInfo, access: Access<'_>, allow: bool) -> bool {
+        let wanted = match access {
+            Access::Publish(topic) => topic.as_str(),
+            Access::Subscribe(filter) if allow => filter.pattern(),
+            // What overlaps may begin with a wildcard.
+            Access::Subscribe(_) => return true,
+        };
+        match self {
+            Self::Matching(ours) => begins_alike(ours.as_str(), None, wanted),
+            Self::Exactly(_) => true,
+            Self::OfClient(text) => begins_alike(text, Some(client), wanted),
+        }
+    }
+
+    fn really_has(&self, client: &ConnectionInfo, access: Access<'_>, allow: bool) -> bool {
         match self {
             Self::Matching(ours) => reaches(ours, access, allow),
             Self::Exactly(ours) => match access {
@@ -203,6 +222,25 @@ impl Pattern {
             },
             Self::OfClient(text) => filter_for(client, text).is_some_and(|ours| reaches(&ours, access, allow)),
         }
+    }
+}
+
+/// Whether `wanted` is like a pattern up to where that has its first wildcard. With a client, placeholders stand for its names.
+fn begins_alike(pattern: &str, client: Option<&ConnectionInfo>, wanted: &str) -> bool {
+    let (mut rest, mut wanted) = (pattern.as_bytes(), wanted.as_bytes());
+    loop {
+        let name = match (rest, client) {
+            ([], _) => return wanted.is_empty(),
+            ([b'+' | b'#', ..], _) => return true,
+            // `a/#` has `a`, too.
+            ([b'/', b'#'], _) => return matches!(wanted, [] | [b'/', ..]),
+            ([b'%', b'c', ..], Some(client)) => Some(&*client.client_id),
+            ([b'%', b'u', ..], Some(client)) => Some(client.username.as_deref().unwrap_or_default()),
+            _ => None,
+        };
+        let (of_pattern, alike) = name.map_or((1, &rest[..1]), |name| (2, name.as_bytes()));
+        let Some(after) = wanted.strip_prefix(alike) else { return false };
+        (rest, wanted) = (&rest[of_pattern..], after);
     }
 }
 

@@ -213,4 +213,28 @@ proptest! {
             prop_assert_eq!(verdict, publish(&acl, &foo(), &filter));
         }
     }
+
+    /// The quick look leaves out nothing.
+    #[test]
+    fn a_pattern_has_nothing_that_begins_unlike_it(
+        levels in prop::collection::vec(prop::sample::select(vec!["a", "%c", "%u", "x%c", "%cb%u", "%", "%%c", "+", "", "b"]), 1..5),
+        has_more: bool,
+        names in (prop::sample::select(vec!["a", "b", "a/b", "+", "$a", ""]), prop::option::of(prop::sample::select(vec!["a", "ab"]))),
+        filter in texts(),
+    ) {
+        let text = levels.join("/") + if has_more { "/#" } else { "" };
+        let client = client(names.0, names.1);
+        let literal = Pattern::literal(&text).ok();
+        for pattern in [Pattern::new(&text).ok(), literal].into_iter().flatten() {
+            let filter = Filter::new(filter.clone()).unwrap();
+            let topics = topics().into_iter().chain(["xa/b", "ab/ab", "%/a", "a/%c", "%a"].map(str::to_owned));
+            for topic in topics.map(|topic| Topic::new(topic).unwrap()) {
+                let wanted = [Access::Publish(&topic), Access::Subscribe(&filter)];
+                for (access, allow) in wanted.into_iter().flat_map(|access| [(access, true), (access, false)]) {
+                    let has = pattern.really_has(&client, access, allow);
+                    prop_assert!(pattern.may_have(&client, access, allow) || !has, "{} {:?}", pattern, access);
+                }
+            }
+        }
+    }
 }
