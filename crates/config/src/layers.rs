@@ -157,7 +157,11 @@ impl Layers {
         let mut all = toml::Table::try_from(&file).map_err(|error| wrong("configuration", error.to_string()))?;
         for module in &self.schema.modules {
             let key = format!("modules.{}", module.name);
-            let filled = module.fill(table(said_to_modules.remove(module.name))).map_err(|why| wrong(&key, why))?;
+            let filled =
+                module.fill(table(said_to_modules.remove(module.name))).map_err(|why| match module.blamed(&why) {
+                    Some((setting, why)) => wrong(&format!("{key}.{setting}"), why.to_owned()),
+                    None => wrong(&key, why),
+                })?;
             if module.has_recovery_grace {
                 config.recovery_grace = filled.recovery_grace;
             }

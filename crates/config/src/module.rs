@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use mqtt_hooks::{Setting, SettingKind};
+use mqtt_hooks::{ListOf, Setting, SettingKind};
 use serde::{
     Deserialize,
     de::{Error as _, Unexpected},
@@ -64,12 +64,21 @@ impl ModuleSection {
         file::Module::deserialize(alone).map(drop).map_err(|error| error.message().to_owned())
     }
 
+    /// The setting that this is about, by how it begins, and the rest.
+    pub(crate) fn blamed<'a>(&self, why: &'a str) -> Option<(&'static str, &'a str)> {
+        self.settings.iter().find_map(|setting| {
+            let rest = why.strip_prefix(setting.name)?;
+            Some((setting.name, rest.strip_prefix(": ").or_else(|| rest.strip_prefix(", "))?))
+        })
+    }
+
     /// All of it, where each value was read alone before.
     pub(crate) fn fill(&self, mut said: Table) -> Result<Filled, String> {
         let mut settings = Table::new();
         for setting in self.settings {
             // What has no default that TOML can say is not set.
-            let value = said.remove(setting.name).or_else(|| serde_json::from_str(setting.default).ok());
+            let value = said.remove(setting.name).map(|value| listed(setting.kind, value));
+            let value = value.or_else(|| serde_json::from_str(setting.default).ok());
             settings.extend(value.map(|value| (setting.name.to_owned(), value)));
         }
         let module = file::Module::deserialize(said).map_err(|error| error.message().to_owned())?;
@@ -102,22 +111,83 @@ fn wanted(kind: SettingKind) -> String {
     match kind {
         SettingKind::Switch => "true or false".to_owned(),
         SettingKind::Number { min, max } => format!("a whole number from {min} to {max}"),
-        SettingKind::Choice(choices) => choices.iter().map(|text| format!("{text:?}")).collect::<Vec<_>>().join(" or "),
+        SettingKind::Choice(choices) => any_of(choices),
+        SettingKind::Text => "a text".to_owned(),
+        SettingKind::List { of: ListOf::Texts, max } => format!("a list of up to {max} texts"),
+        SettingKind::List { of: ListOf::Choices(choices), max } => {
+            format!("a list of up to {max} of {}", any_of(choices))
+        }
+        SettingKind::List { of: ListOf::Tables(fields), max } => {
+            let names = fields.iter().map(|field| field.name).collect::<Vec<_>>().join(", ");
+            format!("a list of up to {max} tables with {names}")
+        }
     }
 }
 
+fn any_of(choices: &[&str]) -> String {
+    choices.iter().map(|text| format!("{text:?}")).collect::<Vec<_>>().join(" or ")
+}
+
+/// A list that was said as a text with commas, as `--set` and variables have it, is one.
+fn listed(kind: SettingKind, value: Value) -> Value {
+    match (kind, value) {
+        (SettingKind::List { of: ListOf::Texts | ListOf::Choices(_), .. }, Value::String(text)) => {
+            Value::Array(parts(&text).map(|part| Value::String(part.to_owned())).collect())
+        }
+        (SettingKind::List { of: ListOf::Tables(fields), .. }, Value::Array(mut entries)) => {
+            for (key, value) in entries.iter_mut().filter_map(Value::as_table_mut).flatten() {
+                if let Some(field) = fields.iter().find(|field| field.name == key) {
+                    *value = listed(field.kind, value.clone());
+                }
+            }
+            Value::Array(entries)
+        }
+        (_, value) => value,
+    }
+}
+
+fn parts(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(|_| !text.trim().is_empty())
+}
+
 fn fits(kind: SettingKind, value: &Value) -> Result<(), String> {
+    let is_so_many = |count: usize, max: u64| u64::try_from(count).is_ok_and(|count| count <= max);
     let fits = match (kind, value) {
-        (SettingKind::Switch, Value::Boolean(_)) => true,
+        (SettingKind::Switch, Value::Boolean(_)) | (SettingKind::Text, Value::String(_)) => true,
         (SettingKind::Number { min, max }, Value::Integer(number)) => {
             u64::try_from(*number).is_ok_and(|number| (min..=max).contains(&number))
         }
         (SettingKind::Choice(choices), Value::String(text)) => choices.contains(&text.as_str()),
+        (SettingKind::List { of: ListOf::Texts, max }, Value::String(text)) => is_so_many(parts(text).count(), max),
+        (SettingKind::List { of: ListOf::Choices(choices), max }, Value::String(text)) => {
+            is_so_many(parts(text).count(), max) && parts(text).all(|part| choices.contains(&part))
+        }
+        (SettingKind::List { of, max }, Value::Array(entries)) if is_so_many(entries.len(), max) => {
+            let fit = |(at, entry)| fits_in_list(of, entry).map_err(|why| format!("entry {}: {why}", at + 1));
+            return entries.iter().enumerate().try_for_each(fit);
+        }
         _ => false,
     };
-    if fits {
-        return Ok(());
+    if fits { Ok(()) } else { Err(unfit(value, &wanted(kind))) }
+}
+
+fn fits_in_list(of: ListOf, entry: &Value) -> Result<(), String> {
+    match (of, entry) {
+        (ListOf::Texts, entry) => fits(SettingKind::Text, entry),
+        (ListOf::Choices(choices), entry) => fits(SettingKind::Choice(choices), entry),
+        (ListOf::Tables(fields), Value::Table(table)) => table.iter().try_for_each(|(key, value)| {
+            let Some(field) = fields.iter().find(|field| field.name == key) else {
+                let likeness = |name| strsim::normalized_damerau_levenshtein(key, name);
+                let nearest = fields.iter().max_by(|a, b| likeness(a.name).total_cmp(&likeness(b.name)));
+                return Err(format!("unknown key {key:?}; the nearest is {}", nearest.map_or("", |field| field.name)));
+            };
+            fits(field.kind, value).map_err(|why| format!("{key}: {why}"))
+        }),
+        (ListOf::Tables(_), entry) => Err(unfit(entry, "a table")),
     }
+}
+
+fn unfit(value: &Value, wanted: &str) -> String {
     let unexpected = match value {
         Value::String(text) => Unexpected::Str(text),
         Value::Integer(number) => Unexpected::Signed(*number),
@@ -127,7 +197,7 @@ fn fits(kind: SettingKind, value: &Value) -> Result<(), String> {
         Value::Array(_) => Unexpected::Seq,
         Value::Table(_) => Unexpected::Map,
     };
-    Err(toml::de::Error::invalid_value(unexpected, &wanted(kind).as_str()).message().to_owned())
+    toml::de::Error::invalid_value(unexpected, &wanted).message().to_owned()
 }
 
 /// A text as lines of a comment.
@@ -140,4 +210,91 @@ fn lines(text: &str) -> Vec<String> {
         }
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::Layers;
+
+    const fn setting(name: &'static str, kind: SettingKind, default: &'static str) -> Setting {
+        Setting { name, title: "T", description: "D.", kind, default }
+    }
+
+    const TOPIC: Setting = setting("topic", SettingKind::Text, "\"\"");
+    const AFTER: Setting = setting("after", SettingKind::List { of: ListOf::Texts, max: 2 }, "[]");
+    const QOS: Setting = setting("qos", SettingKind::Number { min: 0, max: 2 }, "1");
+    const SETTINGS: &[Setting] = &[
+        setting("title", SettingKind::Text, "\"none\""),
+        setting("colors", SettingKind::List { of: ListOf::Choices(&["red", "blue"]), max: 2 }, "[\"red\"]"),
+        setting("rules", SettingKind::List { of: ListOf::Tables(&[TOPIC, AFTER, QOS]), max: 3 }, "[]"),
+    ];
+
+    fn layers() -> Layers {
+        let check = |settings: &serde_json::Value| match settings["rules"][0]["topic"].as_str() {
+            Some("") => Err("rules, entry 1: topic: is empty".to_owned()),
+            _ => Ok(()),
+        };
+        let about = "Has lists.";
+        let check = Box::new(check);
+        Layers::new(vec![ModuleSection { name: "m", about, settings: SETTINGS, check, has_recovery_grace: false }])
+    }
+
+    fn toml(text: &str) -> Result<serde_json::Value, String> {
+        let mut layers = layers();
+        let added = layers.add_toml(Path::new("r.toml"), text);
+        let config = added.and_then(|()| layers.resolve()).map_err(|error| error.to_string())?;
+        Ok(config.modules["m"].settings.clone())
+    }
+
+    #[test]
+    fn tables_stand_in_a_list_as_toml_has_it() {
+        assert_eq!(toml("").unwrap(), json!({"title": "none", "colors": ["red"], "rules": []}));
+        let text =
+            "[modules.m]\ncolors = []\n[[modules.m.rules]]\ntopic = \"a\"\n[[modules.m.rules]]\nafter = [\"1h\"]";
+        let rules = json!([{"topic": "a"}, {"after": ["1h"]}]);
+        assert_eq!(toml(text).unwrap(), json!({"title": "none", "colors": [], "rules": rules}));
+    }
+
+    #[test]
+    fn lists_may_be_said_in_a_line() {
+        let mut layers = layers();
+        layers.add_assignment("modules.m.title=7").unwrap();
+        layers.add_assignment("modules.m.colors=blue, red").unwrap();
+        layers.add_assignment("modules.m.rules=[{topic = \"a\", after = \"1h,2h\"}]").unwrap();
+        let rules = json!([{"topic": "a", "after": ["1h", "2h"]}]);
+        let expected = json!({"title": "7", "colors": ["blue", "red"], "rules": rules});
+        assert_eq!(layers.resolve().unwrap().modules["m"].settings, expected);
+        assert_eq!(toml(&layers.print().unwrap()).unwrap(), expected, "what is printed reads the same");
+    }
+
+    #[test]
+    fn what_is_wrong_in_a_list_is_named_with_its_place() {
+        let rule = |text: &str| format!("\n[[modules.m.rules]]\ntopic = \"a\"\n[[modules.m.rules]]\n{text}");
+        let rules = "r.toml:2: modules.m.rules: ";
+        for (text, why) in [
+            (rule("topc = 1"), format!("{rules}entry 2: unknown key \"topc\"; the nearest is topic")),
+            (rule("qos = 3"), format!("{rules}entry 2: qos: invalid value: integer `3`, expected a whole number from 0 to 2")),
+            (rule("after = [1]"), format!("{rules}entry 2: after: entry 1: invalid value: integer `1`, expected a text")),
+            (
+                "\n[modules.m.rules]\ntopic = \"a\"".to_owned(),
+                format!("{rules}invalid value: map, expected a list of up to 3 tables with topic, after, qos"),
+            ),
+            ("\n[[modules.m.rules]]\ntopic = \"\"".to_owned(), format!("{rules}entry 1: topic: is empty")),
+            (
+                "modules.m.colors = [\"red\", \"green\"]".to_owned(),
+                "r.toml:1: modules.m.colors: entry 2: invalid value: string \"green\", expected \"red\" or \"blue\"".to_owned(),
+            ),
+            (
+                "modules.m.colors = [\"red\", \"red\", \"red\"]".to_owned(),
+                "r.toml:1: modules.m.colors: invalid value: sequence, expected a list of up to 2 of \"red\" or \"blue\"".to_owned(),
+            ),
+        ] {
+            assert_eq!(toml(&text).unwrap_err(), why);
+        }
+    }
 }

@@ -86,13 +86,13 @@ pub use hook::{
 };
 pub use host::{Actor, Host, Moment, SubscribeError};
 pub use lookup::{Lookup, Online};
-pub use module::{Ctx, Info, Module, Setting, SettingKind, StartError, read_config};
+pub use module::{Ctx, Info, ListOf, Module, Setting, SettingKind, StartError, read_config};
 pub use number::{Bucket, Histogram, Label, Number, Reading};
 pub use record::{ConnectionRecord, RecordError};
 pub use records::{RecordTable, Records};
 pub use reserved::is_sys;
 pub use rules::{Action, Reach, Rule, Rules, filter_for};
-pub use settings::{Settings, json_number, read_settings};
+pub use settings::{Listed, Settings, check_list, default_of, json_number, plain_name, read_settings};
 pub use standby::Standby;
 pub use states::{States, Walk};
 pub use task::{Stop, Task};

@@ -126,6 +126,26 @@ pub enum SettingKind {
     },
     /// One of these texts.
     Choice(&'static [&'static str]),
+    /// Any text.
+    Text,
+    /// A list.
+    List {
+        /// Of what.
+        of: ListOf,
+        /// Of so many at the most.
+        max: u64,
+    },
+}
+
+/// What a [`SettingKind::List`] is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListOf {
+    /// Texts.
+    Texts,
+    /// Some of these texts.
+    Choices(&'static [&'static str]),
+    /// Tables that may have these keys.
+    Tables(&'static [Setting]),
 }
 
 /// Why a module did not start.
@@ -284,10 +304,19 @@ fn explain<T: DeserializeOwned>(config: &Value, error: &serde_json::Error) -> St
     for (key, alone) in blamed {
         let same = T::deserialize(Value::Object(alone)).is_err_and(|error| error.to_string() == why);
         if same && !why.contains(&format!("`{key}`")) {
-            return format!("{key}: {why}");
+            let entry = config[key].as_array().and_then(|entries| wrong_entry::<T>(key, entries, &why));
+            return entry.map_or_else(|| format!("{key}: {why}"), |at| format!("{key}, entry {}: {why}", at + 1));
         }
     }
     why
+}
+
+/// Which entry of a list the error is about.
+fn wrong_entry<T: DeserializeOwned>(key: &str, entries: &[Value], why: &str) -> Option<usize> {
+    entries.iter().position(|entry| {
+        let alone = serde_json::Map::from_iter([(key.to_owned(), Value::Array(vec![entry.clone()]))]);
+        T::deserialize(Value::Object(alone)).is_err_and(|error| error.to_string() == why)
+    })
 }
 
 #[cfg(test)]
@@ -334,5 +363,19 @@ mod tests {
             let why = config(value).unwrap_err();
             assert!(why.starts_with(start), "{why}");
         }
+    }
+
+    #[test]
+    fn a_wrong_entry_of_a_list_is_counted() {
+        #[derive(Debug, Default, Deserialize)]
+        #[serde(default)]
+        struct Lists {
+            of: Vec<Settings>,
+        }
+        let wrong = json!({"of": [{"limit": 1}, {"limti": 3}, {"limti": 4}]});
+        let why = read_config::<Lists>(&wrong).unwrap_err().to_string();
+        assert!(why.starts_with("of, entry 2: unknown field `limti`"), "{why}");
+        let why = read_config::<Lists>(&json!({"of": 3})).unwrap_err().to_string();
+        assert!(why.starts_with("of: invalid type"), "{why}");
     }
 }

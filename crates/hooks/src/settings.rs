@@ -1,10 +1,11 @@
 //! What can be set of a module, written once: from one struct come its form for people, its defaults and its check.
 
-use serde::de::DeserializeOwned;
+use std::ops::RangeInclusive;
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::{Setting, StartError, read_config};
+use crate::{ListOf, Setting, StartError, read_config};
 
 /// Settings that [`settings!`](crate::settings!) has made.
 pub trait Settings: DeserializeOwned + Default {
@@ -13,6 +14,22 @@ pub trait Settings: DeserializeOwned + Default {
 
     /// Says what is wrong with a value that the type allows and the form does not.
     fn check(&self) -> Result<(), StartError>;
+}
+
+/// What a list among the settings may be of: texts, an enum of [`choice!`](crate::choice!), or what
+/// [`settings!`](crate::settings!) has made, which is a table then.
+pub trait Listed {
+    /// What the list is of.
+    const OF: ListOf;
+
+    /// Says what is wrong with an entry that the type allows and the form does not.
+    fn check_entry(&self) -> Result<(), StartError> {
+        Ok(())
+    }
+}
+
+impl Listed for String {
+    const OF: ListOf = ListOf::Texts;
 }
 
 /// As [`Ctx::settings`](crate::Ctx::settings); for [`Module::check`](crate::Module::check).
@@ -25,8 +42,9 @@ pub fn read_settings<T: Settings>(config: &Value) -> Result<T, StartError> {
 /// Makes the settings of a module: a struct with a [`Default`], read by serde, unknown keys refused, and [`Settings`].
 ///
 /// The docs of a field are what people read: its title, an empty line, and what it changes. A field is a `bool`, a whole
-/// number with the range that it may be in, or an enum of [`choice!`](crate::choice!). The
-/// crate that uses this needs serde.
+/// number with the range that it may be in, an enum of [`choice!`](crate::choice!), a `String`, or a `Vec` of what is
+/// [`Listed`] with the range of how many there may be; the default of the last two is written as JSON. The crate that uses this needs
+/// serde.
 ///
 /// ```
 /// mqtt_hooks::choice! {
@@ -54,6 +72,24 @@ pub fn read_settings<T: Settings>(config: &Value) -> Result<T, StartError> {
 ///         ///
 ///         /// Where the greeter stands.
 ///         pub side: Side = Left,
+///         /// Guests
+///         ///
+///         /// Who is greeted in another way.
+///         pub guests: Vec<Guest> = [] in 0..=9,
+///     }
+/// }
+///
+/// mqtt_hooks::settings! {
+///     /// Someone who is greeted in another way.
+///     pub struct Guest {
+///         /// Name
+///         ///
+///         /// Theirs.
+///         pub name: String = "",
+///         /// Words
+///         ///
+///         /// What they are greeted with, in order.
+///         pub words: Vec<String> = ["hello"] in 1..=3,
 ///     }
 /// }
 ///
@@ -62,6 +98,8 @@ pub fn read_settings<T: Settings>(config: &Value) -> Result<T, StartError> {
 /// assert_eq!(Settings::FORM[2].default, "\"left\"");
 /// let wrong = read_settings::<Settings>(&serde_json::json!({"loudness": 121})).unwrap_err();
 /// assert_eq!(wrong.to_string(), "loudness: 121 is not from 0 to 120");
+/// let wrong = read_settings::<Settings>(&serde_json::json!({"guests": [{"name": "a"}, {"words": []}]})).unwrap_err();
+/// assert_eq!(wrong.to_string(), "guests, entry 2: words: 0 entries are not from 1 to 3");
 /// ```
 #[macro_export]
 macro_rules! settings {
@@ -70,7 +108,7 @@ macro_rules! settings {
         $vis:vis struct $name:ident {
             $(
                 #[doc = $title:literal] #[doc = $empty:literal] $(#[doc = $line:literal])+
-                $field_vis:vis $field:ident: $kind:ident = $default:tt $(in $min:literal..=$max:literal)?
+                $field_vis:vis $field:ident: $kind:ident $(<$entry:ident>)? = $default:tt $(in $min:literal..=$max:literal)?
             ),+ $(,)?
         }
     ) => {
@@ -80,49 +118,70 @@ macro_rules! settings {
         $vis struct $name {
             $(
                 #[doc = $title] #[doc = $empty] $(#[doc = $line])+
-                $field_vis $field: $kind,
+                $field_vis $field: $kind $(<$entry>)?,
             )+
         }
 
         impl ::core::default::Default for $name {
             fn default() -> Self {
-                Self { $($field: $crate::settings!(@default $kind $default $($min)?),)+ }
+                Self { $($field: $crate::settings!(@default [$kind $(<$entry>)?] $default $($min)?),)+ }
             }
         }
 
         impl $crate::Settings for $name {
             const FORM: &'static [$crate::Setting] = &[$($crate::Setting {
-                name: stringify!($field),
+                name: $crate::plain_name(stringify!($field)),
                 title: $title.trim_ascii(),
                 description: concat!($($line),+).trim_ascii(),
-                kind: $crate::settings!(@kind $kind $($min $max)?),
-                default: $crate::settings!(@json $kind $default $($min)?),
+                kind: $crate::settings!(@kind [$kind $(<$entry>)?] $($min $max)?),
+                default: $crate::settings!(@json [$kind $(<$entry>)?] $default $($min)?),
             }),+];
 
             fn check(&self) -> ::core::result::Result<(), $crate::StartError> {
-                $($(
-                    let (field, min, max) = (stringify!($field), $min, $max);
-                    if !(min..=max).contains(&self.$field) {
-                        let why = format!("{field}: {} is not from {min} to {max}", self.$field);
-                        return Err($crate::StartError::Config(why));
-                    }
-                )?)+
+                $($crate::settings!(@check [$kind $(<$entry>)?] (self.$field) $field $($min $max)?);)+
                 Ok(())
             }
         }
+
+        impl $crate::Listed for $name {
+            const OF: $crate::ListOf = $crate::ListOf::Tables(<Self as $crate::Settings>::FORM);
+
+            fn check_entry(&self) -> ::core::result::Result<(), $crate::StartError> {
+                $crate::Settings::check(self)
+            }
+        }
     };
-    (@default bool $default:tt) => { $default };
-    (@default $kind:ident $default:tt $min:literal) => { $default };
-    (@default $kind:ident $default:tt) => { $kind::$default };
-    (@kind bool) => { $crate::SettingKind::Switch };
-    (@kind $kind:ident $min:literal $max:literal) => { $crate::SettingKind::Number { min: $min, max: $max } };
-    (@kind $kind:ident) => { $crate::SettingKind::Choice($kind::NAMES) };
-    (@json bool $default:tt) => { stringify!($default) };
-    (@json $kind:ident $default:tt $min:literal) => { $crate::json_number(stringify!($default)) };
-    (@json $kind:ident $default:tt) => { $kind::$default.json() };
+    (@default [bool] $default:tt) => { $default };
+    (@default [String] $default:tt) => { ::std::string::String::from($default) };
+    (@default [Vec<$entry:ident>] $default:tt $min:literal) => { $crate::default_of(stringify!($default)) };
+    (@default [$kind:ident] $default:tt $min:literal) => { $default };
+    (@default [$kind:ident] $default:tt) => { $kind::$default };
+    (@kind [bool]) => { $crate::SettingKind::Switch };
+    (@kind [String]) => { $crate::SettingKind::Text };
+    (@kind [Vec<$entry:ident>] $min:literal $max:literal) => {
+        $crate::SettingKind::List { of: <$entry as $crate::Listed>::OF, max: $max }
+    };
+    (@kind [$kind:ident] $min:literal $max:literal) => { $crate::SettingKind::Number { min: $min, max: $max } };
+    (@kind [$kind:ident]) => { $crate::SettingKind::Choice($kind::NAMES) };
+    (@json [bool] $default:tt) => { stringify!($default) };
+    (@json [String] $default:tt) => { stringify!($default) };
+    (@json [Vec<$entry:ident>] $default:tt $min:literal) => { stringify!($default) };
+    (@json [$kind:ident] $default:tt $min:literal) => { $crate::json_number(stringify!($default)) };
+    (@json [$kind:ident] $default:tt) => { $kind::$default.json() };
+    (@check [Vec<$entry:ident>] ($value:expr) $field:ident $min:literal $max:literal) => {
+        $crate::check_list($crate::plain_name(stringify!($field)), &$value, $min..=$max)?;
+    };
+    (@check [$kind:ident] ($value:expr) $field:ident $min:literal $max:literal) => {
+        let (field, min, max) = ($crate::plain_name(stringify!($field)), $min, $max);
+        if !(min..=max).contains(&$value) {
+            let why = format!("{field}: {} is not from {min} to {max}", $value);
+            return Err($crate::StartError::Config(why));
+        }
+    };
+    (@check [$kind:ident] ($value:expr) $field:ident) => {};
 }
 
-/// Makes an enum of which each variant has a name, for a field of [`settings!`](crate::settings!).
+/// Makes an enum of which each variant has a name, for a field of [`settings!`](crate::settings!) or a list there.
 #[macro_export]
 macro_rules! choice {
     (
@@ -148,6 +207,10 @@ macro_rules! choice {
                 }
             }
         }
+
+        impl $crate::Listed for $name {
+            const OF: $crate::ListOf = $crate::ListOf::Choices(Self::NAMES);
+        }
     };
 }
 
@@ -160,4 +223,31 @@ pub const fn json_number(text: &'static str) -> &'static str {
         place += 1;
     }
     text
+}
+
+/// The name of a field as it is written where it is set, also if it is one of Rust's words; for [`settings!`](crate::settings!).
+#[doc(hidden)]
+pub const fn plain_name(field: &'static str) -> &'static str {
+    match field.as_bytes() {
+        [b'r', b'#', ..] => field.split_at(2).1,
+        _ => field,
+    }
+}
+
+/// What this JSON says; for [`settings!`](crate::settings!).
+#[doc(hidden)]
+pub fn default_of<T: DeserializeOwned>(json: &'static str) -> T {
+    serde_json::from_str(json).expect("the default of a setting is written as JSON that its type reads")
+}
+
+/// Whether there are so many entries, and each is fit; for [`settings!`](crate::settings!).
+#[doc(hidden)]
+pub fn check_list<T: Listed>(name: &str, list: &[T], counts: RangeInclusive<usize>) -> Result<(), StartError> {
+    if !counts.contains(&list.len()) {
+        let (min, max) = counts.into_inner();
+        return Err(StartError::Config(format!("{name}: {} entries are not from {min} to {max}", list.len())));
+    }
+    list.iter().enumerate().try_for_each(|(at, entry)| {
+        entry.check_entry().map_err(|why| StartError::Config(format!("{name}, entry {}: {why}", at + 1)))
+    })
 }

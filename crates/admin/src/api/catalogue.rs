@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use axum::extract::State;
 use axum::http::StatusCode;
 use mqtt_hooks::run::{ChangeError, Status};
-use mqtt_hooks::{Came, Info, Reading, SettingKind};
+use mqtt_hooks::{Came, Info, ListOf, Reading, SettingKind};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -35,6 +35,7 @@ pub(super) struct Type {
 
 /// Something that can be set.
 #[derive(Serialize, ToSchema)]
+#[expect(clippy::use_self, reason = "the description of the API is by the name that stands here")]
 struct ModuleSetting {
     /// Its key.
     name: &'static str,
@@ -42,27 +43,53 @@ struct ModuleSetting {
     title: &'static str,
     /// What it changes.
     description: &'static str,
-    /// `switch`, `number` or `choice`.
+    /// `switch`, `number`, `choice` or `text`; `texts`, `choices` or `tables` for lists of these.
     kind: &'static str,
     /// Of a number.
     #[serde(skip_serializing_if = "Option::is_none")]
     min: Option<u64>,
-    /// Of a number.
+    /// Of a number; of a list, how many entries it may have.
     #[serde(skip_serializing_if = "Option::is_none")]
     max: Option<u64>,
-    /// Of a choice.
+    /// Of a choice or several.
     #[serde(skip_serializing_if = "Option::is_none")]
     choices: Option<&'static [&'static str]>,
+    /// Of tables: the keys that each may have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(no_recursion)]
+    fields: Option<Vec<ModuleSetting>>,
     /// What it is unless set.
     default: Value,
 }
 
 impl From<mqtt_hooks::Setting> for ModuleSetting {
     fn from(setting: mqtt_hooks::Setting) -> Self {
-        let (kind, min, max, choices) = match setting.kind {
-            SettingKind::Switch => ("switch", None, None, None),
-            SettingKind::Number { min, max } => ("number", Some(min), Some(max), None),
-            SettingKind::Choice(choices) => ("choice", None, None, Some(choices)),
+        let (mut min, mut max, mut choices, mut fields) = (None, None, None, None);
+        let kind = match setting.kind {
+            SettingKind::Switch => "switch",
+            SettingKind::Number { min: low, max: high } => {
+                (min, max) = (Some(low), Some(high));
+                "number"
+            }
+            SettingKind::Choice(of) => {
+                choices = Some(of);
+                "choice"
+            }
+            SettingKind::Text => "text",
+            SettingKind::List { of, max: count } => {
+                max = Some(count);
+                match of {
+                    ListOf::Texts => "texts",
+                    ListOf::Choices(of) => {
+                        choices = Some(of);
+                        "choices"
+                    }
+                    ListOf::Tables(of) => {
+                        fields = Some(of.iter().map(|field| (*field).into()).collect());
+                        "tables"
+                    }
+                }
+            }
         };
         Self {
             name: setting.name,
@@ -72,6 +99,7 @@ impl From<mqtt_hooks::Setting> for ModuleSetting {
             min,
             max,
             choices,
+            fields,
             default: serde_json::from_str(setting.default).unwrap_or_default(),
         }
     }
