@@ -16,6 +16,7 @@ use crate::broker::Broker;
 use crate::client::ClientRef;
 use crate::coming::door;
 use crate::delivery::batch::{Batch, in_batch};
+use crate::delivery::states::Told;
 use crate::loopback::Loopback;
 use crate::packets::access;
 use crate::packets::subscribe::give_up_forbidden;
@@ -160,7 +161,11 @@ impl Moment for Batch<'_> {
     }
 
     fn publish_state(&mut self, topic: &Topic, number: u64, build: &mut dyn FnMut() -> Message) -> bool {
-        self.broker().publish_state(topic, number, build, self)
+        self.broker().publish_state(topic, number, Told::Named, build, self)
+    }
+
+    fn publish_state_to_all(&mut self, topic: &Topic, number: u64, build: &mut dyn FnMut() -> Message) -> bool {
+        self.broker().publish_state(topic, number, Told::All, build, self)
     }
 
     fn keep(&mut self, table: &RecordTable, key: &[u8], record: &[u8]) {

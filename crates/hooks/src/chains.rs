@@ -12,11 +12,13 @@ use crate::standby::{Hook, Standby};
 use crate::task::watched;
 use crate::{
     Access, Acting, Alarm, Authenticate, Authorize, ConnectionInfo, Ctx, Due, Exchange, Fact, Incoming, Intercept,
-    Login, Moment, Observe, ObserveAcks, ObserveDrops, Passage, Raised, Remember, States, Stop, Task, Timers, Verdict,
+    Login, Moment, Observe, ObserveAcks, ObserveDrops, Passage, Raised, Remember, Reserve, States, Stop, Task, Timers,
+    Verdict,
 };
 
 mod deliveries;
 mod remember;
+mod reserved;
 mod states;
 
 pub use states::StatesOf;
@@ -35,6 +37,7 @@ pub struct Hooks {
     observe_acks: Chain<dyn ObserveAcks>,
     states: Chain<dyn States>,
     remember: Chain<dyn Remember>,
+    reserve: Chain<dyn Reserve>,
     /// Held while chains are replaced; readers never take it.
     changing: Mutex<()>,
 }
@@ -202,6 +205,7 @@ impl Hooks {
         // Those of the earlier start stay in, and are asked first, until the standbys are in too.
         self.authenticate.add(&start, registered.authenticate);
         self.authorize.add(&start, registered.authorize);
+        self.reserve.add(&start, registered.reserve);
         // In one step: no message is changed twice.
         self.intercept.swap(earlier, &start, registered.intercept);
         self.observe_drops.add(&start, registered.observe_drops);
@@ -243,13 +247,17 @@ impl Hooks {
         self.authenticate.remove(start);
         self.authorize.remove(start);
         self.intercept.remove(start);
+        self.reserve.remove(start);
     }
 
     /// Says whether anything of it is left.
     fn retire(&self, start: &Arc<Start>) -> bool {
         let _changing = self.changing.lock();
         self.remove_observers(start);
-        self.authenticate.has(start) || self.authorize.has(start) || self.intercept.has(start)
+        self.authenticate.has(start)
+            || self.authorize.has(start)
+            || self.intercept.has(start)
+            || self.reserve.has(start)
     }
 
     fn remove_observers(&self, start: &Arc<Start>) {
@@ -272,6 +280,7 @@ pub(crate) struct Registrations {
     pub(crate) observe_acks: Vec<Arc<dyn ObserveAcks>>,
     pub(crate) states: Vec<Arc<dyn States>>,
     pub(crate) remember: Vec<Arc<dyn Remember>>,
+    pub(crate) reserve: Vec<Arc<dyn Reserve>>,
     pub(crate) standbys: Vec<Standby>,
     pub(crate) alarms: Vec<Alarm>,
     pub(crate) tasks: Vec<Task>,
@@ -317,7 +326,7 @@ impl Entered {
     }
 
     /// The module is about to be started again: its tasks end and it is shown nothing any more, but those of its hooks that are
-    /// asked (who comes in, what they may do, how a message goes on) are asked until this is [replaced](Hooks::replace) or
+    /// asked (who comes in, what they may do, whose topics are whose, how a message goes on) are asked until this is [replaced](Hooks::replace) or
     /// dropped. Without them a client could do in between what it must not. Says whether there are any.
     #[must_use]
     pub fn retire(&mut self) -> bool {

@@ -159,6 +159,13 @@ pub trait Moment {
         self.publish_if_wanted(topic, build)
     }
 
+    /// As [`Self::publish_state`], but to all who subscribe to `topic`. Nothing is retained; who has asked for that is told that it
+    /// is if the message says so.
+    fn publish_state_to_all(&mut self, topic: &Topic, number: u64, build: &mut dyn FnMut() -> Message) -> bool {
+        let _ = number;
+        self.publish_if_wanted(topic, build)
+    }
+
     /// Keeps a record, instead of what has this key; for [`Records`](crate::Records).
     fn keep(&mut self, table: &RecordTable, key: &[u8], record: &[u8]);
 

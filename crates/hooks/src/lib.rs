@@ -90,7 +90,7 @@ pub use module::{Ctx, Info, ListOf, Module, Setting, SettingKind, StartError, re
 pub use number::{Bucket, Histogram, Label, Number, Reading};
 pub use record::{ConnectionRecord, RecordError};
 pub use records::{RecordTable, Records};
-pub use reserved::is_sys;
+pub use reserved::{Reserve, is_sys};
 pub use rules::{Action, Reach, Rule, Rules, filter_for};
 pub use settings::{Listed, Settings, check_list, default_of, json_number, plain_name, read_settings};
 pub use standby::Standby;

@@ -13,7 +13,7 @@ use crate::route::Route;
 use crate::standby::Hook;
 use crate::{
     Acting, Actor, Alarm, Authenticate, Authorize, Due, Host, Intercept, Number, Observe, ObserveAcks, ObserveDrops,
-    Records, Remember, Settings, Standby, States, Timers, Trial, read_settings,
+    Records, Remember, Reserve, Settings, Standby, States, Timers, Trial, read_settings,
 };
 
 /// Something that can be started and stopped while clients are connected.
@@ -52,7 +52,7 @@ pub trait Module: Any + Send + Sync {
 
     /// Called after a start that went well, never after one that failed. Its hooks are gone by then; but where it is to be
     /// started again at once (a restart, new settings), those that are asked rather than shown something are asked on until that
-    /// start has gone well: [`Authenticate`], [`Authorize`] and [`Intercept`].
+    /// start has gone well: [`Authenticate`], [`Authorize`], [`Intercept`] and [`Reserve`].
     async fn stop(&self) {}
 
     /// What it counts and measures, asked every second and by whoever watches, whether or not it runs.
@@ -276,6 +276,11 @@ impl Ctx {
     /// Registers who tells how things are, to those who subscribe.
     pub fn states(&self, hook: Arc<dyn States>) {
         self.registered.lock().states.push(hook);
+    }
+
+    /// Registers whose topics are a module's own.
+    pub fn reserve(&self, hook: Arc<dyn Reserve>) {
+        self.registered.lock().reserve.push(hook);
     }
 
     /// Registers an observer of deliveries that are acknowledged.

@@ -8,13 +8,14 @@ use mqtt_codec::{Filter, Message};
 /// Who subscribes is sent the states as retained messages would be: with the retain flag, or not, by its *Retain Handling*; some at a
 /// time, as it takes them; and what is left goes on when it is back. What changes is published by
 /// [`Moment::publish_state`](crate::Moment::publish_state), and only to whose filter names the topic's last level, so that
-/// subscribers to all there is are not told of everything twice.
+/// subscribers to all there is are not told of everything twice; or, where the states are to be for subscribers what retained
+/// messages are, by [`Moment::publish_state_to_all`](crate::Moment::publish_state_to_all).
 ///
 /// Only the latest state counts. A subscriber that takes them too slowly may miss some, and is sent what has become of those
 /// later, so that it is never left with an earlier one.
 pub trait States: Send + Sync {
     /// The filter may match topics of its own. Asked for each that is subscribed with, so it is to be quick. One whose last
-    /// level is a wildcard is about none.
+    /// level is a wildcard is about none, unless what changes is published to all.
     fn is_about(&self, filter: &Filter) -> bool;
 
     /// Looks at some, adds the names of those that match to `found`, and moves on; false: there are no more. A name means

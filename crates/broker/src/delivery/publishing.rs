@@ -4,13 +4,14 @@ use std::borrow::Cow;
 use std::net::SocketAddr;
 
 use mqtt_codec::{Message, Qos, ReasonCode, Topic};
-use mqtt_hooks::{Publisher, is_sys};
+use mqtt_hooks::Publisher;
 use mqtt_session::{Publication, Timestamp};
 
 use crate::broker::Broker;
 use crate::client::ClientRef;
 use crate::delivery::batch::Batch;
 use crate::delivery::shown;
+use crate::packets::access;
 use crate::watch::refusals::{Kind, Refused};
 
 impl Broker {
@@ -100,13 +101,13 @@ impl Broker {
         let client_id = &*client.id;
         let topic = &will.message.topic;
         // Here and not at CONNECT: it is no reason to keep a client out, and the client may never come to die.
-        if is_sys(topic.as_str()) {
+        if let Some(refusal) = access::reserved(&self.hooks, topic) {
             self.tell_refused(&Refused {
                 kind: Kind::Will,
                 peer,
                 client_id,
-                reason: ReasonCode::NotAuthorized,
-                rule: &"$SYS is the broker's own",
+                reason: refusal.code,
+                rule: &refusal.rule,
                 about: topic.as_str(),
             });
             return;

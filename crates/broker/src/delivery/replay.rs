@@ -210,7 +210,8 @@ fn send_one(
     // Under the lock under which live messages are delivered: whoever replaces this value afterwards delivers the new one
     // after it, so that the last one that the client sees is the newest.
     let Some(publication) = batch.broker().retained.get(topic) else { return true };
-    if publication.is_expired(now) {
+    // A module tells of that topic by now, and what a client once said there would come beside it.
+    if publication.is_expired(now) || batch.hooks().is_reserved(topic) {
         return true;
     }
     let delivered = client.deliver_locked(&mut state, &mut Fanout::with_shared(&publication), options, now, batch);

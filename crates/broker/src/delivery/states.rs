@@ -18,17 +18,30 @@ use crate::delivery::routing::count_delivered;
 use crate::delivery::shown::{self, tell_dropped};
 use crate::delivery::wanted::{Replay, Wish};
 
+/// Whom a state is published to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// Those who name the last level of its topic.
+    Named,
+    /// All who subscribe to it.
+    All,
+}
+
 impl Broker {
-    /// Publishes a state to those who name the last level of its topic.
+    /// Publishes a state; nothing is retained.
     pub(crate) fn publish_state(
         &self,
         topic: &Topic,
         number: u64,
+        told: Told,
         build: &mut dyn FnMut() -> Message,
         batch: &mut Batch<'_>,
     ) -> bool {
         let mut matches = batch.lend_matches();
-        self.routes.router.matches_named(topic, &mut matches);
+        match told {
+            Told::Named => self.routes.router.matches_named(topic, &mut matches),
+            Told::All => self.routes.router.matches(topic, None, &mut matches),
+        }
         let is_wanted = !matches.is_empty();
         if is_wanted {
             let now = self.clock.now();

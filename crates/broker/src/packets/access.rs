@@ -19,10 +19,27 @@ impl Refusal {
     }
 }
 
+/// Why no client publishes to this topic, if none does.
+pub(crate) fn reserved(hooks: &Hooks, topic: &Topic) -> Option<Refusal> {
+    let rule = if is_sys(topic.as_str()) {
+        "$SYS is the broker's own"
+    } else if hooks.is_reserved(topic) {
+        "the topic is a module's own"
+    } else {
+        return None;
+    };
+    Some(Refusal::new(ReasonCode::NotAuthorized, rule))
+}
+
+/// Whether this filter is for those alone whom `sys.subscribe` or somebody else lets.
+pub(crate) fn is_closed(hooks: &Hooks, filter: &Filter) -> bool {
+    is_sys(filter.pattern()) || hooks.is_closed(filter)
+}
+
 /// May this client publish to this topic?
 pub(crate) fn may_publish(hooks: &Hooks, rules: &Rules, client: &ConnectionInfo, topic: &Topic) -> Result<(), Refusal> {
-    if is_sys(topic.as_str()) {
-        return Err(Refusal::new(ReasonCode::NotAuthorized, "$SYS is the broker's own"));
+    if let Some(refusal) = reserved(hooks, topic) {
+        return Err(refusal);
     }
     ask(hooks, rules, client, Access::Publish(topic))
 }
@@ -37,7 +54,7 @@ pub(crate) fn may_subscribe(
     filter: &Filter,
 ) -> Result<(), Refusal> {
     let access = Access::Subscribe(filter);
-    match may_subscribe_sys(sys, client, filter) {
+    match may_subscribe_sys(hooks, sys, client, filter) {
         Ok(()) => ask(hooks, rules, client, access),
         Err(_) if granted(rules, access)? || hooks.authorize(client, access) == Verdict::Allow => Ok(()),
         Err(refusal) => Err(refusal),
@@ -45,8 +62,8 @@ pub(crate) fn may_subscribe(
 }
 
 /// The rule of `sys.subscribe` alone.
-fn may_subscribe_sys(sys: &Sys, client: &ConnectionInfo, filter: &Filter) -> Result<(), Refusal> {
-    if is_sys(filter.pattern()) {
+fn may_subscribe_sys(hooks: &Hooks, sys: &Sys, client: &ConnectionInfo, filter: &Filter) -> Result<(), Refusal> {
+    if is_closed(hooks, filter) {
         let is_allowed = match sys.subscribe {
             SysSubscribe::All => true,
             SysSubscribe::Loopback => client.peer.ip().to_canonical().is_loopback(),
@@ -61,15 +78,15 @@ fn may_subscribe_sys(sys: &Sys, client: &ConnectionInfo, filter: &Filter) -> Res
 
 /// May this client be let in with a will to this topic?
 ///
-/// One below `$SYS` is no reason to keep it out: mosquitto's bridges have such a will unless they are told otherwise. It is
-/// dropped when it would be published.
+/// One below `$SYS` is no reason to keep it out: mosquitto's bridges have such a will unless they are told otherwise, and many a client
+/// has one to where a module tells the same. It is dropped when it would be published.
 pub(crate) fn may_have_will(
     hooks: &Hooks,
     rules: &Rules,
     client: &ConnectionInfo,
     topic: &Topic,
 ) -> Result<(), Refusal> {
-    if is_sys(topic.as_str()) { Ok(()) } else { ask(hooks, rules, client, Access::Publish(topic)) }
+    if reserved(hooks, topic).is_some() { Ok(()) } else { ask(hooks, rules, client, Access::Publish(topic)) }
 }
 
 fn ask(hooks: &Hooks, rules: &Rules, client: &ConnectionInfo, access: Access<'_>) -> Result<(), Refusal> {

@@ -1,7 +1,7 @@
 //! PUBLISH: whether it may be, and what its publisher is told.
 
 use mqtt_codec::{Qos, ReasonCode, Version};
-use mqtt_hooks::{Publisher, is_sys};
+use mqtt_hooks::Publisher;
 use mqtt_session::{Publication, Receipt, Timestamp};
 
 use crate::client::connection::Ending;
@@ -38,7 +38,8 @@ pub(super) fn handle_publish(
     if let Err(refusal) = access::may_publish(&broker.hooks, &connection.rules(), info, &publication.message.topic) {
         batch.count(Metric::PublishAuthError, 1);
         seat.tell_refused(Kind::Publish, refusal.code, &refusal.rule, publication.message.topic.as_str());
-        if broker.config.deny_action == DenyAction::Disconnect && !is_sys(publication.message.topic.as_str()) {
+        let is_reserved = access::reserved(&broker.hooks, &publication.message.topic).is_some();
+        if broker.config.deny_action == DenyAction::Disconnect && !is_reserved {
             return end(seat, receipt, refusal.code, batch);
         }
         return acknowledge(seat, receipt, refusal.code, batch);

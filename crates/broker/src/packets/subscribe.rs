@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use mqtt_codec::{Filter, Packet, ReasonCode, SubAck, Subscribe, SubscribeFilter, UnsubAck, Unsubscribe};
+use mqtt_codec::{Filter, Message, Packet, ReasonCode, SubAck, Subscribe, SubscribeFilter, UnsubAck, Unsubscribe};
 use mqtt_hooks::{Fact, is_sys};
-use mqtt_session::{Session, Timestamp};
+use mqtt_session::{Publication, Session, Timestamp};
 use mqtt_storage::Stage;
 
 use crate::client::ClientRef;
@@ -41,7 +41,8 @@ pub(super) fn handle_subscribe(
                 reason
             }
             Err(code) => {
-                is_denied |= code == ReasonCode::NotAuthorized && !is_sys(wish.filter.pattern());
+                is_denied |=
+                    code == ReasonCode::NotAuthorized && !access::is_closed(&seat.broker().hooks, &wish.filter);
                 code
             }
         };
@@ -218,7 +219,8 @@ pub(crate) fn remove_subscription(
 }
 
 /// Gives up what the client has subscribed with, and may not by the rules that hold for it now: it may have come from
-/// another machine before, or by another grant, or they have changed. Of what waited for it only `$SYS` is given up with that.
+/// another machine before, or by another grant, or they have changed. Of what waited for it only `$SYS` and what is as closed is
+/// given up with that.
 /// Says how many they were.
 pub(crate) fn give_up_forbidden(client: &ClientRef, connection: &Arc<Connection>, batch: &mut Batch<'_>) -> usize {
     let (broker, info, rules) = (connection.broker(), &connection.info, connection.rules());
@@ -228,7 +230,7 @@ pub(crate) fn give_up_forbidden(client: &ClientRef, connection: &Arc<Connection>
     let held: Vec<_> = {
         let state = client.state.lock();
         let filters = state.session.subscriptions().map(|(filter, ..)| filter);
-        filters.filter(|filter| asks || is_sys(filter.pattern())).cloned().collect()
+        filters.filter(|filter| asks || access::is_closed(hooks, filter)).cloned().collect()
     };
     let why_not = |filter: &Filter| access::may_subscribe(hooks, &rules, sys, info, filter).err();
     let forbidden: Vec<_> = held.into_iter().filter_map(|filter| why_not(&filter).map(|why| (filter, why))).collect();
@@ -244,9 +246,14 @@ pub(crate) fn give_up_forbidden(client: &ClientRef, connection: &Arc<Connection>
         // An error says that the client has another connection by now, which has rules of its own.
         let _ = remove_subscription(client, connection, filter, batch);
     }
-    if forbidden.iter().any(|(filter, _)| is_sys(filter.pattern())) {
+    let mut closed =
+        forbidden.iter().map(|(filter, _)| filter).filter(|filter| access::is_closed(hooks, filter)).peekable();
+    if closed.peek().is_some() {
+        let closed: Vec<_> = closed.collect();
         let mut state = client.state.lock();
-        state.session.drop_waiting(|publication| is_sys(publication.message.topic.as_str()));
+        state.session.drop_waiting(|Publication { message: Message { topic, .. }, .. }| {
+            is_sys(topic.as_str()) || closed.iter().any(|filter| filter.matches(topic))
+        });
         state.stage(batch);
         state.recount(batch);
     }

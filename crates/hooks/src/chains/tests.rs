@@ -332,3 +332,39 @@ fn states_and_clients_are_told_of_while_their_module_is_in() {
     drop((entered, panicking));
     assert!(!hooks.has_states() && hooks.last_connection(&foo().client_id).is_none());
 }
+
+/// Has `own/...`, reads of `own/#` are closed, and panics where it is asked about `odd`.
+struct Owner;
+
+impl Reserve for Owner {
+    fn owns(&self, topic: &Topic) -> bool {
+        assert_ne!(topic.as_str(), "odd");
+        topic.as_str().starts_with("own/")
+    }
+
+    fn closes(&self, filter: &Filter) -> bool {
+        filter.pattern() == "own/#"
+    }
+}
+
+#[test]
+fn topics_are_a_module_s_own_from_its_start_to_its_end_over_a_restart() {
+    let hooks = Hooks::new();
+    let owner = || {
+        let ctx = ctx(0);
+        ctx.reserve(Arc::new(Owner));
+        ctx
+    };
+    assert!(!hooks.has_reserved() && !hooks.is_reserved(&topic("own/a")));
+    let mut entered = hooks.enter(owner());
+    assert!(hooks.is_reserved(&topic("own/a")) && !hooks.is_reserved(&topic("other")));
+    assert!(hooks.is_closed(&filter("own/#")) && !hooks.is_closed(&filter("own/a")));
+    assert!(hooks.is_reserved(&topic("odd")));
+    assert_eq!(entered.panics(), 1);
+    assert!(entered.retire());
+    assert!(hooks.is_reserved(&topic("own/a")));
+    let entered = hooks.replace(entered, owner());
+    assert!(hooks.is_reserved(&topic("own/a")));
+    drop(entered);
+    assert!(!hooks.has_reserved() && !hooks.is_closed(&filter("own/#")));
+}
