@@ -4,7 +4,7 @@
 //! It tells each fact where it happens, so its events alternate per client id exactly as the facts do.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use mqtt_codec::{Message, Properties, Property, Qos};
@@ -17,7 +17,9 @@ use mqtt_hooks::{
 use serde_json::Value;
 
 mod api;
+mod availability;
 mod event;
+mod glob;
 mod history;
 mod latency;
 mod numbers;
@@ -26,6 +28,8 @@ mod states;
 mod topics;
 mod trial;
 
+pub use availability::Settings as AvailabilityRule;
+use availability::{Availability, Rules};
 use event::{Event, Gone, Style};
 use history::{Happened, Limits};
 use states::{State, StateTopics};
@@ -74,6 +78,21 @@ mqtt_hooks::settings! {
         ///
         /// A client that has been away for so many days is not known any more.
         pub forget_after: u32 = 30 in 1..=36500,
+        /// Availability
+        ///
+        /// Clients with a topic of their own that says whether they are online, as if it were retained there, with no will needed. No
+        /// client may publish to these topics.
+        pub availability: Vec<AvailabilityRule> = [] in 0..=64,
+    }
+}
+
+impl Settings {
+    /// What its type does not tell is right, too.
+    fn rules(&self) -> Result<Rules, StartError> {
+        if self.known == 0 && !self.availability.is_empty() {
+            return Err(StartError::Config("availability: wants modules.presence.known above 0".to_owned()));
+        }
+        Rules::new(&self.availability)
     }
 }
 
@@ -92,12 +111,14 @@ mqtt_hooks::choice! {
 pub struct Presence {
     history: Arc<History>,
     trial: Arc<ComeAndGo>,
+    /// Client ids of which no topic of availability can be made, each time they came or went.
+    unavailable: Arc<AtomicU64>,
 }
 
 impl Presence {
     /// Not started. What it tells goes into `history`.
     pub fn new(history: Arc<History>) -> Self {
-        Self { history, trial: Arc::default() }
+        Self { history, trial: Arc::default(), unavailable: Arc::default() }
     }
 
     /// What it told.
@@ -127,7 +148,7 @@ impl Module for Presence {
     }
 
     fn check(&self, config: &Value) -> Result<(), StartError> {
-        read_settings::<Settings>(config).map(drop)
+        read_settings::<Settings>(config)?.rules().map(drop)
     }
 
     fn restore(&self, host: &dyn Host, records: &Records) -> Result<(), StartError> {
@@ -137,12 +158,14 @@ impl Module for Presence {
 
     async fn start(&self, ctx: &Ctx) -> Result<(), StartError> {
         let settings = ctx.settings::<Settings>()?;
+        let rules = settings.rules()?;
         let topics = Arc::new(Topics::new(ctx.host().node())?);
         ctx.states(Arc::new(StateTopics { topics: topics.clone(), history: self.history.clone() }));
         ctx.remember(Arc::new(LastSeen(self.history.clone())));
         let announcer = Arc::new(Announcer::new(ctx, &settings, topics, self.history.clone())?);
         ctx.observe(announcer.clone());
         ctx.observe_drops(announcer);
+        Availability::register(ctx, rules, &self.history, &self.unavailable);
         let records = ctx.records();
         let limits =
             Limits { clients: settings.known as usize, forget_after_ms: u64::from(settings.forget_after) * DAY_MS };
@@ -155,7 +178,7 @@ impl Module for Presence {
     }
 
     fn numbers(&self) -> Vec<Number> {
-        numbers::of(&self.history.counts())
+        numbers::of(&self.history.counts(), self.unavailable.load(Ordering::Relaxed))
     }
 
     fn routes(&self, host: &Arc<dyn Host>) -> Vec<Route> {

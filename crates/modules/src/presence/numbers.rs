@@ -4,7 +4,7 @@ use mqtt_hooks::{Bucket, Histogram, Number};
 
 use super::{Counts, LATENCY_BOUNDS, LatencyCounts};
 
-pub(super) fn of(counts: &Counts) -> Vec<Number> {
+pub(super) fn of(counts: &Counts, unavailable: u64) -> Vec<Number> {
     let events = |event, count| {
         let help = "Presence events since the start, whether or not anyone subscribes.";
         Number::counter("events", help, count).labelled("event", event)
@@ -25,6 +25,11 @@ pub(super) fn of(counts: &Counts) -> Vec<Number> {
             counts.skipped,
         )
         .alarming("presence events were not published: client ids too long for a topic; see limits.max_client_id"),
+        Number::counter(
+            "availability.skipped",
+            "Changes of availability not published, for no topic can be made of the client id.",
+            unavailable,
+        ),
         Number::counter(
             "events.dropped",
             "Presence events that a subscriber did not get, for its queue or its socket was full.",
