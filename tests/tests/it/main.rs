@@ -23,6 +23,7 @@ mod admin_rest;
 mod admin_tls;
 mod auth_http;
 mod authentication;
+mod availability;
 mod bridge;
 mod budgets;
 mod cli;
