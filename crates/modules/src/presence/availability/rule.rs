@@ -124,9 +124,9 @@ impl Rule {
     /// A client id stays within its level, so that it can neither reach another's topic nor `$SYS`. [MQTT-3.3.2-2]: no wildcard stands
     /// in a topic.
     fn fits(&self, client_id: &str) -> bool {
-        !client_id.is_empty()
-            && !client_id.contains(['/', '+', '#'])
-            && !(self.pattern.before.is_empty() && client_id.starts_with('$'))
+        let is_a_level = !client_id.is_empty() && !client_id.contains(['/', '+', '#']);
+        let leads_to_dollar = self.pattern.before.is_empty() && client_id.starts_with('$');
+        is_a_level && !leads_to_dollar
     }
 
     /// Whose topics a filter may match: level by level, so that a filter that names the client's costs no look at others.
