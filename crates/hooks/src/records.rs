@@ -39,6 +39,13 @@ impl Records {
         Self { table: RecordTable::new(&format!("{module}.timers")), host }
     }
 
+    /// Records beside these, of the same module, with keys of their own. `name` is one that nothing else of the module has; `timers` is
+    /// taken.
+    #[must_use]
+    pub fn part(&self, name: &str) -> Self {
+        Self { table: RecordTable::new(&format!("{}.{name}", self.table.0)), host: Arc::clone(&self.host) }
+    }
+
     /// Keeps a record, instead of what has this key. A key has some 60,000 bytes at the most.
     pub fn keep(&self, moment: &mut dyn Moment, key: &[u8], record: &[u8]) {
         moment.keep(&self.table, key, record);
@@ -73,5 +80,19 @@ mod tests {
             records.each(&mut |key, record| seen.push((key.to_vec(), record.to_vec()))).unwrap();
         }
         assert_eq!(seen, [(b"k".to_vec(), b"3".to_vec())]);
+    }
+
+    #[test]
+    fn parts_have_keys_of_their_own() {
+        let host = Recorder::new();
+        let all = Records::new("one", host.clone());
+        let part = all.part("more");
+        part.keep(&mut host.moment(), b"k", b"1");
+        all.keep(&mut host.moment(), b"k", b"2");
+        all.forget(&mut host.moment(), b"k");
+        let mut seen = Vec::new();
+        part.each(&mut |key, record| seen.push((key.to_vec(), record.to_vec()))).unwrap();
+        all.each(&mut |key, _| panic!("{key:?}")).unwrap();
+        assert_eq!(seen, [(b"k".to_vec(), b"1".to_vec())]);
     }
 }

@@ -24,6 +24,7 @@ mod history;
 mod latency;
 mod numbers;
 mod pages;
+mod roster;
 mod states;
 mod topics;
 mod trial;
@@ -32,6 +33,7 @@ pub use availability::Settings as AvailabilityRule;
 use availability::{Availability, Rules};
 use event::{Event, Gone, Style};
 use history::{Happened, Limits};
+use roster::Roster;
 use states::{State, StateTopics};
 use topics::{CONNECTED, DISCONNECTED, STATE, Topics};
 use trial::ComeAndGo;
@@ -110,6 +112,7 @@ mqtt_hooks::choice! {
 #[derive(Debug)]
 pub struct Presence {
     history: Arc<History>,
+    roster: Arc<Roster>,
     trial: Arc<ComeAndGo>,
     /// Client ids of which no topic of availability can be made, each time they came or went.
     unavailable: Arc<AtomicU64>,
@@ -118,7 +121,7 @@ pub struct Presence {
 impl Presence {
     /// Not started. What it tells goes into `history`.
     pub fn new(history: Arc<History>) -> Self {
-        Self { history, trial: Arc::default(), unavailable: Arc::default() }
+        Self { history, roster: Arc::default(), trial: Arc::default(), unavailable: Arc::default() }
     }
 
     /// What it told.
@@ -153,7 +156,8 @@ impl Module for Presence {
 
     fn restore(&self, host: &dyn Host, records: &Records) -> Result<(), StartError> {
         let first = host.epoch().saturating_mul(NUMBERS_PER_MS);
-        self.history.restore(records, first).map_err(|error| StartError::Other(error.to_string()))
+        let restored = self.roster.restore(records).and_then(|()| self.history.restore(records, first));
+        restored.map_err(|error| StartError::Other(error.to_string()))
     }
 
     async fn start(&self, ctx: &Ctx) -> Result<(), StartError> {
@@ -173,6 +177,7 @@ impl Module for Presence {
         ctx.actor().act(|moment| {
             self.history.set_room(settings.history as usize, limits, now_ms, &records, moment);
         });
+        self.roster.keep_in(&records, ctx.actor());
         ctx.spawn(forget_old(ctx.actor(), Arc::clone(&self.history), ctx.records()));
         Ok(())
     }
@@ -182,7 +187,7 @@ impl Module for Presence {
     }
 
     fn routes(&self, host: &Arc<dyn Host>) -> Vec<Route> {
-        api::routes(host, &self.history)
+        api::routes(host, &self.history, &self.roster)
     }
 
     fn pages(&self) -> Pages {

@@ -1,15 +1,18 @@
-//! What presence answers: who is online, and who came and went. It answers while the module is stopped, too.
+//! What presence answers: who is online, who came and went, and who is missing. It answers while the module is stopped, too.
 
 use std::sync::Arc;
 
 use mqtt_hooks::Host;
-use mqtt_hooks::route::{Refusal, Request, Returns, Route, Takes};
+use mqtt_hooks::route::{Method, Refusal, Request, Returns, Route, Takes};
 use serde_json::json;
 
+use self::roster::Desk;
 use super::History;
+use super::roster::{Roster, Standing};
 
 mod clients;
 mod events;
+mod roster;
 mod stream;
 
 /// Rows of an answer unless asked for otherwise, and at the most.
@@ -20,7 +23,13 @@ const LIMIT_HELP: &str = "Rows at the most: 100 unless told otherwise, 10,000 at
 const ORDERS: &[&str] = &["asc", "desc"];
 const STATES: &[&str] = &["connected", "disconnected"];
 
-pub(super) fn routes(host: &Arc<dyn Host>, history: &Arc<History>) -> Vec<Route> {
+pub(super) fn routes(host: &Arc<dyn Host>, history: &Arc<History>, roster: &Arc<Roster>) -> Vec<Route> {
+    let mut routes = history_routes(host, history);
+    routes.extend(roster_routes(Desk { host: host.clone(), history: history.clone(), roster: roster.clone() }));
+    routes
+}
+
+fn history_routes(host: &Arc<dyn Host>, history: &Arc<History>) -> Vec<Route> {
     use Takes::{Choice, Number, Text};
     let clients = clients::Clients { host: Arc::clone(host), history: Arc::clone(history) };
     let events = events::Events { history: Arc::clone(history) };
@@ -67,6 +76,43 @@ pub(super) fn routes(host: &Arc<dyn Host>, history: &Arc<History>) -> Vec<Route>
             .parameter("prefix", Text, "Only of clients whose ids begin so.")
             .returns(Returns::Events),
     ]
+}
+
+fn roster_routes(desk: Desk) -> Vec<Route> {
+    use Takes::{Choice, Text};
+    let (change, remove) = (roster::Change(desk.roster.clone()), roster::Remove(desk.roster.clone()));
+    let state = "Only those with which it is so; `unexpected` are clients that are known and not on the roster.";
+    let missing = "Who is on the roster and not online, without those under maintenance.";
+    let changes = "Takes clients onto the roster, or off it: all that is said or, if something is wrong, nothing.";
+    vec![
+        listed(Route::get("/presence/roster", "Who is expected, in order of their ids.", roster::List(desk.clone())))
+            .parameter("state", Choice(Standing::NAMES), state),
+        listed(Route::get("/presence/missing", missing, roster::Missing(desk.clone()))),
+        Route::get(
+            "/presence/groups",
+            "How many are online, of all on the roster and of each tag.",
+            roster::Groups(desk),
+        )
+        .returns(Returns::List(roster::group_schema())),
+        Route::new(Method::Put, "/presence/roster", changes, change)
+            .body(roster::change_schema())
+            .returns(Returns::Data(json!({"type": "object"})))
+            .while_running(),
+        Route::new(Method::Delete, "/presence/roster/{clientid}", "Takes a client off the roster.", remove)
+            .parameter("clientid", Text, "Which.")
+            .returns(Returns::Done)
+            .while_running(),
+    ]
+}
+
+/// One that lists clients of the roster.
+fn listed(route: Route) -> Route {
+    route
+        .parameter("tag", Takes::Text, "Only those with this tag.")
+        .parameter("prefix", Takes::Text, "Only ids that begin so.")
+        .parameter("_after", Takes::Text, "Those whose ids come after this one: `meta.next` of the answer before.")
+        .parameter("_limit", Takes::Number, LIMIT_HELP)
+        .returns(Returns::List(roster::row_schema()))
 }
 
 /// After which event, by its number: events, streams, snapshots and gaps all speak in these.

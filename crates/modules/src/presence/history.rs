@@ -70,7 +70,7 @@ impl State {
     }
 }
 
-/// Which clients of those that are away.
+/// Which clients of those that are known.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wanted<'a> {
     /// Those whose ids come after this one.
@@ -172,9 +172,9 @@ impl History {
         Entry::read(&self.known.get(client_id)?)
     }
 
-    /// The last events of clients that are away, in order of their ids, and whether there are more. Who comes and goes meanwhile
-    /// is held up for no longer than it takes to look at some.
-    pub(super) fn away(&self, wanted: &Wanted<'_>, is_online: &dyn Fn(&str) -> bool) -> (Vec<Entry>, bool) {
+    /// The last events of clients that are known, in order of their ids, and whether there are more; of those that `has` says
+    /// true of. Who comes and goes meanwhile is held up for no longer than it takes to look at some.
+    pub(super) fn last_events(&self, wanted: &Wanted<'_>, has: &dyn Fn(&Entry) -> bool) -> (Vec<Entry>, bool) {
         let mut first = BTreeMap::<Box<str>, Entry>::new();
         let (mut at, mut piece) = (Some(Cursor::default()), Vec::<Arc<[u8]>>::new());
         while let Some(cursor) = at {
@@ -192,10 +192,7 @@ impl History {
                     piece.push(Arc::clone(record));
                 }
             });
-            for entry in piece.drain(..).filter_map(|record| Entry::read(&record)) {
-                if entry.is_connected() && is_online(entry.client_id()) {
-                    continue;
-                }
+            for entry in piece.drain(..).filter_map(|record| Entry::read(&record)).filter(has) {
                 first.insert(entry.client_id().into(), entry);
                 if first.len() > wanted.limit + 1 {
                     first.pop_last();

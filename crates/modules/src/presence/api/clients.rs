@@ -76,7 +76,8 @@ impl Clients {
             since: request.number("since")?.unwrap_or(0),
             limit,
         };
-        let (found, has_more) = self.history.away(&wanted, &|id| self.host.connection(id).is_some());
+        let is_away = |last: &Entry| !last.is_connected() || self.host.connection(last.client_id()).is_none();
+        let (found, has_more) = self.history.last_events(&wanted, &is_away);
         Ok((found.iter().map(Row::away).collect(), has_more))
     }
 

@@ -9,14 +9,14 @@ use crate::presence::Presence;
 use crate::{MemoryStates, Modules, Registry};
 
 /// Presence, started, and what it answers.
-struct Rig {
-    host: Arc<Recorder>,
+pub(super) struct Rig {
+    pub(super) host: Arc<Recorder>,
     hooks: Arc<Hooks>,
-    registry: Registry,
+    pub(super) registry: Registry,
 }
 
 impl Rig {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         Self::with(Value::Null).await
     }
 
@@ -28,26 +28,35 @@ impl Rig {
         Self { host, hooks, registry }
     }
 
-    fn visit(&self, client_id: &'static str) {
+    pub(super) fn visit(&self, client_id: &'static str) {
         let client = ConnectionInfo { client_id: client_id.into(), ..foo() };
         self.hooks.observe(&came(&client, 1), &mut self.host.moment());
         self.hooks.observe(&went(&client, Reason::TakenOver, 2), &mut self.host.moment());
     }
 
     async fn ask(&self, path: &str, request: Request) -> Result<Answer, Refusal> {
+        self.do_at(Method::Get, path, request).await
+    }
+
+    pub(super) async fn do_at(&self, method: Method, path: &str, request: Request) -> Result<Answer, Refusal> {
         let mut offers = self.registry.routes().into_iter();
-        let found = offers.find(|offer| offer.route.path == path).expect("a route");
+        let found = offers.find(|offer| offer.route.path == path && offer.route.method == method).expect("a route");
         found.route.handler.handle(request).await
+    }
+
+    /// The rows of a list, and what is next.
+    pub(super) async fn rows(&self, path: &str, query: &[(&str, &str)]) -> (Vec<Value>, Option<String>) {
+        let answer = self.ask(path, Request::asking(query)).await.unwrap();
+        let Answer::List { rows, position } = answer else { panic!("{answer:?}") };
+        (serde_json::from_str(rows.as_str()).unwrap(), position.next.filter(|_| position.has_next))
     }
 
     /// Whose events are on a page, and what is next.
     async fn page(&self, query: &[(&str, &str)]) -> (Vec<String>, Option<String>) {
-        let answer = self.ask("/presence/events", Request::asking(query)).await.unwrap();
-        let Answer::List { rows, position } = answer else { panic!("{answer:?}") };
-        let rows: Vec<Value> = serde_json::from_str(rows.as_str()).unwrap();
+        let (rows, next) = self.rows("/presence/events", query).await;
         let short =
             |row: &Value| format!("{}{}", row["clientid"].as_str().unwrap(), &row["event"].as_str().unwrap()[..1]);
-        (rows.iter().map(short).collect(), position.next.filter(|_| position.has_next))
+        (rows.iter().map(short).collect(), next)
     }
 
     async fn stream(&self, request: Request) -> Box<dyn Feed> {

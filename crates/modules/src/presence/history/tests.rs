@@ -568,11 +568,12 @@ fn those_who_are_away_come_in_order_of_their_ids() {
         // Of three, one is online, one says it was, and one has gone.
         tell(&history, &client, 1, n, (n % 3 == 0).then_some(Reason::Kicked), &host);
     }
-    let is_online = |id: &str| (0..500).any(|n| n % 3 == 1 && format!("{:03}", (n * 7) % 500) == id);
+    let online: Vec<_> = (0..500).filter(|n| n % 3 == 1).map(|n| format!("{:03}", (n * 7) % 500)).collect();
+    let is_away = |last: &Entry| !online.iter().any(|id| id == last.client_id());
     let wanted = Wanted { after: None, prefix: "", username: None, since: 0, limit: 100 };
     let (mut after, mut found) = (None::<String>, Vec::new());
     loop {
-        let (some, has_more) = history.away(&Wanted { after: after.as_deref(), ..wanted }, &is_online);
+        let (some, has_more) = history.last_events(&Wanted { after: after.as_deref(), ..wanted }, &is_away);
         found.extend(some.iter().map(|entry| entry.client_id().to_owned()));
         after = found.last().cloned();
         if !has_more {
@@ -582,7 +583,7 @@ fn those_who_are_away_come_in_order_of_their_ids() {
     let mut expected: Vec<_> = (0..500).filter(|n| n % 3 != 1).map(|n| format!("{:03}", (n * 7) % 500)).collect();
     expected.sort();
     assert_eq!(found, expected);
-    let count = |wanted: Wanted<'_>| history.away(&Wanted { limit: 1000, ..wanted }, &is_online).0.len();
+    let count = |wanted: Wanted<'_>| history.last_events(&Wanted { limit: 1000, ..wanted }, &is_away).0.len();
     assert_eq!(count(Wanted { prefix: "00", ..wanted }), expected.iter().filter(|id| id.starts_with("00")).count());
     assert_eq!(
         count(Wanted { username: Some("even"), ..wanted }),

@@ -1,0 +1,180 @@
+//! Who is expected: the clients that an operator has said there are, so that who never came can be told.
+//!
+//! An empty roster says nothing, and then nobody is missing or unexpected. It is kept in records of its own, one for each client,
+//! and looked at only when somebody asks: who comes and goes never waits for it.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::ops::Bound;
+
+use mqtt_hooks::{Actor, ConnectionInfo, Records};
+use parking_lot::{Mutex, RwLock};
+
+use super::Entry;
+
+mod member;
+
+pub(super) use member::Member;
+
+/// Clients that may be on it.
+pub(super) const MAX_MEMBERS: usize = 1_000_000;
+
+/// How it is with a client that is on the roster, or is known and not on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Standing {
+    Online,
+    Offline,
+    /// It has not come as long as it is remembered.
+    NeverSeen,
+    /// It is not there, and need not be.
+    Maintenance,
+    /// It is known, and is not on the roster.
+    Unexpected,
+}
+
+impl Standing {
+    pub(super) const NAMES: &'static [&'static str] = &["online", "offline", "never_seen", "maintenance", "unexpected"];
+
+    pub(super) const fn name(self) -> &'static str {
+        Self::NAMES[self as usize]
+    }
+
+    /// Somebody should look after it.
+    pub(super) const fn is_missing(self) -> bool {
+        matches!(self, Self::Offline | Self::NeverSeen)
+    }
+
+    /// Of one that is on the roster. What is known of it may say that it came, though it has gone while nobody took notice.
+    pub(super) fn of(member: &Member, online: Option<&ConnectionInfo>, last: Option<&Entry>, now_ms: u64) -> Self {
+        if online.is_some() {
+            Self::Online
+        } else if member.maintenance_until.is_some_and(|until| until > now_ms) {
+            Self::Maintenance
+        } else if last.is_some() {
+            Self::Offline
+        } else {
+            Self::NeverSeen
+        }
+    }
+}
+
+/// See the [module](self).
+#[derive(Default)]
+pub(super) struct Roster {
+    members: RwLock<BTreeMap<Box<str>, Member>>,
+    /// Held while members change, so that what is kept is what is there.
+    keeping: Mutex<Option<Keeping>>,
+}
+
+struct Keeping {
+    records: Records,
+    actor: Actor,
+}
+
+/// Why nothing of it was changed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ChangeError {
+    #[error("presence has not been started")]
+    Stopped,
+    #[error("there would be more than {MAX_MEMBERS} clients on the roster")]
+    Full,
+}
+
+/// How many were changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub(super) struct Changed {
+    pub(super) added: usize,
+    pub(super) changed: usize,
+    pub(super) removed: usize,
+}
+
+/// The part of the module's records that is the roster's.
+pub(super) fn part_of(records: &Records) -> Records {
+    records.part("roster")
+}
+
+impl Roster {
+    /// What an earlier process has kept.
+    pub(super) fn restore(&self, records: &Records) -> io::Result<()> {
+        let (mut members, mut left_out) = (BTreeMap::new(), 0);
+        part_of(records).each(&mut |key, record| match (std::str::from_utf8(key), Member::read(record)) {
+            (Ok(client_id), Some(member)) => drop(members.insert(client_id.into(), member)),
+            _ => left_out += 1,
+        })?;
+        if left_out > 0 {
+            tracing::warn!(left_out, "clients of the roster that can't be read are left out, and stay in the store");
+        }
+        *self.members.write() = members;
+        Ok(())
+    }
+
+    /// From now on it can be changed.
+    pub(super) fn keep_in(&self, records: &Records, actor: Actor) {
+        *self.keeping.lock() = Some(Keeping { records: part_of(records), actor });
+    }
+
+    /// Takes members in, or in place of what was said of them, and takes others out: all or, if there is no room, none.
+    pub(super) fn change(&self, put: Vec<(Box<str>, Member)>, remove: &[String]) -> Result<Changed, ChangeError> {
+        let keeping = self.keeping.lock();
+        let Keeping { records, actor } = keeping.as_ref().ok_or(ChangeError::Stopped)?;
+        let (mut changed, mut steps) = (Changed::default(), Vec::new());
+        {
+            let mut members = self.members.write();
+            let is_new = |(client_id, _): &&(Box<str>, Member)| !members.contains_key(client_id);
+            if members.len() + put.iter().filter(is_new).count() > MAX_MEMBERS {
+                return Err(ChangeError::Full);
+            }
+            for (client_id, member) in put {
+                let record = member.write();
+                match members.insert(client_id.clone(), member) {
+                    None => changed.added += 1,
+                    Some(before) if before.write() == record => continue,
+                    Some(_) => changed.changed += 1,
+                }
+                steps.push((client_id, Some(record)));
+            }
+            for client_id in remove {
+                if members.remove(&**client_id).is_some() {
+                    changed.removed += 1;
+                    steps.push((client_id.as_str().into(), None));
+                }
+            }
+        }
+        // Those who look wait for no store.
+        actor.act(|moment| {
+            for (client_id, record) in &steps {
+                match record {
+                    Some(record) => records.keep(moment, client_id.as_bytes(), record),
+                    None => records.forget(moment, client_id.as_bytes()),
+                }
+            }
+        });
+        Ok(changed)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.members.read().is_empty()
+    }
+
+    pub(super) fn has(&self, client_id: &str) -> bool {
+        self.members.read().contains_key(client_id)
+    }
+
+    /// Some members in order of their ids: those after `after` that begin with `prefix`.
+    pub(super) fn some(&self, after: Option<&str>, prefix: &str, most: usize) -> Vec<(Box<str>, Member)> {
+        let start = match after {
+            Some(after) if after >= prefix => Bound::Excluded(after),
+            _ => Bound::Included(prefix),
+        };
+        let members = self.members.read();
+        let found = members.range::<str, _>((start, Bound::Unbounded));
+        let found = found.take_while(|(client_id, _)| client_id.starts_with(prefix)).take(most);
+        found.map(|(client_id, member)| (client_id.clone(), member.clone())).collect()
+    }
+}
+
+impl std::fmt::Debug for Roster {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Roster").field("members", &self.members.read().len()).finish_non_exhaustive()
+    }
+}
