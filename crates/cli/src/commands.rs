@@ -19,6 +19,7 @@ mod operator;
 mod password;
 mod presence;
 mod reload;
+mod roster;
 mod stats;
 mod store;
 mod subscriptions;
@@ -45,6 +46,9 @@ pub enum Noun {
     /// Who is online, who came and went, and who does so now
     #[command(subcommand, arg_required_else_help = false)]
     Presence(presence::Verb),
+    /// The roster: who is expected, and who is missing of them
+    #[command(subcommand, arg_required_else_help = false)]
+    Roster(roster::Verb),
     /// Subscriptions
     Subscriptions(subscriptions::Args),
     /// What there is now, in numbers
@@ -79,6 +83,7 @@ pub async fn run(noun: &Noun, reach: &Reach, config: &Config) -> Result<(), Fail
         Noun::Clients(verb) => clients::run(verb, &remote()?, &mut out).await,
         Noun::Banned(verb) => banned::run(verb, &remote()?, &mut out).await,
         Noun::Presence(verb) => presence::run(verb, &remote()?, &mut out).await,
+        Noun::Roster(verb) => roster::run(verb, &remote()?, &mut out).await,
         Noun::Subscriptions(args) => subscriptions::run(args, &remote()?, &mut out).await,
         Noun::Stats(args) => stats::run(args, &remote()?, &mut out).await,
         Noun::Trace(args) => trace::run(args, &remote()?, &mut out).await,

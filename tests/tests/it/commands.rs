@@ -15,19 +15,19 @@ use crate::client::{Client, connect};
 use crate::http::{basic, request};
 
 /// A broker with a folder, which commands find it by.
-struct Site {
-    folder: TempDir,
-    running: Running,
+pub(crate) struct Site {
+    pub(crate) folder: TempDir,
+    pub(crate) running: Running,
 }
 
 impl Site {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let running = Self::run(folder.path()).await;
         Self { folder, running }
     }
 
-    async fn run(folder: &Path) -> Running {
+    pub(crate) async fn run(folder: &Path) -> Running {
         let folder = folder.to_str().unwrap();
         let args = ["--bind", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data-dir", folder];
         Running::start(&mut command(&args)).await
@@ -37,7 +37,7 @@ impl Site {
         in_folder(self.folder.path(), args)
     }
 
-    async fn ask(&self, args: &[&str]) -> Answer {
+    pub(crate) async fn ask(&self, args: &[&str]) -> Answer {
         Answer::of(&mut self.command(args)).await
     }
 
@@ -101,7 +101,7 @@ impl Answer {
 
     /// An object from each line.
     #[track_caller]
-    fn json(self) -> Vec<Value> {
+    pub(crate) fn json(self) -> Vec<Value> {
         self.done().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 }

@@ -54,6 +54,7 @@ mod reload;
 mod replay;
 mod retained;
 mod revoked;
+mod roster;
 mod rules;
 mod scram;
 mod session;

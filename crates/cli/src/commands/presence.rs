@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use clap::Subcommand;
 use serde_json::Value;
 
+use super::roster::{self, Which};
 use crate::columns::{Cell, Columns, Paint};
 use crate::failure::Failure;
 use crate::output::{Output, field, time};
@@ -23,6 +24,8 @@ pub enum Verb {
     Events(Events),
     /// Who is online now
     Snapshot(Snapshot),
+    /// Who is on the roster and not online
+    Missing(Which),
 }
 
 /// Whose coming and going.
@@ -81,6 +84,7 @@ pub(crate) async fn run(verb: &Verb, remote: &Remote, out: &mut Output) -> Resul
         Verb::Watch(which) => watch(which, remote, out).await,
         Verb::Events(which) => events(which, remote, out).await,
         Verb::Snapshot(which) => snapshot(which, remote, out).await,
+        Verb::Missing(which) => roster::list(Query::new("/presence/missing"), which, remote, out).await,
     }
 }
 
