@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use mqtt_codec::{Filter, Message, ReasonCode, SubscribeFilter, Topic};
 use mqtt_hooks::{
-    Acting, Client, ConnectionInfo, Host, Lookup, Moment, Online, RecordTable, Stop, SubscribeError, Task,
+    Acting, Client, ConnectionInfo, Host, Lookup, Moment, Online, Reached, RecordTable, Stop, SubscribeError, Task,
 };
+use mqtt_router::Matches;
 use mqtt_storage::read_records;
 use tokio::task::AbortHandle;
 
@@ -43,6 +44,16 @@ impl Host for Hosting {
 
     fn is_sys_named(&self) -> bool {
         self.0.routes.router.has_dollar_names()
+    }
+
+    fn is_sys_named_by(&self, level: &str) -> bool {
+        self.0.routes.router.has_dollar_name(level)
+    }
+
+    fn is_wanted(&self, topic: &Topic) -> bool {
+        let mut matches = Matches::default();
+        self.0.routes.router.matches(topic, None, &mut matches);
+        !matches.is_empty()
     }
 
     fn clock_ms(&self) -> u64 {
@@ -157,7 +168,25 @@ impl Moment for Batch<'_> {
     }
 
     fn publish_if_wanted(&mut self, topic: &Topic, build: &mut dyn FnMut() -> Message) -> bool {
-        self.broker().publish_if_wanted(topic, build, self)
+        self.broker().publish_if_wanted(topic, build, self, &mut |_, _| {})
+    }
+
+    fn publish_telling(
+        &mut self,
+        topic: &Topic,
+        build: &mut dyn FnMut() -> Message,
+        missed: &mut dyn FnMut(&str),
+    ) -> bool {
+        use mqtt_session::{Delivered::Dropped, DropReason::OutboxFull, DropReason::QueueFull};
+        self.broker().publish_if_wanted(topic, build, self, &mut |client, delivered| {
+            if matches!(delivered, Dropped(QueueFull | OutboxFull)) {
+                missed(&client.id);
+            }
+        })
+    }
+
+    fn publish_to(&mut self, client_id: &str, message: Message) -> Reached {
+        self.broker().publish_to(client_id, message, self)
     }
 
     fn publish_state(&mut self, topic: &Topic, number: u64, build: &mut dyn FnMut() -> Message) -> bool {

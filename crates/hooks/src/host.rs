@@ -37,6 +37,20 @@ pub trait Host: Send + Sync + 'static {
         true
     }
 
+    /// False: nobody subscribes to anything under `$SYS` by a filter with this last level, so that [`Moment::publish_state`]
+    /// reaches nobody on a topic that ends with it.
+    fn is_sys_named_by(&self, level: &str) -> bool {
+        let _ = level;
+        self.is_sys_named()
+    }
+
+    /// Whether a message to this topic would reach anybody, or somebody who is away and has a session. It costs what it costs to
+    /// route one: for tasks that look now and then.
+    fn is_wanted(&self, topic: &Topic) -> bool {
+        let _ = topic;
+        self.is_sys_watched()
+    }
+
     /// Grows with every start of the broker: milliseconds since the Unix epoch, or more.
     fn epoch(&self) -> u64;
 
@@ -116,6 +130,17 @@ pub enum SubscribeError {
     Refused(ReasonCode),
 }
 
+/// What became of a message to one client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reached {
+    /// It is sent, or waits in the session.
+    Client,
+    /// The client is away, or has not taken all that it was sent: to be tried again.
+    NotYet,
+    /// There is no such client, or it does not subscribe to that.
+    Nobody,
+}
+
 /// A module as it acts by itself, not within a hook.
 #[derive(Clone)]
 pub struct Actor {
@@ -150,6 +175,25 @@ pub trait Moment {
 
     /// Publishes to `topic` if anyone subscribes to it; only then is `build` called. Says whether it was.
     fn publish_if_wanted(&mut self, topic: &Topic, build: &mut dyn FnMut() -> Message) -> bool;
+
+    /// As [`Self::publish_if_wanted`]; `missed` is told of each client that has no room for it: a full queue, or at QoS 0 a full
+    /// socket. What a shared subscription misses is not told.
+    fn publish_telling(
+        &mut self,
+        topic: &Topic,
+        build: &mut dyn FnMut() -> Message,
+        missed: &mut dyn FnMut(&str),
+    ) -> bool {
+        let _ = missed;
+        self.publish_if_wanted(topic, build)
+    }
+
+    /// Publishes to one client alone, if it subscribes to the topic by other than a shared subscription, and once it has taken what it
+    /// was sent before.
+    fn publish_to(&mut self, client_id: &str, message: Message) -> Reached {
+        let _ = (client_id, message);
+        Reached::Nobody
+    }
 
     /// Publishes a state of [`States`](crate::States) to those who subscribe to `topic` by a filter whose last level is a name, if
     /// there are any; only then is `build` called. Says whether it was. `number` grows with each change of any of the

@@ -68,6 +68,7 @@ pub mod route;
 mod rules;
 pub mod run;
 mod settings;
+mod span;
 mod standby;
 mod states;
 mod task;
@@ -84,7 +85,7 @@ pub use hook::{
     Access, Authenticate, Authorize, Delivery, DropReason, Grant, Incoming, Intercept, Login, Observe, ObserveAcks,
     ObserveDrops, Passage, Publisher, Remember, Verdict,
 };
-pub use host::{Actor, Host, Moment, SubscribeError};
+pub use host::{Actor, Host, Moment, Reached, SubscribeError};
 pub use lookup::{Lookup, Online};
 pub use module::{Ctx, Info, ListOf, Module, Setting, SettingKind, StartError, read_config};
 pub use number::{Bucket, Histogram, Label, Number, Reading};
@@ -93,6 +94,7 @@ pub use records::{RecordTable, Records};
 pub use reserved::{Reserve, is_sys};
 pub use rules::{Action, Reach, Rule, Rules, filter_for};
 pub use settings::{Listed, Settings, check_list, default_of, json_number, plain_name, read_settings};
+pub use span::Span;
 pub use standby::Standby;
 pub use states::{States, Walk};
 pub use task::{Stop, Task};

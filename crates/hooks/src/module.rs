@@ -202,6 +202,11 @@ impl Ctx {
         Records::new(self.module, self.host.clone())
     }
 
+    /// Records of the module's that stand apart from those, by a name for them.
+    pub fn records_of(&self, part: &'static str) -> Records {
+        Records::new(&format!("{}.{part}", self.module), self.host.clone())
+    }
+
     /// Runs a future beside the hooks, from when they are called until the module is stopped: then it is dropped, wherever
     /// it is. A panic of it is logged and counted as that of a hook.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {

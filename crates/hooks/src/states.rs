@@ -34,7 +34,7 @@ pub trait States: Send + Sync {
 }
 
 /// How far a subscriber has been sent states. What `at` and `until` mean is for who tells them; all are 0 at first, but for
-/// `since`.
+/// `since` and `is_missed`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Walk {
     /// Where to go on.
@@ -45,4 +45,6 @@ pub struct Walk {
     pub since: u64,
     /// How many states have been sent.
     pub sent: u64,
+    /// It is for one who may have missed some, not for one who subscribes.
+    pub is_missed: bool,
 }

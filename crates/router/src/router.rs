@@ -60,6 +60,8 @@ pub struct Router<K> {
     dollar: AtomicUsize,
     /// Those of them whose last level is no wildcard.
     dollar_named: AtomicUsize,
+    /// The same by a hash of that level.
+    dollar_names: [AtomicUsize; NAMES],
     filters: AtomicUsize,
     subscriptions: AtomicUsize,
     shared: AtomicUsize,
@@ -81,6 +83,7 @@ impl<K: Clone + Eq + Hash> Router<K> {
             changes: AtomicU64::new(RANGES.fetch_add(1 << 40, Ordering::Relaxed)),
             dollar: AtomicUsize::new(0),
             dollar_named: AtomicUsize::new(0),
+            dollar_names: [const { AtomicUsize::new(0) }; NAMES],
             filters: AtomicUsize::new(0),
             subscriptions: AtomicUsize::new(0),
             shared: AtomicUsize::new(0),
@@ -103,7 +106,10 @@ impl<K: Clone + Eq + Hash> Router<K> {
                 // Before the leaf is in the map, under its shard's lock: a shape that is not known is not looked up.
                 self.shapes.add(pattern);
                 self.dollar.fetch_add(usize::from(pattern.starts_with('$')), Ordering::Release);
-                self.dollar_named.fetch_add(usize::from(is_dollar_name(pattern)), Ordering::Release);
+                if let Some(level) = dollar_name(pattern) {
+                    self.dollar_named.fetch_add(1, Ordering::Release);
+                    self.dollar_names[place_of(level)].fetch_add(1, Ordering::Release);
+                }
                 let mut leaf = Leaf::default();
                 self.insert(&mut leaf, filter.group(), subscription);
                 vacant.insert(leaf);
@@ -121,7 +127,10 @@ impl<K: Clone + Eq + Hash> Router<K> {
             let empty = leaf.is_empty();
             if empty {
                 self.dollar.fetch_sub(usize::from(pattern.starts_with('$')), Ordering::Relaxed);
-                self.dollar_named.fetch_sub(usize::from(is_dollar_name(pattern)), Ordering::Relaxed);
+                if let Some(level) = dollar_name(pattern) {
+                    self.dollar_named.fetch_sub(1, Ordering::Relaxed);
+                    self.dollar_names[place_of(level)].fetch_sub(1, Ordering::Relaxed);
+                }
                 self.shapes.remove(pattern);
             }
             empty
@@ -204,6 +213,11 @@ impl<K: Clone + Eq + Hash> Router<K> {
     /// False if no such filter [names](Self::matches_named) the last level of a topic.
     pub fn has_dollar_names(&self) -> bool {
         self.dollar_named.load(Ordering::Acquire) > 0
+    }
+
+    /// False if no such filter has this last level. It may be true by chance, of another level: one load is all it costs.
+    pub fn has_dollar_name(&self, level: &str) -> bool {
+        self.dollar_names[place_of(level)].load(Ordering::Acquire) > 0
     }
 
     /// Different filters, shared ones counted once per group.
@@ -425,8 +439,18 @@ enum Reach {
     Named,
 }
 
-fn is_dollar_name(pattern: &str) -> bool {
-    pattern.starts_with('$') && !pattern.ends_with(['+', '#'])
+/// The last level of a pattern that begins with `$`, if it is no wildcard.
+fn dollar_name(pattern: &str) -> Option<&str> {
+    (pattern.starts_with('$') && !pattern.ends_with(['+', '#'])).then(|| pattern.rsplit('/').next()).flatten()
+}
+
+/// So many names of last levels are told from each other.
+const NAMES: usize = 64;
+
+/// FNV-1a: a few instructions for the short names that are asked for.
+fn place_of(level: &str) -> usize {
+    let hash = level.bytes().fold(0xcbf2_9ce4_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    (hash ^ hash >> 16) as usize % NAMES
 }
 
 /// Whom a filter belongs to.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use mqtt_codec::{Message, Qos, ReasonCode, Topic};
 use mqtt_hooks::Publisher;
-use mqtt_session::{Publication, Timestamp};
+use mqtt_session::{Delivered, Publication, Timestamp};
 
 use crate::broker::Broker;
 use crate::client::ClientRef;
@@ -13,6 +13,9 @@ use crate::delivery::batch::Batch;
 use crate::delivery::shown;
 use crate::packets::access;
 use crate::watch::refusals::{Kind, Refused};
+
+/// Is told what became of a message for a client.
+type Seen<'a> = &'a mut dyn FnMut(&ClientRef, Delivered);
 
 impl Broker {
     /// Keeps the message if it is to be retained, and routes it; false if no filter matches. Before the publisher may
@@ -24,6 +27,19 @@ impl Broker {
         now: Timestamp,
         batch: &mut Batch<'_>,
         answer: impl FnOnce(&mut Batch<'_>),
+    ) -> bool {
+        self.publish_seen(publication, publisher, now, batch, answer, &mut |_, _| {})
+    }
+
+    /// [`Self::publish`]; `seen` is told what became of it for each client, members of groups apart.
+    fn publish_seen(
+        &self,
+        publication: &Publication,
+        publisher: Option<&ClientRef>,
+        now: Timestamp,
+        batch: &mut Batch<'_>,
+        answer: impl FnOnce(&mut Batch<'_>),
+        seen: Seen<'_>,
     ) -> bool {
         let mut _bundle = None;
         if publication.message.retain {
@@ -41,7 +57,7 @@ impl Broker {
         {
             answer(batch);
         }
-        self.routes.deliver_all(publication, &matches, now, batch, |_, _, _| {});
+        self.routes.deliver_all(publication, &matches, now, batch, |client, delivered, _| seen(client, delivered));
         let is_matched = !matches.is_unmatched();
         batch.return_matches(matches);
         is_matched
@@ -58,15 +74,17 @@ impl Broker {
         });
     }
 
-    /// Publishes to `topic` if anyone subscribes to it, or modules see all that is published; only then is the message made.
+    /// Publishes to `topic` if anyone subscribes to it, or modules see all that is published; only then is the message made. `seen`
+    /// is told what became of it for each client, members of groups apart.
     pub(crate) fn publish_if_wanted(
         &self,
         topic: &Topic,
         build: &mut dyn FnMut() -> Message,
         batch: &mut Batch<'_>,
+        seen: Seen<'_>,
     ) -> bool {
         if self.hooks.has_interceptors() {
-            self.announce(batch.publisher(), build(), batch);
+            self.announce_seen(batch.publisher(), build(), batch, seen);
             return true;
         }
         let mut matches = batch.lend_matches();
@@ -74,7 +92,8 @@ impl Broker {
         let is_wanted = !matches.is_empty();
         if is_wanted {
             let now = self.clock.now();
-            self.routes.deliver_all(&Publication::new(build(), now), &matches, now, batch, |_, _, _| {});
+            let seen = |client: &ClientRef, delivered, _: &mut Batch<'_>| seen(client, delivered);
+            self.routes.deliver_all(&Publication::new(build(), now), &matches, now, batch, seen);
         }
         batch.return_matches(matches);
         is_wanted
@@ -82,10 +101,14 @@ impl Broker {
 
     /// Publishes a message of somebody who is no client.
     pub(crate) fn announce(&self, publisher: Publisher<'_>, message: Message, batch: &mut Batch<'_>) {
+        self.announce_seen(publisher, message, batch, &mut |_, _| {});
+    }
+
+    fn announce_seen(&self, publisher: Publisher<'_>, message: Message, batch: &mut Batch<'_>, seen: Seen<'_>) {
         let now = self.clock.now();
         let mut publication = Publication::new(message, now);
         if shown::intercept(publisher, &mut publication, now, batch) {
-            self.publish(&publication, None, now, batch, |_| {});
+            self.publish_seen(&publication, None, now, batch, |_| {}, seen);
         }
     }
 

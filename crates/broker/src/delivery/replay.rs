@@ -59,7 +59,7 @@ impl Replay {
         if let Some(since) = self.states_since
             && self.walk.is_none()
         {
-            self.walk = Some(Walk { since, ..Walk::default() });
+            self.walk = Some(missed_since(since));
         }
         while let Some(wish) = self.wishes.get(self.at) {
             if budget == 0 {
@@ -117,7 +117,7 @@ impl Replay {
 
     fn go_to_next(&mut self) {
         (self.at, self.cursor) = (self.at + 1, Cursor::default());
-        self.walk = self.states_since.map(|since| Walk { since, ..Walk::default() });
+        self.walk = self.states_since.map(missed_since);
     }
 
     /// Sends states of the wish that it is at.
@@ -192,6 +192,10 @@ impl Replay {
         }
         true
     }
+}
+
+fn missed_since(since: u64) -> Walk {
+    Walk { since, is_missed: true, ..Walk::default() }
 }
 
 /// Sends what is retained on a topic by now; false: the client has another connection.

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use mqtt_codec::{Message, Qos, Topic};
-use mqtt_hooks::{StatesOf, Walk};
+use mqtt_hooks::{Reached, StatesOf, Walk};
 use mqtt_session::{Delivered, DeliveryOptions, DropReason, Fanout, Publication, Timestamp};
 
 use crate::broker::Broker;
@@ -56,6 +56,25 @@ impl Broker {
         }
         batch.return_matches(matches);
         is_wanted
+    }
+}
+
+impl Broker {
+    /// Sends a module's message to one client, once that has taken what it was sent before: what is in its way was there first.
+    pub(crate) fn publish_to(&self, client_id: &str, message: Message, batch: &mut Batch<'_>) -> Reached {
+        let Some(client) = self.clients.get(client_id) else { return Reached::Nobody };
+        let takes_more = client.takes_more();
+        let mut state = client.state.lock();
+        if state.is_over {
+            return Reached::Nobody;
+        }
+        if !takes_more || state.connection.is_none() {
+            let mut filters = state.session.subscriptions();
+            let wants = filters.any(|(filter, _, _)| filter.group().is_none() && filter.matches(&message.topic));
+            return if wants { Reached::NotYet } else { Reached::Nobody };
+        }
+        let is_sent = send_if_subscribed(message, &client, &mut state, self.clock.now(), batch);
+        if is_sent { Reached::Client } else { Reached::Nobody }
     }
 }
 
@@ -131,9 +150,19 @@ pub(super) fn send_done(
 ) {
     let Some(message) = states.done(walk) else { return };
     let mut state = client.state.lock();
-    if !state.is_current(connection) {
-        return;
+    if state.is_current(connection) {
+        send_if_subscribed(message, client, &mut state, now, batch);
     }
+}
+
+/// Sends a message to one client, if it subscribes to that; whether it does.
+fn send_if_subscribed(
+    message: Message,
+    client: &ClientRef,
+    state: &mut State,
+    now: Timestamp,
+    batch: &mut Batch<'_>,
+) -> bool {
     let mut wants = None;
     for (filter, options, id) in state.session.subscriptions() {
         if filter.group().is_none() && wants.is_none_or(|(qos, _)| qos < options.qos) && filter.matches(&message.topic)
@@ -141,10 +170,11 @@ pub(super) fn send_done(
             wants = Some((options.qos, id));
         }
     }
-    let Some((qos, id)) = wants else { return };
+    let Some((qos, id)) = wants else { return false };
     let ids = id.into_iter().collect::<Vec<_>>();
     let options = DeliveryOptions { qos, retain: false, stored: true, subscription_ids: &ids, by_group: false };
-    send(message, options, client, &mut state, now, batch);
+    send(message, options, client, state, now, batch);
+    true
 }
 
 fn send(

@@ -77,8 +77,22 @@ fn who_names_the_last_level_is_told_apart() {
     assert!(router.has_dollar_names());
     router.unsubscribe(&filter("$SYS/+/b"), &"bob");
     assert!(router.has_dollar_names());
+    assert!(router.has_dollar_name("b") && !router.has_dollar_name("settled"));
     router.unsubscribe(&filter("$share/g/$SYS/+/b"), &"cid");
-    assert!(!router.has_dollar_names());
+    assert!(!router.has_dollar_names() && !router.has_dollar_name("b"));
+}
+
+#[test]
+fn a_last_level_is_known_while_a_filter_names_it() {
+    let router = Router::new();
+    for text in ["$SYS/+/settled", "$SYS/a/settled", "a/settled", "$SYS/settled/+", "$SYS/settled/#"] {
+        router.subscribe(&filter(text), "ann", Options::default());
+    }
+    for (text, is_named) in [("$SYS/+/settled", true), ("a/settled", true), ("$SYS/a/settled", false)] {
+        assert!(router.has_dollar_name("settled"));
+        router.unsubscribe(&filter(text), &"ann");
+        assert_eq!(router.has_dollar_name("settled"), is_named, "{text}");
+    }
 }
 
 #[test]
