@@ -12,19 +12,24 @@ use mqtt_hooks::page::Pages;
 use mqtt_hooks::route::Route;
 use mqtt_hooks::{
     Actor, ConnectionInfo, Ctx, Delivery, DropReason, Fact, Host, Info, Module, Moment, Number, Observe, ObserveDrops,
-    Records, Remember, Settings as _, StartError, Trial, read_settings,
+    Records, Remember, Settings as _, Span, StartError, Trial, read_settings,
 };
 use serde_json::Value;
 
 mod api;
 mod availability;
+mod digest;
 mod event;
+mod followed;
+mod gaps;
 mod glob;
 mod history;
 mod latency;
 mod numbers;
 mod pages;
+mod pause;
 mod roster;
+mod settled;
 mod states;
 mod topics;
 mod trial;
@@ -32,7 +37,9 @@ mod trial;
 pub use availability::Settings as AvailabilityRule;
 use availability::{Availability, Rules};
 use event::{Event, Gone, Style};
+use followed::Followed;
 use history::{Happened, Limits};
+use pause::pause;
 use roster::Roster;
 use states::{State, StateTopics};
 use topics::{CONNECTED, DISCONNECTED, STATE, Topics};
@@ -80,6 +87,15 @@ mqtt_hooks::settings! {
         ///
         /// A client that has been away for so many days is not known any more.
         pub forget_after: u32 = 30 in 1..=36500,
+        /// Settle
+        ///
+        /// The topic `settled` of a client tells that it is offline when it has been away for so long. Costs nothing while nobody
+        /// subscribes to it.
+        pub settle: Span = "30s",
+        /// Events announced
+        ///
+        /// In a second; while there are more, a digest of each second is told on `presence/digest`, beside the events.
+        pub announce_max: u32 = 1000 in 1..=1_000_000_000,
         /// Availability
         ///
         /// Clients with a topic of their own that says whether they are online, as if it were retained there, with no will needed. No
@@ -116,12 +132,20 @@ pub struct Presence {
     trial: Arc<ComeAndGo>,
     /// Client ids of which no topic of availability can be made, each time they came or went.
     unavailable: Arc<AtomicU64>,
+    /// Clients of which it is not told that they are offline, for too many were about to be.
+    unsettled: Arc<AtomicU64>,
 }
 
 impl Presence {
     /// Not started. What it tells goes into `history`.
     pub fn new(history: Arc<History>) -> Self {
-        Self { history, roster: Arc::default(), trial: Arc::default(), unavailable: Arc::default() }
+        Self {
+            history,
+            roster: Arc::default(),
+            trial: Arc::default(),
+            unavailable: Arc::default(),
+            unsettled: Arc::default(),
+        }
     }
 
     /// What it told.
@@ -166,7 +190,8 @@ impl Module for Presence {
         let topics = Arc::new(Topics::new(ctx.host().node())?);
         ctx.states(Arc::new(StateTopics { topics: topics.clone(), history: self.history.clone() }));
         ctx.remember(Arc::new(LastSeen(self.history.clone())));
-        let announcer = Arc::new(Announcer::new(ctx, &settings, topics, self.history.clone())?);
+        let followed = Followed::start(ctx, &settings, &topics, &self.history, &self.unsettled)?;
+        let announcer = Arc::new(Announcer::new(ctx, &settings, topics, self.history.clone(), followed)?);
         ctx.observe(announcer.clone());
         ctx.observe_drops(announcer);
         Availability::register(ctx, rules, &self.history, &self.unavailable);
@@ -183,7 +208,8 @@ impl Module for Presence {
     }
 
     fn numbers(&self) -> Vec<Number> {
-        numbers::of(&self.history.counts(), self.unavailable.load(Ordering::Relaxed))
+        let [unavailable, unsettled] = [&self.unavailable, &self.unsettled].map(|count| count.load(Ordering::Relaxed));
+        numbers::of(&self.history.counts(), unavailable, unsettled)
     }
 
     fn routes(&self, host: &Arc<dyn Host>) -> Vec<Route> {
@@ -236,10 +262,17 @@ struct Announcer {
     extended: bool,
     history: Arc<History>,
     records: Records,
+    followed: Followed,
 }
 
 impl Announcer {
-    fn new(ctx: &Ctx, settings: &Settings, topics: Arc<Topics>, history: Arc<History>) -> Result<Self, StartError> {
+    fn new(
+        ctx: &Ctx,
+        settings: &Settings,
+        topics: Arc<Topics>,
+        history: Arc<History>,
+        followed: Followed,
+    ) -> Result<Self, StartError> {
         let host = ctx.host();
         let wrong = || StartError::Config(format!("qos: {}", settings.qos));
         let qos = Qos::from_u8(settings.qos).ok_or_else(wrong)?;
@@ -255,6 +288,7 @@ impl Announcer {
             extended: settings.extended,
             history,
             records: ctx.records(),
+            followed,
         })
     }
 
@@ -277,13 +311,15 @@ impl Announcer {
         };
         let style =
             Style { missing_username: self.missing_username, extended: self.extended.then(|| self.host.node()) };
-        let is_told = moment.publish_if_wanted(&topic, &mut || Message {
+        let mut build = || Message {
             topic: topic.clone(),
             payload: event.write(style).into(),
             qos: self.qos,
             retain: false,
             properties: self.properties.clone(),
-        });
+        };
+        let mut missed = |watcher: &str| self.followed.missed(watcher, event.number);
+        let is_told = moment.publish_telling(&topic, &mut build, &mut missed);
         if is_told {
             self.history.latency.note(self.host.instant().saturating_duration_since(noticed));
         }
@@ -306,10 +342,13 @@ impl Observe for Announcer {
         match *fact {
             Fact::Connected { client, told_at, seq, flaps, noticed } => {
                 let (at, last_heard) = (client.connected_at, client.connected_at);
+                let before = self.followed.before(&client.client_id);
                 let happened = Happened { client, seq, at, flaps, last_heard, reason: None };
                 let number = self.history.record(happened, &self.records, moment);
                 self.announce(&Event { client, number, told_at, seq, flaps, end: None }, noticed, moment);
-                self.tell_state(&State::of(client, number, seq, at), moment);
+                let state = State::of(client, number, seq, at);
+                self.tell_state(&state, moment);
+                self.followed.came(client, before.as_ref(), State { flaps: Some(flaps), ..state }, moment);
             }
             Fact::Disconnected { client, reason, reason_string, at, told_at, seq, flaps, last_heard, noticed } => {
                 let happened = Happened { client, seq, at, flaps, last_heard, reason: Some(reason) };
@@ -317,7 +356,9 @@ impl Observe for Announcer {
                 let end = Gone { reason, reason_string, at };
                 self.announce(&Event { client, number, told_at, seq, flaps, end: Some(end) }, noticed, moment);
                 let gone = (reason.name(), last_heard);
-                self.tell_state(&State { gone: Some(gone), ..State::of(client, number, seq, at) }, moment);
+                let state = State { gone: Some(gone), ..State::of(client, number, seq, at) };
+                self.tell_state(&state, moment);
+                self.followed.went(client, reason, State { flaps: Some(flaps), ..state }, moment);
             }
             _ => {}
         }

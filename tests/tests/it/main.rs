@@ -47,6 +47,7 @@ mod memory;
 mod module_hooks;
 mod presence;
 mod presence_reasons;
+mod presence_settled;
 mod presence_state;
 mod publish;
 mod publish_v5;

@@ -4,7 +4,7 @@ use mqtt_hooks::{Bucket, Histogram, Number};
 
 use super::{Counts, LATENCY_BOUNDS, LatencyCounts};
 
-pub(super) fn of(counts: &Counts, unavailable: u64) -> Vec<Number> {
+pub(super) fn of(counts: &Counts, unavailable: u64, unsettled: u64) -> Vec<Number> {
     let events = |event, count| {
         let help = "Presence events since the start, whether or not anyone subscribes.";
         Number::counter("events", help, count).labelled("event", event)
@@ -36,6 +36,11 @@ pub(super) fn of(counts: &Counts, unavailable: u64) -> Vec<Number> {
             counts.dropped,
         )
         .alarming("presence events did not reach a subscriber: its queue or its socket is full"),
+        Number::counter(
+            "settled.skipped",
+            "Clients of which it was not told that they stayed away, for too many were about to be: see modules.presence.known.",
+            unsettled,
+        ),
         Number::histogram(
             "latency.seconds",
             "From when the broker noticed that a client came or went until all subscribers had that.",

@@ -24,6 +24,8 @@ pub(super) struct State<'a> {
     pub(super) conn_id: u64,
     /// Why it went, and when it was last heard of; `None`: it is online.
     pub(super) gone: Option<(&'a str, u64)>,
+    /// Where that is told.
+    pub(super) flaps: Option<u32>,
 }
 
 #[derive(Serialize)]
@@ -38,13 +40,15 @@ struct Shown<'a> {
     conn_id: u64,
     reason: Option<&'a str>,
     last_heard: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    flaps: Option<u32>,
 }
 
 impl<'a> State<'a> {
     /// Of one that is online.
     pub(super) fn of(client: &'a ConnectionInfo, number: u64, seq: u64, since: u64) -> Self {
         let ConnectionInfo { client_id, epoch, conn_id, .. } = client;
-        Self { client_id, since, seq, number, epoch: *epoch, conn_id: *conn_id, gone: None }
+        Self { client_id, since, seq, number, epoch: *epoch, conn_id: *conn_id, gone: None, flaps: None }
     }
 
     pub(super) fn message(&self, topic: Topic) -> Message {
@@ -59,12 +63,13 @@ impl<'a> State<'a> {
             conn_id: self.conn_id,
             reason: self.gone.map(|(reason, _)| reason),
             last_heard: self.gone.map(|(_, last_heard)| last_heard),
+            flaps: self.flaps,
         };
         message(topic, &shown)
     }
 }
 
-fn message(topic: Topic, shown: &impl Serialize) -> Message {
+pub(super) fn message(topic: Topic, shown: &impl Serialize) -> Message {
     let payload = serde_json::to_vec(shown).expect("a Vec takes all bytes and there are no odd keys");
     Message { topic, payload: payload.into(), qos: Qos::AtLeastOnce, retain: false, properties: json_properties() }
 }
@@ -116,7 +121,7 @@ impl States for StateTopics {
     }
 }
 
-fn state_of(last: &Entry) -> State<'_> {
+pub(super) fn state_of(last: &Entry) -> State<'_> {
     State {
         client_id: last.client_id(),
         since: last.at,
@@ -125,6 +130,7 @@ fn state_of(last: &Entry) -> State<'_> {
         epoch: last.epoch,
         conn_id: last.conn_id,
         gone: last.reason().map(|reason| (reason, last.last_heard)),
+        flaps: None,
     }
 }
 

@@ -7,6 +7,7 @@ use mqtt_hooks::StartError;
 pub(super) const CONNECTED: &str = "/connected";
 pub(super) const DISCONNECTED: &str = "/disconnected";
 pub(super) const STATE: &str = "/state";
+pub(super) const SETTLED: &str = "/settled";
 
 /// Makes the topics of clients, and finds whose a topic is.
 #[derive(Debug)]
@@ -60,7 +61,12 @@ impl Topics {
 
     /// Whether it may match the state of some client.
     pub(super) fn is_about_states(&self, filter: &Filter) -> bool {
-        let Some(before) = filter.pattern().strip_suffix(STATE) else { return false };
+        self.is_about(filter, STATE)
+    }
+
+    /// Whether it names this suffix, and may match such a topic of some client.
+    pub(super) fn is_about(&self, filter: &Filter, suffix: &str) -> bool {
+        let Some(before) = filter.pattern().strip_suffix(suffix) else { return false };
         let mut levels = before.split('/');
         let is_ours = self.prefix.trim_end_matches('/').split('/').all(|own| {
             let level = levels.next();
@@ -72,7 +78,12 @@ impl Topics {
 
     /// Whose state a filter without wildcards is about.
     pub(super) fn owner(&self, filter: &Filter) -> Option<String> {
-        let level = filter.pattern().strip_prefix(&*self.prefix)?.strip_suffix(STATE)?;
+        self.owner_of(filter, STATE)
+    }
+
+    /// Whose topic with this suffix a filter without wildcards is about.
+    pub(super) fn owner_of(&self, filter: &Filter, suffix: &str) -> Option<String> {
+        let level = filter.pattern().strip_prefix(&*self.prefix)?.strip_suffix(suffix)?;
         let (mut client_id, mut rest) = (String::with_capacity(level.len()), level);
         while let Some(at) = rest.find('%') {
             client_id.push_str(&rest[..at]);
