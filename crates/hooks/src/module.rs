@@ -197,14 +197,9 @@ impl Ctx {
         Actor::new(self.host.clone(), Acting::of(self.module, self.place))
     }
 
-    /// The module's records.
+    /// The module's records; [parts](Records::part) of them stand apart.
     pub fn records(&self) -> Records {
         Records::new(self.module, self.host.clone())
-    }
-
-    /// Records of the module's that stand apart from those, by a name for them.
-    pub fn records_of(&self, part: &'static str) -> Records {
-        Records::new(&format!("{}.{part}", self.module), self.host.clone())
     }
 
     /// Runs a future beside the hooks, from when they are called until the module is stopped: then it is dropped, wherever

@@ -39,7 +39,7 @@ impl Records {
         Self { table: RecordTable::new(&format!("{module}.timers")), host }
     }
 
-    /// Records beside these, of the same module, with keys of their own. `name` is one that nothing else of the module has; `timers` is
+    /// Records that stand apart from these, with keys of their own. `name` is one that nothing else of the module has; `timers` is
     /// taken.
     #[must_use]
     pub fn part(&self, name: &str) -> Self {

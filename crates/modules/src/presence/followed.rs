@@ -32,7 +32,7 @@ impl Followed {
         let digest = Digest::new(topic("digest")?, history.clone(), ctx.host(), settings.announce_max.into());
         let (digest, gaps) = (Arc::new(digest), Arc::new(Gaps::new(topic("gap")?)));
         let (settle_ms, most) = (settings.settle.as_ms(), settings.known as usize);
-        let records = ctx.records_of("settled");
+        let records = ctx.records().part("settled");
         let settled = Settled::new(&actor, topics.clone(), history, records, settle_ms, most, unsettled.clone());
         settled.restore().map_err(|error| StartError::Other(error.to_string()))?;
         let settled = Arc::new(settled);
