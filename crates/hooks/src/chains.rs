@@ -12,8 +12,7 @@ use crate::standby::{Hook, Standby};
 use crate::task::watched;
 use crate::{
     Access, Acting, Alarm, Authenticate, Authorize, ConnectionInfo, Ctx, Due, Exchange, Fact, Incoming, Intercept,
-    Login, Moment, Observe, ObserveAcks, ObserveDrops, Passage, Raised, Remember, Reserve, States, Stop, Task, Timers,
-    Verdict,
+    Login, Moment, Observe, ObserveAcks, ObserveDrops, ObserveMessages, Passage, Raised, Remember, Reserve, States, Stop, Task, Timers, Verdict,
 };
 
 mod deliveries;
@@ -35,6 +34,7 @@ pub struct Hooks {
     intercept: Chain<dyn Intercept>,
     observe_drops: Chain<dyn ObserveDrops>,
     observe_acks: Chain<dyn ObserveAcks>,
+    observe_messages: Chain<dyn ObserveMessages>,
     states: Chain<dyn States>,
     remember: Chain<dyn Remember>,
     reserve: Chain<dyn Reserve>,
@@ -184,6 +184,20 @@ impl Hooks {
         }
     }
 
+    /// Lets all interceptors at a filter that is given up. One that panics is logged and passed over.
+    pub fn intercept_unsubscribe(&self, client: &ConnectionInfo, filter: &mut Filter) {
+        if !self.intercept.any() {
+            return;
+        }
+        for owned in self.intercept.list.load().iter() {
+            let before = filter.clone();
+            if let Err(why) = caught(|| owned.hook.unsubscribe(client, filter)) {
+                *filter = before;
+                owned.start.complain("unsubscribe", &why);
+            }
+        }
+    }
+
     /// Puts in what the start of a module has registered, until what this returns is dropped; for who runs modules.
     pub fn enter(self: &Arc<Self>, ctx: Ctx) -> Entered {
         self.put_in(ctx, None)
@@ -210,6 +224,7 @@ impl Hooks {
         self.intercept.swap(earlier, &start, registered.intercept);
         self.observe_drops.add(&start, registered.observe_drops);
         self.observe_acks.add(&start, registered.observe_acks);
+        self.observe_messages.add(&start, registered.observe_messages);
         self.states.add(&start, registered.states);
         self.remember.add(&start, registered.remember);
         drop(changing);
@@ -229,6 +244,7 @@ impl Hooks {
         match hook {
             Hook::Authenticate(hook) => self.authenticate.add(start, vec![hook]),
             Hook::Authorize(hook) => self.authorize.add(start, vec![hook]),
+            Hook::Messages(hook) => self.observe_messages.add(start, vec![hook]),
         }
     }
 
@@ -238,6 +254,7 @@ impl Hooks {
         match hook {
             Hook::Authenticate(hook) => self.authenticate.keep(|owned| !Arc::ptr_eq(&owned.hook, hook)),
             Hook::Authorize(hook) => self.authorize.keep(|owned| !Arc::ptr_eq(&owned.hook, hook)),
+            Hook::Messages(hook) => self.observe_messages.keep(|owned| !Arc::ptr_eq(&owned.hook, hook)),
         }
     }
 
@@ -264,6 +281,7 @@ impl Hooks {
         self.observe.remove(start);
         self.observe_drops.remove(start);
         self.observe_acks.remove(start);
+        self.observe_messages.remove(start);
         self.states.remove(start);
         self.remember.remove(start);
     }
@@ -278,6 +296,7 @@ pub(crate) struct Registrations {
     pub(crate) intercept: Vec<Arc<dyn Intercept>>,
     pub(crate) observe_drops: Vec<Arc<dyn ObserveDrops>>,
     pub(crate) observe_acks: Vec<Arc<dyn ObserveAcks>>,
+    pub(crate) observe_messages: Vec<Arc<dyn ObserveMessages>>,
     pub(crate) states: Vec<Arc<dyn States>>,
     pub(crate) remember: Vec<Arc<dyn Remember>>,
     pub(crate) reserve: Vec<Arc<dyn Reserve>>,

@@ -115,6 +115,12 @@ pub trait Intercept: Send + Sync {
     fn subscribe(&self, client: &ConnectionInfo, filter: &mut Filter, options: &mut SubscribeOptions) {
         let _ = (client, filter, options);
     }
+
+    /// Sees a filter before it is unsubscribed from; may replace it. Where there is no such subscription, the one that the client
+    /// has named is given up.
+    fn unsubscribe(&self, client: &ConnectionInfo, filter: &mut Filter) {
+        let _ = (client, filter);
+    }
 }
 
 /// A message on its way in.
@@ -214,6 +220,25 @@ pub trait Remember: Send + Sync {
     /// As what a client that is away was connected last; `None`: that is not known. Asked while answers are made, for each client
     /// in them.
     fn last_connection(&self, client_id: &str) -> Option<ConnectionInfo>;
+}
+
+/// Sees messages on their way: each that is routed, and whose sessions take it. To count them, nothing is made for it.
+pub trait ObserveMessages: Send + Sync {
+    /// A message is about to be routed, as the interceptors have left it. What nobody wants of the broker's own is not made, and not
+    /// shown.
+    fn published(&self, message: &Message) {
+        let _ = message;
+    }
+
+    /// A client's session has taken a message: it is sent, or waits for the client. Retained ones are shown too.
+    fn taken(&self, delivery: &Delivery<'_>) {
+        let _ = delivery;
+    }
+
+    /// Nobody subscribes to the topic of a message that was [`Self::published`].
+    fn unwanted(&self, message: &Message) {
+        let _ = message;
+    }
 }
 
 /// Sees deliveries above QoS 0 that clients acknowledge.

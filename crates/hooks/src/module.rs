@@ -13,7 +13,7 @@ use crate::route::Route;
 use crate::standby::Hook;
 use crate::{
     Acting, Actor, Alarm, Authenticate, Authorize, Due, Host, Intercept, Number, Observe, ObserveAcks, ObserveDrops,
-    Records, Remember, Reserve, Settings, Standby, States, Timers, Trial, read_settings,
+    ObserveMessages, Records, Remember, Reserve, Settings, Standby, States, Timers, Trial, read_settings,
 };
 
 /// Something that can be started and stopped while clients are connected.
@@ -247,6 +247,12 @@ impl Ctx {
         self.stand_by(Hook::Authorize(hook))
     }
 
+    /// Registers an observer of messages that is shown them only while it is turned on.
+    #[must_use]
+    pub fn observe_messages_when(&self, hook: Arc<dyn ObserveMessages>) -> Standby {
+        self.stand_by(Hook::Messages(hook))
+    }
+
     fn stand_by(&self, hook: Hook) -> Standby {
         let standby = Standby::new(hook);
         self.registered.lock().standbys.push(standby.clone());
@@ -266,6 +272,11 @@ impl Ctx {
     /// Registers an observer of deliveries that are dropped.
     pub fn observe_drops(&self, hook: Arc<dyn ObserveDrops>) {
         self.registered.lock().observe_drops.push(hook);
+    }
+
+    /// Registers an observer of messages.
+    pub fn observe_messages(&self, hook: Arc<dyn ObserveMessages>) {
+        self.registered.lock().observe_messages.push(hook);
     }
 
     /// Registers who remembers clients.

@@ -5,10 +5,10 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 
 use crate::chains::Start;
-use crate::{Authenticate, Authorize, Hooks};
+use crate::{Authenticate, Authorize, Hooks, ObserveMessages};
 
-/// Turns a hook on and off while its module runs, by [`Ctx::authenticate_when`](crate::Ctx::authenticate_when) and
-/// [`Ctx::authorize_when`](crate::Ctx::authorize_when). Off, it costs as much as one that was never registered. It is off at
+/// Turns a hook on and off while its module runs, by [`Ctx::authenticate_when`](crate::Ctx::authenticate_when),
+/// [`Ctx::authorize_when`](crate::Ctx::authorize_when) and [`Ctx::observe_messages_when`](crate::Ctx::observe_messages_when). Off, it costs as much as one that was never registered. It is off at
 /// first.
 ///
 /// It may be kept beyond the module's stop, and does nothing then.
@@ -26,6 +26,7 @@ struct State {
 pub(crate) enum Hook {
     Authenticate(Arc<dyn Authenticate>),
     Authorize(Arc<dyn Authorize>),
+    Messages(Arc<dyn ObserveMessages>),
 }
 
 impl Standby {

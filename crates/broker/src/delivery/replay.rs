@@ -22,7 +22,7 @@ use crate::client::connection::Connection;
 use crate::client::transition::Transition;
 use crate::delivery::batch::Batch;
 use crate::delivery::routing::count_delivered;
-use crate::delivery::shown::tell_dropped;
+use crate::delivery::shown::tell_delivered;
 use crate::delivery::states::{send_done, send_state};
 use crate::delivery::wanted::{Replay, Wish};
 
@@ -222,7 +222,7 @@ fn send_one(
     drop(state);
     let qos = publication.message.qos.min(options.qos);
     count_delivered(delivered, qos, batch);
-    tell_dropped(client, &publication, qos, delivered, batch);
+    tell_delivered(client, &publication, qos, delivered, batch);
     true
 }
 

@@ -7,7 +7,7 @@ use mqtt_session::{Delivered, DeliveryOptions, DropReason, Fanout, Publication, 
 use crate::client::ClientRef;
 use crate::delivery::batch::Batch;
 use crate::delivery::routes::Routes;
-use crate::delivery::shown::tell_dropped;
+use crate::delivery::shown::tell_delivered;
 use crate::watch::metrics::Metric;
 
 /// So many absent members of a group are asked to keep a message before it is dropped. Their queues fill in turn, so if
@@ -33,6 +33,7 @@ impl Routes<ClientRef> {
                 _bundle = batch.durable().bundle();
             }
         }
+        batch.hooks().published(&publication.message);
         let mut fanout = Fanout::new(publication);
         let mut receivers = 0;
         for found in matches.iter() {
@@ -47,6 +48,7 @@ impl Routes<ClientRef> {
         batch.note_deliveries(receivers, publication.size());
         if receivers == 0 {
             batch.count(Metric::NoSubscribers, 1);
+            batch.hooks().unwanted(&publication.message);
         }
     }
 
@@ -76,7 +78,7 @@ impl Routes<ClientRef> {
             self.note_expiring();
         }
         count_delivered(delivered, qos, batch);
-        tell_dropped(found.key, fanout.publication(), qos, delivered, batch);
+        tell_delivered(found.key, fanout.publication(), qos, delivered, batch);
         delivered
     }
 

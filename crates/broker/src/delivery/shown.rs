@@ -36,17 +36,19 @@ pub(crate) fn intercept(
     passage == Passage::Pass
 }
 
-/// Tells modules of a delivery that did not come about.
-pub(crate) fn tell_dropped(
+/// Tells modules what became of a delivery.
+pub(crate) fn tell_delivered(
     client: &ClientRef,
     publication: &Publication,
     qos: Qos,
     delivered: Delivered,
     batch: &Batch<'_>,
 ) {
-    let Delivered::Dropped(reason) = delivered else { return };
     let delivery = Delivery { client_id: &client.id, message: &publication.message, qos };
-    batch.hooks().dropped(&delivery, reasons::of(reason));
+    match delivered {
+        Delivered::Sent | Delivered::Queued => batch.hooks().taken(&delivery),
+        Delivered::Dropped(reason) => batch.hooks().dropped(&delivery, reasons::of(reason)),
+    }
 }
 
 /// A delivery that its client is about to acknowledge, for who wants to know.

@@ -15,7 +15,7 @@ use crate::client::connection::Connection;
 use crate::client::{ClientRef, State};
 use crate::delivery::batch::Batch;
 use crate::delivery::routing::count_delivered;
-use crate::delivery::shown::{self, tell_dropped};
+use crate::delivery::shown::{self, tell_delivered};
 use crate::delivery::wanted::{Replay, Wish};
 
 /// Whom a state is published to.
@@ -189,5 +189,5 @@ fn send(
     let delivered = client.deliver_locked(state, &mut Fanout::with_shared(&publication), options, now, batch);
     let qos: Qos = publication.message.qos.min(options.qos);
     count_delivered(delivered, qos, batch);
-    tell_dropped(client, &publication, qos, delivered, batch);
+    tell_delivered(client, &publication, qos, delivered, batch);
 }

@@ -175,11 +175,25 @@ pub(super) fn handle_unsubscribe(seat: &Seat, unsubscribe: &Unsubscribe, batch: 
     // [MQTT-3.10.4-6]: one answer for all of them, also for those that were not there [MQTT-3.10.4-5].
     let mut reasons = Vec::with_capacity(unsubscribe.filters.len());
     for filter in &unsubscribe.filters {
-        let existed = remove_subscription(&seat.client, &seat.connection, filter, batch)?;
+        let existed = unsubscribe_one(seat, filter, batch)?;
         reasons.push(if existed { ReasonCode::Success } else { ReasonCode::NoSubscriptionExisted });
     }
     let properties = mqtt_codec::Properties::EMPTY;
     push(seat, &Packet::UnsubAck(UnsubAck { packet_id: unsubscribe.packet_id, reasons, properties }), batch)
+}
+
+/// False if it had not subscribed so.
+fn unsubscribe_one(seat: &Seat, filter: &Filter, batch: &mut Batch<'_>) -> Result<bool, Ending> {
+    let hooks = &seat.broker().hooks;
+    if hooks.has_interceptors() {
+        let mut shown = filter.clone();
+        hooks.intercept_unsubscribe(&seat.connection.info, &mut shown);
+        // A subscription may be older than what modules make of it by now: then it is there as it was said.
+        if shown != *filter && remove_subscription(&seat.client, &seat.connection, &shown, batch)? {
+            return Ok(true);
+        }
+    }
+    remove_subscription(&seat.client, &seat.connection, filter, batch)
 }
 
 /// False if it had not subscribed so.

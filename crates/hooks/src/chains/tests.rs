@@ -256,6 +256,43 @@ impl ObserveAcks for Ledger {
     }
 }
 
+impl ObserveMessages for Ledger {
+    fn published(&self, message: &Message) {
+        self.0.lock().push(format!("{} published", message.topic));
+        panic!("published says no");
+    }
+
+    fn taken(&self, delivery: &Delivery<'_>) {
+        self.0.lock().push(format!("{} {} taken", delivery.client_id, delivery.message.topic));
+    }
+
+    fn unwanted(&self, message: &Message) {
+        self.0.lock().push(format!("{} unwanted", message.topic));
+    }
+}
+
+#[test]
+fn who_watches_messages_is_told_while_it_is_in_and_turned_on() {
+    let (hooks, ledger, ctx) = (Hooks::new(), Arc::new(Ledger::default()), ctx(0));
+    let standby = ctx.observe_messages_when(ledger.clone());
+    let message = message();
+    let tell = || {
+        hooks.published(&message);
+        hooks.taken(&Delivery { client_id: "c", message: &message, qos: Qos::AtLeastOnce });
+        hooks.unwanted(&message);
+    };
+    let entered = hooks.enter(ctx);
+    tell();
+    assert!(ledger.0.lock().is_empty() && !hooks.has_message_observers());
+    standby.set(true);
+    tell();
+    let told = ledger.0.lock().join(", ");
+    assert_eq!((&*told, entered.panics()), ("t published, c t taken, t unwanted", 1));
+    drop(entered);
+    tell();
+    assert_eq!(ledger.0.lock().len(), 3);
+}
+
 #[test]
 fn who_watches_deliveries_is_told_while_it_is_in() {
     let (hooks, ledger, ctx) = (Hooks::new(), Arc::new(Ledger::default()), ctx(0));
