@@ -29,6 +29,7 @@
 pub mod delayed_publish;
 pub mod presence;
 mod registry;
+pub mod topic_metrics;
 
 use std::sync::Arc;
 
@@ -43,6 +44,7 @@ pub fn shipped() -> Vec<Arc<dyn Module>> {
         Arc::new(presence::Presence::new(presence::History::new())),
         // Before whoever says which topics a client may use: it asks them about the topic behind `$delayed/...`.
         Arc::new(delayed_publish::DelayedPublish::default()),
+        Arc::new(topic_metrics::TopicMetrics::default()),
     ]
 }
 

@@ -70,6 +70,7 @@ mod storm;
 mod subscribe;
 mod sys;
 mod takeover;
+mod topic_metrics;
 mod trace;
 mod turns;
 mod unix;
