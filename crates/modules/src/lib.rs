@@ -30,6 +30,7 @@ pub mod delayed_publish;
 pub mod presence;
 mod registry;
 pub mod topic_metrics;
+pub mod topic_rewrite;
 
 use std::sync::Arc;
 
@@ -45,6 +46,7 @@ pub fn shipped() -> Vec<Arc<dyn Module>> {
         // Before whoever says which topics a client may use: it asks them about the topic behind `$delayed/...`.
         Arc::new(delayed_publish::DelayedPublish::default()),
         Arc::new(topic_metrics::TopicMetrics::default()),
+        Arc::new(topic_rewrite::TopicRewrite::default()),
     ]
 }
 

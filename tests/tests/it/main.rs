@@ -71,6 +71,7 @@ mod subscribe;
 mod sys;
 mod takeover;
 mod topic_metrics;
+mod topic_rewrite;
 mod trace;
 mod turns;
 mod unix;
