@@ -12,10 +12,11 @@ use crate::standby::{Hook, Standby};
 use crate::task::watched;
 use crate::{
     Access, Acting, Alarm, Authenticate, Authorize, ConnectionInfo, Ctx, Due, Exchange, Fact, Incoming, Intercept,
-    Login, Moment, Observe, ObserveAcks, ObserveDrops, ObserveMessages, Passage, Raised, Remember, Reserve, States, Stop, Task, Timers, Verdict,
+    Login, Moment, Observe, ObserveAcks, ObserveDrops, ObserveMessages, Passage, Raised, Remember, Reserve, States, Stop, SubscribeOnEntry, Task, Timers, Verdict,
 };
 
 mod deliveries;
+mod entry;
 mod remember;
 mod reserved;
 mod states;
@@ -38,6 +39,7 @@ pub struct Hooks {
     states: Chain<dyn States>,
     remember: Chain<dyn Remember>,
     reserve: Chain<dyn Reserve>,
+    subscribe_on_entry: Chain<dyn SubscribeOnEntry>,
     /// Held while chains are replaced; readers never take it.
     changing: Mutex<()>,
 }
@@ -227,6 +229,7 @@ impl Hooks {
         self.observe_messages.add(&start, registered.observe_messages);
         self.states.add(&start, registered.states);
         self.remember.add(&start, registered.remember);
+        self.subscribe_on_entry.swap(earlier, &start, registered.subscribe_on_entry);
         drop(changing);
         registered.standbys.iter().for_each(|standby| standby.enter(self, &start));
         let timers = registered
@@ -265,6 +268,7 @@ impl Hooks {
         self.authorize.remove(start);
         self.intercept.remove(start);
         self.reserve.remove(start);
+        self.subscribe_on_entry.remove(start);
     }
 
     /// Says whether anything of it is left.
@@ -275,6 +279,7 @@ impl Hooks {
             || self.authorize.has(start)
             || self.intercept.has(start)
             || self.reserve.has(start)
+            || self.subscribe_on_entry.has(start)
     }
 
     fn remove_observers(&self, start: &Arc<Start>) {
@@ -300,6 +305,7 @@ pub(crate) struct Registrations {
     pub(crate) states: Vec<Arc<dyn States>>,
     pub(crate) remember: Vec<Arc<dyn Remember>>,
     pub(crate) reserve: Vec<Arc<dyn Reserve>>,
+    pub(crate) subscribe_on_entry: Vec<Arc<dyn SubscribeOnEntry>>,
     pub(crate) standbys: Vec<Standby>,
     pub(crate) alarms: Vec<Alarm>,
     pub(crate) tasks: Vec<Task>,

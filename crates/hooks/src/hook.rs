@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mqtt_codec::{Filter, Message, Qos, ReasonCode, SubscribeOptions, Topic};
+use mqtt_codec::{Filter, Message, Qos, ReasonCode, SubscribeFilter, SubscribeOptions, Topic};
 
 use crate::{ConnectionInfo, Exchange, Fact, Moment, Rules};
 
@@ -213,6 +213,13 @@ pub enum DropReason {
 pub trait ObserveDrops: Send + Sync {
     /// A delivery did not come about. It may have reached the client if it was sent before its session ended.
     fn dropped(&self, delivery: &Delivery<'_>, reason: DropReason);
+}
+
+/// Subscribes clients that don't ask for it.
+pub trait SubscribeOnEntry: Send + Sync {
+    /// What a client is subscribed to as it comes in, a session that goes on or not: behind CONNACK, before anything else that it says.
+    /// No access rule applies; what a limit forbids is not made, and logged.
+    fn subscriptions(&self, client: &ConnectionInfo) -> Vec<SubscribeFilter>;
 }
 
 /// Remembers clients that have gone.

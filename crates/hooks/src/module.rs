@@ -13,7 +13,8 @@ use crate::route::Route;
 use crate::standby::Hook;
 use crate::{
     Acting, Actor, Alarm, Authenticate, Authorize, Due, Host, Intercept, Number, Observe, ObserveAcks, ObserveDrops,
-    ObserveMessages, Records, Remember, Reserve, Settings, Standby, States, Timers, Trial, read_settings,
+    ObserveMessages, Records, Remember, Reserve, Settings, Standby, States, SubscribeOnEntry, Timers, Trial,
+    read_settings,
 };
 
 /// Something that can be started and stopped while clients are connected.
@@ -53,6 +54,8 @@ pub trait Module: Any + Send + Sync {
     /// Called after a start that went well, never after one that failed. Its hooks are gone by then; but where it is to be
     /// started again at once (a restart, new settings), those that are asked rather than shown something are asked on until that
     /// start has gone well: [`Authenticate`], [`Authorize`], [`Intercept`] and [`Reserve`].
+    /// start has gone well: [`Authenticate`], [`Authorize`], [`Intercept`] and
+    /// [`SubscribeOnEntry`].
     async fn stop(&self) {}
 
     /// What it counts and measures, asked every second and by whoever watches, whether or not it runs.
@@ -277,6 +280,11 @@ impl Ctx {
     /// Registers an observer of messages.
     pub fn observe_messages(&self, hook: Arc<dyn ObserveMessages>) {
         self.registered.lock().observe_messages.push(hook);
+    }
+
+    /// Registers who subscribes clients when they come in.
+    pub fn subscribe_on_entry(&self, hook: Arc<dyn SubscribeOnEntry>) {
+        self.registered.lock().subscribe_on_entry.push(hook);
     }
 
     /// Registers who remembers clients.

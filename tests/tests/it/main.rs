@@ -49,6 +49,7 @@ mod presence;
 mod presence_reasons;
 mod presence_settled;
 mod presence_state;
+mod proxy_subscription;
 mod publish;
 mod publish_v5;
 mod reload;

@@ -27,6 +27,7 @@ use crate::config::Config;
 use crate::delivery::batch::Batch;
 use crate::packets::access::{self, Refusal};
 use crate::packets::renewal::{is_over, properties_of};
+use crate::packets::subscribe::subscribe_on_entry;
 use crate::time::clock::wall_ms;
 use crate::watch::metrics::Metric;
 use crate::watch::refusals::{Kind, Refused};
@@ -313,6 +314,7 @@ impl Candidate {
         let connect = &*connect;
         let (client, connection) =
             broker.enter(Admission { connect, info, keep_alive, answer, granted, traffic, transport, ticket }, batch);
+        subscribe_on_entry(&client, &connection, batch);
         if broker.doors.banned.has(&connection.info) {
             // The ban came in between, and whoever made it may not have found the connection.
             connection.end(Ending::BANNED);

@@ -66,6 +66,31 @@ pub(super) fn handle_subscribe(
     Ok(())
 }
 
+/// Subscribes a client that comes in with what modules say.
+pub(crate) fn subscribe_on_entry(client: &ClientRef, connection: &Arc<Connection>, batch: &mut Batch<'_>) {
+    let subscriptions = batch.hooks().subscriptions_on_entry(&connection.info);
+    if subscriptions.is_empty() {
+        return;
+    }
+    let bundle = batch.durable().bundle();
+    let mut wishes = Vec::new();
+    for wish in &subscriptions {
+        match add_subscription(client, connection, wish, None, batch) {
+            Ok(Ok(existed)) => {
+                let fact = Fact::Subscribed { client: &connection.info, filter: &wish.filter, options: wish.options };
+                batch.hooks().observe(&fact, batch);
+                wishes.extend(Wish::new(wish, existed));
+            }
+            // It is told where it is refused.
+            Ok(Err(_)) => {}
+            // Taken over already: who did so subscribes it.
+            Err(_) => return,
+        }
+    }
+    drop(bundle);
+    replay::begin(wishes, None, client, connection, connection.now(), batch);
+}
+
 /// Subscribes with one filter; says whether it had been subscribed with before, or why not.
 fn subscribe_one(
     seat: &Seat,
