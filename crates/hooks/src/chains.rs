@@ -12,13 +12,15 @@ use crate::standby::{Hook, Standby};
 use crate::task::watched;
 use crate::{
     Access, Acting, Alarm, Authenticate, Authorize, ConnectionInfo, Ctx, Due, Exchange, Fact, Incoming, Intercept,
-    Login, Moment, Observe, ObserveAcks, ObserveDrops, ObserveMessages, Passage, Raised, Remember, Reserve, States, Stop, SubscribeOnEntry, Task, Timers, Verdict,
+    Login, Moment, Observe, ObserveAcks, ObserveDrops, ObserveMessages, Passage, Raised, Remember, Reserve, Retain,
+    States, Stop, SubscribeOnEntry, Task, Timers, Verdict,
 };
 
 mod deliveries;
 mod entry;
 mod remember;
 mod reserved;
+mod retain;
 mod states;
 
 pub use states::StatesOf;
@@ -40,6 +42,9 @@ pub struct Hooks {
     remember: Chain<dyn Remember>,
     reserve: Chain<dyn Reserve>,
     subscribe_on_entry: Chain<dyn SubscribeOnEntry>,
+    retain: Chain<dyn Retain>,
+    /// Nothing is retained while there is nobody in [`Self::retain`].
+    retaining_is_decided: AtomicBool,
     /// Held while chains are replaced; readers never take it.
     changing: Mutex<()>,
 }
@@ -230,6 +235,7 @@ impl Hooks {
         self.states.add(&start, registered.states);
         self.remember.add(&start, registered.remember);
         self.subscribe_on_entry.swap(earlier, &start, registered.subscribe_on_entry);
+        self.retain.swap(earlier, &start, registered.retain);
         drop(changing);
         registered.standbys.iter().for_each(|standby| standby.enter(self, &start));
         let timers = registered
@@ -269,6 +275,7 @@ impl Hooks {
         self.intercept.remove(start);
         self.reserve.remove(start);
         self.subscribe_on_entry.remove(start);
+        self.retain.remove(start);
     }
 
     /// Says whether anything of it is left.
@@ -280,6 +287,7 @@ impl Hooks {
             || self.intercept.has(start)
             || self.reserve.has(start)
             || self.subscribe_on_entry.has(start)
+            || self.retain.has(start)
     }
 
     fn remove_observers(&self, start: &Arc<Start>) {
@@ -306,6 +314,7 @@ pub(crate) struct Registrations {
     pub(crate) remember: Vec<Arc<dyn Remember>>,
     pub(crate) reserve: Vec<Arc<dyn Reserve>>,
     pub(crate) subscribe_on_entry: Vec<Arc<dyn SubscribeOnEntry>>,
+    pub(crate) retain: Vec<Arc<dyn Retain>>,
     pub(crate) standbys: Vec<Standby>,
     pub(crate) alarms: Vec<Alarm>,
     pub(crate) tasks: Vec<Task>,

@@ -222,6 +222,29 @@ pub trait SubscribeOnEntry: Send + Sync {
     fn subscriptions(&self, client: &ConnectionInfo) -> Vec<SubscribeFilter>;
 }
 
+/// Decides about messages that are to be retained. All are asked; one that refuses is enough.
+pub trait Retain: Send + Sync {
+    /// Whether a message with a payload is kept. `others`: on so many topics but its own there is one.
+    fn retain(&self, message: &Message, others: usize) -> Retention;
+
+    /// Whether a message without a payload, which removes what is retained, goes to who subscribes.
+    fn publishes_removal(&self, message: &Message) -> bool {
+        let _ = message;
+        true
+    }
+}
+
+/// What becomes of a message that is to be retained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retention {
+    /// It is kept, as long as it says.
+    Keep,
+    /// It is kept for so many seconds, unless it says itself how long.
+    KeepFor(u32),
+    /// It is not kept, by this rule: what was kept before stays.
+    Refuse(&'static str),
+}
+
 /// Remembers clients that have gone.
 pub trait Remember: Send + Sync {
     /// As what a client that is away was connected last; `None`: that is not known. Asked while answers are made, for each client

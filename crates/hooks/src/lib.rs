@@ -83,7 +83,7 @@ pub use exchange::{Challenge, Exchange};
 pub use fact::{ConnectionInfo, Fact, Initiator, Listener, Reason};
 pub use hook::{
     Access, Authenticate, Authorize, Delivery, DropReason, Grant, Incoming, Intercept, Login, Observe, ObserveAcks,
-    ObserveDrops, ObserveMessages, Passage, Publisher, Remember, SubscribeOnEntry, Verdict,
+    ObserveDrops, ObserveMessages, Passage, Publisher, Remember, Retain, Retention, SubscribeOnEntry, Verdict,
 };
 pub use host::{Actor, Host, Moment, Reached, SubscribeError};
 pub use lookup::{Lookup, Online};

@@ -13,7 +13,7 @@ use crate::route::Route;
 use crate::standby::Hook;
 use crate::{
     Acting, Actor, Alarm, Authenticate, Authorize, Due, Host, Intercept, Number, Observe, ObserveAcks, ObserveDrops,
-    ObserveMessages, Records, Remember, Reserve, Settings, Standby, States, SubscribeOnEntry, Timers, Trial,
+    ObserveMessages, Records, Remember, Reserve, Retain, Settings, Standby, States, SubscribeOnEntry, Timers, Trial,
     read_settings,
 };
 
@@ -40,6 +40,11 @@ pub trait Module: Any + Send + Sync {
         false
     }
 
+    /// Nothing is retained while no such module runs.
+    fn decides_retaining(&self) -> bool {
+        false
+    }
+
     /// Events of coming and going that earlier versions kept in a table of the store's are to be among its records.
     fn takes_over_events(&self) -> bool {
         false
@@ -53,9 +58,7 @@ pub trait Module: Any + Send + Sync {
 
     /// Called after a start that went well, never after one that failed. Its hooks are gone by then; but where it is to be
     /// started again at once (a restart, new settings), those that are asked rather than shown something are asked on until that
-    /// start has gone well: [`Authenticate`], [`Authorize`], [`Intercept`] and [`Reserve`].
-    /// start has gone well: [`Authenticate`], [`Authorize`], [`Intercept`] and
-    /// [`SubscribeOnEntry`].
+    /// start has gone well: [`Authenticate`], [`Authorize`], [`Intercept`], [`Reserve`], [`Retain`] and [`SubscribeOnEntry`].
     async fn stop(&self) {}
 
     /// What it counts and measures, asked every second and by whoever watches, whether or not it runs.
@@ -285,6 +288,11 @@ impl Ctx {
     /// Registers who subscribes clients when they come in.
     pub fn subscribe_on_entry(&self, hook: Arc<dyn SubscribeOnEntry>) {
         self.registered.lock().subscribe_on_entry.push(hook);
+    }
+
+    /// Registers who decides about messages that are to be retained.
+    pub fn retain(&self, hook: Arc<dyn Retain>) {
+        self.registered.lock().retain.push(hook);
     }
 
     /// Registers who remembers clients.

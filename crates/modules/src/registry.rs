@@ -40,6 +40,9 @@ impl Registry {
         let info = module.info();
         let mut slots = self.slots.write();
         assert!(slots.iter().all(|slot| slot.info.name != info.name), "two modules are called {}", info.name);
+        if module.decides_retaining() {
+            self.hooks.leave_retaining_to_modules();
+        }
         let place = slots.len();
         let kept = self.states.settings(info.name);
         let state = State {

@@ -55,6 +55,7 @@ mod publish_v5;
 mod reload;
 mod replay;
 mod retained;
+mod retainer;
 mod revoked;
 mod roster;
 mod rules;

@@ -42,11 +42,15 @@ impl Broker {
         seen: Seen<'_>,
     ) -> bool {
         let mut _bundle = None;
-        if publication.message.retain {
+        if publication.message.retain && self.hooks.retains() {
             // Retained and delivered in one bundle: after a crash it is not known by the one and lost for the other.
             _bundle = self.durable.bundle();
             if let Err(rule) = self.retained.retain(publication, batch) {
                 self.tell_not_retained(publication, publisher, rule);
+            }
+            if publication.message.payload.is_empty() && !self.hooks.publishes_removal(&publication.message) {
+                // Nobody is told, which is no reason to say that nobody subscribes.
+                return true;
             }
         }
         let mut matches = batch.lend_matches();

@@ -82,7 +82,11 @@ impl Replay {
             let price = 1 + self.at / FILTERS_PER_TOPIC;
             let began = self.cursor.clone();
             let topics = (budget / price).max(1);
-            let progress = batch.broker().retained.next_slice(&wish.filter, &mut self.cursor, topics, &mut found);
+            // Whoever decides about it may have been stopped.
+            let progress = match batch.hooks().retains() {
+                true => batch.broker().retained.next_slice(&wish.filter, &mut self.cursor, topics, &mut found),
+                false => Progress::Over,
+            };
             let looked_at = match progress {
                 Progress::More => topics,
                 Progress::Over => topics.min(found.len() + SHORT_SEARCH),
@@ -240,8 +244,8 @@ pub(crate) fn begin(
     let mut seen = HashSet::new();
     // Most filters have no wildcard and find nothing.
     wishes.retain(|wish| {
-        let may_find = wish.filter.has_wildcard() && !retained.is_empty()
-            || retained.has(wish.filter.pattern())
+        let may_find = hooks.retains()
+            && (wish.filter.has_wildcard() && !retained.is_empty() || retained.has(wish.filter.pattern()))
             || hooks.states_about(&wish.filter).is_some();
         may_find && seen.insert((wish.filter.clone(), wish.qos))
     });

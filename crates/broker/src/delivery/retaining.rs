@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use mqtt_codec::Topic;
+use mqtt_hooks::Retention;
 use mqtt_session::{Publication, Timestamp};
 
 use crate::delivery::batch::Batch;
@@ -22,18 +23,26 @@ impl RetainedMessages {
             self.remove(topic, batch);
             return Ok(());
         }
+        let before = self.messages.get(topic);
+        let others = self.messages.len().saturating_sub(before.is_some().into());
+        let longest = match batch.hooks().retain(&publication.message, others) {
+            Retention::Keep => None,
+            Retention::KeepFor(seconds) => Some(batch.broker().clock.now().plus_seconds(seconds)),
+            Retention::Refuse(rule) => return Err(rule),
+        };
         if batch.durable().is_overfull(true) || !batch.durable().can_keep(&publication.message) {
             return Err("it can't be stored");
         }
         batch.count(Metric::Retained, 1);
-        if publication.expires_at.is_some() {
+        let expires_at = publication.expires_at.or(longest);
+        if expires_at.is_some() {
             self.may_expire.store(true, Relaxed);
         }
         let more = Memory::cost_of_retained(publication.size());
-        let less = self.messages.get(topic).map_or(0, |old| Memory::cost_of_retained(old.size()));
+        let less = before.map_or(0, |old| Memory::cost_of_retained(old.size()));
         // A value that is replaced by one no larger always is: what everybody sees must not be the old one.
         let has_room = more <= less || batch.watched().memory.has_room_to_retain(more - less);
-        let kept = Arc::new(publication.kept(&self.kept));
+        let kept = Arc::new(Publication { expires_at, ..publication.kept(&self.kept) });
         let topic = &kept.message.topic;
         if !has_room || self.messages.insert(topic, Arc::clone(&kept)).is_err() {
             return Err("limits.retained_messages or limits.memory");
