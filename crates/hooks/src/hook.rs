@@ -185,6 +185,9 @@ pub struct Delivery<'a> {
     pub message: &'a Message,
     /// The lower of the message's and the subscription's.
     pub qos: Qos,
+    /// When the broker accepted the message, by [`Host::clock_ms`](crate::Host::clock_ms). `None`: that is not known, for it was retained, or
+    /// an earlier process had it.
+    pub accepted_at: Option<u64>,
 }
 
 /// Why a delivery was dropped.

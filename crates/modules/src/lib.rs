@@ -30,6 +30,7 @@ pub mod delayed_publish;
 pub mod presence;
 mod registry;
 pub mod retainer;
+pub mod slow_subscriptions;
 // Private, for its name is a word of MQTT's, which crates that know no module must be free to say.
 mod subscription;
 pub mod topic_metrics;
@@ -49,6 +50,7 @@ pub fn shipped() -> Vec<Arc<dyn Module>> {
         // Before whoever says which topics a client may use: it asks them about the topic behind `$delayed/...`.
         Arc::new(delayed_publish::DelayedPublish::default()),
         Arc::new(retainer::Retainer::default()),
+        Arc::new(slow_subscriptions::SlowSubscriptions::default()),
         Arc::new(subscription::Subscription::default()),
         Arc::new(topic_metrics::TopicMetrics::default()),
         Arc::new(topic_rewrite::TopicRewrite::default()),

@@ -309,8 +309,7 @@ mod tests {
     fn delivery(n: u16, qos: Qos) -> Delivery {
         let topic = Topic::new("t").unwrap();
         let message = Message { topic, payload: Default::default(), qos, retain: false, properties: Properties::EMPTY };
-        let publication =
-            Arc::new(Publication { message, expires_at: None, place: Default::default(), weight: Default::default() });
+        let publication = Arc::new(Publication::new(message, crate::Timestamp(0)));
         let subscription_ids = SubscriptionIds::new(&[]);
         Delivery {
             number: 0,

@@ -75,7 +75,7 @@ pub use held::{Gauge, Share, Weight};
 pub use incoming::Receipt;
 pub use inflight::Released;
 pub use outbox::{Outbox, Pushed};
-pub use publication::{Place, Publication, Timestamp};
+pub use publication::{Accepted, Place, Publication, Timestamp};
 pub use queue::{Delivery, SubscriptionIds};
 pub use session::{Config, Detached, Event, Session};
 pub use violation::Violation;

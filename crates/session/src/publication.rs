@@ -1,5 +1,6 @@
 //! Messages the broker accepted.
 
+use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use bytes::Bytes;
@@ -39,6 +40,31 @@ pub struct Publication {
     pub place: Place,
     /// Where it is counted as long as it is kept.
     pub weight: Weight,
+    /// When it came.
+    pub accepted: Accepted,
+}
+
+/// When a message was accepted, for who looks how long it takes. It makes no difference between two messages otherwise, and is in no
+/// store.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Accepted(Option<NonZeroU64>);
+
+impl Accepted {
+    /// It was accepted now.
+    pub const fn at(now: Timestamp) -> Self {
+        Self(NonZeroU64::new(now.0))
+    }
+
+    /// `None`: that is not known, or does not matter.
+    pub fn time(self) -> Option<Timestamp> {
+        self.0.map(|ms| Timestamp(ms.get()))
+    }
+}
+
+impl PartialEq for Accepted {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 impl Place {
@@ -109,7 +135,7 @@ impl Publication {
                     .retain(|property| !matches!(property, Property::MessageExpiry(_) | Property::TopicAlias(_)));
             }
         }
-        Self { message, expires_at, place: Place::default(), weight: Weight::default() }
+        Self { message, expires_at, place: Place::default(), weight: Weight::default(), accepted: Accepted::at(now) }
     }
 
     /// For a PUBLISH whose topic is spelled out; `None` if it has only an alias.
@@ -122,7 +148,8 @@ impl Publication {
     #[must_use]
     pub fn kept(&self, gauge: &Gauge) -> Self {
         let (message, place) = (detached(&self.message), self.place.of_copy());
-        Self { message, expires_at: self.expires_at, place, weight: Weight::new(gauge, self.size()) }
+        let weight = Weight::new(gauge, self.size());
+        Self { message, expires_at: self.expires_at, place, weight, accepted: self.accepted }
     }
 
     /// From now on it is counted.

@@ -243,6 +243,7 @@ mod tests {
             expires_at: expires_at.map(Timestamp),
             place: Default::default(),
             weight: Default::default(),
+            accepted: Default::default(),
         });
         Delivery {
             number: 0,

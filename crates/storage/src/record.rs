@@ -109,7 +109,8 @@ pub(crate) fn read_publication(mut bytes: &[u8]) -> Result<Publication, StoreErr
     let expires_at = bytes.try_get_u64_le().map_err(short)?;
     let message = read_message(bytes)?;
     let expires_at = (expires_at > 0).then_some(Timestamp(expires_at));
-    Ok(Publication { message, expires_at, place: Default::default(), weight: Default::default() })
+    let (place, weight, accepted) = Default::default();
+    Ok(Publication { message, expires_at, place, weight, accepted })
 }
 
 /// Bytes of the largest packet there can be.

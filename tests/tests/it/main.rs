@@ -65,6 +65,7 @@ mod session_queue;
 mod shared;
 mod shared_leaving;
 mod slow;
+mod slow_subscriptions;
 mod stall;
 mod stall_deadlines;
 mod store;

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use mqtt_codec::Qos;
-use mqtt_hooks::{Delivery, DropReason, Hooks};
+use mqtt_hooks::{DropReason, Hooks};
 use mqtt_session::Publication;
+
+use crate::delivery::shown;
 
 /// A delivery that had waited and was given up, of which modules are to be told.
 pub(super) struct LostDelivery {
@@ -17,6 +19,6 @@ pub(super) struct LostDelivery {
 impl LostDelivery {
     pub(super) fn tell(&self, hooks: &Hooks) {
         let Self { client_id, publication, qos, reason } = self;
-        hooks.dropped(&Delivery { client_id, message: &publication.message, qos: *qos }, *reason);
+        hooks.dropped(&shown::delivery(client_id, publication, *qos), *reason);
     }
 }

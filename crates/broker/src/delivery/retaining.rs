@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use mqtt_codec::Topic;
 use mqtt_hooks::Retention;
-use mqtt_session::{Publication, Timestamp};
+use mqtt_session::{Accepted, Publication, Timestamp};
 
 use crate::delivery::batch::Batch;
 use crate::delivery::retained::RetainedMessages;
@@ -42,7 +42,9 @@ impl RetainedMessages {
         let less = before.map_or(0, |old| Memory::cost_of_retained(old.size()));
         // A value that is replaced by one no larger always is: what everybody sees must not be the old one.
         let has_room = more <= less || batch.watched().memory.has_room_to_retain(more - less);
-        let kept = Arc::new(Publication { expires_at, ..publication.kept(&self.kept) });
+        // How long it takes to whom it is sent later says nothing about them.
+        let accepted = Accepted::default();
+        let kept = Arc::new(Publication { expires_at, accepted, ..publication.kept(&self.kept) });
         let topic = &kept.message.topic;
         if !has_room || self.messages.insert(topic, Arc::clone(&kept)).is_err() {
             return Err("limits.retained_messages or limits.memory");

@@ -36,6 +36,12 @@ pub(crate) fn intercept(
     passage == Passage::Pass
 }
 
+/// As modules are shown it.
+pub(super) fn delivery<'a>(client_id: &'a str, publication: &'a Publication, qos: Qos) -> Delivery<'a> {
+    let accepted_at = publication.accepted.time().map(|at| at.0);
+    Delivery { client_id, message: &publication.message, qos, accepted_at }
+}
+
 /// Tells modules what became of a delivery.
 pub(crate) fn tell_delivered(
     client: &ClientRef,
@@ -44,7 +50,7 @@ pub(crate) fn tell_delivered(
     delivered: Delivered,
     batch: &Batch<'_>,
 ) {
-    let delivery = Delivery { client_id: &client.id, message: &publication.message, qos };
+    let delivery = delivery(&client.id, publication, qos);
     match delivered {
         Delivered::Sent | Delivered::Queued => batch.hooks().taken(&delivery),
         Delivered::Dropped(reason) => batch.hooks().dropped(&delivery, reasons::of(reason)),
@@ -79,6 +85,6 @@ impl Acknowledged {
     /// The session took it.
     pub(crate) fn tell(&self, client: &ClientRef, hooks: &Hooks) {
         let Self { publication, qos } = self;
-        hooks.acknowledged(&Delivery { client_id: &client.id, message: &publication.message, qos: *qos });
+        hooks.acknowledged(&delivery(&client.id, publication, *qos));
     }
 }

@@ -278,7 +278,7 @@ fn who_watches_messages_is_told_while_it_is_in_and_turned_on() {
     let message = message();
     let tell = || {
         hooks.published(&message);
-        hooks.taken(&Delivery { client_id: "c", message: &message, qos: Qos::AtLeastOnce });
+        hooks.taken(&Delivery { client_id: "c", message: &message, qos: Qos::AtLeastOnce, accepted_at: None });
         hooks.unwanted(&message);
     };
     let entered = hooks.enter(ctx);
@@ -299,7 +299,7 @@ fn who_watches_deliveries_is_told_while_it_is_in() {
     ctx.observe_drops(ledger.clone());
     ctx.observe_acks(ledger.clone());
     let message = message();
-    let delivery = Delivery { client_id: "c", message: &message, qos: Qos::AtLeastOnce };
+    let delivery = Delivery { client_id: "c", message: &message, qos: Qos::AtLeastOnce, accepted_at: None };
     let entered = hooks.enter(ctx);
     hooks.dropped(&delivery, DropReason::Expired);
     hooks.acknowledged(&delivery);

@@ -37,7 +37,8 @@ impl Rig {
         let message = message(topic, qos);
         self.hooks.published(&message);
         for _ in 0..taken {
-            self.hooks.taken(&Delivery { client_id: "c", message: &message, qos: Qos::AtMostOnce });
+            let (client_id, message) = ("c", &message);
+            self.hooks.taken(&Delivery { client_id, message, qos: Qos::AtMostOnce, accepted_at: None });
         }
         if taken == 0 {
             self.hooks.unwanted(&message);

@@ -140,7 +140,7 @@ async fn events_that_a_subscriber_did_not_get_are_counted() {
         (told, DropReason::Offline),
         (&other, DropReason::QueueFull),
     ] {
-        rig.hooks.dropped(&Delivery { client_id: "watcher", message, qos: Qos::AtMostOnce }, reason);
+        rig.hooks.dropped(&Delivery { client_id: "watcher", message, qos: Qos::AtMostOnce, accepted_at: None }, reason);
     }
     let numbers = rig.registry.numbers();
     let of = |key: &str| numbers[0].numbers.iter().find(|number| number.key() == key).expect("a number").value.clone();
