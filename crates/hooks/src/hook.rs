@@ -101,7 +101,8 @@ pub trait Authorize: Send + Sync {
 
 /// Sees all that is published before it is routed, whoever publishes it, and may change it or take it out.
 ///
-/// What one that panics has changed is put back. It must not block.
+/// What one that panics has changed is put back, and so is a topic that is changed to one below `$SYS`, or to one that
+/// [is a module's own](crate::Reserve). It must not block.
 pub trait Intercept: Send + Sync {
     /// Sees a message. What is kept through `moment` gets into the store before the publisher is answered.
     ///

@@ -121,6 +121,23 @@ async fn nobody_gets_below_sys_or_past_the_limits_by_a_rule() {
 }
 
 #[tokio::test]
+async fn nobody_gets_to_topics_of_modules_by_a_rule() {
+    let Some(broker) = start(&[["pub", "in/#", "^in/(.+)$", "$1"]]).await else { return };
+    let availability = json!({"availability": [{"topic": "dev/${clientid}/availability"}]});
+    broker.server().registry().configure("presence", availability).await.unwrap();
+    let mut watcher = Client::connect(broker.addr, Version::V5, "watcher").await;
+    watcher.subscribe("#", Qos::AtLeastOnce).await;
+    let theirs = watcher.take().await;
+    assert_eq!(theirs.topic.unwrap().as_str(), "dev/watcher/availability");
+    let mut client = Client::connect(broker.addr, Version::V5, "c").await;
+    watcher.take().await;
+    client.publish(retained("in/dev/c/availability", "offline", Qos::AtLeastOnce)).await;
+    let got = watcher.take().await;
+    assert_eq!((got.topic.unwrap().as_str(), &*got.payload), ("in/dev/c/availability", &b"offline"[..]));
+    watcher.ping().await;
+}
+
+#[tokio::test]
 async fn a_subscription_from_before_the_rules_can_still_be_given_up() {
     let Some(broker) = start(&[]).await else { return };
     let (mut client, _) = Client::connect_with(broker.addr, keeping(Version::V5, "c")).await;

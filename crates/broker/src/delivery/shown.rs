@@ -1,5 +1,6 @@
 //! What modules are shown of messages: each that is published, before it is routed, and what becomes of deliveries.
 
+use std::mem;
 use std::sync::Arc;
 
 use mqtt_codec::{Ack, Packet, Qos};
@@ -9,6 +10,7 @@ use mqtt_session::{Delivered, Publication, Session, Timestamp};
 use crate::client::ClientRef;
 use crate::delivery::batch::Batch;
 use crate::delivery::reasons;
+use crate::packets::access;
 
 /// Shows a publication to the interceptors, which may change it; false: it is to go no further.
 pub(crate) fn intercept(
@@ -22,10 +24,16 @@ pub(crate) fn intercept(
     }
     // What modules keep for one message gets into the store as a whole.
     let _bundle = batch.durable().bundle();
+    let topic = publication.message.topic.clone();
     let mut expires_at = publication.expires_at.map(|at| at.0);
     let mut incoming = Incoming { publisher, message: &mut publication.message, expires_at: &mut expires_at };
     let passage = batch.hooks().intercept(&mut incoming, batch);
     publication.expires_at = expires_at.map(Timestamp);
+    // Its publisher may publish to the one and has not asked for the other: what nobody else publishes to is reached in no other way.
+    if publication.message.topic != topic && access::reserved(batch.hooks(), &publication.message.topic).is_some() {
+        let reserved = mem::replace(&mut publication.message.topic, topic);
+        tracing::debug!(topic = %publication.message.topic, %reserved, "a message keeps its topic: a module's other one is reserved");
+    }
     let properties = &publication.message.properties;
     if properties.message_expiry().is_some() || properties.topic_alias().is_some() {
         // A module put there what only a message has that is not published yet.
