@@ -15,7 +15,7 @@ pub(super) fn routes(topics: &Arc<Topics>) -> Vec<Route> {
     const ALL: &str = "/topic-metrics";
     const ONE: &str = "/topic-metrics/{topic}";
     let route = |method, path, summary, act: Act| {
-        Route::new(method, path, summary, Metrics { topics: Arc::clone(topics), act })
+        Route::new(method, path, summary, Metrics { topics: Arc::clone(topics), act }).while_running()
     };
     let of_one = |route: Route| route.parameter("topic", Takes::Text, "The topic, percent-encoded.");
     let body = json!({

@@ -29,7 +29,8 @@ async function show() {
     // What is about to be pressed stays where it is.
     if (!byId("topics").contains(document.activeElement)) byId("topics").replaceChildren(...data.map(row));
   } catch (error) {
-    if (error.status !== 503) throw error;
+    // The module has no routes while it is stopped.
+    if (error.status !== 404) throw error;
     byId("stopped").hidden = false;
     byId("running").hidden = true;
   }
