@@ -85,6 +85,12 @@ async fn answer(
                 None => json(text),
             })
         }
+        Answer::File { name, text } => {
+            let kept = format!("attachment; filename=\"{name}\"");
+            let headers =
+                [(header::CONTENT_TYPE, "text/plain; charset=utf-8".to_owned()), (header::CONTENT_DISPOSITION, kept)];
+            Ok((headers, text).into_response())
+        }
         Answer::Events(feed) => desk.streams.open(&caller, feed, |mut feed| async move {
             let event = feed.next().await?;
             Some((sent(&event), feed))

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,6 +59,10 @@ impl Host for Hosting {
 
     fn clock_ms(&self) -> u64 {
         self.0.clock.now().0
+    }
+
+    fn folder(&self) -> Option<PathBuf> {
+        self.0.config.store.as_ref().map(|store| store.folder.clone())
     }
 
     fn epoch(&self) -> u64 {

@@ -258,10 +258,10 @@ pub trait Remember: Send + Sync {
 
 /// Sees messages on their way: each that is routed, and whose sessions take it. To count them, nothing is made for it.
 pub trait ObserveMessages: Send + Sync {
-    /// A message is about to be routed, as the interceptors have left it. What nobody wants of the broker's own is not made, and not
-    /// shown.
-    fn published(&self, message: &Message) {
-        let _ = message;
+    /// A message is about to be routed, as the interceptors have left it; of which client it is. What nobody wants of the broker's own is
+    /// not made, and not shown.
+    fn published(&self, message: &Message, client_id: Option<&str>) {
+        let _ = (message, client_id);
     }
 
     /// A client's session has taken a message: it is sent, or waits for the client. Retained ones are shown too.

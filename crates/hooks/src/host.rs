@@ -1,6 +1,7 @@
 //! The broker as modules see it.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -49,6 +50,11 @@ pub trait Host: Send + Sync + 'static {
     fn is_wanted(&self, topic: &Topic) -> bool {
         let _ = topic;
         self.is_sys_watched()
+    }
+
+    /// Where the broker has its files, for modules that have some too; `None`: it has none.
+    fn folder(&self) -> Option<PathBuf> {
+        None
     }
 
     /// Grows with every start of the broker: milliseconds since the Unix epoch, or more.

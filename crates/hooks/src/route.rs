@@ -80,6 +80,8 @@ pub enum Returns {
     Data(Value),
     /// [`Answer::List`], of which each row is of this JSON schema.
     List(Value),
+    /// [`Answer::File`]
+    File,
     /// [`Answer::Events`]
     Events,
 }

@@ -77,7 +77,7 @@ impl Module for TopicMetrics {
 }
 
 impl ObserveMessages for Topics {
-    fn published(&self, message: &Message) {
+    fn published(&self, message: &Message, _: Option<&str>) {
         self.count(&message.topic, &[Metric::In, Metric::IN[message.qos as usize]]);
     }
 

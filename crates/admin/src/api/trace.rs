@@ -22,7 +22,7 @@ use crate::reply::{Explanation, Refusal};
 /// `{"at":<ms>,"direction":"in"|"out","packet":"PUBLISH qos=0 topic=\"a\" payload(1)=\"x\""}`, and `dropped` with
 /// `{"count":<n>}` when so many packets more came than were read in time. `in` is what the client sent. At most 64 bytes of
 /// a payload are shown, and no password.
-#[utoipa::path(get, path = "/trace/{clientid}", tag = "clients", params(("clientid", description = "its id, online or not")),
+#[utoipa::path(get, path = "/trace/{name}", tag = "clients", params(("name", description = "the client's id, online or not")),
     responses((status = OK, content_type = "text/event-stream", body = String),
         (status = SERVICE_UNAVAILABLE, body = Explanation, description = "too many are traced, or too many streams are open")))]
 pub(super) async fn follow(

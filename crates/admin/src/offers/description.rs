@@ -76,6 +76,7 @@ fn responses(route: &Route) -> Value {
             "type": "object", "required": ["code", "data", "meta"], "description": "A list and how it goes on.",
             "properties": { "code": code, "data": { "type": "array", "items": schema }, "meta": reference("Position") },
         })),
+        Returns::File => json!({ "text/plain": { "schema": { "type": "string" } } }),
         Returns::Events => json!({ "text/event-stream": { "schema": { "type": "string" } } }),
     };
     let mut responses = json!({ "200": { "description": "it is done, or what was asked for", "content": content } });

@@ -61,7 +61,8 @@ impl Broker {
         {
             answer(batch);
         }
-        self.routes.deliver_all(publication, &matches, now, batch, |client, delivered, _| seen(client, delivered));
+        self.routes
+            .deliver_all(publication, publisher, &matches, now, batch, |client, delivered, _| seen(client, delivered));
         let is_matched = !matches.is_unmatched();
         batch.return_matches(matches);
         is_matched
@@ -97,7 +98,7 @@ impl Broker {
         if is_wanted {
             let now = self.clock.now();
             let seen = |client: &ClientRef, delivered, _: &mut Batch<'_>| seen(client, delivered);
-            self.routes.deliver_all(&Publication::new(build(), now), &matches, now, batch, seen);
+            self.routes.deliver_all(&Publication::new(build(), now), None, &matches, now, batch, seen);
         }
         batch.return_matches(matches);
         is_wanted

@@ -15,10 +15,11 @@ use crate::watch::metrics::Metric;
 const MAX_ABSENT_ASKED: usize = 64;
 
 impl Routes<ClientRef> {
-    /// Hands a message to all who want it; `seen` is told what became of it for each, members of groups apart.
+    /// Hands a message of a client's, or of nobody's, to all who want it; `seen` is told what became of it for each, members of groups apart.
     pub(super) fn deliver_all(
         &self,
         publication: &Publication,
+        from: Option<&ClientRef>,
         matches: &Matches<ClientRef>,
         now: Timestamp,
         batch: &mut Batch<'_>,
@@ -33,7 +34,7 @@ impl Routes<ClientRef> {
                 _bundle = batch.durable().bundle();
             }
         }
-        batch.hooks().published(&publication.message);
+        batch.hooks().published(&publication.message, from.map(|client| &*client.id));
         let mut fanout = Fanout::new(publication);
         let mut receivers = 0;
         for found in matches.iter() {

@@ -47,7 +47,7 @@ impl Broker {
             let now = self.clock.now();
             let mut publication = Publication::new(build(), now);
             if shown::intercept(batch.publisher(), &mut publication, now, batch) {
-                self.routes.deliver_all(&publication, &matches, now, batch, |client, delivered, batch| {
+                self.routes.deliver_all(&publication, None, &matches, now, batch, |client, delivered, batch| {
                     if let Delivered::Dropped(DropReason::QueueFull | DropReason::OutboxFull) = delivered {
                         catch_up(client, number.saturating_sub(1), batch);
                     }

@@ -46,10 +46,10 @@ impl Hooks {
         self.observe_messages.any()
     }
 
-    /// Tells that a message is about to be routed.
-    pub fn published(&self, message: &Message) {
+    /// Tells that a message of a client's, or of nobody's, is about to be routed.
+    pub fn published(&self, message: &Message, client_id: Option<&str>) {
         if self.observe_messages.any() {
-            self.show_message("published", |hook| hook.published(message));
+            self.show_message("published", |hook| hook.published(message, client_id));
         }
     }
 

@@ -257,7 +257,7 @@ impl ObserveAcks for Ledger {
 }
 
 impl ObserveMessages for Ledger {
-    fn published(&self, message: &Message) {
+    fn published(&self, message: &Message, _: Option<&str>) {
         self.0.lock().push(format!("{} published", message.topic));
         panic!("published says no");
     }
@@ -277,7 +277,7 @@ fn who_watches_messages_is_told_while_it_is_in_and_turned_on() {
     let standby = ctx.observe_messages_when(ledger.clone());
     let message = message();
     let tell = || {
-        hooks.published(&message);
+        hooks.published(&message, None);
         hooks.taken(&Delivery { client_id: "c", message: &message, qos: Qos::AtLeastOnce, accepted_at: None });
         hooks.unwanted(&message);
     };

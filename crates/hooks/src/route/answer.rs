@@ -15,6 +15,13 @@ pub enum Answer {
         /// How it goes on.
         position: Position,
     },
+    /// A text file, to be kept.
+    File {
+        /// What it is called: letters, digits, `-`, `_` and `.`.
+        name: String,
+        /// What stands in it.
+        text: Vec<u8>,
+    },
     /// What happens from now on, until there is no more, who hears it goes, or what let them in ends. So many are heard
     /// at once, by all modules together.
     Events(Box<dyn Feed>),
@@ -120,6 +127,9 @@ impl std::fmt::Debug for Answer {
             Self::Data(data) => f.debug_tuple("Data").field(data).finish(),
             Self::List { rows, position } => {
                 f.debug_struct("List").field("rows", rows).field("position", position).finish()
+            }
+            Self::File { name, text } => {
+                f.debug_struct("File").field("name", name).field("bytes", &text.len()).finish()
             }
             Self::Events(_) => f.write_str("Events"),
         }

@@ -35,7 +35,7 @@ impl Rig {
     /// One message that so many sessions take.
     fn publish(&self, topic: &str, qos: Qos, taken: usize) {
         let message = message(topic, qos);
-        self.hooks.published(&message);
+        self.hooks.published(&message, None);
         for _ in 0..taken {
             let (client_id, message) = ("c", &message);
             self.hooks.taken(&Delivery { client_id, message, qos: Qos::AtMostOnce, accepted_at: None });
