@@ -1,8 +1,8 @@
 //! The modules that ship, [`presence`] first, and the [`Registry`] that starts and stops modules while clients are
 //! connected.
 //!
-//! What a module is stands in [`mqtt_hooks`]. This crate knows neither the server nor sockets. It spawns nothing and
-//! reads no clock of its own, so it runs wherever a future can be polled.
+//! What a module is stands in [`mqtt_hooks`]. This crate knows neither the server nor sockets. It spawns nothing, but for a
+//! thread that writes files, and reads no clock of its own, so it runs wherever a future can be polled.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -35,6 +35,8 @@ pub mod slow_subscriptions;
 mod subscription;
 pub mod topic_metrics;
 pub mod topic_rewrite;
+// Private for the same reason.
+mod trace;
 
 use std::sync::Arc;
 
@@ -54,6 +56,7 @@ pub fn shipped() -> Vec<Arc<dyn Module>> {
         Arc::new(subscription::Subscription::default()),
         Arc::new(topic_metrics::TopicMetrics::default()),
         Arc::new(topic_rewrite::TopicRewrite::default()),
+        Arc::new(trace::Trace::default()),
     ]
 }
 

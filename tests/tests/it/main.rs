@@ -41,6 +41,7 @@ mod levels;
 mod limits;
 mod listeners;
 mod log;
+mod log_trace;
 mod malformed;
 mod malformed_connect;
 mod memory;
