@@ -148,7 +148,7 @@ async fn routes_add_list_change_and_remove() {
         Answer::Done => String::new(),
         Answer::Data(data) => data.as_str().to_owned(),
         Answer::List { rows, .. } => rows.as_str().to_owned(),
-        Answer::Events(_) => panic!("no events here"),
+        Answer::Events(_) | Answer::File { .. } => panic!("neither events nor a file here"),
     };
     let added = ask(Method::Post, Some(json!({"username": "alice", "password": "x"})), "").await;
     assert!(text(added).contains("this is the first user"));
