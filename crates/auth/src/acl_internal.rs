@@ -15,7 +15,8 @@ use mqtt_codec::ReasonCode;
 use mqtt_hooks::page::Pages;
 use mqtt_hooks::route::Route;
 use mqtt_hooks::{
-    Access, Actor, Authorize, ConnectionInfo, Ctx, Host, Info, Module, Number, Records, Standby, StartError, Verdict,
+    Access, Actor, Authorize, ConnectionInfo, Ctx, Group, Host, Info, Listing, Module, Number, Records, Standby,
+    StartError, Verdict,
 };
 use parking_lot::Mutex;
 use serde::Deserialize;
@@ -155,6 +156,15 @@ impl Module for AclInternal {
 
     async fn stop(&self) {
         self.shared.sources.lock().running = None;
+    }
+
+    fn listing(&self) -> Listing {
+        Listing {
+            group: Group::Authentication,
+            title_zh: "内置访问控制",
+            description_zh: "按规则允许或禁止客户端发布和订阅。",
+            ..Listing::default()
+        }
     }
 
     fn stop_warning(&self) -> &'static str {

@@ -22,8 +22,8 @@ use std::time::Duration;
 
 use mqtt_codec::ReasonCode;
 use mqtt_hooks::{
-    Action, Authenticate, ConnectionInfo, Ctx, Grant, Host, Info, Login, Module, Number, Reach, Rule, Rules,
-    Settings as _, StartError, read_settings,
+    Action, Authenticate, ConnectionInfo, Ctx, Grant, Group, Host, Info, Listing, Login, Module, Number, Reach, Rule,
+    Rules, Settings as _, StartError, read_settings,
 };
 use parking_lot::RwLock;
 use serde_json::Value;
@@ -194,6 +194,15 @@ impl Module for AuthHttp {
     async fn stop(&self) {
         self.asks.store(false, Relaxed);
         *self.desk.write() = None;
+    }
+
+    fn listing(&self) -> Listing {
+        Listing {
+            group: Group::Authentication,
+            title_zh: "HTTP 认证",
+            description_zh: "设置了 auth.http_url 时，询问该服务是否允许客户端接入。",
+            plugin: Some("emqx_auth_http"),
+        }
     }
 
     fn stop_warning(&self) -> &'static str {

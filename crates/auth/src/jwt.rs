@@ -16,7 +16,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use mqtt_codec::ReasonCode;
-use mqtt_hooks::{Authenticate, ConnectionInfo, Ctx, Exchange, Grant, Host, Info, Login, Module, Number, StartError};
+use mqtt_hooks::{
+    Authenticate, ConnectionInfo, Ctx, Exchange, Grant, Group, Host, Info, Listing, Login, Module, Number, StartError,
+};
 use parking_lot::RwLock;
 
 use crate::complaints::Complaints;
@@ -146,6 +148,15 @@ impl Module for Jwt {
         let complaints = Complaints::new(ctx.host().instant());
         ctx.authenticate(Arc::new(Door { keys: self.keys.clone(), remote, host: ctx.host(), complaints }));
         Ok(())
+    }
+
+    fn listing(&self) -> Listing {
+        Listing {
+            group: Group::Authentication,
+            title_zh: "JWT 认证",
+            description_zh: "设置了 auth.jwt_secret 或 auth.jwt_keys 时，允许以签名令牌作为密码的客户端接入。",
+            plugin: Some("emqx_auth_jwt"),
+        }
     }
 
     fn stop_warning(&self) -> &'static str {

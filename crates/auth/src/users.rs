@@ -32,8 +32,8 @@ use mqtt_codec::ReasonCode;
 use mqtt_hooks::page::Pages;
 use mqtt_hooks::route::Route;
 use mqtt_hooks::{
-    Authenticate, ConnectionInfo, Ctx, Exchange, Grant, Host, Info, Login, Module, Number, Records, Settings as _,
-    StartError, read_settings,
+    Authenticate, ConnectionInfo, Ctx, Exchange, Grant, Group, Host, Info, Listing, Login, Module, Number, Records,
+    Settings as _, StartError, read_settings,
 };
 use serde_json::Value;
 
@@ -131,6 +131,15 @@ impl Module for Users {
 
     async fn stop(&self) {
         self.directory.end();
+    }
+
+    fn listing(&self) -> Listing {
+        Listing {
+            group: Group::Authentication,
+            title_zh: "内置用户",
+            description_zh: "有用户之后，检查客户端的用户名和密码。",
+            plugin: Some("emqx_auth_mnesia"),
+        }
     }
 
     fn stop_warning(&self) -> &'static str {

@@ -54,6 +54,7 @@ mod exchange;
 mod fact;
 mod hook;
 mod host;
+mod listing;
 mod lookup;
 mod module;
 mod modules;
@@ -86,6 +87,7 @@ pub use hook::{
     ObserveDrops, ObserveMessages, Passage, Publisher, Remember, Retain, Retention, SubscribeOnEntry, Verdict,
 };
 pub use host::{Actor, Host, Moment, Reached, SubscribeError};
+pub use listing::{Group, Listing};
 pub use lookup::{Lookup, Online};
 pub use module::{Ctx, Info, ListOf, Module, Setting, SettingKind, StartError, read_config};
 pub use number::{Bucket, Histogram, Label, Number, Reading};

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::chains::Registrations;
+use crate::listing::Listing;
 use crate::page::Pages;
 use crate::route::Route;
 use crate::standby::Hook;
@@ -80,6 +81,11 @@ pub trait Module: Any + Send + Sync {
     /// What goes wrong for whom while it does not run, for who is about to stop it: one sentence.
     fn stop_warning(&self) -> &'static str {
         "What it does ends until it is started again."
+    }
+
+    /// Where EMQ X's catalogue of modules has it, and what it is called there.
+    fn listing(&self) -> Listing {
+        Listing::default()
     }
 
     /// A test of what it does, for operators to start.

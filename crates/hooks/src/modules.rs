@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::page::Pages;
 use crate::route::Route;
-use crate::{Info, Number, Raised, Report};
+use crate::{Info, Listing, Number, Raised, Report};
 
 /// The modules of a broker. Changes go one at a time, and are kept before they are answered.
 ///
@@ -75,6 +75,8 @@ pub struct Status {
     pub running: bool,
     /// It has a test; see [`Modules::test`].
     pub testable: bool,
+    /// Where EMQ X's catalogue has it.
+    pub listing: Listing,
     /// What goes wrong for whom while it does not run.
     pub stop_warning: &'static str,
     /// Why the last start failed.

@@ -11,6 +11,11 @@ pub fn emqx_name(name: &str) -> String {
     format!("{PREFIX}{}", theirs.map_or(name, |(theirs, _)| theirs))
 }
 
+/// A module's type as the enterprise edition says it: `internal_acl`.
+pub fn enterprise_name(name: &str) -> &str {
+    if name == "acl_internal" { "internal_acl" } else { name }
+}
+
 /// EMQ X's name for a module in ours; ours is as good.
 pub fn house_name(name: &str) -> &str {
     let name = match name.strip_prefix(PREFIX).unwrap_or(name) {
@@ -35,6 +40,7 @@ mod tests {
         ] {
             assert_eq!((house_name(theirs), house_name(ours)), (ours, ours));
             assert_eq!(emqx_name(ours), theirs);
+            assert_eq!(house_name(enterprise_name(ours)), ours);
         }
         assert_eq!(house_name("internal_acl"), "acl_internal");
     }

@@ -3,5 +3,5 @@
 
 pub use crate::chains::Entered;
 pub use crate::modules::{ChangeError, ModulePages, Modules, Numbers, Offer, Status};
-pub use crate::names::{emqx_name, house_name};
+pub use crate::names::{emqx_name, enterprise_name, house_name};
 pub use crate::panics::caught_async;

@@ -10,8 +10,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use mqtt_codec::Message;
 use mqtt_hooks::route::Route;
 use mqtt_hooks::{
-    Access, Actor, Authorize, ConnectionInfo, Ctx, Host, Incoming, Info, Intercept, Module, Moment, Number, Passage,
-    Settings as _, StartError, Verdict, read_settings,
+    Access, Actor, Authorize, ConnectionInfo, Ctx, Host, Incoming, Info, Intercept, Listing, Module, Moment, Number,
+    Passage, Settings as _, StartError, Verdict, read_settings,
 };
 use serde_json::Value;
 
@@ -101,6 +101,14 @@ impl Module for DelayedPublish {
 
     fn check(&self, config: &Value) -> Result<(), StartError> {
         read_settings::<Settings>(config).map(drop)
+    }
+
+    fn listing(&self) -> Listing {
+        Listing {
+            title_zh: "延迟发布",
+            description_zh: "把发送到 $delayed/秒数/主题 的消息在相应秒数之后发布到该主题。",
+            ..Listing::default()
+        }
     }
 
     async fn start(&self, ctx: &Ctx) -> Result<(), StartError> {

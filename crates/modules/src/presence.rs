@@ -11,8 +11,8 @@ use mqtt_codec::{Message, Properties, Property, Qos};
 use mqtt_hooks::page::Pages;
 use mqtt_hooks::route::Route;
 use mqtt_hooks::{
-    Actor, ConnectionInfo, Ctx, Delivery, DropReason, Fact, Host, Info, Module, Moment, Number, Observe, ObserveDrops,
-    Records, Remember, Settings as _, Span, StartError, Trial, read_settings,
+    Actor, ConnectionInfo, Ctx, Delivery, DropReason, Fact, Host, Info, Listing, Module, Moment, Number, Observe,
+    ObserveDrops, Records, Remember, Settings as _, Span, StartError, Trial, read_settings,
 };
 use serde_json::Value;
 
@@ -218,6 +218,12 @@ impl Module for Presence {
 
     fn pages(&self) -> Pages {
         pages::PAGES
+    }
+
+    fn listing(&self) -> Listing {
+        Listing {
+            title_zh: "上下线通知", description_zh: "客户端上线或下线时发布消息。", ..Listing::default()
+        }
     }
 
     fn stop_warning(&self) -> &'static str {

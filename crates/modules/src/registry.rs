@@ -394,6 +394,7 @@ impl Slot {
             added,
             running: state.running.is_some(),
             testable: self.module.trial().is_some(),
+            listing: self.module.listing(),
             stop_warning: self.module.stop_warning(),
             error: state.error.clone(),
             started_at: state.running.as_ref().map(|running| running.since),

@@ -248,7 +248,7 @@ impl Sight<'_> {
 #[cfg(test)]
 mod tests {
     use mqtt_hooks::run::Numbers;
-    use mqtt_hooks::{Info, Raised};
+    use mqtt_hooks::{Info, Listing, Raised};
     use mqtt_session::Gauge;
 
     use super::*;
@@ -322,6 +322,7 @@ mod tests {
             added: true,
             running: true,
             testable: false,
+            listing: Listing::default(),
             stop_warning: "",
             error: None,
             started_at: None,
