@@ -410,8 +410,8 @@ def what_is_set_outlives_a_restart(broker, browser):
     broker.stop()
     browser.until_text("Not connected", "#live")
     broker.start()
-    # Logins end with the process; the page finds out by itself, at the latest when it asks for what it shows every ten seconds.
-    until("the login page", lambda: browser.driver.current_url.endswith("/login"), patience=30)
+    # Logins end with the process; the stream finds out, before the page asks again for what it shows every ten seconds.
+    until("the login page", lambda: browser.driver.current_url.endswith("/login"), patience=6)
     browser.come_in()
     browser.open("/modules")
     browser.until_text("stopped", "[data-module=presence]")

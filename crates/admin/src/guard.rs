@@ -178,12 +178,21 @@ fn log_wrong(peer: SocketAddr, name: &str, wrong: u32) {
 }
 
 fn ask_for_login(request: &Request) -> Response {
-    let is_page = text(request.headers(), header::ACCEPT.as_str()).is_some_and(|accept| accept.contains("text/html"));
-    if *request.method() == Method::GET && is_page {
+    if *request.method() == Method::GET && wants_html(request.headers()) {
         return Redirect::to("/login").into_response();
     }
-    // The dashboard's own scripts send this header always.
-    unknown_caller(request.headers().contains_key(CSRF_HEADER))
+    unknown_caller(is_page(request.headers()))
+}
+
+/// Somebody has gone to this address with a browser.
+pub(crate) fn wants_html(headers: &HeaderMap) -> bool {
+    text(headers, header::ACCEPT.as_str()).is_some_and(|accept| accept.contains("text/html"))
+}
+
+/// A page in a browser asks: browsers say whose, which scripts do not. A stream of events can't show the page's token.
+pub(crate) fn is_page(headers: &HeaderMap) -> bool {
+    let says_whose = headers.contains_key(header::REFERER) || headers.contains_key("sec-fetch-site");
+    says_whose || headers.contains_key(CSRF_HEADER) || cookie(headers).is_some()
 }
 
 fn forbidden(why: &str) -> Response {

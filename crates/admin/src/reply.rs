@@ -232,11 +232,11 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// For who is not known. A browser is to show the login page, and no dialog of its own.
-pub(crate) fn unknown_caller(is_dashboard: bool) -> Response {
+/// For who is not known. A page is to find that out: a browser that shows a dialog of its own keeps it waiting until then.
+pub(crate) fn unknown_caller(is_page: bool) -> Response {
     let message = "wrong or missing user name and password, or key".to_owned();
     let mut response = Refusal::Status(StatusCode::UNAUTHORIZED, message).into_response();
-    if is_dashboard {
+    if is_page {
         response.headers_mut().remove(header::WWW_AUTHENTICATE);
     }
     response

@@ -54,6 +54,19 @@ async fn nobody_comes_in_without_a_password() {
 }
 
 #[tokio::test]
+async fn a_page_without_a_login_is_told_so_and_no_browser_asks_for_a_password_itself() {
+    let Some((_broker, addr)) = start().await else { return };
+    for header in
+        [format!("referer: http://{addr}/"), "sec-fetch-site: same-origin".to_owned(), "cookie: rollcall=x".to_owned()]
+    {
+        let headers = ["accept: text/event-stream".to_owned(), header];
+        let answer = request(addr, "GET /api/v4/overview/stream", &headers, "").await;
+        assert_eq!(answer.status, 401, "{answer:?}");
+        assert!(!answer.head.contains("www-authenticate"), "{answer:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_login_changes_nothing_without_its_token() {
     let Some((broker, addr)) = start().await else { return };
     let form = ["content-type: application/x-www-form-urlencoded".to_owned()];

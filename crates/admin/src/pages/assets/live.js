@@ -32,8 +32,9 @@ export function live(path, handlers, status) {
       // The browser tries again by itself only where there was an answer once.
       close();
       timer = setTimeout(open, wait * (0.75 + Math.random() / 2));
-      wait = Math.min(wait * 2, LONGEST_WAIT);
+      wait = Math.min(wait * 1.5, LONGEST_WAIT);
       handlers.lost?.();
+      dispatchEvent(new Event("stream-lost"));
       // Whose login has ended is sent to the login page.
       api("GET", "admin/whoami").catch(() => {});
     };
