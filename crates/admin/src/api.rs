@@ -15,12 +15,15 @@ mod alarms;
 mod banned;
 mod catalogue;
 mod clients;
+mod enterprise;
 mod listeners;
 mod modules;
+mod monitor;
 mod mqtt;
 mod nodes;
 mod operators;
 mod overview;
+mod plugins;
 mod retained;
 mod settings;
 mod subscriptions;
@@ -39,6 +42,8 @@ pub(crate) fn router() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(modules::list, catalogue::create))
         .routes(routes!(catalogue::one, catalogue::change, catalogue::delete))
         .routes(routes!(catalogue::types))
+        .routes(routes!(catalogue::one_type))
+        .routes(routes!(catalogue::maybe_start))
         .routes(routes!(catalogue::add))
         .routes(routes!(catalogue::remove))
         .routes(routes!(catalogue::settings, catalogue::configure))
@@ -53,6 +58,7 @@ pub(crate) fn router() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(listeners::start))
         .routes(routes!(listeners::stop))
         .routes(routes!(overview::stream))
+        .routes(routes!(overview::history))
         .routes(routes!(retained::list))
         .routes(routes!(retained::one, retained::forget))
         .routes(routes!(settings::list))
@@ -67,6 +73,8 @@ pub(crate) fn router() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(trace::follow))
         .routes(routes!(alarms::list))
         .routes(routes!(alarms::activated))
+        .routes(routes!(alarms::present))
+        .routes(routes!(alarms::history, alarms::forget_history))
         .routes(routes!(alarms::deactivated, alarms::deactivate, alarms::forget))
         .routes(routes!(alarms::list_of_node))
         .routes(routes!(alarms::activated_of_node))
@@ -111,8 +119,18 @@ fn emqx() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(listeners::restart))
         .routes(routes!(listeners::list_of_node))
         .routes(routes!(listeners::restart_on_node))
-        .routes(routes!(nodes::plugins))
-        .routes(routes!(nodes::plugins_of_node))
+        .routes(routes!(nodes::license))
+        .routes(routes!(nodes::drop_acl_cache))
+        .routes(routes!(nodes::drop_acl_cache_on_node))
+        .routes(routes!(plugins::plugins))
+        .routes(routes!(plugins::plugins_of_node))
+        .routes(routes!(plugins::change_plugin))
+        .routes(routes!(plugins::change_plugin_on_node))
+        .routes(routes!(monitor::current))
+        .routes(routes!(monitor::metric))
+        .routes(routes!(monitor::metrics))
+        .routes(routes!(monitor::metric_of_node))
+        .routes(routes!(monitor::metrics_of_node))
         .routes(routes!(nodes::apps))
 }
 

@@ -18,6 +18,7 @@ mod attempts;
 mod door;
 mod extract;
 mod guard;
+mod history;
 mod hosts;
 mod lists;
 mod local;
@@ -88,6 +89,7 @@ impl Admin {
         door: Option<Arc<dyn Door>>,
         sign_on: Option<SignOn>,
     ) -> Self {
+        let samples = samples::Samples::restore(&*broker);
         let shared = Shared {
             broker,
             modules,
@@ -96,7 +98,7 @@ impl Admin {
             attempts: Arc::default(),
             hosts,
             lists: Arc::default(),
-            samples: samples::Samples::default(),
+            samples,
             scrapes: Arc::new(Semaphore::new(1)),
             streams: Arc::default(),
             door,
@@ -149,7 +151,9 @@ impl Admin {
         let (open_api, described_open) = api::open_router().split_for_parts();
         let (offers, modules) = (shared.modules.routes(), shared.modules.pages());
         let description = openapi::Description::new(described, described_open, offers::describe(&offers));
+        let listed = description.clone();
         let api = offers::serve(api, offers, &self.desk())
+            .route("/", axum::routing::get(move || async move { listed.endpoints() }))
             .route("/openapi.json", axum::routing::get(move || async move { description }));
         let guarded = Router::new().nest("/api/v4", api).merge(pages::guarded(&modules));
         let guarded = guarded.layer(axum::middleware::from_fn_with_state(Arc::clone(shared), guard::check));

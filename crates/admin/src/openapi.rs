@@ -2,6 +2,7 @@
 
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use serde_json::{Value, json};
 use utoipa::openapi::OpenApi;
 
@@ -9,7 +10,10 @@ use crate::role::{self, Role};
 
 /// Served as it is.
 #[derive(Clone)]
-pub(crate) struct Description(String);
+pub(crate) struct Description {
+    text: Bytes,
+    endpoints: Bytes,
+}
 
 impl Description {
     /// `open` needs no login, `offered` is of modules.
@@ -34,13 +38,37 @@ impl Description {
         });
         all["security"] = json!([{"basic": []}]);
         each_operation(&mut all, complete);
-        Self(all.to_string())
+        let endpoints = json!({"code": 0, "data": endpoints(&mut all)});
+        Self { text: all.to_string().into(), endpoints: endpoints.to_string().into() }
     }
+
+    /// All there is to be asked, as EMQ X lists it.
+    pub(crate) fn endpoints(&self) -> Response {
+        json_text(self.endpoints.clone())
+    }
+}
+
+/// EMQ X's words for each operation. It writes what varies in a path with a colon.
+fn endpoints(document: &mut Value) -> Vec<Value> {
+    let mut endpoints = Vec::new();
+    each_operation(document, |path, method, operation| {
+        endpoints.push(json!({
+            "name": operation["operationId"],
+            "method": method.to_uppercase(),
+            "path": path.replace('{', ":").replace('}', ""),
+            "descr": operation["summary"],
+        }));
+    });
+    endpoints
+}
+
+fn json_text(text: Bytes) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], text).into_response()
 }
 
 impl IntoResponse for Description {
     fn into_response(self) -> Response {
-        ([(header::CONTENT_TYPE, "application/json")], self.0).into_response()
+        json_text(self.text)
     }
 }
 
@@ -138,7 +166,8 @@ mod tests {
     fn document() -> Value {
         let (_, guarded) = crate::api::router().split_for_parts();
         let (_, open) = crate::api::open_router().split_for_parts();
-        serde_json::from_str(&Description::new(guarded, open, offers::describe(&offers::tests::offers())).0).unwrap()
+        serde_json::from_slice(&Description::new(guarded, open, offers::describe(&offers::tests::offers())).text)
+            .unwrap()
     }
 
     fn references(value: &Value, found: &mut BTreeSet<String>) {

@@ -13,13 +13,14 @@ pub(crate) fn open() -> Router<Arc<Shared>> {
     Router::new().route("/status", get(status)).route("/ready", get(ready))
 }
 
-/// EMQ X's words. 503: it ends.
+/// EMQ X's words, and the same of ours: who watches looks for the one or the other. 503: it ends.
 async fn status(State(shared): Admission) -> (StatusCode, String) {
     let node = shared.broker.node().name;
     if shared.broker.health().stopping {
-        return (StatusCode::SERVICE_UNAVAILABLE, format!("Node {node} is stopping\nrollcall is not_running"));
+        let text = format!("Node {node} is stopping\nemqx is not_running\nrollcall is not_running");
+        return (StatusCode::SERVICE_UNAVAILABLE, text);
     }
-    (StatusCode::OK, format!("Node {node} is started\nrollcall is running"))
+    (StatusCode::OK, format!("Node {node} is started\nemqx is running\nrollcall is running"))
 }
 
 /// Whether clients are to be sent here. The admin port is opened after the others, so whoever is answered finds those open.

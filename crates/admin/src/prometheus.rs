@@ -3,33 +3,57 @@
 use std::fmt::{Display, Write};
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Json, Router};
 use mqtt_hooks::run::Numbers;
 use mqtt_hooks::{Histogram, Number, Reading};
+use serde::Deserialize;
 
+use crate::extract::Query;
 use crate::reply::Refusal;
 use crate::{Admission, Shared};
+
+mod emqx;
 
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 pub(crate) fn open() -> Router<Arc<Shared>> {
-    Router::new().route("/metrics", get(metrics)).route("/api/v4/emqx_prometheus", get(metrics))
+    Router::new().route("/metrics", get(metrics)).route("/api/v4/emqx_prometheus", get(emqx_metrics))
 }
 
 async fn metrics(State(shared): Admission) -> Result<Response, Refusal> {
-    // Anybody may ask: one is written at a time, also if who asked for it is gone.
+    let text = written(&shared, write).await?;
+    Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response())
+}
+
+#[derive(Deserialize)]
+struct Form {
+    r#type: Option<String>,
+}
+
+async fn emqx_metrics(State(shared): Admission, Query(form): Query<Form>) -> Result<Response, Refusal> {
+    if form.r#type.as_deref() == Some("json") {
+        return Ok(Json(written(&shared, emqx::json).await?).into_response());
+    }
+    let text = written(&shared, emqx::text).await?;
+    Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response())
+}
+
+/// Anybody may ask: one is written at a time, also if who asked for it is gone.
+async fn written<T: Send + 'static>(
+    shared: &Arc<Shared>,
+    write: impl FnOnce(&Shared) -> T + Send + 'static,
+) -> Result<T, Refusal> {
     let turn = Arc::clone(&shared.scrapes).acquire_owned().await.map_err(|_| Refusal::internal())?;
-    let asked = Arc::clone(&shared);
-    let text = tokio::task::spawn_blocking(move || {
+    let asked = Arc::clone(shared);
+    let written = tokio::task::spawn_blocking(move || {
         let _until_the_end = turn;
         write(&asked)
     });
-    let text = text.await.map_err(|_| Refusal::internal())?;
-    Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response())
+    written.await.map_err(|_| Refusal::internal())
 }
 
 fn write(shared: &Shared) -> String {

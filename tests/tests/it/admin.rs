@@ -145,8 +145,8 @@ async fn a_kick_ends_connection_and_session() {
 async fn a_module_is_added_set_tested_and_removed() {
     let Some((broker, addr)) = start().await else { return };
     let types = ask(addr, "GET /api/v4/module_types").await.json();
-    assert_eq!(types["data"][0]["type"], "presence");
-    assert_eq!(types["data"][0]["settings"][0]["name"], "qos");
+    assert_eq!(types["data"]["module"][0]["type"], "presence");
+    assert_eq!(types["data"]["module"][0]["settings"][0]["name"], "qos");
     let module = ask(addr, "GET /api/v4/modules/presence").await.json();
     assert_eq!((&module["data"]["added"], &module["data"]["enabled"]), (&json!(true), &json!(true)));
     assert_eq!(module["data"]["counters"]["events.connected"], 0);

@@ -33,6 +33,7 @@ mod crash;
 mod crash_presence;
 mod delayed;
 mod doors;
+mod emqx_dashboard;
 mod full_disk;
 mod half_packets;
 mod history;

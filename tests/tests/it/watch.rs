@@ -143,7 +143,10 @@ fn expressions(value: &Value, found: &mut Vec<String>) {
 async fn probes_answer_as_emqxs() {
     let Some((_broker, addr)) = start(|config| config.node.name = "n@127.0.0.1".to_owned()).await else { return };
     let status = request(addr, "GET /status", &[], "").await;
-    assert_eq!((status.status, &*status.body), (200, "Node n@127.0.0.1 is started\nrollcall is running"));
+    assert_eq!(
+        (status.status, &*status.body),
+        (200, "Node n@127.0.0.1 is started\nemqx is running\nrollcall is running")
+    );
     let ready = request(addr, "GET /ready", &[], "").await;
     assert_eq!((ready.status, &*ready.body), (200, "ready"));
 }

@@ -113,6 +113,24 @@ pub(super) async fn deactivated(State(shared): Admission) -> Data<Vec<NodeAlarms
     of_cluster(&shared, |alarm| !alarm.activated)
 }
 
+/// What is wrong; EMQ X had this name before `activated`.
+#[utoipa::path(get, path = "/alarms/present", tag = "alarms", responses((status = OK, body = Data<Vec<NodeAlarms>>)))]
+pub(super) async fn present(shared: Admission) -> Data<Vec<NodeAlarms>> {
+    activated(shared).await
+}
+
+/// What was wrong; EMQ X had this name before `deactivated`.
+#[utoipa::path(get, path = "/alarms/history", tag = "alarms", responses((status = OK, body = Data<Vec<NodeAlarms>>)))]
+pub(super) async fn history(shared: Admission) -> Data<Vec<NodeAlarms>> {
+    deactivated(shared).await
+}
+
+/// Forgets the alarms that are over; EMQ X had this name before `deactivated`.
+#[utoipa::path(delete, path = "/alarms/history", tag = "alarms", responses((status = OK, body = Done)))]
+pub(super) async fn forget_history(shared: Admission) -> Done {
+    forget(shared).await
+}
+
 /// All alarms of one node.
 #[utoipa::path(get, path = "/nodes/{node}/alarms", tag = "alarms", params(("node", description = "its name")),
     responses((status = OK, body = Data<Vec<Alarm>>), (status = NOT_FOUND, body = Explanation, description = "no such node")))]

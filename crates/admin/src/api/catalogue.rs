@@ -5,25 +5,23 @@ use std::collections::BTreeMap;
 use axum::extract::State;
 use axum::http::StatusCode;
 use mqtt_hooks::run::{ChangeError, Status};
-use mqtt_hooks::{Came, Info, ListOf, Reading, SettingKind};
+use mqtt_hooks::{Came, Group, ListOf, Reading, SettingKind};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::enterprise::{self, CatalogueEntry, Edition, Instance};
 use crate::extract::{Body, Path, Strict};
 use crate::reply::{DONE, Data, Done, Explanation, Refusal};
 use crate::{Admission, Shared};
 
-/// The group of EMQ X's catalogue that all modules here are in.
-const GROUP: &str = "local";
-
-/// A module that can be added.
+/// What a module is.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Type {
+struct Type {
     /// Its name.
     r#type: &'static str,
     /// Of the catalogue.
-    #[schema(example = "local")]
+    #[schema(example = "module")]
     group: &'static str,
     /// For people.
     title: &'static str,
@@ -36,30 +34,30 @@ pub(super) struct Type {
 /// Something that can be set.
 #[derive(Serialize, ToSchema)]
 #[expect(clippy::use_self, reason = "the description of the API is by the name that stands here")]
-struct ModuleSetting {
+pub(super) struct ModuleSetting {
     /// Its key.
-    name: &'static str,
+    pub(super) name: &'static str,
     /// For people.
-    title: &'static str,
+    pub(super) title: &'static str,
     /// What it changes.
-    description: &'static str,
+    pub(super) description: &'static str,
     /// `switch`, `number`, `choice` or `text`; `texts`, `choices` or `tables` for lists of these.
-    kind: &'static str,
+    pub(super) kind: &'static str,
     /// Of a number.
     #[serde(skip_serializing_if = "Option::is_none")]
-    min: Option<u64>,
+    pub(super) min: Option<u64>,
     /// Of a number; of a list, how many entries it may have.
     #[serde(skip_serializing_if = "Option::is_none")]
-    max: Option<u64>,
+    pub(super) max: Option<u64>,
     /// Of a choice or several.
     #[serde(skip_serializing_if = "Option::is_none")]
-    choices: Option<&'static [&'static str]>,
+    pub(super) choices: Option<&'static [&'static str]>,
     /// Of tables: the keys that each may have.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(no_recursion)]
-    fields: Option<Vec<ModuleSetting>>,
+    pub(super) fields: Option<Vec<ModuleSetting>>,
     /// What it is unless set.
-    default: Value,
+    pub(super) default: Value,
 }
 
 impl From<mqtt_hooks::Setting> for ModuleSetting {
@@ -105,11 +103,11 @@ impl From<mqtt_hooks::Setting> for ModuleSetting {
     }
 }
 
-impl From<Info> for Type {
-    fn from(info: Info) -> Self {
+impl From<&Status> for Type {
+    fn from(Status { info, listing, .. }: &Status) -> Self {
         Self {
             r#type: info.name,
-            group: GROUP,
+            group: listing.group.emqx_name(),
             title: info.title,
             description: info.description,
             settings: info.settings.iter().map(|setting| (*setting).into()).collect(),
@@ -148,7 +146,7 @@ pub(super) struct Module {
 fn module(shared: &Shared, status: Status) -> Module {
     Module {
         id: status.info.name,
-        what: status.info.into(),
+        what: (&status).into(),
         added: status.added,
         enabled: status.running,
         testable: status.testable,
@@ -182,40 +180,89 @@ fn refused(error: ChangeError) -> Refusal {
     Refusal::Status(status, error.to_string())
 }
 
-/// All modules that can be added, with what can be set.
-#[utoipa::path(get, path = "/module_types", tag = "modules", responses((status = OK, body = Data<Vec<Type>>)))]
-pub(super) async fn types(State(shared): Admission) -> Data<Vec<Type>> {
-    Data::new(shared.modules.list().into_iter().map(|status| status.info.into()).collect())
+/// All modules that can be added, with what can be set, by the groups of EMQ X's catalogue.
+#[utoipa::path(get, path = "/module_types", tag = "modules",
+    responses((status = OK, body = Data<BTreeMap<String, Vec<CatalogueEntry>>>)))]
+pub(super) async fn types(State(shared): Admission) -> Data<BTreeMap<&'static str, Vec<CatalogueEntry>>> {
+    // That dashboard looks into each group.
+    let mut groups: BTreeMap<_, Vec<_>> = Group::ALL.map(|group| (group.emqx_name(), Vec::new())).into();
+    for status in shared.modules.list() {
+        groups.entry(status.listing.group.emqx_name()).or_default().push(status.into());
+    }
+    Data::new(groups)
+}
+
+/// A module that can be added, with what can be set.
+#[utoipa::path(get, path = "/module_types/{type}", tag = "modules", params(("type", description = "its name, or EMQ X's name of it")),
+    responses((status = OK, body = Data<CatalogueEntry>), (status = NOT_FOUND, body = Explanation)))]
+pub(super) async fn one_type(
+    State(shared): Admission,
+    Path(name): Path<String>,
+) -> Result<Data<CatalogueEntry>, Refusal> {
+    Ok(Data::new(shared.modules.status(&name).map_err(refused)?.into()))
+}
+
+/// A module, in the words of who asks.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+pub(super) enum Shown {
+    /// With all there is to say.
+    Here(Box<Module>),
+    /// As the enterprise edition of EMQ X shows it.
+    Enterprise(Instance),
+}
+
+fn shown(shared: &Shared, edition: Edition, name: &str) -> Result<Data<Shown>, Refusal> {
+    let status = shared.modules.status(name).map_err(refused)?;
+    Ok(Data::new(match edition {
+        Edition::OpenSource => Shown::Here(Box::new(module(shared, status))),
+        Edition::Enterprise => Shown::Enterprise(Instance::new(shared, &status)),
+    }))
 }
 
 /// A module and how it is.
 #[utoipa::path(get, path = "/modules/{module}", tag = "modules",
-    params(("module", description = "its name, or EMQ X's name of it")),
-    responses((status = OK, body = Data<Module>), (status = NOT_FOUND, body = Explanation)))]
-pub(super) async fn one(State(shared): Admission, Path(name): Path<String>) -> Result<Data<Module>, Refusal> {
-    let status = shared.modules.status(&name).map_err(refused)?;
-    Ok(Data::new(module(&shared, status)))
+    params(("module", description = "its name, or EMQ X's name of it"),
+        ("edition" = Option<String>, Query, description = "`enterprise`: as that edition of EMQ X shows it")),
+    responses((status = OK, body = Data<Shown>), (status = NOT_FOUND, body = Explanation)))]
+pub(super) async fn one(
+    State(shared): Admission,
+    edition: Edition,
+    Path(name): Path<String>,
+) -> Result<Data<Shown>, Refusal> {
+    shown(&shared, edition, &name)
 }
 
 /// A module to be added.
 #[derive(Deserialize, ToSchema)]
 pub(super) struct New {
     /// Which.
+    #[schema(example = "presence")]
     r#type: String,
+    /// Settings of it; the others are as they are unless set.
+    #[schema(value_type = Option<Object>)]
+    config: Option<serde_json::Map<String, Value>>,
 }
 
 /// Adds a module and starts it.
 #[utoipa::path(post, path = "/modules", tag = "modules", request_body = New,
-    responses((status = OK, body = Data<Module>), (status = BAD_REQUEST, body = Explanation), (status = NOT_FOUND, body = Explanation),
+    params(("edition" = Option<String>, Query, description = "`enterprise`: answered as that edition of EMQ X does")),
+    responses((status = OK, body = Data<Shown>), (status = BAD_REQUEST, body = Explanation), (status = NOT_FOUND, body = Explanation),
         (status = CONFLICT, body = Explanation, description = "it is added already"),
         (status = SERVICE_UNAVAILABLE, body = Explanation, description = "it did not start")))]
 pub(super) async fn create(
     State(shared): Admission,
+    edition: Edition,
     Strict(Body(new)): Strict<Body<New>>,
-) -> Result<Data<Module>, Refusal> {
-    shared.modules.add(&new.r#type).await.map_err(refused)?;
-    let status = shared.modules.status(&new.r#type).map_err(refused)?;
-    Ok(Data::new(module(&shared, status)))
+) -> Result<Data<Shown>, Refusal> {
+    let (modules, name) = (&shared.modules, &*new.r#type);
+    let status = modules.status(name).map_err(refused)?;
+    // One that is added keeps its settings: that is refused below.
+    if let Some(config) = new.config.filter(|_| !status.added) {
+        modules.configure(name, enterprise::changed(&shared, status.info.name, config)).await.map_err(refused)?;
+    }
+    modules.add(name).await.map_err(refused)?;
+    shown(&shared, edition, name)
 }
 
 /// Adds a module and starts it.
@@ -260,18 +307,24 @@ pub(super) struct Change {
 
 /// Starts or stops a module, or changes its settings.
 #[utoipa::path(put, path = "/modules/{module}", tag = "modules", request_body = Change,
-    params(("module", description = "its name, or EMQ X's name of it")),
-    responses((status = OK, body = Data<Module>), (status = BAD_REQUEST, body = Explanation), (status = NOT_FOUND, body = Explanation),
+    params(("module", description = "its name, or EMQ X's name of it"),
+        ("edition" = Option<String>, Query, description = "`enterprise`: settings that are left out stay, and it is answered as that edition of EMQ X does")),
+    responses((status = OK, body = Data<Shown>), (status = BAD_REQUEST, body = Explanation), (status = NOT_FOUND, body = Explanation),
         (status = SERVICE_UNAVAILABLE, body = Explanation, description = "it did not start")))]
 pub(super) async fn change(
     State(shared): Admission,
+    edition: Edition,
     Path(name): Path<String>,
     Strict(Body(change)): Strict<Body<Change>>,
-) -> Result<Data<Module>, Refusal> {
+) -> Result<Data<Shown>, Refusal> {
     let modules = &shared.modules;
-    modules.status(&name).map_err(refused)?;
+    let status = modules.status(&name).map_err(refused)?;
     if let Some(config) = change.config {
-        modules.configure(&name, Value::Object(config)).await.map_err(refused)?;
+        let config = match edition {
+            Edition::OpenSource => Value::Object(config),
+            Edition::Enterprise => enterprise::changed(&shared, status.info.name, config),
+        };
+        modules.configure(&name, config).await.map_err(refused)?;
     }
     let changed = match change.enabled {
         Some(true) => modules.start(&name).await,
@@ -282,8 +335,21 @@ pub(super) async fn change(
         Ok(()) | Err(ChangeError::AlreadyStarted(_) | ChangeError::NotStarted(_)) => {}
         Err(error) => return Err(refused(error)),
     }
-    let status = modules.status(&name).map_err(refused)?;
-    Ok(Data::new(module(&shared, status)))
+    shown(&shared, edition, &name)
+}
+
+/// Adds a module or starts it, as the dashboard of EMQ X does for one whose page it shows.
+#[utoipa::path(post, path = "/maybe_start_modules", tag = "modules", request_body = New,
+    responses((status = OK, body = Done, description = "it runs"), (status = NOT_FOUND, body = Explanation),
+        (status = SERVICE_UNAVAILABLE, body = Explanation, description = "it did not start")))]
+pub(super) async fn maybe_start(
+    State(shared): Admission,
+    Strict(Body(new)): Strict<Body<New>>,
+) -> Result<Done, Refusal> {
+    match shared.modules.start(&new.r#type).await {
+        Ok(()) | Err(ChangeError::AlreadyStarted(_)) => Ok(DONE),
+        Err(error) => Err(refused(error)),
+    }
 }
 
 /// The settings of a module.

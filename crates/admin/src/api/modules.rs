@@ -6,6 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::check_node;
+use super::enterprise::{Edition, Instance};
 use crate::Admission;
 use crate::extract::Path;
 use crate::reply::{DONE, Data, Done, Explanation, Refusal};
@@ -52,11 +53,32 @@ fn changed(result: Result<(), ChangeError>) -> Changed {
     Err(Refusal::Message(message))
 }
 
-/// All modules.
-#[utoipa::path(get, path = "/modules", tag = "modules", responses((status = OK, body = Data<Vec<NodeModules>>)))]
-pub(super) async fn list(State(shared): Admission) -> Data<Vec<NodeModules>> {
-    let modules = shared.modules.list().into_iter().map(ListedModule::from).collect();
-    Data::new(vec![NodeModules { node: shared.broker.node().name, modules }])
+/// Modules, in the words of who asks.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+pub(super) enum Listed {
+    /// All, by node.
+    OpenSource(NodeModules),
+    /// Those that are added, as the enterprise edition of EMQ X shows them.
+    Enterprise(Instance),
+}
+
+/// All modules; for the dashboard of EMQ X's enterprise edition those that are added.
+#[utoipa::path(get, path = "/modules", tag = "modules",
+    params(("edition" = Option<String>, Query, description = "`enterprise` or `opensource`; unless said, scripts are answered as by the latter")),
+    responses((status = OK, body = Data<Vec<Listed>>)))]
+pub(super) async fn list(State(shared): Admission, edition: Edition) -> Data<Vec<Listed>> {
+    let all = shared.modules.list();
+    Data::new(match edition {
+        Edition::OpenSource => {
+            let modules = all.into_iter().map(ListedModule::from).collect();
+            vec![Listed::OpenSource(NodeModules { node: shared.broker.node().name, modules })]
+        }
+        Edition::Enterprise => {
+            let added = all.iter().filter(|status| status.added);
+            added.map(|status| Listed::Enterprise(Instance::new(&shared, status))).collect()
+        }
+    })
 }
 
 /// The modules of one node.

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use super::{check_node, with_broker};
 use crate::Admission;
 use crate::extract::Path;
-use crate::reply::{Data, Refusal};
+use crate::reply::{DONE, Data, Done, Explanation, Refusal};
 use crate::time::local_time;
 
 /// There is no Erlang here.
@@ -136,7 +136,11 @@ pub(super) async fn broker(State(shared): Admission, Path(node): Path<String>) -
 type Numbers = BTreeMap<String, u64>;
 
 fn numbers_of_metrics(broker: &dyn Operate) -> Numbers {
-    broker.metrics().into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    let mut numbers: Numbers = broker.metrics().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    // Under the name that EMQ X's dashboard adds up.
+    let expired = numbers.get("delivery.dropped.expired").copied().unwrap_or_default();
+    numbers.insert("messages.dropped.expired".to_owned(), expired);
+    numbers
 }
 
 fn numbers_of_stats(broker: &dyn Operate) -> Numbers {
@@ -201,48 +205,86 @@ pub(super) async fn metrics_of_node(
     with_broker(&shared, |broker| Data::new(numbers_of_metrics(broker))).await
 }
 
-/// What EMQ X calls plugins, which are not here: modules are.
+/// A licence, as the enterprise edition of EMQ X shows its own.
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Plugin {
-    name: String,
-    active: bool,
+pub(super) struct License {
+    customer: &'static str,
+    /// Always 0: it is no trial.
+    customer_type: u8,
+    r#type: &'static str,
+    email: &'static str,
+    /// `mqtt.max_connections`.
+    max_connections: usize,
+    issued_at: &'static str,
+    expiry_at: &'static str,
+    /// Always false.
+    expiry: bool,
+    vendor: &'static str,
+    product: &'static str,
+    version: &'static str,
 }
 
-/// A node's plugins.
-#[derive(Serialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Plugins {
-    node: String,
-    plugins: Vec<Plugin>,
+/// There is none, and none is needed: Rollcall is free software.
+#[utoipa::path(get, path = "/license_info", tag = "nodes", responses((status = OK, body = Data<License>)))]
+pub(super) async fn license(State(shared): Admission) -> Data<License> {
+    let node = shared.broker.node();
+    Data::new(License {
+        customer: "everybody (free software, no license key)",
+        customer_type: 0,
+        r#type: "free",
+        email: "none",
+        max_connections: node.max_connections,
+        issued_at: "not issued",
+        expiry_at: "never",
+        expiry: false,
+        vendor: "Rollcall",
+        product: "Rollcall",
+        version: node.version,
+    })
 }
 
-/// Plugins: none, see modules.
-#[utoipa::path(get, path = "/plugins", tag = "nodes", responses((status = OK, body = Data<Vec<Plugins>>)))]
-pub(super) async fn plugins(State(shared): Admission) -> Data<Vec<Plugins>> {
-    Data::new(vec![Plugins { node: shared.broker.node_name().to_owned(), plugins: Vec::new() }])
+/// Forgets what was remembered of who may do what. Rules are asked at each packet here, so there is nothing to forget.
+#[utoipa::path(delete, path = "/acl-cache", tag = "nodes", responses((status = OK, body = Done)))]
+pub(super) async fn drop_acl_cache() -> Done {
+    DONE
 }
 
-/// Plugins of a node: none, see modules.
-#[utoipa::path(get, path = "/nodes/{node}/plugins", tag = "nodes", params(("node", description = "its name")),
-    responses((status = OK, body = Data<Vec<Plugin>>)))]
-pub(super) async fn plugins_of_node(
+/// The same on a node.
+#[utoipa::path(delete, path = "/nodes/{node}/acl-cache", tag = "nodes", params(("node", description = "its name")),
+    responses((status = OK, body = Done), (status = NOT_FOUND, body = Explanation, description = "no such node")))]
+pub(super) async fn drop_acl_cache_on_node(
     State(shared): Admission,
     Path(node): Path<String>,
-) -> Result<Data<Vec<Plugin>>, Refusal> {
+) -> Result<Done, Refusal> {
     check_node(&shared, &node)?;
-    Ok(Data::new(Vec::new()))
+    Ok(DONE)
 }
 
 /// EMQ X's applications, which are keys here.
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct App {
+    /// The key's name.
     app_id: String,
+    name: String,
+    /// Its role.
+    desc: &'static str,
+    /// Always true.
+    status: bool,
+    /// Always `undefined`.
+    expired: &'static str,
 }
 
-/// EMQ X's applications: none, see keys.
+/// EMQ X's applications: keys, without their secrets. They are made and taken back under `/admin/keys`.
 #[utoipa::path(get, path = "/apps", tag = "nodes", responses((status = OK, body = Data<Vec<App>>)))]
-pub(super) async fn apps() -> Data<Vec<App>> {
-    Data::new(Vec::new())
+pub(super) async fn apps(State(shared): Admission) -> Data<Vec<App>> {
+    let apps = shared.accounts.keys().into_iter().map(|key| App {
+        app_id: key.name.clone(),
+        name: key.name,
+        desc: key.role.name(),
+        status: true,
+        expired: "undefined",
+    });
+    Data::new(apps.collect())
 }

@@ -6,7 +6,7 @@ import { fields, read } from "/assets/form.js";
 import { dateTime, lasted, number, plural } from "/assets/text.js";
 
 // EMQ X's catalogue has six groups; a group without modules is not shown.
-const GROUPS = { auth: "Authentication", protocol: "Protocols", message: "Message publish", extension: "Extensions", monitoring: "Monitoring", local: "Local modules" };
+const GROUPS = { module: "Local modules", auth: "Authentication", protocol: "Protocols", message: "Message publish", extension: "Extensions", devops: "Monitoring" };
 
 const REFRESH = 5000;
 
@@ -18,7 +18,7 @@ const cards = new Map();
 const grouped = (some) => Object.entries(GROUPS).map(([key, title]) => [title, some.filter((module) => module.group === key)]).filter(([, ofGroup]) => ofGroup.length > 0);
 
 async function load() {
-  const types = (await get("module_types")).data;
+  const types = Object.values((await get("module_types")).data).flat();
   modules = await Promise.all(types.map(async ({ type }) => (await get(`modules/${part(type)}`)).data));
   const added = modules.filter((module) => module.added);
   const sections = grouped(added).map(([title, ofGroup]) => h("section.group", {}, h("h2", {}, title), ofGroup.map(card)));
