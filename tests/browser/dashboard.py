@@ -4,6 +4,7 @@ import os
 import sys
 import time
 import traceback
+from urllib.parse import quote
 
 from selenium.webdriver.common.keys import Keys
 
@@ -15,7 +16,7 @@ CROWD = 20_000
 EVIL = "<img src=x onerror=alert(1)>\"'&/+#"
 LONG = "long-" + "0123456789abcdef" * 12
 PAGES = (
-    "/", "/clients", f"/client?id={LONG}", "/presence", "/modules", "/subscriptions", "/retained", "/bans", "/listeners", "/operators", "/settings",
+    "/", "/alarms", "/clients", f"/client?id={LONG}", "/presence", "/modules", "/subscriptions", "/retained", "/bans", "/listeners", "/operators", "/settings",
     "/console", "/api", "/users", "/rules",
     f"/trace?id={LONG}",
 )
@@ -23,7 +24,7 @@ PAGES = (
 
 def nobody_comes_in_with_a_wrong_password(broker, browser):
     browser.open("/modules")
-    expect(browser.driver.current_url.endswith("/login"), "sent to the login page")
+    expect("/login" in browser.driver.current_url, "sent to the login page")
     browser.log_in("wrong")
     browser.until_text("Wrong user name or password.", "[role=alert]")
     browser.no_faults(["403 (Forbidden)"])
@@ -260,7 +261,7 @@ def operators_see_what_they_may_and_no_more(broker, browser):
     browser.until_text("set by the configuration", "[data-operator=admin]")
     client = Client(broker, "watched")
     client.publish("plant/seen", "1", retain=True)
-    for name, seen in (("looks", {}), ("works", {"/retained": ["Delete"], "/bans": ["Ban"], "/listeners": ["Stop"], "/client?id=watched": ["Kick"]})):
+    for name, seen in (("looks", {}), ("works", {"/alarms": ["Forget"], "/retained": ["Delete"], "/bans": ["Ban"], "/listeners": ["Stop"], "/client?id=watched": ["Kick"]})):
         browser.press("Log out")
         browser.log_in("long enough", name)
         browser.until_text("Clients online")
@@ -276,7 +277,7 @@ def operators_see_what_they_may_and_no_more(broker, browser):
     for field, text in (("old", "long enough"), ("new", "longer still"), ("again", "longer still")):
         browser.find(f"#password input[name={field}]").send_keys(text)
     browser.press("Change password")
-    until("the login page", lambda: browser.driver.current_url.endswith("/login"))
+    until("the login page", lambda: "/login" in browser.driver.current_url)
     browser.log_in("longer still", "works")
     browser.until_text("Clients online")
     browser.press("Log out")
@@ -377,7 +378,7 @@ def the_rest_api_is_tried_from_its_page(broker, browser):
 
 def all_of_it_works_without_a_mouse(broker, browser):
     browser.press("Log out")
-    until("the login page", lambda: browser.driver.current_url.endswith("/login"))
+    until("the login page", lambda: "/login" in browser.driver.current_url)
     browser.keys(PASSWORD, Keys.ENTER)
     browser.until_text("Clients online")
     browser.keys(Keys.TAB)
@@ -411,13 +412,77 @@ def what_is_set_outlives_a_restart(broker, browser):
     browser.until_text("Not connected", "#live")
     broker.start()
     # Logins end with the process; the stream finds out, before the page asks again for what it shows every ten seconds.
-    until("the login page", lambda: browser.driver.current_url.endswith("/login"), patience=6)
+    until("the login page", lambda: "/login" in browser.driver.current_url, patience=6)
     browser.come_in()
     browser.open("/modules")
     browser.until_text("stopped", "[data-module=presence]")
     browser.press("Start")
     browser.until_text("running", "[data-module=presence]")
     browser.no_faults(["ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE_CHUNKED_ENCODING", "ERR_CONNECTION_RESET", "401 (Unauthorized)", "ERR_EMPTY_RESPONSE"])
+
+
+def what_is_wrong_is_seen_on_every_page(broker, browser):
+    browser.open("/modules")
+    browser.press("Stop", "[data-module=presence]")
+    browser.press("Stop", "dialog")
+    for page in ("/retained", "/presence"):
+        browser.open(page)
+        browser.until_text("presence stopped", "#stopped-badge")
+    browser.open("/alarms")
+    browser.until_text("module_presence_stopped", "#active")
+    browser.open("/modules")
+    browser.press("Start", "[data-module=presence]")
+    until("the badge to go", lambda: browser.text("#stopped-badge") == "")
+    browser.open("/alarms")
+    browser.until_text("module_presence_stopped", "#over")
+    # A broker that does not answer is no broker of now.
+    browser.open("/retained")
+    browser.until_text("Times are of the broker’s time zone")
+    broker.stop()
+    browser.until_text("The broker does not answer.", "#stale")
+    broker.start()
+    until("the login page", lambda: "/login" in browser.driver.current_url)
+    browser.log_in()
+    browser.no_faults(["ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE_CHUNKED_ENCODING", "ERR_CONNECTION_RESET", "401 (Unauthorized)", "ERR_EMPTY_RESPONSE"])
+
+
+def an_address_leads_where_it_says(broker, browser):
+    browser.open("/client")
+    browser.until_text("This address names no client")
+    browser.open("/no/such/page")
+    browser.until_text("There is nothing at /no/such/page")
+    browser.no_faults(["404 (Not Found)"])
+    client = Client(broker, EVIL)
+    browser.driver.delete_all_cookies()
+    wanted = "/client?id=" + quote(EVIL, safe="")
+    browser.open(wanted)
+    browser.find("input[name=password]").send_keys(PASSWORD, Keys.ENTER)
+    browser.until_text("online")
+    expect(browser.text("#title") == EVIL, f"the page of {browser.text('#title')}")
+    browser.driver.delete_all_cookies()
+    browser.open("/login?to=" + quote("//example.com/", safe=""))
+    browser.find("input[name=password]").send_keys(PASSWORD, Keys.ENTER)
+    browser.until_text("Clients online")
+    client.leave()
+
+
+def lists_and_charts_go_on_by_themselves(broker, browser):
+    browser.open("/clients")
+    browser.until_text("Client")
+    client = Client(broker, "late-comer")
+    until("its row", lambda: "late-comer" in browser.text("#rows"))
+    browser.type("#filters [name=user]", "nobody-of-this-name")
+    browser.until_text("Nothing matches.")
+    browser.open("/")
+    browser.until_text("late-comer", "#comings")
+    browser.press("Day", "[role=group]")
+    until("the day", lambda: all("1 d ago" in text for text in browser.texts(".charts .chart svg")))
+    browser.run("document.querySelector('.charts svg').focus()")
+    browser.keys(Keys.ARROW_LEFT)
+    until("the time there", lambda: browser.text(".charts .when") != "")
+    browser.press("5 minutes", "[role=group]")
+    until("the minutes", lambda: all("5 min ago" in text for text in browser.texts(".charts .chart svg")))
+    client.leave()
 
 
 def every_page_is_fit_to_be_seen(broker, browser):
@@ -489,6 +554,9 @@ CHECKS = (
     the_rest_api_is_tried_from_its_page,
     all_of_it_works_without_a_mouse,
     what_is_set_outlives_a_restart,
+    what_is_wrong_is_seen_on_every_page,
+    an_address_leads_where_it_says,
+    lists_and_charts_go_on_by_themselves,
     every_page_is_fit_to_be_seen,
     a_flood_is_told_together_and_the_feed_stays_small,
     a_crowd_is_listed_and_nobody_waits,

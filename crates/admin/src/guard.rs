@@ -11,7 +11,6 @@ use axum::response::{IntoResponse, Redirect, Response};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
-use crate::Shared;
 use crate::accounts::{Checked, Recognised};
 use crate::attempts::{Look, MAX_WRONG, Pair};
 use crate::logins::Login;
@@ -19,6 +18,7 @@ use crate::reply::{Refusal, unknown_caller};
 use crate::role::{self, Role};
 use crate::serve::Known;
 use crate::source::Source;
+use crate::{Shared, pages};
 
 /// The cookie of a login.
 pub(crate) const COOKIE: &str = "rollcall";
@@ -179,7 +179,7 @@ fn log_wrong(peer: SocketAddr, name: &str, wrong: u32) {
 
 fn ask_for_login(request: &Request) -> Response {
     if *request.method() == Method::GET && wants_html(request.headers()) {
-        return Redirect::to("/login").into_response();
+        return Redirect::to(&pages::login_for(request.uri())).into_response();
     }
     unknown_caller(is_page(request.headers()))
 }

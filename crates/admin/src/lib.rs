@@ -134,7 +134,7 @@ impl Admin {
             let router = router.layer(axum::middleware::map_response(pages::harden));
             router.with_state(Arc::clone(&self.shared))
         };
-        let all = self.asked().merge(probes()).fallback(reply::unknown_path);
+        let all = self.asked().merge(probes()).fallback(pages::missing);
         let all = finished(all.method_not_allowed_fallback(reply::wrong_method).layer(DefaultBodyLimit::max(MAX_BODY)));
         serve::Routers {
             // Around the routes, so that they are asked for the path without its slash.

@@ -7,16 +7,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::extract::{ConnectInfo, Form, Path, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::extract::{ConnectInfo, Form, Path, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 use mqtt_hooks::run::ModulePages;
 use serde::Deserialize;
 
+use crate::extract::Query;
 use crate::guard::{self, COOKIE, Caller};
-use crate::reply::Refusal;
+use crate::reply::{Refusal, unknown_path};
 use crate::{Admission, Shared};
 
 mod assets;
@@ -84,19 +85,58 @@ pub(crate) async fn harden(mut response: Response) -> Response {
     response
 }
 
-fn login(username: &str, refusal: Option<&str>) -> Html<String> {
+fn login(username: &str, to: &str, refusal: Option<&str>) -> Html<String> {
     let refusal = refusal.map(|why| format!("<p class=\"note bad\" role=\"alert\">{why}</p>\n")).unwrap_or_default();
-    Html(fill(include_str!("pages/html/login.html"), &[("refusal", &refusal), ("username", &frame::escape(username))]))
+    let (username, to) = (frame::escape(username), frame::escape(to));
+    Html(fill(include_str!("pages/html/login.html"), &[("refusal", &refusal), ("username", &username), ("to", &to)]))
 }
 
-async fn login_page() -> Html<String> {
-    login("admin", None)
+/// Where to go after that.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct To {
+    to: String,
+}
+
+async fn login_page(Query(To { to }): Query<To>) -> Html<String> {
+    login("admin", page_here(&to), None)
+}
+
+/// The address of the login page from which it goes on to where somebody wanted to be.
+pub(crate) fn login_for(uri: &Uri) -> String {
+    let wanted = uri.path_and_query().map_or("/", |wanted| wanted.as_str());
+    if wanted == "/" {
+        return "/login".to_owned();
+    }
+    let encoded = wanted.bytes().map(|byte| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'/' => char::from(byte).to_string(),
+        byte => format!("%{byte:02X}"),
+    });
+    format!("/login?to={}", encoded.collect::<String>())
+}
+
+/// A page of ours or none: anybody can write a link to the login page, and it must lead nowhere else.
+fn page_here(to: &str) -> &str {
+    let is_path = to.starts_with('/') && !to.starts_with("//") && !to.contains('\\');
+    if is_path && to.bytes().all(|byte| byte.is_ascii_graphic()) { to } else { "/" }
+}
+
+/// For who has gone to an address at which there is nothing.
+pub(crate) async fn missing(request: Request) -> Response {
+    let path = request.uri().path();
+    if *request.method() != Method::GET || path.starts_with("/api/") || !guard::wants_html(request.headers()) {
+        return unknown_path().await.into_response();
+    }
+    let page = fill(include_str!("pages/html/missing.html"), &[("path", &frame::escape(path))]);
+    (StatusCode::NOT_FOUND, Html(page)).into_response()
 }
 
 #[derive(Deserialize)]
 struct Credentials {
     username: String,
     password: String,
+    #[serde(default)]
+    to: String,
 }
 
 async fn log_in(
@@ -105,10 +145,11 @@ async fn log_in(
     headers: HeaderMap,
     Form(given): Form<Credentials>,
 ) -> Response {
+    let to = page_here(&given.to);
     match guard::enter(&shared, peer, &headers, &given.username, &given.password).await {
         Ok(_) => {
             let token = shared.logins.begin(&given.username, Instant::now());
-            ([(header::SET_COOKIE, cookie(&shared, &token))], Redirect::to("/")).into_response()
+            ([(header::SET_COOKIE, cookie(&shared, &token))], Redirect::to(to)).into_response()
         }
         Err(Refusal::Later(status, _, seconds)) => {
             let why = match status {
@@ -116,11 +157,11 @@ async fn log_in(
                 _ => "Too many logins at once. Try again.",
             };
             let when = [(header::RETRY_AFTER, HeaderValue::from(seconds))];
-            (status, when, login(&given.username, Some(why))).into_response()
+            (status, when, login(&given.username, to, Some(why))).into_response()
         }
         Err(_) => {
             let why = "Wrong user name or password.";
-            (StatusCode::FORBIDDEN, login(&given.username, Some(why))).into_response()
+            (StatusCode::FORBIDDEN, login(&given.username, to, Some(why))).into_response()
         }
     }
 }
@@ -160,7 +201,26 @@ pub(crate) mod tests {
             charts: &[Chart { title: "Echoes", series: &[Series { title: "Said", counter: "said" }] }],
             scripts: &[Script { name: "page.js", text: "1" }, Script { name: "heard.js", text: "2" }],
         };
-        ModulePages { module: "echo", pages }
+        let overview = &[Panel { name: "heard", title: "Heard", script: "heard.js" }];
+        ModulePages { module: "echo", pages, overview }
+    }
+
+    #[test]
+    fn who_logs_in_goes_on_to_where_they_wanted_and_nowhere_else() {
+        for (wanted, login) in [("/", "/login"), ("/client?id=a%2Fb&x=y", "/login?to=/client%3Fid%3Da%252Fb%26x%3Dy")] {
+            assert_eq!(login_for(&wanted.parse().unwrap()), login);
+        }
+        for (to, page) in [
+            ("/client?id=a%2Fb", "/client?id=a%2Fb"),
+            ("", "/"),
+            ("//evil.example", "/"),
+            ("/\\evil.example", "/"),
+            ("https://evil.example", "/"),
+            ("/a\r\nset-cookie: x", "/"),
+            ("/ä", "/"),
+        ] {
+            assert_eq!(page_here(to), page, "{to}");
+        }
     }
 
     #[tokio::test]

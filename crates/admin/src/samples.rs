@@ -106,7 +106,7 @@ fn counted(modules: &dyn Modules, charted: &BTreeSet<String>) -> BTreeMap<String
 
 /// What the charts of modules show.
 fn charted(modules: &dyn Modules) -> BTreeSet<String> {
-    let all = modules.pages().into_iter().flat_map(|ModulePages { module, pages }| {
+    let all = modules.pages().into_iter().flat_map(|ModulePages { module, pages, .. }| {
         let series = pages.charts.iter().flat_map(|chart| chart.series);
         series.map(move |series| counter(module, series.counter))
     });

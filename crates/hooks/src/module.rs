@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::chains::Registrations;
 use crate::listing::Listing;
-use crate::page::Pages;
+use crate::page::{Pages, Panel};
 use crate::route::Route;
 use crate::standby::Hook;
 use crate::{
@@ -76,6 +76,12 @@ pub trait Module: Any + Send + Sync {
     /// What it shows on the dashboard. Asked once, when the port for that opens.
     fn pages(&self) -> Pages {
         Pages::default()
+    }
+
+    /// What it shows on the overview of the dashboard; a script's `show(place)` is called again and again. Asked once, like
+    /// [`Self::pages`].
+    fn overview(&self) -> &'static [Panel] {
+        &[]
     }
 
     /// What goes wrong for whom while it does not run, for who is about to stop it: one sentence.

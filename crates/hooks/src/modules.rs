@@ -4,7 +4,7 @@ use std::io;
 
 use serde_json::Value;
 
-use crate::page::Pages;
+use crate::page::{Pages, Panel};
 use crate::route::Route;
 use crate::{Info, Listing, Number, Raised, Report};
 
@@ -73,6 +73,8 @@ pub struct Status {
     pub added: bool,
     /// True while it runs.
     pub running: bool,
+    /// An operator has it, it runs unless told otherwise, and it was stopped.
+    pub stopped: bool,
     /// It has a test; see [`Modules::test`].
     pub testable: bool,
     /// Where EMQ X's catalogue has it.
@@ -114,6 +116,8 @@ pub struct ModulePages {
     pub module: &'static str,
     /// What.
     pub pages: Pages,
+    /// And what of it on the overview.
+    pub overview: &'static [Panel],
 }
 
 /// Why a change was not made.

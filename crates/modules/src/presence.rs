@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use mqtt_codec::{Message, Properties, Property, Qos};
-use mqtt_hooks::page::Pages;
+use mqtt_hooks::page::{Pages, Panel};
 use mqtt_hooks::route::Route;
 use mqtt_hooks::{
     Actor, ConnectionInfo, Ctx, Delivery, DropReason, Fact, Host, Info, Listing, Module, Moment, Number, Observe,
@@ -218,6 +218,10 @@ impl Module for Presence {
 
     fn pages(&self) -> Pages {
         pages::PAGES
+    }
+
+    fn overview(&self) -> &'static [Panel] {
+        pages::OVERVIEW
     }
 
     fn listing(&self) -> Listing {

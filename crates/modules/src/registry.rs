@@ -218,11 +218,11 @@ impl Modules for Registry {
     }
 
     fn list(&self) -> Vec<Status> {
-        self.slots.read().iter().map(|slot| slot.status(self.is_added(slot))).collect()
+        self.slots.read().iter().map(|slot| self.status_of(slot)).collect()
     }
 
     fn status(&self, name: &str) -> Result<Status, ChangeError> {
-        self.find(name).map(|slot| slot.status(self.is_added(&slot)))
+        self.find(name).map(|slot| self.status_of(&slot))
     }
 
     fn settings(&self, name: &str) -> Result<Value, ChangeError> {
@@ -245,7 +245,11 @@ impl Modules for Registry {
 
     fn pages(&self) -> Vec<ModulePages> {
         let slots = self.slots();
-        slots.iter().map(|slot| ModulePages { module: slot.info.name, pages: slot.module.pages() }).collect()
+        let shown = slots.iter().map(|slot| {
+            let (pages, overview) = (slot.module.pages(), slot.module.overview());
+            ModulePages { module: slot.info.name, pages, overview }
+        });
+        shown.collect()
     }
 
     async fn test(&self, name: &str) -> Result<Option<Report>, ChangeError> {
@@ -268,6 +272,11 @@ impl Registry {
         let slots = self.slots.read();
         let called = |name: &str| slots.iter().find(|slot| slot.info.name == name);
         called(name).or_else(|| called(house_name(name))).cloned().ok_or_else(|| ChangeError::NotFound(name.to_owned()))
+    }
+
+    fn status_of(&self, slot: &Slot) -> Status {
+        let (added, wanted) = (self.is_added(slot), self.wants(slot));
+        Status { stopped: added && !wanted && slot.info.default_on, ..slot.status(added) }
     }
 
     fn is_added(&self, slot: &Slot) -> bool {
@@ -393,6 +402,7 @@ impl Slot {
             info: self.info,
             added,
             running: state.running.is_some(),
+            stopped: false,
             testable: self.module.trial().is_some(),
             listing: self.module.listing(),
             stop_warning: self.module.stop_warning(),

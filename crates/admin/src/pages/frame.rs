@@ -2,11 +2,13 @@
 
 use std::borrow::Cow;
 
+use mqtt_hooks::page::Panel;
 use mqtt_hooks::run::ModulePages;
 use serde_json::json;
 
 use crate::guard::Caller;
 use crate::samples::counter;
+use crate::time::time_zone;
 
 /// A page: where it is, what it is called, which script it runs.
 pub(super) struct Page {
@@ -51,6 +53,7 @@ macro_rules! page {
 /// In the order in which they are listed.
 const OWN: &[Own] = &[
     page!("/", "Overview", "overview", Listed::Yes),
+    page!("/alarms", "Alarms", "alarms", Listed::Yes),
     page!("/clients", "Clients", "clients", Listed::Yes),
     page!("/client", "Client", "client", Listed::Below("/clients")),
     page!("/trace", "Trace", "trace", Listed::Below("/clients")),
@@ -73,15 +76,16 @@ const MODULES: &str = "/modules";
 
 /// All pages, those of modules among them.
 pub(super) fn all(modules: &[ModulePages]) -> Vec<Page> {
-    let (panels, charts) = (panels(modules), charts(modules));
+    let of_client = panels(modules, |of_one| of_one.pages.panels);
+    let (overviews, charts) = (panels(modules, |of_one| of_one.overview), charts(modules));
     let own = |own: &Own| Page {
         path: own.path,
         title: own.title,
         script: own.script.into(),
-        main: fill(own.main, &[("panels", &panels), ("charts", &charts)]).into(),
+        main: fill(own.main, &[("panels", &of_client), ("charts", &charts), ("overviews", &overviews)]).into(),
         listed: own.listed,
     };
-    let offered = modules.iter().flat_map(|ModulePages { module, pages }| {
+    let offered = modules.iter().flat_map(|ModulePages { module, pages, .. }| {
         pages.pages.iter().map(move |page| Page {
             path: page.path,
             title: page.title,
@@ -96,11 +100,11 @@ pub(super) fn all(modules: &[ModulePages]) -> Vec<Page> {
     all
 }
 
-/// What modules add to the page of a client.
-fn panels(modules: &[ModulePages]) -> String {
-    let panels = modules.iter().flat_map(|ModulePages { module, pages }| {
-        pages.panels.iter().map(move |panel| {
-            let (name, title, script) = (panel.name, escape(panel.title), panel.script);
+/// What modules add to a page.
+fn panels(modules: &[ModulePages], of: fn(&ModulePages) -> &'static [Panel]) -> String {
+    let panels = modules.iter().flat_map(|pages| {
+        of(pages).iter().map(move |panel| {
+            let (name, title, script, module) = (panel.name, escape(panel.title), panel.script, pages.module);
             format!(
                 "<section class=\"card\"><h2>{title}</h2><div id=\"{name}\" data-panel=\"/assets/{module}/{script}\"></div></section>\n"
             )
@@ -109,9 +113,9 @@ fn panels(modules: &[ModulePages]) -> String {
     panels.collect()
 }
 
-/// What modules add to the overview.
+/// Charts that modules add to the overview.
 fn charts(modules: &[ModulePages]) -> String {
-    let charts = modules.iter().flat_map(|ModulePages { module, pages }| {
+    let charts = modules.iter().flat_map(|ModulePages { module, pages, .. }| {
         pages.charts.iter().map(move |chart| {
             let series = chart.series.iter().map(|series| [series.title.to_owned(), counter(module, series.counter)]);
             let (title, series) = (escape(chart.title), escape(&json!(series.collect::<Vec<_>>()).to_string()));
@@ -134,6 +138,7 @@ impl Page {
             ("login", if caller.login.as_ref().is_some_and(|login| login.is_own) { "own" } else { "other" }),
             ("me", &escape(&caller.name)),
             ("node", &escape(node)),
+            ("zone", &escape(&time_zone())),
             ("links", links),
             ("main", &self.main),
         ];
@@ -221,6 +226,7 @@ mod tests {
         assert!(page.contains("src=\"/assets/echo/page.js\"") && page.contains("{{as it is}}"), "{page}");
         assert!(page.contains("<title>Echo &amp; so on") && page.contains(">Echo &amp; so on</a>"), "{page}");
         assert!(text("/client").contains("<div id=\"heard\" data-panel=\"/assets/echo/heard.js\">"));
+        assert!(text("/").contains("<div id=\"heard\" data-panel=\"/assets/echo/heard.js\">"));
         let series = "data-chart=\"[[&quot;Said&quot;,&quot;echo.said&quot;]]\"";
         assert!(text("/").contains(series) && !text("/clients").contains(series));
         let listed: Vec<_> = all.iter().map(|page| page.path).collect();

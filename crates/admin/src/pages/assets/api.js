@@ -2,6 +2,9 @@
 
 import { byId, toast } from "/assets/dom.js";
 
+// Back to this page after that.
+export const toLogin = () => location.assign(`/login?to=${encodeURIComponent(location.pathname + location.search)}`);
+
 const csrf = document.querySelector("meta[name=csrf]").content;
 
 export class Refused extends Error {
@@ -22,7 +25,7 @@ export async function send(method, path, body) {
     throw new Refused(0, "The broker does not answer.");
   }
   if (answer.status === 401) {
-    location.assign("/login");
+    toLogin();
     throw new Refused(401, "You are logged out.");
   }
   return answer;
@@ -42,6 +45,7 @@ export async function api(method, path, body) {
   if (!answer.ok || (read.code !== undefined && read.code !== 0) || (read.code === undefined && read.message !== undefined)) {
     throw new Refused(answer.status, read.message ?? `The broker answers ${answer.status}.`);
   }
+  if (method !== "GET") dispatchEvent(new Event("changed"));
   return read;
 }
 

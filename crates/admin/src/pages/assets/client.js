@@ -67,5 +67,10 @@ byId("kick").addEventListener("click", async () => {
   await all().catch(() => {});
 });
 
-all().catch((error) => toast(error.message, true));
-setInterval(() => document.hidden || all().catch(() => {}), REFRESH);
+if (id === "") {
+  document.title = "No client · Rollcall";
+  byId("main").replaceChildren(h("h1", {}, "No client"), h("p.note.bad", { role: "alert" }, "This address names no client: it ends with ", h("code", {}, "?id="), " and the id. ", h("a", { href: "/clients" }, "Clients has all of them.")));
+} else {
+  all().catch((error) => toast(error.message, true));
+  setInterval(() => document.hidden || all().catch(() => {}), REFRESH);
+}

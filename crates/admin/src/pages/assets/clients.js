@@ -1,7 +1,7 @@
 // Clients: a page at a time, by cursor, however many there are.
 
 import { get } from "/assets/api.js";
-import { clientLink, h, state } from "/assets/dom.js";
+import { byId, clientLink, during, h, state, toast } from "/assets/dom.js";
 import { pager } from "/assets/pager.js";
 import { number } from "/assets/text.js";
 
@@ -13,7 +13,7 @@ function row(client) {
     h("td.id", {}, clientLink(client.clientid)),
     h("td", {}, state(client.connected)),
     h("td.id.minor", {}, said(client.username)),
-    h("td.mono", {}, client.connected ? said(client.ip_address) : "–"),
+    h("td.mono", {}, said(client.ip_address)),
     h("td.minor", {}, VERSIONS[client.proto_ver] ?? String(client.proto_ver)),
     h("td.num.minor", {}, client.connected ? `${number(client.keepalive)} s` : "–"),
     h("td", {}, client.connected ? client.connected_at : said(client.disconnected_at)),
@@ -22,11 +22,42 @@ function row(client) {
     h("td.num.minor", {}, number(client.inflight)));
 }
 
+// What is asked for, in the words of the API.
+const asked = ({ text, user, address, version, state: wanted }) => ({ prefix: text, _like_username: user, ip_address: address, proto_ver: version, conn_state: wanted });
+
 pager({
   row,
   empty: "No client has come yet.",
-  async load({ text, state: wanted }, after, limit) {
-    const { data, meta } = await get("clients", { _limit: limit, _after: after, prefix: text, conn_state: wanted });
-    return { rows: data, next: meta.hasnext ? (meta.next ?? data.at(-1).clientid) : null, count: text === "" && wanted === "" ? meta.count : undefined };
+  async load(query, after, limit) {
+    const { data, meta } = await get("clients", { _limit: limit, _after: after, ...asked(query) });
+    const isAll = Object.values(query).every((value) => value === "");
+    return { rows: data, next: meta.hasnext ? (meta.next ?? data.at(-1).clientid) : null, count: isAll ? meta.count : undefined };
   },
 });
+
+const COLUMNS = ["clientid", "connected", "username", "ip_address", "port", "proto_ver", "keepalive", "clean_start", "connected_at", "disconnected_at", "created_at", "subscriptions_cnt", "mqueue_len", "mqueue_dropped", "inflight"];
+const MOST = 10000;
+
+// What a spreadsheet would take for a formula is text.
+function cell(value) {
+  const text = String(value ?? "").replace(/^[=+\-@\t\r]/, "'$&");
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
+
+// All that match, and not the page alone.
+async function csv() {
+  const query = asked(Object.fromEntries(new FormData(byId("filters"))));
+  const lines = [COLUMNS.join(",")];
+  for (let after; ;) {
+    const { data, meta } = await get("clients", { _limit: MOST, _after: after, ...query });
+    lines.push(...data.map((client) => COLUMNS.map((name) => cell(client[name] === "undefined" ? "" : client[name])).join(",")));
+    if (!meta.hasnext) break;
+    after = meta.next ?? data.at(-1).clientid;
+  }
+  const link = h("a", { href: URL.createObjectURL(new Blob([`${lines.join("\r\n")}\r\n`], { type: "text/csv" })), download: "clients.csv" });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+  toast(`${number(lines.length - 1)} clients are in clients.csv.`);
+}
+
+byId("csv").addEventListener("click", ({ currentTarget }) => during(currentTarget, csv));

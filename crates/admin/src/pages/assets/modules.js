@@ -18,7 +18,8 @@ const cards = new Map();
 const grouped = (some) => Object.entries(GROUPS).map(([key, title]) => [title, some.filter((module) => module.group === key)]).filter(([, ofGroup]) => ofGroup.length > 0);
 
 async function load() {
-  const types = Object.values((await get("module_types")).data).flat();
+  const { data } = await get("module_types");
+  const types = Object.keys(GROUPS).flatMap((group) => data[group] ?? []);
   modules = await Promise.all(types.map(async ({ type }) => (await get(`modules/${part(type)}`)).data));
   const added = modules.filter((module) => module.added);
   const sections = grouped(added).map(([title, ofGroup]) => h("section.group", {}, h("h2", {}, title), ofGroup.map(card)));

@@ -4,6 +4,7 @@ import { byId, toast } from "/assets/dom.js";
 import { number } from "/assets/text.js";
 
 const LIMIT = 50;
+const REFRESH = 5000;
 
 // `load(query, after, limit)` resolves to `{rows, next, count}`: `next` is the cursor of the following page, or null.
 export function pager({ load, row, empty }) {
@@ -20,21 +21,30 @@ export function pager({ load, row, empty }) {
 
   const query = () => Object.fromEntries([...new FormData(form)].map(([name, value]) => [name, value]));
 
-  async function show() {
+  // Where the focus is among the rows, it is there again when they are others.
+  function replace(rows) {
+    const { activeElement: focused } = document;
+    const key = byId("rows").contains(focused) ? ["data-key", "href"].find((name) => focused.hasAttribute(name)) : undefined;
+    const value = key && focused.getAttribute(key);
+    byId("rows").replaceChildren(...rows);
+    if (key !== undefined) byId("rows").querySelector(`[${key}="${CSS.escape(value)}"]`)?.focus({ preventScroll: true });
+  }
+
+  async function show(isRefresh = false) {
     const mine = ++asked;
-    byId("rows").setAttribute("aria-busy", "true");
+    if (!isRefresh) byId("rows").setAttribute("aria-busy", "true");
     try {
       const page = await load(query(), cursors.at(-1), LIMIT);
       if (mine !== asked) return;
       following = page.next;
-      byId("rows").replaceChildren(...page.rows.map(row));
+      replace(page.rows.map(row));
       byId("empty").hidden = page.rows.length > 0;
       byId("empty").textContent = Object.values(query()).some((value) => value !== "") ? "Nothing matches." : empty;
       const first = (cursors.length - 1) * LIMIT + 1;
       byId("range").textContent = page.rows.length === 0 ? "" : `${number(first)} to ${number(first + page.rows.length - 1)}`;
       if (page.count !== undefined && page.count !== null && page.count >= 0) byId("total").textContent = page.count === 0 ? "" : `${number(page.count)} in all`;
     } catch (error) {
-      if (mine === asked) toast(error.message, true);
+      if (mine === asked && !isRefresh) toast(error.message, true);
     } finally {
       if (mine === asked) byId("rows").removeAttribute("aria-busy");
       previous.disabled = cursors.length === 1;
@@ -69,6 +79,9 @@ export function pager({ load, row, empty }) {
     cursors.push(following);
     show();
   });
+  // What is being used, read or copied stays as it is.
+  const isInUse = () => document.hidden || document.querySelector("dialog, #rows details[open], #rows button:disabled, [aria-busy]") !== null || !getSelection().isCollapsed;
   show();
-  return { show };
+  setInterval(() => isInUse() || show(true), REFRESH);
+  return { show: () => show() };
 }

@@ -1,6 +1,6 @@
 // Settings: the password, keys for scripts, and what the broker was told.
 
-import { api, get, part } from "/assets/api.js";
+import { api, get, part, toLogin } from "/assets/api.js";
 import { ask, byId, during, h, show, toast } from "/assets/dom.js";
 import { dateTime } from "/assets/text.js";
 
@@ -22,7 +22,7 @@ byId("password").addEventListener("submit", async (event) => {
     });
     form.reset();
     toast("The password is changed. Log in again.");
-    setTimeout(() => location.assign("/login"), 1500);
+    setTimeout(toLogin, 1500);
   });
 });
 

@@ -2,8 +2,17 @@
 
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const short = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
-const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
-const day = new Intl.DateTimeFormat("en-CA", { year: "numeric", month: "2-digit", day: "2-digit" });
+// All times of a page are of one time zone, the broker's: some of its answers are written in it.
+function times(language, parts) {
+  try {
+    return new Intl.DateTimeFormat(language, { ...parts, timeZone: document.body.dataset.zone });
+  } catch {
+    return new Intl.DateTimeFormat(language, { ...parts, timeZone: "UTC" });
+  }
+}
+
+const clock = times("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const day = times("en-CA", { year: "numeric", month: "2-digit", day: "2-digit" });
 
 export const number = (value) => whole.format(value);
 
@@ -35,6 +44,9 @@ export function lasted(ms) {
 export const timeOfDay = (ms) => `${clock.format(ms)}.${String(Math.floor(ms) % 1000).padStart(3, "0")}`;
 
 export const dateTime = (ms) => `${day.format(ms)} ${clock.format(ms)}`;
+
+// The time zone as it was understood.
+export const zone = clock.resolvedOptions().timeZone;
 
 // Today the time of day alone.
 export const moment = (ms) => (day.format(ms) === day.format(Date.now()) ? clock.format(ms) : dateTime(ms));

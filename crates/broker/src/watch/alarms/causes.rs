@@ -61,6 +61,7 @@ struct Causes {
     connections: Watch,
     files: Watch,
     modules: BTreeMap<&'static str, (Watch, Watch)>,
+    stopped: BTreeMap<&'static str, bool>,
     stalled: Watch,
     late: Watch,
     clock: Watch,
@@ -100,6 +101,7 @@ impl Causes {
         self.look_at_tasks(sight);
         for module in &modules.states {
             self.look_at_module(sight, module);
+            self.look_at_stopped(sight, module);
         }
         self.look_at_raised(sight, modules);
         for of_one in &modules.numbers {
@@ -214,6 +216,22 @@ impl Causes {
         }
     }
 
+    /// Begins and is over at once: nothing comes and goes here but what an operator does.
+    fn look_at_stopped(&mut self, sight: &Sight<'_>, module: &Status) {
+        let name = module.info.name;
+        let was_stopped = self.stopped.insert(name, module.stopped).unwrap_or_default();
+        let alarm = format!("module_{name}_stopped");
+        let alarms = &sight.watched.alarms;
+        self.notices.extend(match (was_stopped, module.stopped) {
+            (false, true) => {
+                let message = format!("{} is stopped. {}", module.info.title, module.stop_warning);
+                alarms.activate(&alarm, &message, json!({ "module": name, "stopped": true }))
+            }
+            (true, false) => alarms.deactivate(&alarm),
+            _ => None,
+        });
+    }
+
     fn look_at_module(&mut self, sight: &Sight<'_>, module: &Status) {
         let name = module.info.name;
         let (failed, panicked) = self.modules.entry(name).or_default();
@@ -313,22 +331,37 @@ mod tests {
         assert_eq!(seen.watched.alarms.list().len(), 1);
     }
 
-    #[test]
-    fn what_a_module_raises_is_an_alarm_until_it_is_calm_again() {
-        let info = Info { name: "greeter", title: "", description: "", default_on: false, settings: &[] };
-        let raised = vec![Raised { name: "file_unreadable", message: "the file can't be read".to_owned() }];
-        let states = vec![Status {
-            info,
+    fn greeter() -> Status {
+        Status {
+            info: Info { name: "greeter", title: "Greeter", description: "", default_on: true, settings: &[] },
             added: true,
             running: true,
+            stopped: false,
             testable: false,
             listing: Listing::default(),
-            stop_warning: "",
+            stop_warning: "Nobody is greeted.",
             error: None,
             started_at: None,
             panics: 0,
-            raised,
-        }];
+            raised: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_module_that_was_stopped_is_an_alarm_until_it_is_started() {
+        let mut seen = Seen::well();
+        let stopped = |stopped| ModulesSeen { states: vec![Status { stopped, ..greeter() }], ..ModulesSeen::default() };
+        seen.look(&stopped(true));
+        assert_eq!(seen.watched.alarms.list()[0].message, "Greeter is stopped. Nobody is greeted.");
+        seen.check(&["module_greeter_stopped"]);
+        seen.look(&stopped(false));
+        seen.check(&[]);
+    }
+
+    #[test]
+    fn what_a_module_raises_is_an_alarm_until_it_is_calm_again() {
+        let raised = vec![Raised { name: "file_unreadable", message: "the file can't be read".to_owned() }];
+        let states = vec![Status { raised, ..greeter() }];
         let mut seen = Seen::well();
         seen.look(&ModulesSeen { states, ..ModulesSeen::default() });
         assert_eq!(seen.watched.alarms.list()[0].message, "the file can't be read");

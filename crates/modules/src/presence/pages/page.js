@@ -9,34 +9,33 @@ import { timeline } from "./timeline.js";
 import { number, plural } from "/assets/text.js";
 
 const SECONDS = 120;
-// Events of before: so many are counted, so many are shown.
-const LOOKED_UP = 1000;
+// Events of before.
 const FIRST = 50;
 const SUMMARY = 5000;
 
-// How many came and went in each of the last seconds, by the time at which it happened.
-const counts = new Map();
+// How many came and went in each of the last seconds, by the module's counters: events may be more than a page looks up.
 const chart = new Chart(byId("sparkline"), { seconds: SECONDS, format: number, names: ["Came", "Went"], isBars: true });
+let samples = [];
 
-function count(event) {
-  const second = Math.floor(event.at / 1000);
-  const both = counts.get(second) ?? [0, 0];
-  both[event.event === "connected" ? 0 : 1] += 1;
-  counts.set(second, both);
-}
+const grown = (event) => samples.slice(1).map((sample, index) => {
+  const of = ({ modules }) => modules[`presence.events.${event}`] ?? 0;
+  return Math.max(0, of(sample) - of(samples[index]));
+});
 
 function draw() {
-  const now = Math.floor(Date.now() / 1000);
-  for (const second of counts.keys()) if (second <= now - SECONDS) counts.delete(second);
-  const seconds = Array.from({ length: SECONDS }, (_, index) => counts.get(now - SECONDS + 1 + index) ?? [0, 0]);
-  const [came, went] = [0, 1].map((which) => seconds.map((both) => both[which]));
-  chart.draw([came, went]);
-  const sum = (values) => values.reduce((total, value) => total + value, 0);
-  const all = seconds.map((both) => sum(both));
-  byId("rate").textContent = number(all.at(-2));
+  const [came, went] = [grown("connected"), grown("disconnected")];
+  chart.draw([came, went], samples.slice(1).map(({ at }) => at));
+  const sum = (counts) => counts.reduce((total, count) => total + count, 0);
+  const all = came.map((count, index) => count + went[index]);
+  byId("rate").textContent = number(all.at(-1) ?? 0);
   byId("came").textContent = number(sum(came));
   byId("went").textContent = number(sum(went));
-  byId("peak").textContent = number(Math.max(...all));
+  byId("peak").textContent = number(Math.max(0, ...all));
+}
+
+function counted(more) {
+  samples = more.slice(-SECONDS - 1);
+  draw();
 }
 
 const filters = byId("filters").elements;
@@ -57,7 +56,6 @@ let newest = 0;
 function isNew(event) {
   if (event.id <= newest) return false;
   newest = event.id;
-  count(event);
   return true;
 }
 
@@ -77,9 +75,8 @@ function take(event) {
 async function past() {
   held ??= [];
   try {
-    const { data } = await get("presence/events", { order: "desc", _limit: LOOKED_UP, since: newest === 0 ? undefined : newest });
-    feed.past(data.reverse().filter(isNew).slice(-FIRST));
-    draw();
+    const { data } = await get("presence/events", { order: "desc", _limit: FIRST, since: newest === 0 ? undefined : newest });
+    feed.past(data.reverse().filter(isNew));
   } finally {
     const waiting = held ?? [];
     held = null;
@@ -126,10 +123,10 @@ live("presence/stream", {
   open: () => past().catch((error) => toast(error.message, true)),
 }, byId("live"));
 
+live("overview/stream", { history: counted, sample: (one) => counted([...samples, one]) }, null);
+
 check().catch(() => {});
 setInterval(() => document.hidden || check().catch(() => {}), SUMMARY);
-setInterval(draw, 1000);
-draw();
 
 // For those who listen: now and then, and not each event.
 setInterval(() => {
