@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use mqtt_codec::{Message, ReasonCode, Topic, Version};
+use mqtt_codec::{Message, Properties, ReasonCode, Topic, Version};
 use mqtt_hooks::{Acting, ConnectionInfo, Fact, Hooks, Host, Listener, Moment, Reason, RecordTable, Stop, Task};
 use mqtt_modules::presence::{History, Presence};
 use mqtt_modules::{MemoryStates, Registry};
@@ -126,15 +126,27 @@ fn observe(criterion: &mut Criterion) {
         let (hooks, _registry) = hooks(subscribed);
         group.bench_function(format!("connected/{name}"), |bencher| {
             let (client, told_at) = (&client, client.connected_at);
-            let came = Fact::Connected { client, told_at, seq: 1, flaps: 1, noticed };
+            let (properties, receive_maximum) = (&Properties::EMPTY, 100);
+            let came = Fact::Connected { client, told_at, seq: 1, flaps: 1, properties, receive_maximum, noticed };
             bencher.iter(|| hooks.observe(black_box(&came), &mut Wasted(subscribed)));
         });
         let reason = Reason::Client(ReasonCode::Success);
         group.bench_function(format!("disconnected/{name}"), |bencher| {
             let (client, told_at) = (&client, client.connected_at);
             let (reason_string, at, last_heard, seq, flaps) = (None, told_at, told_at, 2, 1);
-            let went =
-                Fact::Disconnected { client, reason, reason_string, at, told_at, seq, flaps, last_heard, noticed };
+            let properties = &Properties::EMPTY;
+            let went = Fact::Disconnected {
+                client,
+                reason,
+                reason_string,
+                properties,
+                at,
+                told_at,
+                seq,
+                flaps,
+                last_heard,
+                noticed,
+            };
             bencher.iter(|| hooks.observe(black_box(&went), &mut Wasted(subscribed)));
         });
     }

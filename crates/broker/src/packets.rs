@@ -131,8 +131,8 @@ fn handle_in_session(seat: &Seat, packet: Packet, now: Timestamp, batch: &mut Ba
 #[inline(never)]
 fn disconnected(seat: &Seat, disconnect: &Disconnect) -> Ending {
     let ending = Ending::gone(Reason::Client(disconnect.reason));
-    if let Some(reason_string) = disconnect.properties.reason_string() {
-        seat.broker().leave(&seat.client, &seat.connection, ending, Some(&reason_string));
+    if !disconnect.properties.is_empty() {
+        seat.broker().leave(&seat.client, &seat.connection, ending, &disconnect.properties);
     }
     ending
 }

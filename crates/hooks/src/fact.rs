@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use mqtt_codec::{Filter, ReasonCode, SubscribeOptions, Version};
+use mqtt_codec::{Filter, Properties, ReasonCode, SubscribeOptions, Version};
 
 /// What stays true of a connection from CONNECT to its end.
 ///
@@ -63,6 +63,11 @@ pub enum Fact<'a> {
         seq: u64,
         /// About how often this client id came within the last minute, this time included.
         flaps: u32,
+        /// Of its CONNECT; none before version 5. What it authenticates with may be among them.
+        properties: &'a Properties,
+        /// How many messages above QoS 0 it may be sent before it has acknowledged one: the lower of what it says and of the
+        /// broker's limit.
+        receive_maximum: u16,
         /// When the broker noticed.
         noticed: Instant,
     },
@@ -74,6 +79,8 @@ pub enum Fact<'a> {
         reason: Reason,
         /// What the client said about that in DISCONNECT.
         reason_string: Option<&'a str>,
+        /// Of its DISCONNECT, if it sent one.
+        properties: &'a Properties,
         /// Milliseconds since the Unix epoch; never after the `connected_at` of the connection that replaces it.
         at: u64,
         /// When this is told: milliseconds since the Unix epoch. Later than `at` where the broker was down meanwhile; of

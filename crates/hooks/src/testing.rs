@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Instant;
 
-use mqtt_codec::{Message, ReasonCode, Topic, Version};
+use mqtt_codec::{Message, Properties, ReasonCode, Topic, Version};
 use parking_lot::Mutex;
 
 use crate::{Acting, ConnectionInfo, Fact, Host, Listener, Moment, Reason, RecordTable, Records, Stop, Task};
@@ -252,9 +252,12 @@ pub fn foo() -> ConnectionInfo {
     }
 }
 
+static NO_PROPERTIES: Properties = Properties::EMPTY;
+
 /// It is in.
 pub fn came(client: &ConnectionInfo, seq: u64) -> Fact<'_> {
-    Fact::Connected { client, told_at: NOW, seq, flaps: 1, noticed: Instant::now() }
+    let (properties, receive_maximum) = (&NO_PROPERTIES, 100);
+    Fact::Connected { client, told_at: NOW, seq, flaps: 1, properties, receive_maximum, noticed: Instant::now() }
 }
 
 /// It is gone.
@@ -263,6 +266,7 @@ pub fn went(client: &ConnectionInfo, reason: Reason, seq: u64) -> Fact<'_> {
         client,
         reason,
         reason_string: None,
+        properties: &NO_PROPERTIES,
         at: NOW,
         told_at: NOW,
         seq,

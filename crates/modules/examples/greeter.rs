@@ -189,12 +189,15 @@ fn visit(hooks: &Hooks, client_id: &'static str) {
     };
     let (flaps, noticed) = (1, Instant::now());
     let told_at = client.connected_at;
-    hooks.observe(&Fact::Connected { client, told_at, seq: 0, flaps, noticed }, &mut Printing);
+    let (properties, receive_maximum) = (&Properties::EMPTY, 100);
+    let came = Fact::Connected { client, told_at, seq: 0, flaps, properties, receive_maximum, noticed };
+    hooks.observe(&came, &mut Printing);
     let (reason, at) = (Reason::Client(ReasonCode::Success), client.connected_at + 5);
     let went = Fact::Disconnected {
         client,
         reason,
         reason_string: None,
+        properties,
         at,
         told_at: at,
         seq: 1,

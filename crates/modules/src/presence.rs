@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use mqtt_codec::topic::TopicError;
 use mqtt_codec::{Message, Properties, Property, Qos};
 use mqtt_hooks::page::{Pages, Panel};
 use mqtt_hooks::route::Route;
@@ -28,6 +29,7 @@ mod latency;
 mod numbers;
 mod pages;
 mod pause;
+mod profiles;
 mod roster;
 mod settled;
 mod states;
@@ -40,9 +42,11 @@ use event::{Event, Gone, Style};
 use followed::Followed;
 use history::{Happened, Limits};
 use pause::pause;
+pub use profiles::Profile;
+use profiles::Profiles;
 use roster::Roster;
 use states::{State, StateTopics};
-use topics::{CONNECTED, DISCONNECTED, STATE, Topics};
+use topics::{STATE, Topics};
 use trial::ComeAndGo;
 
 pub use history::{Counts, End, Entry, Heard, History, Live, Query};
@@ -96,6 +100,11 @@ mqtt_hooks::settings! {
         ///
         /// In a second; while there are more, a digest of each second is told on `presence/digest`, beside the events.
         pub announce_max: u32 = 1000 in 1..=1_000_000_000,
+        /// Profiles
+        ///
+        /// As whose events they look: emqx4 is EMQ X 4.3; emqx5 and emqx6 are on the same topics, so only one of these three can be on.
+        /// aws tells them below $aws/events/presence/ as well, cloudevents at the client's .../cloudevent.
+        pub profiles: Vec<Profile> = ["emqx4"] in 1..=5,
         /// Availability
         ///
         /// Clients with a topic of their own that says whether they are online, as if it were retained there, with no will needed. No
@@ -107,6 +116,7 @@ mqtt_hooks::settings! {
 impl Settings {
     /// What its type does not tell is right, too.
     fn rules(&self) -> Result<Rules, StartError> {
+        Profiles::check(&self.profiles)?;
         if self.known == 0 && !self.availability.is_empty() {
             return Err(StartError::Config("availability: wants modules.presence.known above 0".to_owned()));
         }
@@ -191,7 +201,18 @@ impl Module for Presence {
         ctx.states(Arc::new(StateTopics { topics: topics.clone(), history: self.history.clone() }));
         ctx.remember(Arc::new(LastSeen(self.history.clone())));
         let followed = Followed::start(ctx, &settings, &topics, &self.history, &self.unsettled)?;
-        let announcer = Arc::new(Announcer::new(ctx, &settings, topics, self.history.clone(), followed)?);
+        self.trial.set_profile(settings.profiles[0]);
+        let profiles = Profiles::new(&settings.profiles, topics.clone());
+        if let Some(reserved) = profiles.reserved() {
+            ctx.reserve(reserved);
+            let host = ctx.host();
+            // Who has subscribed there while it was a topic like others gives that up.
+            ctx.spawn(async move {
+                let given_up = host.review().await;
+                tracing::debug!(given_up, "subscriptions to what presence tells were looked at");
+            });
+        }
+        let announcer = Arc::new(Announcer::new(ctx, &settings, topics, profiles, self.history.clone(), followed)?);
         ctx.observe(announcer.clone());
         ctx.observe_drops(announcer);
         Availability::register(ctx, rules, &self.history, &self.unavailable);
@@ -266,8 +287,8 @@ fn json_properties() -> Properties {
 struct Announcer {
     host: Arc<dyn Host>,
     topics: Arc<Topics>,
+    profiles: Profiles,
     qos: Qos,
-    properties: Properties,
     missing_username: Option<&'static str>,
     extended: bool,
     history: Arc<History>,
@@ -280,6 +301,7 @@ impl Announcer {
         ctx: &Ctx,
         settings: &Settings,
         topics: Arc<Topics>,
+        profiles: Profiles,
         history: Arc<History>,
         followed: Followed,
     ) -> Result<Self, StartError> {
@@ -289,8 +311,8 @@ impl Announcer {
         Ok(Self {
             host,
             topics,
+            profiles,
             qos,
-            properties: json_properties(),
             missing_username: match settings.missing_username {
                 MissingUsername::Undefined => Some("undefined"),
                 MissingUsername::Null => None,
@@ -306,32 +328,40 @@ impl Announcer {
         if !self.host.is_sys_watched() {
             return;
         }
-        let (client, suffix) = (event.client, if event.end.is_none() { CONNECTED } else { DISCONNECTED });
-        let topic = match self.topics.of(&client.client_id, suffix) {
-            Ok(topic) => topic,
-            Err(why) => {
-                let skipped = self.history.skipped.fetch_add(1, Ordering::Relaxed) + 1;
-                let (client_id_bytes, event) = (client.client_id.len(), &suffix[1..]);
-                // Who has such an id comes as often as they like.
-                if skipped.is_power_of_two() {
-                    tracing::warn!(client_id_bytes, event, %why, skipped, "no topic can be made for a presence event");
+        let node = self.host.node();
+        let style = Style { missing_username: self.missing_username, extended: self.extended.then_some(node) };
+        let mut is_told = false;
+        for profile in self.profiles.iter() {
+            let topic = match profile.topic(&self.topics, event) {
+                Ok(topic) => topic,
+                Err(why) => {
+                    self.skip(event, why);
+                    continue;
                 }
-                return;
-            }
-        };
-        let style =
-            Style { missing_username: self.missing_username, extended: self.extended.then(|| self.host.node()) };
-        let mut build = || Message {
-            topic: topic.clone(),
-            payload: event.write(style).into(),
-            qos: self.qos,
-            retain: false,
-            properties: self.properties.clone(),
-        };
-        let mut missed = |watcher: &str| self.followed.missed(watcher, event.number);
-        let is_told = moment.publish_telling(&topic, &mut build, &mut missed);
+            };
+            let mut build = || Message {
+                topic: topic.clone(),
+                payload: profile.write(event, style, node).into(),
+                qos: self.qos,
+                retain: false,
+                properties: profile.properties(event),
+            };
+            let mut missed = |watcher: &str| self.followed.missed(watcher, event.number);
+            is_told |= moment.publish_telling(&topic, &mut build, &mut missed);
+        }
         if is_told {
             self.history.latency.note(self.host.instant().saturating_duration_since(noticed));
+        }
+    }
+
+    #[cold]
+    fn skip(&self, event: &Event<'_>, why: TopicError) {
+        let skipped = self.history.skipped.fetch_add(1, Ordering::Relaxed) + 1;
+        let client_id_bytes = event.client.client_id.len();
+        // Who has such an id comes as often as they like.
+        if skipped.is_power_of_two() {
+            let event = if event.end.is_none() { "connected" } else { "disconnected" };
+            tracing::warn!(client_id_bytes, event, %why, skipped, "no topic can be made for a presence event");
         }
     }
 
@@ -350,21 +380,34 @@ impl Announcer {
 impl Observe for Announcer {
     fn observe(&self, fact: &Fact<'_>, moment: &mut dyn Moment) {
         match *fact {
-            Fact::Connected { client, told_at, seq, flaps, noticed } => {
+            Fact::Connected { client, told_at, seq, flaps, properties, receive_maximum, noticed } => {
                 let (at, last_heard) = (client.connected_at, client.connected_at);
                 let before = self.followed.before(&client.client_id);
                 let happened = Happened { client, seq, at, flaps, last_heard, reason: None };
                 let number = self.history.record(happened, &self.records, moment);
-                self.announce(&Event { client, number, told_at, seq, flaps, end: None }, noticed, moment);
+                let event = Event { client, number, told_at, seq, flaps, properties, receive_maximum, end: None };
+                self.announce(&event, noticed, moment);
                 let state = State::of(client, number, seq, at);
                 self.tell_state(&state, moment);
                 self.followed.came(client, before.as_ref(), State { flaps: Some(flaps), ..state }, moment);
             }
-            Fact::Disconnected { client, reason, reason_string, at, told_at, seq, flaps, last_heard, noticed } => {
+            Fact::Disconnected {
+                client,
+                reason,
+                reason_string,
+                properties,
+                at,
+                told_at,
+                seq,
+                flaps,
+                last_heard,
+                noticed,
+            } => {
                 let happened = Happened { client, seq, at, flaps, last_heard, reason: Some(reason) };
                 let number = self.history.record(happened, &self.records, moment);
-                let end = Gone { reason, reason_string, at };
-                self.announce(&Event { client, number, told_at, seq, flaps, end: Some(end) }, noticed, moment);
+                let end = Some(Gone { reason, reason_string, at });
+                let event = Event { client, number, told_at, seq, flaps, properties, receive_maximum: 0, end };
+                self.announce(&event, noticed, moment);
                 let gone = (reason.name(), last_heard);
                 let state = State { gone: Some(gone), ..State::of(client, number, seq, at) };
                 self.tell_state(&state, moment);
@@ -381,7 +424,7 @@ impl ObserveDrops for Announcer {
         // Who watches with QoS 0 knows that nothing is kept for it while it is away, and whose session has ended is told so when it
         // comes back.
         let is_expected = matches!(reason, DropReason::Offline | DropReason::SessionEnded);
-        if !is_expected && self.topics.is_event(&delivery.message.topic) {
+        if !is_expected && self.profiles.is_event(&delivery.message.topic) {
             self.history.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }

@@ -92,14 +92,11 @@ impl Connection {
         if connect.version == Version::V5 {
             let properties = &connect.properties;
             connection.is_brief = properties.session_expiry().unwrap_or(0) == 0;
-            // [MQTT-3.3.4-9]
-            connection.window = properties.receive_maximum().unwrap_or(u16::MAX);
             connection.max_packet_size = properties.maximum_packet_size().unwrap_or(u32::MAX);
             // [MQTT-3.1.2-26] [MQTT-3.1.2-27]
             connection.alias_maximum = properties.topic_alias_maximum().unwrap_or(0).min(config.outgoing_aliases);
         }
-        // Never 0: nothing above QoS 0 could ever be sent.
-        connection.window = connection.window.min(config.max_inflight).max(1);
+        connection.window = config.window_of(connect);
         connection
     }
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use mqtt_codec::{
-    Ack, Auth, Disconnect, Filter, Packet, PacketId, Qos, ReasonCode, Subscribe, SubscribeOptions, Unsubscribe,
-    Version, Will,
+    Ack, Auth, Connect, Disconnect, Filter, Packet, PacketId, Qos, ReasonCode, Subscribe, SubscribeOptions,
+    Unsubscribe, Version, Will,
 };
 
 use crate::change::Log;
@@ -109,6 +109,14 @@ impl Default for Config {
             max_outbox: 1 << 20,
             is_stored: false,
         }
+    }
+}
+
+impl Config {
+    /// How many messages above QoS 0 a client may be sent before it has acknowledged one [MQTT-3.3.4-9]. Never 0: none could ever be
+    /// sent.
+    pub fn window_of(&self, connect: &Connect) -> u16 {
+        connect.properties.receive_maximum().unwrap_or(u16::MAX).min(self.max_inflight).max(1)
     }
 }
 

@@ -175,23 +175,23 @@ async fn rules_may_come_and_go() {
 /// In slices, through a window of two: in the end each is told right.
 #[tokio::test]
 async fn many_are_told_as_they_are_taken() {
-    const DEVICES: usize = 500;
+    const DEVICES: u32 = 500;
     let Some(broker) = broker().await else { return };
     let mut online = Vec::new();
     for n in 0..DEVICES {
         let device = Client::connect(broker.addr, Version::V3_1_1, &format!("dev-{n}")).await;
-        if n % 2 == 0 { online.push(device) } else { device.leave().await }
+        if n.is_multiple_of(2) { online.push(device) } else { device.leave().await }
     }
     let slow =
         Connect { properties: Properties::from([Property::ReceiveMaximum(2)]), ..connect(Version::V5, "watcher") };
     let (mut watcher, _) = Client::connect_with(broker.addr, slow).await;
     watcher.subscribe("devices/+/availability", Qos::AtLeastOnce).await;
     let mut seen = BTreeSet::new();
-    while seen.len() < DEVICES {
+    while seen.len() < DEVICES as usize {
         let publish = watcher.take().await;
         let (device, text, retain) = told(&publish);
-        let n: usize = device.strip_prefix("dev-").unwrap().parse().unwrap();
-        assert_eq!((text, retain), (if n % 2 == 0 { "online" } else { "offline" }, true));
+        let n: u32 = device.strip_prefix("dev-").unwrap().parse().unwrap();
+        assert_eq!((text, retain), (if n.is_multiple_of(2) { "online" } else { "offline" }, true));
         assert!(seen.insert(device), "each once");
     }
     watcher.ping().await;

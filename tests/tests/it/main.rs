@@ -51,6 +51,7 @@ mod presence;
 mod presence_reasons;
 mod presence_settled;
 mod presence_state;
+mod profiles;
 mod proxy_subscription;
 mod publish;
 mod publish_v5;

@@ -40,7 +40,9 @@ async fn events_have_exactly_their_keys_in_order_and_tell_the_truth() {
         let event = watcher.event().await;
         assert_eq!(event.publish.topic.unwrap().as_str(), "$SYS/brokers/rollcall@127.0.0.1/clients/it/connected");
         assert_eq!((event.publish.qos, event.publish.retain), (Qos::AtLeastOnce, false));
-        assert_eq!(event.publish.properties, [Property::ContentType("application/json".into())].into());
+        let schema = if event.is_connected { "emqx4/connected" } else { "emqx4/disconnected" };
+        let schema = Property::UserProperty("schema".into(), schema.into());
+        assert_eq!(event.publish.properties, [Property::ContentType("application/json".into()), schema].into());
         let connected = event.object;
         assert_eq!(connected.keys(), CONNECTED);
         for (key, value) in [

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::sync::Arc;
 
-use mqtt_codec::ReasonCode;
+use mqtt_codec::{Properties, ReasonCode};
 use mqtt_hooks::Reason;
 
 use crate::broker::Broker;
@@ -31,7 +31,7 @@ impl Seat {
 
     pub(crate) fn leave(&self, ending: Ending) {
         self.connection.stop_timer();
-        self.broker().leave(&self.client, &self.connection, ending, None);
+        self.broker().leave(&self.client, &self.connection, ending, &Properties::EMPTY);
         self.connection.stop_listening();
         self.connection.stop_terms();
     }

@@ -5,7 +5,7 @@ use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mqtt_codec::{ConnAck, Connect, Packet, ReasonCode};
+use mqtt_codec::{ConnAck, Connect, Packet, Properties, ReasonCode};
 use mqtt_hooks::{ConnectionInfo, Fact, Reason};
 use mqtt_net::Transport;
 use mqtt_router::Attendance;
@@ -157,7 +157,7 @@ impl Broker {
         let code = Some(ReasonCode::SessionTakenOver);
         let reason = if clean { Reason::Discarded } else { Reason::TakenOver };
         let ending = Ending { reason, code };
-        let going = Going { ending, reason_string: None, noticed: arrived.noticed };
+        let going = Going { ending, properties: &Properties::EMPTY, noticed: arrived.noticed };
         if let Some((old, detached)) = self.detach(client, transition, None, going, arrived.now, batch) {
             batch.count(if clean { Metric::SessionDiscarded } else { Metric::SessionTakenOver }, 1);
             // What the old connection said in CONNECT or DISCONNECT holds to the end: its session may be over with it,
@@ -207,7 +207,10 @@ impl Broker {
         // Before the fact and in one bundle with it: what modules keep of it is there after a crash if this is.
         records::stage_online(client, &connection.info, transition, connect.will.as_ref(), batch);
         let flaps = transition.flaps.come(told_at);
-        let fact = Fact::Connected { client: &connection.info, told_at, seq: transition.seq, flaps, noticed };
+        let (seq, properties) = (transition.seq, &connect.properties);
+        let receive_maximum = entrance.bounds.session.window_of(connect);
+        let fact =
+            Fact::Connected { client: &connection.info, told_at, seq, flaps, properties, receive_maximum, noticed };
         self.hooks.observe(&fact, batch);
         if connection.info.session_present {
             // An earlier connection may have been allowed more.

@@ -23,21 +23,21 @@ use crate::watch::refusals::{Kind, Refused};
 pub(super) struct Going<'a> {
     pub(super) ending: Ending,
     /// Of its DISCONNECT.
-    pub(super) reason_string: Option<&'a str>,
+    pub(super) properties: &'a Properties,
     pub(super) noticed: Instant,
 }
 
 impl Broker {
-    /// The connection's task ends: the client is gone, unless it has another connection by now. `reason_string` is what
-    /// it said in DISCONNECT.
+    /// The connection's task ends: the client is gone, unless it has another connection by now. `properties` are those
+    /// of its DISCONNECT.
     pub(crate) fn leave(
         self: &Arc<Self>,
         client: &ClientRef,
         connection: &Arc<Connection>,
         ending: Ending,
-        reason_string: Option<&str>,
+        properties: &Properties,
     ) {
-        let going = Going { ending, reason_string, noticed: Instant::now() };
+        let going = Going { ending, properties, noticed: Instant::now() };
         let mut batch = Batch::begin(self);
         let bundle = self.durable.bundle();
         let mut transition = client.transition.lock();
@@ -76,7 +76,7 @@ impl Broker {
         }
         // Here and not in the connection's task, so that whoever asks next finds it gone.
         let ending = Ending { reason: Reason::Kicked, code: Some(ReasonCode::AdministrativeAction) };
-        let going = Going { ending, reason_string: None, noticed: Instant::now() };
+        let going = Going { ending, properties: &Properties::EMPTY, noticed: Instant::now() };
         if let Some((connection, _)) = self.detach(&client, &mut transition, None, going, now, &mut batch) {
             connection.end(ending);
         }
@@ -111,7 +111,7 @@ impl Broker {
         now: Timestamp,
         batch: &mut Batch<'_>,
     ) -> Option<(Arc<Connection>, Detached)> {
-        let Going { ending: Ending { reason, code }, reason_string, noticed } = going;
+        let Going { ending: Ending { reason, code }, properties, noticed } = going;
         let (connection, mut detached) = {
             let mut state = client.state.lock();
             // A task that ends after its client was taken over has nothing to tell: that was told when it happened, and
@@ -155,10 +155,12 @@ impl Broker {
         transition.seq += 1;
         // Whatever the clock does, the next fact of this client is told no earlier.
         transition.note_fact(at, at);
+        let reason_string = properties.reason_string();
         let fact = Fact::Disconnected {
             client: &connection.info,
             reason,
-            reason_string,
+            reason_string: reason_string.as_deref(),
+            properties,
             at,
             told_at: at,
             seq: transition.seq,

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use mqtt_codec::Properties;
 use mqtt_hooks::{Fact, Reason};
 use mqtt_router::Attendance;
 use mqtt_session::{Publication, Session, Timestamp};
@@ -185,6 +186,7 @@ impl Broker {
             client: &info,
             reason: Reason::NodeDown,
             reason_string: None,
+            properties: &Properties::EMPTY,
             at,
             told_at,
             seq: transition.seq,

@@ -8,11 +8,13 @@ use serde_json::json;
 
 use self::roster::Desk;
 use super::History;
+use super::profiles::Profile;
 use super::roster::{Roster, Standing};
 
 mod clients;
 mod events;
 mod roster;
+mod schema;
 mod stream;
 
 /// Rows of an answer unless asked for otherwise, and at the most.
@@ -75,6 +77,13 @@ fn history_routes(host: &Arc<dyn Host>, history: &Arc<History>) -> Vec<Route> {
             .parameter("clientid", Text, "Only of this client.")
             .parameter("prefix", Text, "Only of clients whose ids begin so.")
             .returns(Returns::Events),
+        Route::get("/presence/schema", "JSON Schemas of the events, by profile and by what happened.", schema::Schemas)
+            .parameter("profile", Choice(Profile::NAMES), "Only of this one, whether or not it is on."),
+        Route::get(
+            "/presence/schema/asyncapi",
+            "All events of all profiles, as an AsyncAPI document.",
+            schema::AsyncApi,
+        ),
     ]
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use mqtt_codec::Properties;
 use mqtt_hooks::{ConnectionInfo, Initiator, Reason};
 use serde::Serialize;
 
@@ -14,6 +15,10 @@ pub(super) struct Event<'a> {
     pub(super) told_at: u64,
     pub(super) seq: u64,
     pub(super) flaps: u32,
+    /// Of its CONNECT or DISCONNECT.
+    pub(super) properties: &'a Properties,
+    /// Of who has come.
+    pub(super) receive_maximum: u16,
     /// `None`: the client has come.
     pub(super) end: Option<Gone<'a>>,
 }
@@ -35,15 +40,30 @@ pub(super) struct Style<'a> {
     pub(super) extended: Option<&'a str>,
 }
 
-impl Event<'_> {
+/// The keys of an event.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(super) enum Shown<'a> {
+    Connected(Connected<'a>),
+    Disconnected(Disconnected<'a>),
+}
+
+impl<'a> Event<'a> {
     pub(super) fn write(&self, style: Style<'_>) -> Vec<u8> {
+        self.json(style, &self.shown(style))
+    }
+
+    pub(super) fn shown<'b>(&self, style: Style<'b>) -> Shown<'b>
+    where
+        'a: 'b,
+    {
         match &self.end {
-            None => self.json(style, &Connected::new(self, style)),
-            Some(end) => self.json(style, &Disconnected::new(self, end, style)),
+            None => Shown::Connected(Connected::new(self, style)),
+            Some(end) => Shown::Disconnected(Disconnected::new(self, end, style)),
         }
     }
 
-    fn json(&self, style: Style<'_>, shown: &impl Serialize) -> Vec<u8> {
+    pub(super) fn json(&self, style: Style<'_>, shown: &impl Serialize) -> Vec<u8> {
         // The keys, the punctuation and every number at its longest; only escapes can make it grow.
         let fixed = if style.extended.is_some() { 590 } else { 264 };
         let client = self.client;
@@ -58,7 +78,7 @@ impl Event<'_> {
 }
 
 #[derive(Serialize)]
-struct Connected<'a> {
+pub(super) struct Connected<'a> {
     username: Option<&'a str>,
     ts: u64,
     sockport: u16,
@@ -97,7 +117,7 @@ impl<'a> Connected<'a> {
 }
 
 #[derive(Serialize)]
-struct Disconnected<'a> {
+pub(super) struct Disconnected<'a> {
     username: Option<&'a str>,
     ts: u64,
     sockport: u16,
@@ -131,9 +151,9 @@ impl<'a> Disconnected<'a> {
 
 /// What EMQ X does not tell.
 #[derive(Serialize)]
-struct Extended<'a> {
+pub(super) struct Extended<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    connected_at: Option<u64>,
+    pub(super) connected_at: Option<u64>,
     node: &'a str,
     peerport: u16,
     listener: &'a str,
@@ -155,7 +175,7 @@ struct Extended<'a> {
 
 impl<'a> Extended<'a> {
     /// The client began it, and CONNACK says 0.
-    fn connected(event: &Event<'a>, node: &'a str) -> Self {
+    pub(super) fn connected(event: &Event<'a>, node: &'a str) -> Self {
         let client = event.client;
         Self {
             connected_at: None,
@@ -175,7 +195,7 @@ impl<'a> Extended<'a> {
         }
     }
 
-    fn disconnected(event: &Event<'a>, end: &Gone<'a>, node: &'a str) -> Self {
+    pub(super) fn disconnected(event: &Event<'a>, end: &Gone<'a>, node: &'a str) -> Self {
         Self {
             connected_at: Some(event.client.connected_at),
             initiator: end.reason.initiator().name(),

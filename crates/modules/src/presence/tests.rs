@@ -76,7 +76,10 @@ fn events_are_those_of_the_manual() {
         assert_eq!(message.qos, Qos::AtLeastOnce);
         assert!(!message.retain);
         let properties: Vec<_> = message.properties.iter().collect();
-        assert_eq!(properties, [Property::ContentType("application/json".into())]);
+        let schema =
+            if message.topic.as_str().ends_with("/connected") { "emqx4/connected" } else { "emqx4/disconnected" };
+        let schema = Property::UserProperty("schema".into(), schema.into());
+        assert_eq!(properties, [Property::ContentType("application/json".into()), schema]);
     }
 }
 

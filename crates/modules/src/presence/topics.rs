@@ -59,6 +59,11 @@ impl Topics {
         rest.is_some_and(|rest| rest.ends_with(CONNECTED) || rest.ends_with(DISCONNECTED))
     }
 
+    /// Whether it is one of a client with this suffix.
+    pub(super) fn ends_with(&self, topic: &Topic, suffix: &str) -> bool {
+        topic.as_str().strip_prefix(&*self.prefix).is_some_and(|rest| rest.ends_with(suffix))
+    }
+
     /// Whether it may match the state of some client.
     pub(super) fn is_about_states(&self, filter: &Filter) -> bool {
         self.is_about(filter, STATE)

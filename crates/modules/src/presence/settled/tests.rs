@@ -46,11 +46,23 @@ impl Rig {
         let at = self.host.now_ms();
         let client = ConnectionInfo { client_id: client_id.into(), connected_at: at, ..foo() };
         let (client, seq, flaps, noticed) = (&client, self.seq.fetch_add(1, Relaxed), 7, Instant::now());
+        let properties = &mqtt_codec::Properties::EMPTY;
         let fact = match reason {
-            None => Fact::Connected { client, told_at: at, seq, flaps, noticed },
+            None => Fact::Connected { client, told_at: at, seq, flaps, properties, receive_maximum: 1, noticed },
             Some(reason) => {
                 let (told_at, last_heard, reason_string) = (at, at, None);
-                Fact::Disconnected { client, reason, reason_string, at, told_at, seq, flaps, last_heard, noticed }
+                Fact::Disconnected {
+                    client,
+                    reason,
+                    reason_string,
+                    properties,
+                    at,
+                    told_at,
+                    seq,
+                    flaps,
+                    last_heard,
+                    noticed,
+                }
             }
         };
         self.hooks.observe(&fact, &mut self.host.moment());
