@@ -42,10 +42,7 @@ impl Hooks {
     /// Whether a message that removes what is retained goes to who subscribes. One that panics is logged and passed over.
     pub fn publishes_removal(&self, message: &Message) -> bool {
         let list = self.retain.list.load();
-        // All are shown it.
-        list.iter().fold(true, |is_published, owned| {
-            ask(owned, "publishes_removal", true, |hook| hook.publishes_removal(message)) && is_published
-        })
+        list.iter().all(|owned| ask(owned, "publishes_removal", true, |hook| hook.publishes_removal(message)))
     }
 }
 

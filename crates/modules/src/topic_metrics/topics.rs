@@ -120,10 +120,13 @@ impl Topics {
     }
 
     /// In order of topics.
-    pub(super) fn list(&self) -> Result<Vec<(Box<str>, Arc<Counts>)>, Wrong> {
+    pub(super) fn list(&self) -> Result<Vec<Counted>, Wrong> {
         if self.running.lock().is_none() {
             return Err(Wrong::Stopped);
         }
         Ok(self.counted.read().iter().map(|(topic, counts)| (topic.clone(), Arc::clone(counts))).collect())
     }
 }
+
+/// A topic, and what was counted of it.
+type Counted = (Box<str>, Arc<Counts>);
