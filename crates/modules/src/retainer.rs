@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use mqtt_codec::Message;
-use mqtt_hooks::{Ctx, Info, Module, Number, Retain, Retention, Settings as _, StartError, read_settings};
+use mqtt_hooks::{Ctx, Info, Listing, Module, Number, Retain, Retention, Settings as _, StartError, read_settings};
 use serde_json::Value;
 
 mqtt_hooks::settings! {
@@ -89,6 +89,15 @@ impl Module for Retainer {
             refused("max_retained_messages", full),
             refused("max_payload_size", too_large),
         ]
+    }
+
+    fn listing(&self) -> Listing {
+        Listing {
+            title_zh: "保留消息",
+            description_zh: "保存保留消息，并发送给之后订阅的客户端。",
+            plugin: Some("emqx_retainer"),
+            ..Listing::default()
+        }
     }
 
     fn stop_warning(&self) -> &'static str {

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use mqtt_hooks::page::Pages;
 use mqtt_hooks::route::Route;
-use mqtt_hooks::{Ctx, Delivery, Host, Info, Module, Number, ObserveAcks, Settings as _, StartError, read_settings};
+use mqtt_hooks::{
+    Ctx, Delivery, Group, Host, Info, Listing, Module, Number, ObserveAcks, Settings as _, StartError, read_settings,
+};
 use serde_json::Value;
 
 mod api;
@@ -92,6 +94,15 @@ impl Module for SlowSubscriptions {
 
     fn pages(&self) -> Pages {
         pages::PAGES
+    }
+
+    fn listing(&self) -> Listing {
+        Listing {
+            group: Group::Monitoring,
+            title_zh: "慢订阅统计",
+            description_zh: "列出确认消息最慢的客户端。",
+            ..Listing::default()
+        }
     }
 
     fn stop_warning(&self) -> &'static str {

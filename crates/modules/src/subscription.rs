@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use mqtt_codec::{Filter, Qos, RetainHandling, SubscribeFilter, SubscribeOptions, Version};
 use mqtt_hooks::{
-    ConnectionInfo, Ctx, Info, Module, Number, Settings as _, StartError, SubscribeOnEntry, filter_for, read_settings,
+    ConnectionInfo, Ctx, Info, Listing, Module, Number, Settings as _, StartError, SubscribeOnEntry, filter_for,
+    read_settings,
 };
 use serde_json::Value;
 
@@ -99,6 +100,12 @@ impl Module for Subscription {
                 left_out.load(Relaxed),
             ),
         ]
+    }
+
+    fn listing(&self) -> Listing {
+        Listing {
+            title_zh: "代理订阅", description_zh: "客户端接入时为其订阅主题。", ..Listing::default()
+        }
     }
 
     fn stop_warning(&self) -> &'static str {

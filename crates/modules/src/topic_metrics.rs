@@ -8,7 +8,7 @@ use std::sync::Arc;
 use mqtt_codec::Message;
 use mqtt_hooks::page::Pages;
 use mqtt_hooks::route::Route;
-use mqtt_hooks::{Ctx, Delivery, Host, Info, Module, Number, ObserveMessages, Records, StartError};
+use mqtt_hooks::{Ctx, Delivery, Host, Info, Listing, Module, Number, ObserveMessages, Records, StartError};
 
 mod api;
 mod counts;
@@ -69,6 +69,12 @@ impl Module for TopicMetrics {
 
     fn pages(&self) -> Pages {
         pages::PAGES
+    }
+
+    fn listing(&self) -> Listing {
+        Listing {
+            title_zh: "主题监控", description_zh: "统计单个主题的消息数量和速率。", ..Listing::default()
+        }
     }
 
     fn stop_warning(&self) -> &'static str {

@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use mqtt_codec::{Filter, SubscribeOptions};
 use mqtt_hooks::{
-    ConnectionInfo, Ctx, Incoming, Info, Intercept, Module, Moment, Number, Passage, Settings as _, StartError,
-    read_settings,
+    ConnectionInfo, Ctx, Incoming, Info, Intercept, Listing, Module, Moment, Number, Passage, Settings as _,
+    StartError, read_settings,
 };
 use serde_json::Value;
 
@@ -120,6 +120,12 @@ impl Module for TopicRewrite {
                 wrong.load(Relaxed),
             ),
         ]
+    }
+
+    fn listing(&self) -> Listing {
+        Listing {
+            title_zh: "主题重写", description_zh: "按规则重写客户端发布和订阅的主题。", ..Listing::default()
+        }
     }
 
     fn stop_warning(&self) -> &'static str {

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use mqtt_hooks::page::Pages;
 use mqtt_hooks::route::Route;
-use mqtt_hooks::{Ctx, Host, Info, Module, Number, Records, Settings as _, StartError, read_settings};
+use mqtt_hooks::{Ctx, Group, Host, Info, Listing, Module, Number, Records, Settings as _, StartError, read_settings};
 use serde_json::Value;
 
 mod about;
@@ -104,6 +104,15 @@ impl Module for Trace {
 
     fn pages(&self) -> Pages {
         pages::PAGES
+    }
+
+    fn listing(&self) -> Listing {
+        Listing {
+            group: Group::Monitoring,
+            title_zh: "日志追踪",
+            description_zh: "把客户端和消息的经过写入文件。",
+            ..Listing::default()
+        }
     }
 
     fn stop_warning(&self) -> &'static str {
