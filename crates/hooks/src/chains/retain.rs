@@ -41,8 +41,12 @@ impl Hooks {
 
     /// Whether a message that removes what is retained goes to who subscribes. One that panics is logged and passed over.
     pub fn publishes_removal(&self, message: &Message) -> bool {
-        let list = self.retain.list.load();
-        list.iter().all(|owned| ask(owned, "publishes_removal", true, |hook| hook.publishes_removal(message)))
+        let mut is_published = true;
+        for owned in self.retain.list.load().iter() {
+            // All are shown it.
+            is_published &= ask(owned, "publishes_removal", true, |hook| hook.publishes_removal(message));
+        }
+        is_published
     }
 }
 

@@ -7,7 +7,6 @@ use mqtt_hooks::route::{Answer, Handle, Method, Refusal, Request, Returns, Route
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::counts::Counts;
 use super::topics::{Topics, Wrong};
 
 pub(super) fn routes(topics: &Arc<Topics>) -> Vec<Route> {
@@ -74,8 +73,8 @@ struct Named {
 }
 
 fn list(topics: &Topics, _: &Request) -> Result<Answer, Refusal> {
-    let row = |(topic, counts): (Box<str>, Arc<Counts>)| Row { topic, metrics: counts.shown() };
-    let rows: Vec<_> = topics.list().map_err(refused)?.into_iter().map(row).collect();
+    let mut rows = Vec::new();
+    topics.each(|topic, counts| rows.push(Row { topic: topic.into(), metrics: counts.shown() }));
     Answer::data(&rows)
 }
 

@@ -113,20 +113,11 @@ impl Topics {
     }
 
     pub(super) fn get(&self, topic: &str) -> Result<Arc<Counts>, Wrong> {
-        if self.running.lock().is_none() {
-            return Err(Wrong::Stopped);
-        }
         self.counted.read().get(topic).cloned().ok_or(Wrong::Unknown)
     }
 
     /// In order of topics.
-    pub(super) fn list(&self) -> Result<Vec<Counted>, Wrong> {
-        if self.running.lock().is_none() {
-            return Err(Wrong::Stopped);
-        }
-        Ok(self.counted.read().iter().map(|(topic, counts)| (topic.clone(), Arc::clone(counts))).collect())
+    pub(super) fn each(&self, mut show: impl FnMut(&str, &Counts)) {
+        self.counted.read().iter().for_each(|(topic, counts)| show(topic, counts));
     }
 }
-
-/// A topic, and what was counted of it.
-type Counted = (Box<str>, Arc<Counts>);
