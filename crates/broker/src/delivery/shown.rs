@@ -58,10 +58,12 @@ pub(crate) fn tell_delivered(
     delivered: Delivered,
     batch: &Batch<'_>,
 ) {
-    let delivery = delivery(&client.id, publication, qos);
+    let hooks = batch.hooks();
     match delivered {
-        Delivered::Sent | Delivered::Queued => batch.hooks().taken(&delivery),
-        Delivered::Dropped(reason) => batch.hooks().dropped(&delivery, reasons::of(reason)),
+        // For each receiver of each message: nothing is made that nobody sees.
+        Delivered::Sent | Delivered::Queued if !hooks.has_message_observers() => {}
+        Delivered::Sent | Delivered::Queued => hooks.taken(&delivery(&client.id, publication, qos)),
+        Delivered::Dropped(reason) => hooks.dropped(&delivery(&client.id, publication, qos), reasons::of(reason)),
     }
 }
 
