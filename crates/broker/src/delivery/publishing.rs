@@ -10,8 +10,7 @@ use mqtt_session::{Delivered, Publication, Timestamp};
 use crate::broker::Broker;
 use crate::client::ClientRef;
 use crate::delivery::batch::Batch;
-use crate::delivery::shown;
-use crate::packets::access;
+use crate::delivery::{reserved, shown};
 use crate::watch::refusals::{Kind, Refused};
 
 /// Is told what became of a message for a client.
@@ -129,13 +128,13 @@ impl Broker {
         let client_id = &*client.id;
         let topic = &will.message.topic;
         // Here and not at CONNECT: it is no reason to keep a client out, and the client may never come to die.
-        if let Some(refusal) = access::reserved(&self.hooks, topic) {
+        if let Some(rule) = reserved::rule(&self.hooks, topic) {
             self.tell_refused(&Refused {
                 kind: Kind::Will,
                 peer,
                 client_id,
-                reason: refusal.code,
-                rule: &refusal.rule,
+                reason: ReasonCode::NotAuthorized,
+                rule: &rule,
                 about: topic.as_str(),
             });
             return;

@@ -9,8 +9,7 @@ use mqtt_session::{Delivered, Publication, Session, Timestamp};
 
 use crate::client::ClientRef;
 use crate::delivery::batch::Batch;
-use crate::delivery::reasons;
-use crate::packets::access;
+use crate::delivery::{reasons, reserved};
 
 /// Shows a publication to the interceptors, which may change it; false: it is to go no further.
 pub(crate) fn intercept(
@@ -30,7 +29,7 @@ pub(crate) fn intercept(
     let passage = batch.hooks().intercept(&mut incoming, batch);
     publication.expires_at = expires_at.map(Timestamp);
     // Its publisher may publish to the one and has not asked for the other: what nobody else publishes to is reached in no other way.
-    if publication.message.topic != topic && access::reserved(batch.hooks(), &publication.message.topic).is_some() {
+    if publication.message.topic != topic && reserved::rule(batch.hooks(), &publication.message.topic).is_some() {
         let reserved = mem::replace(&mut publication.message.topic, topic);
         tracing::debug!(topic = %publication.message.topic, %reserved, "a message keeps its topic: a module's other one is reserved");
     }

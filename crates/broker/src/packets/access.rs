@@ -4,6 +4,7 @@ use mqtt_codec::{Filter, ReasonCode, Topic};
 use mqtt_hooks::{Access, ConnectionInfo, Hooks, Rules, Verdict, is_sys};
 
 use crate::config::{Sys, SysSubscribe};
+use crate::delivery::reserved;
 
 /// Why not, and by which rule.
 #[derive(Clone, Copy, Debug)]
@@ -21,14 +22,7 @@ impl Refusal {
 
 /// Why no client publishes to this topic, if none does.
 pub(crate) fn reserved(hooks: &Hooks, topic: &Topic) -> Option<Refusal> {
-    let rule = if is_sys(topic.as_str()) {
-        "$SYS is the broker's own"
-    } else if hooks.is_reserved(topic) {
-        "the topic is a module's own"
-    } else {
-        return None;
-    };
-    Some(Refusal::new(ReasonCode::NotAuthorized, rule))
+    reserved::rule(hooks, topic).map(|rule| Refusal::new(ReasonCode::NotAuthorized, rule))
 }
 
 /// Whether this filter is for those alone whom `sys.subscribe` or somebody else lets.
