@@ -17,7 +17,7 @@ EVIL = "<img src=x onerror=alert(1)>\"'&/+#"
 LONG = "long-" + "0123456789abcdef" * 12
 PAGES = (
     "/", "/alarms", "/clients", f"/client?id={LONG}", "/presence", "/modules", "/subscriptions", "/retained", "/bans", "/listeners", "/operators", "/settings",
-    "/console", "/api", "/users", "/rules",
+    "/console", "/api", "/users", "/rules", "/topic_metrics", "/slow_subscriptions", "/log_traces",
     f"/trace?id={LONG}",
 )
 
@@ -149,6 +149,52 @@ def retained_messages_are_looked_at_and_deleted(broker, browser):
     browser.press("Delete", "dialog")
     browser.until_text("Nothing matches.")
     client.leave()
+
+
+def turn(browser, module, change):
+    code = browser.run("""
+        const headers = { "x-csrf-token": document.querySelector("meta[name=csrf]").content };
+        return fetch(`/api/v4/modules/${arguments[0]}/${arguments[1]}`, { method: "PUT", headers }).then(async (it) => (await it.json()).code);
+        """, module, change)
+    expect(code == 0, f"{change} of {module}: {code}")
+
+
+def topics_are_counted_and_traced(broker, browser):
+    browser.open("/topic_metrics")
+    browser.until_text("does not run")
+    for module in ("topic_metrics", "slow_subscriptions", "trace"):
+        turn(browser, module, "load")
+    browser.open("/topic_metrics")
+    browser.find("#add input[name=topic]").send_keys(EVIL.replace("#", "").replace("+", ""))
+    browser.press("Count its messages")
+    browser.until_text("img src=x", "#topics")
+    browser.find("#add input[name=topic]").send_keys("counted")
+    browser.press("Count its messages")
+    browser.until_text("counted", "#topics")
+    browser.open("/log_traces")
+    browser.find("#add input[name=name]").send_keys("one")
+    browser.find("#add input[name=value]").send_keys("tracer")
+    browser.press("Trace", "#add")
+    browser.until_text("running", "#traces")
+    client = Client(broker, "tracer")
+    client.subscribe("counted")
+    client.publish("counted", b"x")
+    client.leave()
+    until("what it did to be written", lambda: "DISCONNECTED" in browser.run('return fetch("/api/v4/trace/one/download").then((it) => it.text())'))
+    browser.press("Stop", "#traces")
+    browser.until_text("stopped", "#traces")
+    browser.press("Remove", "#traces")
+    browser.press("Remove", "dialog")
+    browser.until_text("There is no trace.")
+    browser.open("/slow_subscriptions")
+    browser.until_text("No delivery was slow lately.")
+    browser.open("/topic_metrics")
+    until("it to be counted", lambda: "1" in browser.find("#topics").text)
+    for _ in range(2):
+        browser.press("Remove", "#topics")
+    browser.until_text("No topic's messages are counted.")
+    for module in ("topic_metrics", "slow_subscriptions", "trace"):
+        turn(browser, module, "unload")
 
 
 def a_key_is_made_and_taken_back(broker, browser):
@@ -546,6 +592,7 @@ CHECKS = (
     events_arrive_as_they_happen,
     a_client_is_kicked,
     retained_messages_are_looked_at_and_deleted,
+    topics_are_counted_and_traced,
     a_key_is_made_and_taken_back,
     who_is_banned_goes_until_the_ban_is_lifted,
     users_are_added_and_rules_say_who_may_what,

@@ -21,19 +21,14 @@ function row({ topic, metrics }) {
 }
 
 async function show() {
-  try {
-    const { data } = await get("topic-metrics");
-    byId("stopped").hidden = true;
-    byId("running").hidden = false;
-    byId("empty").hidden = data.length > 0;
-    // What is about to be pressed stays where it is.
-    if (!byId("topics").contains(document.activeElement)) byId("topics").replaceChildren(...data.map(row));
-  } catch (error) {
-    // The module has no routes while it is stopped.
-    if (error.status !== 404) throw error;
-    byId("stopped").hidden = false;
-    byId("running").hidden = true;
-  }
+  const { data: { enabled } } = await get("modules/topic_metrics");
+  byId("stopped").hidden = enabled;
+  byId("running").hidden = !enabled;
+  if (!enabled) return;
+  const { data } = await get("topic-metrics");
+  byId("empty").hidden = data.length > 0;
+  // What is about to be pressed stays where it is.
+  if (!byId("topics").contains(document.activeElement)) byId("topics").replaceChildren(...data.map(row));
 }
 
 form?.addEventListener("submit", (event) => {
