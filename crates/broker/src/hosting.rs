@@ -18,7 +18,7 @@ use crate::broker::Broker;
 use crate::client::ClientRef;
 use crate::coming::door;
 use crate::delivery::batch::{Batch, in_batch};
-use crate::delivery::states::Told;
+use crate::delivery::states::{Told, catch_up};
 use crate::loopback::Loopback;
 use crate::packets::access;
 use crate::packets::subscribe::give_up_forbidden;
@@ -139,6 +139,13 @@ impl Host for Hosting {
             tokio::task::yield_now().await;
         }
         given_up
+    }
+
+    async fn retell(&self) {
+        for client in self.0.clients.all() {
+            in_batch(&self.0, |batch| catch_up(&client, 0, batch));
+            tokio::task::yield_now().await;
+        }
     }
 
     async fn connect(&self, client_id: &str) -> Result<Box<dyn Client>, String> {

@@ -118,6 +118,12 @@ pub trait Host: Send + Sync + 'static {
         0
     }
 
+    /// Sends all states that modules tell of again to who is online and subscribes to them, as it takes them: for a module whose states
+    /// have changed otherwise than by what it has published.
+    ///
+    /// It goes on for as long as it takes to look at every client.
+    async fn retell(&self) {}
+
     /// Connects a client of a module's own.
     async fn connect(&self, client_id: &str) -> Result<Box<dyn Client>, String> {
         let _ = client_id;

@@ -4,7 +4,7 @@
 //! It tells each fact where it happens, so its events alternate per client id exactly as the facts do.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use mqtt_codec::topic::TopicError;
@@ -144,6 +144,7 @@ pub struct Presence {
     unavailable: Arc<AtomicU64>,
     /// Clients of which it is not told that they are offline, for too many were about to be.
     unsettled: Arc<AtomicU64>,
+    has_started: AtomicBool,
 }
 
 impl Presence {
@@ -155,6 +156,7 @@ impl Presence {
             trial: Arc::default(),
             unavailable: Arc::default(),
             unsettled: Arc::default(),
+            has_started: AtomicBool::new(false),
         }
     }
 
@@ -215,7 +217,8 @@ impl Module for Presence {
         let announcer = Arc::new(Announcer::new(ctx, &settings, topics, profiles, self.history.clone(), followed)?);
         ctx.observe(announcer.clone());
         ctx.observe_drops(announcer);
-        Availability::register(ctx, rules, &self.history, &self.unavailable);
+        let is_again = self.has_started.swap(true, Ordering::Relaxed);
+        Availability::register(ctx, rules, &self.history, &self.unavailable, is_again);
         let records = ctx.records();
         let limits =
             Limits { clients: settings.known as usize, forget_after_ms: u64::from(settings.forget_after) * DAY_MS };

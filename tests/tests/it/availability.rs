@@ -154,11 +154,15 @@ async fn rules_may_come_and_go() {
     let own = "devices/dev-1/availability";
     let mut device = Client::connect(broker.addr, Version::V5, "dev-1").await;
     device.publish(retained(own, "I am", Qos::AtLeastOnce)).await;
+    let mut watcher = watcher(broker.addr, own).await;
+    is(&watcher.take().await, "dev-1", "I am", true);
     let modules = broker.server().registry();
     let rule = json!({"availability": [{"topic": "devices/${clientid}/availability"}]});
     modules.configure("presence", rule).await.unwrap();
-    // Of who has been there before.
-    let mut watcher = watcher(broker.addr, own).await;
+    // To who has subscribed before, of who has been there before; and then to who subscribes, instead of what is retained.
+    is(&watcher.take().await, "dev-1", "online", true);
+    watcher.ping().await;
+    watcher.subscribe(own, Qos::AtLeastOnce).await;
     is(&watcher.take().await, "dev-1", "online", true);
     watcher.ping().await;
     assert_eq!(device.publish(message(own, "I am", Qos::AtLeastOnce)).await, ReasonCode::NotAuthorized);
@@ -226,4 +230,44 @@ async fn who_was_online_when_the_broker_died_is_offline_then() {
     }
     back.leave().await;
     is(&watcher.take().await, "dev-1", "offline", false);
+}
+
+/// Who has subscribed before is told of a rule that is new, and of who came and went while the module was stopped.
+#[tokio::test]
+async fn what_happened_while_it_was_stopped_is_told_when_it_is_back() {
+    let Some(broker) = broker().await else { return };
+    let mut watcher = watcher(broker.addr, "devices/#").await;
+    let stays = Client::connect(broker.addr, Version::V5, "dev-1").await;
+    Client::connect(broker.addr, Version::V5, "dev-2").await.leave().await;
+    for (device, text) in [("dev-1", "online"), ("dev-2", "online"), ("dev-2", "offline")] {
+        is(&watcher.take().await, device, text, false);
+    }
+    let modules = broker.server().registry();
+    modules.stop("presence").await.unwrap();
+    stays.leave().await;
+    let _back = Client::connect(broker.addr, Version::V5, "dev-2").await;
+    watcher.ping().await;
+    modules.start("presence").await.unwrap();
+    let mut both = [watcher.take().await, watcher.take().await];
+    both.sort_by_key(|publish| told(publish).0);
+    is(&both[0], "dev-1", "offline", true);
+    is(&both[1], "dev-2", "online", true);
+    // From then on by events alone.
+    let again = Client::connect(broker.addr, Version::V5, "dev-1").await;
+    is(&watcher.take().await, "dev-1", "online", false);
+    watcher.ping().await;
+    let words = json!({"topic": "devices/${clientid}/availability", "online": "yes", "offline": "no"});
+    modules.configure("presence", json!({"availability": [words]})).await.unwrap();
+    // Those who are no `dev-` are among them now.
+    let mut all = std::collections::BTreeMap::new();
+    while all.len() < 3 {
+        let publish = watcher.take().await;
+        let (device, text, retain) = told(&publish);
+        all.insert(device, (text.to_owned(), retain));
+    }
+    for (device, (text, retain)) in &all {
+        assert_eq!((text.as_str(), retain), ("yes", &true), "{device}");
+    }
+    again.leave().await;
+    is(&watcher.take().await, "dev-1", "no", false);
 }

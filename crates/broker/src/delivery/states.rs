@@ -80,7 +80,7 @@ impl Broker {
 
 /// Has a client that is online sent what has changed since, as soon as it has room. One that is away is seen to when it
 /// [comes back](resume).
-fn catch_up(client: &ClientRef, since: u64, batch: &Batch<'_>) {
+pub(crate) fn catch_up(client: &ClientRef, since: u64, batch: &Batch<'_>) {
     let state = client.state.lock();
     let Some(connection) = state.connection.clone() else { return };
     // One that waits for its turn sends what has changed by then.

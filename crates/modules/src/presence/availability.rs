@@ -16,9 +16,11 @@ use mqtt_codec::{Filter, Message, Properties, Qos, Topic};
 use mqtt_hooks::{ConnectionInfo, Ctx, Fact, Moment, Observe, Reason, Reserve, StartError, States, Walk};
 use parking_lot::Mutex;
 
+use self::afresh::Corrections;
 use self::rule::{Reach, Rule};
 use super::{Entry, History};
 
+mod afresh;
 mod rule;
 
 /// Clients that are looked at in one go.
@@ -89,17 +91,23 @@ pub(super) struct Availability {
     epoch: u64,
     /// Who has lost a connection to one that is about to be told of.
     replaced: Mutex<HashSet<Arc<str>>>,
+    corrections: Corrections,
     skipped: Arc<AtomicU64>,
 }
 
 impl Availability {
-    /// Registers it, if there are rules. After who notes what happens in `history`.
-    pub(super) fn register(ctx: &Ctx, rules: Rules, history: &Arc<History>, skipped: &Arc<AtomicU64>) {
+    /// Registers it, if there are rules. After who notes what happens in `history`. `is_again`: this process has started before,
+    /// perhaps with other rules, and clients may have come and gone since.
+    pub(super) fn register(ctx: &Ctx, rules: Rules, history: &Arc<History>, skipped: &Arc<AtomicU64>, is_again: bool) {
         if rules.0.is_empty() {
             return;
         }
         let (history, skipped, epoch) = (Arc::clone(history), Arc::clone(skipped), ctx.host().epoch());
-        let all = Arc::new(Self { rules, history, epoch, replaced: Mutex::default(), skipped });
+        let (replaced, corrections) = (Mutex::default(), Corrections::default());
+        let all = Arc::new(Self { rules, history, epoch, replaced, corrections, skipped });
+        if is_again {
+            ctx.spawn(afresh::begin(Arc::clone(&all), ctx.host()));
+        }
         ctx.reserve(all.clone());
         ctx.states(all.clone());
         ctx.observe(all);
@@ -113,8 +121,11 @@ impl Availability {
         }
     }
 
-    /// By the table, which has been told.
+    /// By the table, which has been told; but for what happened while nobody was there to tell it.
     fn is_online(&self, last: &Entry) -> bool {
+        if let Some(is_online) = self.corrections.of(last) {
+            return is_online;
+        }
         // The connection that takes over is told of next, with nothing in between but the end of this process.
         let is_replaced = |reason| [Reason::TakenOver, Reason::Discarded].iter().any(|of| of.name() == reason);
         last.reason().is_none_or(|reason| last.epoch == self.epoch && is_replaced(reason))
@@ -122,6 +133,7 @@ impl Availability {
 
     fn tell(&self, client: &ConnectionInfo, is_online: bool, moment: &mut dyn Moment) {
         let client_id = &*client.client_id;
+        self.corrections.forget(client_id);
         let mut number = None;
         for (rule, topic) in self.rules.of(client_id, || self.skip()) {
             let number =
