@@ -7,7 +7,6 @@ mod lost;
 mod publishing;
 pub(crate) mod reasons;
 pub(crate) mod replay;
-pub(crate) mod reserved;
 pub(crate) mod retained;
 mod retaining;
 pub(crate) mod routes;

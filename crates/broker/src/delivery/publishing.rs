@@ -10,7 +10,7 @@ use mqtt_session::{Delivered, Publication, Timestamp};
 use crate::broker::Broker;
 use crate::client::ClientRef;
 use crate::delivery::batch::Batch;
-use crate::delivery::{reserved, shown};
+use crate::delivery::shown;
 use crate::watch::refusals::{Kind, Refused};
 
 /// Is told what became of a message for a client.
@@ -128,7 +128,7 @@ impl Broker {
         let client_id = &*client.id;
         let topic = &will.message.topic;
         // Here and not at CONNECT: it is no reason to keep a client out, and the client may never come to die.
-        if let Some(rule) = reserved::rule(&self.hooks, topic) {
+        if let Some(rule) = self.hooks.why_reserved(topic) {
             self.tell_refused(&Refused {
                 kind: Kind::Will,
                 peer,

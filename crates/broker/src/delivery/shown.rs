@@ -29,7 +29,7 @@ pub(crate) fn intercept(
     let passage = batch.hooks().intercept(&mut incoming, batch);
     publication.expires_at = expires_at.map(Timestamp);
     // Its publisher may publish to the one and has not asked for the other: what nobody else publishes to is reached in no other way.
-    if publication.message.topic != topic && reserved::rule(batch.hooks(), &publication.message.topic).is_some() {
+    if publication.message.topic != topic && batch.hooks().why_reserved(&publication.message.topic).is_some() {
         let reserved = mem::replace(&mut publication.message.topic, topic);
         tracing::debug!(topic = %publication.message.topic, %reserved, "a message keeps its topic: a module's other one is reserved");
     }

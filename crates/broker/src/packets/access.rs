@@ -4,7 +4,6 @@ use mqtt_codec::{Filter, ReasonCode, Topic};
 use mqtt_hooks::{Access, ConnectionInfo, Hooks, Rules, Verdict, is_sys};
 
 use crate::config::{Sys, SysSubscribe};
-use crate::delivery::reserved;
 
 /// Why not, and by which rule.
 #[derive(Clone, Copy, Debug)]
@@ -21,8 +20,8 @@ impl Refusal {
 }
 
 /// Why no client publishes to this topic, if none does.
-pub(crate) fn reserved(hooks: &Hooks, topic: &Topic) -> Option<Refusal> {
-    reserved::rule(hooks, topic).map(|rule| Refusal::new(ReasonCode::NotAuthorized, rule))
+fn reserved(hooks: &Hooks, topic: &Topic) -> Option<Refusal> {
+    hooks.why_reserved(topic).map(|rule| Refusal::new(ReasonCode::NotAuthorized, rule))
 }
 
 /// Whether this filter is for those alone whom `sys.subscribe` or somebody else lets.

@@ -38,7 +38,7 @@ pub(super) fn handle_publish(
     if let Err(refusal) = access::may_publish(&broker.hooks, &connection.rules(), info, &publication.message.topic) {
         batch.count(Metric::PublishAuthError, 1);
         seat.tell_refused(Kind::Publish, refusal.code, &refusal.rule, publication.message.topic.as_str());
-        let is_reserved = access::reserved(&broker.hooks, &publication.message.topic).is_some();
+        let is_reserved = broker.hooks.why_reserved(&publication.message.topic).is_some();
         if broker.config.deny_action == DenyAction::Disconnect && !is_reserved {
             return end(seat, receipt, refusal.code, batch);
         }

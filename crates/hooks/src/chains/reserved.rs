@@ -3,13 +3,21 @@
 use mqtt_codec::{Filter, Topic};
 
 use super::{Hooks, Owned};
-use crate::Reserve;
 use crate::panics::caught;
+use crate::{Reserve, is_sys};
 
 impl Hooks {
     /// True if [`Self::is_reserved`] or [`Self::is_closed`] asks anyone.
     pub fn has_reserved(&self) -> bool {
         self.reserve.any()
+    }
+
+    /// Why no client publishes to this topic, if none does: by which rule.
+    pub fn why_reserved(&self, topic: &Topic) -> Option<&'static str> {
+        if is_sys(topic.as_str()) {
+            return Some("$SYS is the broker's own");
+        }
+        self.is_reserved(topic).then_some("the topic is a module's own")
     }
 
     /// Whether only modules publish to this topic. One that panics is logged, and says so.
