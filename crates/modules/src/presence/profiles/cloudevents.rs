@@ -50,20 +50,10 @@ fn source(node: &str) -> String {
     out
 }
 
-/// In UTC, by the calendar from 1970 on: years are counted from March, so that the day that may be missing is their last.
 fn rfc3339(ms: u64) -> String {
-    const DAYS_OF_400_YEARS: u64 = 146_097;
-    /// From 1 March of the year 0 to 1970.
-    const BEFORE: u64 = 719_468;
-    let (days, in_day) = (ms / 86_400_000 + BEFORE, ms % 86_400_000);
-    let (era, day) = (days / DAYS_OF_400_YEARS, days % DAYS_OF_400_YEARS);
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let (day, month) = (day - (153 * month + 2) / 5 + 1, if month < 10 { month + 3 } else { month - 9 });
-    let year = era * 400 + year + u64::from(month <= 2);
-    let (hour, minute, second, milli) = (in_day / 3_600_000, in_day / 60_000 % 60, in_day / 1000 % 60, in_day % 1000);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z")
+    let time = i64::try_from(ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    // No clock shows a year that has no four digits.
+    format!("{:.3}", time.unwrap_or_default())
 }
 
 #[cfg(test)]
