@@ -9,7 +9,7 @@ use mqtt_session::{Delivered, Publication, Session, Timestamp};
 
 use crate::client::ClientRef;
 use crate::delivery::batch::Batch;
-use crate::delivery::{reasons, reserved};
+use crate::delivery::reasons;
 
 /// Shows a publication to the interceptors, which may change it; false: it is to go no further.
 pub(crate) fn intercept(
@@ -57,12 +57,10 @@ pub(crate) fn tell_delivered(
     delivered: Delivered,
     batch: &Batch<'_>,
 ) {
-    let hooks = batch.hooks();
+    let delivery = delivery(&client.id, publication, qos);
     match delivered {
-        // For each receiver of each message: nothing is made that nobody sees.
-        Delivered::Sent | Delivered::Queued if !hooks.has_message_observers() => {}
-        Delivered::Sent | Delivered::Queued => hooks.taken(&delivery(&client.id, publication, qos)),
-        Delivered::Dropped(reason) => hooks.dropped(&delivery(&client.id, publication, qos), reasons::of(reason)),
+        Delivered::Sent | Delivered::Queued => batch.hooks().taken(&delivery),
+        Delivered::Dropped(reason) => batch.hooks().dropped(&delivery, reasons::of(reason)),
     }
 }
 
