@@ -90,6 +90,10 @@ impl Host for Hosting {
         self.0.connection_of(client_id).map(|connection| connection.info.clone())
     }
 
+    fn quiet_ms(&self, client_id: &str) -> Option<u64> {
+        self.0.connection_of(client_id).map(|connection| connection.quiet_ms())
+    }
+
     fn kick(&self, client_id: &str) -> bool {
         self.0.kick(client_id)
     }

@@ -69,9 +69,16 @@ pub trait Host: Send + Sync + 'static {
 
     /// The connection that a client has.
     ///
-    /// This and the three that follow are for a module's tasks and its answers to requests. Within a hook they would wait for
+    /// This and the four that follow are for a module's tasks and its answers to requests. Within a hook they would wait for
     /// what waits for the hook; a hook hands over to a task.
     fn connection(&self, client_id: &str) -> Option<ConnectionInfo> {
+        let _ = client_id;
+        None
+    }
+
+    /// For how long nothing but pings has come from a client that is online, to the second, less the time in which the broker itself
+    /// stood still; `None`: it is not online.
+    fn quiet_ms(&self, client_id: &str) -> Option<u64> {
         let _ = client_id;
         None
     }

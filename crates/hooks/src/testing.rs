@@ -30,6 +30,8 @@ pub struct Recorder {
     pub wanted: AtomicBool,
     /// Someone subscribes by filters whose last level is a name; false at first.
     pub named: AtomicBool,
+    /// Clients that are online, for [`Host::quiet_ms`], and for how long each says nothing.
+    pub quiet: Mutex<BTreeMap<String, u64>>,
     published: Mutex<Vec<Message>>,
     tasks: Arc<Mutex<Tasks>>,
     kept: Mutex<BTreeMap<RecordKey, Vec<u8>>>,
@@ -53,6 +55,7 @@ impl Recorder {
             epoch: AtomicU64::new(0),
             wanted: AtomicBool::new(true),
             named: AtomicBool::new(false),
+            quiet: Mutex::default(),
             published: Mutex::default(),
             tasks: Arc::default(),
             kept: Mutex::default(),
@@ -137,6 +140,10 @@ impl Host for Recorder {
 
     fn may_publish(&self, _client: &ConnectionInfo, topic: &Topic) -> Result<(), ReasonCode> {
         if topic.as_str().starts_with("forbidden") { Err(ReasonCode::NotAuthorized) } else { Ok(()) }
+    }
+
+    fn quiet_ms(&self, client_id: &str) -> Option<u64> {
+        self.quiet.lock().get(client_id).copied()
     }
 
     fn act(&self, acting: Acting, act: &mut dyn FnMut(&mut dyn Moment)) {

@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 use crate::broker::Broker;
 use crate::client::granted::Terms;
 use crate::client::traffic::Traffic;
+use crate::client::waiting::Heard;
 use crate::client::{ClientRef, Needs};
 use crate::delivery::batch::Batch;
 use crate::delivery::wanted::Replay;
@@ -94,7 +95,7 @@ pub(crate) struct Connection {
     write_error: FirstError,
     /// The timer has found the client too silent or too slow. Its task is to look whether that is so.
     pub(super) is_doubted: AtomicBool,
-    /// The [`Patient`] moment at which bytes last came.
+    /// When bytes last came: [`Heard`].
     pub(super) heard_at: AtomicU64,
     /// That at which the socket last took bytes; meant while it is blocked.
     pub(super) took_at: AtomicU64,
@@ -175,7 +176,7 @@ impl Connection {
             wants_write: AtomicBool::new(false),
             is_doubted: AtomicBool::new(false),
             write_error: FirstError::default(),
-            heard_at: AtomicU64::new(now.0),
+            heard_at: AtomicU64::new(Heard::all(now).0),
             took_at: AtomicU64::new(now.0),
             keep_alive,
         }

@@ -11,14 +11,56 @@ use crate::client::{ClientRef, Output};
 use crate::delivery::batch::Batch;
 use crate::time::patience::Patient;
 
+/// When something came, in one number, for a connection has no room for two: in the lower bits the [`Patient`] moment of the
+/// last byte, for which they suffice 34 years, and above them the second in which something else than a ping came last, which comes
+/// round after half a year.
+#[derive(Clone, Copy)]
+pub(super) struct Heard(pub(super) u64);
+
+impl Heard {
+    const BITS: u32 = 40;
+    const BYTE: u64 = (1 << Self::BITS) - 1;
+
+    pub(super) const fn all(now: Patient) -> Self {
+        Self(((now.0 / 1000) << Self::BITS) | (now.0 & Self::BYTE))
+    }
+
+    const fn byte(self, now: Patient) -> Self {
+        Self((self.0 & !Self::BYTE) | (now.0 & Self::BYTE))
+    }
+
+    const fn byte_at(self) -> u64 {
+        self.0 & Self::BYTE
+    }
+
+    /// For how long nothing but pings came, at the least.
+    const fn quiet_ms(self, now: Patient) -> u64 {
+        let seconds = (now.0 / 1000).wrapping_sub(self.0 >> Self::BITS) & (u64::MAX >> Self::BITS);
+        // As if it had come at the end of its second.
+        (seconds * 1000 + now.0 % 1000).saturating_sub(999)
+    }
+}
+
 impl Connection {
+    /// For the connection's task: bytes have come.
     pub(crate) fn heard(&self, now: Patient) {
-        self.heard_at.store(now.0, Relaxed);
+        let heard = Heard(self.heard_at.load(Relaxed)).byte(now);
+        self.heard_at.store(heard.0, Relaxed);
+    }
+
+    /// For the connection's task: packets have come that are no pings.
+    pub(crate) fn heard_more(&self, now: Patient) {
+        self.heard_at.store(Heard::all(now).0, Relaxed);
     }
 
     /// For how long nothing has come, less the time in which the broker itself stood still.
     pub(crate) fn silent_ms(&self) -> u64 {
-        self.broker().clock.patient().0.saturating_sub(self.heard_at.load(Relaxed))
+        self.broker().clock.patient().0.saturating_sub(Heard(self.heard_at.load(Relaxed)).byte_at())
+    }
+
+    /// The same of all but pings, at the least.
+    pub(crate) fn quiet_ms(&self) -> u64 {
+        Heard(self.heard_at.load(Relaxed)).quiet_ms(self.broker().clock.patient())
     }
 
     /// Starts the clock of keep alive.
@@ -85,7 +127,7 @@ impl Connection {
     fn silent_until(&self) -> Option<Patient> {
         // [MQTT-3.1.2-22]
         let limit = u64::from(self.keep_alive) * 1500;
-        (limit > 0).then(|| Patient(self.heard_at.load(Relaxed) + limit))
+        (limit > 0).then(|| Patient(Heard(self.heard_at.load(Relaxed)).byte_at() + limit))
     }
 
     fn slow_until(&self) -> Option<Patient> {
@@ -106,5 +148,22 @@ impl ClientRef {
             drop(state);
             connection.wait_writable();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ping_is_heard_and_says_nothing() {
+        let came = Heard::all(Patient(5_200));
+        assert_eq!((came.byte_at(), came.quiet_ms(Patient(5_200))), (5_200, 0));
+        let pinged = came.byte(Patient(65_100)).byte(Patient(125_000));
+        assert_eq!((pinged.byte_at(), pinged.quiet_ms(Patient(126_500))), (125_000, 120_501));
+        assert_eq!(Heard::all(Patient(126_000)).quiet_ms(Patient(126_999)), 0);
+        // Round the end of what there are bits for.
+        let late = Heard::all(Patient(((1 << 24) - 1) * 1000));
+        assert_eq!(late.quiet_ms(Patient(((1 << 24) + 9) * 1000)), 9_001);
     }
 }

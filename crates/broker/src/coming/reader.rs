@@ -382,7 +382,7 @@ impl Reader {
         let (now, heard) = seat.broker().clock.both();
         // [MQTT-3.1.2-22]: bytes are a sign of life, though they may not be a whole packet yet.
         seat.connection.heard(heard);
-        let (mut received, mut messages, mut unlooked) = (0, 0, 0);
+        let (mut received, mut messages, mut pings, mut unlooked) = (0, 0, 0, 0);
         let line = &seat.broker().doors.line;
         let handled = loop {
             if self.place.is_none() && is_long(input) {
@@ -396,6 +396,7 @@ impl Reader {
                     received += 1;
                     let is_message = matches!(packet, Packet::Publish(_));
                     messages += u64::from(is_message);
+                    pings += u64::from(matches!(packet, Packet::PingReq));
                     if is_message && let Some(pace) = &mut self.pace {
                         pace.note_message(seat.broker().clock.uptime());
                     }
@@ -430,6 +431,9 @@ impl Reader {
         };
         // Before the batch is settled: what is answered is counted.
         seat.connection.traffic.note_received(received, messages);
+        if received > pings {
+            seat.connection.heard_more(heard);
+        }
         handled
     }
 }
