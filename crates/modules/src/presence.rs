@@ -17,6 +17,7 @@ use mqtt_hooks::{
 };
 use serde_json::Value;
 
+mod absence;
 mod api;
 mod availability;
 mod digest;
@@ -28,20 +29,22 @@ mod history;
 mod latency;
 mod numbers;
 mod pages;
-mod pause;
+mod pending;
 mod profiles;
 mod roster;
 mod settled;
 mod states;
 mod topics;
 mod trial;
+mod turns;
 
+pub use absence::Settings as AbsenceRule;
+use absence::{Missing, Rules as AbsenceRules, What};
 pub use availability::Settings as AvailabilityRule;
 use availability::{Availability, Rules};
 use event::{Event, Gone, Style};
 use followed::Followed;
 use history::{Happened, Limits};
-use pause::pause;
 pub use profiles::Profile;
 use profiles::Profiles;
 use roster::Roster;
@@ -105,6 +108,10 @@ mqtt_hooks::settings! {
         /// As whose events they look: emqx4 is EMQ X 4.3; emqx5 and emqx6 are on the same topics, so only one of these three can be on.
         /// aws tells them below $aws/events/presence/ as well, cloudevents at the client's .../cloudevent.
         pub profiles: Vec<Profile> = ["emqx4"] in 1..=5,
+        /// Absence
+        ///
+        /// Clients that are missed when they stay away, or are connected and say nothing, and after how long.
+        pub absence: Vec<AbsenceRule> = [] in 0..=64,
         /// Availability
         ///
         /// Clients with a topic of their own that says whether they are online, as if it were retained there, with no will needed. No
@@ -120,6 +127,10 @@ impl Settings {
         if self.known == 0 && !self.availability.is_empty() {
             return Err(StartError::Config("availability: wants modules.presence.known above 0".to_owned()));
         }
+        if self.known == 0 && !self.absence.is_empty() {
+            return Err(StartError::Config("absence: wants modules.presence.known above 0".to_owned()));
+        }
+        AbsenceRules::new(&self.absence)?;
         Rules::new(&self.availability)
     }
 }
@@ -145,6 +156,8 @@ pub struct Presence {
     /// Clients of which it is not told that they are offline, for too many were about to be.
     unsettled: Arc<AtomicU64>,
     has_started: AtomicBool,
+    /// Who is missed by a rule.
+    missing: Arc<Missing>,
 }
 
 impl Presence {
@@ -157,6 +170,7 @@ impl Presence {
             unavailable: Arc::default(),
             unsettled: Arc::default(),
             has_started: AtomicBool::new(false),
+            missing: Arc::default(),
         }
     }
 
@@ -202,7 +216,7 @@ impl Module for Presence {
         let topics = Arc::new(Topics::new(ctx.host().node())?);
         ctx.states(Arc::new(StateTopics { topics: topics.clone(), history: self.history.clone() }));
         ctx.remember(Arc::new(LastSeen(self.history.clone())));
-        let followed = Followed::start(ctx, &settings, &topics, &self.history, &self.unsettled)?;
+        let followed = Followed::start(ctx, &settings, &topics, &self.history, &self.unsettled, &self.missing)?;
         self.trial.set_profile(settings.profiles[0]);
         let profiles = Profiles::new(&settings.profiles, topics.clone());
         if let Some(reserved) = profiles.reserved() {
@@ -233,11 +247,12 @@ impl Module for Presence {
 
     fn numbers(&self) -> Vec<Number> {
         let [unavailable, unsettled] = [&self.unavailable, &self.unsettled].map(|count| count.load(Ordering::Relaxed));
-        numbers::of(&self.history.counts(), unavailable, unsettled)
+        let missing = What::ALL.map(|what| (what.name(), self.missing.count(what)));
+        numbers::of(&self.history.counts(), unavailable, unsettled, missing)
     }
 
     fn routes(&self, host: &Arc<dyn Host>) -> Vec<Route> {
-        api::routes(host, &self.history, &self.roster)
+        api::routes(host, &self.history, &self.roster, &self.missing)
     }
 
     fn pages(&self) -> Pages {

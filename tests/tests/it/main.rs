@@ -48,6 +48,7 @@ mod malformed_connect;
 mod memory;
 mod module_hooks;
 mod presence;
+mod presence_absent;
 mod presence_reasons;
 mod presence_settled;
 mod presence_state;

@@ -7,10 +7,11 @@ use mqtt_hooks::route::{Method, Refusal, Request, Returns, Route, Takes};
 use serde_json::json;
 
 use self::roster::Desk;
-use super::History;
 use super::profiles::Profile;
 use super::roster::{Roster, Standing};
+use super::{History, Missing};
 
+mod absent;
 mod clients;
 mod events;
 mod roster;
@@ -25,9 +26,15 @@ const LIMIT_HELP: &str = "Rows at the most: 100 unless told otherwise, 10,000 at
 const ORDERS: &[&str] = &["asc", "desc"];
 const STATES: &[&str] = &["connected", "disconnected"];
 
-pub(super) fn routes(host: &Arc<dyn Host>, history: &Arc<History>, roster: &Arc<Roster>) -> Vec<Route> {
+pub(super) fn routes(
+    host: &Arc<dyn Host>,
+    history: &Arc<History>,
+    roster: &Arc<Roster>,
+    missing: &Arc<Missing>,
+) -> Vec<Route> {
     let mut routes = history_routes(host, history);
     routes.extend(roster_routes(Desk { host: host.clone(), history: history.clone(), roster: roster.clone() }));
+    routes.push(absent::Absent { history: history.clone(), missing: missing.clone() }.route());
     routes
 }
 

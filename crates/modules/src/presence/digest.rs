@@ -14,8 +14,9 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 use self::groups::{Groups, Online, Tally};
+use super::History;
 use super::states::message;
-use super::{History, pause};
+use super::turns::pause;
 
 mod groups;
 

@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicU64;
 
 use mqtt_hooks::{ConnectionInfo, Ctx, Moment, Reason, StartError};
 
+use super::absence::{Absence, Missing, Rules};
 use super::digest::Digest;
 use super::gaps::Gaps;
 use super::settled::Settled;
@@ -17,6 +18,7 @@ pub(super) struct Followed {
     settled: Arc<Settled>,
     digest: Arc<Digest>,
     gaps: Arc<Gaps>,
+    absence: Arc<Absence>,
 }
 
 impl Followed {
@@ -26,21 +28,33 @@ impl Followed {
         topics: &Arc<Topics>,
         history: &Arc<History>,
         unsettled: &Arc<AtomicU64>,
+        missing: &Arc<Missing>,
     ) -> Result<Self, StartError> {
+        let failed = |error: std::io::Error| StartError::Other(error.to_string());
         let topic = |suffix| topics.of_all(suffix).map_err(|error| StartError::Config(error.to_string()));
         let (actor, history) = (ctx.actor(), Arc::clone(history));
         let digest = Digest::new(topic("digest")?, history.clone(), ctx.host(), settings.announce_max.into());
         let (digest, gaps) = (Arc::new(digest), Arc::new(Gaps::new(topic("gap")?)));
         let (settle_ms, most) = (settings.settle.as_ms(), settings.known as usize);
         let records = ctx.records().part("settled");
-        let settled = Settled::new(&actor, topics.clone(), history, records, settle_ms, most, unsettled.clone());
-        settled.restore().map_err(|error| StartError::Other(error.to_string()))?;
+        let settled =
+            Settled::new(&actor, topics.clone(), history.clone(), records, settle_ms, most, unsettled.clone());
+        settled.restore().map_err(failed)?;
         let settled = Arc::new(settled);
         ctx.states(settled.clone());
         ctx.spawn(settled.clone().run(actor.clone()));
         ctx.spawn(digest.clone().run(actor.clone()));
-        ctx.spawn(gaps.clone().run(actor));
-        Ok(Self { settled, digest, gaps })
+        ctx.spawn(gaps.clone().run(actor.clone()));
+        let (rules, records, alarm) =
+            (Rules::new(&settings.absence)?, ctx.records().part("absent"), ctx.alarm("absent"));
+        let has_rules = !settings.absence.is_empty();
+        let missing = missing.clone();
+        let absence = Absence::start(&actor, topics.clone(), history, records, alarm, rules, missing, most);
+        let absence = Arc::new(absence.map_err(failed)?);
+        if has_rules {
+            ctx.spawn(absence.clone().run(actor));
+        }
+        Ok(Self { settled, digest, gaps, absence })
     }
 
     /// What is known of a client that is about to come, for [`Self::came`]. To be asked before its event is recorded.
@@ -58,12 +72,14 @@ impl Followed {
     ) {
         self.digest.note(client, None, state.number);
         self.settled.came(before, state, moment);
+        self.absence.came(client, state.number, moment);
     }
 
     /// The event is recorded and told.
     pub(super) fn went(&self, client: &ConnectionInfo, reason: Reason, state: State<'_>, moment: &mut dyn Moment) {
         self.digest.note(client, Some(reason.name()), state.number);
         self.settled.went(&client.client_id, state, moment);
+        self.absence.went(&client.client_id, state.since);
     }
 
     /// A watcher has not got an event.

@@ -4,12 +4,16 @@ use mqtt_hooks::{Bucket, Histogram, Number};
 
 use super::{Counts, LATENCY_BOUNDS, LatencyCounts};
 
-pub(super) fn of(counts: &Counts, unavailable: u64, unsettled: u64) -> Vec<Number> {
+pub(super) fn of(counts: &Counts, unavailable: u64, unsettled: u64, missing: [(&'static str, u64); 2]) -> Vec<Number> {
     let events = |event, count| {
         let help = "Presence events since the start, whether or not anyone subscribes.";
         Number::counter("events", help, count).labelled("event", event)
     };
-    vec![
+    let missing = missing.map(|(state, count)| {
+        let help = "Clients that are missed by a rule of modules.presence.absence.";
+        Number::gauge("clients.missing", help, count as f64).labelled("state", state)
+    });
+    let mut numbers = vec![
         events("connected", counts.connected),
         events("disconnected", counts.disconnected),
         Number::gauge("events.kept", "Presence events that can be looked up.", counts.len as f64),
@@ -46,7 +50,9 @@ pub(super) fn of(counts: &Counts, unavailable: u64, unsettled: u64) -> Vec<Numbe
             "From when the broker noticed that a client came or went until all subscribers had that.",
             histogram(&counts.latency),
         ),
-    ]
+    ];
+    numbers.extend(missing);
+    numbers
 }
 
 fn histogram(latency: &LatencyCounts) -> Histogram {

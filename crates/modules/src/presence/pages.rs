@@ -16,7 +16,7 @@ pub(super) const PAGES: Pages = Pages {
             Series { title: "Went", counter: "events.disconnected" },
         ],
     }],
-    scripts: scripts!("client.js" "feed.js" "overview.js" "page.js" "timeline.js"),
+    scripts: scripts!("absent.js" "client.js" "feed.js" "overview.js" "page.js" "timeline.js"),
 };
 
 pub(super) const OVERVIEW: &[Panel] = &[Panel { name: "comings", title: "Who comes and goes", script: "overview.js" }];

@@ -1,4 +1,4 @@
-//! Those who are about to be told offline.
+//! Clients that something is to be told of, by when.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,8 +8,17 @@ use foldhash::{HashMap, HashMapExt};
 /// Clients in the order in which they are due. Each is here once, however often it comes and goes.
 pub(super) struct Pending {
     order: BTreeSet<(u64, Arc<str>)>,
-    clients: HashMap<Arc<str>, u64>,
+    clients: HashMap<Arc<str>, When>,
     most: usize,
+}
+
+/// When a client is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct When {
+    /// By [`Host::clock_ms`](mqtt_hooks::Host::clock_ms).
+    pub(super) due: u64,
+    /// What the system's clock will show then, if nobody sets it: milliseconds since the Unix epoch.
+    pub(super) at: u64,
 }
 
 impl Pending {
@@ -18,21 +27,21 @@ impl Pending {
     }
 
     /// In place of when it was due before; false: there are too many.
-    pub(super) fn insert(&mut self, due: u64, client_id: Arc<str>) -> bool {
+    pub(super) fn insert(&mut self, client_id: Arc<str>, when: When) -> bool {
         self.remove(&client_id);
         if self.clients.len() >= self.most {
             return false;
         }
-        self.order.insert((due, Arc::clone(&client_id)));
-        self.clients.insert(client_id, due);
+        self.order.insert((when.due, Arc::clone(&client_id)));
+        self.clients.insert(client_id, when);
         true
     }
 
-    /// Whether it was here.
-    pub(super) fn remove(&mut self, client_id: &str) -> bool {
-        let Some((client_id, due)) = self.clients.remove_entry(client_id) else { return false };
-        self.order.remove(&(due, client_id));
-        true
+    /// When it was due, if it was here.
+    pub(super) fn remove(&mut self, client_id: &str) -> Option<When> {
+        let (client_id, when) = self.clients.remove_entry(client_id)?;
+        self.order.remove(&(when.due, client_id));
+        Some(when)
     }
 
     pub(super) fn has(&self, client_id: &str) -> bool {
@@ -53,5 +62,24 @@ impl Pending {
     /// With the memory that it took.
     pub(super) fn clear(&mut self) {
         *self = Self::new(self.most);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_makes_up_ids_finds_an_end() {
+        let mut pending = Pending::new(3);
+        let when = |due| When { due, at: due };
+        for n in 0..10 {
+            assert_eq!(pending.insert(n.to_string().into(), when(n)), n < 3);
+        }
+        // One that flaps has one place.
+        assert!(pending.insert("0".into(), when(9)));
+        assert_eq!(pending.due(9, 10).len(), 3);
+        assert_eq!((pending.remove("0"), pending.remove("0")), (Some(when(9)), None));
+        assert_eq!((pending.first(), pending.due(1, 10).len()), (Some(1), 1));
     }
 }

@@ -7,27 +7,21 @@
 //! that went before are told when they are due. Until which time that was told is a record, kept with what is told: the
 //! next process tells what came due meanwhile, once.
 
-use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
-use foldhash::fast::RandomState;
 use mqtt_codec::{Filter, Message};
 use mqtt_hooks::{Actor, Host, Moment, Records, States, Walk};
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
-use self::pending::Pending;
+use super::pending::{Pending, When};
 use super::states::{State, state_of};
 use super::topics::{SETTLED, Topics};
-use super::{Entry, History, pause};
-
-mod pending;
+use super::turns::{Turns, pause};
+use super::{Entry, History};
 
 /// Clients that are looked at, or told, in one go.
 const PIECE: usize = 64;
-
-/// Clients come and go at once that are not of the same of these.
-const TURNS: usize = 64;
 
 /// Between two looks whether someone subscribes.
 const LOOK_MS: u64 = 1000;
@@ -43,10 +37,7 @@ pub(super) struct Settled {
     records: Records,
     settle_ms: u64,
     pending: Mutex<Pending>,
-    /// One client's return and its being told offline exclude each other, also while that is published. Taken within
-    /// a transition, before sessions.
-    turns: [Mutex<()>; TURNS],
-    hasher: RandomState,
+    turns: Turns,
     /// Someone subscribes, as far as the task has noticed.
     is_followed: AtomicBool,
     /// All who were due then are told: by the system's clock, which may have been set back since.
@@ -73,8 +64,7 @@ impl Settled {
             records,
             settle_ms,
             pending: Mutex::new(Pending::new(most)),
-            turns: [const { Mutex::new(()) }; TURNS],
-            hasher: RandomState::default(),
+            turns: Turns::default(),
             is_followed: AtomicBool::new(false),
             told_until: AtomicU64::new(0),
             skipped,
@@ -117,8 +107,8 @@ impl Settled {
         if !self.is_on() {
             return;
         }
-        let _turn = self.turn(state.client_id);
-        let is_in_time = self.pending.lock().remove(state.client_id);
+        let _turn = self.turns.take(state.client_id);
+        let is_in_time = self.pending.lock().remove(state.client_id).is_some();
         if !is_in_time && before.is_some_and(|before| self.is_due(before)) {
             self.tell(&state, state.since, moment);
         }
@@ -132,7 +122,7 @@ impl Settled {
         if state.since + self.settle_ms <= self.host.now_ms() {
             // It has been away for so long, and nobody knew: the broker was down. What waits is told later than it was due, and
             // after a crash it would be taken for told.
-            let _turn = self.turn(client_id);
+            let _turn = self.turns.take(client_id);
             self.pending.lock().remove(client_id);
             self.tell(&state, state.since + self.settle_ms, moment);
         } else {
@@ -143,13 +133,10 @@ impl Settled {
     /// It is due when it will have been away for `settle`.
     fn expect(&self, client_id: Arc<str>, at: u64) {
         let left = (at + self.settle_ms).saturating_sub(self.host.now_ms()).min(self.settle_ms);
-        if !self.pending.lock().insert(self.host.clock_ms() + left, client_id) {
+        let when = When { due: self.host.clock_ms() + left, at: at + self.settle_ms };
+        if !self.pending.lock().insert(client_id, when) {
             self.skipped.fetch_add(1, Relaxed);
         }
-    }
-
-    fn turn(&self, client_id: &str) -> MutexGuard<'_, ()> {
-        self.turns[self.hasher.hash_one(client_id) as usize % TURNS].lock()
     }
 
     /// It has been away for so long; and is not [`Pending`], or that would count.
@@ -220,7 +207,7 @@ impl Settled {
         let next = self.history.walk(at, PIECE, 0, &mut found);
         for client_id in found {
             // Under its turn: while it is about to come back it may be away by the table and not by what was told.
-            let _turn = self.turn(&client_id);
+            let _turn = self.turns.take(&client_id);
             if let Some(last) = self.history.last_event(&client_id)
                 && !last.is_connected()
                 && last.at + self.settle_ms > until
@@ -243,8 +230,8 @@ impl Settled {
             // Before they are taken out: from then on this says that they are told.
             self.told_until.fetch_max(now, Relaxed);
             for client_id in &due {
-                let _turn = self.turn(client_id);
-                if !self.pending.lock().remove(client_id) {
+                let _turn = self.turns.take(client_id);
+                if self.pending.lock().remove(client_id).is_none() {
                     // It is back.
                     continue;
                 }

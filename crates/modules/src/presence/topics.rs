@@ -33,16 +33,25 @@ impl Topics {
         Topic::new(format!("{}presence/{suffix}", self.node))
     }
 
+    /// One on which it is told that a client is missed by a rule.
+    pub(super) fn of_absent(&self, rule: &str, client_id: &str) -> Result<Topic, TopicError> {
+        Self::made(&format!("{}presence/absent/{rule}/", self.node), client_id, "")
+    }
+
     /// Too long if the topic of either event of this client is: one of them alone would break their alternation.
     pub(super) fn of(&self, client_id: &str, suffix: &str) -> Result<Topic, TopicError> {
+        Self::made(&self.prefix, client_id, suffix)
+    }
+
+    fn made(prefix: &str, client_id: &str, suffix: &str) -> Result<Topic, TopicError> {
         let is_odd = |byte: u8| matches!(byte, b'+' | b'#' | b'%');
         let escapes = (0..client_id.len()).filter(|&at| escape(&client_id.as_bytes()[at..]).is_some()).count();
-        let stem = self.prefix.len() + client_id.len() + 2 * escapes;
+        let stem = prefix.len() + client_id.len() + 2 * escapes;
         if stem + DISCONNECTED.len() > usize::from(u16::MAX) {
             return Err(TopicError::TooLong);
         }
         let mut text = String::with_capacity(stem + suffix.len());
-        text.push_str(&self.prefix);
+        text.push_str(prefix);
         let mut rest = client_id;
         while let Some(at) = rest.bytes().position(is_odd) {
             text.push_str(&rest[..at]);

@@ -3,6 +3,7 @@
 import { get } from "/assets/api.js";
 import { Chart } from "/assets/chart.js";
 import { byId, toast } from "/assets/dom.js";
+import { absent } from "./absent.js";
 import { Feed } from "./feed.js";
 import { live } from "/assets/live.js";
 import { timeline } from "./timeline.js";
@@ -126,6 +127,7 @@ live("presence/stream", {
 live("overview/stream", { history: counted, sample: (one) => counted([...samples, one]) }, null);
 
 check().catch(() => {});
+absent();
 setInterval(() => document.hidden || check().catch(() => {}), SUMMARY);
 
 // For those who listen: now and then, and not each event.

@@ -203,16 +203,3 @@ async fn who_has_missed_some_is_told_what_has_changed() {
     assert_eq!(rig.found(missed(NOW + 30_000)), [b, c]);
     assert_eq!(rig.found(Walk::default()), [a]);
 }
-
-#[tokio::test]
-async fn who_makes_up_ids_finds_an_end() {
-    let mut pending = Pending::new(3);
-    for n in 0..10 {
-        assert_eq!(pending.insert(n, n.to_string().into()), n < 3);
-    }
-    // One that flaps has one place.
-    assert!(pending.insert(9, "0".into()));
-    assert_eq!(pending.due(9, 10).len(), 3);
-    assert!(pending.remove("0") && !pending.remove("0"));
-    assert_eq!((pending.first(), pending.due(1, 10).len()), (Some(1), 1));
-}
