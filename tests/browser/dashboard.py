@@ -54,6 +54,14 @@ def stopping_presence_is_asked_first_and_then_nobody_is_told(broker, browser):
     watcher.leave()
 
 
+def turn(browser, module, change):
+    code = browser.run("""
+        const headers = { "x-csrf-token": document.querySelector("meta[name=csrf]").content };
+        return fetch(`/api/v4/modules/${arguments[0]}/${arguments[1]}`, { method: "PUT", headers }).then(async (it) => (await it.json()).code);
+        """, module, change)
+    expect(code == 0, f"{change} of {module}: {code}")
+
+
 def a_module_is_removed_and_added(broker, browser):
     browser.open("/modules")
     browser.until_text("running")
@@ -66,6 +74,8 @@ def a_module_is_removed_and_added(broker, browser):
     browser.until_text("No configuration needed.", "dialog")
     browser.press("Add", "dialog")
     browser.until_text("running", "[data-module=presence]")
+    # Nothing is retained without it.
+    turn(browser, "retainer", "load")
 
 
 def a_listener_is_stopped_and_started_and_who_is_connected_stays(broker, browser):
@@ -149,14 +159,6 @@ def retained_messages_are_looked_at_and_deleted(broker, browser):
     browser.press("Delete", "dialog")
     browser.until_text("Nothing matches.")
     client.leave()
-
-
-def turn(browser, module, change):
-    code = browser.run("""
-        const headers = { "x-csrf-token": document.querySelector("meta[name=csrf]").content };
-        return fetch(`/api/v4/modules/${arguments[0]}/${arguments[1]}`, { method: "PUT", headers }).then(async (it) => (await it.json()).code);
-        """, module, change)
-    expect(code == 0, f"{change} of {module}: {code}")
 
 
 def topics_are_counted_and_traced(broker, browser):
