@@ -1,5 +1,6 @@
 //! What the module answers, as EMQ X 4.4: traces are made, listed, ended and removed, and what they have written is read.
 
+use std::io;
 use std::sync::Arc;
 
 use mqtt_hooks::Host;
@@ -157,8 +158,9 @@ fn download(desk: &Handler, request: &Request) -> Result<Answer, Refusal> {
     Ok(Answer::File { name: format!("{}.log", one.plan.name), text })
 }
 
-fn unreadable(error: std::io::Error) -> Refusal {
-    Refusal::Unavailable(format!("its file can't be read: {error}"))
+fn unreadable(error: io::Error) -> Refusal {
+    tracing::error!(%error, "the file of a trace can't be read");
+    Refusal::Internal
 }
 
 fn done(result: Result<(), Wrong>) -> Result<Answer, Refusal> {
