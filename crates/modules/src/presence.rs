@@ -31,9 +31,11 @@ mod numbers;
 mod pages;
 mod pending;
 mod profiles;
+mod refusals;
 mod roster;
 mod settled;
 mod states;
+mod subscriptions;
 mod topics;
 mod trial;
 mod turns;
@@ -47,8 +49,10 @@ use followed::Followed;
 use history::{Happened, Limits};
 pub use profiles::Profile;
 use profiles::Profiles;
+use refusals::Refusals;
 use roster::Roster;
 use states::{State, StateTopics};
+use subscriptions::Subscriptions;
 use topics::{STATE, Topics};
 use trial::ComeAndGo;
 
@@ -103,6 +107,14 @@ mqtt_hooks::settings! {
         ///
         /// In a second; while there are more, a digest of each second is told on `presence/digest`, beside the events.
         pub announce_max: u32 = 1000 in 1..=1_000_000_000,
+        /// Failed connects
+        ///
+        /// The topic `connect_failed` of a client id tells who was not let in, and why, once a second for each reason.
+        pub connect_failed: bool = false,
+        /// Subscriptions
+        ///
+        /// The topics `subscribed` and `unsubscribed` of a client tell what it subscribes to, with the keys of EMQX 5.
+        pub subscriptions: bool = false,
         /// Profiles
         ///
         /// As whose events they look: emqx4 is EMQ X 4.3; emqx5 and emqx6 are on the same topics, so only one of these three can be on.
@@ -142,6 +154,16 @@ mqtt_hooks::choice! {
         Undefined = "undefined",
         /// JSON's null.
         Null = "null",
+    }
+}
+
+impl MissingUsername {
+    /// `None`: null.
+    const fn text(self) -> Option<&'static str> {
+        match self {
+            Self::Undefined => Some("undefined"),
+            Self::Null => None,
+        }
     }
 }
 
@@ -228,7 +250,8 @@ impl Module for Presence {
                 tracing::debug!(given_up, "subscriptions to what presence tells were looked at");
             });
         }
-        let announcer = Arc::new(Announcer::new(ctx, &settings, topics, profiles, self.history.clone(), followed)?);
+        let announcer =
+            Arc::new(Announcer::new(ctx, &settings, topics.clone(), profiles, self.history.clone(), followed)?);
         ctx.observe(announcer.clone());
         ctx.observe_drops(announcer);
         let is_again = self.has_started.swap(true, Ordering::Relaxed);
@@ -240,6 +263,13 @@ impl Module for Presence {
         ctx.actor().act(|moment| {
             self.history.set_room(settings.history as usize, limits, now_ms, &records, moment);
         });
+        let missing_username = settings.missing_username.text();
+        if settings.connect_failed {
+            Refusals::register(ctx, &topics, missing_username)?;
+        }
+        if settings.subscriptions {
+            Subscriptions::register(ctx, &topics, missing_username);
+        }
         self.roster.keep_in(&records, ctx.actor());
         ctx.spawn(forget_old(ctx.actor(), Arc::clone(&self.history), ctx.records()));
         Ok(())
@@ -331,10 +361,7 @@ impl Announcer {
             topics,
             profiles,
             qos,
-            missing_username: match settings.missing_username {
-                MissingUsername::Undefined => Some("undefined"),
-                MissingUsername::Null => None,
-            },
+            missing_username: settings.missing_username.text(),
             extended: settings.extended,
             history,
             records: ctx.records(),

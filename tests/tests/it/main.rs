@@ -49,6 +49,7 @@ mod memory;
 mod module_hooks;
 mod presence;
 mod presence_absent;
+mod presence_more;
 mod presence_reasons;
 mod presence_settled;
 mod presence_state;
