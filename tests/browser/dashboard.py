@@ -449,6 +449,45 @@ def all_of_it_works_without_a_mouse(broker, browser):
     browser.until_text("running", "[data-module=presence]")
 
 
+def rules_of_a_module_are_tables_in_its_form(broker, browser):
+    browser.open("/modules")
+    form = "[data-settings=presence]"
+    browser.click(f"{form} summary", "Settings")
+    rules = f"{form} [data-field=availability]"
+
+    def press(text, within):
+        # The head of the page may stand over what is just scrolled into view.
+        browser.run("document.querySelector(arguments[0]).scrollIntoView({block: 'center'})", within)
+        browser.press(text, within)
+
+    def save():
+        button = f"{form} form > button:last-child"
+        browser.run("document.querySelector(arguments[0]).scrollIntoView({block: 'center'})", button)
+        browser.click(button, "Save settings")
+
+    press("Add to Availability", rules)
+    browser.type(f"{rules} input[name=topic]", "devices/${clientid}/availability")
+    browser.type(f"{rules} input[name=match]", "dev-*")
+    save()
+    browser.until_text("Settings of Online and Offline Notification are kept.", "#toasts")
+    watcher = Client(broker, "watcher")
+    watcher.subscribe("devices/#")
+    Client(broker, "dev-1").leave()
+    until("both changes", lambda: [message.payload for message in watcher.messages] == [b"online", b"offline"])
+    watcher.leave()
+    browser.open("/modules")
+    browser.click(f"{form} summary", "Settings")
+    until("the rule", lambda: browser.run("return document.querySelector(arguments[0])?.value", f"{rules} input[name=match]") == "dev-*")
+    press("Add to Availability", rules)
+    save()
+    browser.until_text("availability, entry 2: topic", "#toasts")
+    press("Remove", f"{rules} fieldset:nth-child(2)")
+    press("Remove", rules)
+    save()
+    until("no rule", lambda: "dev-*" not in str(browser.run("return fetch('/api/v4/modules/presence/config').then((it) => it.text())")))
+    browser.no_faults(["400 (Bad Request)"])
+
+
 def what_is_set_outlives_a_restart(broker, browser):
     browser.open("/modules")
     browser.press("Stop")
@@ -602,6 +641,7 @@ CHECKS = (
     the_console_speaks_mqtt,
     the_rest_api_is_tried_from_its_page,
     all_of_it_works_without_a_mouse,
+    rules_of_a_module_are_tables_in_its_form,
     what_is_set_outlives_a_restart,
     what_is_wrong_is_seen_on_every_page,
     an_address_leads_where_it_says,
