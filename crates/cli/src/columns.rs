@@ -75,35 +75,49 @@ impl Columns {
                 *width = (*width).max(cell.text.width());
             }
         }
-        rows.iter().map(|row| self.line(row, limit.unwrap_or(usize::MAX), colours)).collect()
+        let limit = limit.unwrap_or(usize::MAX);
+        let widths = self.fitting(limit);
+        rows.iter().map(|row| line(row, &widths, limit, colours)).collect()
     }
 
-    fn line(&self, row: &[Cell], limit: usize, colours: bool) -> String {
-        let mut line = String::new();
-        let (mut left, mut gap) = (limit, 0);
-        for (at, (cell, width)) in row.iter().zip(&self.widths).enumerate() {
-            // Nothing to be seen follows.
-            if row[at..].iter().all(|cell| cell.text.is_empty()) {
-                break;
-            }
-            if gap >= left {
-                break;
-            }
-            line.extend(std::iter::repeat_n(' ', gap));
-            left -= gap;
-            let len = cell.text.width();
-            let text = if len > left { cut(&cell.text, left) } else { cell.text.clone() };
-            let shown = len.min(left);
-            line += &if colours { cell.paint.wrap(&text) } else { text };
-            left -= shown;
-            gap = width - len + 2;
-            if shown < len {
-                break;
-            }
-        }
-        line.push('\n');
-        line
+    /// The widths of what is shown: where not all fits, the widest give way to the others.
+    fn fitting(&self, limit: usize) -> Vec<usize> {
+        let room = limit.saturating_sub(GAP * self.widths.len().saturating_sub(1));
+        let fits = |most: &usize| self.widths.iter().map(|width| width.min(most)).sum::<usize>() <= room;
+        let widest = self.widths.iter().copied().max().unwrap_or_default();
+        let most = if fits(&widest) { widest } else { (NARROWEST..room).rev().find(fits).unwrap_or(NARROWEST) };
+        self.widths.iter().map(|width| *width.min(&most)).collect()
     }
+}
+
+/// Between two columns.
+const GAP: usize = 2;
+
+/// No column is made narrower; what then does not fit ends with the terminal.
+const NARROWEST: usize = 8;
+
+fn line(row: &[Cell], widths: &[usize], limit: usize, colours: bool) -> String {
+    let mut line = String::new();
+    let (mut left, mut gap) = (limit, 0);
+    for (at, (cell, width)) in row.iter().zip(widths).enumerate() {
+        // Nothing to be seen follows.
+        if row[at..].iter().all(|cell| cell.text.is_empty()) {
+            break;
+        }
+        if gap >= left {
+            break;
+        }
+        line.extend(std::iter::repeat_n(' ', gap));
+        left -= gap;
+        let room = left.min(*width);
+        let text = if cell.text.width() > room { cut(&cell.text, room) } else { cell.text.clone() };
+        let shown = text.width();
+        line += &if colours { cell.paint.wrap(&text) } else { text };
+        left -= shown;
+        gap = width - shown + GAP;
+    }
+    line.push('\n');
+    line
 }
 
 /// What fits into `columns`, the last of them a sign that there is more.
@@ -155,6 +169,15 @@ mod tests {
         assert_eq!(part(6), "abc  …\n");
         assert_eq!(part(5), "abc\n");
         assert_eq!(part(2), "a…\n");
+    }
+
+    #[test]
+    fn what_is_long_hides_no_other_column() {
+        let long = "x".repeat(180);
+        let mut columns = Columns::new(&["ID", "STATE", "ADDRESS"]);
+        let part = columns.lines(rows(&[&[&long, "online", "127.0.0.1"], &["a", "away", ""]]), Some(40), false);
+        let (head, id) = ("ID".to_owned() + &" ".repeat(21) + "STATE   ADDRESS", "x".repeat(20));
+        assert_eq!(part, format!("{head}\n{id}…  online  127.0.0.1\na{}away\n", " ".repeat(22)));
     }
 
     #[test]
