@@ -4,7 +4,7 @@ import { get } from "/assets/api.js";
 import { h, s } from "/assets/dom.js";
 import { dateTime, lasted, moment, plural } from "/assets/text.js";
 
-const WIDTH = 960;
+const NARROWEST = 200;
 const HEIGHT = 64;
 const EVENTS = 200;
 const USUAL = ["normal", "takeovered", "discarded", "server_shutting_down"];
@@ -21,10 +21,11 @@ export function stays(events) {
   return all;
 }
 
-function bars(all, now) {
+// As wide as its place, so that its letters are as large as others.
+function bars(all, now, width) {
   const first = Math.min(...all.map(({ from, to }) => from ?? to));
   const span = Math.max(now - first, 1000);
-  const x = (at) => 4 + ((WIDTH - 8) * (at - first)) / span;
+  const x = (at) => 4 + ((width - 8) * (at - first)) / span;
   const marks = all.flatMap(({ from, to, reason }) => {
     const [start, end] = [from ?? first, to ?? now];
     const title = s("title", {}, `${moment(start)} to ${to === null ? "now" : moment(to)}, ${lasted(end - start)}${reason ? `: ${reason}` : ""}`);
@@ -33,21 +34,21 @@ function bars(all, now) {
     return [bar, s(USUAL.includes(reason) ? "circle.end" : "circle.end.wrong", { cx: x(end), cy: 8, r: 3.5 }, s("title", {}, reason))];
   });
   const axis = [
-    s("line.grid", { x1: 4, x2: WIDTH - 4, y1: 42, y2: 42 }),
+    s("line.grid", { x1: 4, x2: width - 4, y1: 42, y2: 42 }),
     s("text", { x: 4, y: 58 }, dateTime(first)),
-    s("text", { x: WIDTH - 4, y: 58, "text-anchor": "end" }, "now"),
+    s("text", { x: width - 4, y: 58, "text-anchor": "end" }, "now"),
   ];
   const label = `${plural(all.length, "connection")} since ${dateTime(first)}; the table below has them.`;
-  return h("div.chart.timeline", {}, s("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": label }, axis, marks));
+  return h("div.chart.timeline", {}, s("svg", { viewBox: `0 0 ${width} ${HEIGHT}`, height: HEIGHT, role: "img", "aria-label": label }, axis, marks));
 }
 
 function row({ from, to, reason, address }, now) {
   return h("tr", {},
     h("td", {}, from === null ? "–" : dateTime(from)),
-    h("td", {}, to === null ? h("span.state", {}, "still here") : dateTime(to)),
+    // Why it went belongs to that, and is to be seen on a phone too.
+    h("td", {}, to === null ? h("span.state", {}, "still here") : [dateTime(to), h("br"), h("span.reason", {}, reason ?? "–")]),
     h("td.num", {}, from === null ? "–" : lasted((to ?? now) - from)),
-    h("td", {}, reason ?? "–"),
-    h("td.mono", {}, address ?? "–"));
+    h("td.mono.minor", {}, address ?? "–"));
 }
 
 // The connection it has, if any.
@@ -81,9 +82,9 @@ export async function timeline(place, clientId) {
     place.replaceChildren(h("p.empty", {}, "It is not known to have come or gone while presence ran."), ...kept);
     return;
   }
-  const head = ["Came", "Went", "Lasted", "Reason", "Address"].map((text, index) => h(index === 2 ? "th.num" : "th", { scope: "col" }, text));
+  const head = [["th", "Came"], ["th", "Went, and why"], ["th.num", "Lasted"], ["th.minor", "Address"]].map(([kind, text]) => h(kind, { scope: "col" }, text));
   place.replaceChildren(
-    bars(all, now),
+    bars(all, now, Math.max(NARROWEST, place.clientWidth)),
     h("div.scroll", { role: "region", "aria-label": "Connections", tabindex: 0 },
       h("table", {}, h("thead", {}, h("tr", {}, head)), h("tbody", {}, all.reverse().map((stay) => row(stay, now))))),
     ...kept);
