@@ -8,7 +8,6 @@ use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use mqtt_hooks::run::{Status, enterprise_name};
-use mqtt_hooks::{Setting, SettingKind};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
@@ -117,44 +116,52 @@ pub(super) struct CatalogueEntry {
 
 impl From<Status> for CatalogueEntry {
     fn from(Status { info, listing, .. }: Status) -> Self {
+        let settings: Vec<ModuleSetting> = info.settings.iter().map(|setting| (*setting).into()).collect();
         Self {
             name: enterprise_name(info.name),
             r#type: info.name,
             title: Words::new(info.title, listing.title_zh),
             description: Words::new(info.description, listing.description_zh),
-            params: params(info.settings),
-            settings: info.settings.iter().map(|setting| (*setting).into()).collect(),
+            params: params(&settings),
+            settings,
         }
     }
 }
 
-/// A form, as that dashboard draws it. It has no field for a list, which stays as it is set.
-fn params(settings: &[Setting]) -> Map<String, Value> {
-    let drawn = settings.iter().filter(|setting| !matches!(setting.kind, SettingKind::List { .. }));
-    let params = drawn.zip(1..).map(|(setting, order)| {
-        let ModuleSetting { name, title, description, kind, min, max, choices, default, .. } = (*setting).into();
-        let mut param = json!({
-            "title": Words::new(title, ""),
-            "description": Words::new(description, ""),
-            "required": true,
-            "order": order,
-            "type": match kind {
-                "switch" => "boolean",
-                "number" => "number",
-                _ => "string",
-            },
-            // It takes every object for words in two languages, and null for an object.
-            "default": if default.is_null() { Value::from("") } else { default },
-        });
-        for (key, value) in [("minimum", min), ("maximum", max)] {
-            value.into_iter().for_each(|value| param[key] = value.into());
-        }
-        if let Some(choices) = choices {
-            param["enum"] = choices.into();
-        }
-        (name.to_owned(), param)
+/// A form, as that dashboard draws it. What it has no field for is left out, and stays as it is.
+fn params(settings: &[ModuleSetting]) -> Map<String, Value> {
+    let params = settings.iter().zip(1..);
+    params.filter_map(|(setting, order)| Some((setting.name.to_owned(), param(setting, order)?))).collect()
+}
+
+fn param(setting: &ModuleSetting, order: u64) -> Option<Value> {
+    let ModuleSetting { title, description, kind, min, max, choices, fields, default, .. } = setting;
+    let kind = match *kind {
+        "switch" => "boolean",
+        "number" => "number",
+        "choice" | "text" => "string",
+        "tables" => "array",
+        _ => return None,
+    };
+    let mut param = json!({
+        "title": Words::new(title, ""),
+        "description": Words::new(description, ""),
+        "required": matches!(setting.kind, "switch" | "number" | "choice"),
+        "order": order,
+        "type": kind,
+        // It takes every object for words in two languages, and null for an object.
+        "default": if default.is_null() { Value::from("") } else { default.clone() },
     });
-    params.collect()
+    if kind == "number" {
+        (param["minimum"], param["maximum"]) = (json!(min), json!(max));
+    }
+    if let Some(choices) = choices {
+        param["enum"] = json!(choices);
+    }
+    if let Some(fields) = fields {
+        param["items"] = json!({ "type": "object", "schema": params(fields) });
+    }
+    Some(param)
 }
 
 /// All settings of a module, those too that are as they are unless set.
@@ -181,7 +188,7 @@ pub(super) fn changed(shared: &Shared, name: &str, said: Map<String, Value>) -> 
 #[cfg(test)]
 mod tests {
     use axum::http::HeaderValue;
-    use mqtt_hooks::ListOf;
+    use mqtt_hooks::{ListOf, Setting, SettingKind};
 
     use super::*;
 
@@ -202,13 +209,18 @@ mod tests {
 
     #[test]
     fn a_form_has_no_null_and_every_text_in_both_languages() {
-        let setting = |name, kind, default| Setting { name, title: "Title", description: "About", kind, default };
-        let params = params(&[
+        const fn setting(name: &'static str, kind: SettingKind, default: &'static str) -> Setting {
+            Setting { name, title: "Title", description: "About", kind, default }
+        }
+        const FIELDS: &[Setting] = &[setting("re", SettingKind::Text, "\"\"")];
+        let settings = [
             setting("on", SettingKind::Switch, "true"),
             setting("count", SettingKind::Number { min: 1, max: 9 }, "null"),
-            setting("list", SettingKind::List { of: ListOf::Texts, max: 9 }, "[]"),
             setting("how", SettingKind::Choice(&["a", "b"]), "\"a\""),
-        ]);
+            setting("names", SettingKind::List { of: ListOf::Texts, max: 9 }, "[]"),
+            setting("rules", SettingKind::List { of: ListOf::Tables(FIELDS), max: 9 }, "[]"),
+        ];
+        let params = params(&settings.map(ModuleSetting::from));
         let words = |text: &str| json!({"en": text, "zh": text});
         let expected = |kind: &str, default: Value, order: u64| json!({"type": kind, "title": words("Title"), "description": words("About"), "required": true, "order": order, "default": default});
         assert_eq!(params["on"], expected("boolean", json!(true), 1));
@@ -217,7 +229,11 @@ mod tests {
         assert_eq!(params["count"], count);
         let mut how = expected("string", json!("a"), 3);
         how["enum"] = json!(["a", "b"]);
-        assert!(!params.contains_key("list"));
         assert_eq!(params["how"], how);
+        let mut text = expected("string", json!(""), 1);
+        text["required"] = json!(false);
+        let mut rules = expected("array", json!([]), 5);
+        (rules["required"], rules["items"]) = (json!(false), json!({"type": "object", "schema": {"re": text}}));
+        assert_eq!((&params["rules"], params.get("names")), (&rules, None));
     }
 }
