@@ -15,6 +15,7 @@ mod alarms;
 mod banned;
 mod catalogue;
 mod clients;
+mod data;
 mod enterprise;
 mod listeners;
 mod modules;
@@ -122,6 +123,10 @@ fn emqx() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(nodes::license))
         .routes(routes!(nodes::drop_acl_cache))
         .routes(routes!(nodes::drop_acl_cache_on_node))
+        .routes(routes!(data::list, data::export))
+        .routes(routes!(data::upload))
+        .routes(routes!(data::read, data::delete))
+        .routes(routes!(data::import))
         .routes(routes!(plugins::plugins))
         .routes(routes!(plugins::plugins_of_node))
         .routes(routes!(plugins::change_plugin))

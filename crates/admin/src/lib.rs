@@ -67,6 +67,8 @@ pub(crate) struct Shared {
     pub(crate) hosts: Hosts,
     pub(crate) lists: Arc<lists::Lists>,
     pub(crate) samples: samples::Samples,
+    /// Held while exports change.
+    pub(crate) exports: parking_lot::Mutex<()>,
     /// Whose turn it is to have `/metrics`.
     pub(crate) scrapes: Arc<Semaphore>,
     pub(crate) streams: Arc<streams::Streams>,
@@ -99,6 +101,7 @@ impl Admin {
             hosts,
             lists: Arc::default(),
             samples,
+            exports: parking_lot::Mutex::default(),
             scrapes: Arc::new(Semaphore::new(1)),
             streams: Arc::default(),
             door,

@@ -216,6 +216,42 @@ async fn plugins_are_the_modules_that_do_what_they_do() {
 }
 
 #[tokio::test]
+async fn an_export_is_made_taken_away_and_taken_back() {
+    let Some((broker, addr)) = start().await else { return };
+    let registry = broker.server().registry();
+    data(addr, "PUT /api/v4/modules/presence", &json!({"config": {"qos": 2}})).await;
+    data(addr, "POST /api/v4/banned", &json!({"who": "bad", "as": "clientid"})).await;
+    let made = data(addr, "POST /api/v4/data/export", &Value::Null).await;
+    let listed = data(addr, "GET /api/v4/data/export", &Value::Null).await;
+    check("GET /data/export", &listed, &json!([{"node": "", "filename": "", "size": 0, "created_at": ""}]));
+    assert_eq!(listed[0], made);
+    let path = format!("/api/v4/data/file/{}", made["filename"].as_str().unwrap());
+    let read = page(addr, &format!("GET {path}"), "").await.json();
+    assert_eq!((&read["code"], &read["data"]["file"]), (&json!(0), &read["file"]));
+    assert!(!read["file"].as_str().unwrap().contains("open sesame"), "no secret leaves");
+
+    data(addr, "PUT /api/v4/modules/presence", &json!({"config": {"qos": 0}, "enabled": false})).await;
+    data(addr, "DELETE /api/v4/banned/clientid/bad", &Value::Null).await;
+    data(addr, &format!("DELETE {path}"), &Value::Null).await;
+    assert_eq!(page(addr, &format!("GET {path}"), "").await.status, 404);
+    let brought = data(addr, "POST /api/v4/data/file", &json!({"filename": "mine.json", "file": read["file"]})).await;
+    assert_eq!(brought["node"], "rollcall@127.0.0.1");
+    data(addr, "POST /api/v4/data/import", &json!({"filename": "mine.json", "node": brought["node"]})).await;
+    assert_eq!(registry.settings("presence").unwrap()["qos"], 2);
+    assert!(registry.status("presence").unwrap().running);
+    assert_eq!(page(addr, "GET /api/v4/banned", "").await.json()["data"][0]["who"], "bad");
+
+    let wrong = json!({"filename": "a/b", "file": "{}"});
+    assert_eq!(page(addr, "POST /api/v4/data/file", &wrong.to_string()).await.json()["code"], 108);
+    let wrong = json!({"filename": "a", "file": "{"});
+    assert_eq!(page(addr, "POST /api/v4/data/file", &wrong.to_string()).await.json()["code"], 108);
+    let other = r#"{"modules":[{"name":"nothing","enable":true}]}"#;
+    data(addr, "POST /api/v4/data/file", &json!({"filename": "a", "file": other})).await;
+    let failed = page(addr, "POST /api/v4/data/import", &json!({"filename": "a"}).to_string()).await.json();
+    assert_eq!(failed, json!({"message": "no module is called nothing"}));
+}
+
+#[tokio::test]
 async fn what_there_is_to_be_asked_is_listed() {
     let Some((_broker, addr)) = start().await else { return };
     for line in ["GET /api/v4", "GET /api/v4/"] {
