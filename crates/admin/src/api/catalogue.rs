@@ -237,7 +237,7 @@ pub(super) async fn one(
 #[derive(Deserialize, ToSchema)]
 pub(super) struct New {
     /// Which.
-    #[schema(example = "presence")]
+    #[schema(example = "greeter")]
     r#type: String,
     /// Settings of it; the others are as they are unless set.
     #[schema(value_type = Option<Object>)]

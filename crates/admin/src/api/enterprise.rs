@@ -70,10 +70,10 @@ impl Words {
 #[derive(Serialize, ToSchema)]
 pub(super) struct Instance {
     /// Its name.
-    #[schema(example = "presence")]
+    #[schema(example = "greeter")]
     id: &'static str,
     /// Its name in the catalogue.
-    #[schema(example = "presence")]
+    #[schema(example = "greeter")]
     r#type: &'static str,
     title: Words,
     description: Words,
@@ -101,7 +101,7 @@ impl Instance {
 #[derive(Serialize, ToSchema)]
 pub(super) struct CatalogueEntry {
     /// Its name in the catalogue; what to send as `type` to add it.
-    #[schema(example = "presence")]
+    #[schema(example = "greeter")]
     name: &'static str,
     /// Its name.
     r#type: &'static str,
