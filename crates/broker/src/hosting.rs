@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use mqtt_codec::{Filter, Message, ReasonCode, SubscribeFilter, Topic};
 use mqtt_hooks::{
-    Acting, Client, ConnectionInfo, Host, Lookup, Moment, Online, Reached, RecordTable, Stop, SubscribeError, Task,
+    Acting, Client, ConnectionInfo, Host, Lookup, Moment, Online, Reached, RecordTable, Rules, Stop, SubscribeError,
+    Task,
 };
 use mqtt_router::Matches;
 use mqtt_storage::read_records;
@@ -79,11 +80,12 @@ impl Host for Hosting {
     }
 
     fn may_publish(&self, client: &ConnectionInfo, topic: &Topic) -> Result<(), ReasonCode> {
-        // Its connection knows what it was let in by. Of a client that is gone that is not known any more.
-        let connection = self.0.connection_of(&client.client_id);
-        let connection = connection.filter(|connection| connection.info.conn_id == client.conn_id);
-        let rules = connection.map(|connection| connection.rules()).unwrap_or_default();
-        access::may_publish(&self.0.hooks, &rules, client, topic).map_err(|refusal| refusal.code)
+        access::may_publish(&self.0.hooks, &self.rules(client), client, topic).map_err(|refusal| refusal.code)
+    }
+
+    fn may_subscribe(&self, client: &ConnectionInfo, filter: &Filter) -> Result<(), ReasonCode> {
+        let (rules, sys) = (self.rules(client), &self.0.config.sys);
+        access::may_subscribe(&self.0.hooks, &rules, sys, client, filter).map_err(|refusal| refusal.code)
     }
 
     fn connection(&self, client_id: &str) -> Option<ConnectionInfo> {
@@ -156,6 +158,15 @@ impl Host for Hosting {
         let pipe = door::connect_in_memory(&self.0, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
         let client = Loopback::connect(pipe, self.0.config.limits.max_packet_size, client_id).await?;
         Ok(Box::new(client))
+    }
+}
+
+impl Hosting {
+    /// Those that a connection was let in by. Of a client that is gone they are not known any more.
+    fn rules(&self, client: &ConnectionInfo) -> Rules {
+        let connection = self.0.connection_of(&client.client_id);
+        let connection = connection.filter(|connection| connection.info.conn_id == client.conn_id);
+        connection.map(|connection| connection.rules()).unwrap_or_default()
     }
 }
 

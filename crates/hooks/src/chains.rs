@@ -11,11 +11,12 @@ use crate::panics::{caught, caught_async};
 use crate::standby::{Hook, Standby};
 use crate::task::watched;
 use crate::{
-    Access, Acting, Alarm, Authenticate, Authorize, ConnectionInfo, Ctx, Due, Exchange, Fact, Incoming, Intercept,
-    Login, Moment, Observe, ObserveAcks, ObserveDrops, ObserveMessages, Passage, Raised, Remember, Reserve, Retain,
-    States, Stop, SubscribeOnEntry, Task, Timers, Verdict,
+    Access, Acting, Alarm, Asked, Authenticate, Authorize, ConnectionInfo, Ctx, Due, Exchange, Fact, Incoming,
+    Intercept, Login, Moment, Observe, ObserveAcks, ObserveDrops, ObserveMessages, Passage, Raised, Remember, Reserve,
+    Retain, States, Stop, SubscribeOnEntry, Task, Timers, Verdict,
 };
 
+mod asked;
 mod deliveries;
 mod entry;
 mod remember;
@@ -41,6 +42,7 @@ pub struct Hooks {
     states: Chain<dyn States>,
     remember: Chain<dyn Remember>,
     reserve: Chain<dyn Reserve>,
+    asked: Chain<dyn Asked>,
     subscribe_on_entry: Chain<dyn SubscribeOnEntry>,
     retain: Chain<dyn Retain>,
     /// Nothing is retained while there is nobody in [`Self::retain`].
@@ -227,6 +229,7 @@ impl Hooks {
         self.authenticate.add(&start, registered.authenticate);
         self.authorize.add(&start, registered.authorize);
         self.reserve.add(&start, registered.reserve);
+        self.asked.add(&start, registered.asked);
         // In one step: no message is changed twice.
         self.intercept.swap(earlier, &start, registered.intercept);
         self.observe_drops.add(&start, registered.observe_drops);
@@ -297,6 +300,7 @@ impl Hooks {
         self.observe_messages.remove(start);
         self.states.remove(start);
         self.remember.remove(start);
+        self.asked.remove(start);
     }
 }
 
@@ -313,6 +317,7 @@ pub(crate) struct Registrations {
     pub(crate) states: Vec<Arc<dyn States>>,
     pub(crate) remember: Vec<Arc<dyn Remember>>,
     pub(crate) reserve: Vec<Arc<dyn Reserve>>,
+    pub(crate) asked: Vec<Arc<dyn Asked>>,
     pub(crate) subscribe_on_entry: Vec<Arc<dyn SubscribeOnEntry>>,
     pub(crate) retain: Vec<Arc<dyn Retain>>,
     pub(crate) standbys: Vec<Standby>,

@@ -67,6 +67,12 @@ pub trait Host: Send + Sync + 'static {
     /// authorizers.
     fn may_publish(&self, client: &ConnectionInfo, topic: &Topic) -> Result<(), ReasonCode>;
 
+    /// Says whether a client may subscribe with a filter, in the same way.
+    fn may_subscribe(&self, client: &ConnectionInfo, filter: &Filter) -> Result<(), ReasonCode> {
+        let _ = (client, filter);
+        Ok(())
+    }
+
     /// The connection that a client has.
     ///
     /// This and the four that follow are for a module's tasks and its answers to requests. Within a hook they would wait for

@@ -49,6 +49,7 @@
 
 mod acting;
 mod alarm;
+mod asked;
 mod chains;
 mod exchange;
 mod fact;
@@ -79,6 +80,7 @@ mod trial;
 
 pub use acting::Acting;
 pub use alarm::{Alarm, Raised};
+pub use asked::Asked;
 pub use chains::{Hooks, StatesOf};
 pub use exchange::{Challenge, Exchange};
 pub use fact::{ConnectionInfo, Fact, Initiator, Listener, Reason};

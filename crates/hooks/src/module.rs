@@ -13,9 +13,9 @@ use crate::page::{Pages, Panel};
 use crate::route::Route;
 use crate::standby::Hook;
 use crate::{
-    Acting, Actor, Alarm, Authenticate, Authorize, Due, Host, Intercept, Number, Observe, ObserveAcks, ObserveDrops,
-    ObserveMessages, Records, Remember, Reserve, Retain, Settings, Standby, States, SubscribeOnEntry, Timers, Trial,
-    read_settings,
+    Acting, Actor, Alarm, Asked, Authenticate, Authorize, Due, Host, Intercept, Number, Observe, ObserveAcks,
+    ObserveDrops, ObserveMessages, Records, Remember, Reserve, Retain, Settings, Standby, States, SubscribeOnEntry,
+    Timers, Trial, read_settings,
 };
 
 /// Something that can be started and stopped while clients are connected.
@@ -320,6 +320,11 @@ impl Ctx {
     /// Registers whose topics are a module's own.
     pub fn reserve(&self, hook: Arc<dyn Reserve>) {
         self.registered.lock().reserve.push(hook);
+    }
+
+    /// Registers who is asked by clients, on a topic of its own.
+    pub fn asked(&self, hook: Arc<dyn Asked>) {
+        self.registered.lock().asked.push(hook);
     }
 
     /// Registers an observer of deliveries that are acknowledged.

@@ -31,6 +31,7 @@ mod numbers;
 mod pages;
 mod pending;
 mod profiles;
+mod query;
 mod refusals;
 mod roster;
 mod settled;
@@ -238,7 +239,8 @@ impl Module for Presence {
         let topics = Arc::new(Topics::new(ctx.host().node())?);
         ctx.states(Arc::new(StateTopics { topics: topics.clone(), history: self.history.clone() }));
         ctx.remember(Arc::new(LastSeen(self.history.clone())));
-        let followed = Followed::start(ctx, &settings, &topics, &self.history, &self.unsettled, &self.missing)?;
+        let followed =
+            Followed::start(ctx, &settings, &topics, &self.history, &self.unsettled, &self.missing, &self.roster)?;
         self.trial.set_profile(settings.profiles[0]);
         let profiles = Profiles::new(&settings.profiles, topics.clone());
         if let Some(reserved) = profiles.reserved() {

@@ -50,6 +50,7 @@ mod module_hooks;
 mod presence;
 mod presence_absent;
 mod presence_more;
+mod presence_query;
 mod presence_reasons;
 mod presence_settled;
 mod presence_state;

@@ -128,6 +128,10 @@ impl Broker {
         let client_id = &*client.id;
         let topic = &will.message.topic;
         // Here and not at CONNECT: it is no reason to keep a client out, and the client may never come to die.
+        // Nobody is there to be answered, and no subscriber is to see it.
+        if self.hooks.is_question(topic) {
+            return;
+        }
         if let Some(rule) = self.hooks.why_reserved(topic) {
             self.tell_refused(&Refused {
                 kind: Kind::Will,

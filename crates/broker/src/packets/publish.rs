@@ -50,6 +50,10 @@ pub(super) fn handle_publish(
     if qos > Qos::AtMostOnce && broker.durable.is_failing() {
         return refuse(seat, receipt, ReasonCode::QuotaExceeded, batch);
     }
+    // What is asked of a module is for it alone.
+    if let Some(code) = broker.hooks.ask(info, &publication.message, batch) {
+        return acknowledge(seat, receipt, code, batch);
+    }
     if !shown::intercept(Publisher::Client(info), publication, now, batch) {
         return acknowledge(seat, receipt, ReasonCode::Success, batch);
     }

@@ -8,6 +8,8 @@ use mqtt_hooks::{ConnectionInfo, Ctx, Moment, Reason, StartError};
 use super::absence::{Absence, Missing, Rules};
 use super::digest::Digest;
 use super::gaps::Gaps;
+use super::query::Queries;
+use super::roster::Roster;
 use super::settled::Settled;
 use super::states::State;
 use super::topics::Topics;
@@ -29,10 +31,11 @@ impl Followed {
         history: &Arc<History>,
         unsettled: &Arc<AtomicU64>,
         missing: &Arc<Missing>,
+        roster: &Arc<Roster>,
     ) -> Result<Self, StartError> {
         let failed = |error: std::io::Error| StartError::Other(error.to_string());
         let topic = |suffix| topics.of_all(suffix).map_err(|error| StartError::Config(error.to_string()));
-        let (actor, history) = (ctx.actor(), Arc::clone(history));
+        let (actor, history, queried) = (ctx.actor(), Arc::clone(history), Arc::clone(history));
         let digest = Digest::new(topic("digest")?, history.clone(), ctx.host(), settings.announce_max.into());
         let (digest, gaps) = (Arc::new(digest), Arc::new(Gaps::new(topic("gap")?)));
         let (settle_ms, most) = (settings.settle.as_ms(), settings.known as usize);
@@ -54,6 +57,10 @@ impl Followed {
         if has_rules {
             ctx.spawn(absence.clone().run(actor));
         }
+        let states = topics.any_state()?;
+        let queries = Arc::new(Queries::new(ctx.host(), queried, roster.clone(), states));
+        ctx.asked(queries.clone());
+        ctx.spawn(queries.run(ctx.actor()));
         Ok(Self { settled, digest, gaps, absence })
     }
 

@@ -160,6 +160,11 @@ impl Roster {
         self.members.read().contains_key(client_id)
     }
 
+    /// Whether it is a member with this tag.
+    pub(super) fn is_tagged(&self, client_id: &str, tag: &str) -> bool {
+        self.members.read().get(client_id).is_some_and(|member| member.has_tag(tag))
+    }
+
     /// Some members in order of their ids: those after `after` that begin with `prefix`.
     pub(super) fn some(&self, after: Option<&str>, prefix: &str, most: usize) -> Vec<(Box<str>, Member)> {
         let start = match after {

@@ -33,6 +33,11 @@ impl Topics {
         Topic::new(format!("{}presence/{suffix}", self.node))
     }
 
+    /// The states of all.
+    pub(super) fn any_state(&self) -> Result<Filter, StartError> {
+        Filter::new(format!("{}+{STATE}", self.prefix)).map_err(|error| StartError::Config(error.to_string()))
+    }
+
     /// One on which it is told that a client is missed by a rule.
     pub(super) fn of_absent(&self, rule: &str, client_id: &str) -> Result<Topic, TopicError> {
         Self::made(&format!("{}presence/absent/{rule}/", self.node), client_id, "")
