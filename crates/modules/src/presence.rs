@@ -5,19 +5,18 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Instant;
 
-use mqtt_codec::topic::TopicError;
-use mqtt_codec::{Message, Properties, Property, Qos};
+use mqtt_codec::{Properties, Property};
 use mqtt_hooks::page::{Pages, Panel};
 use mqtt_hooks::route::Route;
 use mqtt_hooks::{
-    Actor, ConnectionInfo, Ctx, Delivery, DropReason, Fact, Host, Info, Listing, Module, Moment, Number, Observe,
-    ObserveDrops, Records, Remember, Settings as _, Span, StartError, Trial, read_settings,
+    Actor, ConnectionInfo, Ctx, Host, Info, Listing, Module, Number, Records, Remember, Settings as _, StartError,
+    Trial, read_settings,
 };
 use serde_json::Value;
 
 mod absence;
+mod announcer;
 mod api;
 mod availability;
 mod digest;
@@ -34,6 +33,7 @@ mod profiles;
 mod query;
 mod refusals;
 mod roster;
+mod settings;
 mod settled;
 mod states;
 mod subscriptions;
@@ -42,22 +42,23 @@ mod trial;
 mod turns;
 
 pub use absence::Settings as AbsenceRule;
-use absence::{Missing, Rules as AbsenceRules, What};
+use absence::{Missing, What};
+use announcer::Announcer;
+use availability::Availability;
 pub use availability::Settings as AvailabilityRule;
-use availability::{Availability, Rules};
-use event::{Event, Gone, Style};
 use followed::Followed;
-use history::{Happened, Limits};
+use history::Limits;
 pub use profiles::Profile;
 use profiles::Profiles;
 use refusals::Refusals;
 use roster::Roster;
-use states::{State, StateTopics};
+use states::StateTopics;
 use subscriptions::Subscriptions;
-use topics::{STATE, Topics};
+use topics::Topics;
 use trial::ComeAndGo;
 
 pub use history::{Counts, End, Entry, Heard, History, Live, Query};
+pub use settings::{MissingUsername, Settings};
 
 /// More events than a process can tell in a millisecond: those of the next begin above the last of this one, also where
 /// nothing is stored, or was not stored in time.
@@ -67,106 +68,6 @@ const DAY_MS: u64 = 86_400_000;
 const MINUTE_MS: u64 = 60_000;
 
 pub use latency::{LATENCY_BOUNDS, LatencyCounts};
-
-mqtt_hooks::settings! {
-    /// Settings of [`Presence`].
-    pub struct Settings {
-        /// Quality of service
-        ///
-        /// Of the events: 1 brings every one, also to subscribers that are away and have a session.
-        pub qos: u8 = 1 in 0..=2,
-        /// Missing user name
-        ///
-        /// What stands for the user name of a client without one: the text "undefined" as in EMQ X, or null.
-        pub missing_username: MissingUsername = Undefined,
-        /// Extended events
-        ///
-        /// Adds more keys after those of EMQ X, some 200 bytes an event.
-        pub extended: bool = false,
-        /// Events kept
-        ///
-        /// The last ones can be looked up, also after a restart; 0 keeps none. When there are so many, the client with the
-        /// most loses its oldest, and each keeps its last four while there is room for that. One costs some 250 bytes of
-        /// memory and 100 on disk, with its client id and user name on top.
-        pub history: u32 = 10000 in 0..=10_000_000,
-        /// Clients known
-        ///
-        /// Of so many clients at the most it is known who they are, when they came and went last, and why, also after a restart;
-        /// 0: of none. The one that was seen least lately is forgotten first. Each costs some 200 bytes of memory and 120 on
-        /// disk.
-        pub known: u32 = 250000 in 0..=10_000_000,
-        /// Days until forgotten
-        ///
-        /// A client that has been away for so many days is not known any more.
-        pub forget_after: u32 = 30 in 1..=36500,
-        /// Settle
-        ///
-        /// The topic `settled` of a client tells that it is offline when it has been away for so long. Costs nothing while nobody
-        /// subscribes to it.
-        pub settle: Span = "30s",
-        /// Events announced
-        ///
-        /// In a second; while there are more, a digest of each second is told on `presence/digest`, beside the events.
-        pub announce_max: u32 = 1000 in 1..=1_000_000_000,
-        /// Failed connects
-        ///
-        /// The topic `connect_failed` of a client id tells who was not let in, and why, once a second for each reason.
-        pub connect_failed: bool = false,
-        /// Subscriptions
-        ///
-        /// The topics `subscribed` and `unsubscribed` of a client tell what it subscribes to, with the keys of EMQX 5.
-        pub subscriptions: bool = false,
-        /// Profiles
-        ///
-        /// As whose events they look: emqx4 is EMQ X 4.3; emqx5 and emqx6 are on the same topics, so only one of these three can be on.
-        /// aws tells them below $aws/events/presence/ as well, cloudevents at the client's .../cloudevent.
-        pub profiles: Vec<Profile> = ["emqx4"] in 1..=5,
-        /// Absence
-        ///
-        /// Clients that are missed when they stay away, or are connected and say nothing, and after how long.
-        pub absence: Vec<AbsenceRule> = [] in 0..=64,
-        /// Availability
-        ///
-        /// Clients with a topic of their own that says whether they are online, as if it were retained there, with no will needed. No
-        /// client may publish to these topics.
-        pub availability: Vec<AvailabilityRule> = [] in 0..=64,
-    }
-}
-
-impl Settings {
-    /// What its type does not tell is right, too.
-    fn rules(&self) -> Result<Rules, StartError> {
-        Profiles::check(&self.profiles)?;
-        if self.known == 0 && !self.availability.is_empty() {
-            return Err(StartError::Config("availability: wants modules.presence.known above 0".to_owned()));
-        }
-        if self.known == 0 && !self.absence.is_empty() {
-            return Err(StartError::Config("absence: wants modules.presence.known above 0".to_owned()));
-        }
-        AbsenceRules::new(&self.absence)?;
-        Rules::new(&self.availability)
-    }
-}
-
-mqtt_hooks::choice! {
-    /// What stands for the user name of a client without one.
-    pub enum MissingUsername {
-        /// The text `undefined`, as in EMQ X.
-        Undefined = "undefined",
-        /// JSON's null.
-        Null = "null",
-    }
-}
-
-impl MissingUsername {
-    /// `None`: null.
-    const fn text(self) -> Option<&'static str> {
-        match self {
-            Self::Undefined => Some("undefined"),
-            Self::Null => None,
-        }
-    }
-}
 
 /// The module `presence`.
 #[derive(Debug)]
@@ -331,150 +232,6 @@ impl Remember for LastSeen {
 
 fn json_properties() -> Properties {
     Properties::from([Property::ContentType("application/json".into())])
-}
-
-/// Turns facts into events.
-struct Announcer {
-    host: Arc<dyn Host>,
-    topics: Arc<Topics>,
-    profiles: Profiles,
-    qos: Qos,
-    missing_username: Option<&'static str>,
-    extended: bool,
-    history: Arc<History>,
-    records: Records,
-    followed: Followed,
-}
-
-impl Announcer {
-    fn new(
-        ctx: &Ctx,
-        settings: &Settings,
-        topics: Arc<Topics>,
-        profiles: Profiles,
-        history: Arc<History>,
-        followed: Followed,
-    ) -> Result<Self, StartError> {
-        let host = ctx.host();
-        let wrong = || StartError::Config(format!("qos: {}", settings.qos));
-        let qos = Qos::from_u8(settings.qos).ok_or_else(wrong)?;
-        Ok(Self {
-            host,
-            topics,
-            profiles,
-            qos,
-            missing_username: settings.missing_username.text(),
-            extended: settings.extended,
-            history,
-            records: ctx.records(),
-            followed,
-        })
-    }
-
-    fn announce(&self, event: &Event<'_>, noticed: Instant, moment: &mut dyn Moment) {
-        if !self.host.is_sys_watched() {
-            return;
-        }
-        let node = self.host.node();
-        let style = Style { missing_username: self.missing_username, extended: self.extended.then_some(node) };
-        let mut is_told = false;
-        for profile in self.profiles.iter() {
-            let topic = match profile.topic(&self.topics, event) {
-                Ok(topic) => topic,
-                Err(why) => {
-                    self.skip(event, why);
-                    continue;
-                }
-            };
-            let mut build = || Message {
-                topic: topic.clone(),
-                payload: profile.write(event, style, node).into(),
-                qos: self.qos,
-                retain: false,
-                properties: profile.properties(event),
-            };
-            let mut missed = |watcher: &str| self.followed.missed(watcher, event.number);
-            is_told |= moment.publish_telling(&topic, &mut build, &mut missed);
-        }
-        if is_told {
-            self.history.latency.note(self.host.instant().saturating_duration_since(noticed));
-        }
-    }
-
-    #[cold]
-    fn skip(&self, event: &Event<'_>, why: TopicError) {
-        let skipped = self.history.skipped.fetch_add(1, Ordering::Relaxed) + 1;
-        let client_id_bytes = event.client.client_id.len();
-        // Who has such an id comes as often as they like.
-        if skipped.is_power_of_two() {
-            let event = if event.end.is_none() { "connected" } else { "disconnected" };
-            tracing::warn!(client_id_bytes, event, %why, skipped, "no topic can be made for a presence event");
-        }
-    }
-
-    /// After the event, and after it is known to who asks.
-    fn tell_state(&self, state: &State<'_>, moment: &mut dyn Moment) {
-        if !self.host.is_sys_named() {
-            return;
-        }
-        // Where there is none there was none for the event either, which has been counted.
-        if let Ok(topic) = self.topics.of(state.client_id, STATE) {
-            moment.publish_state(&topic, state.number, &mut || state.message(topic.clone()));
-        }
-    }
-}
-
-impl Observe for Announcer {
-    fn observe(&self, fact: &Fact<'_>, moment: &mut dyn Moment) {
-        match *fact {
-            Fact::Connected { client, told_at, seq, flaps, properties, receive_maximum, noticed } => {
-                let (at, last_heard) = (client.connected_at, client.connected_at);
-                let before = self.followed.before(&client.client_id);
-                let happened = Happened { client, seq, at, flaps, last_heard, reason: None };
-                let number = self.history.record(happened, &self.records, moment);
-                let event = Event { client, number, told_at, seq, flaps, properties, receive_maximum, end: None };
-                self.announce(&event, noticed, moment);
-                let state = State::of(client, number, seq, at);
-                self.tell_state(&state, moment);
-                self.followed.came(client, before.as_ref(), State { flaps: Some(flaps), ..state }, moment);
-            }
-            Fact::Disconnected {
-                client,
-                reason,
-                reason_string,
-                properties,
-                at,
-                told_at,
-                seq,
-                flaps,
-                last_heard,
-                noticed,
-            } => {
-                let happened = Happened { client, seq, at, flaps, last_heard, reason: Some(reason) };
-                let number = self.history.record(happened, &self.records, moment);
-                let end = Some(Gone { reason, reason_string, at });
-                let event = Event { client, number, told_at, seq, flaps, properties, receive_maximum: 0, end };
-                self.announce(&event, noticed, moment);
-                let gone = (reason.name(), last_heard);
-                let state = State { gone: Some(gone), ..State::of(client, number, seq, at) };
-                self.tell_state(&state, moment);
-                self.followed.went(client, reason, State { flaps: Some(flaps), ..state }, moment);
-            }
-            _ => {}
-        }
-    }
-}
-
-impl ObserveDrops for Announcer {
-    /// Whoever watches and misses an event is wrong about a client from then on.
-    fn dropped(&self, delivery: &Delivery<'_>, reason: DropReason) {
-        // Who watches with QoS 0 knows that nothing is kept for it while it is away, and whose session has ended is told so when it
-        // comes back.
-        let is_expected = matches!(reason, DropReason::Offline | DropReason::SessionEnded);
-        if !is_expected && self.profiles.is_event(&delivery.message.topic) {
-            self.history.dropped.fetch_add(1, Ordering::Relaxed);
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,3 +1,4 @@
+use mqtt_codec::{Message, Qos};
 use mqtt_hooks::testing::{NOW, Recorder, came, foo, went};
 use mqtt_hooks::{ConnectionInfo, Hooks, Listener, Reason, read_config};
 use proptest::prelude::*;
