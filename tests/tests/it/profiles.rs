@@ -198,7 +198,8 @@ async fn programs_can_look_up_what_events_look_like() {
 async fn rules_are_set_and_shown_as_lists_of_tables() {
     let Some((_broker, addr)) = start_with(|_| {}).await else { return };
     let types = ask(addr, "GET /api/v4/module_types").await.json();
-    let presence = types["data"].as_array().unwrap().iter().find(|of| of["type"] == "presence").unwrap();
+    let mut all = types["data"].as_object().unwrap().values().flat_map(|group| group.as_array().unwrap());
+    let presence = all.find(|of| of["type"] == "presence").unwrap();
     let setting = |name: &str| presence["settings"].as_array().unwrap().iter().find(|of| of["name"] == name).unwrap();
     let (rules, profiles) = (setting("availability"), setting("profiles"));
     assert_eq!((&rules["kind"], &rules["max"], &rules["default"]), (&json!("tables"), &json!(64), &json!([])));
