@@ -82,7 +82,7 @@ export async function timeline(place, clientId) {
     place.replaceChildren(h("p.empty", {}, "It is not known to have come or gone while presence ran."), ...kept);
     return;
   }
-  const head = [["th", "Came"], ["th", "Went, and why"], ["th.num", "Lasted"], ["th.minor", "Address"]].map(([kind, text]) => h(kind, { scope: "col" }, text));
+  const head = [["th", "Came"], ["th", "Went"], ["th.num", "Lasted"], ["th.minor", "Address"]].map(([kind, text]) => h(kind, { scope: "col" }, text));
   place.replaceChildren(
     bars(all, now, Math.max(NARROWEST, place.clientWidth)),
     h("div.scroll", { role: "region", "aria-label": "Connections", tabindex: 0 },
