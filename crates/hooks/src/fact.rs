@@ -113,6 +113,16 @@ pub enum Fact<'a> {
         /// Milliseconds since the Unix epoch.
         at: u64,
     },
+    /// A session has ended, after the client's last connection was told to be gone. One begins with each [`Self::Connected`] whose
+    /// client did not go on with a session.
+    SessionEnded {
+        /// Whose.
+        client_id: &'a str,
+        /// By a clean start of the same client, not because its time was over.
+        is_discarded: bool,
+        /// Milliseconds since the Unix epoch.
+        at: u64,
+    },
     /// A subscription was made or changed.
     Subscribed {
         /// Who.

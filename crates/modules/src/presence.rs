@@ -33,6 +33,7 @@ mod profiles;
 mod query;
 mod refusals;
 mod roster;
+mod sessions;
 mod settings;
 mod settled;
 mod states;
@@ -52,6 +53,7 @@ pub use profiles::Profile;
 use profiles::Profiles;
 use refusals::Refusals;
 use roster::Roster;
+use sessions::Sessions;
 use states::StateTopics;
 use subscriptions::Subscriptions;
 use topics::Topics;
@@ -172,6 +174,9 @@ impl Module for Presence {
         }
         if settings.subscriptions {
             Subscriptions::register(ctx, &topics, missing_username);
+        }
+        if settings.sessions {
+            Sessions::register(ctx, &topics, missing_username);
         }
         self.roster.keep_in(&records, ctx.actor());
         ctx.spawn(forget_old(ctx.actor(), Arc::clone(&self.history), ctx.records()));

@@ -4,7 +4,7 @@ use mqtt_codec::{Connect, Property, Qos, ReasonCode, Version};
 use serde_json::{Value, json};
 
 use crate::broker::Broker;
-use crate::client::{Client, connect};
+use crate::client::{Client, connect, keeping};
 
 /// The next message: the topic below the node's name, and what.
 async fn next(watcher: &mut Client) -> (String, Value) {
@@ -68,4 +68,34 @@ async fn who_subscribes_to_what_is_told_with_the_keys_of_emqx_5() {
     assert_eq!((topic.as_str(), &told["topic"]), ("clients/a/unsubscribed", &json!("$share/g/x/+")));
     assert_eq!(keys(&told).len(), 5);
     assert_eq!(next(&mut watcher).await.0, "clients/a/disconnected");
+}
+
+#[tokio::test]
+async fn sessions_are_told_to_begin_and_end_between_the_events() {
+    let Some(broker) = with(json!({"sessions": true})).await else { return };
+    let mut watcher = Client::connect(broker.addr, Version::V5, "watcher").await;
+    watcher.subscribe("$SYS/brokers/+/clients/a/+", Qos::AtLeastOnce).await;
+    let (kept, _) = Client::connect_with(broker.addr, keeping(Version::V5, "a")).await;
+    kept.leave().await;
+    let (again, connack) = Client::connect_with(broker.addr, keeping(Version::V5, "a")).await;
+    assert!(connack.session_present);
+    again.leave().await;
+    let clean = Client::connect(broker.addr, Version::V3_1_1, "a").await;
+    clean.leave().await;
+    let expected = [
+        ("connected", ""),
+        ("session_created", ""),
+        ("disconnected", "normal"),
+        ("connected", ""),
+        ("disconnected", "normal"),
+        ("session_terminated", "discarded"),
+        ("connected", ""),
+        ("session_created", ""),
+        ("disconnected", "normal"),
+        ("session_terminated", "expired"),
+    ];
+    for (event, reason) in expected {
+        let (topic, told) = next(&mut watcher).await;
+        assert_eq!((topic, told["reason"].as_str().unwrap_or_default()), (format!("clients/a/{event}"), reason));
+    }
 }

@@ -3,7 +3,7 @@
 use std::mem;
 use std::sync::{Arc, Weak};
 
-use mqtt_hooks::DropReason;
+use mqtt_hooks::{DropReason, Fact};
 use mqtt_session::{Session, Timestamp};
 
 use crate::broker::Broker;
@@ -12,6 +12,7 @@ use crate::client::{Client, ClientRef};
 use crate::delivery::batch::Batch;
 use crate::delivery::routes::GivenUp;
 use crate::store::records;
+use crate::time::clock::wall_ms;
 use crate::watch::metrics::Metric;
 
 /// To give up so many messages and subscriptions takes a millisecond or less.
@@ -93,6 +94,8 @@ impl Broker {
         if let Some(will) = will {
             self.publish_will(client, None, &will, now, batch);
         }
+        let fact = Fact::SessionEnded { client_id: &client.id, is_discarded: !is_last, at: wall_ms() };
+        self.hooks.observe(&fact, batch);
     }
 
     /// Gives up something of a session that has ended; false if there is none.

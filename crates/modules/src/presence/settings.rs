@@ -55,6 +55,11 @@ mqtt_hooks::settings! {
         ///
         /// The topics `subscribed` and `unsubscribed` of a client tell what it subscribes to, with the keys of EMQX 5.
         pub subscriptions: bool = false,
+        /// Sessions
+        ///
+        /// The topics `session_created` and `session_terminated` of a client tell when it begins anew and when all that was kept for
+        /// it is gone.
+        pub sessions: bool = false,
         /// Profiles
         ///
         /// As whose events they look: emqx4 is EMQ X 4.3; emqx5 and emqx6 are on the same topics, so only one of these three can be on.
