@@ -21,6 +21,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use mqtt_codec::ReasonCode;
+use mqtt_fetch::{Fetcher, Url, header};
 use mqtt_hooks::{
     Action, Authenticate, ConnectionInfo, Ctx, Grant, Group, Host, Info, Listing, Login, Module, Number, Reach, Rule,
     Rules, Settings as _, StartError, read_settings,
@@ -31,20 +32,19 @@ use serde_json::Value;
 mod answer;
 mod breaker;
 mod desk;
-mod fetch;
 mod line;
 mod params;
-mod url;
 
 pub(crate) use answer::Age;
 use answer::{Decision, Terms};
 use desk::{Counts, Desk, Limits, Outcome};
-pub(crate) use fetch::{Fetcher, Question, tls};
 use params::{Form, Params};
-pub(crate) use url::Url;
 
 /// Bytes of an answer.
 const MAX_BODY: usize = 64 << 10;
+
+/// The setting that names who signs services' certificates.
+pub(crate) const CA: &str = "auth.http_ca";
 
 /// Milliseconds between two looks at connections that nobody uses.
 const TIDY_EVERY: u64 = 10_000;
@@ -125,22 +125,22 @@ impl HttpConfig {
         let url = read("http_url", url)?;
         let super_url = self.super_url.as_ref().map(|text| read("http_super_url", text)).transpose()?;
         let said = self.headers.as_ref().map_or("", |text| &text.0);
-        let mut headers = fetch::headers(said).map_err(|why| format!("auth.http_headers: {why}"))?;
-        let has_json = |value: &hyper::header::HeaderValue| value.as_bytes().starts_with(b"application/json");
+        let mut headers = mqtt_fetch::headers(said).map_err(|why| format!("auth.http_headers: {why}"))?;
+        let has_json = |value: &header::HeaderValue| value.as_bytes().starts_with(b"application/json");
         let form = match self.method.as_deref() {
             Some("get") => Form::Query,
-            None | Some("post") if headers.get(hyper::header::CONTENT_TYPE).is_some_and(has_json) => Form::Json,
+            None | Some("post") if headers.get(header::CONTENT_TYPE).is_some_and(has_json) => Form::Json,
             None | Some("post") => Form::Fields,
             Some(other) => return Err(format!("auth.http_method: {other:?}: wants \"post\" or \"get\"")),
         };
         if form == Form::Fields {
-            let value = hyper::header::HeaderValue::from_static("application/x-www-form-urlencoded");
-            headers.insert(hyper::header::CONTENT_TYPE, value);
+            let value = header::HeaderValue::from_static("application/x-www-form-urlencoded");
+            headers.insert(header::CONTENT_TYPE, value);
         }
         let params = Params::read(self.params.as_deref().unwrap_or(PARAMS), form);
         let params = params.map_err(|why| format!("auth.http_params: {why}"))?;
         let needs_tls = [Some(&url), super_url.as_ref()].into_iter().flatten().any(Url::is_tls);
-        let tls = if needs_tls { Some(fetch::tls(self.ca.as_deref())?) } else { None };
+        let tls = if needs_tls { Some(mqtt_fetch::tls(self.ca.as_deref(), CA)?) } else { None };
         let fetcher = |url| Fetcher::new(url, &headers, tls.clone(), MAX_BODY);
         Ok(Some((fetcher(url), super_url.map(fetcher), params)))
     }

@@ -16,13 +16,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use mqtt_codec::ReasonCode;
+use mqtt_fetch::Url;
 use mqtt_hooks::{
     Authenticate, ConnectionInfo, Ctx, Exchange, Grant, Group, Host, Info, Listing, Login, Module, Number, StartError,
 };
 use parking_lot::RwLock;
 
 use crate::complaints::Complaints;
-use crate::http::Url;
 use crate::watched::{PERIOD, Watched};
 
 mod claims;

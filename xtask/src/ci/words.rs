@@ -8,8 +8,9 @@ use anyhow::{Context, Result, ensure};
 use crate::shell::root;
 
 /// Where modules are told apart by nothing but what they say of themselves.
-const CRATES: &[&str] =
-    &["admin", "auth", "broker", "codec", "config", "net", "operate", "router", "server", "session", "storage"];
+const CRATES: &[&str] = &[
+    "admin", "auth", "broker", "codec", "config", "fetch", "net", "operate", "router", "server", "session", "storage",
+];
 
 /// What is looked at there.
 const KINDS: &[&str] = &["rs", "html", "js", "css"];

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use mqtt_fetch::Answer;
 use serde::Deserialize;
 
-use super::fetch::Answer;
 use crate::granted::Granted;
 
 /// Longer bodies are not remembered.
@@ -134,7 +134,12 @@ mod tests {
     use super::*;
 
     fn answer(status: u16, body: &str, cache_control: Option<&str>) -> Answer {
-        Answer { status, cache_control: cache_control.map(str::to_owned), body: body.to_owned().into() }
+        Answer {
+            status,
+            cache_control: cache_control.map(str::to_owned),
+            retry_after: None,
+            body: body.to_owned().into(),
+        }
     }
 
     #[test]

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use mqtt_fetch::{Fetcher, NoAnswer, Question};
 use mqtt_hooks::ConnectionInfo;
 use parking_lot::Mutex;
 
 use super::answer::{Age, Decision, NoDecision};
 use super::breaker::Breaker;
-use super::fetch::{Fetcher, NoAnswer, Question};
 use super::line::Line;
 use super::params::{Asked, Params};
 use crate::attempts::{Attempts, Pair, network};

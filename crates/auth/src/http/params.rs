@@ -1,11 +1,8 @@
 //! What the service is told about a client.
 
-use hyper::Method;
-use hyper::body::Bytes;
+use mqtt_fetch::Question;
 use mqtt_hooks::ConnectionInfo;
 use serde_json::{Map, Value};
-
-use super::fetch::Question;
 
 /// Bytes of a question: so many may be held for each that waits. A token of the longest kind has room.
 const MAX_QUESTION: usize = 24 << 10;
@@ -68,7 +65,7 @@ impl Params {
                     Some((name.clone(), Value::String(String::from_utf8(value).ok()?)))
                 };
                 let body = values.map(text).collect::<Option<Map<_, _>>>()?;
-                Some(Question { method: Method::POST, query: None, body: Value::Object(body).to_string().into() })
+                Some(Question::post(Value::Object(body).to_string()))
             }
             form => {
                 let mut encoded = String::new();
@@ -81,9 +78,9 @@ impl Params {
                     encode(&value, &mut encoded);
                 }
                 Some(if form == Form::Query {
-                    Question { method: Method::GET, query: Some(encoded), body: Bytes::new() }
+                    Question { query: Some(encoded), ..Question::default() }
                 } else {
-                    Question { method: Method::POST, query: None, body: encoded.into() }
+                    Question::post(encoded)
                 })
             }
         }
@@ -127,6 +124,7 @@ fn encode(bytes: &[u8], out: &mut String) {
 
 #[cfg(test)]
 mod tests {
+    use mqtt_fetch::Method;
     use mqtt_hooks::testing::foo;
 
     use super::*;

@@ -4,14 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use hyper::body::Bytes;
-use hyper::{HeaderMap, Method};
+use mqtt_fetch::{Fetcher, HeaderMap, Question, Url, tls};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
 use super::keys::Keys;
-use crate::http::{Age, Fetcher, Question, Url, tls};
+use crate::http::{Age, CA};
 
 /// How long one fetch may take, and who waits for one.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -56,7 +55,7 @@ pub(crate) fn check(url: &str, ca: Option<&std::path::Path>) -> Result<(), Strin
 
 fn fetcher(url: &str, ca: Option<&std::path::Path>) -> Result<Fetcher, String> {
     let url = Url::read(url).map_err(|why| format!("auth.jwt_keys: {url:?}: {why}"))?;
-    let tls = if url.is_tls() { Some(tls(ca)?) } else { None };
+    let tls = if url.is_tls() { Some(tls(ca, CA)?) } else { None };
     Ok(Fetcher::new(url, &HeaderMap::new(), tls, super::MAX_BYTES as usize))
 }
 
@@ -129,7 +128,7 @@ impl Remote {
     }
 
     async fn try_fetch(&self) -> Result<Duration, String> {
-        let question = Question { method: Method::GET, query: None, body: Bytes::new() };
+        let question = Question::default();
         let answer = self.fetcher.ask(&question, PATIENCE).await.map_err(|error| error.to_string())?;
         if answer.status != 200 {
             return Err(format!("it answers with status {}", answer.status));

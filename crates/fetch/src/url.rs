@@ -7,7 +7,7 @@ use rustls::pki_types::ServerName;
 
 /// `http://` or `https://`, a host, maybe a port, a path and a query.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Url {
+pub struct Url {
     uri: Uri,
     is_tls: bool,
     server_name: ServerName<'static>,
@@ -15,11 +15,15 @@ pub(crate) struct Url {
 
 impl Url {
     /// True if a text is meant as one.
-    pub(crate) fn is_meant(text: &str) -> bool {
+    pub fn is_meant(text: &str) -> bool {
         text.contains("://")
     }
 
-    pub(crate) fn read(text: &str) -> Result<Self, String> {
+    /// What this text says.
+    ///
+    /// # Errors
+    /// It says what is wanted instead.
+    pub fn read(text: &str) -> Result<Self, String> {
         let wrong = || "wants an address like \"https://example.com/auth\"".to_owned();
         let uri: Uri = text.parse().map_err(|_| wrong())?;
         let is_tls = match uri.scheme_str() {
@@ -35,7 +39,8 @@ impl Url {
         Ok(Self { uri, is_tls, server_name })
     }
 
-    pub(crate) const fn is_tls(&self) -> bool {
+    /// `https://`.
+    pub const fn is_tls(&self) -> bool {
         self.is_tls
     }
 

@@ -1,4 +1,4 @@
-//! One address of a service, asked by HTTP/1.1.
+//! Asks, and keeps connections.
 //!
 //! Nothing runs between two requests: a connection is driven by who asks over it, and one that is kept for the next is looked
 //! at when it comes. It is kept for a while only, so that a name is resolved anew and a service that has moved is found.
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{CACHE_CONTROL, HOST, HeaderName, HeaderValue, USER_AGENT};
+use hyper::header::{CACHE_CONTROL, HOST, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
 use hyper::{HeaderMap, Method, Request};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
@@ -20,7 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::url::Url;
+use crate::url::Url;
 
 /// Connections that are kept for the next request.
 const MAX_IDLE: usize = 16;
@@ -35,36 +35,57 @@ const MAX_ADDRESSES: usize = 4;
 const MAX_HEAD: usize = 16 << 10;
 
 /// Something to ask.
-pub(crate) struct Question {
-    pub(crate) method: Method,
+#[derive(Clone, Debug, Default)]
+pub struct Question {
+    /// How.
+    pub method: Method,
     /// Put after the address's own, if it has one.
-    pub(crate) query: Option<String>,
-    pub(crate) body: Bytes,
+    pub query: Option<String>,
+    /// Of this question alone.
+    pub headers: HeaderMap,
+    /// What is sent.
+    pub body: Bytes,
+}
+
+impl Question {
+    /// Sends this.
+    pub fn post(body: impl Into<Bytes>) -> Self {
+        Self { method: Method::POST, body: body.into(), ..Self::default() }
+    }
 }
 
 /// What the service says.
 #[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) cache_control: Option<String>,
-    pub(crate) body: Bytes,
+pub struct Answer {
+    /// The status code.
+    pub status: u16,
+    /// For how long it may be remembered, as it says.
+    pub cache_control: Option<String>,
+    /// When to ask again, as it says.
+    pub retry_after: Option<String>,
+    /// What is in it.
+    pub body: Bytes,
 }
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum NoAnswer {
+pub enum NoAnswer {
+    /// This host was not reached.
     #[error("{0}: {1}")]
     Connect(String, io::Error),
+    /// What is said is no HTTP, or ends too soon.
     #[error("{0}")]
     Http(#[from] hyper::Error),
+    /// There is too much or too little of it.
     #[error("the answer is too long or breaks off")]
     Body,
+    /// It took too long.
     #[error("no answer in time")]
     Late,
 }
 
 /// Asks one address.
-pub(crate) struct Fetcher {
+pub struct Fetcher {
     url: Url,
     headers: HeaderMap,
     tls: Option<TlsConnector>,
@@ -94,7 +115,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 impl Fetcher {
     /// An answer with more bytes than this is none.
-    pub(crate) fn new(url: Url, headers: &HeaderMap, tls: Option<TlsConnector>, max_body: usize) -> Self {
+    pub fn new(url: Url, headers: &HeaderMap, tls: Option<TlsConnector>, max_body: usize) -> Self {
         let mut headers = headers.clone();
         headers.insert(HOST, url.host_header());
         headers.entry(USER_AGENT).or_insert(HeaderValue::from_static("rollcall"));
@@ -103,7 +124,7 @@ impl Fetcher {
     }
 
     /// Waits for the answer no longer than this.
-    pub(crate) async fn ask(&self, question: &Question, timeout: Duration) -> Result<Answer, NoAnswer> {
+    pub async fn ask(&self, question: &Question, timeout: Duration) -> Result<Answer, NoAnswer> {
         tokio::time::timeout(timeout, self.ask_once_or_twice(question)).await.unwrap_or(Err(NoAnswer::Late))
     }
 
@@ -128,6 +149,7 @@ impl Fetcher {
         *request.method_mut() = question.method.clone();
         *request.uri_mut() = self.url.target(question.query.as_deref());
         *request.headers_mut() = self.headers.clone();
+        request.headers_mut().extend(question.headers.clone());
         request
     }
 
@@ -150,12 +172,12 @@ impl Fetcher {
     }
 
     /// Closes what was kept.
-    pub(crate) fn close(&self) {
+    pub fn close(&self) {
         self.idle.lock().clear();
     }
 
     /// Closes what was kept for too long.
-    pub(crate) fn tidy(&self) {
+    pub fn tidy(&self) {
         let now = Instant::now();
         self.idle.lock().retain(|kept| now.saturating_duration_since(kept.made) < MAX_AGE);
     }
@@ -198,7 +220,8 @@ impl Link {
             let cache_control = head.headers.get_all(CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
             let cache_control = cache_control.collect::<Vec<_>>().join(",");
             let cache_control = (!cache_control.is_empty()).then_some(cache_control);
-            Ok(Answer { status: head.status.as_u16(), cache_control, body })
+            let retry_after = head.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
+            Ok(Answer { status: head.status.as_u16(), cache_control, retry_after, body })
         });
         std::future::poll_fn(move |cx| {
             let mut polled = exchange.as_mut().poll(cx);
@@ -214,10 +237,12 @@ impl Link {
 }
 
 /// Headers, one a line.
-pub(crate) fn headers(text: &str) -> Result<HeaderMap, String> {
+///
+/// # Errors
+/// It says what is wanted instead, and nothing of the text: that may be a secret.
+pub fn headers(text: &str) -> Result<HeaderMap, String> {
     let mut headers = HeaderMap::new();
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        // What is wrong is not shown: it may be a secret.
         let wrong = || "wants headers like \"Authorization: Bearer abc\", one a line".to_owned();
         let (name, value) = line.split_once(':').ok_or_else(wrong)?;
         let name = HeaderName::from_bytes(name.trim().as_bytes()).map_err(|_| wrong())?;
@@ -227,12 +252,15 @@ pub(crate) fn headers(text: &str) -> Result<HeaderMap, String> {
     Ok(headers)
 }
 
-/// What checks certificates: by the authorities in this file, or else by the system's.
-pub(crate) fn tls(ca: Option<&std::path::Path>) -> Result<TlsConnector, String> {
+/// What checks certificates: by the authorities in this file, which is named by `setting`, or else by the system's.
+///
+/// # Errors
+/// It names the file and says why that can't be used.
+pub fn tls(ca: Option<&std::path::Path>, setting: &str) -> Result<TlsConnector, String> {
     use rustls::pki_types::CertificateDer;
     use rustls::pki_types::pem::PemObject;
     let system = SYSTEM_AUTHORITIES.iter().map(std::path::Path::new).find(|path| path.is_file());
-    let file = ca.or(system).ok_or("no file of certificate authorities was found: set auth.http_ca")?;
+    let file = ca.or(system).ok_or_else(|| format!("no file of certificate authorities was found: set {setting}"))?;
     let wrong = |why: &dyn std::fmt::Display| format!("{}: {why}", file.display());
     let pem = std::fs::read(file).map_err(|error| wrong(&error))?;
     let mut roots = rustls::RootCertStore::empty();
