@@ -1,8 +1,9 @@
 //! The modules that ship, [`presence`] first, and the [`Registry`] that starts and stops modules while clients are
 //! connected.
 //!
-//! What a module is stands in [`mqtt_hooks`]. This crate knows neither the server nor sockets. It spawns nothing, but for a
-//! thread that writes files, and reads no clock of its own, so it runs wherever a future can be polled.
+//! What a module is stands in [`mqtt_hooks`]. This crate does not know the server. It spawns nothing, but for
+//! threads that write files, and reads no clock of its own, so it runs wherever a future can be polled; only where
+//! [sinks](presence::sinks) are set these are to be polled where tokio has its time and sockets.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -47,8 +48,11 @@ pub use registry::{MemoryStates, Registry, States};
 
 /// The modules that ship with the broker, in the order in which they are to be registered.
 pub fn shipped() -> Vec<Arc<dyn Module>> {
+    let history = presence::History::new();
     vec![
-        Arc::new(presence::Presence::new(presence::History::new())),
+        Arc::new(presence::Presence::new(history.clone())),
+        // Behind it: what it has taken back is where the sinks go on.
+        Arc::new(presence::sinks::Sinks::new(history)),
         // Before whoever says which topics a client may use: it asks them about the topic behind `$delayed/...`.
         Arc::new(delayed_publish::DelayedPublish::default()),
         Arc::new(retainer::Retainer::default()),

@@ -36,6 +36,7 @@ mod roster;
 mod sessions;
 mod settings;
 mod settled;
+pub mod sinks;
 mod states;
 mod subscriptions;
 mod topics;

@@ -70,6 +70,7 @@ mod session;
 mod session_queue;
 mod shared;
 mod shared_leaving;
+mod sinks;
 mod slow;
 mod slow_subscriptions;
 mod stall;

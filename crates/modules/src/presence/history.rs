@@ -57,6 +57,10 @@ pub struct History {
 struct State {
     /// Number of the next event.
     next: u64,
+    /// Number of the first event of this process, whether or not there has been one.
+    first: u64,
+    /// The highest number that an earlier process has kept; 0: none.
+    before: u64,
     book: Book,
     /// There while someone follows.
     live: Option<Sender<Arc<Entry>>>,
@@ -68,6 +72,17 @@ impl State {
         self.next += 1;
         self.next - 1
     }
+}
+
+/// Which numbers events were given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Numbers {
+    /// The highest that is kept of those that earlier processes have given; 0: none.
+    pub(super) before: u64,
+    /// Those that this process gives begin with this one, and none of them is left out.
+    pub(super) first: u64,
+    /// The last one that this process has given; less than `first` if it has given none.
+    pub(super) last: u64,
 }
 
 /// Which clients of those that are known.
@@ -128,7 +143,7 @@ impl History {
     /// Without events, their numbers beginning at 1.
     pub fn new() -> Arc<Self> {
         Arc::new(Self {
-            state: Mutex::new(State { next: 1, book: Book::default(), live: None }),
+            state: Mutex::new(State { next: 1, first: 1, before: 0, book: Book::default(), live: None }),
             known: Known::default(),
             has_room: AtomicBool::new(false),
             is_wanted: AtomicBool::new(false),
@@ -162,8 +177,9 @@ impl History {
             tracing::warn!(events = left_out, last, "events that can't be read are left out, and stay in the store");
         }
         let book = Book::restored(kept, &self.known);
-        let next = book.ring.last().map_or(first.max(1), |last| first.max(last + 1));
-        *self.state.lock() = State { next, book, live: None };
+        let before = book.ring.last().unwrap_or(0);
+        let next = first.max(before + 1);
+        *self.state.lock() = State { next, first: next, before, book, live: None };
         Ok(())
     }
 
@@ -206,6 +222,12 @@ impl History {
     /// The number of the last event, or more.
     pub(super) fn last_number(&self) -> u64 {
         self.state.lock().next - 1
+    }
+
+    /// Which numbers events were given. All of them that are not found behind this are no longer kept.
+    pub(super) fn numbers(&self) -> Numbers {
+        let state = self.state.lock();
+        Numbers { before: state.before, first: state.first, last: state.next - 1 }
     }
 
     /// Adds the ids of some known clients to `found`, of those whose last event has a higher number than `since`, and says where to

@@ -1,0 +1,76 @@
+//! What a sink is told at once.
+
+use serde_json::json;
+
+use super::cursor::{Cursor, Span};
+use crate::presence::{Entry, History, Query};
+
+/// Bytes from which no more is added.
+const MAX_BYTES: usize = 1 << 20;
+
+/// Events in order, and what is missing between them.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Batch {
+    /// Each an object of JSON.
+    pub(super) lines: Vec<String>,
+    /// Events among them.
+    pub(super) events: u64,
+    /// Events that are missing.
+    pub(super) lost: u64,
+    /// Number of the last event that it has or that is missing.
+    pub(super) last: u64,
+}
+
+impl Batch {
+    /// What comes behind the cursor, up to `most` lines; `None`: nothing.
+    pub(super) fn read(history: &History, cursor: &Cursor, most: usize) -> Option<Self> {
+        // Before the events are looked up: of those up to here that are not found then it is certain that they are gone.
+        let last = history.numbers().last;
+        if last <= cursor.at() {
+            return None;
+        }
+        let found = history.query(&Query { since: Some(cursor.at()), limit: most, ..Query::default() });
+        let (mut batch, mut bytes) = (Self { last: cursor.at(), ..Self::default() }, 0);
+        for entry in &found {
+            batch.miss(cursor, entry.number);
+            bytes += batch.push(entry);
+            if batch.lines.len() >= most || bytes >= MAX_BYTES {
+                return Some(batch);
+            }
+        }
+        // Only if there are no more: else what follows is not missing, it has not been looked up.
+        if found.len() < most && batch.last < last {
+            batch.miss(cursor, last + 1);
+            batch.last = last;
+        }
+        Some(batch)
+    }
+
+    /// What was before this number and behind the last event is not there any more.
+    fn miss(&mut self, cursor: &Cursor, number: u64) {
+        for Span { from, to } in cursor.between(self.last, number) {
+            self.lost += to - from + 1;
+            self.lines.push(json!({"gap": {"from": from, "to": to}}).to_string());
+        }
+    }
+
+    /// Says how many bytes it has.
+    fn push(&mut self, entry: &Entry) -> usize {
+        let line = serde_json::to_string(entry).expect("an event has texts as keys, and nothing in it fails");
+        let bytes = line.len();
+        self.lines.push(line);
+        self.events += 1;
+        self.last = entry.number;
+        bytes
+    }
+
+    /// As an array.
+    pub(super) fn array(&self) -> String {
+        format!("[{}]", self.lines.join(","))
+    }
+
+    /// One a line.
+    pub(super) fn text(&self) -> String {
+        self.lines.iter().fold(String::new(), |text, line| text + line + "\n")
+    }
+}
