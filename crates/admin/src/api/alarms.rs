@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use mqtt_operate as operate;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
@@ -38,12 +38,14 @@ enum Until {
     /// Microseconds since the Unix epoch.
     At(u64),
     /// Not yet.
-    #[serde(serialize_with = "infinity")]
-    Infinity,
+    Never(Never),
 }
 
-fn infinity<S: Serializer>(serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str("infinity")
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum Never {
+    /// It is so still.
+    Infinity,
 }
 
 impl From<operate::Alarm> for Alarm {
@@ -51,7 +53,7 @@ impl From<operate::Alarm> for Alarm {
         let operate::Alarm { name, message, details, activate_at, deactivate_at, activated } = alarm;
         let deactivate_at = match deactivate_at {
             operate::Until::At(at) => Until::At(at),
-            operate::Until::Infinity => Until::Infinity,
+            operate::Until::Infinity => Until::Never(Never::Infinity),
         };
         Self { name, message, details, activate_at, deactivate_at, activated }
     }

@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 
 use super::accounts::change;
 use crate::extract::{Body, Path};
-use crate::reply::{DONE, Data, Done, Refusal};
+use crate::reply::{DONE, Data, Done, Explanation, Refusal};
 use crate::time::{local_time, now_ms};
 use crate::{Admission, Shared};
 
@@ -158,7 +158,7 @@ pub(super) struct Transferred {
 
 /// What is in a file.
 #[utoipa::path(get, path = "/data/file/{filename}", tag = "data", params(("filename", description = "its name")),
-    responses((status = OK, body = Transferred)))]
+    responses((status = OK, body = Transferred), (status = NOT_FOUND, body = Explanation)))]
 pub(super) async fn read(
     State(shared): Admission,
     Path(filename): Path<String>,
@@ -188,7 +188,7 @@ pub(super) async fn upload(
 
 /// Deletes a file.
 #[utoipa::path(delete, path = "/data/file/{filename}", tag = "data", params(("filename", description = "its name")),
-    responses((status = OK, body = Done)))]
+    responses((status = OK, body = Done), (status = NOT_FOUND, body = Explanation)))]
 pub(super) async fn delete(State(shared): Admission, Path(filename): Path<String>) -> Result<Done, Refusal> {
     find(&shared, &filename)?;
     let deleted = change(&shared, move |shared| {
@@ -209,7 +209,8 @@ pub(super) struct Which {
 
 /// Makes modules what they were and bans whom the file has; what is not in it stays as it is.
 #[utoipa::path(post, path = "/data/import", tag = "data", request_body = Which,
-    responses((status = OK, body = Done, description = "or only a message that says what could not be made so")))]
+    responses((status = OK, body = Done, description = "or only a message that says what could not be made so"),
+        (status = NOT_FOUND, body = Explanation)))]
 pub(super) async fn import(State(shared): Admission, Body(Which { filename }): Body<Which>) -> Result<Done, Refusal> {
     let file = find(&shared, &filename)?.file;
     let export: Export = serde_json::from_str(&file)

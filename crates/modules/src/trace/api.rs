@@ -37,10 +37,19 @@ pub(super) fn routes(traces: &Arc<Traces>, host: &Arc<dyn Host>) -> Vec<Route> {
     vec![
         route(Get, "/trace", "The traces to files.", list)
             .returns(Returns::Data(json!({"type": "array", "items": schema(true)}))),
-        route(Post, "/trace", "Makes a trace to a file.", add).body(schema(false)).returns(Returns::Done),
-        route(Delete, "/trace", "Removes all traces and their files.", remove_all).returns(Returns::Done),
-        of_one(route(Delete, "/trace/{name}", "Removes a trace and its file.", remove)).returns(Returns::Done),
-        of_one(route(Put, "/trace/{name}/stop", "Ends a trace; its file stays.", stop)).returns(Returns::Done),
+        route(Post, "/trace", "Makes a trace to a file.", add)
+            .body(schema(false))
+            .returns(Returns::Done)
+            .while_running(),
+        route(Delete, "/trace", "Removes all traces and their files.", remove_all)
+            .returns(Returns::Done)
+            .while_running(),
+        of_one(route(Delete, "/trace/{name}", "Removes a trace and its file.", remove))
+            .returns(Returns::Done)
+            .while_running(),
+        of_one(route(Put, "/trace/{name}/stop", "Ends a trace; its file stays.", stop))
+            .returns(Returns::Done)
+            .while_running(),
         of_one(route(Get, "/trace/{name}/log", "A part of what a trace has written.", show))
             .parameter("position", Number, "From which byte on: 0 unless told otherwise.")
             .parameter("bytes", Number, "So many at the most: 1,000 unless told otherwise, 1,048,576 at the most.")
