@@ -42,6 +42,7 @@ mod subscriptions;
 mod topics;
 mod trial;
 mod turns;
+mod uptime;
 
 pub use absence::Settings as AbsenceRule;
 use absence::{Missing, What};
@@ -59,6 +60,7 @@ use states::StateTopics;
 use subscriptions::Subscriptions;
 use topics::Topics;
 use trial::ComeAndGo;
+use uptime::Uptime;
 
 pub use history::{Counts, End, Entry, Heard, History, Live, Query};
 pub use settings::{MissingUsername, Settings};
@@ -85,6 +87,7 @@ pub struct Presence {
     has_started: AtomicBool,
     /// Who is missed by a rule.
     missing: Arc<Missing>,
+    uptime: Arc<Uptime>,
 }
 
 impl Presence {
@@ -98,6 +101,7 @@ impl Presence {
             unsettled: Arc::default(),
             has_started: AtomicBool::new(false),
             missing: Arc::default(),
+            uptime: Arc::default(),
         }
     }
 
@@ -179,6 +183,8 @@ impl Module for Presence {
         if settings.sessions {
             Sessions::register(ctx, &topics, missing_username);
         }
+        let started = self.uptime.start(ctx, &self.history, settings.uptime, settings.known as usize);
+        started.map_err(|error| StartError::Other(error.to_string()))?;
         self.roster.keep_in(&records, ctx.actor());
         ctx.spawn(forget_old(ctx.actor(), Arc::clone(&self.history), ctx.records()));
         Ok(())
@@ -187,11 +193,12 @@ impl Module for Presence {
     fn numbers(&self) -> Vec<Number> {
         let [unavailable, unsettled] = [&self.unavailable, &self.unsettled].map(|count| count.load(Ordering::Relaxed));
         let missing = What::ALL.map(|what| (what.name(), self.missing.count(what)));
-        numbers::of(&self.history.counts(), unavailable, unsettled, missing)
+        let skipped = numbers::Skipped { unavailable, unsettled, no_uptime: self.uptime.skipped() };
+        numbers::of(&self.history.counts(), skipped, missing)
     }
 
     fn routes(&self, host: &Arc<dyn Host>) -> Vec<Route> {
-        api::routes(host, &self.history, &self.roster, &self.missing)
+        api::routes(host, &self.history, &self.roster, &self.missing, &self.uptime)
     }
 
     fn pages(&self) -> Pages {

@@ -9,6 +9,7 @@ use serde_json::json;
 use self::roster::Desk;
 use super::profiles::Profile;
 use super::roster::{Roster, Standing};
+use super::uptime::Uptime;
 use super::{History, Missing};
 
 mod absent;
@@ -17,6 +18,7 @@ mod events;
 mod roster;
 mod schema;
 mod stream;
+mod uptime;
 
 /// Rows of an answer unless asked for otherwise, and at the most.
 const LIMIT: u64 = 100;
@@ -31,9 +33,12 @@ pub(super) fn routes(
     history: &Arc<History>,
     roster: &Arc<Roster>,
     missing: &Arc<Missing>,
+    uptime: &Arc<Uptime>,
 ) -> Vec<Route> {
     let mut routes = history_routes(host, history);
-    routes.extend(roster_routes(Desk { host: host.clone(), history: history.clone(), roster: roster.clone() }));
+    let desk = Desk { host: host.clone(), history: history.clone(), roster: roster.clone() };
+    routes.push(uptime::Report { desk: desk.clone(), uptime: uptime.clone() }.route());
+    routes.extend(roster_routes(desk));
     routes.push(absent::Absent { history: history.clone(), missing: missing.clone() }.route());
     routes
 }

@@ -188,6 +188,16 @@ impl History {
         Entry::read(&self.known.get(client_id)?)
     }
 
+    /// Whether anything is known of a client.
+    pub(super) fn knows(&self, client_id: &str) -> bool {
+        self.known.get(client_id).is_some()
+    }
+
+    /// Clients that were forgotten, since the process began.
+    pub(super) fn forgotten(&self) -> u64 {
+        self.known.forgotten()
+    }
+
     /// The last events of clients that are known, in order of their ids, and whether there are more; of those that `has` says
     /// true of. Who comes and goes meanwhile is held up for no longer than it takes to look at some.
     pub(super) fn last_events(&self, wanted: &Wanted<'_>, has: &dyn Fn(&Entry) -> bool) -> (Vec<Entry>, bool) {

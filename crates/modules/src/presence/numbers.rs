@@ -4,7 +4,14 @@ use mqtt_hooks::{Bucket, Histogram, Number};
 
 use super::{Counts, LATENCY_BOUNDS, LatencyCounts};
 
-pub(super) fn of(counts: &Counts, unavailable: u64, unsettled: u64, missing: [(&'static str, u64); 2]) -> Vec<Number> {
+/// Clients of which something was not done, and how often.
+pub(super) struct Skipped {
+    pub(super) unavailable: u64,
+    pub(super) unsettled: u64,
+    pub(super) no_uptime: u64,
+}
+
+pub(super) fn of(counts: &Counts, skipped: Skipped, missing: [(&'static str, u64); 2]) -> Vec<Number> {
     let events = |event, count| {
         let help = "Presence events since the start, whether or not anyone subscribes.";
         Number::counter("events", help, count).labelled("event", event)
@@ -32,7 +39,7 @@ pub(super) fn of(counts: &Counts, unavailable: u64, unsettled: u64, missing: [(&
         Number::counter(
             "availability.skipped",
             "Changes of availability not published, for no topic can be made of the client id.",
-            unavailable,
+            skipped.unavailable,
         ),
         Number::counter(
             "events.dropped",
@@ -43,7 +50,12 @@ pub(super) fn of(counts: &Counts, unavailable: u64, unsettled: u64, missing: [(&
         Number::counter(
             "settled.skipped",
             "Clients of which it was not told that they stayed away, for too many were about to be: see modules.presence.known.",
-            unsettled,
+            skipped.unsettled,
+        ),
+        Number::counter(
+            "uptime.skipped",
+            "Times that a client went of which no uptime is kept, for there were too many: see modules.presence.known.",
+            skipped.no_uptime,
         ),
         Number::histogram(
             "latency.seconds",

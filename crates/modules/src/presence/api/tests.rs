@@ -11,7 +11,7 @@ use crate::{MemoryStates, Modules, Registry};
 /// Presence, started, and what it answers.
 pub(super) struct Rig {
     pub(super) host: Arc<Recorder>,
-    hooks: Arc<Hooks>,
+    pub(super) hooks: Arc<Hooks>,
     pub(super) registry: Registry,
 }
 
@@ -20,7 +20,7 @@ impl Rig {
         Self::with(Value::Null).await
     }
 
-    async fn with(config: Value) -> Self {
+    pub(super) async fn with(config: Value) -> Self {
         let (host, hooks) = (Recorder::new(), Hooks::new());
         let registry = Registry::new(host.clone(), hooks.clone(), Arc::new(MemoryStates::default()));
         registry.register(Arc::new(Presence::new(History::new())), config);
