@@ -22,15 +22,24 @@ pub(crate) struct Site {
 
 impl Site {
     pub(crate) async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// `more` are flags beside the folder and the ports.
+    pub(crate) async fn start_with(more: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let running = Self::run(folder.path()).await;
+        let running = Self::run_with(folder.path(), more).await;
         Self { folder, running }
     }
 
     pub(crate) async fn run(folder: &Path) -> Running {
+        Self::run_with(folder, &[]).await
+    }
+
+    pub(crate) async fn run_with(folder: &Path, more: &[&str]) -> Running {
         let folder = folder.to_str().unwrap();
         let args = ["--bind", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data-dir", folder];
-        Running::start(&mut command(&args)).await
+        Running::start(&mut command(&[&args, more].concat())).await
     }
 
     fn command(&self, args: &[&str]) -> Command {

@@ -85,6 +85,7 @@ mod topic_rewrite;
 mod trace;
 mod turns;
 mod unix;
+mod uptime;
 mod users;
 mod wall_clock;
 mod watch;

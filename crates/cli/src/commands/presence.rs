@@ -12,6 +12,8 @@ use crate::output::{Output, field, time};
 use crate::pages::Query;
 use crate::remote::Remote;
 
+mod report;
+
 /// Events that are shown if nothing says which.
 const LAST: usize = 100;
 
@@ -26,6 +28,8 @@ pub enum Verb {
     Snapshot(Snapshot),
     /// Who is on the roster and not online
     Missing(Which),
+    /// For how much of the last days clients were online, and how often and how long they were away
+    Report(report::Report),
 }
 
 /// Whose coming and going.
@@ -85,6 +89,7 @@ pub(crate) async fn run(verb: &Verb, remote: &Remote, out: &mut Output) -> Resul
         Verb::Events(which) => events(which, remote, out).await,
         Verb::Snapshot(which) => snapshot(which, remote, out).await,
         Verb::Missing(which) => roster::list(Query::new("/presence/missing"), which, remote, out).await,
+        Verb::Report(which) => report::run(which, remote, out).await,
     }
 }
 
