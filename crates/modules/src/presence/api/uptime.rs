@@ -190,7 +190,7 @@ impl Report {
         let kept = self.uptime.days();
         if kept == 0 {
             let why = "no uptime is kept: modules.presence.uptime says for how many days it is";
-            return Err(Refusal::Conflict(why.to_owned()));
+            return Err(Refusal::BadRequest(why.to_owned()));
         }
         let days = match request.text("window")? {
             None => kept,

@@ -92,7 +92,7 @@ async fn what_is_not_kept_is_refused() {
     assert_eq!(ask(&rig, "1d").await, None, "it is told while presence is stopped, too");
     let off = Rig::new().await;
     stayed(&off, "a", NOW - DAY, NOW);
-    assert!(matches!(ask(&off, "1d").await, Some(Refusal::Conflict(why)) if why.contains("modules.presence.uptime")));
+    assert!(matches!(ask(&off, "1d").await, Some(Refusal::BadRequest(why)) if why.contains("modules.presence.uptime")));
     let (rows, _) = off.rows("/presence/uptime", &[("clientid", "a")]).await;
     assert!(rows.is_empty(), "the page of a client asks for it in any case");
 }
