@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use mqtt_operate::Operate;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -150,17 +149,4 @@ fn check_node(shared: &Shared, node: &str) -> Result<(), Refusal> {
         return Ok(());
     }
     Err(Refusal::not_found(format!("there is no node {node:?} here")))
-}
-
-/// Runs what may take as long as looking at every client.
-pub(crate) async fn with_broker<T: Send + 'static>(
-    shared: &Arc<Shared>,
-    ask: impl FnOnce(&dyn Operate) -> T + Send + 'static,
-) -> Result<T, Refusal> {
-    let shared = Arc::clone(shared);
-    let asked = tokio::task::spawn_blocking(move || ask(&*shared.broker)).await;
-    asked.map_err(|error| {
-        tracing::error!(%error, "admin: a request failed");
-        Refusal::internal()
-    })
 }

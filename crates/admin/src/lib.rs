@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 
 mod accounts;
 mod api;
+mod asking;
 mod attempts;
 mod door;
 mod extract;

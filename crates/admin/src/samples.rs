@@ -14,7 +14,7 @@ use tokio::time::MissedTickBehavior;
 use utoipa::ToSchema;
 
 use crate::Shared;
-use crate::api::with_broker;
+use crate::asking::with_broker;
 use crate::history::History;
 use crate::time::now_ms;
 

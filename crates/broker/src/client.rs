@@ -22,6 +22,7 @@ pub(crate) mod clients;
 pub(crate) mod connection;
 pub(crate) mod flaps;
 pub(crate) mod granted;
+mod heard;
 pub(crate) mod held;
 pub(crate) mod seat;
 pub(crate) mod terms;

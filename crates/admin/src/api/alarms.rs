@@ -9,6 +9,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::check_node;
+use crate::asking::with_broker;
 use crate::extract::{Body, Path};
 use crate::reply::{DONE, Data, Done, Explanation, Refusal};
 use crate::{Admission, Shared};
@@ -171,7 +172,7 @@ pub(super) async fn deactivate(State(shared): Admission, Body(which): Body<Which
         return Err(Refusal::fault(107, "missing_param"));
     };
     check_node(&shared, &node)?;
-    let was_active = super::with_broker(&shared, move |broker| broker.deactivate_alarm(&name)).await?;
+    let was_active = with_broker(&shared, move |broker| broker.deactivate_alarm(&name)).await?;
     if was_active { Ok(DONE) } else { Err(Refusal::Message("not_found".to_owned())) }
 }
 

@@ -8,7 +8,8 @@ use mqtt_operate::{ClientQuery, ClientState, Operate};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{check_node, with_broker};
+use super::check_node;
+use crate::asking::with_broker;
 use crate::extract::{Path, Query};
 use crate::guard::Caller;
 use crate::reply::{DONE, Data, Done, Listed, Paging, Refusal};

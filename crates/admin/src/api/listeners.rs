@@ -11,7 +11,8 @@ use mqtt_operate::{ListenerError, ListenerKind, ListenerState, Operate};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{check_node, with_broker};
+use super::check_node;
+use crate::asking::with_broker;
 use crate::extract::Path;
 use crate::guard::Caller;
 use crate::reply::{DONE, Data, Done, Explanation, Refusal};

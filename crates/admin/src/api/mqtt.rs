@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::with_broker;
 use crate::Admission;
+use crate::asking::with_broker;
 use crate::extract::Body;
 use crate::reply::{DONE, Data, Done, Refusal};
 

@@ -8,8 +8,9 @@ use mqtt_operate::Operate;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{check_node, with_broker};
+use super::check_node;
 use crate::Admission;
+use crate::asking::with_broker;
 use crate::extract::Path;
 use crate::reply::{DONE, Data, Done, Explanation, Refusal};
 use crate::time::local_time;

@@ -11,7 +11,7 @@ use mqtt_operate::{RetainedQuery, RetainedState};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::with_broker;
+use crate::asking::with_broker;
 use crate::extract::{Query, Strict};
 use crate::guard::Caller;
 use crate::reply::{DONE, Data, Done, Explanation, Refusal};

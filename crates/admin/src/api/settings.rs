@@ -5,8 +5,8 @@ use axum::http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::with_broker;
 use crate::Admission;
+use crate::asking::with_broker;
 use crate::reply::{Data, Explanation, Refusal};
 
 /// A key of the configuration.

@@ -8,7 +8,8 @@ use mqtt_operate::{Operate, SubscriptionQuery, SubscriptionState};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{check_node, with_broker};
+use super::check_node;
+use crate::asking::with_broker;
 use crate::extract::{Path, Query};
 use crate::guard::Caller;
 use crate::reply::{Data, Listed, Paging, Refusal};

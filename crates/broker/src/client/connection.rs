@@ -17,8 +17,8 @@ use tokio::sync::oneshot;
 
 use crate::broker::Broker;
 use crate::client::granted::Terms;
+use crate::client::heard::Heard;
 use crate::client::traffic::Traffic;
-use crate::client::waiting::Heard;
 use crate::client::{ClientRef, Needs};
 use crate::delivery::batch::Batch;
 use crate::delivery::wanted::Replay;

@@ -4,11 +4,12 @@ use std::mem;
 use std::sync::Arc;
 
 use mqtt_codec::{Ack, Packet, Qos};
-use mqtt_hooks::{Delivery, Hooks, Incoming, Passage, Publisher};
+use mqtt_hooks::{Hooks, Incoming, Passage, Publisher};
 use mqtt_session::{Delivered, Publication, Session, Timestamp};
 
 use crate::client::ClientRef;
 use crate::delivery::batch::Batch;
+use crate::delivery::lost::delivery;
 use crate::delivery::reasons;
 
 /// Shows a publication to the interceptors, which may change it; false: it is to go no further.
@@ -41,12 +42,6 @@ pub(crate) fn intercept(
         publication.expires_at = expires_at.or(publication.expires_at);
     }
     passage == Passage::Pass
-}
-
-/// As modules are shown it.
-pub(super) fn delivery<'a>(client_id: &'a str, publication: &'a Publication, qos: Qos) -> Delivery<'a> {
-    let accepted_at = publication.accepted.time().map(|at| at.0);
-    Delivery { client_id, message: &publication.message, qos, accepted_at }
 }
 
 /// Tells modules what became of a delivery.
