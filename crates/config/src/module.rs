@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use mqtt_hooks::{ListOf, Setting, SettingKind};
+use mqtt_hooks::{HIDDEN, ListOf, Setting, SettingKind};
 use serde::{
     Deserialize,
     de::{Error as _, Unexpected},
@@ -88,7 +88,11 @@ impl ModuleSection {
         };
         (self.check)(&config.settings)?;
         let mut table = Table::try_from(&module).map_err(|error| error.to_string())?;
-        table.extend(settings);
+        for setting in self.settings {
+            table.extend(
+                settings.remove(setting.name).map(|value| (setting.name.to_owned(), shown(setting.kind, value))),
+            );
+        }
         Ok(Filled { table, config, recovery_grace: module.recovery_grace.0 })
     }
 }
@@ -112,7 +116,7 @@ fn wanted(kind: SettingKind) -> String {
         SettingKind::Switch => "true or false".to_owned(),
         SettingKind::Number { min, max } => format!("a whole number from {min} to {max}"),
         SettingKind::Choice(choices) => any_of(choices),
-        SettingKind::Text => "a text".to_owned(),
+        SettingKind::Text | SettingKind::Secret => "a text".to_owned(),
         SettingKind::List { of: ListOf::Texts, max } => format!("a list of up to {max} texts"),
         SettingKind::List { of: ListOf::Choices(choices), max } => {
             format!("a list of up to {max} of {}", any_of(choices))
@@ -146,6 +150,22 @@ fn listed(kind: SettingKind, value: Value) -> Value {
     }
 }
 
+/// The value without secrets.
+fn shown(kind: SettingKind, value: Value) -> Value {
+    match (kind, value) {
+        (SettingKind::Secret, Value::String(text)) if !text.is_empty() => Value::String(HIDDEN.to_owned()),
+        (SettingKind::List { of: ListOf::Tables(fields), .. }, Value::Array(mut entries)) => {
+            for (key, value) in entries.iter_mut().filter_map(Value::as_table_mut).flatten() {
+                if let Some(field) = fields.iter().find(|field| field.name == key) {
+                    *value = shown(field.kind, value.clone());
+                }
+            }
+            Value::Array(entries)
+        }
+        (_, value) => value,
+    }
+}
+
 fn parts(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').map(str::trim).filter(|_| !text.trim().is_empty())
 }
@@ -153,7 +173,7 @@ fn parts(text: &str) -> impl Iterator<Item = &str> {
 fn fits(kind: SettingKind, value: &Value) -> Result<(), String> {
     let is_so_many = |count: usize, max: u64| u64::try_from(count).is_ok_and(|count| count <= max);
     let fits = match (kind, value) {
-        (SettingKind::Switch, Value::Boolean(_)) | (SettingKind::Text, Value::String(_)) => true,
+        (SettingKind::Switch, Value::Boolean(_)) | (SettingKind::Text | SettingKind::Secret, Value::String(_)) => true,
         (SettingKind::Number { min, max }, Value::Integer(number)) => {
             u64::try_from(*number).is_ok_and(|number| (min..=max).contains(&number))
         }

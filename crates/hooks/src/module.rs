@@ -146,6 +146,8 @@ pub enum SettingKind {
     Choice(&'static [&'static str]),
     /// Any text.
     Text,
+    /// Any text, which is not shown.
+    Secret,
     /// A list.
     List {
         /// Of what.

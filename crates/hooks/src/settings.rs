@@ -42,8 +42,8 @@ pub fn read_settings<T: Settings>(config: &Value) -> Result<T, StartError> {
 /// Makes the settings of a module: a struct with a [`Default`], read by serde, unknown keys refused, and [`Settings`].
 ///
 /// The docs of a field are what people read: its title, an empty line, and what it changes. A field is a `bool`, a whole
-/// number with the range that it may be in, an enum of [`choice!`](crate::choice!), a `String`, a [`Span`](crate::Span), or a `Vec` of what is
-/// [`Listed`] with the range of how many there may be; the default of the last three is written as JSON. The crate that uses this needs
+/// number with the range that it may be in, an enum of [`choice!`](crate::choice!), a `String`, a [`Secret`](crate::Secret), a [`Span`](crate::Span), or a `Vec` of what is
+/// [`Listed`] with the range of how many there may be; the default of the last four is written as JSON. The crate that uses this needs
 /// serde.
 ///
 /// ```
@@ -153,12 +153,14 @@ macro_rules! settings {
     };
     (@default [bool] $default:tt) => { $default };
     (@default [String] $default:tt) => { ::std::string::String::from($default) };
+    (@default [Secret] $default:tt) => { $crate::Secret(::std::string::String::from($default)) };
     (@default [Span] $default:tt) => { $crate::Span::of($default) };
     (@default [Vec<$entry:ident>] $default:tt $min:literal) => { $crate::default_of(stringify!($default)) };
     (@default [$kind:ident] $default:tt $min:literal) => { $default };
     (@default [$kind:ident] $default:tt) => { $kind::$default };
     (@kind [bool]) => { $crate::SettingKind::Switch };
     (@kind [String]) => { $crate::SettingKind::Text };
+    (@kind [Secret]) => { $crate::SettingKind::Secret };
     (@kind [Span]) => { $crate::SettingKind::Text };
     (@kind [Vec<$entry:ident>] $min:literal $max:literal) => {
         $crate::SettingKind::List { of: <$entry as $crate::Listed>::OF, max: $max }
@@ -167,6 +169,7 @@ macro_rules! settings {
     (@kind [$kind:ident]) => { $crate::SettingKind::Choice($kind::NAMES) };
     (@json [bool] $default:tt) => { stringify!($default) };
     (@json [String] $default:tt) => { stringify!($default) };
+    (@json [Secret] $default:tt) => { stringify!($default) };
     (@json [Span] $default:tt) => { stringify!($default) };
     (@json [Vec<$entry:ident>] $default:tt $min:literal) => { stringify!($default) };
     (@json [$kind:ident] $default:tt $min:literal) => { $crate::json_number(stringify!($default)) };

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 use mqtt_hooks::run::{ChangeError, Entered, ModulePages, Modules, Numbers, Offer, Status, caught_async, house_name};
-use mqtt_hooks::{Ctx, Hooks, Host, Info, Module, Records, Report};
+use mqtt_hooks::{Ctx, Hooks, Host, Info, Module, Records, Report, hide_secrets, reveal_secrets};
 use parking_lot::{Mutex, RwLock};
 use serde_json::Value;
 
@@ -174,9 +174,11 @@ impl Modules for Registry {
         Ok(())
     }
 
-    async fn configure(&self, name: &str, config: Value) -> Result<(), ChangeError> {
+    async fn configure(&self, name: &str, mut config: Value) -> Result<(), ChangeError> {
         let _changing = self.changing.lock().await;
         let slot = self.find(name)?;
+        // Who changes one setting sends back the others as they were shown.
+        reveal_secrets(slot.info.settings, &mut config, &slot.config());
         slot.module
             .check(&config)
             .map_err(|error| ChangeError::Settings { name: slot.name(), why: error.to_string() })?;
@@ -226,7 +228,10 @@ impl Modules for Registry {
     }
 
     fn settings(&self, name: &str) -> Result<Value, ChangeError> {
-        self.find(name).map(|slot| Value::clone(&slot.config()))
+        let slot = self.find(name)?;
+        let mut settings = Value::clone(&slot.config());
+        hide_secrets(slot.info.settings, &mut settings);
+        Ok(settings)
     }
 
     fn numbers(&self) -> Vec<Numbers> {

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::admin::{ask, start_with};
+use crate::admin::{ask, send, start_with};
 use crate::broker::outside;
 use crate::client::{Client, VERSIONS};
 use crate::crash::Home;
@@ -225,7 +225,8 @@ async fn nothing_is_lost_and_nothing_out_of_order_where_services_and_the_broker_
 async fn a_service_that_stays_away_is_an_alarm_and_a_number() {
     // Nobody listens there any more.
     let addr = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let webhook = json!([{"name": "w", "url": format!("http://{addr}/"), "retry_max": "100ms"}]);
+    let webhook =
+        json!([{"name": "w", "url": format!("http://{addr}/"), "retry_max": "100ms", "secret": "open sesame"}]);
     let started = start_with(|config| {
         config.modules.entry("sinks".to_owned()).or_default().settings["webhook"] = webhook;
     });
@@ -235,6 +236,12 @@ async fn a_service_that_stays_away_is_an_alarm_and_a_number() {
     while !ask("GET /api/v4/alarms").await.contains("sinks_behind") {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+    // The secret is shown to nobody, and stays where the settings are sent back as they were shown.
+    let shown = ask("GET /api/v4/modules/sinks/config").await;
+    assert!(shown.contains("********") && !shown.contains("sesame"), "{shown}");
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    let sent = send(admin, "PUT /api/v4/modules/sinks/config", &shown["data"].to_string()).await;
+    assert_eq!(sent.status, 200, "{sent:?}");
     let metrics = ask("GET /metrics").await;
     assert!(metrics.contains("rollcall_sinks_behind{sink=\"w\"} 1"), "{metrics}");
 }

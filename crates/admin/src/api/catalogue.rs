@@ -73,7 +73,7 @@ impl From<mqtt_hooks::Setting> for ModuleSetting {
                 choices = Some(of);
                 "choice"
             }
-            SettingKind::Text => "text",
+            SettingKind::Text | SettingKind::Secret => "text",
             SettingKind::List { of, max: count } => {
                 max = Some(count);
                 match of {

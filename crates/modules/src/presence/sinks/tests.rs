@@ -288,7 +288,8 @@ async fn a_request_is_signed_and_says_whose_events_it_has() {
         stream.write_all(b"HTTP/1.1 429 X\r\nretry-after: 5\r\ncontent-length: 0\r\n\r\n").await.unwrap();
         String::from_utf8(input).unwrap()
     };
-    let webhook = Webhook { name: "w".to_owned(), url, secret: "key".to_owned(), ..Webhook::default() };
+    let webhook =
+        Webhook { name: "w".to_owned(), url, secret: mqtt_hooks::Secret("key".to_owned()), ..Webhook::default() };
     let target = webhook.hook().unwrap().into_target(Recorder::new());
     let batch = Batch { lines: vec!["1".to_owned(), "2".to_owned()], ..Batch::default() };
     let (outcome, heard) = tokio::join!(target.tell(&batch), serve);
@@ -325,6 +326,7 @@ fn what_can_t_be_used_is_named() {
         (json!({"webhook": [{"name": "a", "url": url, "timeout": "0s"}]}), "webhook, entry 1: timeout: wants"),
         (json!({"webhook": [{"name": "a", "url": url, "retry_max": "0s"}]}), "webhook, entry 1: retry_max: wants"),
         (json!({"webhook": [{"name": "a", "url": url, "secret": "s", "secret_file": "s"}]}), "webhook, entry 1: wants"),
+        (json!({"webhook": [{"name": "a", "url": url, "secret": "********"}]}), "webhook, entry 1: secret: wants"),
         (json!({"webhook": [{"name": "a", "url": url, "secret_file": empty}]}), "webhook, entry 1: /"),
         (file("a.txt"), "file, entry 1: path: \"a.txt\": wants"),
         (file(".jsonl"), "file, entry 1: path: \".jsonl\": wants"),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use aws_lc_rs::hmac;
 use mqtt_fetch::header::{CONTENT_TYPE, HeaderName};
 use mqtt_fetch::{Answer, Fetcher, HeaderMap, HeaderValue, Question, Url};
-use mqtt_hooks::{Host, Span};
+use mqtt_hooks::{HIDDEN, Host, Secret, Span};
 
 use super::batch::Batch;
 use super::target::{Outcome, Target};
@@ -35,8 +35,8 @@ mqtt_hooks::settings! {
         pub url: String = "",
         /// Secret
         ///
-        /// Requests are signed with it: `Rollcall-Signature: sha256=HEX`, the HMAC-SHA256 of the body. Who may read settings reads it.
-        pub secret: String = "",
+        /// Requests are signed with it: `Rollcall-Signature: sha256=HEX`, the HMAC-SHA256 of the body.
+        pub secret: Secret = "",
         /// File with the secret
         ///
         /// Instead of the secret itself; read at a start, without blanks at its ends.
@@ -79,8 +79,11 @@ impl Webhook {
         }
         let named = |file: &str| if file.is_empty() { None } else { Some(Path::new(file).to_owned()) };
         let secret = match named(&self.secret_file) {
-            None => self.secret.clone(),
-            Some(_) if !self.secret.is_empty() => return Err("wants secret or secret_file, not both".to_owned()),
+            None if self.secret.0 == HIDDEN => {
+                return Err("secret: wants the secret itself, which is not shown".to_owned());
+            }
+            None => self.secret.0.clone(),
+            Some(_) if !self.secret.0.is_empty() => return Err("wants secret or secret_file, not both".to_owned()),
             Some(file) => {
                 let text = std::fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
                 let secret = text.trim().to_owned();
