@@ -1,6 +1,6 @@
 //! What one client makes the broker hold is bounded, and never at others' expense.
 
-use bytes::{BufMut, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use mqtt_codec::{Connect, Packet, Property, Publish, Qos, ReasonCode, Version, Will};
 use mqtt_config::Config;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -95,19 +95,39 @@ async fn a_hog_leaves_room_for_others_and_for_who_comes() {
     }
 }
 
-/// Takes all until a message comes that is published last.
+/// Takes all until a message comes that is published last, and says how many they were.
 async fn count_until_marker(client: &mut Client, publisher: &mut Client) -> usize {
-    // Who holds as much as it may has room for no marker until it has acknowledged something; how much that is depends on what its socket
-    // has taken. So there are several, of which the first that is kept is behind all the others.
+    // Who holds as much as it may has room for no marker until something that it has acknowledged is known to be: a PINGRESP tells that
+    // what was sent before is. So there are several, of which the first that is kept is behind all the others.
     client.take().await;
     client.subscribe("marker", Qos::AtLeastOnce).await;
-    let mut count = 1;
-    loop {
+    let (mut count, mut is_over) = (1, false);
+    while !is_over {
         publisher.publish(message("marker", "end", Qos::AtLeastOnce)).await;
-        if client.take().await.payload == "end" {
-            return count;
+        for payload in take_until_pong(client).await {
+            is_over |= payload == "end";
+            count += usize::from(!is_over);
         }
-        count += 1;
+    }
+    client.unsubscribe(&["marker"]).await;
+    // Those that were kept, too, and came in time.
+    assert!(take_until_pong(client).await.iter().all(|payload| payload == "end"));
+    count
+}
+
+/// What comes before the answer to a PINGREQ.
+async fn take_until_pong(client: &mut Client) -> Vec<Bytes> {
+    client.send(Packet::PingReq).await;
+    let mut payloads = Vec::new();
+    loop {
+        match client.receive().await {
+            Packet::PingResp => return payloads,
+            Packet::Publish(publish) => {
+                client.acknowledge(&publish).await;
+                payloads.push(publish.payload);
+            }
+            other => panic!("{other:?}"),
+        }
     }
 }
 
