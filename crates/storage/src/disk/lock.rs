@@ -20,7 +20,7 @@ const KEEPS_MANIFEST: &str = "manifest ";
 pub(super) struct Lock {
     /// The folder itself is locked: a file in it can be removed, and another made that nobody has locked. `None`: this kind of
     /// file system can't.
-    _folder: Option<File>,
+    folder: Option<File>,
     /// Locked too, for earlier versions lock only this. What is in it says who was here last.
     file: File,
     before: String,
@@ -73,7 +73,7 @@ impl Lock {
         let mut before = String::new();
         // Not text: no mark of ours.
         let _ = file.read_to_string(&mut before);
-        Ok(Self { _folder: folder_lock, file, before })
+        Ok(Self { folder: folder_lock, file, before })
     }
 
     /// True if the manifest says how the folder is: whoever was here last kept it.
@@ -98,6 +98,18 @@ impl Lock {
         // Not emptied first: there is always a mark.
         self.file.write_all_at(mark.as_bytes(), 0)?;
         self.file.set_len(mark.len() as u64)
+    }
+}
+
+impl Drop for Lock {
+    /// Given back by name, not by closing the files: a child that another thread has just forked has them too, until it has
+    /// become another program, and what is only closed would be locked until then.
+    fn drop(&mut self) {
+        for file in self.folder.iter().chain([&self.file]) {
+            if let Err(error) = file.unlock() {
+                tracing::warn!(%error, "the folder's lock is not given back before its files are closed");
+            }
+        }
     }
 }
 
@@ -188,5 +200,17 @@ mod tests {
         lock.mark(Durability::Power, false).unwrap();
         drop(lock);
         assert_eq!(fs::read_to_string(folder.path().join("lock")).unwrap(), mark(Durability::Power));
+    }
+
+    #[test]
+    fn a_folder_given_back_is_free_though_a_child_has_its_files_still() {
+        let folder = tempfile::tempdir().unwrap();
+        let lock = Lock::take(folder.path()).unwrap();
+        // What a fork makes: other descriptors of the same open files.
+        let inherited = [lock.folder.as_ref().unwrap(), &lock.file].map(|file| file.try_clone().unwrap());
+        assert!(matches!(Lock::take(folder.path()), Err(StoreError::InUse)));
+        drop(lock);
+        Lock::take(folder.path()).unwrap();
+        drop(inherited);
     }
 }
