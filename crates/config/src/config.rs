@@ -1,10 +1,18 @@
 //! The checked form: what the broker is told, in the types it counts in.
 
+mod auth;
+mod listener;
+
 use std::{collections::BTreeMap, fmt, net::SocketAddr, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+pub use self::auth::{Anonymous, Auth, AuthDefault, DenyAction, HttpAuth};
+pub use self::listener::{
+    Address, CertName, CrlStale, Listener, ListenerKind, ListenerLimits, ListenerTls, ListenerWeb, Origins, Rate,
+    Verify,
+};
 use crate::error::Place;
 
 /// All settings, checked.
@@ -86,203 +94,6 @@ pub struct Node {
     pub name: String,
 }
 
-/// Where clients come in.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Listener {
-    /// As events, rules and the REST API tell it; no two are called the same.
-    pub name: String,
-    /// What is spoken there.
-    pub kind: ListenerKind,
-    /// Where to listen.
-    pub bind: Address,
-    /// The address is the default, and another program may have it.
-    pub may_be_taken: bool,
-    /// Connections the kernel holds before they are accepted.
-    pub backlog: u32,
-    /// TLS, for the kinds that have it.
-    pub tls: Option<ListenerTls>,
-    /// WebSocket, for the kinds that have it.
-    pub web: Option<ListenerWeb>,
-    /// Proxies that begin with a header of the PROXY protocol.
-    pub proxy_from: Vec<IpNet>,
-    /// Bounds of its own.
-    pub limits: ListenerLimits,
-}
-
-/// Bounds for who comes in by one listener. Where nothing is said the general ones hold.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ListenerLimits {
-    /// Clients at once.
-    pub max_connections: Option<usize>,
-    /// Connections that are taken.
-    pub connect_rate: Option<Rate>,
-    /// Messages that each client may publish.
-    pub message_rate: Option<Rate>,
-    /// Bytes that each client may send.
-    pub byte_rate: Option<Rate>,
-    /// As in [`Limits`].
-    pub max_packet_size: Option<u32>,
-    /// As in [`Limits`].
-    pub receive_maximum: Option<u16>,
-    /// As in [`Limits`].
-    pub max_inflight: Option<u16>,
-    /// As in [`Limits`].
-    pub subscriptions_per_client: Option<usize>,
-    /// As in [`Limits`].
-    pub max_topic_levels: Option<usize>,
-    /// As in [`SessionLimits`].
-    pub max_queued: Option<usize>,
-    /// As in [`SessionLimits`].
-    pub max_queued_bytes: Option<usize>,
-}
-
-/// So many within a time, all of them at once if none came before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rate {
-    /// Things or bytes.
-    pub amount: u64,
-    /// Within this time.
-    pub per: Duration,
-}
-
-/// Where a listener is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Address {
-    /// Port 0 lets the system choose.
-    Ip(SocketAddr),
-    /// A socket of this machine.
-    Unix {
-        /// Where.
-        path: PathBuf,
-        /// Who may connect, as `chmod` takes it.
-        mode: u32,
-    },
-}
-
-impl Address {
-    /// True if only this machine can reach it; `::ffff:127.0.0.1` counts.
-    pub fn is_loopback(&self) -> bool {
-        match self {
-            Self::Ip(address) => address.ip().to_canonical().is_loopback(),
-            Self::Unix { .. } => true,
-        }
-    }
-
-    /// 0: it has none, or the system chooses it.
-    pub const fn port(&self) -> u16 {
-        match self {
-            Self::Ip(address) => address.port(),
-            Self::Unix { .. } => 0,
-        }
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ip(address) => address.fmt(f),
-            Self::Unix { path, .. } => write!(f, "unix:{}", path.display()),
-        }
-    }
-}
-
-/// What TLS at a listener is made of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListenerTls {
-    /// Files of certificates with their chains.
-    pub certs: Vec<PathBuf>,
-    /// Files of their keys, as many.
-    pub keys: Vec<PathBuf>,
-    /// The file of who signs clients' certificates.
-    pub ca: Option<PathBuf>,
-    /// The file of revoked clients' certificates.
-    pub crl: Option<PathBuf>,
-    /// What becomes of clients with certificates when it is out of date.
-    pub crl_stale: CrlStale,
-    /// Whether clients have to show one.
-    pub verify: Verify,
-    /// What of it is the user name.
-    pub username_from: Option<CertName>,
-    /// What of it is the client id.
-    pub clientid_from: Option<CertName>,
-}
-
-/// A name that stands in a certificate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CertName {
-    /// The common name.
-    Cn,
-    /// The whole subject.
-    Dn,
-    /// The first DNS name.
-    SanDns,
-    /// The first URI.
-    SanUri,
-    /// SHA-256.
-    Fingerprint,
-}
-
-/// What becomes of clients with certificates when the list of revoked ones is out of date.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum CrlStale {
-    /// It holds all the same.
-    #[default]
-    Allow,
-    /// None comes in.
-    Refuse,
-}
-
-/// Whether clients have to show a certificate.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Verify {
-    /// They aren't asked.
-    #[default]
-    None,
-    /// One that is shown has to be good.
-    Optional,
-    /// They have to.
-    Required,
-}
-
-/// Which requests begin a WebSocket at a listener.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListenerWeb {
-    /// Begins with `/`.
-    pub path: String,
-    /// Pages that may connect.
-    pub origins: Origins,
-    /// Proxies whose `X-Forwarded-For` counts.
-    pub forwarded_from: Vec<IpNet>,
-}
-
-/// Pages that may connect.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origins {
-    /// All.
-    Any,
-    /// Those of this machine.
-    Local,
-    /// These.
-    These(Vec<String>),
-}
-
-/// What is spoken at a listener.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ListenerKind {
-    /// MQTT over TCP.
-    Mqtt,
-    /// Over TLS.
-    Mqtts,
-    /// Over WebSocket.
-    Ws,
-    /// Over WebSocket and TLS.
-    Wss,
-}
-
 /// What holds for all clients.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mqtt {
@@ -323,94 +134,6 @@ impl fmt::Debug for Admin {
         shown.field("hosts", &self.hosts).field("trusted_proxies", &self.trusted_proxies);
         shown.field("user_header", &self.user_header).finish()
     }
-}
-
-/// Who may come in.
-#[derive(Clone, PartialEq)]
-pub struct Auth {
-    /// Who may come in and proves nothing.
-    pub anonymous: Anonymous,
-    /// Users with their passwords' hashes.
-    pub password_file: Option<PathBuf>,
-    /// Tokens are signed with it.
-    pub jwt_secret: Option<String>,
-    /// Or with one of the keys in this file.
-    pub jwt_keys: Option<PathBuf>,
-    /// A service to ask by HTTP.
-    pub http: HttpAuth,
-    /// What clients may do, each a table.
-    pub rules: Vec<serde_json::Value>,
-    /// More of them.
-    pub acl_file: Option<PathBuf>,
-    /// What holds where none is about it.
-    pub default: AuthDefault,
-    /// What becomes of a client that does what it may not.
-    pub deny_action: DenyAction,
-    /// A listener that others reach, and nothing here says who comes in: what to say and not to start, unless some module
-    /// asks clients who they are.
-    pub unguarded: Option<String>,
-}
-
-impl fmt::Debug for Auth {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let secret = self.jwt_secret.as_ref().map(|_| "..");
-        let mut shown = f.debug_struct("Auth");
-        shown.field("anonymous", &self.anonymous).field("unguarded", &self.unguarded).field("jwt_secret", &secret);
-        shown.field("files", &[&self.password_file, &self.jwt_keys, &self.acl_file]).field("rules", &self.rules);
-        shown
-            .field("http_url", &self.http.url)
-            .field("default", &self.default)
-            .field("deny_action", &self.deny_action)
-            .finish()
-    }
-}
-
-/// A service to ask by HTTP, as it is said.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct HttpAuth {
-    /// Its address.
-    pub url: Option<String>,
-    /// Asked who may do everything.
-    pub super_url: Option<String>,
-    /// How it is asked.
-    pub method: Option<String>,
-    /// Headers, one a line.
-    pub headers: Option<String>,
-    /// What it is told.
-    pub params: Option<String>,
-    /// Who signs certificates.
-    pub ca: Option<PathBuf>,
-}
-
-/// What holds where no rule is about what a client wants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum AuthDefault {
-    /// It may.
-    Allow,
-    /// It may not.
-    Deny,
-}
-
-/// What becomes of a client that does what it may not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum DenyAction {
-    /// It is told, where its version of MQTT has a way to.
-    Ignore,
-    /// Its connection ends.
-    Disconnect,
-}
-
-/// Who may come in without saying who they are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Anonymous {
-    /// Everyone.
-    All,
-    /// Peers on this machine.
-    Loopback,
-    /// No one.
-    None,
 }
 
 /// Bounds; sizes in bytes.

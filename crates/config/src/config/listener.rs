@@ -1,0 +1,203 @@
+//! Where clients come in, and by what.
+
+use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+/// Where clients come in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listener {
+    /// As events, rules and the REST API tell it; no two are called the same.
+    pub name: String,
+    /// What is spoken there.
+    pub kind: ListenerKind,
+    /// Where to listen.
+    pub bind: Address,
+    /// The address is the default, and another program may have it.
+    pub may_be_taken: bool,
+    /// Connections the kernel holds before they are accepted.
+    pub backlog: u32,
+    /// TLS, for the kinds that have it.
+    pub tls: Option<ListenerTls>,
+    /// WebSocket, for the kinds that have it.
+    pub web: Option<ListenerWeb>,
+    /// Proxies that begin with a header of the PROXY protocol.
+    pub proxy_from: Vec<IpNet>,
+    /// Bounds of its own.
+    pub limits: ListenerLimits,
+}
+
+/// Bounds for who comes in by one listener. Where nothing is said the general ones hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListenerLimits {
+    /// Clients at once.
+    pub max_connections: Option<usize>,
+    /// Connections that are taken.
+    pub connect_rate: Option<Rate>,
+    /// Messages that each client may publish.
+    pub message_rate: Option<Rate>,
+    /// Bytes that each client may send.
+    pub byte_rate: Option<Rate>,
+    /// As in [`Limits`](super::Limits).
+    pub max_packet_size: Option<u32>,
+    /// As in [`Limits`](super::Limits).
+    pub receive_maximum: Option<u16>,
+    /// As in [`Limits`](super::Limits).
+    pub max_inflight: Option<u16>,
+    /// As in [`Limits`](super::Limits).
+    pub subscriptions_per_client: Option<usize>,
+    /// As in [`Limits`](super::Limits).
+    pub max_topic_levels: Option<usize>,
+    /// As in [`SessionLimits`](super::SessionLimits).
+    pub max_queued: Option<usize>,
+    /// As in [`SessionLimits`](super::SessionLimits).
+    pub max_queued_bytes: Option<usize>,
+}
+
+/// So many within a time, all of them at once if none came before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// Things or bytes.
+    pub amount: u64,
+    /// Within this time.
+    pub per: Duration,
+}
+
+/// Where a listener is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// Port 0 lets the system choose.
+    Ip(SocketAddr),
+    /// A socket of this machine.
+    Unix {
+        /// Where.
+        path: PathBuf,
+        /// Who may connect, as `chmod` takes it.
+        mode: u32,
+    },
+}
+
+impl Address {
+    /// True if only this machine can reach it; `::ffff:127.0.0.1` counts.
+    pub fn is_loopback(&self) -> bool {
+        match self {
+            Self::Ip(address) => address.ip().to_canonical().is_loopback(),
+            Self::Unix { .. } => true,
+        }
+    }
+
+    /// 0: it has none, or the system chooses it.
+    pub const fn port(&self) -> u16 {
+        match self {
+            Self::Ip(address) => address.port(),
+            Self::Unix { .. } => 0,
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(address) => address.fmt(f),
+            Self::Unix { path, .. } => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// What TLS at a listener is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerTls {
+    /// Files of certificates with their chains.
+    pub certs: Vec<PathBuf>,
+    /// Files of their keys, as many.
+    pub keys: Vec<PathBuf>,
+    /// The file of who signs clients' certificates.
+    pub ca: Option<PathBuf>,
+    /// The file of revoked clients' certificates.
+    pub crl: Option<PathBuf>,
+    /// What becomes of clients with certificates when it is out of date.
+    pub crl_stale: CrlStale,
+    /// Whether clients have to show one.
+    pub verify: Verify,
+    /// What of it is the user name.
+    pub username_from: Option<CertName>,
+    /// What of it is the client id.
+    pub clientid_from: Option<CertName>,
+}
+
+/// A name that stands in a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CertName {
+    /// The common name.
+    Cn,
+    /// The whole subject.
+    Dn,
+    /// The first DNS name.
+    SanDns,
+    /// The first URI.
+    SanUri,
+    /// SHA-256.
+    Fingerprint,
+}
+
+/// What becomes of clients with certificates when the list of revoked ones is out of date.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CrlStale {
+    /// It holds all the same.
+    #[default]
+    Allow,
+    /// None comes in.
+    Refuse,
+}
+
+/// Whether clients have to show a certificate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verify {
+    /// They aren't asked.
+    #[default]
+    None,
+    /// One that is shown has to be good.
+    Optional,
+    /// They have to.
+    Required,
+}
+
+/// Which requests begin a WebSocket at a listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerWeb {
+    /// Begins with `/`.
+    pub path: String,
+    /// Pages that may connect.
+    pub origins: Origins,
+    /// Proxies whose `X-Forwarded-For` counts.
+    pub forwarded_from: Vec<IpNet>,
+}
+
+/// Pages that may connect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origins {
+    /// All.
+    Any,
+    /// Those of this machine.
+    Local,
+    /// These.
+    These(Vec<String>),
+}
+
+/// What is spoken at a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ListenerKind {
+    /// MQTT over TCP.
+    Mqtt,
+    /// Over TLS.
+    Mqtts,
+    /// Over WebSocket.
+    Ws,
+    /// Over WebSocket and TLS.
+    Wss,
+}
