@@ -1,6 +1,5 @@
 //! A connection: its transport, shared by all who deliver, and the facts about it.
 
-use std::collections::VecDeque;
 use std::io::{ErrorKind, IoSlice};
 use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
@@ -18,10 +17,11 @@ use tokio::sync::oneshot;
 use crate::broker::Broker;
 use crate::client::granted::Terms;
 use crate::client::heard::Heard;
+use crate::client::replays::Replays;
+use crate::client::tail::Tail;
 use crate::client::traffic::Traffic;
-use crate::client::{ClientRef, Needs};
+use crate::client::ClientRef;
 use crate::delivery::batch::Batch;
-use crate::delivery::wanted::Replay;
 use crate::time::patience::Patient;
 use crate::time::timers::TimerKey;
 use crate::watch::metrics::Metric;
@@ -63,11 +63,6 @@ pub(crate) enum Awaited {
     Arrival(Box<Waker>),
 }
 
-/// There are [`Replay`]s to go on with.
-const REPLAYS: u8 = 1;
-/// There is more for the client than its session gave up or sent at once.
-const BACKLOG: u8 = 2;
-
 /// What became of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Written {
@@ -80,13 +75,13 @@ pub(crate) enum Written {
 pub(crate) struct Connection {
     pub(crate) info: ConnectionInfo,
     pub(crate) traffic: Traffic,
-    transport: Transport,
-    broker: Arc<Broker>,
+    pub(super) transport: Transport,
+    pub(super) broker: Arc<Broker>,
     pub(super) shared: Mutex<Shared>,
     /// Someone has said in `shared` that it ends.
     is_ending: AtomicBool,
-    /// [`REPLAYS`] and [`BACKLOG`]. One byte, for there is no room for two.
-    more: AtomicU8,
+    /// [`super::replays`]. One byte, for there is no room for two.
+    pub(super) more: AtomicU8,
     /// The client may not do everything: `shared` has what it may.
     pub(super) has_rules: AtomicBool,
     /// The task is to wait until the socket takes bytes again.
@@ -109,28 +104,27 @@ pub(super) struct Shared {
     /// Wakes the connection's own task.
     waker: Option<Waker>,
     pub(super) timer: Option<TimerKey<Patient>>,
-    /// Boxed, for most connections never have any of it.
-    rare: Option<Box<Rare>>,
+    /// Boxed: it costs those who have none of it a word.
+    pub(super) rare: Option<Box<Rare>>,
     /// The task has ended.
     pub(super) is_over: bool,
     /// The client has no part in the connection any more.
     pub(super) is_left: bool,
     /// The client has no part in the connection any more, but a flush that began before has the bytes that come first.
-    is_flushed: bool,
+    pub(super) is_flushed: bool,
 }
 
+/// What most connections never have.
 #[derive(Debug, Default)]
-struct Rare {
+pub(super) struct Rare {
     /// Of the first who ends this connection from outside its task.
     ending: Option<Ending>,
     /// Retained messages still to be sent.
-    replays: VecDeque<Replay>,
-    /// Bytes that they take.
-    replays_held: usize,
+    pub(super) replays: Replays,
     /// Those who wait until all that has come has been handled.
     listeners: Vec<oneshot::Sender<()>>,
     /// What is still to be written once the client has no part in the connection any more.
-    tail: Option<Tail>,
+    pub(super) tail: Option<Tail>,
     /// What the client was let in by, if there is more to it than its being in.
     terms: Option<Box<Terms>>,
 }
@@ -144,15 +138,9 @@ impl Shared {
         self.rare.as_mut()?.terms.as_deref_mut()
     }
 
-    fn rare(&mut self) -> &mut Rare {
+    pub(super) fn rare(&mut self) -> &mut Rare {
         self.rare.get_or_insert_default()
     }
-}
-
-#[derive(Debug, Default)]
-struct Tail {
-    outbox: Outbox,
-    needs: Needs,
 }
 
 impl Connection {
@@ -213,78 +201,6 @@ impl Connection {
             return None;
         }
         self.shared.lock().rare.as_ref()?.ending
-    }
-
-    /// Retained messages are still to be sent.
-    pub(crate) fn is_replaying(&self) -> bool {
-        self.more.load(Relaxed) & REPLAYS != 0
-    }
-
-    fn note_replays(&self, are_there: bool) {
-        if are_there {
-            self.more.fetch_or(REPLAYS, Relaxed);
-        } else {
-            self.more.fetch_and(!REPLAYS, Relaxed);
-        }
-    }
-
-    /// The task is to have the session go on.
-    pub(crate) fn note_backlog(&self) {
-        self.more.fetch_or(BACKLOG, Relaxed);
-        self.wake();
-    }
-
-    /// Whether the session is to go on, since this was last asked.
-    pub(crate) fn take_backlog(&self) -> bool {
-        // Two steps, for it is nearly always false. Between them it can only be set again, and the task goes on anyway.
-        self.more.load(Relaxed) & BACKLOG != 0 && self.more.fetch_and(!BACKLOG, Relaxed) & BACKLOG != 0
-    }
-
-    /// Bytes that those take which are still to be sent.
-    pub(crate) fn replays_held(&self) -> usize {
-        if !self.is_replaying() {
-            return 0;
-        }
-        self.shared.lock().rare.as_ref().map_or(0, |rare| rare.replays_held)
-    }
-
-    /// Whether there is a replay of states that were missed, and has not begun.
-    pub(crate) fn awaits_states(&self) -> bool {
-        self.is_replaying()
-            && self.shared.lock().rare.as_ref().is_some_and(|rare| rare.replays.iter().any(Replay::awaits_states))
-    }
-
-    /// The task is to send these after those it sends now.
-    pub(crate) fn add_replay(&self, replay: Replay) {
-        {
-            let mut shared = self.shared.lock();
-            let rare = shared.rare();
-            rare.replays_held += replay.held();
-            rare.replays.push_back(replay);
-        }
-        // Behind the lock, where the task may have taken it out again: then the flag is true for too long, and the next
-        // look sets it right. It is never false while there is one.
-        self.note_replays(true);
-        self.wake();
-    }
-
-    /// The one to go on with. While it is out, others may be added.
-    pub(crate) fn take_replay(&self) -> Option<Replay> {
-        let mut shared = self.shared.lock();
-        let rare = shared.rare.as_mut()?;
-        let replay = rare.replays.pop_front();
-        rare.replays_held -= replay.as_ref().map_or(0, Replay::held);
-        self.note_replays(!rare.replays.is_empty());
-        replay
-    }
-
-    /// The one that was taken is not at its end.
-    pub(crate) fn return_replay(&self, replay: Replay) {
-        let mut shared = self.shared.lock();
-        let rare = shared.rare();
-        rare.replays_held += replay.held();
-        rare.replays.push_front(replay);
-        self.note_replays(true);
     }
 
     /// Returns when the connection's task has handled all that has come by now, or has ended.
@@ -436,65 +352,6 @@ impl Connection {
 
     pub(crate) fn write_error(&self) -> Option<&'static str> {
         self.write_error.name()
-    }
-
-    /// What is left in the outbox when the client gives this connection up; `busy`: a flush is under way.
-    pub(crate) fn leave_tail(&self, outbox: Outbox, needs: Needs, busy: bool) {
-        // Who flushes has bytes of their own that come before these. They give back what they could not write, and until
-        // then the tail is not touched.
-        let mut shared = self.shared.lock();
-        shared.is_flushed = busy;
-        if !outbox.is_empty() {
-            shared.rare().tail = Some(Tail { outbox, needs });
-        }
-    }
-
-    /// The flush that was under way is over; `rest` is what it could not write.
-    pub(crate) fn return_tail(&self, rest: Outbox) {
-        let mut shared = self.shared.lock();
-        shared.is_flushed = false;
-        if !rest.is_empty() {
-            // In front of what was left: a packet may have been cut.
-            shared.rare().tail.get_or_insert_default().outbox.put_back(rest);
-        }
-        drop(shared);
-        self.wake();
-    }
-
-    /// For the connection's task, once the client has given it up: writes the tail. Ready when there is nothing left to
-    /// do.
-    pub(crate) fn poll_tail(&self, context: &mut Context<'_>) -> Poll<()> {
-        // Before it is looked at: who gives bytes back later wakes the task that is registered by then.
-        self.register(context);
-        loop {
-            let tail = {
-                let mut shared = self.shared.lock();
-                if shared.is_flushed {
-                    // [`Self::return_tail`] wakes the task. What it brings back comes before what is here.
-                    return Poll::Pending;
-                }
-                shared.rare.as_mut().and_then(|rare| rare.tail.take())
-            };
-            let Some(mut tail) = tail else { return Poll::Ready(()) };
-            // Asked for once, also if the socket takes the rest later.
-            let needs = mem::take(&mut tail.needs);
-            // An answer that promises what is not stored may not leave; messages may, they are owed again.
-            if self.broker.durable.commit(needs.position).is_err() && needs.owes {
-                return Poll::Ready(());
-            }
-            let mut batch = Batch::begin(&self.broker);
-            let written = self.write(&mut tail.outbox, &mut batch);
-            // It has counted bytes, no more.
-            let _ = batch.finish();
-            match written {
-                Written::All | Written::Failed => return Poll::Ready(()),
-                // Put back before the socket is asked: this task is woken by it, and looks here first.
-                Written::Blocked => self.shared.lock().rare().tail = Some(tail),
-            }
-            if self.transport.poll_writable(context).is_pending() {
-                return Poll::Pending;
-            }
-        }
     }
 }
 
