@@ -4,7 +4,7 @@ use mqtt_codec::{Ack, Disconnect, Packet, Qos, ReasonCode, Version};
 use mqtt_hooks::Reason;
 use mqtt_session::{Event, Publication, Receipt, Timestamp, Violation};
 
-use crate::client::connection::Ending;
+use crate::client::ending::Ending;
 use crate::client::held::is_another_count;
 use crate::client::seat::Seat;
 use crate::delivery::batch::Batch;

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use arc_swap::ArcSwap;
 use mqtt_codec::{Filter, ReasonCode, SubscribeOptions};
 use parking_lot::Mutex;
 
@@ -17,6 +16,7 @@ use crate::{
 };
 
 mod asked;
+mod chain;
 mod deliveries;
 mod entry;
 mod remember;
@@ -24,6 +24,7 @@ mod reserved;
 mod retain;
 mod states;
 
+use chain::Chain;
 pub use states::StatesOf;
 
 /// All hooks of the running modules; an empty list costs a load.
@@ -385,84 +386,6 @@ impl Drop for Entered {
         self.standbys.iter().for_each(Standby::leave);
         self.hooks.leave(&self.start);
         self.tasks.iter().for_each(|task| task.stop());
-    }
-}
-
-/// The hooks of one kind, in the order in which they are called.
-struct Chain<H: ?Sized> {
-    /// Spares an empty chain the swap's book-keeping.
-    any: AtomicBool,
-    list: ArcSwap<Vec<Owned<H>>>,
-}
-
-impl<H: ?Sized> Chain<H> {
-    fn any(&self) -> bool {
-        self.any.load(Ordering::Acquire)
-    }
-
-    fn has(&self, start: &Arc<Start>) -> bool {
-        self.list.load().iter().any(|owned| Arc::ptr_eq(&owned.start, start))
-    }
-
-    fn add(&self, start: &Arc<Start>, hooks: Vec<Arc<H>>) {
-        self.swap(None, start, hooks);
-    }
-
-    /// Puts these in, and those of another start out.
-    fn swap(&self, out: Option<&Arc<Start>>, start: &Arc<Start>, hooks: Vec<Arc<H>>) {
-        if hooks.is_empty() && out.is_none() {
-            return;
-        }
-        let mut list = Vec::clone(&self.list.load());
-        list.retain(|owned| out.is_none_or(|out| !Arc::ptr_eq(&owned.start, out)));
-        list.extend(hooks.into_iter().map(|hook| Owned { start: start.clone(), hook }));
-        // Stable: the hooks of one module stay in the order in which it registered them.
-        list.sort_by_key(|owned| owned.start.place);
-        let any = !list.is_empty();
-        self.list.store(Arc::new(list));
-        self.any.store(any, Ordering::Release);
-    }
-
-    fn remove(&self, start: &Arc<Start>) {
-        self.keep(|owned| !Arc::ptr_eq(&owned.start, start));
-    }
-
-    fn keep(&self, is_kept: impl Fn(&Owned<H>) -> bool) {
-        let mut list = Vec::clone(&self.list.load());
-        let before = list.len();
-        list.retain(is_kept);
-        if list.len() < before {
-            self.any.store(!list.is_empty(), Ordering::Release);
-            self.list.store(Arc::new(list));
-        }
-    }
-}
-
-impl<H: ?Sized> Default for Chain<H> {
-    fn default() -> Self {
-        Self { any: AtomicBool::new(false), list: ArcSwap::from_pointee(Vec::new()) }
-    }
-}
-
-/// A hook, and whose it is.
-struct Owned<H: ?Sized> {
-    start: Arc<Start>,
-    hook: Arc<H>,
-}
-
-impl Owned<dyn Authenticate> {
-    fn knows(&self, method: &str) -> bool {
-        caught(|| self.hook.methods().contains(&method)).unwrap_or_else(|why| {
-            self.start.complain("methods", &why);
-            false
-        })
-    }
-}
-
-// Derived, it would ask for `H: Clone`.
-impl<H: ?Sized> Clone for Owned<H> {
-    fn clone(&self) -> Self {
-        Self { start: self.start.clone(), hook: self.hook.clone() }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Subscriptions.
 
-use std::fmt::Write;
+mod contents;
+
 use std::hash::Hash;
 use std::hint::black_box;
 use std::num::NonZeroU32;
@@ -10,8 +11,8 @@ use dashmap::{DashMap, Entry as MapEntry};
 use foldhash::fast::RandomState;
 use mqtt_codec::{Filter, Qos, Topic};
 
-use crate::group::{Joined, Memberships, Shared};
-use crate::leaf::{Leaf, Subscribers, Subscription};
+use crate::group::{Joined, Memberships};
+use crate::leaf::{Leaf, Subscription};
 use crate::patterns::{Patterns, TOGETHER};
 use crate::shapes::{ASKED_FROM, Scratch, Shapes, find_ends};
 use crate::text::Text;
@@ -220,79 +221,6 @@ impl<K: Clone + Eq + Hash> Router<K> {
         self.dollar_names[place_of(level)].load(Ordering::Acquire) > 0
     }
 
-    /// Different filters, shared ones counted once per group.
-    pub fn filters_len(&self) -> usize {
-        self.filters.load(Ordering::Relaxed)
-    }
-
-    /// Subscriptions, shared ones included.
-    pub fn subscriptions_len(&self) -> usize {
-        self.subscriptions.load(Ordering::Relaxed)
-    }
-
-    /// Shared subscriptions.
-    pub fn shared_len(&self) -> usize {
-        self.shared.load(Ordering::Relaxed)
-    }
-
-    /// Different filters without `$share/group/`.
-    pub fn patterns_len(&self) -> usize {
-        self.leaves.len()
-    }
-
-    /// True if anyone has subscribed with this filter, `$share/group/` apart.
-    pub fn has_pattern(&self, pattern: &str) -> bool {
-        self.leaves.contains_key(pattern.as_bytes())
-    }
-
-    /// Calls `visit` once with each filter's text without `$share/group/`. Locks like
-    /// [`for_each_filter`](Self::for_each_filter).
-    pub fn for_each_pattern(&self, mut visit: impl FnMut(&str)) {
-        for leaf in &self.leaves {
-            visit(leaf.key().as_str());
-        }
-    }
-
-    /// Calls `visit` with each different filter's text. For listings: it walks all of them, shard by shard.
-    ///
-    /// A shard is locked meanwhile, so `visit` must not use this router.
-    pub fn for_each_filter(&self, mut visit: impl FnMut(&str)) {
-        self.for_each_list(|filter, _| visit(filter));
-    }
-
-    /// Calls `visit` with each subscription: the filter's text, who, and what for. Locks like
-    /// [`for_each_filter`](Self::for_each_filter).
-    pub fn for_each_subscription(&self, mut visit: impl FnMut(&str, &K, Options)) {
-        self.for_each_list(|filter, of| match of {
-            Of::Plain(subscribers) => {
-                subscribers
-                    .subscriptions()
-                    .iter()
-                    .for_each(|subscription| visit(filter, &subscription.key, subscription.options()));
-            }
-            Of::Shared(group) => {
-                group.for_each(|subscription| visit(filter, &subscription.key, subscription.options()))
-            }
-        });
-    }
-
-    fn for_each_list(&self, mut visit: impl FnMut(&str, Of<'_, K>)) {
-        let mut text = String::new();
-        for leaf in &self.leaves {
-            let pattern = leaf.key().as_str();
-            if !leaf.plain().is_empty() {
-                visit(pattern, Of::Plain(leaf.plain()));
-            }
-            for (name, group) in leaf.groups().into_iter().flatten() {
-                text.clear();
-                // The one group that has a prefix of its own.
-                let share = if &**name == "$queue" { "" } else { "$share/" };
-                write!(text, "{share}{name}/{pattern}").expect("a String takes any text");
-                visit(&text, Of::Shared(group));
-            }
-        }
-    }
-
     /// Calls `hit` with each leaf whose pattern matches, until it says false. The leaf's shard is locked meanwhile.
     fn look_up(&self, topic: &Topic, reach: Reach, scratch: &mut Scratch, mut hit: impl FnMut(&Leaf<K>) -> bool) {
         let (topic, hasher) = (topic.as_str(), self.leaves.hasher());
@@ -451,12 +379,6 @@ const NAMES: usize = 64;
 fn place_of(level: &str) -> usize {
     let hash = level.bytes().fold(0xcbf2_9ce4_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     (hash ^ hash >> 16) as usize % NAMES
-}
-
-/// Whom a filter belongs to.
-enum Of<'a, K> {
-    Plain(&'a Subscribers<K>),
-    Shared(&'a Shared<K>),
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use mqtt_codec::{Ack, Packet, PacketId, Qos, ReasonCode};
 
 use crate::connection::{Outgoing, Phase};
+use crate::dropped::{DropReason, LOST_AT_ONCE};
 use crate::frame::Receiver;
 use crate::held::PER_DELIVERY;
 use crate::inflight::Received;
@@ -36,78 +37,6 @@ pub enum Delivered {
     /// It is lost.
     Dropped(DropReason),
 }
-
-/// Why a delivery was dropped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DropReason {
-    /// The session has as many messages waiting as it may.
-    QueueFull,
-    /// QoS 0 and the client is away.
-    Offline,
-    /// QoS 0 and the outbox is full.
-    OutboxFull,
-    /// Over the client's maximum packet size. [MQTT-3.1.2-24]
-    TooLarge,
-    /// Past its message expiry.
-    Expired,
-}
-
-/// A delivery that had waited, and was given up.
-#[derive(Clone, Debug)]
-pub struct Lost {
-    /// Shared by all sessions that keep it.
-    pub publication: Arc<Publication>,
-    /// As it would have been on the wire.
-    pub qos: Qos,
-    /// Past its expiry, or too large for who is there now.
-    pub reason: DropReason,
-}
-
-/// What one session has dropped.
-#[derive(Debug, Default)]
-pub(crate) struct Dropped {
-    pub(crate) so_far: Drops,
-    /// Since it was last asked for.
-    lost: Vec<Lost>,
-}
-
-/// Deliveries dropped by one session so far. One that waited first counts when it is given up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Drops {
-    /// [`DropReason::QueueFull`]
-    pub queue_full: u64,
-    /// [`DropReason::Offline`]
-    pub offline: u64,
-    /// [`DropReason::OutboxFull`]
-    pub outbox_full: u64,
-    /// [`DropReason::TooLarge`]
-    pub too_large: u64,
-    /// [`DropReason::Expired`]
-    pub expired: u64,
-}
-
-impl Drops {
-    /// None so far.
-    pub const NONE: Self = Self { queue_full: 0, offline: 0, outbox_full: 0, too_large: 0, expired: 0 };
-
-    /// For any reason.
-    pub const fn total(&self) -> u64 {
-        self.queue_full + self.offline + self.outbox_full + self.too_large + self.expired
-    }
-
-    const fn add(&mut self, reason: DropReason) {
-        match reason {
-            DropReason::QueueFull => self.queue_full += 1,
-            DropReason::Offline => self.offline += 1,
-            DropReason::OutboxFull => self.outbox_full += 1,
-            DropReason::TooLarge => self.too_large += 1,
-            DropReason::Expired => self.expired += 1,
-        }
-    }
-}
-
-/// Messages given up at once of those that wait, of which there may be a million: each is a step for the store.
-const LOST_AT_ONCE: usize = 4096;
 
 impl Session {
     /// Delivers: into `out`, into the queue, or nowhere.
@@ -167,30 +96,6 @@ impl Session {
         if self.connection.phase == Phase::Open && self.send_again(now, out) {
             self.send_queued(now, out);
         }
-    }
-
-    /// Drops what waits past its message expiry, so much at a time. Nobody would be sent it; this is for the memory, and the
-    /// store. True if more of it is left.
-    pub fn drop_expired(&mut self, now: Timestamp) -> bool {
-        let Some(queue) = &mut self.queue else { return false };
-        let expired = queue.remove_expired(now, LOST_AT_ONCE);
-        let is_more = expired.len() == LOST_AT_ONCE;
-        // An empty queue is no queue: most clients never have one, and it would be memory for each.
-        self.queue.take_if(|queue| queue.is_empty());
-        for delivery in expired {
-            self.lose(delivery, DropReason::Expired);
-        }
-        is_more
-    }
-
-    /// Whether [`Self::take_lost`] has anything.
-    pub fn has_lost(&self) -> bool {
-        self.dropped.as_ref().is_some_and(|dropped| !dropped.lost.is_empty())
-    }
-
-    /// What had waited and was given up since this was last asked. To be asked after each call that is handed `now`.
-    pub fn take_lost(&mut self) -> Vec<Lost> {
-        self.dropped.as_mut().map_or_else(Vec::new, |dropped| std::mem::take(&mut dropped.lost))
     }
 
     /// What the client has not said that it has: sent, or waiting.
@@ -462,20 +367,6 @@ impl Session {
     pub fn has_waiting(&self) -> bool {
         self.queue.as_ref().is_some_and(|queue| !queue.is_empty())
             || self.inflight.as_ref().is_some_and(|inflight| !inflight.is_resent())
-    }
-
-    fn drop_one(&mut self, reason: DropReason) -> Delivered {
-        self.dropped.get_or_insert_default().so_far.add(reason);
-        Delivered::Dropped(reason)
-    }
-
-    /// Gives up what had waited.
-    fn lose(&mut self, delivery: Delivery, reason: DropReason) {
-        let lost = Lost { publication: Arc::clone(&delivery.publication), qos: delivery.qos, reason };
-        let dropped = self.dropped.get_or_insert_default();
-        dropped.so_far.add(reason);
-        dropped.lost.push(lost);
-        self.note_finished(delivery);
     }
 }
 

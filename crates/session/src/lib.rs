@@ -52,6 +52,7 @@ mod alias;
 mod change;
 mod connection;
 mod delivery;
+mod dropped;
 mod frame;
 mod group;
 mod held;
@@ -68,7 +69,8 @@ mod will;
 
 pub use change::{Change, Kept};
 pub use connection::Attach;
-pub use delivery::{Delivered, DeliveryOptions, DropReason, Drops, Lost};
+pub use delivery::{Delivered, DeliveryOptions};
+pub use dropped::{DropReason, Drops, Lost};
 pub use frame::Fanout;
 pub use group::Orphan;
 pub use held::{Gauge, Share, Weight};

@@ -9,7 +9,7 @@ use mqtt_codec::{
 
 use crate::change::Log;
 use crate::connection::{Connection, Phase};
-use crate::delivery::Dropped;
+use crate::dropped::Dropped;
 use crate::incoming::Incoming;
 use crate::inflight::{Inflight, PacketIds};
 use crate::queue::Queue;

@@ -6,8 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 
-use mqtt_codec::ReasonCode;
-use mqtt_hooks::{ConnectionInfo, Reason};
+use mqtt_hooks::ConnectionInfo;
 use mqtt_net::FirstError;
 use mqtt_net::Transport;
 use mqtt_session::{Outbox, Timestamp};
@@ -15,43 +14,17 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::broker::Broker;
-use crate::client::granted::Terms;
-use crate::client::heard::Heard;
-use crate::client::replays::Replays;
-use crate::client::tail::Tail;
-use crate::client::traffic::Traffic;
 use crate::client::ClientRef;
+use crate::client::ending::Ending;
+use crate::client::heard::Heard;
+use crate::client::shared::Shared;
+use crate::client::traffic::Traffic;
 use crate::delivery::batch::Batch;
 use crate::time::patience::Patient;
-use crate::time::timers::TimerKey;
 use crate::watch::metrics::Metric;
 
 /// Slices handed to the system in one write.
 const SLICES: usize = 32;
-
-/// Why a connection ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Ending {
-    pub(crate) reason: Reason,
-    /// What a version 5 client is told in DISCONNECT; `None`: nothing, the client said so itself or is gone.
-    pub(crate) code: Option<ReasonCode>,
-}
-
-impl Ending {
-    /// DISCONNECT has no code for it. [MQTT-3.14.2-1]
-    pub(crate) const BANNED: Self =
-        Self { reason: Reason::Refused(ReasonCode::Banned), code: Some(ReasonCode::AdministrativeAction) };
-
-    /// The client did what it may not.
-    pub(crate) const fn refused(code: ReasonCode) -> Self {
-        Self { reason: Reason::Refused(code), code: Some(code) }
-    }
-
-    /// The client is gone.
-    pub(crate) const fn gone(reason: Reason) -> Self {
-        Self { reason, code: None }
-    }
-}
 
 /// Whom to look after when someone has been waited for long enough. Whether anything is due is decided there: deadlines
 /// move.
@@ -96,51 +69,6 @@ pub(crate) struct Connection {
     pub(super) took_at: AtomicU64,
     /// Seconds; 0: none.
     pub(super) keep_alive: u16,
-}
-
-/// What the connection's task and others tell each other. Locked for some instructions only.
-#[derive(Debug, Default)]
-pub(super) struct Shared {
-    /// Wakes the connection's own task.
-    waker: Option<Waker>,
-    pub(super) timer: Option<TimerKey<Patient>>,
-    /// Boxed: it costs those who have none of it a word.
-    pub(super) rare: Option<Box<Rare>>,
-    /// The task has ended.
-    pub(super) is_over: bool,
-    /// The client has no part in the connection any more.
-    pub(super) is_left: bool,
-    /// The client has no part in the connection any more, but a flush that began before has the bytes that come first.
-    pub(super) is_flushed: bool,
-}
-
-/// What most connections never have.
-#[derive(Debug, Default)]
-pub(super) struct Rare {
-    /// Of the first who ends this connection from outside its task.
-    ending: Option<Ending>,
-    /// Retained messages still to be sent.
-    pub(super) replays: Replays,
-    /// Those who wait until all that has come has been handled.
-    listeners: Vec<oneshot::Sender<()>>,
-    /// What is still to be written once the client has no part in the connection any more.
-    pub(super) tail: Option<Tail>,
-    /// What the client was let in by, if there is more to it than its being in.
-    terms: Option<Box<Terms>>,
-}
-
-impl Shared {
-    pub(super) fn terms(&mut self) -> &mut Terms {
-        self.rare().terms.get_or_insert_default()
-    }
-
-    pub(super) fn known_terms(&mut self) -> Option<&mut Terms> {
-        self.rare.as_mut()?.terms.as_deref_mut()
-    }
-
-    pub(super) fn rare(&mut self) -> &mut Rare {
-        self.rare.get_or_insert_default()
-    }
 }
 
 impl Connection {

@@ -1,7 +1,6 @@
 //! What is left for a connection's task to send: retained messages and states in slices, in the order of the client's
 //! SUBSCRIBEs, and what its session has not given up yet.
 
-use std::collections::VecDeque;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::client::connection::Connection;
@@ -11,14 +10,6 @@ use crate::delivery::wanted::Replay;
 const REPLAYS: u8 = 1;
 /// There is more for the client than its session gave up or sent at once.
 const BACKLOG: u8 = 2;
-
-/// Those to come, the next in front.
-#[derive(Debug, Default)]
-pub(super) struct Replays {
-    queue: VecDeque<Replay>,
-    /// Bytes that they take.
-    held: usize,
-}
 
 impl Connection {
     /// Retained messages are still to be sent.

@@ -8,7 +8,8 @@ use mqtt_hooks::Reason;
 
 use crate::broker::Broker;
 use crate::client::ClientRef;
-use crate::client::connection::{Connection, Ending};
+use crate::client::connection::Connection;
+use crate::client::ending::Ending;
 use crate::watch::refusals::{Kind, Refused};
 
 /// A client's place at the broker. When it is dropped the client is reported gone, whatever ended the task, a panic

@@ -7,13 +7,8 @@ use mqtt_session::Outbox;
 
 use crate::client::Needs;
 use crate::client::connection::{Connection, Written};
+use crate::client::shared::Tail;
 use crate::delivery::batch::Batch;
-
-#[derive(Debug, Default)]
-pub(super) struct Tail {
-    outbox: Outbox,
-    needs: Needs,
-}
 
 impl Connection {
     /// What is left in the outbox when the client gives this connection up; `busy`: a flush is under way.

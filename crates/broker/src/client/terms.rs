@@ -14,7 +14,8 @@ use mqtt_session::Timestamp;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
-use crate::client::connection::{Connection, Ending};
+use crate::client::connection::Connection;
+use crate::client::ending::Ending;
 use crate::client::granted::{Granted, Renewal, Running, Terms};
 
 impl Connection {

@@ -6,7 +6,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use mqtt_codec::ReasonCode;
 use mqtt_hooks::Reason;
 
-use crate::client::connection::{Awaited, Connection, Ending};
+use crate::client::connection::{Awaited, Connection};
+use crate::client::ending::Ending;
 use crate::client::heard::Heard;
 use crate::client::{ClientRef, Output};
 use crate::delivery::batch::Batch;

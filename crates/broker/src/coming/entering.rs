@@ -12,7 +12,8 @@ use mqtt_router::Attendance;
 use mqtt_session::{Attach, Session, Timestamp};
 
 use crate::broker::Broker;
-use crate::client::connection::{Connection, Ending};
+use crate::client::connection::Connection;
+use crate::client::ending::Ending;
 use crate::client::granted::Granted;
 use crate::client::traffic::Traffic;
 use crate::client::transition::Transition;

@@ -10,7 +10,8 @@ use mqtt_hooks::{ConnectionInfo, Grant, Login};
 use mqtt_session::Timestamp;
 
 use crate::broker::Broker;
-use crate::client::connection::{Connection, Ending};
+use crate::client::connection::Connection;
+use crate::client::ending::Ending;
 use crate::client::granted::Granted;
 use crate::client::seat::Seat;
 use crate::coming::arrival::{Arrival, First, Language};

@@ -10,7 +10,8 @@ use mqtt_session::{Detached, Timestamp};
 
 use crate::broker::Broker;
 use crate::client::ClientRef;
-use crate::client::connection::{Connection, Ending};
+use crate::client::connection::Connection;
+use crate::client::ending::Ending;
 use crate::client::transition::Transition;
 use crate::delivery::batch::Batch;
 use crate::delivery::replay;

@@ -9,7 +9,7 @@ use bytes::BytesMut;
 use mqtt_codec::{Decoder, FixedHeader, Packet, PacketType};
 use mqtt_hooks::Reason;
 
-use crate::client::connection::Ending;
+use crate::client::ending::Ending;
 use crate::client::seat::Seat;
 use crate::coming::line::Place;
 use crate::coming::pace::Pace;

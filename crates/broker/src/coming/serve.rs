@@ -10,7 +10,7 @@ use mqtt_hooks::Reason;
 use mqtt_net::Accepted;
 
 use crate::broker::Broker;
-use crate::client::connection::Ending;
+use crate::client::ending::Ending;
 use crate::client::seat::Seat;
 use crate::coming::arrival::{Arrival, First, Origin};
 use crate::coming::door;

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use crate::broker::Broker;
 use crate::client::ClientRef;
 use crate::client::clients::Clients;
-use crate::client::connection::Ending;
+use crate::client::ending::Ending;
 
 /// How long it may take at the most.
 const LIMIT: Duration = Duration::from_secs(5);

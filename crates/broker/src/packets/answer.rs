@@ -6,7 +6,8 @@ use mqtt_codec::{Packet, ReasonCode};
 use mqtt_hooks::Reason;
 
 use crate::client::ClientRef;
-use crate::client::connection::{Connection, Ending};
+use crate::client::connection::Connection;
+use crate::client::ending::Ending;
 use crate::client::seat::Seat;
 use crate::delivery::batch::Batch;
 use crate::packets::count;

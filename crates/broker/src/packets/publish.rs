@@ -4,7 +4,7 @@ use mqtt_codec::{Qos, ReasonCode, Version};
 use mqtt_hooks::Publisher;
 use mqtt_session::{Publication, Receipt, Timestamp};
 
-use crate::client::connection::Ending;
+use crate::client::ending::Ending;
 use crate::client::seat::Seat;
 use crate::config::DenyAction;
 use crate::delivery::batch::Batch;

@@ -9,7 +9,8 @@ use mqtt_hooks::{Challenge, Exchange, Grant, Login};
 use mqtt_session::Timestamp;
 
 use crate::client::ClientRef;
-use crate::client::connection::{Connection, Ending};
+use crate::client::connection::Connection;
+use crate::client::ending::Ending;
 use crate::client::seat::Seat;
 use crate::delivery::batch::Batch;
 use crate::packets::answer::push_to;

@@ -8,7 +8,8 @@ use mqtt_session::{Publication, Session, Timestamp};
 use mqtt_storage::Stage;
 
 use crate::client::ClientRef;
-use crate::client::connection::{Connection, Ending};
+use crate::client::connection::Connection;
+use crate::client::ending::Ending;
 use crate::client::seat::Seat;
 use crate::config::DenyAction;
 use crate::delivery::batch::Batch;

@@ -2,7 +2,8 @@
 
 use mqtt_codec::{Filter, Topic};
 
-use super::{Hooks, Owned};
+use super::Hooks;
+use super::chain::Owned;
 use crate::panics::caught;
 use crate::{Reserve, is_sys};
 

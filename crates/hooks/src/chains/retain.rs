@@ -4,7 +4,8 @@ use std::sync::atomic::Ordering;
 
 use mqtt_codec::Message;
 
-use super::{Hooks, Owned};
+use super::Hooks;
+use super::chain::Owned;
 use crate::panics::caught;
 use crate::{Retain, Retention};
 

@@ -4,7 +4,7 @@ use bytes::BytesMut;
 use mqtt_codec::ReasonCode;
 
 use super::{Reader, SMALL_PARTIAL, Unhandled};
-use crate::client::connection::Ending;
+use crate::client::ending::Ending;
 use crate::client::seat::Seat;
 use crate::watch::refusals::Kind;
 

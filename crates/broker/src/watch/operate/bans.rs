@@ -5,7 +5,7 @@ use std::io;
 use mqtt_operate::{Ban, BanKind};
 
 use super::Operator;
-use crate::client::connection::Ending;
+use crate::client::ending::Ending;
 use crate::coming::banned::Lists;
 use crate::time::clock::wall_ms;
 
