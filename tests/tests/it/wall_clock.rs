@@ -52,15 +52,19 @@ impl Drop for Left {
 
 impl Home {
     async fn new() -> Option<Self> {
-        let (library, folder) = (library()?, tempfile::tempdir().unwrap());
-        set_clock(folder.path(), 0);
-        Some(Self::start(library, folder).await)
+        Self::with(&[]).await
     }
 
-    async fn start(library: PathBuf, folder: TempDir) -> Self {
+    async fn with(more: &[&str]) -> Option<Self> {
+        let (library, folder) = (library()?, tempfile::tempdir().unwrap());
+        set_clock(folder.path(), 0);
+        Some(Self::start(library, folder, more).await)
+    }
+
+    async fn start(library: PathBuf, folder: TempDir, more: &[&str]) -> Self {
         let data = folder.path().join("data");
         let flags = ["--bind", "127.0.0.1:0", "--set", "modules.presence.recovery_grace=0s", "--data-dir"];
-        let mut command = command(&[&flags[..], &[data.to_str().unwrap()]].concat());
+        let mut command = command(&[&flags[..], &[data.to_str().unwrap()], more].concat());
         command
             .env("LD_PRELOAD", &library)
             .env("FAKETIME_TIMESTAMP_FILE", folder.path().join("clock"))
@@ -87,7 +91,7 @@ impl Home {
         let Self { running, folder, library, _left } = self;
         running.kill().await;
         set_clock(folder.path(), offset);
-        Self::start(library, folder).await
+        Self::start(library, folder, &[]).await
     }
 }
 
@@ -231,4 +235,38 @@ async fn the_times_of_a_clients_events_never_go_back() {
     }
     let found = steps_back(&events);
     assert!(found.is_empty(), "{found:#?}");
+}
+
+#[tokio::test]
+async fn the_end_of_a_session_is_not_told_to_be_before_its_beginning() {
+    let Some(home) = Home::with(&["--set", "modules.presence.sessions=true"]).await else { return };
+    let (mut watcher, _) = Client::connect_with(home.addr(), connect(Version::V5, "watcher")).await;
+    watcher.subscribe("$SYS/brokers/+/clients/it/+", Qos::AtLeastOnce).await;
+    home.set_clock(HOUR);
+    visit(&home, keeping(Version::V5, "it")).await;
+    home.set_clock(0);
+    // Discarded by the next one, which ends with its connection.
+    visit(&home, connect(Version::V5, "it")).await;
+    let expected = [
+        "connected",
+        "session_created",
+        "disconnected",
+        "session_terminated",
+        "connected",
+        "session_created",
+        "disconnected",
+        "session_terminated",
+    ];
+    let mut last = 0;
+    for suffix in expected {
+        let told = watcher.take().await;
+        let object: serde_json::Value = serde_json::from_slice(&told.payload).unwrap();
+        let topic = told.topic.as_ref().unwrap().as_str();
+        assert!(topic.ends_with(&format!("/{suffix}")), "{topic}");
+        let ts = object["ts"].as_u64().unwrap();
+        assert!(ts >= last, "{suffix} is told to be {} ms before what it follows", last - ts);
+        last = ts;
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
+    assert!(last > now + 1_800_000, "the broker's clock was not moved, or this shows nothing");
 }

@@ -107,7 +107,7 @@ impl Broker {
                 drop(bundle);
                 return self.enter(admission, batch);
             }
-            self.end_session(&client, false, now, batch);
+            self.end_session(&client, &mut transition, false, now, batch);
         }
         batch.count(if present { Metric::SessionResumed } else { Metric::SessionCreated }, 1);
         transition.has_session = true;

@@ -12,7 +12,6 @@ use crate::client::{Client, ClientRef};
 use crate::delivery::batch::Batch;
 use crate::delivery::routes::GivenUp;
 use crate::store::records;
-use crate::time::clock::wall_ms;
 use crate::watch::metrics::Metric;
 
 /// To give up so many messages and subscriptions takes a millisecond or less.
@@ -29,7 +28,7 @@ impl Broker {
         batch: &mut Batch<'_>,
     ) {
         if transition.expires_at.at().is_some_and(|at| at <= now) {
-            self.end_session(client, true, now, batch);
+            self.end_session(client, transition, true, now, batch);
             batch.count(Metric::SessionTerminated, 1);
             transition.has_session = false;
             // Whoever has found this client in the table and waits for the lock is to look again: it is about to go from
@@ -60,7 +59,14 @@ impl Broker {
 
     /// The session is over: a will that waited is published, subscriptions are given up, the rest is forgotten. `is_last`:
     /// the client goes, too.
-    pub(super) fn end_session(&self, client: &ClientRef, is_last: bool, now: Timestamp, batch: &mut Batch<'_>) {
+    pub(super) fn end_session(
+        &self,
+        client: &ClientRef,
+        transition: &mut Transition,
+        is_last: bool,
+        now: Timestamp,
+        batch: &mut Batch<'_>,
+    ) {
         let later = is_last && self.has_much(client);
         let (old, number, will, orphans) = {
             let mut state = client.state.lock();
@@ -94,8 +100,12 @@ impl Broker {
         if let Some(will) = will {
             self.publish_will(client, None, &will, now, batch);
         }
-        let fact = Fact::SessionEnded { client_id: &client.id, is_discarded: !is_last, at: wall_ms() };
-        self.hooks.observe(&fact, batch);
+        if self.hooks.has_observers() {
+            // Not before what was told of the client, and what is told later is not before this, whatever is done to the clock.
+            let at = transition.now_ms();
+            transition.note_told(at);
+            self.hooks.observe(&Fact::SessionEnded { client_id: &client.id, is_discarded: !is_last, at }, batch);
+        }
     }
 
     /// Gives up something of a session that has ended; false if there is none.
