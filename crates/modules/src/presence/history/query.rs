@@ -1,5 +1,6 @@
 //! Looking events up.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use mqtt_hooks::Listener;
@@ -87,13 +88,17 @@ impl History {
         found
     }
 
+    /// No more than `limit` are held at a time, however many the client has.
     fn of_client(&self, client_id: &str, query: &Query<'_>) -> Vec<Arc<[u8]>> {
         let hash = self.known.hash(client_id);
-        let (mut all, mut at) = (Vec::new(), None);
-        loop {
-            let mut piece = Vec::with_capacity(PIECE);
+        let (mut found, mut last_seen, mut at) = (Found::of(query), 0, None);
+        let mut piece = Vec::with_capacity(PIECE);
+        while !found.is_full() {
             at = self.state.lock().book.ring.copy_of(hash, client_id, at, PIECE, &mut piece);
-            all.append(&mut piece);
+            for (number, record) in piece.drain(..) {
+                last_seen = number;
+                found.take(number, record);
+            }
             if at.is_none() {
                 break;
             }
@@ -101,14 +106,45 @@ impl History {
         // It may be older than all there is room for; the others of this client are older still.
         if let Some(record) = self.known.get(client_id)
             && let Some(last) = Glance::at(&record)
-            && all.last().is_none_or(|(number, _)| *number < last.number)
+            && last_seen < last.number
         {
-            all.push((last.number, record));
+            found.take(last.number, record);
         }
-        if query.newest_first {
-            all.reverse();
+        found.into_records()
+    }
+}
+
+/// What is found of one client, whose events come oldest first.
+struct Found<'a> {
+    query: &'a Query<'a>,
+    records: VecDeque<Arc<[u8]>>,
+}
+
+impl<'a> Found<'a> {
+    const fn of(query: &'a Query<'a>) -> Self {
+        Self { query, records: VecDeque::new() }
+    }
+
+    /// No later event changes what is found.
+    fn is_full(&self) -> bool {
+        self.records.len() >= self.query.limit && !self.query.newest_first
+    }
+
+    fn take(&mut self, number: u64, record: Arc<[u8]>) {
+        if self.is_full() || !self.query.has_in_range(number) || !self.query.wants(&record) {
+            return;
         }
-        let wanted = all.into_iter().filter(|(number, record)| query.has_in_range(*number) && query.wants(record));
-        wanted.map(|(_, record)| record).take(query.limit).collect()
+        self.records.push_back(record);
+        if self.records.len() > self.query.limit {
+            self.records.pop_front();
+        }
+    }
+
+    fn into_records(self) -> Vec<Arc<[u8]>> {
+        let mut records = Vec::from(self.records);
+        if self.query.newest_first {
+            records.reverse();
+        }
+        records
     }
 }

@@ -220,6 +220,12 @@ fn events_are_found_by_number_time_and_client() {
     check(&history, Query { to: Some(100), ..any }, &[1]);
     check(&history, Query { client_id: Some("a/1"), ..any }, &[1, 4, 7, 10]);
     check(&history, Query { client_id: Some("a"), ..any }, &[]);
+    let its = Query { client_id: Some("a/1"), ..any };
+    check(&history, Query { limit: 2, ..its }, &[1, 4]);
+    check(&history, Query { limit: 2, newest_first: true, ..its }, &[10, 7]);
+    check(&history, Query { limit: 2, newest_first: true, before: Some(10), ..its }, &[7, 4]);
+    check(&history, Query { limit: 1, since: Some(4), ..its }, &[7]);
+    check(&history, Query { limit: 0, ..its }, &[]);
     check(&history, Query { client_id_prefix: Some("a/"), limit: 3, ..any }, &[1, 2, 4]);
     check(&history, Query { client_id_prefix: Some("a/"), limit: 3, newest_first: true, ..any }, &[10, 8, 7]);
     check(&history, Query { limit: 0, ..any }, &[]);
