@@ -2,11 +2,11 @@
 
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::Instant;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use mqtt_codec::{Message, Properties, ReasonCode, Topic, Version};
-use mqtt_hooks::{Acting, ConnectionInfo, Fact, Hooks, Host, Listener, Moment, Reason, RecordTable, Stop, Task};
+use mqtt_codec::{Message, ReasonCode, Topic};
+use mqtt_hooks::testing::{came, foo, went};
+use mqtt_hooks::{Acting, ConnectionInfo, Hooks, Host, Moment, Reason, RecordTable, Stop, Task};
 use mqtt_modules::presence::{History, Presence};
 use mqtt_modules::{MemoryStates, Registry};
 
@@ -91,24 +91,6 @@ impl Moment for Wasted {
     fn set_acting(&mut self, _acting: Acting) {}
 }
 
-fn client() -> ConnectionInfo {
-    ConnectionInfo {
-        client_id: "emqtt-8348fe27a87976ad4db3".into(),
-        username: Some("foo".into()),
-        version: Version::V3_1_1,
-        is_bridge: false,
-        peer: ([127, 0, 0, 1], 50_000).into(),
-        listener: Arc::new(Listener { name: "mqtt".into(), port: 1883 }),
-        keep_alive: 60,
-        clean_start: true,
-        expiry_interval: 0,
-        connected_at: 1_625_572_213_873,
-        session_present: false,
-        epoch: 1,
-        conn_id: 1,
-    }
-}
-
 fn hooks(subscribed: bool) -> (Arc<Hooks>, Registry) {
     let hooks = Hooks::new();
     let registry = Registry::new(Arc::new(Silent { subscribed }), hooks.clone(), Arc::new(MemoryStates::default()));
@@ -121,34 +103,14 @@ fn hooks(subscribed: bool) -> (Arc<Hooks>, Registry) {
 fn observe(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("presence");
     group.throughput(Throughput::Elements(1));
-    let (client, noticed) = (client(), Instant::now());
+    let (client, reason) = (foo(), Reason::Client(ReasonCode::Success));
     for (name, subscribed) in [("subscribed", true), ("nobody subscribed", false)] {
         let (hooks, _registry) = hooks(subscribed);
-        group.bench_function(format!("connected/{name}"), |bencher| {
-            let (client, told_at) = (&client, client.connected_at);
-            let (properties, receive_maximum) = (&Properties::EMPTY, 100);
-            let came = Fact::Connected { client, told_at, seq: 1, flaps: 1, properties, receive_maximum, noticed };
-            bencher.iter(|| hooks.observe(black_box(&came), &mut Wasted(subscribed)));
-        });
-        let reason = Reason::Client(ReasonCode::Success);
-        group.bench_function(format!("disconnected/{name}"), |bencher| {
-            let (client, told_at) = (&client, client.connected_at);
-            let (reason_string, at, last_heard, seq, flaps) = (None, told_at, told_at, 2, 1);
-            let properties = &Properties::EMPTY;
-            let went = Fact::Disconnected {
-                client,
-                reason,
-                reason_string,
-                properties,
-                at,
-                told_at,
-                seq,
-                flaps,
-                last_heard,
-                noticed,
-            };
-            bencher.iter(|| hooks.observe(black_box(&went), &mut Wasted(subscribed)));
-        });
+        for (event, fact) in [("connected", came(&client, 1)), ("disconnected", went(&client, reason, 2))] {
+            group.bench_function(format!("{event}/{name}"), |bencher| {
+                bencher.iter(|| hooks.observe(black_box(&fact), &mut Wasted(subscribed)));
+            });
+        }
     }
     group.finish();
 }

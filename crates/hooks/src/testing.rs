@@ -261,24 +261,56 @@ pub fn foo() -> ConnectionInfo {
 
 static NO_PROPERTIES: Properties = Properties::EMPTY;
 
+/// A fact about a client that is about to be told: `Told { seq: 2, ..Told::of(&client) }.came()`.
+#[derive(Clone, Copy, Debug)]
+pub struct Told<'a> {
+    /// Who.
+    pub client: &'a ConnectionInfo,
+    /// When it happens and is told: milliseconds since the Unix epoch.
+    pub at: u64,
+    /// Counts the facts of this client id.
+    pub seq: u64,
+    /// About how often it came within the last minute.
+    pub flaps: u32,
+}
+
+impl<'a> Told<'a> {
+    /// The first of a client, at [`NOW`].
+    pub const fn of(client: &'a ConnectionInfo) -> Self {
+        Self { client, at: NOW, seq: 1, flaps: 1 }
+    }
+
+    /// It is in.
+    pub fn came(self) -> Fact<'a> {
+        let Self { client, at: told_at, seq, flaps } = self;
+        let (properties, receive_maximum) = (&NO_PROPERTIES, 100);
+        Fact::Connected { client, told_at, seq, flaps, properties, receive_maximum, noticed: Instant::now() }
+    }
+
+    /// It is gone.
+    pub fn went(self, reason: Reason) -> Fact<'a> {
+        let Self { client, at, seq, flaps } = self;
+        Fact::Disconnected {
+            client,
+            reason,
+            reason_string: None,
+            properties: &NO_PROPERTIES,
+            at,
+            told_at: at,
+            seq,
+            flaps,
+            last_heard: at,
+            noticed: Instant::now(),
+        }
+    }
+}
+
 /// It is in.
 pub fn came(client: &ConnectionInfo, seq: u64) -> Fact<'_> {
-    let (properties, receive_maximum) = (&NO_PROPERTIES, 100);
-    Fact::Connected { client, told_at: NOW, seq, flaps: 1, properties, receive_maximum, noticed: Instant::now() }
+    Told { seq, ..Told::of(client) }.came()
 }
 
 /// It is gone.
 pub fn went(client: &ConnectionInfo, reason: Reason, seq: u64) -> Fact<'_> {
-    Fact::Disconnected {
-        client,
-        reason,
-        reason_string: None,
-        properties: &NO_PROPERTIES,
-        at: NOW,
-        told_at: NOW,
-        seq,
-        flaps: 1,
-        last_heard: NOW,
-        noticed: Instant::now(),
-    }
+    Told { seq, ..Told::of(client) }.went(reason)
 }

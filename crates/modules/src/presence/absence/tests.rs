@@ -1,9 +1,8 @@
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
 
 use mqtt_hooks::route::{Answer, Request};
-use mqtt_hooks::testing::{NOW, Recorder, foo};
-use mqtt_hooks::{Fact, Hooks, Reason};
+use mqtt_hooks::testing::{NOW, Recorder, Told, foo};
+use mqtt_hooks::{Hooks, Reason};
 use serde_json::{Value, json};
 
 use super::*;
@@ -52,26 +51,8 @@ impl Rig {
     fn fact(&self, client_id: &str, reason: Option<Reason>) -> &Self {
         let at = self.host.now_ms();
         let client = ConnectionInfo { client_id: client_id.into(), connected_at: at, ..foo() };
-        let (client, seq, flaps, noticed) = (&client, 1, 1, Instant::now());
-        let properties = &mqtt_codec::Properties::EMPTY;
-        let fact = match reason {
-            None => Fact::Connected { client, told_at: at, seq, flaps, properties, receive_maximum: 1, noticed },
-            Some(reason) => {
-                let (told_at, last_heard, reason_string) = (at, at, None);
-                Fact::Disconnected {
-                    client,
-                    reason,
-                    reason_string,
-                    properties,
-                    at,
-                    told_at,
-                    seq,
-                    flaps,
-                    last_heard,
-                    noticed,
-                }
-            }
-        };
+        let told = Told { at, ..Told::of(&client) };
+        let fact = reason.map_or_else(|| told.came(), |reason| told.went(reason));
         self.hooks.observe(&fact, &mut self.host.moment());
         self
     }

@@ -1,7 +1,6 @@
-use std::time::Instant;
 
-use mqtt_hooks::testing::{NOW, Recorder, foo};
-use mqtt_hooks::{ConnectionInfo, Fact, Hooks, Reason};
+use mqtt_hooks::testing::{NOW, Recorder, Told, foo};
+use mqtt_hooks::{ConnectionInfo, Hooks, Reason};
 use serde_json::{Value, json};
 
 use super::*;
@@ -45,26 +44,8 @@ impl Rig {
     fn fact(&self, client_id: &str, reason: Option<Reason>) -> &Self {
         let at = self.host.now_ms();
         let client = ConnectionInfo { client_id: client_id.into(), connected_at: at, ..foo() };
-        let (client, seq, flaps, noticed) = (&client, self.seq.fetch_add(1, Relaxed), 7, Instant::now());
-        let properties = &mqtt_codec::Properties::EMPTY;
-        let fact = match reason {
-            None => Fact::Connected { client, told_at: at, seq, flaps, properties, receive_maximum: 1, noticed },
-            Some(reason) => {
-                let (told_at, last_heard, reason_string) = (at, at, None);
-                Fact::Disconnected {
-                    client,
-                    reason,
-                    reason_string,
-                    properties,
-                    at,
-                    told_at,
-                    seq,
-                    flaps,
-                    last_heard,
-                    noticed,
-                }
-            }
-        };
+        let told = Told { at, seq: self.seq.fetch_add(1, Relaxed), flaps: 7, ..Told::of(&client) };
+        let fact = reason.map_or_else(|| told.came(), |reason| told.went(reason));
         self.hooks.observe(&fact, &mut self.host.moment());
         self
     }
