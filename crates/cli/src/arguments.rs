@@ -6,7 +6,7 @@ use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 use clap_complete::Shell;
 use mqtt_config::{Error, Layers};
 
-use crate::commands::{Noun, init};
+use crate::commands::{Noun, import, init};
 use crate::reach::Reach;
 
 /// What the command line asks for.
@@ -20,6 +20,8 @@ pub enum Command {
     PrintConfig,
     /// Make what a broker begins with.
     Init(init::Args),
+    /// Take over what another broker has.
+    Import(import::Verb, Box<Reach>),
     /// Print this text and end well: help, the version, completions.
     Print(String),
     /// Ask a running broker, or look into the folder of one that does not run.
@@ -94,6 +96,9 @@ enum Verb {
     PrintConfig,
     /// Make what a broker on a network begins with: certificates, a user, a configuration
     Init(init::Args),
+    /// Take over what another broker has: settings, users, rules
+    #[command(subcommand, arg_required_else_help = false)]
+    Import(import::Verb),
     #[command(flatten)]
     Ask(Noun),
     /// Print what a shell needs to complete commands and flags
@@ -123,6 +128,7 @@ impl Cli {
         let reach = Reach { colours: !no_color, ..args.reach };
         let command = match args.verb {
             Some(Verb::Ask(noun)) => return Ok(Self { command: Command::Ask(noun, Box::new(reach)), layers }),
+            Some(Verb::Import(verb)) => return Ok(Self { command: Command::Import(verb, Box::new(reach)), layers }),
             None => Command::Run,
             Some(Verb::CheckConfig) => Command::CheckConfig,
             Some(Verb::PrintConfig) => Command::PrintConfig,

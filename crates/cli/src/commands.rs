@@ -12,6 +12,7 @@ mod acl;
 mod admin;
 mod banned;
 mod clients;
+pub(crate) mod import;
 pub(crate) mod init;
 mod listeners;
 mod modules;

@@ -35,6 +35,7 @@ mod reach;
 mod remote;
 
 pub use arguments::{Cli, Command, UsageError};
+pub use commands::import::{Check, Verb as ImportVerb, import};
 pub use commands::init::init;
 pub use commands::{Noun, run};
 pub use failure::Failure;

@@ -3,6 +3,7 @@
 use std::{
     env,
     io::{self, Write},
+    path::Path,
     process::{self, ExitCode},
 };
 
@@ -53,6 +54,7 @@ fn run() -> anyhow::Result<()> {
             print("the configuration is right\n");
         }
         Command::Init(args) => print(&mqtt_cli::init(&args)?),
+        Command::Import(verb, reach) => mqtt_cli::import(&verb, &reach, &read_made)?,
         Command::PrintConfig => print(&cli.layers.print()?),
         Command::Ask(noun, reach) => {
             let config = cli.layers.resolve()?;
@@ -77,6 +79,13 @@ fn run() -> anyhow::Result<()> {
 /// Flags and the environment are what they were when the process began; only files may say something else by now.
 fn command_line() -> Result<Cli, UsageError> {
     Cli::parse(Layers::new(rollcall::module_sections()), env::args_os(), env::vars_os())
+}
+
+/// Settings that are made of another broker's, alone.
+fn read_made(file: &Path, text: &str) -> Result<Config, String> {
+    let mut layers = Layers::new(rollcall::module_sections());
+    let config = layers.add_toml(file, text).and_then(|()| layers.resolve());
+    config.map_err(|error| error.to_string())
 }
 
 fn read_anew() -> Result<Config, String> {

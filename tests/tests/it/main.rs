@@ -14,6 +14,7 @@ mod client;
 mod clock;
 mod events;
 mod http;
+mod import;
 
 mod accounts;
 mod acl;

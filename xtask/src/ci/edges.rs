@@ -21,7 +21,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("mqtt-operate", &["mqtt-codec"]),
     ("mqtt-admin", &["mqtt-codec", "mqtt-hooks", "mqtt-operate"]),
     ("mqtt-config", &["mqtt-hooks"]),
-    ("mqtt-cli", &["mqtt-admin", "mqtt-config", "mqtt-storage"]),
+    ("mqtt-migrate", &["mqtt-auth"]),
+    ("mqtt-cli", &["mqtt-admin", "mqtt-config", "mqtt-migrate", "mqtt-storage"]),
     ("mqtt-net", &[]),
     (
         "mqtt-broker",
