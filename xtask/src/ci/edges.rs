@@ -14,6 +14,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("mqtt-session", &["mqtt-codec"]),
     ("mqtt-router", &["mqtt-codec"]),
     ("mqtt-storage", &["mqtt-codec", "mqtt-session"]),
+    ("mqtt-roll", &[]),
     ("mqtt-hooks", &["mqtt-codec"]),
     ("mqtt-fetch", &[]),
     ("mqtt-modules", &["mqtt-codec", "mqtt-fetch", "mqtt-hooks"]),
@@ -46,7 +47,7 @@ const EDGES: &[(&str, &[&str])] = &[
 ];
 
 /// These see no sockets, so no runtime may come in with any dependency of theirs.
-const SANS_IO: &[&str] = &["mqtt-codec", "mqtt-session", "mqtt-router"];
+const SANS_IO: &[&str] = &["mqtt-codec", "mqtt-session", "mqtt-router", "mqtt-roll"];
 const RUNTIMES: &[&str] = &["tokio", "tokio-util", "mio", "async-std", "smol", "async-io"];
 
 /// The codec's optional adapter for tokio's framing: off by default and the only exception.
