@@ -1,6 +1,8 @@
 //! The command line: what to do, and the layers of configuration to do it with.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 use clap_complete::Shell;
@@ -22,8 +24,10 @@ pub enum Command {
     Init(init::Args),
     /// Take over what another broker has.
     Import(import::Verb, Box<Reach>),
-    /// Print this text and end well: help, the version, completions.
+    /// Print this text and end well: help, the version, completions, the manual.
     Print(String),
+    /// Write the manual's pages into this folder.
+    WriteManual(PathBuf),
     /// Ask a running broker, or look into the folder of one that does not run.
     Ask(Noun, Box<Reach>),
 }
@@ -106,6 +110,12 @@ enum Verb {
         /// Which shell
         shell: Shell,
     },
+    /// Print the manual page, or write one of each command
+    Man {
+        /// The folder to write them to
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
 }
 
 impl Cli {
@@ -134,6 +144,8 @@ impl Cli {
             Some(Verb::PrintConfig) => Command::PrintConfig,
             Some(Verb::Init(args)) => Command::Init(args),
             Some(Verb::Completions { shell }) => Command::Print(completions(shell)),
+            Some(Verb::Man { out: None }) => Command::Print(manual()),
+            Some(Verb::Man { out: Some(folder) }) => Command::WriteManual(folder),
         };
         if (Reach { colours: false, ..reach }) != Reach::default() {
             let why = "--url, --key, --cafile, --cert and --json are for commands that ask a running broker".to_owned();
@@ -172,6 +184,22 @@ fn completions(shell: Shell) -> String {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Args::command(), "rollcall", &mut script);
     String::from_utf8_lossy(&script).into_owned()
+}
+
+fn manual() -> String {
+    let mut page = Vec::new();
+    // A Vec takes all that is written to it.
+    let _ = clap_mangen::Man::new(Args::command()).render(&mut page);
+    String::from_utf8_lossy(&page).into_owned()
+}
+
+/// A page of `rollcall`, and of each of its commands.
+///
+/// # Errors
+/// The folder is not there, or can't be written to.
+pub fn write_manual(folder: &Path) -> io::Result<()> {
+    clap_mangen::generate_to(Args::command(), folder)
+        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", folder.display())))
 }
 
 /// What clap says over several lines, without its usage.

@@ -34,7 +34,7 @@ mod prompt;
 mod reach;
 mod remote;
 
-pub use arguments::{Cli, Command, UsageError};
+pub use arguments::{Cli, Command, UsageError, write_manual};
 pub use commands::import::{Check, Verb as ImportVerb, import};
 pub use commands::init::init;
 pub use commands::{Noun, run};

@@ -1,5 +1,7 @@
 //! `rollcall`: reads the settings, starts the broker, says that it is ready, and ends it on SIGTERM or Ctrl-C.
 
+mod service;
+
 use std::{
     env,
     io::{self, Write},
@@ -41,6 +43,7 @@ fn run() -> anyhow::Result<()> {
     let cli = command_line()?;
     match cli.command {
         Command::Print(text) => print(&text),
+        Command::WriteManual(folder) => mqtt_cli::write_manual(&folder)?,
         Command::CheckConfig => {
             let config = cli.layers.resolve()?;
             if let Some(why) = rollcall::check(&config).map_err(anyhow::Error::msg)? {
@@ -121,6 +124,7 @@ async fn serve(config: Config, source: Source) -> anyhow::Result<()> {
         );
     }
     print(&ready(server.addresses(), &node));
+    service::ready();
     if let (Some(password), Some(address)) = (server.made_password(), server.addresses().admin) {
         let scheme = if server.addresses().admin_tls { "https" } else { "http" };
         let line = format!("dashboard: {scheme}://{address} user: admin password: {password} (shown this once)\n");
@@ -134,6 +138,7 @@ async fn serve(config: Config, source: Source) -> anyhow::Result<()> {
         }
         task = server.broken() => Some(task),
     };
+    service::stopping();
     server.shutdown().await;
     broken
         .map_or(Ok(()), |task| Err(anyhow::anyhow!("the broker's task \"{task}\" panics however often it is started")))

@@ -351,3 +351,52 @@ async fn signals_that_mean_something_else_elsewhere_do_not_end_it() {
     }
     running.stop().await;
 }
+
+#[tokio::test]
+async fn each_command_has_a_page_of_the_manual() {
+    if outside() {
+        return;
+    }
+    let printed = output(&mut command(&["man"])).await;
+    assert!(printed.status.success() && String::from_utf8(printed.stdout).unwrap().contains(".TH rollcall"));
+    let folder = tempfile::tempdir().unwrap();
+    let written = output(&mut command(&["man", "--out", folder.path().to_str().unwrap()])).await;
+    assert!(written.status.success() && written.stdout.is_empty());
+    for page in ["rollcall.1", "rollcall-clients.1", "rollcall-clients-kick.1"] {
+        assert!(std::fs::read_to_string(folder.path().join(page)).unwrap().contains(".TH rollcall"), "{page}");
+    }
+    check_error(&["man", "--out", "/nowhere"], &["/nowhere"]).await;
+}
+
+#[tokio::test]
+async fn a_service_manager_is_told_of_the_start_of_each_moment_and_of_the_end() {
+    if outside() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let socket = tokio::net::UnixDatagram::bind(&path).unwrap();
+    let told = async || {
+        let mut text = [0; 256];
+        let len = socket.recv(&mut text).await.unwrap();
+        String::from_utf8_lossy(&text[..len]).trim().to_owned()
+    };
+    let mut command = command(&["--bind", "127.0.0.1:0"]);
+    let running = Running::start(command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "60000")).await;
+    assert_eq!(told().await, "READY=1");
+    for _ in 0..3 {
+        assert_eq!(told().await, "WATCHDOG=1");
+    }
+    // A broker that gets to nothing says nothing: what had been sent before is there, and then no more.
+    running.signal("STOP").await;
+    while tokio::time::timeout(std::time::Duration::from_millis(500), told()).await.is_ok() {}
+    running.signal("CONT").await;
+    assert_eq!(told().await, "WATCHDOG=1");
+    running.signal("TERM").await;
+    let mut last = told().await;
+    while last == "WATCHDOG=1" {
+        last = told().await;
+    }
+    assert_eq!(last, "STOPPING=1");
+    running.stop().await;
+}

@@ -1,4 +1,3 @@
-
 use mqtt_hooks::testing::{NOW, Recorder, Told, foo};
 use mqtt_hooks::{ConnectionInfo, Hooks, Reason};
 use serde_json::{Value, json};
