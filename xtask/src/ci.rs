@@ -7,6 +7,7 @@ mod deny;
 mod edges;
 mod folders;
 mod fuzz;
+mod package;
 mod words;
 
 use std::time::{Duration, Instant};
@@ -64,6 +65,12 @@ const STEPS: &[Step] = &[
         about: "mosquitto, paho, MQTT.js, requests and schemathesis against the release binary",
         is_quick: false,
         run: clients::run,
+    },
+    Step {
+        name: "package",
+        about: "the archive and the Debian package, installed where this machine lets it",
+        is_quick: false,
+        run: package::run,
     },
     Step {
         name: "browser",

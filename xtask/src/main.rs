@@ -7,6 +7,7 @@ mod broker;
 mod certificate;
 mod ci;
 mod crash;
+mod dist;
 mod shell;
 
 use std::process::ExitCode;
@@ -28,6 +29,8 @@ enum Command {
     Bench(bench::Args),
     /// Kills the broker again and again, and looks what became of its promises
     Crash(crash::Args),
+    /// Makes what is given to others: an archive, a Debian package, checksums, a bill of materials
+    Dist(dist::Args),
     /// Lets clients loose that mean harm, and looks what others see of it
     Attack(attack::Args),
 }
@@ -37,6 +40,7 @@ fn main() -> ExitCode {
         Command::Ci(args) => ci::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Crash(args) => crash::run(&args),
+        Command::Dist(args) => dist::run(&args),
         Command::Attack(args) => attack::run(&args),
     };
     match outcome {
