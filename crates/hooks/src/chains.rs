@@ -12,7 +12,7 @@ use crate::task::watched;
 use crate::{
     Access, Acting, Alarm, Asked, Authenticate, Authorize, ConnectionInfo, Ctx, Due, Exchange, Fact, Incoming,
     Intercept, Login, Moment, Observe, ObserveAcks, ObserveDrops, ObserveMessages, Passage, Raised, Remember, Reserve,
-    Retain, States, Stop, SubscribeOnEntry, Task, Timers, Verdict,
+    Retain, States, Stop, SubscribeOnEntry, Tagging, Task, Timers, Verdict,
 };
 
 mod asked;
@@ -23,6 +23,7 @@ mod remember;
 mod reserved;
 mod retain;
 mod states;
+mod tagging;
 
 use chain::Chain;
 pub use states::StatesOf;
@@ -46,6 +47,7 @@ pub struct Hooks {
     asked: Chain<dyn Asked>,
     subscribe_on_entry: Chain<dyn SubscribeOnEntry>,
     retain: Chain<dyn Retain>,
+    tagging: Chain<dyn Tagging>,
     /// Nothing is retained while there is nobody in [`Self::retain`].
     retaining_is_decided: AtomicBool,
     /// Held while chains are replaced; readers never take it.
@@ -258,6 +260,7 @@ impl Hooks {
             Hook::Authenticate(hook) => self.authenticate.add(start, vec![hook]),
             Hook::Authorize(hook) => self.authorize.add(start, vec![hook]),
             Hook::Messages(hook) => self.observe_messages.add(start, vec![hook]),
+            Hook::Tagging(hook) => self.tagging.add(start, vec![hook]),
         }
     }
 
@@ -268,6 +271,7 @@ impl Hooks {
             Hook::Authenticate(hook) => self.authenticate.keep(|owned| !Arc::ptr_eq(&owned.hook, hook)),
             Hook::Authorize(hook) => self.authorize.keep(|owned| !Arc::ptr_eq(&owned.hook, hook)),
             Hook::Messages(hook) => self.observe_messages.keep(|owned| !Arc::ptr_eq(&owned.hook, hook)),
+            Hook::Tagging(hook) => self.tagging.keep(|owned| !Arc::ptr_eq(&owned.hook, hook)),
         }
     }
 
@@ -280,6 +284,7 @@ impl Hooks {
         self.reserve.remove(start);
         self.subscribe_on_entry.remove(start);
         self.retain.remove(start);
+        self.tagging.remove(start);
     }
 
     /// Says whether anything of it is left.
@@ -292,6 +297,7 @@ impl Hooks {
             || self.reserve.has(start)
             || self.subscribe_on_entry.has(start)
             || self.retain.has(start)
+            || self.tagging.has(start)
     }
 
     fn remove_observers(&self, start: &Arc<Start>) {

@@ -6,6 +6,8 @@ use std::time::Instant;
 
 use mqtt_codec::{Filter, Properties, ReasonCode, SubscribeOptions, Version};
 
+use crate::Tags;
+
 /// What stays true of a connection from CONNECT to its end.
 ///
 /// This is the one description of it; [`ConnectionRecord`](crate::ConnectionRecord) is how it is stored.
@@ -21,7 +23,7 @@ pub struct ConnectionInfo {
     pub is_bridge: bool,
     /// The peer, by the PROXY protocol where that is on.
     pub peer: SocketAddr,
-    /// Where it came in.
+    /// Where it came in; see [`Self::is_by`].
     pub listener: Arc<Listener>,
     /// Seconds, as sent in CONNECT.
     pub keep_alive: u16,
@@ -46,6 +48,56 @@ pub struct Listener {
     pub name: Box<str>,
     /// Its port.
     pub port: u16,
+    /// Most clients have no tags, and would have room for them: those of who has some stand here.
+    tagged: Option<Box<Tagged>>,
+}
+
+/// What a client with tags has in place of the listener that it shares with others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Tagged {
+    shared: Arc<Listener>,
+    tags: Tags,
+}
+
+impl Listener {
+    /// One that clients share.
+    pub fn new(name: &str, port: u16) -> Self {
+        Self { name: name.into(), port, tagged: None }
+    }
+}
+
+impl ConnectionInfo {
+    /// Whether it came in by this one, and not by another one of the same name.
+    pub fn is_by(&self, listener: &Arc<Listener>) -> bool {
+        Arc::ptr_eq(self.shared_listener(), listener)
+    }
+
+    fn shared_listener(&self) -> &Arc<Listener> {
+        self.listener.tagged.as_ref().map_or(&self.listener, |tagged| &tagged.shared)
+    }
+
+    /// Those that the client had when it came in.
+    pub fn tags(&self) -> &Tags {
+        self.listener.tagged.as_ref().map_or(&Tags::NONE, |tagged| &tagged.tags)
+    }
+
+    /// Gives the client these tags, in place of those that it has.
+    pub fn set_tags(&mut self, tags: Tags) {
+        let shared = Arc::clone(self.shared_listener());
+        self.listener = if tags.is_empty() {
+            shared
+        } else {
+            let (name, port) = (shared.name.clone(), shared.port);
+            Arc::new(Listener { name, port, tagged: Some(Box::new(Tagged { shared, tags })) })
+        };
+    }
+
+    /// The same with these tags.
+    #[must_use]
+    pub fn with_tags(mut self, tags: Tags) -> Self {
+        self.set_tags(tags);
+        self
+    }
 }
 
 /// Something that happened to a client. Facts of one client come one at a time and in order.
@@ -260,6 +312,20 @@ impl Reason {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::foo;
+
+    #[test]
+    fn who_has_tags_came_in_where_others_did() {
+        let (plain, tags) = (foo(), Tags::from_record(Some("=a")));
+        let mut tagged = plain.clone().with_tags(tags.clone());
+        assert_eq!((tagged.tags(), plain.tags()), (&tags, &Tags::NONE));
+        assert!(tagged.is_by(&plain.listener) && plain.is_by(&plain.listener));
+        assert!(!plain.is_by(&Arc::new(Listener::new("mqtt", 1883))));
+        tagged.set_tags(Tags::from_record(Some("?b")));
+        assert!(tagged.is_by(&plain.listener) && tagged.tags().has("b") && !tagged.tags().has("a"));
+        tagged.set_tags(Tags::NONE);
+        assert_eq!(tagged, plain);
+    }
 
     #[track_caller]
     fn check(reason: Reason, name: &str, initiator: &str, code: Option<u8>) {

@@ -71,6 +71,8 @@ pub struct Grant {
     pub rules: Rules,
     /// When its connection is ended (0x87, not authorized), by [`Host::clock_ms`](crate::Host::clock_ms).
     pub expires_at: Option<u64>,
+    /// A JSON object with what is known of it, for who gives it [tags](crate::Tagging): a token's claims. Counts where it comes in with them.
+    pub claims: Option<Box<str>>,
 }
 
 impl From<Verdict> for Login {

@@ -74,6 +74,7 @@ mod settings;
 mod span;
 mod standby;
 mod states;
+mod tags;
 mod task;
 pub mod testing;
 mod timers;
@@ -103,6 +104,7 @@ pub use settings::{Listed, Settings, check_list, default_of, json_number, plain_
 pub use span::Span;
 pub use standby::Standby;
 pub use states::{States, Walk};
+pub use tags::{Attribute, Origin, Said, Tag, Tagging, Tags};
 pub use task::{Stop, Task};
 pub use timers::{Due, Timer, Timers};
 pub use trial::{Came, Client, Report, Trial};

@@ -15,7 +15,7 @@ use crate::standby::Hook;
 use crate::{
     Acting, Actor, Alarm, Asked, Authenticate, Authorize, Due, Host, Intercept, Number, Observe, ObserveAcks,
     ObserveDrops, ObserveMessages, Records, Remember, Reserve, Retain, Settings, Standby, States, SubscribeOnEntry,
-    Timers, Trial, read_settings,
+    Tagging, Timers, Trial, read_settings,
 };
 
 /// Something that can be started and stopped while clients are connected.
@@ -271,6 +271,12 @@ impl Ctx {
     #[must_use]
     pub fn observe_messages_when(&self, hook: Arc<dyn ObserveMessages>) -> Standby {
         self.stand_by(Hook::Messages(hook))
+    }
+
+    /// Registers who gives clients tags, and is asked only while it is turned on: off, a connect costs no more than without it.
+    #[must_use]
+    pub fn tag_when(&self, hook: Arc<dyn Tagging>) -> Standby {
+        self.stand_by(Hook::Tagging(hook))
     }
 
     fn stand_by(&self, hook: Hook) -> Standby {

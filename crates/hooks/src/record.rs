@@ -7,7 +7,7 @@ use minicbor::encode::{Error, Write};
 use minicbor::{Decode, Decoder, Encode, Encoder, decode};
 use mqtt_codec::Version;
 
-use crate::{ConnectionInfo, Listener};
+use crate::{ConnectionInfo, Listener, Tags};
 
 /// A [`ConnectionInfo`] as it is stored: each field with a number of its own, so a record can be read by versions that
 /// know more fields and by those that know fewer. A number is never used for something else, and who finds a field missing
@@ -42,11 +42,14 @@ pub struct ConnectionRecord<'a> {
     pub conn_id: u64,
     /// [`ConnectionInfo::is_bridge`].
     pub is_bridge: bool,
+    /// [`ConnectionInfo::tags`].
+    pub tags: Option<&'a str>,
 }
 
 impl<C> Encode<C> for ConnectionRecord<'_> {
     fn encode<W: Write>(&self, out: &mut Encoder<W>, _: &mut C) -> Result<(), Error<W::Error>> {
-        out.map(12 + u64::from(self.username.is_some()) + u64::from(self.is_bridge))?;
+        let there = [self.username.is_some(), self.is_bridge, self.tags.is_some()];
+        out.map(12 + there.into_iter().map(u64::from).sum::<u64>())?;
         out.u8(0)?.str(self.client_id)?;
         if let Some(username) = self.username {
             out.u8(1)?.str(username)?;
@@ -64,6 +67,9 @@ impl<C> Encode<C> for ConnectionRecord<'_> {
         out.u8(12)?.u64(self.conn_id)?;
         if self.is_bridge {
             out.u8(13)?.bool(true)?;
+        }
+        if let Some(tags) = self.tags {
+            out.u8(14)?.str(tags)?;
         }
         Ok(())
     }
@@ -87,6 +93,7 @@ impl<'b, C> Decode<'b, C> for ConnectionRecord<'b> {
             epoch: 0,
             conn_id: 0,
             is_bridge: false,
+            tags: None,
         };
         for _ in 0..input.map()?.unwrap_or_default() {
             match input.u8()? {
@@ -104,6 +111,7 @@ impl<'b, C> Decode<'b, C> for ConnectionRecord<'b> {
                 11 => found.epoch = input.u64()?,
                 12 => found.conn_id = input.u64()?,
                 13 => found.is_bridge = input.bool()?,
+                14 => found.tags = Some(input.str()?),
                 // Of a later version.
                 _ => input.skip()?,
             }
@@ -145,6 +153,7 @@ impl ConnectionInfo {
             epoch: self.epoch,
             conn_id: self.conn_id,
             is_bridge: self.is_bridge,
+            tags: self.tags().as_record(),
         }
     }
 
@@ -161,12 +170,12 @@ impl ConnectionInfo {
     /// Nobody can have written them.
     pub fn from_record(record: &[u8]) -> Result<Self, RecordError> {
         let record: ConnectionRecord<'_> = minicbor::decode(record).map_err(|error| RecordError(error.to_string()))?;
-        Ok(Self {
+        let info = Self {
             client_id: record.client_id.into(),
             username: record.username.map(Into::into),
             version: record.version()?,
             peer: record.peer,
-            listener: Arc::new(Listener { name: record.listener.into(), port: record.port }),
+            listener: Arc::new(Listener::new(record.listener, record.port)),
             keep_alive: record.keep_alive,
             clean_start: record.clean_start,
             expiry_interval: record.expiry_interval,
@@ -175,7 +184,8 @@ impl ConnectionInfo {
             epoch: record.epoch,
             conn_id: record.conn_id,
             is_bridge: record.is_bridge,
-        })
+        };
+        Ok(info.with_tags(Tags::from_record(record.tags)))
     }
 }
 
@@ -188,7 +198,9 @@ mod tests {
     fn a_connection_comes_back_as_it_was() {
         let quiet = ConnectionInfo { username: None, peer: "[2001:db8::1]:5000".parse().unwrap(), ..foo() };
         let bridge = ConnectionInfo { is_bridge: true, ..foo() };
-        for info in [foo(), quiet, bridge] {
+        let tags = Tags::from_record(Some("=a\n?b"));
+        let tagged = ConnectionInfo { is_bridge: true, ..foo() }.with_tags(tags);
+        for info in [foo(), quiet, bridge, tagged] {
             assert_eq!(ConnectionInfo::from_record(&info.to_record()).unwrap(), info);
         }
     }

@@ -5,11 +5,11 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 
 use crate::chains::Start;
-use crate::{Authenticate, Authorize, Hooks, ObserveMessages};
+use crate::{Authenticate, Authorize, Hooks, ObserveMessages, Tagging};
 
 /// Turns a hook on and off while its module runs, by [`Ctx::authenticate_when`](crate::Ctx::authenticate_when),
-/// [`Ctx::authorize_when`](crate::Ctx::authorize_when) and [`Ctx::observe_messages_when`](crate::Ctx::observe_messages_when). Off, it costs as much as one that was never registered. It is off at
-/// first.
+/// [`Ctx::authorize_when`](crate::Ctx::authorize_when), [`Ctx::observe_messages_when`](crate::Ctx::observe_messages_when) and
+/// [`Ctx::tag_when`](crate::Ctx::tag_when). Off, it costs as much as one that was never registered. It is off at first.
 ///
 /// It may be kept beyond the module's stop, and does nothing then.
 #[derive(Clone)]
@@ -27,6 +27,7 @@ pub(crate) enum Hook {
     Authenticate(Arc<dyn Authenticate>),
     Authorize(Arc<dyn Authorize>),
     Messages(Arc<dyn ObserveMessages>),
+    Tagging(Arc<dyn Tagging>),
 }
 
 impl Standby {

@@ -248,7 +248,7 @@ pub fn foo() -> ConnectionInfo {
         version: Version::V3_1_1,
         is_bridge: false,
         peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 50_123)),
-        listener: Arc::new(Listener { name: "mqtt".into(), port: 1883 }),
+        listener: Arc::new(Listener::new("mqtt", 1883)),
         keep_alive: 60,
         clean_start: true,
         expiry_interval: 0,

@@ -178,7 +178,7 @@ fn visit(hooks: &Hooks, client_id: &'static str) {
         version: Version::V5,
         is_bridge: false,
         peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 50_000)),
-        listener: Arc::new(Listener { name: "mqtt".into(), port: 1883 }),
+        listener: Arc::new(Listener::new("mqtt", 1883)),
         keep_alive: 60,
         clean_start: true,
         expiry_interval: 0,

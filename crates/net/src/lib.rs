@@ -57,6 +57,6 @@ pub use pipe::Pipe;
 pub use proxy::Proxies;
 pub use socket::{FirstError, error_name};
 pub use stream::TlsStream;
-pub use tls::{Certificates, Files, Named, Refreshed, TicketKeys, Tls, TlsError, Verify};
+pub use tls::{Certificates, Files, Named, Refreshed, TicketKeys, Tls, TlsError, Verify, subject_of};
 pub use transport::Transport;
 pub use web::{Origins, Upgrade, Web};

@@ -41,6 +41,8 @@ pub struct Identity {
     pub username: Option<String>,
     /// Its client id, if that is to be said there.
     pub client_id: Option<String>,
+    /// All of it, DER, which was found good.
+    pub certificate: Vec<u8>,
 }
 
 /// Threads that do what takes longer than a turn; as many at a time as the machine has.
@@ -159,6 +161,7 @@ impl Naming {
         Ok(Identity {
             username: read(self.username, "username_from")?,
             client_id: read(self.client_id, "clientid_from")?,
+            certificate: certificate.to_vec(),
         })
     }
 }

@@ -24,7 +24,7 @@ mod tests;
 mod tickets;
 mod trust;
 
-pub use certificate::Named;
+pub use certificate::{Named, subject_of};
 pub(crate) use certificate::{end_of, name_of};
 pub(crate) use handshake::shake_hands;
 pub use identity::{Certificates, Files, Refreshed, TlsError, Verify};

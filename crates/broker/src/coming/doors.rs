@@ -74,7 +74,7 @@ impl Known {
 
 impl Doors {
     pub(crate) fn new(banned: Banned, config: &Config, session: &Arc<mqtt_session::Config>) -> Self {
-        let memory = Arc::new(Listener { name: "memory".into(), port: 0 });
+        let memory = Arc::new(Listener::new("memory", 0));
         Self {
             banned,
             flapping: Flapping::new(&config.limits.flapping),
@@ -97,7 +97,7 @@ impl Doors {
 
     /// Makes a listener known, for which these bounds hold.
     pub(crate) fn add(&self, open: &Arc<mqtt_net::Listener>, bounds: Bounds) -> Arc<Entrance> {
-        let listener = Arc::new(Listener { name: open.name().into(), port: open.address().port() });
+        let listener = Arc::new(Listener::new(open.name(), open.address().port()));
         let entrance = Arc::new(Entrance::new(listener, bounds));
         let (kind, address, socket) = (open.kind(), open.address().clone(), Arc::downgrade(open));
         self.least_topic_levels.fetch_min(entrance.bounds.max_topic_levels, Relaxed);
@@ -158,7 +158,7 @@ impl Doors {
     /// By which a client came in.
     pub(crate) fn entrance_of(&self, client: &ConnectionInfo) -> Arc<Entrance> {
         let entrances = self.entrances.load();
-        let found = entrances.iter().find(|entrance| Arc::ptr_eq(&entrance.listener, &client.listener));
+        let found = entrances.iter().find(|entrance| client.is_by(&entrance.listener));
         Arc::clone(found.unwrap_or(&self.memory))
     }
 
@@ -228,7 +228,7 @@ impl Doors {
     ) -> Result<(), Over> {
         let is_from_there = |old: &ConnectionInfo| network(old.peer.ip()) == network(address);
         self.guests.take_seat(address, old.is_some_and(is_from_there))?;
-        let takes_over = old.is_some_and(|old| Arc::ptr_eq(&old.listener, &entrance.listener));
+        let takes_over = old.is_some_and(|old| old.is_by(&entrance.listener));
         entrance.take_seat(takes_over).inspect_err(|_| self.guests.leave_seat(address, Standing::Arriving))
     }
 

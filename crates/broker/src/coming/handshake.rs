@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use mqtt_codec::{ConnAck, Connect, DecodeError, Packet, Properties, Property, ReasonCode, Version};
-use mqtt_hooks::{ConnectionInfo, Grant, Login};
+use mqtt_hooks::{Attribute, ConnectionInfo, Grant, Login, Said, Tags};
+use mqtt_net::subject_of;
 use mqtt_session::Timestamp;
 
 use crate::broker::Broker;
@@ -250,10 +251,12 @@ impl Candidate {
     fn weigh(&mut self, login: Login, batch: &mut Batch<'_>) -> Result<(), Refusal> {
         let denied = |code, rule| (Metric::AuthFailure, Err(Refusal::new(code, rule)));
         let now = self.broker.clock.now();
+        let mut claims = None;
         let (metric, result) = match login {
             Login::Allow(grant) if is_over(&grant, now) => denied(ReasonCode::NotAuthorized, "its login has expired"),
-            Login::Allow(Grant { username, rules, expires_at }) => {
+            Login::Allow(Grant { username, rules, expires_at, claims: known }) => {
                 self.info.username = username.or(self.info.username.take());
+                claims = known;
                 self.granted.rules = rules;
                 self.granted.until = expires_at.map(Timestamp);
                 (Metric::AuthSuccess, Ok(()))
@@ -272,10 +275,24 @@ impl Candidate {
         };
         batch.count(metric, 1);
         result?;
+        // Before rules are looked at, which may be about them.
+        if self.broker.hooks.has_tagging() {
+            let tags = self.tags(claims.as_deref());
+            self.info.set_tags(tags);
+        }
         if let Some(will) = &self.connect.will {
             access::may_have_will(&self.broker.hooks, &self.granted.rules, &self.info, &will.message.topic)?;
         }
         Ok(())
+    }
+
+    fn tags(&self, claims: Option<&str>) -> Tags {
+        let identity = self.arrival.origin.identity.as_deref();
+        let subject = identity.map(|identity| subject_of(&identity.certificate)).unwrap_or_default();
+        let attribute = |(name, value): (&str, String)| Attribute { name: name.to_owned(), value };
+        let subject: Vec<_> = subject.into_iter().map(attribute).collect();
+        let said = Said { properties: &self.connect.properties, claims, subject: &subject };
+        self.broker.hooks.tags(&self.info, &said)
     }
 
     fn says_who(&self) -> bool {

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use aws_lc_rs::digest::{SHA256, digest};
 use x509_cert::Certificate;
 use x509_cert::crl::CertificateList;
+use x509_cert::der::asn1::{Any, ObjectIdentifier};
 use x509_cert::der::{Decode as _, Tag, Tagged as _};
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
@@ -49,10 +50,38 @@ pub(crate) fn name_of(certificate: &[u8], named: Named) -> Option<String> {
     (!name.is_empty() && !name.contains('\0')).then_some(name)
 }
 
+/// The parts of the subject of a certificate, DER, with their names as RFC 4514 writes them (`CN`, `OU`), in the order in which they
+/// stand there. What has no such name, or is no text, is left out.
+pub fn subject_of(certificate: &[u8]) -> Vec<(&'static str, String)> {
+    let Ok(parsed) = Certificate::from_der(certificate) else { return Vec::new() };
+    let attributes = parsed.tbs_certificate().subject().iter();
+    let named = attributes.filter_map(|attribute| {
+        let name = ATTRIBUTES.iter().find(|(oid, _)| *oid == attribute.oid)?.1;
+        let value = text_of(&attribute.value).filter(|value| !value.contains('\0'))?;
+        Some((name, value))
+    });
+    named.collect()
+}
+
+const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
+
+/// RFC 4514, section 3.
+const ATTRIBUTES: [(ObjectIdentifier, &str); 8] = [
+    (COMMON_NAME, "CN"),
+    (ObjectIdentifier::new_unwrap("2.5.4.7"), "L"),
+    (ObjectIdentifier::new_unwrap("2.5.4.8"), "ST"),
+    (ObjectIdentifier::new_unwrap("2.5.4.10"), "O"),
+    (ObjectIdentifier::new_unwrap("2.5.4.11"), "OU"),
+    (ObjectIdentifier::new_unwrap("2.5.4.6"), "C"),
+    (ObjectIdentifier::new_unwrap("0.9.2342.19200300.100.1.25"), "DC"),
+    (ObjectIdentifier::new_unwrap("0.9.2342.19200300.100.1.1"), "UID"),
+];
+
 fn common_name(subject: &x509_cert::name::Name) -> Option<String> {
-    const COMMON_NAME: x509_cert::der::asn1::ObjectIdentifier =
-        x509_cert::der::asn1::ObjectIdentifier::new_unwrap("2.5.4.3");
-    let value = subject.iter().find(|attribute| attribute.oid == COMMON_NAME).map(|attribute| &attribute.value)?;
+    text_of(subject.iter().find(|attribute| attribute.oid == COMMON_NAME).map(|attribute| &attribute.value)?)
+}
+
+fn text_of(value: &Any) -> Option<String> {
     match value.tag() {
         Tag::Utf8String | Tag::PrintableString | Tag::Ia5String => {
             std::str::from_utf8(value.value()).ok().map(ToOwned::to_owned)

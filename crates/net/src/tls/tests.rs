@@ -264,7 +264,8 @@ async fn a_certificate_is_wanted_where_it_is_required() {
         let accepted = server.accept().await;
         match &accepted {
             Ok(open) => {
-                assert_eq!(open.identity, Some(crate::Identity::default()), "nobody is called by it here");
+                let identity = open.identity.as_ref().unwrap();
+                assert_eq!((&identity.username, &identity.client_id), (&None, &None), "nobody is called by it here");
                 open.transport.write_all(b"y").await.unwrap();
             }
             Err(error) => assert!(matches!(error, OpenError::Tls(_)), "{error}"),
@@ -301,6 +302,9 @@ fn names_are_read_from_a_certificate() {
     assert_eq!(read(Named::Uri).as_deref(), Some("urn:dev:device-1"));
     assert!(read(Named::Subject).unwrap().contains("CN=device-1"), "{:?}", read(Named::Subject));
     assert_eq!(read(Named::Fingerprint).unwrap().len(), 64);
+    let subject = certificate::subject_of(&certificate);
+    assert!(subject.contains(&("CN", "device-1".to_owned())) && subject.contains(&("O", "Works, Inc.".to_owned())));
+    assert_eq!(certificate::subject_of(&certificate[1..]), []);
     let nameless = CertificateDer::from_pem_file(authority.folder.path().join("ca.pem")).unwrap();
     assert_eq!(certificate::name_of(&nameless, Named::Dns), None);
     for end in 0..certificate.len() {

@@ -1,6 +1,5 @@
 //! Clients, subscriptions, listeners and retained messages as an operator sees them.
 
-use std::sync::Arc;
 
 use mqtt_hooks::{ConnectionInfo, Hooks};
 use mqtt_net::Kind;
@@ -11,7 +10,7 @@ use mqtt_session::{Publication, Timestamp};
 
 use crate::client::ClientRef;
 use crate::client::clients::Clients;
-use crate::coming::doors::{Doors, Known};
+use crate::coming::doors::Doors;
 use crate::time::clock::{Clock, wall_ms};
 
 /// Where clients come in, and how many have.
@@ -20,9 +19,8 @@ pub(super) fn listeners(doors: &Doors, clients: &Clients<ClientRef>) -> Vec<List
     let mut counts = vec![0; listeners.len()];
     for client in clients.all() {
         let state = client.state.lock();
-        let origin = state.connection.as_ref().map(|connection| &connection.info.listener);
-        let is_origin = |known: &Known, origin| Arc::ptr_eq(&known.entrance.listener, origin);
-        let found = origin.and_then(|origin| listeners.iter().position(|known| is_origin(known, origin)));
+        let info = state.connection.as_ref().map(|connection| &connection.info);
+        let found = info.and_then(|info| listeners.iter().position(|known| info.is_by(&known.entrance.listener)));
         if let Some(found) = found {
             counts[found] += 1;
         }
