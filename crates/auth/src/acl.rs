@@ -58,6 +58,8 @@ pub(crate) enum Who {
     ClientId(Box<str>),
     Address(Network),
     Listener(Box<str>),
+    /// Who has this tag, and has not only said so itself.
+    Tag(Box<str>),
     And(Vec<Self>),
     Or(Vec<Self>),
 }
@@ -144,6 +146,7 @@ impl Who {
             Self::ClientId(id) => *client.client_id == **id,
             Self::Address(network) => network.has(client.peer.ip()),
             Self::Listener(name) => client.listener.name == *name,
+            Self::Tag(tag) => client.tags().has_proven(tag),
             Self::And(all) => all.iter().all(|who| who.is(client)),
             Self::Or(any) => any.iter().any(|who| who.is(client)),
         }

@@ -247,7 +247,7 @@ impl Door {
                 Some(self.host.clock_ms().saturating_add(left))
             }
         };
-        Some(Grant { username: None, rules, expires_at })
+        Some(Grant { rules, expires_at, ..Grant::default() })
     }
 }
 

@@ -217,7 +217,8 @@ impl Door {
         let username = claims.username(client)?;
         let client = ConnectionInfo { username: Some(username.clone()), ..client.clone() };
         let rules = claims.rules(&client)?;
-        Ok(Grant { username: Some(username), rules, expires_at: Some(self.host.clock_ms().saturating_add(left)) })
+        let expires_at = Some(self.host.clock_ms().saturating_add(left));
+        Ok(Grant { username: Some(username), rules, expires_at, claims: Some(claims.into_text()) })
     }
 
     fn complain(&self, user: &str, address: IpAddr, reason: &'static str) {

@@ -1,4 +1,5 @@
 use mqtt_hooks::testing::foo;
+use mqtt_hooks::{Origin, Tag, Tags};
 use proptest::prelude::*;
 
 use super::*;
@@ -55,6 +56,16 @@ fn the_first_rule_about_somebody_decides() {
     assert_eq!(filters.map(|filter| subscribe(&acl, &bob, filter)), ['+', '-', '-', '+', '?', '+', '-']);
     let strict = Acl { denies_others: true, ..acl };
     assert_eq!(["a/b", "d"].map(|topic| publish(&strict, &alice, topic)), ['+', '-']);
+}
+
+#[test]
+fn a_rule_about_a_tag_is_not_about_who_only_says_that_it_has_it() {
+    let acl = Acl { rules: vec![rule(true, Who::Tag("ops".into()), Action::All, &["a"])], denies_others: true };
+    for (origin, expected) in [(Origin::Listed, '+'), (Origin::Proven, '+'), (Origin::Said, '-')] {
+        let tags = Tags::new(vec![Tag { name: "ops".into(), origin }]);
+        assert_eq!(publish(&acl, &client("1", None).with_tags(tags), "a"), expected, "{origin:?}");
+    }
+    assert_eq!(publish(&acl, &client("1", None), "a"), '-');
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! A rule as the configuration and the REST API have it.
 
+use mqtt_hooks::Tag;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -67,15 +68,17 @@ fn pattern(text: &str) -> Result<Pattern, String> {
 
 impl WhoText {
     fn who(&self) -> Result<Who, String> {
-        if self.tag.is_some() {
-            return Err("who.tag: this build has no tags; name users, client ids, addresses or listeners".to_owned());
-        }
         let network = |text: &str| text.parse().map(Who::Address).map_err(|error| format!("who.address: {error}"));
+        let tag = |text: &str| match Tag::fits(text) {
+            true => Ok(Who::Tag(text.into())),
+            false => Err(format!("who.tag: {text:?} can be no tag")),
+        };
         let conditions = [
             any(self.user.as_ref(), |name| Ok(Who::User(name.into())))?,
             any(self.clientid.as_ref(), |id| Ok(Who::ClientId(id.into())))?,
             any(self.address.as_ref(), network)?,
             any(self.listener.as_ref(), |name| Ok(Who::Listener(name.into())))?,
+            any(self.tag.as_ref(), tag)?,
         ];
         let mut conditions: Vec<_> = conditions.into_iter().flatten().collect();
         match conditions.len() {
@@ -124,6 +127,7 @@ impl Who {
             Self::ClientId(id) => json!({ "clientid": id }),
             Self::Address(network) => json!({ "address": network.to_string() }),
             Self::Listener(name) => json!({ "listener": name }),
+            Self::Tag(tag) => json!({ "tag": tag }),
             Self::And(all) => json!({ "and": list(all) }),
             Self::Or(any) => json!({ "or": list(any) }),
         }
@@ -176,7 +180,7 @@ mod tests {
             (json!({"allow": true, "who": {}}), "who: says nobody"),
             (json!({"allow": true, "who": {"usr": "a"}}), "unknown field `usr`"),
             (json!({"allow": true, "who": {"address": "x"}}), "who.address: \"x\" is no address"),
-            (json!({"allow": true, "who": {"tag": "x"}}), "who.tag: "),
+            (json!({"allow": true, "who": {"tag": "a/b"}}), "who.tag: \"a/b\" can be no tag"),
         ] {
             let error = read(value.clone()).unwrap_err();
             assert!(error.contains(needle), "{value}: {error}");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mqtt_codec::{Filter, Topic, Version};
 use mqtt_hooks::route::{Answer, Handle, Method, Refusal, Request, Returns, Route, Takes};
-use mqtt_hooks::{ConnectionInfo, Host, Listener};
+use mqtt_hooks::{ConnectionInfo, Host, Listener, Origin, Tag, Tags};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -39,6 +39,7 @@ pub(super) fn routes(shared: &Arc<Shared>, host: &Arc<dyn Host>) -> Vec<Route> {
             .parameter("username", Text, "Its user name.")
             .parameter("address", Text, "Its address; 127.0.0.1 if nothing is known.")
             .parameter("listener", Text, "The listener it came in by; \"mqtt\" if nothing is known.")
+            .parameter("tag", Text, "A tag that it has, instead of those that are known.")
             .parameter("action", Choice(&["publish", "subscribe"]), "What it wants to do.")
             .parameter("topic", Text, "The topic, or the filter.")
             .returns(Returns::Data(explained_schema())),
@@ -88,6 +89,7 @@ fn set_schema() -> Value {
         "description": "All of it must be so; of a list one. Left out: everybody.",
         "properties": {
             "user": one_or_more, "clientid": one_or_more, "address": one_or_more, "listener": one_or_more,
+            "tag": one_or_more,
         },
     });
     let topics = json!({
@@ -238,7 +240,7 @@ fn client(request: &Request, host: &dyn Host) -> Result<ConnectionInfo, Refusal>
         version: Version::V5,
         is_bridge: false,
         peer: ([127, 0, 0, 1], 0).into(),
-        listener: Arc::new(Listener { name: "mqtt".into(), port: 0 }),
+        listener: Arc::new(Listener::new("mqtt", 0)),
         keep_alive: 0,
         clean_start: true,
         expiry_interval: 0,
@@ -255,7 +257,12 @@ fn client(request: &Request, host: &dyn Host) -> Result<ConnectionInfo, Refusal>
         client.peer.set_ip(address);
     }
     if let Some(name) = request.text("listener")? {
-        client.listener = Arc::new(Listener { name: name.into(), port: client.listener.port });
+        let tags = client.tags().clone();
+        client.listener = Arc::new(Listener::new(name, client.listener.port));
+        client.set_tags(tags);
+    }
+    if let Some(name) = request.text("tag")? {
+        client.set_tags(Tags::new(vec![Tag { name: name.into(), origin: Origin::Proven }]));
     }
     Ok(client)
 }

@@ -22,9 +22,24 @@ pub(super) struct Claims {
     #[serde(alias = "client_id")]
     clientid: Option<String>,
     acl: Option<Granted>,
+    /// All that the token says.
+    #[serde(skip)]
+    text: Box<str>,
 }
 
 impl Claims {
+    /// `None`: it lacks what it must have, or that is of a wrong type.
+    pub(super) fn read(text: Vec<u8>) -> Option<Self> {
+        let text = String::from_utf8(text).ok()?.into_boxed_str();
+        let claims = serde_json::from_str(&text).ok()?;
+        Some(Self { text, ..claims })
+    }
+
+    /// A JSON object.
+    pub(super) fn into_text(self) -> Box<str> {
+        self.text
+    }
+
     /// Milliseconds for which it is valid still.
     pub(super) fn left(&self, now_ms: u64) -> Result<u64, Wrong> {
         let now = now_ms as f64 / 1000.0;

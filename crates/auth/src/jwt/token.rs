@@ -85,8 +85,7 @@ impl<'a> Token<'a> {
         if !is_signed {
             return Err(Wrong::Signature);
         }
-        let claims = decoded(self.claims).ok_or(Wrong::Claims)?;
-        serde_json::from_slice(&claims).map_err(|_| Wrong::Claims)
+        decoded(self.claims).and_then(Claims::read).ok_or(Wrong::Claims)
     }
 }
 

@@ -33,6 +33,9 @@ pub struct Explain {
     /// The listener it came in by; "mqtt" if it is not online
     #[arg(long, value_name = "NAME")]
     listener: Option<String>,
+    /// A tag that it has; those that it came in with if it is online
+    #[arg(long, value_name = "TAG")]
+    tag: Option<String>,
     /// What it wants to do
     action: Action,
     /// With which topic, or filter
@@ -72,6 +75,7 @@ async fn explain(asked: &Explain, remote: &Remote, out: &mut Output) -> Result<(
         ("username", asked.user.as_deref()),
         ("address", asked.address.as_deref()),
         ("listener", asked.listener.as_deref()),
+        ("tag", asked.tag.as_deref()),
         ("action", Some(action)),
         ("topic", Some(&asked.topic)),
     ];
