@@ -39,6 +39,7 @@ mod settled;
 pub mod sinks;
 mod states;
 mod subscriptions;
+mod tags;
 mod topics;
 mod trial;
 mod turns;
@@ -58,6 +59,8 @@ use roster::Roster;
 use sessions::Sessions;
 use states::StateTopics;
 use subscriptions::Subscriptions;
+pub use tags::Settings as TagRule;
+use tags::Tagger;
 use topics::Topics;
 use trial::ComeAndGo;
 use uptime::Uptime;
@@ -84,6 +87,8 @@ pub struct Presence {
     unavailable: Arc<AtomicU64>,
     /// Clients of which it is not told that they are offline, for too many were about to be.
     unsettled: Arc<AtomicU64>,
+    /// Texts that were to be tags and can't be.
+    unfit: Arc<AtomicU64>,
     has_started: AtomicBool,
     /// Who is missed by a rule.
     missing: Arc<Missing>,
@@ -99,6 +104,7 @@ impl Presence {
             trial: Arc::default(),
             unavailable: Arc::default(),
             unsettled: Arc::default(),
+            unfit: Arc::default(),
             has_started: AtomicBool::new(false),
             missing: Arc::default(),
             uptime: Arc::default(),
@@ -185,15 +191,17 @@ impl Module for Presence {
         }
         let started = self.uptime.start(ctx, &self.history, settings.uptime, settings.known as usize);
         started.map_err(|error| StartError::Other(error.to_string()))?;
+        Tagger::register(ctx, tags::Rules::new(&settings.tags)?, &self.roster, &self.unfit);
         self.roster.keep_in(&records, ctx.actor());
         ctx.spawn(forget_old(ctx.actor(), Arc::clone(&self.history), ctx.records()));
         Ok(())
     }
 
     fn numbers(&self) -> Vec<Number> {
-        let [unavailable, unsettled] = [&self.unavailable, &self.unsettled].map(|count| count.load(Ordering::Relaxed));
+        let [unavailable, unsettled, unfit] =
+            [&self.unavailable, &self.unsettled, &self.unfit].map(|count| count.load(Ordering::Relaxed));
         let missing = What::ALL.map(|what| (what.name(), self.missing.count(what)));
-        let skipped = numbers::Skipped { unavailable, unsettled, no_uptime: self.uptime.skipped() };
+        let skipped = numbers::Skipped { unavailable, unsettled, unfit, no_uptime: self.uptime.skipped() };
         numbers::of(&self.history.counts(), skipped, missing)
     }
 

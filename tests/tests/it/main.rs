@@ -80,6 +80,7 @@ mod store;
 mod storm;
 mod subscribe;
 mod sys;
+mod tags;
 mod takeover;
 mod topic_metrics;
 mod topic_rewrite;

@@ -35,7 +35,7 @@ pub(super) fn routes(
     missing: &Arc<Missing>,
     uptime: &Arc<Uptime>,
 ) -> Vec<Route> {
-    let mut routes = history_routes(host, history);
+    let mut routes = history_routes(host, history, roster);
     let desk = Desk { host: host.clone(), history: history.clone(), roster: roster.clone() };
     routes.push(uptime::Report { desk: desk.clone(), uptime: uptime.clone() }.route());
     routes.extend(roster_routes(desk));
@@ -43,9 +43,9 @@ pub(super) fn routes(
     routes
 }
 
-fn history_routes(host: &Arc<dyn Host>, history: &Arc<History>) -> Vec<Route> {
+fn history_routes(host: &Arc<dyn Host>, history: &Arc<History>, roster: &Arc<Roster>) -> Vec<Route> {
     use Takes::{Choice, Number, Text};
-    let clients = clients::Clients { host: Arc::clone(host), history: Arc::clone(history) };
+    let clients = clients::Clients { host: Arc::clone(host), history: Arc::clone(history), roster: Arc::clone(roster) };
     let events = events::Events { history: Arc::clone(history) };
     let stream = stream::Stream { history: Arc::clone(history) };
     let since = "Only those that came or went then or later: milliseconds since the Unix epoch.";
@@ -59,6 +59,7 @@ fn history_routes(host: &Arc<dyn Host>, history: &Arc<History>) -> Vec<Route> {
             .parameter("conn_state", Choice(STATES), state)
             .parameter("clientid", Text, "Only this client, whether or not it is online unless `conn_state` says so.")
             .parameter("username", Text, "Only of this user.")
+            .parameter("tag", Text, "Only those with this tag.")
             .parameter("prefix", Text, "Only ids that begin so.")
             .parameter("since", Number, since)
             .parameter("_after", Text, "Those whose ids come after this one: `meta.next` of the answer before.")

@@ -162,7 +162,7 @@ impl History {
         let (mut kept, mut left_out) = (Vec::new(), 0);
         let mut wrong = None;
         // Most events share one.
-        let mut listener = Arc::new(Listener { name: "".into(), port: 0 });
+        let mut listener = Arc::new(Listener::new("", 0));
         records.each(&mut |key, record| match (place_of(key), Entry::from_record(record, &mut listener)) {
             (Some(place), Ok(entry)) => kept.push((place, entry)),
             (place, entry) => {

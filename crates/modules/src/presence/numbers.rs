@@ -9,6 +9,7 @@ pub(super) struct Skipped {
     pub(super) unavailable: u64,
     pub(super) unsettled: u64,
     pub(super) no_uptime: u64,
+    pub(super) unfit: u64,
 }
 
 pub(super) fn of(counts: &Counts, skipped: Skipped, missing: [(&'static str, u64); 2]) -> Vec<Number> {
@@ -56,6 +57,11 @@ pub(super) fn of(counts: &Counts, skipped: Skipped, missing: [(&'static str, u64
             "uptime.skipped",
             "Times that a client went of which no uptime is kept, for there were too many: see modules.presence.known.",
             skipped.no_uptime,
+        ),
+        Number::counter(
+            "tags.skipped",
+            "Texts that were to be tags of clients by modules.presence.tags, and are too long or have a character that no tag has.",
+            skipped.unfit,
         ),
         Number::histogram(
             "latency.seconds",

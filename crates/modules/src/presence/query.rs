@@ -2,7 +2,7 @@
 //! Data*.
 //!
 //! `{"clientid"}` is about one client; `{"like", "state", "since_gt", "tag", "limit", "after"}` about those that match all that is given: an
-//! id with `*` and `?`, `online` or `offline`, the number of an event after which the last one of the client came, and a tag of the roster. An
+//! id with `*` and `?`, `online` or `offline`, the number of an event after which the last one of the client came, and a tag. An
 //! answer is `{"v", "event", "count", "clients", "next"}`: all up to this event is in it or comes later, and `next`, while it is not
 //! null, is the `after` of the following page. Pages are in no order; who is known all the while is on one of them.
 //!
@@ -23,7 +23,7 @@ use tokio::sync::Notify;
 use super::glob::Glob;
 use super::roster::Roster;
 use super::turns::pause;
-use super::{Entry, History};
+use super::{Entry, History, tags};
 
 const TOPIC: &str = "$presence/query";
 
@@ -147,7 +147,7 @@ impl Queries {
             Some(client_id) => (self.history.last_event(client_id).into_iter().collect(), None),
             None => self.page(question).await,
         };
-        let rows: Vec<_> = clients.iter().map(Row::of).collect();
+        let rows: Vec<_> = clients.iter().map(|last| Row::of(last, &self.roster)).collect();
         let next = next.map(|next| next.to_string());
         let page = Page { v: 1, event, count: rows.len(), clients: rows, next };
         let payload = serde_json::to_vec(&page).expect("a Vec takes all bytes and there are no odd keys");
@@ -171,9 +171,10 @@ impl Queries {
             at = self.history.walk(next, PIECE.min(limit - page.len()), query.since_gt, &mut found);
             found.retain(|client_id| like.as_ref().is_none_or(|like| like.matches(client_id)));
             for client_id in found.drain(..) {
-                let tagged = query.tag.as_deref().is_none_or(|tag| self.roster.is_tagged(&client_id, tag));
                 let last = self.history.last_event(&client_id).filter(|last| {
-                    tagged && query.state.is_none_or(|state| last.is_connected() == (state == Wanted::Online))
+                    let is_tagged = |tag: &str| tags::has(&last.tags, &client_id, &self.roster, tag);
+                    query.tag.as_deref().is_none_or(is_tagged)
+                        && query.state.is_none_or(|state| last.is_connected() == (state == Wanted::Online))
                 });
                 bytes += last.as_ref().map_or(0, |last| last.client_id().len() + last.username().map_or(0, str::len));
                 page.extend(last);
@@ -217,12 +218,14 @@ struct Row<'a> {
     reason: Option<&'a str>,
     last_heard: Option<u64>,
     flaps: u32,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tags: Vec<Box<str>>,
     ipaddress: String,
     listener: &'a str,
 }
 
 impl<'a> Row<'a> {
-    fn of(last: &'a Entry) -> Self {
+    fn of(last: &'a Entry, roster: &Roster) -> Self {
         let is_online = last.is_connected();
         Self {
             clientid: last.client_id(),
@@ -236,6 +239,7 @@ impl<'a> Row<'a> {
             reason: last.reason(),
             last_heard: (!is_online).then_some(last.last_heard),
             flaps: last.flaps,
+            tags: tags::names(&last.tags, last.client_id(), roster),
             ipaddress: last.ip.to_string(),
             listener: &last.listener.name,
         }

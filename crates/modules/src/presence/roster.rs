@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::ops::Bound;
 
-use mqtt_hooks::{Actor, ConnectionInfo, Records};
+use mqtt_hooks::{Actor, ConnectionInfo, Records, Standby};
 use parking_lot::{Mutex, RwLock};
 
 use super::Entry;
@@ -64,6 +64,8 @@ pub(super) struct Roster {
     members: RwLock<BTreeMap<Box<str>, Member>>,
     /// Held while members change, so that what is kept is what is there.
     keeping: Mutex<Option<Keeping>>,
+    /// On from when there is somebody on it: who gives clients its tags.
+    tagging: Mutex<Option<Standby>>,
 }
 
 struct Keeping {
@@ -140,6 +142,7 @@ impl Roster {
                 }
             }
         }
+        self.show_tags();
         // Those who look wait for no store.
         actor.act(|moment| {
             for (client_id, record) in &steps {
@@ -150,6 +153,25 @@ impl Roster {
             }
         });
         Ok(changed)
+    }
+
+    /// Turns this on while there is anybody on it, in place of what was to be turned on before.
+    pub(super) fn turn_on(&self, tagging: Standby) {
+        *self.tagging.lock() = Some(tagging);
+        self.show_tags();
+    }
+
+    fn show_tags(&self) {
+        // Read under the lock: of two that change it the later one is right.
+        let tagging = self.tagging.lock();
+        if let Some(tagging) = &*tagging {
+            tagging.set(!self.is_empty());
+        }
+    }
+
+    /// The tags of a member; none if it is none.
+    pub(super) fn tags_of(&self, client_id: &str) -> Vec<Box<str>> {
+        self.members.read().get(client_id).map_or_else(Vec::new, |member| member.tags.clone())
     }
 
     pub(super) fn is_empty(&self) -> bool {

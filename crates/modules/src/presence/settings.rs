@@ -5,7 +5,8 @@ use mqtt_hooks::{Span, StartError};
 use super::absence::Rules as AbsenceRules;
 use super::availability::Rules;
 use super::profiles::Profiles;
-use super::{AbsenceRule, AvailabilityRule, Profile};
+use super::tags::Rules as TagRules;
+use super::{AbsenceRule, AvailabilityRule, Profile, TagRule};
 
 mqtt_hooks::settings! {
     /// Settings of [`Presence`].
@@ -80,6 +81,11 @@ mqtt_hooks::settings! {
         /// Clients with a topic of their own that says whether they are online, as if it were retained there, with no will needed. No
         /// client may publish to these topics.
         pub availability: Vec<AvailabilityRule> = [] in 0..=64,
+        /// Tags
+        ///
+        /// Words that put clients into groups, made of what is known of them when they come in; 16 at the most for one client, with
+        /// those of the roster.
+        pub tags: Vec<TagRule> = [] in 0..=64,
     }
 }
 
@@ -97,6 +103,7 @@ impl Settings {
             return Err(StartError::Config("uptime: wants modules.presence.known above 0".to_owned()));
         }
         AbsenceRules::new(&self.absence)?;
+        TagRules::new(&self.tags)?;
         Rules::new(&self.availability)
     }
 }

@@ -165,7 +165,7 @@ fn ts_is_when_it_is_told_whatever_the_clock_shows() {
 #[test]
 fn numbers_are_shown_up_to_their_ends() {
     let rig = Rig::new(Value::Null);
-    let listener = Arc::new(Listener { name: "mqtt".into(), port: u16::MAX });
+    let listener = Arc::new(Listener::new("mqtt", u16::MAX));
     let client = ConnectionInfo { keep_alive: u16::MAX, expiry_interval: u32::MAX, listener, ..foo() };
     let event = parse(&rig.connected(&client).unwrap());
     assert_eq!(event["keepalive"], 65_535);

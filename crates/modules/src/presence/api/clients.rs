@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use super::{STATES, limit_of};
 use crate::presence::history::Wanted;
-use crate::presence::{Entry, History};
+use crate::presence::roster::Roster;
+use crate::presence::{Entry, History, tags};
 
 /// Of those who are online, so many are looked at in one go for a user name.
 const PIECE: usize = 1000;
@@ -18,6 +19,7 @@ const PIECE: usize = 1000;
 pub(super) struct Clients {
     pub(super) host: Arc<dyn Host>,
     pub(super) history: Arc<History>,
+    pub(super) roster: Arc<Roster>,
 }
 
 #[async_trait::async_trait]
@@ -39,13 +41,14 @@ impl Clients {
     fn one(&self, client_id: &str, state: Option<&str>) -> Vec<Row> {
         let row = match self.host.connection(client_id) {
             Some(info) => Some(self.online_row(&info)),
-            None => self.history.last_event(client_id).map(|last| Row::away(&last)),
+            None => self.history.last_event(client_id).map(|last| self.away_row(&last)),
         };
         row.into_iter().filter(|row| state.is_none_or(|state| row.conn_state == state)).collect()
     }
 
     fn online(&self, request: &Request, limit: usize) -> Result<(Vec<Row>, bool), Refusal> {
-        let username = request.text("username")?;
+        let (username, tag) = (request.text("username")?, request.text("tag")?);
+        let is_picky = username.is_some() || tag.is_some();
         let mut rows = Vec::new();
         let mut after = request.text("_after")?.map(str::to_owned);
         loop {
@@ -53,15 +56,18 @@ impl Clients {
                 after: after.as_deref(),
                 prefix: request.text("prefix")?.unwrap_or_default(),
                 since: request.number("since")?.unwrap_or(0),
-                limit: if username.is_some() { PIECE } else { limit },
+                limit: if is_picky { PIECE } else { limit },
             });
-            let is_meant = |info: &&ConnectionInfo| username.is_none() || info.username.as_deref() == username;
+            let is_meant = |info: &&ConnectionInfo| {
+                (username.is_none() || info.username.as_deref() == username)
+                    && tag.is_none_or(|tag| tags::has(info.tags(), &info.client_id, &self.roster, tag))
+            };
             rows.extend(found.clients.iter().filter(is_meant).map(|info| self.online_row(info)));
             if rows.len() > limit {
                 rows.truncate(limit);
                 return Ok((rows, true));
             }
-            if username.is_none() || !found.has_more {
+            if !is_picky || !found.has_more {
                 return Ok((rows, found.has_more));
             }
             after = found.clients.last().map(|last| last.client_id.to_string());
@@ -76,14 +82,23 @@ impl Clients {
             since: request.number("since")?.unwrap_or(0),
             limit,
         };
-        let is_away = |last: &Entry| !last.is_connected() || self.host.connection(last.client_id()).is_none();
+        let tag = request.text("tag")?;
+        let is_away = |last: &Entry| {
+            tag.is_none_or(|tag| tags::has(&last.tags, last.client_id(), &self.roster, tag))
+                && (!last.is_connected() || self.host.connection(last.client_id()).is_none())
+        };
         let (found, has_more) = self.history.last_events(&wanted, &is_away);
-        Ok((found.iter().map(Row::away).collect(), has_more))
+        Ok((found.iter().map(|last| self.away_row(last)).collect(), has_more))
     }
 
     fn online_row(&self, info: &ConnectionInfo) -> Row {
         let last = self.history.last_event(&info.client_id);
-        Row::online(info, last.filter(|last| (last.epoch, last.conn_id) == (info.epoch, info.conn_id)).as_ref())
+        let last = last.filter(|last| (last.epoch, last.conn_id) == (info.epoch, info.conn_id));
+        Row { tags: tags::names(info.tags(), &info.client_id, &self.roster), ..Row::online(info, last.as_ref()) }
+    }
+
+    fn away_row(&self, last: &Entry) -> Row {
+        Row { tags: tags::names(&last.tags, last.client_id(), &self.roster), ..Row::away(last) }
     }
 }
 
@@ -111,6 +126,7 @@ struct Row {
     expiry_interval: u32,
     conn_id: u64,
     epoch: u64,
+    tags: Vec<Box<str>>,
     #[serde(flatten)]
     known: Option<Known>,
 }
@@ -153,6 +169,7 @@ impl Row {
             expiry_interval: info.expiry_interval,
             conn_id: info.conn_id,
             epoch: info.epoch,
+            tags: Vec::new(),
             known: last.map(Known::new),
         }
     }
@@ -179,6 +196,7 @@ impl Row {
             expiry_interval: last.expiry_interval,
             conn_id: last.conn_id,
             epoch: last.epoch,
+            tags: Vec::new(),
             known: Some(Known::new(last)),
         }
     }
@@ -215,6 +233,7 @@ pub(super) fn schema() -> Value {
             "expiry_interval": about(number("int32"), "Seconds."),
             "conn_id": about(number("int64"), "Unique within the epoch."),
             "epoch": about(number("int64"), "Grows with every start of the broker."),
+            "tags": {"type": "array", "items": {"type": "string"}, "description": "By the roster as it is now, and by rules when it came in."},
             "seq": about(number("int64"), "Of its last event, among its own."),
             "event": about(number("int64"), "The running number of its last event."),
             "flaps": about(number("int32"), "About how often it came within the minute before its last event."),

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use mqtt_codec::Version;
-use mqtt_hooks::{ConnectionInfo, Initiator, Listener, Reason};
+use mqtt_hooks::{ConnectionInfo, Initiator, Listener, Reason, Tags};
 use serde::{Serialize, Serializer};
 
 use super::record::{self, Kept};
@@ -56,6 +56,8 @@ pub struct Entry {
     /// When the client was first seen, as far as it has been remembered since: milliseconds since the Unix epoch; 0: an earlier
     /// version did not keep that.
     pub first_seen: u64,
+    /// Those that it came in with.
+    pub tags: Tags,
 }
 
 /// How a connection ended.
@@ -113,6 +115,7 @@ impl Entry {
             epoch: self.epoch,
             conn_id: self.conn_id,
         }
+        .with_tags(self.tags.clone())
     }
 
     /// As it is kept.
@@ -142,7 +145,7 @@ impl Entry {
         let kept: Kept<'_> = minicbor::decode(record).map_err(|error| error.to_string())?;
         let client = kept.client;
         if *listener.name != *client.listener || listener.port != client.port {
-            *listener = Arc::new(Listener { name: client.listener.into(), port: client.port });
+            *listener = Arc::new(Listener::new(client.listener, client.port));
         }
         let initiator = kept.initiator.map_or(Some(Initiator::Client), Initiator::from_name);
         Ok(Self {
@@ -169,12 +172,13 @@ impl Entry {
             flaps: kept.flaps,
             last_heard: kept.at.saturating_sub(kept.silent),
             first_seen: kept.known.map_or(0, |known| kept.at.saturating_sub(known)),
+            tags: Tags::from_record(client.tags),
         })
     }
 
     /// One by itself, of a record that was written.
     pub(super) fn read(record: &[u8]) -> Option<Self> {
-        Self::from_record(record, &mut Arc::new(Listener { name: "".into(), port: 0 })).ok()
+        Self::from_record(record, &mut Arc::new(Listener::new("", 0))).ok()
     }
 }
 
@@ -253,7 +257,8 @@ mod tests {
     fn an_event_comes_back_as_it_was() {
         let peer = "[2001:db8::1]:5000".parse().unwrap();
         let odd = ConnectionInfo { client_id: "\"\\\n\u{1}é".into(), username: None, peer, ..foo() };
-        for client in [foo(), odd] {
+        let tagged = foo().with_tags(Tags::from_record(Some("=a\n?b")));
+        for client in [foo(), odd, tagged] {
             for reason in [None, Some(Reason::Kicked), Some(Reason::TakenOver), Some(Reason::Closed("tcp_closed"))] {
                 let at = 1_625_572_213_999;
                 let happened = Happened { client: &client, seq: 3, at, flaps: 5, last_heard: at - 90_000, reason };

@@ -67,7 +67,7 @@ impl History {
             Some(client_id) => self.of_client(client_id, query),
             None => self.of_all(query),
         };
-        let mut listener = Arc::new(Listener { name: "".into(), port: 0 });
+        let mut listener = Arc::new(Listener::new("", 0));
         let entries = found.iter().filter_map(|record| Entry::from_record(record, &mut listener).ok());
         entries.map(Arc::new).collect()
     }

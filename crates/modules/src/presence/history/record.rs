@@ -34,7 +34,8 @@ pub(super) fn draft(happened: &Happened<'_>) -> Arc<[u8]> {
 /// A record of which nobody else knows yet.
 pub(super) fn write(kept: &Kept<'_>) -> Arc<[u8]> {
     // All numbers at their longest.
-    let texts = kept.client.client_id.len() + kept.client.username.map_or(0, str::len);
+    let [username, tags] = [kept.client.username, kept.client.tags].map(|text| text.map_or(0, str::len));
+    let texts = kept.client.client_id.len() + username + tags;
     let mut record = Vec::with_capacity(192 + texts);
     minicbor::encode(kept, &mut record).expect("a Vec takes all bytes");
     record.into()

@@ -2,6 +2,7 @@
 
 use minicbor::encode::{Error, Write};
 use minicbor::{Decode, Decoder, Encode, Encoder, decode};
+use mqtt_hooks::Tag;
 
 /// Bytes of a client id.
 const MAX_ID: usize = 4096;
@@ -46,9 +47,7 @@ impl Member {
         }
         let mut member = Self { tags: Vec::new(), keep_alive, maintenance_until };
         for tag in tags {
-            // A level of a topic, and a part of a list in a file.
-            let is_odd = |c: char| c.is_control() || matches!(c, '/' | '+' | '#' | ',' | ';');
-            if tag.is_empty() || tag.chars().count() > MAX_TAG || tag.contains(is_odd) {
+            if !Tag::fits(&tag) {
                 return Err(WrongMember::Tag(tag.chars().take(MAX_TAG + 1).collect()));
             }
             if !member.has_tag(&tag) {
