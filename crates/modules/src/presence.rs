@@ -24,6 +24,7 @@ mod event;
 mod followed;
 mod gaps;
 mod glob;
+mod groups;
 mod history;
 mod latency;
 mod numbers;
@@ -37,6 +38,7 @@ mod sessions;
 mod settings;
 mod settled;
 pub mod sinks;
+mod standing;
 mod states;
 mod subscriptions;
 mod tags;
@@ -155,6 +157,7 @@ impl Module for Presence {
         ctx.remember(Arc::new(LastSeen(self.history.clone())));
         let followed =
             Followed::start(ctx, &settings, &topics, &self.history, &self.unsettled, &self.missing, &self.roster)?;
+        let served = followed.served();
         self.trial.set_profile(settings.profiles[0]);
         let profiles = Profiles::new(&settings.profiles, topics.clone());
         if let Some(reserved) = profiles.reserved() {
@@ -192,7 +195,7 @@ impl Module for Presence {
         let started = self.uptime.start(ctx, &self.history, settings.uptime, settings.known as usize);
         started.map_err(|error| StartError::Other(error.to_string()))?;
         Tagger::register(ctx, tags::Rules::new(&settings.tags)?, &self.roster, &self.unfit);
-        self.roster.keep_in(&records, ctx.actor());
+        self.roster.keep_in(&records, ctx.actor(), served);
         ctx.spawn(forget_old(ctx.actor(), Arc::clone(&self.history), ctx.records()));
         Ok(())
     }

@@ -36,6 +36,7 @@ mod delayed;
 mod doors;
 mod emqx_dashboard;
 mod full_disk;
+mod groups;
 mod half_packets;
 mod history;
 mod keep_alive;

@@ -49,7 +49,10 @@ async fn who_never_came_is_missing_and_who_came_is_not() {
     assert_eq!(replaced, "2 read: 1 added, 1 changed, 1 removed\n");
     let groups = site.ask(&["roster", "groups"]).await.done();
     let lines: Vec<_> = groups.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).collect();
-    assert_eq!(lines[1..], [vec!["(all)", "2", "1", "0", "1", "0"], vec!["hall", "1", "1", "0", "0", "0"]]);
+    assert_eq!(
+        lines[1..],
+        [vec!["(all)", "2", "1", "0", "0", "0", "1", "0"], vec!["hall", "1", "1", "0", "0", "0", "0", "0"]]
+    );
 
     // Over a `kill -9`: who was online is not there any more, and the roster is.
     let Site { folder, running } = site;

@@ -60,6 +60,10 @@ pub struct Which {
 pub(super) enum Standing {
     Online,
     Offline,
+    /// It is not there, and missed by a rule
+    Absent,
+    /// It is connected and says nothing, and missed by a rule
+    Silent,
     /// It has not come as long as it is remembered
     NeverSeen,
     /// It is not there, and need not be
@@ -105,10 +109,10 @@ pub(crate) async fn run(verb: &Verb, remote: &Remote, out: &mut Output) -> Resul
             Ok(())
         }
         Verb::Groups => {
-            let heads = ["TAG", "CLIENTS", "ONLINE", "OFFLINE", "NEVER SEEN", "MAINTENANCE"];
+            let heads = ["TAG", "CLIENTS", "ONLINE", "OFFLINE", "ABSENT", "SILENT", "NEVER SEEN", "MAINTENANCE"];
             let row = |group: &Value| {
                 let tag = group["tag"].as_str().unwrap_or("(all)").to_owned();
-                let counts = ["members", "online", "offline", "never_seen", "maintenance"];
+                let counts = ["members", "online", "offline", "absent", "silent", "never_seen", "maintenance"];
                 std::iter::once(tag).chain(counts.map(|count| field(group, count))).map(Cell::from).collect()
             };
             Query::new("/presence/groups").print(remote, "_after", None, out, &mut Columns::new(&heads), row).await
@@ -125,7 +129,7 @@ pub(super) async fn list(mut query: Query, which: &Which, remote: &Remote, out: 
     if !prefix.is_empty() {
         query.add("prefix", prefix);
     }
-    let columns = &mut Columns::new(&["CLIENT", "STATE", "SINCE", "REASON", "TAGS"]);
+    let columns = &mut Columns::new(&["CLIENT", "STATE", "SINCE", "REASON", "TAGS", "MISSED BY"]);
     query.print(remote, "_after", *limit, out, columns, row).await
 }
 
@@ -133,16 +137,20 @@ fn row(client: &Value) -> Vec<Cell> {
     let state = field(client, "state");
     let shown = match &*state {
         "online" => Cell::painted(&state, Paint::Green),
-        "offline" | "never_seen" => Cell::painted(&state, Paint::Red),
+        "offline" | "absent" | "silent" | "never_seen" => Cell::painted(&state, Paint::Red),
         _ => state.into(),
     };
-    let tags = client["tags"].as_array().into_iter().flatten().filter_map(Value::as_str).collect::<Vec<_>>();
+    let words = |key: &str| {
+        let all = client[key].as_array().into_iter().flatten().filter_map(Value::as_str);
+        all.collect::<Vec<_>>().join(" ")
+    };
     vec![
         field(client, "clientid").into(),
         shown,
         time(client, "since").into(),
         field(client, "reason").into(),
-        tags.join(" ").into(),
+        words("tags").into(),
+        words("rules").into(),
     ]
 }
 

@@ -10,7 +10,7 @@
 //!
 //! A client that a rule is about is told *absent* when it has been away for each of these times, and *back* when it comes after that;
 //! it is told *silent* when it is connected and nothing but pings has come from it for so long, and *heard* when it says
-//! something after that, or comes anew. Each is told once, on `$SYS/brokers/${node}/presence/absent/${name}/${clientid}`, and stands in
+//! something after that, or comes anew. While the roster has it in *maintenance* it is not missed, which is told where it was. Each is told once, on `$SYS/brokers/${node}/presence/absent/${name}/${clientid}`, and stands in
 //! a list and an alarm until it is over.
 //!
 //! When somebody is due is derived from the table of known clients, in which the last event of each is stored with the fact itself.
@@ -27,6 +27,7 @@ use serde::Serialize;
 
 use self::rules::Rule;
 use super::pending::{Pending, When};
+use super::roster::Roster;
 use super::states::message;
 use super::topics::Topics;
 use super::turns::{Turns, pause};
@@ -56,6 +57,7 @@ pub(super) struct Absence {
     host: Arc<dyn Host>,
     topics: Arc<Topics>,
     history: Arc<History>,
+    roster: Arc<Roster>,
     records: Records,
     alarm: Alarm,
     rules: Rules,
@@ -71,6 +73,7 @@ impl Absence {
         actor: &Actor,
         topics: Arc<Topics>,
         history: Arc<History>,
+        roster: Arc<Roster>,
         records: Records,
         alarm: Alarm,
         rules: Rules,
@@ -84,6 +87,7 @@ impl Absence {
             host: Arc::clone(actor.host()),
             topics,
             history,
+            roster,
             records,
             alarm,
             rules,
@@ -108,7 +112,7 @@ impl Absence {
         for rule in rules {
             let key = Key::new(&rule.name, id);
             if let Some(missed) = self.missing.remove(&key, &self.records, moment) {
-                self.tell_over(&key, missed, now, number, moment);
+                self.tell_over(&key, missed, over(missed.what), now, number, moment);
             }
             silent_at = earliest(silent_at, rule.silent_after.map(|after| now + after));
         }
@@ -132,12 +136,24 @@ impl Absence {
         let mut pending = self.pending.lock();
         match at {
             Some(at) => {
-                let due = self.host.clock_ms() + at.saturating_sub(now);
+                let due = self.host.clock_ms().saturating_add(at.saturating_sub(now));
                 // There is a place for each who is known; for others there is nothing to tell by then.
                 pending.insert(Arc::clone(client_id), When { due, at });
             }
             None => drop(pending.remove(client_id)),
         }
+    }
+
+    /// The roster says something else of when it need not be there.
+    pub(super) fn look_again(&self, client_id: &str) {
+        if self.rules.of(client_id).next().is_none() || self.history.last_event(client_id).is_none() {
+            return;
+        }
+        let client_id = Arc::from(client_id);
+        // Its turn: who looks at it now plans the next look when that is done.
+        let _turn = self.turns.take(&client_id);
+        let now = self.host.now_ms();
+        self.plan(&client_id, Some(now), now);
     }
 
     /// Tells what is to be told of a client by now, and plans the next look. It can be done at any time: all of it is derived.
@@ -149,6 +165,11 @@ impl Absence {
         let Some(last) = self.history.last_event(client_id) else { return };
         // By a clock that was set back since it was planned it would not be time yet.
         let now = planned.map_or(0, |planned| planned.at).max(self.host.now_ms());
+        if let Some(until) = self.roster.in_maintenance_until(client_id, now) {
+            self.set_aside(client_id, now, last.number, moment);
+            self.plan(client_id, Some(until), now);
+            return;
+        }
         let mut next = None;
         for rule in self.rules.of(client_id) {
             let key = Key::new(&rule.name, client_id);
@@ -191,7 +212,7 @@ impl Absence {
             // It came while presence was stopped, or it says something again.
             Some(missed) if missed.what == What::Absent || !is_silent => {
                 self.missing.remove(key, &self.records, moment);
-                self.tell_over(key, missed, now, last.number, moment);
+                self.tell_over(key, missed, over(missed.what), now, last.number, moment);
             }
             _ => {}
         }
@@ -205,6 +226,16 @@ impl Absence {
         }
         // Nothing else says that a client says something: all that is published would pay for that.
         Some(now + LOOK_MS.max(self.missing.count(What::Silent) * 1000 / SILENT_A_SECOND))
+    }
+
+    /// It need not be there for now, so it is missed no more. If it is missing still when that is over, it is told anew.
+    fn set_aside(&self, client_id: &Arc<str>, now: u64, event: u64, moment: &mut dyn Moment) {
+        for rule in self.rules.of(client_id) {
+            let key = Key::new(&rule.name, client_id);
+            if let Some(missed) = self.missing.remove(&key, &self.records, moment) {
+                self.tell_over(&key, missed, "maintenance", now, event, moment);
+            }
+        }
     }
 
     /// It is missed.
@@ -225,8 +256,7 @@ impl Absence {
     }
 
     /// It is missed no more.
-    fn tell_over(&self, key: &Key, missed: Missed, now: u64, event: u64, moment: &mut dyn Moment) {
-        let state = if missed.what == What::Absent { "back" } else { "heard" };
+    fn tell_over(&self, key: &Key, missed: Missed, state: &'static str, now: u64, event: u64, moment: &mut dyn Moment) {
         let shown = Shown { state, since: now, missed_since: Some(missed.since), event, ..Shown::of(key) };
         self.publish(key, &shown, moment);
     }
@@ -305,6 +335,14 @@ impl Absence {
             after = Some(last);
             pause().await;
         }
+    }
+}
+
+/// What is told of a client that is missed no more.
+const fn over(what: What) -> &'static str {
+    match what {
+        What::Absent => "back",
+        What::Silent => "heard",
     }
 }
 

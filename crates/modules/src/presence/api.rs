@@ -8,7 +8,8 @@ use serde_json::json;
 
 use self::roster::Desk;
 use super::profiles::Profile;
-use super::roster::{Roster, Standing};
+use super::roster::Roster;
+use super::standing::Standing;
 use super::uptime::Uptime;
 use super::{History, Missing};
 
@@ -36,7 +37,7 @@ pub(super) fn routes(
     uptime: &Arc<Uptime>,
 ) -> Vec<Route> {
     let mut routes = history_routes(host, history, roster);
-    let desk = Desk { host: host.clone(), history: history.clone(), roster: roster.clone() };
+    let desk = Desk { host: host.clone(), history: history.clone(), roster: roster.clone(), missing: missing.clone() };
     routes.push(uptime::Report { desk: desk.clone(), uptime: uptime.clone() }.route());
     routes.extend(roster_routes(desk));
     routes.push(absent::Absent { history: history.clone(), missing: missing.clone() }.route());
@@ -104,7 +105,8 @@ fn roster_routes(desk: Desk) -> Vec<Route> {
     use Takes::{Choice, Text};
     let (change, remove) = (roster::Change(desk.roster.clone()), roster::Remove(desk.roster.clone()));
     let state = "Only those with which it is so; `unexpected` are clients that are known and not on the roster.";
-    let missing = "Who is on the roster and not online, without those under maintenance.";
+    let missing =
+        "Who is on the roster and not online, without those under maintenance: offline, absent or never seen.";
     let changes = "Takes clients onto the roster, or off it: all that is said or, if something is wrong, nothing.";
     vec![
         listed(Route::get("/presence/roster", "Who is expected, in order of their ids.", roster::List(desk.clone())))

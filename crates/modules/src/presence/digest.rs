@@ -9,14 +9,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use mqtt_codec::Topic;
-use mqtt_hooks::{Actor, ConnectionInfo, Host};
+use mqtt_hooks::{Actor, ConnectionInfo, Host, Origin};
 use parking_lot::Mutex;
 use serde::Serialize;
 
 use self::groups::{Groups, Online, Tally};
-use super::History;
+use super::roster::Roster;
 use super::states::message;
 use super::turns::pause;
+use super::{History, tags};
 
 mod groups;
 
@@ -35,6 +36,7 @@ const PIECE: usize = 64;
 pub(super) struct Digest {
     topic: Topic,
     history: Arc<History>,
+    roster: Arc<Roster>,
     host: Arc<dyn Host>,
     /// More events in a second are a storm.
     most: u64,
@@ -56,7 +58,13 @@ struct Second {
 }
 
 impl Digest {
-    pub(super) const fn new(topic: Topic, history: Arc<History>, host: Arc<dyn Host>, most: u64) -> Self {
+    pub(super) const fn new(
+        topic: Topic,
+        history: Arc<History>,
+        roster: Arc<Roster>,
+        host: Arc<dyn Host>,
+        most: u64,
+    ) -> Self {
         let second = Second {
             all: Tally::NONE,
             reasons: BTreeMap::new(),
@@ -65,7 +73,7 @@ impl Digest {
             first: 0,
             last: 0,
         };
-        Self { topic, history, host, most, is_on: AtomicBool::new(false), second: Mutex::new(second) }
+        Self { topic, history, roster, host, most, is_on: AtomicBool::new(false), second: Mutex::new(second) }
     }
 
     /// `reason`: it went.
@@ -76,7 +84,9 @@ impl Digest {
         let mut second = self.second.lock();
         let one = Tally::one(reason.is_some());
         second.all.add(one);
-        second.groups.note(client.listener.name.as_ref(), client.peer.ip(), one);
+        // Not those that clients make up themselves: there would be no end to them.
+        let tags = client.tags().iter().filter(|(_, origin)| *origin > Origin::Said).map(|(tag, _)| tag);
+        second.groups.note(client.listener.name.as_ref(), client.peer.ip(), tags, one);
         second.last = second.last.max(number);
         if second.first == 0 {
             second.first = number;
@@ -126,7 +136,8 @@ impl Digest {
             at = self.history.walk(next, PIECE, 0, &mut found);
             for client_id in found.drain(..) {
                 if let Some(last) = self.history.last_event(&client_id).filter(super::Entry::is_connected) {
-                    online.count(&last.listener.name, last.ip);
+                    let tags = tags::proven(&last.tags, &client_id, &self.roster);
+                    online.count(&last.listener.name, last.ip, tags.iter().map(|tag| &**tag));
                 }
             }
             pause().await;
@@ -147,6 +158,7 @@ impl Second {
             disconnected: self.all.went,
             reasons: &self.reasons,
             listeners: self.groups.listeners(),
+            tags: self.groups.tags(),
             clients: self.names.iter().map(|name| &**name).collect(),
             first_event: self.first,
             last_event: self.last,
@@ -165,6 +177,8 @@ struct Shown<'a> {
     disconnected: u64,
     reasons: &'a BTreeMap<&'static str, u64>,
     listeners: HashMap<&'a str, Tally>,
+    /// Those with the most events.
+    tags: HashMap<&'a str, Tally>,
     /// Some of those who went.
     clients: Vec<&'a str>,
     first_event: u64,

@@ -8,6 +8,7 @@ use mqtt_hooks::{ConnectionInfo, Ctx, Moment, Reason, StartError};
 use super::absence::{Absence, Missing, Rules};
 use super::digest::Digest;
 use super::gaps::Gaps;
+use super::groups::{Groups, Sources};
 use super::query::Queries;
 use super::roster::Roster;
 use super::settled::Settled;
@@ -36,7 +37,8 @@ impl Followed {
         let failed = |error: std::io::Error| StartError::Other(error.to_string());
         let topic = |suffix| topics.of_all(suffix).map_err(|error| StartError::Config(error.to_string()));
         let (actor, history, queried) = (ctx.actor(), Arc::clone(history), Arc::clone(history));
-        let digest = Digest::new(topic("digest")?, history.clone(), ctx.host(), settings.announce_max.into());
+        let most = settings.announce_max.into();
+        let digest = Digest::new(topic("digest")?, history.clone(), roster.clone(), ctx.host(), most);
         let (digest, gaps) = (Arc::new(digest), Arc::new(Gaps::new(topic("gap")?)));
         let (settle_ms, most) = (settings.settle.as_ms(), settings.known as usize);
         let records = ctx.records().part("settled");
@@ -51,8 +53,14 @@ impl Followed {
         let (rules, records, alarm) =
             (Rules::new(&settings.absence)?, ctx.records().part("absent"), ctx.alarm("absent"));
         let has_rules = !settings.absence.is_empty();
+        let sources =
+            Sources { host: ctx.host(), history: history.clone(), roster: roster.clone(), missing: missing.clone() };
+        let groups = Arc::new(Groups::new(topics.clone(), sources));
+        ctx.states(groups.clone());
+        ctx.spawn(groups.run(actor.clone()));
         let missing = missing.clone();
-        let absence = Absence::start(&actor, topics.clone(), history, records, alarm, rules, missing, most);
+        let absence =
+            Absence::start(&actor, topics.clone(), history, roster.clone(), records, alarm, rules, missing, most);
         let absence = Arc::new(absence.map_err(failed)?);
         if has_rules {
             ctx.spawn(absence.clone().run(actor));
@@ -62,6 +70,12 @@ impl Followed {
         ctx.asked(queries.clone());
         ctx.spawn(queries.run(ctx.actor()));
         Ok(Self { settled, digest, gaps, absence })
+    }
+
+    /// What the roster tells of, as [`Roster::keep_in`] takes it.
+    pub(super) fn served(&self) -> Box<dyn Fn(&str) + Send> {
+        let absence = Arc::clone(&self.absence);
+        Box::new(move |client_id| absence.look_again(client_id))
     }
 
     /// What is known of a client that is about to come, for [`Self::came`]. To be asked before its event is recorded.

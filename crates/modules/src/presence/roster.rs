@@ -6,11 +6,10 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::Bound;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use mqtt_hooks::{Actor, ConnectionInfo, Records, Standby};
+use mqtt_hooks::{Actor, Records, Standby};
 use parking_lot::{Mutex, RwLock};
-
-use super::Entry;
 
 mod member;
 
@@ -18,45 +17,6 @@ pub(super) use member::Member;
 
 /// Clients that may be on it.
 pub(super) const MAX_MEMBERS: usize = 1_000_000;
-
-/// How it is with a client that is on the roster, or is known and not on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Standing {
-    Online,
-    Offline,
-    /// It has not come as long as it is remembered.
-    NeverSeen,
-    /// It is not there, and need not be.
-    Maintenance,
-    /// It is known, and is not on the roster.
-    Unexpected,
-}
-
-impl Standing {
-    pub(super) const NAMES: &'static [&'static str] = &["online", "offline", "never_seen", "maintenance", "unexpected"];
-
-    pub(super) const fn name(self) -> &'static str {
-        Self::NAMES[self as usize]
-    }
-
-    /// Somebody should look after it.
-    pub(super) const fn is_missing(self) -> bool {
-        matches!(self, Self::Offline | Self::NeverSeen)
-    }
-
-    /// Of one that is on the roster. What is known of it may say that it came, though it has gone while nobody took notice.
-    pub(super) fn of(member: &Member, online: Option<&ConnectionInfo>, last: Option<&Entry>, now_ms: u64) -> Self {
-        if online.is_some() {
-            Self::Online
-        } else if member.maintenance_until.is_some_and(|until| until > now_ms) {
-            Self::Maintenance
-        } else if last.is_some() {
-            Self::Offline
-        } else {
-            Self::NeverSeen
-        }
-    }
-}
 
 /// See the [module](self).
 #[derive(Default)]
@@ -66,12 +26,18 @@ pub(super) struct Roster {
     keeping: Mutex<Option<Keeping>>,
     /// On from when there is somebody on it: who gives clients its tags.
     tagging: Mutex<Option<Standby>>,
+    /// Grows with each change.
+    version: AtomicU64,
 }
 
 struct Keeping {
     records: Records,
     actor: Actor,
+    /// Told of a client whose maintenance is another now.
+    served: Box<Served>,
 }
+
+type Served = dyn Fn(&str) + Send;
 
 /// Why nothing of it was changed.
 #[derive(Debug, thiserror::Error)]
@@ -111,15 +77,15 @@ impl Roster {
     }
 
     /// From now on it can be changed.
-    pub(super) fn keep_in(&self, records: &Records, actor: Actor) {
-        *self.keeping.lock() = Some(Keeping { records: part_of(records), actor });
+    pub(super) fn keep_in(&self, records: &Records, actor: Actor, served: Box<Served>) {
+        *self.keeping.lock() = Some(Keeping { records: part_of(records), actor, served });
     }
 
     /// Takes members in, or in place of what was said of them, and takes others out: all or, if there is no room, none.
     pub(super) fn change(&self, put: Vec<(Box<str>, Member)>, remove: &[String]) -> Result<Changed, ChangeError> {
         let keeping = self.keeping.lock();
-        let Keeping { records, actor } = keeping.as_ref().ok_or(ChangeError::Stopped)?;
-        let (mut changed, mut steps) = (Changed::default(), Vec::new());
+        let Keeping { records, actor, served } = keeping.as_ref().ok_or(ChangeError::Stopped)?;
+        let (mut changed, mut steps, mut others) = (Changed::default(), Vec::new(), Vec::new());
         {
             let mut members = self.members.write();
             let is_new = |(client_id, _): &&(Box<str>, Member)| !members.contains_key(client_id);
@@ -127,7 +93,10 @@ impl Roster {
                 return Err(ChangeError::Full);
             }
             for (client_id, member) in put {
-                let record = member.write();
+                let (record, until) = (member.write(), member.maintenance_until);
+                if members.get(&client_id).and_then(|before| before.maintenance_until) != until {
+                    others.push(client_id.clone());
+                }
                 match members.insert(client_id.clone(), member) {
                     None => changed.added += 1,
                     Some(before) if before.write() == record => continue,
@@ -136,8 +105,9 @@ impl Roster {
                 steps.push((client_id, Some(record)));
             }
             for client_id in remove {
-                if members.remove(&**client_id).is_some() {
+                if let Some(before) = members.remove(&**client_id) {
                     changed.removed += 1;
+                    others.extend(before.maintenance_until.map(|_| client_id.as_str().into()));
                     steps.push((client_id.as_str().into(), None));
                 }
             }
@@ -152,6 +122,8 @@ impl Roster {
                 }
             }
         });
+        self.version.fetch_add(1, Ordering::Relaxed);
+        others.iter().for_each(|client_id| served(client_id));
         Ok(changed)
     }
 
@@ -180,6 +152,21 @@ impl Roster {
 
     pub(super) fn has(&self, client_id: &str) -> bool {
         self.members.read().contains_key(client_id)
+    }
+
+    pub(super) fn get(&self, client_id: &str) -> Option<Member> {
+        self.members.read().get(client_id).cloned()
+    }
+
+    /// Until when a client need not be there, if that is later than now: milliseconds since the Unix epoch.
+    pub(super) fn in_maintenance_until(&self, client_id: &str, now_ms: u64) -> Option<u64> {
+        let members = self.members.read();
+        members.get(client_id).filter(|member| member.is_in_maintenance(now_ms))?.maintenance_until
+    }
+
+    /// Another one: something has changed.
+    pub(super) fn version(&self) -> u64 {
+        self.version.load(Ordering::Relaxed)
     }
 
     /// Whether it is a member with this tag.

@@ -81,7 +81,6 @@ pub(super) struct StateTopics {
     pub(super) history: Arc<History>,
 }
 
-/// What is told when all are told.
 #[derive(Serialize)]
 struct Done {
     count: u64,
@@ -116,9 +115,14 @@ impl States for StateTopics {
     }
 
     fn done(&self, walk: &Walk) -> Option<Message> {
-        let topic = self.topics.of_all("snapshot/done").ok()?;
-        Some(message(topic, &Done { count: walk.sent, event: walk.until }))
+        done(&self.topics, walk)
     }
+}
+
+/// What is told when all states are told.
+pub(super) fn done(topics: &Topics, walk: &Walk) -> Option<Message> {
+    let topic = topics.of_all("snapshot/done").ok()?;
+    Some(message(topic, &Done { count: walk.sent, event: walk.until }))
 }
 
 pub(super) fn state_of(last: &Entry) -> State<'_> {

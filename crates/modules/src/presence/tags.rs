@@ -262,6 +262,13 @@ pub(super) fn has(tags: &Tags, client_id: &str, roster: &Roster, tag: &str) -> b
     own(tags).any(|(name, _)| name == tag) || roster.is_tagged(client_id, tag)
 }
 
+/// As [`names`], without those that only the client says it has.
+pub(super) fn proven(tags: &Tags, client_id: &str, roster: &Roster) -> Vec<Box<str>> {
+    let mut names = names(tags, client_id, roster);
+    names.retain(|name| tags.has_proven(name) || roster.is_tagged(client_id, name));
+    names
+}
+
 /// Those that it has by itself, whatever the roster says.
 fn own(tags: &Tags) -> impl Iterator<Item = (&str, Origin)> {
     tags.iter().filter(|(_, origin)| *origin != Origin::Listed)

@@ -43,6 +43,28 @@ impl Topics {
         Self::made(&format!("{}presence/absent/{rule}/", self.node), client_id, "")
     }
 
+    /// One that is about the clients with a tag.
+    pub(super) fn of_group(&self, tag: &str, suffix: &str) -> Result<Topic, TopicError> {
+        Topic::new(format!("{}presence/groups/{tag}/{suffix}", self.node))
+    }
+
+    /// Whether it names this suffix, and may match such a topic of some tag.
+    pub(super) fn is_about_groups(&self, filter: &Filter, suffix: &str) -> bool {
+        let Some(before) = filter.pattern().strip_suffix(suffix).and_then(|rest| rest.strip_suffix('/')) else {
+            return false;
+        };
+        let mut levels = before.split('/');
+        self.has_own(&mut levels) && ["presence", "groups"].into_iter().all(|own| is_level(own, levels.next()))
+            // A tag is one level.
+            && levels.next().is_some()
+            && levels.next().is_none()
+    }
+
+    /// Whether these levels begin with those of the node, and takes them.
+    fn has_own<'a>(&self, levels: &mut impl Iterator<Item = &'a str>) -> bool {
+        self.node.trim_end_matches('/').split('/').all(|own| is_level(own, levels.next()))
+    }
+
     /// Too long if the topic of either event of this client is: one of them alone would break their alternation.
     pub(super) fn of(&self, client_id: &str, suffix: &str) -> Result<Topic, TopicError> {
         Self::made(&self.prefix, client_id, suffix)
@@ -87,12 +109,7 @@ impl Topics {
     pub(super) fn is_about(&self, filter: &Filter, suffix: &str) -> bool {
         let Some(before) = filter.pattern().strip_suffix(suffix) else { return false };
         let mut levels = before.split('/');
-        let is_ours = self.prefix.trim_end_matches('/').split('/').all(|own| {
-            let level = levels.next();
-            // Nothing but the name itself reaches what begins with `$` [MQTT-4.7.2-1].
-            level == Some(own) || level == Some("+") && own != "$SYS"
-        });
-        is_ours && levels.next().is_some()
+        self.has_own(&mut levels) && is_level("clients", levels.next()) && levels.next().is_some()
     }
 
     /// Whose state a filter without wildcards is about.
@@ -117,6 +134,12 @@ impl Topics {
     }
 }
 
+/// Whether a level of a filter may match this one.
+fn is_level(own: &str, level: Option<&str>) -> bool {
+    // Nothing but the name itself reaches what begins with `$` [MQTT-4.7.2-1].
+    level == Some(own) || level == Some("+") && own != "$SYS"
+}
+
 /// What stands in a topic for the first byte, if that can't stand there itself.
 ///
 /// [MQTT-3.3.2-2]: no wildcard may stand in a topic. A `%` goes only where it would be taken for one of these, so that
@@ -133,6 +156,26 @@ const fn escape(rest: &[u8]) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_filter_is_about_groups_if_it_names_their_last_level() {
+        let topics = Topics::new("n@1").unwrap();
+        for (text, is_about) in [
+            ("$SYS/brokers/n@1/presence/groups/a/counts", true),
+            ("$SYS/brokers/+/presence/groups/+/counts", true),
+            ("$SYS/+/+/+/+/+/counts", true),
+            ("$share/g/$SYS/brokers/n@1/presence/groups/+/counts", true),
+            ("$SYS/brokers/n@2/presence/groups/a/counts", false),
+            ("$SYS/brokers/n@1/presence/groups/counts", false),
+            ("$SYS/brokers/n@1/presence/groups/a/b/counts", false),
+            ("$SYS/brokers/n@1/presence/groups/+/+", false),
+            ("$SYS/brokers/n@1/presence/groups/acounts", false),
+            ("$SYS/brokers/n@1/clients/a/counts", false),
+            ("+/brokers/n@1/presence/groups/a/counts", false),
+        ] {
+            assert_eq!(topics.is_about_groups(&Filter::new(text).unwrap(), "counts"), is_about, "{text}");
+        }
+    }
 
     #[test]
     fn whose_state_it_is_can_be_read_from_its_topic() {

@@ -1,6 +1,5 @@
 //! Clients, subscriptions, listeners and retained messages as an operator sees them.
 
-
 use mqtt_hooks::{ConnectionInfo, Hooks};
 use mqtt_net::Kind;
 use mqtt_operate::{

@@ -1,12 +1,13 @@
 use std::sync::atomic::Ordering::Relaxed;
 
-use mqtt_hooks::route::{Answer, Request};
+use mqtt_hooks::route::{Answer, Method, Request};
 use mqtt_hooks::testing::{NOW, Recorder, Told, foo};
 use mqtt_hooks::{Hooks, Reason};
 use serde_json::{Value, json};
 
 use super::*;
 use crate::presence::Presence;
+use crate::presence::roster::Member;
 use crate::{MemoryStates, Modules, Registry};
 
 const MINUTE: u64 = 60_000;
@@ -54,6 +55,13 @@ impl Rig {
         let told = Told { at, ..Told::of(&client) };
         let fact = reason.map_or_else(|| told.came(), |reason| told.went(reason));
         self.hooks.observe(&fact, &mut self.host.moment());
+        self
+    }
+
+    /// The roster has it, in maintenance until then.
+    fn serve(&self, client_id: &str, until: Option<u64>) -> &Self {
+        let member = Member::new(client_id, Vec::new(), None, until).unwrap();
+        self.presence.roster.change(vec![(client_id.into(), member)], &[]).unwrap();
         self
     }
 
@@ -132,6 +140,51 @@ async fn each_time_is_told_once_and_back_only_after_that() {
     assert_eq!(rig.missing(), (0, 0));
     // Back in time, it was not missed.
     rig.go("m1").at(48 * HOUR + 10 * MINUTE - 1).come("m1").at(49 * HOUR - 1).check(&[]);
+}
+
+#[tokio::test]
+async fn who_is_in_maintenance_is_missed_when_that_is_over() {
+    let rig = Rig::new().await;
+    rig.come("m1").go("m1").serve("m1", Some(NOW + HOUR));
+    rig.at(10 * MINUTE).check(&[]).at(HOUR - 1).check(&[]).at(HOUR).check(&[("m1", "absent")]);
+    // It is served while it is missed.
+    rig.serve("m1", Some(NOW + 2 * HOUR)).at(HOUR + 1001).check(&[("m1", "maintenance")]);
+    assert_eq!((rig.missing(), rig.alarm()), ((0, 0), None));
+    rig.at(2 * HOUR - 1).check(&[]).at(2 * HOUR);
+    let told = rig.told();
+    assert_eq!((&told[0]["state"], &told[0]["since"], told.len()), (&json!("absent"), &json!(NOW), 1));
+    // That is over before it was to be.
+    rig.serve("m1", Some(NOW + 9 * HOUR)).at(2 * HOUR + 1001).check(&[("m1", "maintenance")]);
+    rig.serve("m1", None).at(2 * HOUR + 2002).check(&[("m1", "absent")]);
+    // It is back meanwhile, and silent only after that.
+    rig.serve("m1", Some(NOW + 9 * HOUR)).at(2 * HOUR + 3003).check(&[("m1", "maintenance")]);
+    rig.come("m1").check(&[]).says_nothing_for("m1", 2 * HOUR).at(9 * HOUR - 1).check(&[]);
+    rig.at(9 * HOUR).check(&[("m1", "silent")]);
+    rig.serve("m1", Some(u64::MAX)).at(9 * HOUR + 1001).check(&[("m1", "maintenance")]);
+}
+
+#[tokio::test]
+async fn the_roster_says_by_which_rules_a_client_is_missed() {
+    let rig = Rig::new().await;
+    rig.serve("m1", None).serve("m2", None).serve("m3", Some(NOW + HOUR)).serve("other", None);
+    for id in ["m1", "m2", "m3", "other"] {
+        rig.come(id);
+    }
+    rig.go("m1").go("m3").go("other").at(10 * MINUTE).says_nothing_for("m2", HOUR).at(HOUR - 1).at(HOUR - 1);
+    let ask = async |path: &str, query: &[(&str, &str)]| {
+        let mut offers = rig.registry.routes().into_iter();
+        let found = offers.find(|offer| offer.route.path == path && offer.route.method == Method::Get).unwrap();
+        let answer = found.route.handler.handle(Request::asking(query)).await.unwrap();
+        let Answer::List { rows, .. } = answer else { panic!("{answer:?}") };
+        let rows: Vec<Value> = serde_json::from_str(rows.as_str()).unwrap();
+        let short = |row: &Value| format!("{} {} {}", row["clientid"], row["state"], row["rules"]).replace('"', "");
+        rows.iter().map(short).collect::<Vec<_>>()
+    };
+    // Its connection is what the host says, which knows nobody here.
+    let all = ["m1 absent [meters]", "m2 offline null", "m3 maintenance null", "other offline null"];
+    assert_eq!(ask("/presence/roster", &[]).await, all);
+    assert_eq!(ask("/presence/roster", &[("state", "absent")]).await, all[..1]);
+    assert_eq!(ask("/presence/missing", &[]).await, [all[0], all[1], all[3]]);
 }
 
 #[tokio::test]
@@ -280,4 +333,7 @@ fn a_record_says_what_was_written() {
     assert_eq!(restored.list(Some("b"), Some(&all[1].0), 1), (all[2..].to_vec(), false));
     assert_eq!(restored.list(Some("a"), Some(&all[2].0), 1), (vec![], false));
     assert_eq!((restored.count(What::Absent), restored.count(What::Silent)), (2, 1));
+    assert_eq!((restored.of("é"), restored.of("x")), (vec![("b".into(), What::Absent)], vec![]));
+    restored.remove(&all[2].0, &records, &mut host.moment());
+    assert_eq!(restored.of("é"), []);
 }

@@ -1,10 +1,10 @@
 //! Who is missed, as it was told: over restarts, and while presence is stopped.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::ops::Bound;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use mqtt_hooks::{Alarm, Moment, Records};
 use parking_lot::Mutex;
@@ -46,11 +46,15 @@ pub(in crate::presence) struct Missing {
     told: Mutex<Told>,
     /// The alarm says something else.
     has_changed: AtomicBool,
+    /// Grows with each change.
+    version: AtomicU64,
 }
 
 #[derive(Debug, Default)]
 struct Told {
     missed: BTreeMap<Key, Missed>,
+    /// The rules by which each client is missed.
+    clients: HashMap<Arc<str>, Vec<Arc<str>>>,
     silent: u64,
     is_restored: bool,
 }
@@ -115,12 +119,19 @@ impl Told {
     fn insert(&mut self, key: Key, missed: Missed) {
         self.remove(&key);
         self.silent += u64::from(missed.what == What::Silent);
+        self.clients.entry(Arc::clone(&key.client_id)).or_default().push(Arc::clone(&key.name));
         self.missed.insert(key, missed);
     }
 
     fn remove(&mut self, key: &Key) -> Option<Missed> {
         let missed = self.missed.remove(key)?;
         self.silent -= u64::from(missed.what == What::Silent);
+        if let Some(names) = self.clients.get_mut(&key.client_id) {
+            names.retain(|name| *name != key.name);
+            if names.is_empty() {
+                self.clients.remove(&key.client_id);
+            }
+        }
         Some(missed)
     }
 }
@@ -144,7 +155,7 @@ impl Missing {
             tracing::warn!(records = wrong, "clients that were told absent can't be read, and may be told again");
         }
         told.is_restored = true;
-        self.has_changed.store(true, Relaxed);
+        self.note_change();
         Ok(())
     }
 
@@ -153,7 +164,7 @@ impl Missing {
         let mut told = self.told.lock();
         let gone: Vec<_> = told.missed.keys().filter(|key| !is_kept(key)).cloned().collect();
         // The alarm is another start's.
-        self.has_changed.store(true, Relaxed);
+        self.note_change();
         for key in gone {
             told.remove(&key);
             records.forget(moment, &key.record());
@@ -168,14 +179,32 @@ impl Missing {
     pub(super) fn insert(&self, key: &Key, missed: Missed, records: &Records, moment: &mut dyn Moment) {
         records.keep(moment, &key.record(), &missed.to_record());
         self.told.lock().insert(key.clone(), missed);
-        self.has_changed.store(true, Relaxed);
+        self.note_change();
     }
 
     pub(super) fn remove(&self, key: &Key, records: &Records, moment: &mut dyn Moment) -> Option<Missed> {
         let missed = self.told.lock().remove(key)?;
         records.forget(moment, &key.record());
-        self.has_changed.store(true, Relaxed);
+        self.note_change();
         Some(missed)
+    }
+
+    /// By which rules a client is missed, and how.
+    pub(in crate::presence) fn of(&self, client_id: &str) -> Vec<(Arc<str>, What)> {
+        let told = self.told.lock();
+        let Some((client_id, names)) = told.clients.get_key_value(client_id) else { return Vec::new() };
+        let how = |name| told.missed.get(&Key::new(name, client_id)).map(|missed| (Arc::clone(name), missed.what));
+        names.iter().filter_map(how).collect()
+    }
+
+    /// Another one: something has changed.
+    pub(in crate::presence) fn version(&self) -> u64 {
+        self.version.load(Relaxed)
+    }
+
+    fn note_change(&self) {
+        self.has_changed.store(true, Relaxed);
+        self.version.fetch_add(1, Relaxed);
     }
 
     pub(in crate::presence) fn count(&self, what: What) -> u64 {

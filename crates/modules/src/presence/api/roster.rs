@@ -1,6 +1,5 @@
 //! The roster: who is expected, how it is with them, and who is missing.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mqtt_hooks::route::{Answer, Handle, Position, Refusal, Request};
@@ -9,9 +8,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::limit_of;
+use crate::presence::groups::{Count, Counting, Sources};
 use crate::presence::history::Wanted;
-use crate::presence::roster::{ChangeError, Member, Roster, Standing};
-use crate::presence::{Entry, History};
+use crate::presence::roster::{ChangeError, Member, Roster};
+use crate::presence::standing::Standing;
+use crate::presence::turns::pause;
+use crate::presence::{Entry, History, Missing as Missed};
 
 /// Members that are looked at in one go.
 const PIECE: usize = 1000;
@@ -22,6 +24,7 @@ pub(super) struct Desk {
     pub(super) host: Arc<dyn Host>,
     pub(super) history: Arc<History>,
     pub(super) roster: Arc<Roster>,
+    pub(super) missing: Arc<Missed>,
 }
 
 /// `GET /presence/roster`
@@ -44,6 +47,9 @@ pub(super) struct Remove(pub(super) Arc<Roster>);
 struct Row {
     clientid: Box<str>,
     state: &'static str,
+    /// Those by which it is missed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    rules: Vec<Box<str>>,
     tags: Vec<Box<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     keepalive: Option<u16>,
@@ -59,6 +65,15 @@ struct Row {
     keepalive_used: Option<u16>,
 }
 
+/// What is found out of a client.
+struct Look {
+    standing: Standing,
+    /// Those by which it is missed.
+    rules: Vec<Box<str>>,
+    online: Option<ConnectionInfo>,
+    last: Option<Entry>,
+}
+
 /// Which rows.
 struct Filter<'a> {
     prefix: &'a str,
@@ -69,10 +84,13 @@ struct Filter<'a> {
 
 impl Desk {
     /// Of a client, by whether it is there and what is known of it.
-    fn look(&self, client_id: &str, member: &Member) -> (Standing, Option<ConnectionInfo>, Option<Entry>) {
+    fn look(&self, client_id: &str, member: &Member) -> Look {
         let (online, last) = (self.host.connection(client_id), self.history.last_event(client_id));
-        let standing = Standing::of(member, online.as_ref(), last.as_ref(), self.host.now_ms());
-        (standing, online, last)
+        let (missed, now) = (self.missing.of(client_id), self.host.now_ms());
+        let ways = missed.iter().map(|(_, what)| *what);
+        let standing = Standing::of(Some(member), online.is_some(), last.is_some(), ways, now);
+        let rules = missed.iter().filter(|(_, what)| standing.name() == what.name()).map(|(name, _)| (**name).into());
+        Look { standing, rules: rules.collect(), online, last }
     }
 
     /// Members in order of their ids, and whether there are more.
@@ -86,14 +104,14 @@ impl Desk {
                 if filter.tag.is_some_and(|tag| !member.has_tag(tag)) {
                     continue;
                 }
-                let (standing, online, last) = self.look(&client_id, &member);
-                if !(filter.is_wanted)(standing) {
+                let look = self.look(&client_id, &member);
+                if !(filter.is_wanted)(look.standing) {
                     continue;
                 }
                 if rows.len() == filter.limit {
                     return (rows, true);
                 }
-                rows.push(Row::new(client_id, standing, member, online.as_ref(), last.as_ref()));
+                rows.push(Row::new(client_id, member, look));
             }
         }
     }
@@ -106,8 +124,9 @@ impl Desk {
         let wanted = Wanted { after, prefix, username: None, since: 0, limit };
         let (found, has_more) = self.history.last_events(&wanted, &|last| !self.roster.has(last.client_id()));
         let row = |last: Entry| {
-            let (client_id, online) = (last.client_id(), self.host.connection(last.client_id()));
-            Row::new(client_id.into(), Standing::Unexpected, Member::default(), online.as_ref(), Some(&last))
+            let (client_id, online) = (last.client_id().into(), self.host.connection(last.client_id()));
+            let look = Look { standing: Standing::Unexpected, rules: Vec::new(), online, last: Some(last) };
+            Row::new(client_id, Member::default(), look)
         };
         (found.into_iter().map(row).collect(), has_more)
     }
@@ -128,25 +147,21 @@ impl Desk {
 }
 
 impl Row {
-    fn new(
-        clientid: Box<str>,
-        standing: Standing,
-        member: Member,
-        online: Option<&ConnectionInfo>,
-        last: Option<&Entry>,
-    ) -> Self {
+    fn new(clientid: Box<str>, member: Member, look: Look) -> Self {
+        let Look { standing, rules, online, last } = look;
         let (away, Member { tags, keep_alive, maintenance_until }) = (last.filter(|_| online.is_none()), member);
-        let end = away.and_then(Entry::end);
+        let (away, end) = (away.as_ref(), away.as_ref().and_then(Entry::end));
         Self {
             clientid,
             state: standing.name(),
+            rules,
             tags,
             keepalive: keep_alive,
             maintenance_until,
-            since: online.map(|info| info.connected_at).or_else(|| away.map(|last| last.at)),
+            since: online.as_ref().map(|info| info.connected_at).or_else(|| away.map(|last| last.at)),
             reason: end.map(|end| end.reason.into_owned()),
             last_heard: away.map(|last| last.last_heard),
-            keepalive_used: online.map(|info| info.keep_alive).or_else(|| away.map(|last| last.keep_alive)),
+            keepalive_used: online.as_ref().map(|info| info.keep_alive).or_else(|| away.map(|last| last.keep_alive)),
         }
     }
 }
@@ -171,57 +186,37 @@ impl Handle for Missing {
 }
 
 /// How many there are of a group.
-#[derive(Default, Serialize)]
+#[derive(Serialize)]
 struct Group {
     /// `None`: of the whole roster.
     tag: Option<Box<str>>,
-    members: u64,
-    online: u64,
-    offline: u64,
-    never_seen: u64,
-    maintenance: u64,
-}
-
-impl Group {
-    fn count(&mut self, standing: Standing) {
-        self.members += 1;
-        match standing {
-            Standing::Online => self.online += 1,
-            Standing::Offline => self.offline += 1,
-            Standing::NeverSeen => self.never_seen += 1,
-            Standing::Maintenance => self.maintenance += 1,
-            Standing::Unexpected => {}
-        }
-    }
+    #[serde(flatten)]
+    count: Count,
 }
 
 #[async_trait::async_trait]
 impl Handle for Groups {
     async fn handle(&self, _: Request) -> Result<Answer, Refusal> {
-        let Self(desk) = self;
-        let (mut all, mut groups) = (Group::default(), BTreeMap::<Box<str>, Group>::new());
-        let mut after: Option<Box<str>> = None;
-        loop {
-            let some = desk.roster.some(after.as_deref(), "", PIECE);
-            let Some((last, _)) = some.last() else { break };
-            after = Some(last.clone());
-            for (client_id, member) in some {
-                let (standing, ..) = desk.look(&client_id, &member);
-                all.count(standing);
-                for tag in member.tags {
-                    let group =
-                        groups.entry(tag.clone()).or_insert_with(|| Group { tag: Some(tag), ..Group::default() });
-                    group.count(standing);
-                }
-            }
+        let Desk { host, history, roster, missing } = &self.0;
+        let sources = Sources {
+            host: Arc::clone(host),
+            history: Arc::clone(history),
+            roster: Arc::clone(roster),
+            missing: Arc::clone(missing),
+        };
+        // As the lists have it: presence may have been stopped when it came or went.
+        let is_online = |client_id: &str, _: Option<&Entry>| host.connection(client_id).is_some();
+        let mut counting = Counting::default();
+        while counting.go_on(&sources, &is_online) {
+            pause().await;
         }
-        let rows: Vec<_> = std::iter::once(all).chain(groups.into_values()).collect();
-        let limit = rows.len();
-        Answer::list(&rows, Position { limit, ..Position::default() })
+        let all = Group { tag: None, count: counting.all };
+        let groups = counting.groups.into_iter().map(|(tag, count)| Group { tag: Some(tag), count });
+        let rows: Vec<_> = std::iter::once(all).filter(|_| !roster.is_empty()).chain(groups).collect();
+        Answer::list(&rows, Position { limit: rows.len(), ..Position::default() })
     }
 }
 
-/// What is to be changed.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wish {
@@ -286,6 +281,11 @@ pub(super) fn row_schema() -> Value {
         "properties": {
             "clientid": {"type": "string"},
             "state": {"type": "string", "enum": Standing::NAMES},
+            "rules": {
+                "type": "array",
+                "items": {"type": "string"},
+                "description": "Those of `modules.presence.absence` by which it is absent or silent.",
+            },
             "tags": {"type": "array", "items": {"type": "string"}},
             "keepalive": {"type": "integer", "description": "What is expected of it, in seconds."},
             "keepalive_used": {"type": "integer", "description": "What it said when it came last, in seconds."},
@@ -302,11 +302,12 @@ pub(super) fn group_schema() -> Value {
     let count = json!({"type": "integer", "minimum": 0});
     json!({
         "type": "object",
-        "description": "How many clients of the roster have a tag; the first row, with null, is about all.",
-        "required": ["tag", "members", "online", "offline", "never_seen", "maintenance"],
+        "description": "How many clients have a tag, and how it is with them; the row with null is about the roster.",
+        "required": ["tag", "members", "online", "offline", "absent", "silent", "never_seen", "maintenance"],
         "properties": {
             "tag": {"type": ["string", "null"]},
-            "members": count, "online": count, "offline": count, "never_seen": count, "maintenance": count,
+            "members": count, "online": count, "offline": count, "absent": count, "silent": count,
+            "never_seen": count, "maintenance": count,
         },
     })
 }

@@ -9,6 +9,12 @@ use serde::Serialize;
 /// Groups counted at a time; what happens in others is in the sums of all.
 const GROUPS: usize = 4096;
 
+/// Of these with tags: what clients are called is not to be in the way of the rest.
+const TAGS: usize = GROUPS / 2;
+
+/// Tags of which it is told how many came and went.
+const TAGS_TOLD: usize = 50;
+
 /// A group that loses fewer is no suspect: chance alone would make it one.
 const FEWEST: u64 = 2;
 
@@ -46,6 +52,24 @@ enum Group {
     Listener(Box<str>),
     /// Its first 16 bits, or 32 of IPv6: what one provider or one site has.
     Subnet(IpAddr),
+    Tag(Box<str>),
+}
+
+/// All groups of a client.
+fn groups_of<'a>(listener: &str, ip: IpAddr, tags: impl Iterator<Item = &'a str>) -> impl Iterator<Item = Group> {
+    [Group::Listener(listener.into()), Group::of(ip)].into_iter().chain(tags.map(|tag| Group::Tag(tag.into())))
+}
+
+/// The place of a group in a table; `None`: there is no room for another one.
+fn place_of<'a, T: Default>(table: &'a mut HashMap<Group, T>, tags: &mut usize, group: Group) -> Option<&'a mut T> {
+    let is_tag = matches!(group, Group::Tag(_));
+    if !table.contains_key(&group) {
+        if table.len() >= GROUPS || is_tag && *tags >= TAGS {
+            return None;
+        }
+        *tags += usize::from(is_tag);
+    }
+    Some(table.entry(group).or_default())
 }
 
 impl Group {
@@ -67,6 +91,7 @@ impl fmt::Display for Group {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Listener(name) => write!(f, "listener:{name}"),
+            Self::Tag(name) => write!(f, "tag:{name}"),
             Self::Subnet(ip) => write!(f, "subnet:{ip}/{}", if ip.is_ipv4() { 16 } else { 32 }),
         }
     }
@@ -74,38 +99,57 @@ impl fmt::Display for Group {
 
 /// What happens in each group.
 #[derive(Default)]
-pub(super) struct Groups(Option<HashMap<Group, Tally>>);
+pub(super) struct Groups {
+    tallies: Option<HashMap<Group, Tally>>,
+    /// How many of them are tags.
+    tags: usize,
+}
 
 impl Groups {
     pub(super) const fn new() -> Self {
-        Self(None)
+        Self { tallies: None, tags: 0 }
     }
 
-    pub(super) fn note(&mut self, listener: &str, ip: IpAddr, one: Tally) {
-        let groups = self.0.get_or_insert_default();
-        for group in [Group::Listener(listener.into()), Group::of(ip)] {
-            if groups.len() < GROUPS || groups.contains_key(&group) {
-                groups.entry(group).or_default().add(one);
+    pub(super) fn note<'a>(&mut self, listener: &str, ip: IpAddr, tags: impl Iterator<Item = &'a str>, one: Tally) {
+        let tallies = self.tallies.get_or_insert_default();
+        for group in groups_of(listener, ip, tags) {
+            if let Some(tally) = place_of(tallies, &mut self.tags, group) {
+                tally.add(one);
             }
         }
+    }
+
+    /// Those with the most events.
+    pub(super) fn tags(&self) -> HashMap<&str, Tally> {
+        let tags = self.each().filter_map(|(group, tally)| match group {
+            Group::Tag(name) => Some((&**name, *tally)),
+            _ => None,
+        });
+        let mut tags: Vec<_> = tags.collect();
+        tags.sort_by(|one, other| other.1.count().cmp(&one.1.count()).then_with(|| one.0.cmp(other.0)));
+        tags.into_iter().take(TAGS_TOLD).collect()
     }
 
     pub(super) fn listeners(&self) -> HashMap<&str, Tally> {
         let listeners = self.each().filter_map(|(group, tally)| match group {
             Group::Listener(name) => Some((&**name, *tally)),
-            Group::Subnet(_) => None,
+            _ => None,
         });
         listeners.collect()
     }
 
     fn each(&self) -> impl Iterator<Item = (&Group, &Tally)> {
-        self.0.iter().flatten()
+        self.tallies.iter().flatten()
     }
 }
 
 /// How many are online in each group.
 #[derive(Default)]
-pub(super) struct Online(HashMap<Group, Size>);
+pub(super) struct Online {
+    sizes: HashMap<Group, Size>,
+    /// How many of them are tags.
+    tags: usize,
+}
 
 #[derive(Clone, Copy, Default)]
 struct Size {
@@ -115,20 +159,19 @@ struct Size {
 }
 
 impl Online {
-    pub(super) fn count(&mut self, listener: &str, ip: IpAddr) {
-        for group in [Group::Listener(listener.into()), Group::of(ip)] {
-            if self.0.len() < GROUPS || self.0.contains_key(&group) {
-                self.0.entry(group).or_default().now += 1;
+    pub(super) fn count<'a>(&mut self, listener: &str, ip: IpAddr, tags: impl Iterator<Item = &'a str>) {
+        for group in groups_of(listener, ip, tags) {
+            if let Some(size) = place_of(&mut self.sizes, &mut self.tags, group) {
+                size.now += 1;
             }
         }
     }
 
     /// All are counted as they are after this, the storm's first second.
     pub(super) fn begin(&mut self, groups: &Groups) {
-        self.0.values_mut().for_each(|size| size.before = size.now);
+        self.sizes.values_mut().for_each(|size| size.before = size.now);
         for (group, tally) in groups.each() {
-            if self.0.len() < GROUPS || self.0.contains_key(group) {
-                let size = self.0.entry(group.clone()).or_default();
+            if let Some(size) = place_of(&mut self.sizes, &mut self.tags, group.clone()) {
                 size.before = (size.now + tally.went).saturating_sub(tally.came);
             }
         }
@@ -137,7 +180,7 @@ impl Online {
     /// Another second of the storm.
     pub(super) fn go_on(&mut self, groups: &Groups) {
         for (group, tally) in groups.each() {
-            if let Some(size) = self.0.get_mut(group) {
+            if let Some(size) = self.sizes.get_mut(group) {
                 size.now = (size.now + tally.came).saturating_sub(tally.went);
             }
         }
@@ -146,7 +189,7 @@ impl Online {
     /// Those of which more than half are gone since it began, the largest losses first.
     pub(super) fn suspects(&self) -> Vec<String> {
         let lost = |size: &Size| size.before.saturating_sub(size.now);
-        let gone = self.0.iter().filter(|(_, size)| lost(size) * 2 > size.before && lost(size) >= FEWEST);
+        let gone = self.sizes.iter().filter(|(_, size)| lost(size) * 2 > size.before && lost(size) >= FEWEST);
         let mut gone: Vec<_> = gone.map(|(group, size)| (lost(size), group.to_string())).collect();
         gone.sort_by(|one, other| other.0.cmp(&one.0).then_with(|| one.1.cmp(&other.1)));
         gone.into_iter().take(SUSPECTS).map(|(_, name)| name).collect()

@@ -61,6 +61,11 @@ impl Member {
         self.tags.iter().any(|own| **own == *tag)
     }
 
+    /// It need not be there.
+    pub(crate) fn is_in_maintenance(&self, now_ms: u64) -> bool {
+        self.maintenance_until.is_some_and(|until| until > now_ms)
+    }
+
     pub(super) fn write(&self) -> Vec<u8> {
         minicbor::to_vec(self).expect("a Vec takes all bytes")
     }

@@ -51,8 +51,8 @@ async fn who_is_expected_is_told_with_how_it_is_with_them() {
     assert_eq!((rows.len(), next), (1, None));
     let (groups, _) = rig.rows("/presence/groups", &[]).await;
     let count = |tag: Value, members, offline, never_seen, maintenance| {
-        json!({"tag": tag, "members": members, "online": 0, "offline": offline, "never_seen": never_seen,
-            "maintenance": maintenance})
+        json!({"tag": tag, "members": members, "online": 0, "offline": offline, "absent": 0, "silent": 0,
+            "never_seen": never_seen, "maintenance": maintenance})
     };
     assert_eq!(
         groups,
