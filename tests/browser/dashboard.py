@@ -16,7 +16,7 @@ CROWD = 20_000
 EVIL = "<img src=x onerror=alert(1)>\"'&/+#"
 LONG = "long-" + "0123456789abcdef" * 12
 PAGES = (
-    "/", "/alarms", "/clients", f"/client?id={LONG}", "/presence", "/modules", "/subscriptions", "/retained", "/bans", "/listeners", "/operators", "/settings",
+    "/", "/alarms", "/clients", f"/client?id={LONG}", "/presence", "/roster", "/modules", "/subscriptions", "/retained", "/bans", "/listeners", "/operators", "/settings",
     "/console", "/api", "/users", "/rules", "/topic_metrics", "/slow_subscriptions", "/log_traces",
     f"/trace?id={LONG}",
 )
@@ -112,6 +112,83 @@ def events_arrive_as_they_happen(broker, browser):
     browser.click(row, EVIL)
     until("its timeline", lambda: browser.all("#one-timeline svg .bar"))
     browser.until_text("normal", "#one-timeline")
+
+
+def the_roster_is_imported_maintained_and_exported(broker, browser):
+    client = Client(broker, "lift-1")
+    browser.open("/roster")
+    browser.until_text("Nobody is on the roster.")
+    file = os.path.join(browser.shots, "fleet.csv")
+
+    def choose(text):
+        with open(file, "w", encoding="utf-8") as out:
+            out.write(text)
+        browser.find("#import input[name=file]").send_keys(file)
+
+    choose("clientid,tags,keepalive\nlift-1,hall;old,60\nlift-2,a/b,\nlift-3,,soon\n")
+    browser.until_text("2 things are wrong", "#preview")
+    for line in ("line 3: tags", "line 4: keepalive"):
+        browser.until_text(line, "#preview")
+    expect(browser.run("return document.getElementById('take').disabled"), "what is wrong is not imported")
+    browser.find("#import input[name=file]").clear()
+    choose(f'clientid,tags,keepalive,maintenance_until\nlift-1,hall;old,60,\nlift-2,hall,,2999-01-01T00:00:00Z\n"{EVIL.replace(chr(34), chr(34) * 2)}",,,\n')
+    browser.until_text("3 clients in the file", "#preview")
+    browser.press("Import", "#import")
+    browser.until_text("3 read: 3 added, 0 changed, 0 removed.", "body")
+
+    def states():
+        script = "return [...document.querySelectorAll('#rows tr')].map((row) => [row.dataset.client, row.querySelector('.state').textContent])"
+        return dict(browser.run(script))
+
+    until("the states", lambda: states() == {"lift-1": "online", "lift-2": "maintenance", EVIL: "never seen"})
+    expect(browser.all("main img") == [], "a client id is no HTML")
+    browser.until_text("hall", "#group-rows")
+    expect(browser.text("[data-tag=hall]").split() == ["hall", "2", "1", "0", "0", "0", "0", "1"], browser.text("[data-tag=hall]"))
+
+    browser.pick("#filters select[name=state]", "never seen")
+    until("one row", lambda: list(states()) == [EVIL])
+    browser.open("/roster?tag=hall")
+    until("two rows", lambda: sorted(states()) == ["lift-1", "lift-2"])
+    browser.press("Maintenance", "[data-client=lift-2]")
+    browser.pick("dialog select", "no more: it is over")
+    browser.press("Set", "dialog")
+    until("it to be over", lambda: states()["lift-2"] == "never seen")
+    browser.press("Maintenance", "[data-client=lift-1]")
+    browser.press("Set", "dialog")
+    browser.until_text("lift-1 is in maintenance until", "body")
+    browser.press("Remove", "[data-client=lift-2]")
+    browser.press("Remove", "dialog")
+    until("one row", lambda: list(states()) == ["lift-1"])
+
+    # What is exported is what can be imported.
+    browser.run("""
+        const make = URL.createObjectURL.bind(URL);
+        URL.createObjectURL = (blob) => {
+          blob.text().then((text) => { window.saved = text; });
+          return make(blob);
+        };
+        """)
+    browser.press("Export CSV")
+    until("the file", lambda: browser.run("return window.saved !== undefined"))
+    saved = browser.run("return window.saved")
+    expect(saved.startswith("clientid,tags,keepalive,maintenance_until\n") and "lift-1,hall;old,60,2" in saved, saved)
+    browser.open("/roster")
+    until("the rest", lambda: len(states()) == 2)
+    browser.find("#import input[name=replace]").click()
+    choose(saved.replace("lift-1,hall;old,60,", "lift-1,hall,60,"))
+    browser.until_text("2 clients in the file", "#preview")
+    browser.press("Import", "#import")
+    browser.until_text("2 read: 0 added, 1 changed, 0 removed.", "body")
+    client.leave()
+    until("it to be away", lambda: states()["lift-1"] == "maintenance")
+    for name in list(states()):
+        browser.press("Remove", f"[data-client={quote_css(name)}]")
+        browser.press("Remove", "dialog")
+        until("it to be gone", lambda: name not in states())
+
+
+def quote_css(text):
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def a_flood_is_told_together_and_the_feed_stays_small(broker, browser):
@@ -631,6 +708,7 @@ CHECKS = (
     a_module_is_removed_and_added,
     a_listener_is_stopped_and_started_and_who_is_connected_stays,
     events_arrive_as_they_happen,
+    the_roster_is_imported_maintained_and_exported,
     a_client_is_kicked,
     retained_messages_are_looked_at_and_deleted,
     topics_are_counted_and_traced,

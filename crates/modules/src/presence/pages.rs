@@ -7,7 +7,10 @@ macro_rules! scripts {
 }
 
 pub(super) const PAGES: Pages = Pages {
-    pages: &[Page { path: "/presence", title: "Presence", html: include_str!("pages/page.html"), script: "page.js" }],
+    pages: &[
+        Page { path: "/presence", title: "Presence", html: include_str!("pages/page.html"), script: "page.js" },
+        Page { path: "/roster", title: "Roster", html: include_str!("pages/roster.html"), script: "roster.js" },
+    ],
     panels: &[
         Panel { name: "timeline", title: "Came and went", script: "client.js" },
         Panel { name: "uptime", title: "Uptime", script: "uptime.js" },
@@ -19,7 +22,7 @@ pub(super) const PAGES: Pages = Pages {
             Series { title: "Went", counter: "events.disconnected" },
         ],
     }],
-    scripts: scripts!("absent.js" "client.js" "feed.js" "overview.js" "page.js" "timeline.js" "uptime.js"),
+    scripts: scripts!("absent.js" "client.js" "feed.js" "overview.js" "page.js" "roster.js" "roster_file.js" "timeline.js" "uptime.js"),
 };
 
 pub(super) const OVERVIEW: &[Panel] = &[Panel { name: "comings", title: "Who comes and goes", script: "overview.js" }];
