@@ -20,7 +20,7 @@ async function load() {
   byId("all").elements.rules.value = given.length === 0 ? "[]" : `[\n${given.map((rule) => `  ${JSON.stringify(rule)}`).join(",\n")}\n]`;
 }
 
-const KINDS = { user: "user", clientid: "client id", address: "address", listener: "listener" };
+const KINDS = { user: "user", clientid: "client id", address: "address", listener: "listener", tag: "tag" };
 
 function whom(who) {
   if (who === null) return "everybody";
