@@ -195,6 +195,23 @@ impl Accounts {
         Ok(was_there)
     }
 
+    /// Changes what a key allows; false if there is none of this name.
+    ///
+    /// # Errors
+    /// It can't be kept; the key allows what it did.
+    pub(crate) fn change_key(&self, name: &str, role: Role) -> io::Result<bool> {
+        let mut is_there = false;
+        self.try_change(|record| {
+            let key = record.keys.iter_mut().find(|key| key.info.name == name);
+            is_there = key.is_some();
+            if let Some(key) = key {
+                key.info.role = role;
+            }
+            Ok::<_, io::Error>(())
+        })?;
+        Ok(is_there)
+    }
+
     /// All keys.
     pub fn keys(&self) -> Vec<KeyInfo> {
         self.record.read().keys.iter().map(|key| key.info.clone()).collect()

@@ -11,6 +11,7 @@ use crate::reply::Refusal;
 
 mod accounts;
 mod alarms;
+mod apps;
 mod banned;
 mod catalogue;
 mod clients;
@@ -135,7 +136,8 @@ fn emqx() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(monitor::metrics))
         .routes(routes!(monitor::metric_of_node))
         .routes(routes!(monitor::metrics_of_node))
-        .routes(routes!(nodes::apps))
+        .routes(routes!(apps::list, apps::add))
+        .routes(routes!(apps::one, apps::update, apps::remove))
 }
 
 /// What everyone may ask.

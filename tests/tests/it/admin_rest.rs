@@ -402,3 +402,35 @@ async fn the_api_describes_itself() {
         assert!(["200", "401", "429"].iter().all(|status| responses.contains_key(*status)), "{path} {responses:?}");
     }
 }
+
+/// Applications of EMQ X are keys.
+#[tokio::test]
+async fn an_application_is_made_used_changed_and_taken_back() {
+    let Some((_broker, addr)) = start().await else { return };
+    let made =
+        send(addr, "POST /api/v4/apps", r#"{"app_id": "backup", "name": "Backup", "desc": "nightly", "status": true}"#)
+            .await;
+    let secret = made.json()["data"]["secret"].as_str().unwrap().to_owned();
+    let app = json!({"app_id": "backup", "name": "backup", "desc": "admin", "status": true, "expired": "undefined"});
+    assert_eq!(get(addr, "/apps").await["data"], json!([app]));
+    assert_eq!(get(addr, "/apps/backup").await["data"], app);
+    let by_key =
+        async |line: &str| crate::http::request(addr, line, &[crate::http::basic("backup", &secret)], "").await.status;
+    assert_eq!(by_key("DELETE /api/v4/acl-cache").await, 200);
+    for (body, code) in [
+        (r#"{"app_id": "backup"}"#, 102),
+        (r#"{"app_id": ""}"#, 104),
+        (r#"{"app_id": "a/b"}"#, 108),
+        (r#"{"app_id": "other", "secret": "guess me"}"#, 108),
+        (r#"{"app_id": "other", "status": false}"#, 108),
+    ] {
+        assert_eq!(send(addr, "POST /api/v4/apps", body).await.json()["code"], code, "{body}");
+    }
+    let changed = send(addr, "PUT /api/v4/apps/backup", r#"{"name": "x", "desc": "viewer", "status": true}"#).await;
+    assert_eq!(changed.json()["code"], 0);
+    assert_eq!((by_key("GET /api/v4/apps").await, by_key("DELETE /api/v4/acl-cache").await), (200, 403));
+    assert_eq!(send(addr, "PUT /api/v4/apps/other", r#"{"desc": "viewer"}"#).await.json()["code"], 107);
+    assert_eq!(send(addr, "DELETE /api/v4/apps/backup", "").await.json()["code"], 0);
+    assert_eq!(by_key("GET /api/v4/apps").await, 401);
+    assert_eq!(send(addr, "DELETE /api/v4/apps/backup", "").await.json()["code"], 107);
+}

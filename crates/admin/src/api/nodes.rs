@@ -261,31 +261,3 @@ pub(super) async fn drop_acl_cache_on_node(
     check_node(&shared, &node)?;
     Ok(DONE)
 }
-
-/// EMQ X's applications, which are keys here.
-#[derive(Serialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct App {
-    /// The key's name.
-    app_id: String,
-    name: String,
-    /// Its role.
-    desc: &'static str,
-    /// Always true.
-    status: bool,
-    /// Always `undefined`.
-    expired: &'static str,
-}
-
-/// EMQ X's applications: keys, without their secrets. They are made and taken back under `/admin/keys`.
-#[utoipa::path(get, path = "/apps", tag = "nodes", responses((status = OK, body = Data<Vec<App>>)))]
-pub(super) async fn apps(State(shared): Admission) -> Data<Vec<App>> {
-    let apps = shared.accounts.keys().into_iter().map(|key| App {
-        app_id: key.name.clone(),
-        name: key.name,
-        desc: key.role.name(),
-        status: true,
-        expired: "undefined",
-    });
-    Data::new(apps.collect())
-}
