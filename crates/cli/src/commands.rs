@@ -10,6 +10,7 @@ use crate::reach::Reach;
 
 mod acl;
 mod admin;
+mod alarms;
 mod banned;
 mod clients;
 pub(crate) mod import;
@@ -19,10 +20,15 @@ mod modules;
 mod operator;
 mod password;
 mod presence;
+mod publish;
 mod reload;
+mod retained;
 mod roster;
+mod routes;
 mod stats;
+mod status;
 mod store;
+mod subscribe;
 mod subscriptions;
 mod trace;
 mod users;
@@ -30,6 +36,12 @@ mod users;
 /// What is asked for.
 #[derive(Debug, PartialEq, Eq, Subcommand)]
 pub enum Noun {
+    /// How the broker is, in short
+    Status,
+    /// Publish a message
+    Pub(publish::Args),
+    /// Subscribe, and show messages as they come, until Ctrl-C
+    Sub(subscribe::Args),
     /// Modules: what there is; start, stop, add and remove them
     #[command(subcommand, arg_required_else_help = false)]
     Modules(modules::Verb),
@@ -52,6 +64,13 @@ pub enum Noun {
     Roster(roster::Verb),
     /// Subscriptions
     Subscriptions(subscriptions::Args),
+    /// Filters that somebody subscribes with
+    Routes(routes::Args),
+    /// Retained messages: listed, looked at, taken away
+    #[command(subcommand, arg_required_else_help = false)]
+    Retained(retained::Verb),
+    /// Alarms: what is wrong, and what was
+    Alarms(alarms::Args),
     /// What there is now, in numbers
     Stats(stats::Args),
     /// One client's packets as they come and go, until Ctrl-C
@@ -78,6 +97,9 @@ pub async fn run(noun: &Noun, reach: &Reach, config: &Config) -> Result<(), Fail
     let mut out = Output::new(reach);
     let remote = || find::find(reach, config);
     let done = match noun {
+        Noun::Status => status::run(&remote()?, &mut out).await,
+        Noun::Pub(args) => publish::run(args, reach, remote, &mut out).await,
+        Noun::Sub(args) => subscribe::run(args, reach, remote, &mut out).await,
         Noun::Modules(verb) => modules::run(verb, &remote()?, &mut out).await,
         Noun::Listeners(verb) => listeners::run(verb, &remote()?, &mut out).await,
         Noun::Reload => reload::run(&remote()?, &mut out).await,
@@ -86,6 +108,9 @@ pub async fn run(noun: &Noun, reach: &Reach, config: &Config) -> Result<(), Fail
         Noun::Presence(verb) => presence::run(verb, &remote()?, &mut out).await,
         Noun::Roster(verb) => roster::run(verb, &remote()?, &mut out).await,
         Noun::Subscriptions(args) => subscriptions::run(args, &remote()?, &mut out).await,
+        Noun::Routes(args) => routes::run(args, &remote()?, &mut out).await,
+        Noun::Retained(verb) => retained::run(verb, &remote()?, &mut out).await,
+        Noun::Alarms(args) => alarms::run(args, &remote()?, &mut out).await,
         Noun::Stats(args) => stats::run(args, &remote()?, &mut out).await,
         Noun::Trace(args) => trace::run(args, &remote()?, &mut out).await,
         Noun::Acl(verb) => acl::run(verb, &remote()?, &mut out).await,

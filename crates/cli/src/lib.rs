@@ -5,7 +5,9 @@
 //! people or scripts. `rollcall admin passwd` also writes into the folder of a broker that does not run, and
 //! `rollcall store` looks at its files and repairs them; `rollcall init` ([`init`]) makes what a broker begins with.
 //!
-//! It starts no broker and knows nothing of one but its admin port; that it does so at all is the binary's business.
+//! `rollcall pub` and `sub` are clients of MQTT.
+//!
+//! It starts no broker and knows nothing of one but its ports; that it does so at all is the binary's business.
 //!
 //! ```
 //! use mqtt_cli::{Cli, Command};
@@ -28,6 +30,7 @@ mod columns;
 mod commands;
 mod failure;
 mod find;
+mod mqtt;
 mod output;
 mod pages;
 mod prompt;

@@ -48,6 +48,12 @@ impl Output {
         writeln!(self.stdout, "{line}")
     }
 
+    /// A line of bytes as they are, for who says that they want that.
+    pub(crate) fn bytes_line(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stdout.write_all(bytes)?;
+        self.stdout.write_all(b"\n")
+    }
+
     /// A line for people, or the broker's answer for scripts.
     pub(crate) fn done(&mut self, line: &str, answer: &Value) -> io::Result<()> {
         if self.is_json { self.json(answer) } else { writeln!(self.stdout, "{line}") }

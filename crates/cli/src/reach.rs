@@ -12,11 +12,11 @@ pub struct Reach {
     /// An API key, or @FILE that holds it; else admin.password, else what data_dir allows who can read it
     #[arg(long, value_name = "NAME:SECRET", global = true)]
     pub key: Option<String>,
-    /// For https: who signed the broker's certificate, PEM; else who this system trusts, and on the broker's own machine what
+    /// For https and mqtts: who signed the broker's certificate, PEM; else who this system trusts, and on the broker's own machine what
     /// the broker has left in data_dir
     #[arg(long, value_name = "FILE", global = true)]
     pub cafile: Option<PathBuf>,
-    /// For https where the broker asks for a certificate (admin.verify): ours, PEM
+    /// For https and mqtts where the broker asks for a certificate (verify): ours, PEM
     #[arg(long, value_name = "FILE", global = true)]
     pub cert: Option<PathBuf>,
     /// Its private key, PEM; else it stands in the same file

@@ -26,7 +26,7 @@ mod events;
 mod tls;
 
 pub(crate) use events::Events;
-pub(crate) use tls::Trust;
+pub(crate) use tls::{Trust, connector};
 
 /// From the first packet to an open connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -85,6 +85,11 @@ impl Remote {
             found: format!("{} ({source})", url.trim_end_matches('/')),
             whose: whose.to_owned(),
         })
+    }
+
+    /// By which it is asked, without the port.
+    pub(crate) fn host(&self) -> String {
+        self.authority.rsplit_once(':').map_or(&*self.authority, |(host, _)| host).to_owned()
     }
 
     pub(crate) async fn get(&self, path: &str) -> Result<Value, Failure> {

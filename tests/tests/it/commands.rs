@@ -42,7 +42,7 @@ impl Site {
         Running::start(&mut command(&[&args, more].concat())).await
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         in_folder(self.folder.path(), args)
     }
 
@@ -81,7 +81,7 @@ impl Answer {
     }
 
     /// With a line on standard input.
-    async fn given(command: &mut Command, line: &str) -> Self {
+    pub(crate) async fn given(command: &mut Command, line: &str) -> Self {
         let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = piped.spawn().unwrap();
         // It may have ended without reading.

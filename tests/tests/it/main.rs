@@ -29,6 +29,7 @@ mod bridge;
 mod budgets;
 mod cli;
 mod commands;
+mod commands_mqtt;
 mod connect;
 mod crash;
 mod crash_presence;

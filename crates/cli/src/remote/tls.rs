@@ -28,7 +28,7 @@ pub(crate) enum Trust<'a> {
 }
 
 /// Makes TLS for a broker.
-pub(super) fn connector(trust: &Trust<'_>, reach: &Reach) -> Result<TlsConnector, Failure> {
+pub(crate) fn connector(trust: &Trust<'_>, reach: &Reach) -> Result<TlsConnector, Failure> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider));
     let builder = builder.with_safe_default_protocol_versions().map_err(|error| Failure::Usage(error.to_string()))?;
