@@ -11,6 +11,7 @@ use crate::reach::Reach;
 mod acl;
 mod admin;
 mod alarms;
+mod backup;
 mod banned;
 mod clients;
 pub(crate) mod import;
@@ -87,6 +88,10 @@ pub enum Noun {
     /// The files in data_dir, while no broker runs: what is whole, and repair
     #[command(subcommand, arg_required_else_help = false)]
     Store(store::Verb),
+    /// Copy all of data_dir that is kept, also while the broker runs: a copy of one moment
+    Backup(backup::To),
+    /// Put a backup where data_dir says, which is to be empty or not there
+    Restore(backup::From),
 }
 
 /// Does what is asked for and prints what is answered.
@@ -119,6 +124,8 @@ pub async fn run(noun: &Noun, reach: &Reach, config: &Config) -> Result<(), Fail
         Noun::Admin(admin::Verb::Key(verb)) => admin::run(verb, &remote()?, &mut out).await,
         Noun::Admin(admin::Verb::Operator(verb)) => operator::run(verb, &remote()?, &mut out).await,
         Noun::Store(verb) => store::run(verb, config, &mut out),
+        Noun::Backup(to) => backup::back_up(to, config, &mut out),
+        Noun::Restore(from) => backup::restore(from, config, &mut out),
     };
     // Also what was found before it failed.
     out.flush()?;

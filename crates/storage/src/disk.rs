@@ -33,6 +33,7 @@
 //! 45 bytes, and its key if that has more than 22.
 
 mod compact;
+mod copying;
 mod frame;
 mod index;
 mod lock;
@@ -59,6 +60,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::{Steps, Store, StoreError, Table, Visit};
 use compact::{Compactor, Progress};
+pub use copying::copy_store;
 use frame::Frame;
 use log::Log;
 use manifest::Manifest;

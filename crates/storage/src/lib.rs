@@ -31,7 +31,7 @@ mod stage;
 mod steps;
 mod store;
 
-pub use disk::{Contents, Disk, Durability, Finding, Repaired, Survey};
+pub use disk::{Contents, Disk, Durability, Finding, Repaired, Survey, copy_store};
 pub use journal::{Bundle, Failing, Journal, Position, Stage};
 pub use load::{Alive, Bounds, Loaded, LoadedSession, LoadedSubscription, Unreadable, hand_over_events, read_records};
 pub use record::{OnlineRecord, SessionRecord, WillRecord};

@@ -9,6 +9,7 @@
     reason = "it is allowed in tests, and all of this is tests; clippy sees only the functions marked so"
 )]
 
+mod backup;
 mod broker;
 mod client;
 mod clock;
