@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Argon2, PasswordHasher, PasswordVerifier};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use aws_lc_rs::digest::{Context, SHA512};
+use aws_lc_rs::digest::{Algorithm, Context, SHA256, SHA512};
 use aws_lc_rs::pbkdf2::{self, PBKDF2_HMAC_SHA512};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -15,6 +15,7 @@ use base64::prelude::BASE64_STANDARD;
 /// - `$argon2id$...`, a PHC string, which has its cost in it
 /// - `$7$ITERATIONS$SALT$HASH`, mosquitto's PBKDF2 with HMAC-SHA-512
 /// - `$6$SALT$HASH`, mosquitto's SHA-512 of password and salt
+/// - `$emqx-sha256$SALT$HASH`, `$emqx-sha512$SALT$HASH`, EMQ X's, of salt and password
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Hash(Box<str>);
 
@@ -45,6 +46,7 @@ enum Form<'a> {
     Argon2(Box<PasswordHash>),
     Pbkdf2 { iterations: NonZeroU32, salt: Vec<u8>, hash: Vec<u8>, head: &'a str },
     Sha512 { salt: Vec<u8>, hash: Vec<u8> },
+    Emqx { algorithm: &'static Algorithm, name: &'static str, salt: Vec<u8>, hash: Vec<u8> },
 }
 
 impl Hash {
@@ -79,6 +81,9 @@ impl Hash {
             Ok(Form::Sha512 { hash, .. }) => {
                 Self(format!("$6$AAAA${}", BASE64_STANDARD.encode(vec![0; hash.len()])).into())
             }
+            Ok(Form::Emqx { name, hash, .. }) => {
+                Self(format!("${name}$AAAA${}", BASE64_STANDARD.encode(vec![0; hash.len()])).into())
+            }
             Ok(Form::Argon2(_)) | Err(_) => Self::nobody(),
         }
     }
@@ -96,10 +101,19 @@ impl Hash {
                 found.update(&salt);
                 verify_slices_are_equal(found.finish().as_ref(), &hash).is_ok()
             }
+            Ok(Form::Emqx { algorithm, salt, hash, .. }) => {
+                let mut found = Context::new(algorithm);
+                found.update(&salt);
+                found.update(secret);
+                verify_slices_are_equal(found.finish().as_ref(), &hash).is_ok()
+            }
             Err(_) => false,
         }
     }
 }
+
+/// EMQ X's kinds that are still to be had; md5 and sha are not.
+const EMQX: [(&str, &Algorithm); 2] = [("emqx-sha256", &SHA256), ("emqx-sha512", &SHA512)];
 
 impl<'a> Form<'a> {
     fn read(text: &'a str) -> Result<Self, Wrong> {
@@ -126,6 +140,15 @@ impl<'a> Form<'a> {
             let (salt, end) = rest.split_once('$').ok_or(Wrong::Form)?;
             return Ok(Self::Sha512 { salt: base64(salt)?, hash: hash(end)? });
         }
+        for (name, algorithm) in EMQX {
+            let Some(rest) = text.strip_prefix('$').and_then(|text| text.strip_prefix(name)?.strip_prefix('$')) else {
+                continue;
+            };
+            let (salt, end) = rest.split_once('$').ok_or(Wrong::Form)?;
+            let (salt, hash) = (base64(salt)?, base64(end)?);
+            let is_whole = hash.len() == algorithm.output_len();
+            return if is_whole { Ok(Self::Emqx { algorithm, name, salt, hash }) } else { Err(Wrong::Form) };
+        }
         Err(if text.starts_with('$') { Wrong::Kind } else { Wrong::Plain })
     }
 }
@@ -139,11 +162,16 @@ mod tests {
         "$6$VlkC7ZHaTbd0wkw6$367GPFpeTP8NIzeX+he4saCIQGJOH4PN3BYopztLTutpuyR6GEjXmq+ddCaA1H1JeKLRjrZ4NGjXJUvRq3CT/g==";
     const PBKDF2: &str = "$7$101$C4y3BS9gnheJWuGe$QMdySbJ/DRK7drFNQZXqCAx/EcniSVGzS4CxOH+FzZz50NWooKKr3QF3IMy9ltViye+40i2qA5B70kRSGSVKiA==";
 
+    /// As EMQ X 4.3 keeps it: salt `aabbccdd`, and the digits of SHA-256 of that and "alicepass".
+    const EMQX_SHA256: &str = "$emqx-sha256$qrvM3Q==$NYoyeFH28lUq7j3+4flJkkGyS7wW4xijXsLryn8pvbk=";
+
     #[test]
     fn a_password_is_known_by_its_hash_and_another_is_not() {
         let own = Hash::of(b"correct horse").unwrap();
         assert_ne!(Hash::of(b"correct horse").unwrap(), own, "salted");
-        for (hash, password) in [(own.as_str(), "correct horse"), (SHA512, "secret"), (PBKDF2, "other pass")] {
+        for (hash, password) in
+            [(own.as_str(), "correct horse"), (SHA512, "secret"), (PBKDF2, "other pass"), (EMQX_SHA256, "alicepass")]
+        {
             let hash = Hash::parse(hash).unwrap();
             assert!(hash.is_of(password.as_bytes()), "{hash:?}");
             assert!(!hash.is_of(&password.as_bytes()[1..]) && !hash.is_of(b""), "{hash:?}");
@@ -162,6 +190,8 @@ mod tests {
             ("$7$0$C4y3BS9gnheJWuGe$QMdySbJ/", Wrong::Form),
             (&long, Wrong::Form),
             ("$7$101$", Wrong::Form),
+            ("$emqx-md5$qrvM3Q==$AAAA", Wrong::Kind),
+            ("$emqx-sha256$qrvM3Q==$AAAA", Wrong::Form),
             ("$argon2id$", Wrong::Form),
             (&NOBODY.replace("19456", "4000000"), Wrong::Form),
             (&NOBODY.replace("t=2", "t=99"), Wrong::Form),
@@ -175,7 +205,7 @@ mod tests {
         let params = |hash: &Hash| PasswordHash::new(&hash.0).expect("well formed").params;
         assert_eq!(params(&Hash::nobody()), params(&Hash::of(b"x").unwrap()));
         assert!(!Hash::nobody().is_of(b""));
-        for (text, like) in [(SHA512, "$6$"), (PBKDF2, "$7$101$C4y3BS9gnheJWuGe$")] {
+        for (text, like) in [(SHA512, "$6$"), (PBKDF2, "$7$101$C4y3BS9gnheJWuGe$"), (EMQX_SHA256, "$emqx-sha256$")] {
             let nobody = Hash::parse(text).unwrap().nobody_like();
             assert!(nobody.as_str().starts_with(like) && Hash::parse(nobody.as_str()).is_ok(), "{nobody:?}");
             assert!(!nobody.is_of(b"secret"));

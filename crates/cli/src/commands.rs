@@ -26,6 +26,7 @@ mod reload;
 mod retained;
 mod roster;
 mod routes;
+mod state;
 mod stats;
 mod status;
 mod store;
@@ -90,6 +91,9 @@ pub enum Noun {
     Store(store::Verb),
     /// Copy all of data_dir that is kept, also while the broker runs: a copy of one moment
     Backup(backup::To),
+    /// Write users, rules, bans, the roster, retained messages and what is wanted of modules into one file of JSON, for
+    /// `rollcall import rollcall`
+    Export(state::To),
     /// Put a backup where data_dir says, which is to be empty or not there
     Restore(backup::From),
 }
@@ -125,6 +129,7 @@ pub async fn run(noun: &Noun, reach: &Reach, config: &Config) -> Result<(), Fail
         Noun::Admin(admin::Verb::Operator(verb)) => operator::run(verb, &remote()?, &mut out).await,
         Noun::Store(verb) => store::run(verb, config, &mut out),
         Noun::Backup(to) => backup::back_up(to, config, &mut out),
+        Noun::Export(to) => state::export(to, config, &mut out),
         Noun::Restore(from) => backup::restore(from, config, &mut out),
     };
     // Also what was found before it failed.

@@ -3,7 +3,9 @@
 //! [`Cli::parse`] reads the arguments and puts flags and the environment over the layers it is given; [`run`] does what a
 //! [`Noun`] asks for over the REST API of the admin port, whose address and key it finds in `data_dir`, and prints for
 //! people or scripts. `rollcall admin passwd` also writes into the folder of a broker that does not run, and
-//! `rollcall store` looks at its files and repairs them, `rollcall backup` copies them, also while one runs; `rollcall init` ([`init`]) makes what a broker begins with.
+//! `rollcall store` looks at its files and repairs them, `rollcall backup` and `rollcall export` copy what is in them, also while
+//! one runs; `rollcall init` ([`init`]) makes what a broker begins with, and `rollcall import` ([`import()`]) makes it of what
+//! another broker has.
 //!
 //! `rollcall pub` and `sub` are clients of MQTT.
 //!

@@ -30,6 +30,19 @@ pub(crate) fn password(name: &str) -> Result<String, Failure> {
     given.map_err(|error| Failure::Usage(format!("no password was given: {error}")))
 }
 
+/// A password that is there already.
+///
+/// # Errors
+/// None was given.
+pub(crate) fn known_password(name: &str) -> Result<String, Failure> {
+    let given = if io::stdin().is_terminal() {
+        ask(&format!("password for {}: ", visible(name)))
+    } else {
+        first_line(io::stdin().lock())
+    };
+    given.map_err(|error| Failure::Usage(format!("no password was given: {error}")))
+}
+
 /// A line without its end.
 pub(crate) fn first_line(mut input: impl BufRead) -> io::Result<String> {
     let mut line = String::new();

@@ -17,7 +17,9 @@
 //! assert_eq!(migration.left().count(), 1);
 //! ```
 
+pub mod emqx4;
 pub mod mosquitto;
+pub mod state;
 
 mod files;
 mod migration;
@@ -26,3 +28,11 @@ mod settings;
 pub use files::{Files, InMemory};
 pub use migration::{Beside, Fate, Line, Migration, Place, Problem, Target};
 pub use settings::Settings;
+
+/// Whether these can be rules of a broker, as `[[auth.rules]]` and `PUT /auth/rules` have them.
+///
+/// # Errors
+/// A line says which can't.
+pub fn check_rules(rules: Vec<serde_json::Value>) -> Result<(), String> {
+    mqtt_auth::Config { rules, ..mqtt_auth::Config::default() }.check()
+}

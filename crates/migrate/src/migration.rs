@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use crate::state::State;
 use crate::{Files, Settings};
 
 /// What becomes of another broker's files.
@@ -12,6 +13,8 @@ pub struct Migration {
     pub settings: Settings,
     /// Files that the settings name.
     pub beside: Vec<Beside>,
+    /// What there is beside settings, for `rollcall import rollcall`.
+    pub state: State,
     /// Each line, in the order in which they were read.
     pub lines: Vec<Line>,
     /// If there are any, nothing is to be written.

@@ -57,7 +57,11 @@ fn run() -> anyhow::Result<()> {
             print("the configuration is right\n");
         }
         Command::Init(args) => print(&mqtt_cli::init(&args)?),
-        Command::Import(verb, reach) => mqtt_cli::import(&verb, &reach, &read_made)?,
+        Command::Import(verb, reach) => {
+            let config = cli.layers.resolve()?;
+            let runtime = Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(mqtt_cli::import(&verb, &reach, &config, &read_made))?;
+        }
         Command::PrintConfig => print(&cli.layers.print()?),
         Command::Ask(noun, reach) => {
             let config = cli.layers.resolve()?;

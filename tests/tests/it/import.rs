@@ -135,3 +135,86 @@ async fn an_import_writes_nothing_unless_told_and_nothing_by_halves() {
     assert_ne!(std::fs::read_to_string(bench.path("r.users")).unwrap(), "kept");
     assert_eq!(files(), before + 2);
 }
+
+const EMQX: &str = "node.name = emqx@127.0.0.1\nlistener.tcp.external = 0.0.0.0:1883\nallow_anonymous = true\nacl_nomatch = allow\n\
+                    acl_file = etc/acl.conf\ncluster.discovery = manual\n";
+
+/// As `emqx_ctl data export` writes it: alice's password is "alicepass".
+const EXPORT: &str = r#"{"version": "4.3", "date": "2026-01-01 00:00:00",
+  "auth_mnesia": [{"login": "alice", "type": "username", "created_at": 1,
+    "password": "qrvM3TM1OGEzMjc4NTFmNmYyNTUyYWVlM2RmZWUxZjk0OTkyNDFiMjRiYmMxNmUzMThhMzVlYzJlYmNhN2YyOWJkYjk="}],
+  "acl_mnesia": [{"type": "username", "type_value": "alice", "topic": "secret/#", "action": "pub", "access": "deny", "created_at": 1}],
+  "blacklist": [{"who": {"clientid": "bad"}, "by": "admin", "reason": "noise", "at": 1, "until": 4000000000}],
+  "apps": [], "users": [], "rules": [], "resources": []}"#;
+
+#[tokio::test]
+async fn clients_of_emqx_come_in_with_their_passwords_and_bans_and_rules_hold() {
+    if outside() {
+        return;
+    }
+    let bench = Bench::new(&[
+        ("emqx/etc/emqx.conf", EMQX),
+        ("emqx/etc/acl.conf", "{deny, all, subscribe, [\"private/#\"]}.\n{allow, all}.\n"),
+        ("emqx/data/loaded_modules", "{emqx_mod_presence, true}.\n{emqx_mod_delayed, true}.\n"),
+        ("export.json", EXPORT),
+    ]);
+    let told = said(&bench.import(&["emqx4", "@emqx", "@export.json", "--out", "@rollcall.toml"]).await);
+    assert!(told.contains("emqx.conf:6: cluster.discovery = manual: brokers make no cluster"), "{told}");
+    let (state, folder) = (bench.text("rollcall.state.json"), bench.text("data"));
+    let imported = output(&mut command(&["import", "rollcall", &state, "--data-dir", &folder])).await;
+    said(&imported);
+    let running = Running::start(&mut command(&[
+        "--config",
+        &bench.text("rollcall.toml"),
+        "--bind",
+        "127.0.0.1:0",
+        "--data-dir",
+        &folder,
+    ]))
+    .await;
+    assert_eq!(running.word("node"), "emqx@127.0.0.1");
+    let (mut alice, _) = Client::connect_with(running.addr(), login("a", "alice", "alicepass")).await;
+    assert_eq!(alice.publish(message("secret/1", "x", Qos::AtLeastOnce)).await, ReasonCode::NotAuthorized);
+    assert_eq!(alice.subscribe("private/1", Qos::AtMostOnce).await, ReasonCode::NotAuthorized);
+    assert_eq!(alice.subscribe("a", Qos::AtMostOnce).await, ReasonCode::Success);
+    let (_, connack) = Client::try_connect(running.addr(), login("b", "alice", "alicepas")).await;
+    assert_eq!(connack.reason, ReasonCode::BadUserNameOrPassword);
+    let (_, connack) = Client::try_connect(running.addr(), connect(Version::V5, "bad")).await;
+    assert_eq!(connack.reason, ReasonCode::Banned);
+    running.stop().await;
+}
+
+/// Another Rollcall stands for it, which answers in the same words.
+#[tokio::test]
+async fn an_emqx_that_runs_is_asked_for_its_bans_and_modules() {
+    if outside() {
+        return;
+    }
+    let bench = Bench::new(&[("password", "correct horse\n")]);
+    let other = Running::start(&mut command(&[
+        "--bind",
+        "127.0.0.1:0",
+        "--admin",
+        "127.0.0.1:0",
+        "--data-dir",
+        &bench.text("other"),
+        "--set",
+        "admin.password=correct horse",
+        "--set",
+        "modules.topic_metrics.enabled=true",
+    ]))
+    .await;
+    let url = format!("http://{}", other.word("admin"));
+    let ban = ["--data-dir", &bench.text("other"), "banned", "add", "username", "mallory"];
+    said(&output(&mut command(&ban)).await);
+    let words = ["emqx4", &url, "--user", "admin", "--password-file", "@password", "--out", "@r.toml"];
+    said(&bench.import(&words).await);
+    let made = std::fs::read_to_string(bench.path("r.toml")).unwrap();
+    assert!(made.contains("[modules.topic_metrics]") && made.contains("enabled = true"), "{made}");
+    let state = std::fs::read_to_string(bench.path("r.state.json")).unwrap();
+    assert!(state.contains("\"mallory\"") && state.contains("\"username\""), "{state}");
+    std::fs::write(bench.path("password"), "wrong").unwrap();
+    let refused = bench.import(&["emqx4", &url, "--user", "admin", "--password-file", "@password"]).await;
+    assert_eq!(refused.status.code(), Some(1));
+    other.stop().await;
+}

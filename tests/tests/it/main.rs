@@ -37,6 +37,7 @@ mod crash_presence;
 mod delayed;
 mod doors;
 mod emqx_dashboard;
+mod export;
 mod full_disk;
 mod groups;
 mod half_packets;

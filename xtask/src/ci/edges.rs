@@ -23,7 +23,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("mqtt-admin", &["mqtt-codec", "mqtt-hooks", "mqtt-operate"]),
     ("mqtt-config", &["mqtt-hooks"]),
     ("mqtt-migrate", &["mqtt-auth"]),
-    ("mqtt-cli", &["mqtt-admin", "mqtt-codec", "mqtt-config", "mqtt-migrate", "mqtt-storage"]),
+    ("mqtt-cli", &["mqtt-admin", "mqtt-codec", "mqtt-config", "mqtt-migrate", "mqtt-session", "mqtt-storage"]),
     ("mqtt-net", &[]),
     (
         "mqtt-broker",

@@ -4,15 +4,17 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use mqtt_config::Config;
-use mqtt_migrate::{Migration, Target, mosquitto};
+use mqtt_migrate::state::State;
+use mqtt_migrate::{Beside, Migration, Target, mosquitto};
 
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::reach::Reach;
 
-mod disk;
+pub(super) mod disk;
+mod emqx4;
 mod report;
-mod writing;
+pub(super) mod writing;
 
 use disk::OnDisk;
 
@@ -26,6 +28,17 @@ pub enum Verb {
         /// What is made of it.
         #[command(flatten)]
         made: Made,
+    },
+    /// From EMQ X 4: its folder or emqx.conf, acl.conf, loaded_modules, loaded_plugins, files of etc/plugins, the JSON of
+    /// `emqx_ctl data export`; or http://host:8081 of one that runs, for its bans and modules
+    Emqx4(emqx4::Args),
+    /// What `rollcall export` wrote, into the data_dir of a broker that does not run; what is not in it stays as it is
+    Rollcall {
+        /// The file
+        file: PathBuf,
+        /// Say what would be imported, and do nothing
+        #[arg(long)]
+        dry_run: bool,
     },
 }
 
@@ -51,7 +64,7 @@ pub type Check<'a> = dyn Fn(&Path, &str) -> Result<Config, String> + 'a;
 ///
 /// # Errors
 /// What is there can't be read or makes no sense, or what is to be written is there already; then nothing is written.
-pub fn import(verb: &Verb, reach: &Reach, check: &Check<'_>) -> Result<(), Failure> {
+pub async fn import(verb: &Verb, reach: &Reach, config: &Config, check: &Check<'_>) -> Result<(), Failure> {
     let mut out = Output::new(reach);
     let done = match verb {
         Verb::Mosquitto { path, made } => {
@@ -59,6 +72,12 @@ pub fn import(verb: &Verb, reach: &Reach, check: &Check<'_>) -> Result<(), Failu
             let migration = mosquitto::migrate(&OnDisk, path, &target);
             finish(migration, &target, made, check, &mut out)
         }
+        Verb::Emqx4(args) => {
+            let target = target(&args.made)?;
+            let migration = emqx4::read(args, &target, reach).await?;
+            finish(migration, &target, &args.made, check, &mut out)
+        }
+        Verb::Rollcall { file, dry_run } => super::state::import(file, *dry_run, config, &mut out),
     };
     // Also what was found before it failed.
     out.flush()?;
@@ -84,6 +103,9 @@ fn finish(
         let count = migration.problems.len();
         return Err(Failure::Refused(format!("nothing was written: {count} {}", report::plural(count, "problem"))));
     }
+    if migration.state != State::default() {
+        state(&mut migration, target)?;
+    }
     let text = writing::text(&migration);
     let config = check(&target.file, &text)
         .map_err(|why| Failure::Refused(format!("nothing was written: the settings as they would be made: {why}")))?;
@@ -99,6 +121,18 @@ fn finish(
         migration.next.insert(0, format!("look at it, then start it: rollcall --config {}", target.file.display()));
     }
     report::tell(&migration, is_written.then_some(&*target.file), out)
+}
+
+/// What is no setting goes into a file of its own.
+fn state(migration: &mut Migration, target: &Target) -> Result<(), Failure> {
+    let path = target.file.with_extension("state.json");
+    let by = concat!("rollcall ", env!("CARGO_PKG_VERSION"));
+    let text =
+        migration.state.write(by, super::state::now_ms()).map_err(|wrong| Failure::Refused(wrong.to_string()))?;
+    let (file, folder) = (path.display(), target.data_dir.display());
+    migration.next.push(format!("bans: before its first start: rollcall import rollcall {file} --data-dir {folder}"));
+    migration.beside.push(Beside { path, text });
+    Ok(())
 }
 
 /// The settings themselves name something to ask clients for.

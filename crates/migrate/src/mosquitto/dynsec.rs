@@ -324,7 +324,7 @@ fn defaults(default: &Defaults, place: &Place, migration: &mut Migration) {
 fn check(place: &Place, migration: &mut Migration) {
     let rules: Vec<Value> =
         migration.settings.rules().map(|rule| serde_json::to_value(rule).expect("texts, lists and truth")).collect();
-    if let Err(why) = (mqtt_auth::Config { rules, ..mqtt_auth::Config::default() }).check() {
+    if let Err(why) = crate::check_rules(rules) {
         migration.problem(place, format!("a role can't be a rule here: {why}"));
     }
 }

@@ -10,7 +10,7 @@ use mqtt_migrate::Files;
 const MAX_BYTES: u64 = 256 << 20;
 
 /// Reads where the system has them.
-pub(super) struct OnDisk;
+pub(in crate::commands) struct OnDisk;
 
 impl Files for OnDisk {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
