@@ -407,6 +407,8 @@ fn who_is_forgotten_never_counts_what_another_has_counted() {
         log.say("a", &[up(&name, number), down(&name, number, false)]);
     }
     assert_eq!(log.fold.known(), 10);
+    assert_eq!(log.fold.clients.floor, 6);
+    log.fold = Fold::from_snapshot(&log.fold.snapshot().unwrap()).unwrap();
     check(
         &log.say("a", &[up("anna", 2), up("passer-by 3", 2)]),
         &["+anna a2 seq 7 event 27", "+passer-by 3 a2 seq 3 event 28"],
