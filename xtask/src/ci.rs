@@ -2,6 +2,7 @@
 
 mod browser;
 mod clients;
+mod cluster;
 mod crash;
 mod deny;
 mod edges;
@@ -77,6 +78,12 @@ const STEPS: &[Step] = &[
         about: "the dashboard in headless Chromium, where it is at hand",
         is_quick: false,
         run: browser::run,
+    },
+    Step {
+        name: "cluster",
+        about: "three nodes on three nats-servers, which are killed and stopped: all are told the same",
+        is_quick: false,
+        run: cluster::run,
     },
     Step { name: "crash", about: "five rounds of kill -9: no promise is broken", is_quick: false, run: crash::run },
     Step {

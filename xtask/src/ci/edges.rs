@@ -15,6 +15,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("mqtt-router", &["mqtt-codec"]),
     ("mqtt-storage", &["mqtt-codec", "mqtt-session"]),
     ("mqtt-roll", &[]),
+    ("mqtt-cluster", &["mqtt-roll"]),
     ("mqtt-hooks", &["mqtt-codec"]),
     ("mqtt-fetch", &[]),
     ("mqtt-modules", &["mqtt-codec", "mqtt-fetch", "mqtt-hooks"]),

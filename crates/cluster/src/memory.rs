@@ -1,0 +1,145 @@
+//! A log in memory, for tests: it does to each node what networks and servers do to them.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use crate::{Entry, Log, LogError, Reader};
+
+/// What all nodes share.
+#[derive(Clone, Debug, Default)]
+pub struct Memory(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    batches: Mutex<Vec<Bytes>>,
+    /// How many there are.
+    len: watch::Sender<u64>,
+}
+
+/// One node's way to it.
+#[derive(Clone, Debug)]
+pub struct Line {
+    memory: Memory,
+    faults: Arc<watch::Sender<Faults>>,
+    held: Arc<Mutex<Vec<Bytes>>>,
+}
+
+/// What is wrong with a line.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Faults {
+    /// Nothing gets through, either way.
+    pub is_cut: bool,
+    /// Batches are kept on the way until they are [released](Line::release).
+    pub holds_back: bool,
+    /// Of so many batches the answer is lost.
+    pub lost_replies: usize,
+    /// So many batches arrive twice.
+    pub doubled: usize,
+    /// Of what is read at this position, a bit is another one.
+    pub flipped: Option<u64>,
+}
+
+/// A place in it.
+#[derive(Debug)]
+pub struct MemoryReader {
+    line: Line,
+    next: u64,
+}
+
+impl Memory {
+    /// A way to it that has no faults yet.
+    pub fn line(&self) -> Line {
+        Line { memory: self.clone(), faults: Arc::default(), held: Arc::default() }
+    }
+
+    /// All that is in it.
+    pub fn batches(&self) -> Vec<Bytes> {
+        self.0.batches.lock().clone()
+    }
+
+    /// Appends what somebody else may have written.
+    pub fn push(&self, batch: Bytes) {
+        let mut batches = self.0.batches.lock();
+        batches.push(batch);
+        self.0.len.send_replace(batches.len() as u64);
+    }
+}
+
+impl Line {
+    /// From now on.
+    pub fn set(&self, faults: Faults) {
+        self.faults.send_replace(faults);
+    }
+
+    /// What was held back arrives.
+    pub fn release(&self) {
+        self.held.lock().drain(..).for_each(|batch| self.memory.push(batch));
+    }
+
+    /// How many batches are held back.
+    pub fn held(&self) -> usize {
+        self.held.lock().len()
+    }
+
+    async fn uncut(&self) {
+        // The sender is held here, so it can't be gone.
+        let _ = self.faults.subscribe().wait_for(|faults| !faults.is_cut).await;
+    }
+
+    /// Takes one of the faults that are counted.
+    fn takes(&self, count: fn(&mut Faults) -> &mut usize) -> bool {
+        let mut is_one = false;
+        self.faults.send_if_modified(|faults| {
+            let count = count(faults);
+            is_one = *count > 0;
+            *count -= usize::from(is_one);
+            is_one
+        });
+        is_one
+    }
+}
+
+impl Log for Line {
+    type Reader = MemoryReader;
+
+    async fn append(&self, batch: Bytes) -> Result<(), LogError> {
+        self.uncut().await;
+        if self.faults.borrow().holds_back {
+            self.held.lock().push(batch);
+            return std::future::pending().await;
+        }
+        if self.takes(|faults| &mut faults.doubled) {
+            self.memory.push(batch.clone());
+        }
+        self.memory.push(batch);
+        if self.takes(|faults| &mut faults.lost_replies) { std::future::pending().await } else { Ok(()) }
+    }
+
+    async fn read_from(&self, position: u64) -> Result<MemoryReader, LogError> {
+        Ok(MemoryReader { line: self.clone(), next: position })
+    }
+
+    async fn end(&self) -> Result<u64, LogError> {
+        self.uncut().await;
+        Ok(*self.memory.0.len.borrow())
+    }
+}
+
+impl Reader for MemoryReader {
+    async fn next(&mut self) -> Result<Entry, LogError> {
+        let _ = self.line.memory.0.len.subscribe().wait_for(|len| *len >= self.next).await;
+        self.line.uncut().await;
+        let mut batch = self.line.memory.0.batches.lock()[self.next as usize - 1].clone();
+        let position = self.next;
+        if self.line.faults.borrow().flipped == Some(position) {
+            let mut other = batch.to_vec();
+            other.last_mut().into_iter().for_each(|byte| *byte ^= 1);
+            batch = other.into();
+        }
+        self.next += 1;
+        Ok(Entry { position, batch })
+    }
+}
