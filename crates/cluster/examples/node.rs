@@ -11,7 +11,8 @@
 //! ```
 //!
 //! Other lines: `status`, `leave`. Environment: `UNSAFE=1` takes any server, `REPLICAS=1` makes a stream of one,
-//! `MONITORS=host:port,..` has the servers' settings checked.
+//! `MONITORS=host:port,..` has the servers' settings checked, `LOG_BYTES` bounds the log, `KEEP_EVERY` is after how many bytes of it
+//! what it comes to is kept.
 
 use std::collections::HashMap;
 use std::env::var;
@@ -58,8 +59,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     config.is_unsafe = var("UNSAFE").is_ok();
     config.replicas = var("REPLICAS").map_or(Ok(3), |replicas| replicas.parse())?;
     config.monitors = var("MONITORS").map_or(Vec::new(), |list| list.split(',').map(Into::into).collect());
+    config.max_bytes = var("LOG_BYTES").map_or(Ok(config.max_bytes), |bytes| bytes.parse())?;
+    let mut own = Config::new(name);
+    own.snapshot_every = var("KEEP_EVERY").map_or(Ok(own.snapshot_every), |bytes| bytes.parse())?;
     let log = NatsLog::connect(&config).await?;
-    let node = Arc::new(Node::start(log, Config::new(name), tell));
+    let node = Arc::new(Node::start(log, own, tell));
     node.joined().await?;
 
     let mut conns = HashMap::new();

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use bytestring::ByteString;
 use mqtt_roll::{READS, Versions};
 
@@ -23,6 +24,11 @@ pub struct Config {
     /// Up to which position of the log everything was told by an earlier process. `None`: what is there when this one starts
     /// is nothing to tell of.
     pub told: Option<u64>,
+    /// What the log had come to, as an earlier process of this node kept it: without it, what was not told yet can be told only
+    /// where the log, or what others kept of it, reaches back as far.
+    pub kept: Option<Bytes>,
+    /// After so many bytes of the log, what it comes to is kept, by the live node whose name comes first.
+    pub snapshot_every: u64,
 }
 
 impl Config {
@@ -36,6 +42,8 @@ impl Config {
             append_timeout: Duration::from_secs(1),
             read_timeout: Duration::from_secs(2),
             told: None,
+            kept: None,
+            snapshot_every: 64 * 1024 * 1024,
         }
     }
 }

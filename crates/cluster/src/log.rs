@@ -10,11 +10,17 @@ pub trait Log: Send + Sync + 'static {
     /// Appends a batch. Who gets no answer appends it again: it may be there twice then, or later.
     fn append(&self, batch: Bytes) -> impl Future<Output = Result<(), LogError>> + Send;
 
-    /// Reads from a position on.
+    /// Reads from a position on, or from the first one that the log still has.
     fn read_from(&self, position: u64) -> impl Future<Output = Result<Self::Reader, LogError>> + Send;
 
     /// The position of the last batch; 0: there is none. Whatever was acknowledged before this was asked is not behind it.
     fn end(&self) -> impl Future<Output = Result<u64, LogError>> + Send;
+
+    /// Keeps what the log came to at a position, in place of what was kept before: the log need not hold more than comes behind.
+    fn save(&self, position: u64, snapshot: Bytes) -> impl Future<Output = Result<(), LogError>> + Send;
+
+    /// What was kept last.
+    fn saved(&self) -> impl Future<Output = Result<Option<Bytes>, LogError>> + Send;
 }
 
 /// A place in a log.

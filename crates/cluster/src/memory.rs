@@ -15,6 +15,9 @@ pub struct Memory(Arc<Shared>);
 #[derive(Debug, Default)]
 struct Shared {
     batches: Mutex<Vec<Bytes>>,
+    saved: Mutex<Option<Bytes>>,
+    /// Up to there batches are gone.
+    trimmed: Mutex<u64>,
     /// How many there are.
     len: watch::Sender<u64>,
 }
@@ -65,6 +68,18 @@ impl Memory {
         let mut batches = self.0.batches.lock();
         batches.push(batch);
         self.0.len.send_replace(batches.len() as u64);
+    }
+}
+
+impl Memory {
+    /// Loses what is oldest, up to and with a position.
+    pub fn trim(&self, position: u64) {
+        *self.0.trimmed.lock() = position;
+    }
+
+    /// Whether a snapshot is kept.
+    pub fn has_snapshot(&self) -> bool {
+        self.0.saved.lock().is_some()
     }
 }
 
@@ -119,12 +134,24 @@ impl Log for Line {
     }
 
     async fn read_from(&self, position: u64) -> Result<MemoryReader, LogError> {
-        Ok(MemoryReader { line: self.clone(), next: position })
+        let first = *self.memory.0.trimmed.lock() + 1;
+        Ok(MemoryReader { line: self.clone(), next: position.max(first) })
     }
 
     async fn end(&self) -> Result<u64, LogError> {
         self.uncut().await;
         Ok(*self.memory.0.len.borrow())
+    }
+
+    async fn save(&self, _: u64, snapshot: Bytes) -> Result<(), LogError> {
+        self.uncut().await;
+        *self.memory.0.saved.lock() = Some(snapshot);
+        Ok(())
+    }
+
+    async fn saved(&self) -> Result<Option<Bytes>, LogError> {
+        self.uncut().await;
+        Ok(self.memory.0.saved.lock().clone())
     }
 }
 

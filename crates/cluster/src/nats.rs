@@ -1,6 +1,7 @@
 //! A log in NATS JetStream: one stream of three replicas.
 
 mod fitness;
+mod snapshots;
 
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use mqtt_roll::MAX_BATCH;
 use rustls::ClientConfig;
 
 use crate::{Entry, Log, LogError, Reader};
+use snapshots::Snapshots;
 
 /// How the servers are reached, and what the stream is.
 #[derive(Clone)]
@@ -26,7 +28,7 @@ pub struct NatsConfig {
     pub monitors: Vec<String>,
     /// For `tls://` and for servers that ask for TLS.
     pub tls: Option<ClientConfig>,
-    /// Of the cluster: the stream is `ROLL_name`, its subject `roll.name`.
+    /// Of the cluster: the stream is `ROLL_name`, its subject `roll.name`; snapshots are in `ROLL_name_SNAPSHOTS`.
     pub cluster: String,
     /// Of each batch.
     pub replicas: usize,
@@ -43,6 +45,7 @@ pub struct NatsLog {
     context: Context,
     stream: String,
     subject: String,
+    snapshots: Snapshots,
 }
 
 /// A consumer of the stream that keeps nothing at the server.
@@ -114,25 +117,9 @@ impl NatsLog {
         context.set_timeout(Duration::from_secs(2));
         let stream = format!("ROLL_{}", config.cluster);
         let subject = format!("roll.{}", config.cluster);
-        let log = Self { client, context, stream, subject };
-        log.open_stream(config).await?;
-        Ok(log)
-    }
-
-    async fn open_stream(&self, config: &NatsConfig) -> Result<(), LogError> {
-        let wanted = config.stream(&self.stream, &self.subject);
-        let found = self.context.get_or_create_stream(wanted).await.map_err(|why| match why.kind() {
-            context::CreateStreamErrorKind::JetStream(error)
-                if error.error_code() == ErrorCode::STREAM_REPLICAS_NOT_SUPPORTED =>
-            {
-                unfit(
-                    format!("the stream {} can't be made with {} replicas: {error}", self.stream, config.replicas),
-                    "run three nats-servers as one cluster with JetStream",
-                )
-            }
-            _ => away(why),
-        })?;
-        fitness::check_stream(config, &found.cached_info().config)
+        open_stream(&context, config, config.stream(&stream, &subject)).await?;
+        let snapshots = Snapshots::open(&context, config).await?;
+        Ok(Self { client, context, stream, subject, snapshots })
     }
 
     /// Of the server that it is connected to.
@@ -175,6 +162,31 @@ impl Log for NatsLog {
         let stream = self.context.get_stream(&self.stream).await.map_err(away)?;
         Ok(stream.cached_info().state.last_sequence)
     }
+
+    async fn save(&self, position: u64, snapshot: Bytes) -> Result<(), LogError> {
+        self.snapshots.save(position, snapshot).await
+    }
+
+    async fn saved(&self) -> Result<Option<Bytes>, LogError> {
+        self.snapshots.load().await
+    }
+}
+
+/// Makes the stream, or takes the one that is there, if it is fit.
+async fn open_stream(context: &Context, config: &NatsConfig, wanted: stream::Config) -> Result<(), LogError> {
+    let name = wanted.name.clone();
+    let found = context.get_or_create_stream(wanted).await.map_err(|why| match why.kind() {
+        context::CreateStreamErrorKind::JetStream(error)
+            if error.error_code() == ErrorCode::STREAM_REPLICAS_NOT_SUPPORTED =>
+        {
+            unfit(
+                format!("the stream {name} can't be made with {} replicas: {error}", config.replicas),
+                "run three nats-servers as one cluster with JetStream",
+            )
+        }
+        _ => away(why),
+    })?;
+    fitness::check_stream(config, &found.cached_info().config)
 }
 
 impl Reader for NatsReader {

@@ -28,6 +28,11 @@ pub trait Tell: Send + 'static {
     /// An effect of the batch at this position. [`Effect::Gone`] of this node means that its connections are not its own any
     /// more: they are to be closed.
     fn tell(&mut self, position: u64, effect: Effect);
+
+    /// What was between these positions, the second included, can't be told: the log does not have it any more.
+    fn missed(&mut self, from: u64, to: u64) {
+        tracing::error!(from, to, "a part of the log is gone, and was not told");
+    }
 }
 
 /// Part of a cluster, as long as this is held.

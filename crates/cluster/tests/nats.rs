@@ -44,10 +44,13 @@ fn three_nodes_stay_one_cluster_whatever_happens_to_them_and_to_their_log() {
         return;
     };
     let mut servers = Servers::start(&program);
-    let mut stations: Vec<_> = ["a", "b", "c"].iter().map(|name| Station::start(name, &servers)).collect();
-    for station in &mut stations {
-        station.wait_for(Duration::from_secs(30), |line| line == "joined c");
-    }
+    // One after the other, so that each is told of all who come later.
+    let start = |name: &&str| {
+        let mut station = Station::start(name, &servers);
+        station.wait_for(Duration::from_secs(30), |line| line == format!("joined {name}"));
+        station
+    };
+    let mut stations: Vec<_> = ["a", "b", "c"].iter().map(start).collect();
     bring_in(&mut stations, 0);
     bring_in(&mut stations, 1);
 
@@ -129,4 +132,28 @@ fn servers_that_may_lose_what_they_acknowledge_are_refused() {
     let mut station =
         Station::start_with("a", &servers, &[("UNSAFE", "1"), ("REPLICAS", "1"), ("MONITORS", &monitors)]);
     station.wait_for(Duration::from_secs(20), |line| line == "joined a");
+}
+
+#[test]
+fn what_was_kept_of_the_log_is_enough_for_who_comes_when_its_beginning_is_gone() {
+    let Some(program) = std::env::var_os("ROLLCALL_NATS_SERVER") else { return };
+    let servers = Servers::start_one(&program);
+    let environment = [("UNSAFE", "1"), ("REPLICAS", "1"), ("LOG_BYTES", "16384"), ("KEEP_EVERY", "4096")];
+    let mut first = Station::start_with("a", &servers, &environment);
+    first.wait_for(Duration::from_secs(20), |line| line == "joined a");
+    // One by one, so that each is a batch of its own.
+    for number in 0..400 {
+        first.say(&format!("up client{}", number % 7));
+        first.wait_for(Duration::from_secs(5), |line| line.starts_with(&format!("up client{}: seated", number % 7)));
+    }
+    assert!(servers.first_position() > 1, "the log has lost its beginning");
+    let mut second = Station::start_with("b", &servers, &environment);
+    second.wait_for(Duration::from_secs(20), |line| line == "joined b");
+    // A client of the first one, whom the second knows by what was kept alone, is told off.
+    second.say("up client0");
+    second.wait_for(Duration::from_secs(5), |line| line.contains("-client0 a takeovered"));
+    second.wait_for(Duration::from_secs(5), |line| line.starts_with("up client0: seated"));
+    for station in [&mut first, &mut second] {
+        station.wait_for(Duration::from_secs(5), |line| line.contains("+client0 b"));
+    }
 }

@@ -1,23 +1,26 @@
 //! The task that is a node.
 
+mod keeping;
+
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytestring::ByteString;
-use futures_util::future::pending;
-use mqtt_roll::{Effect, End, Error, Handled, Head, Join, Liveness, Record, Verdict};
+use mqtt_roll::{Effect, End, Error, Fold, Handled, Head, Join, Liveness, Record, Verdict};
 use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::appender::{Appender, Arrived};
-use super::following::{find_end, follow};
+use super::following::{find_end, find_snapshot, follow};
 use super::{Ended, Phase, Shared, Tell};
-use crate::{Entry, Log};
+use crate::{Entry, Log, LogError};
 
 /// Effects that are told before other things have their turn: a node with many clients may die.
 const SLICE: usize = 256;
+
+type Pending<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 pub(super) struct Driver<L, T> {
     log: Arc<L>,
@@ -25,13 +28,21 @@ pub(super) struct Driver<L, T> {
     tell: T,
     entries: mpsc::Receiver<Entry>,
     /// Where the log ends, while that is looked for.
-    end: Option<Pin<Box<dyn Future<Output = u64> + Send>>>,
+    end: Option<Pending<u64>>,
+    /// What somebody has kept, while that is fetched because a part of the log is gone.
+    rescue: Option<Pending<Option<Fold>>>,
+    /// What we keep, while that is on its way.
+    saving: Option<Pending<Result<(), LogError>>>,
+    /// Of the log since something was kept: bytes.
+    unsaved: u64,
     appender: Appender,
     liveness: Liveness,
     beats: Interval,
     /// Time has passed since the last batch.
     is_due: bool,
     life: Life,
+    /// What is there instead of what was to be read next.
+    gap: u64,
     /// Up to there others have told.
     told: Option<u64>,
     /// A batch of ours that is being told.
@@ -63,11 +74,15 @@ impl<L: Log, T: Tell> Driver<L, T> {
         Self {
             entries: follow(Arc::clone(&log), 1, config.read_timeout),
             end: None,
+            rescue: None,
+            saving: None,
+            unsaved: 0,
             appender: Appender::default(),
             liveness: Liveness::new(config.name.clone()),
             beats,
             is_due: false,
             life: Life::default(),
+            gap: 0,
             told: config.told,
             telling: None,
             declared: HashMap::new(),
@@ -79,6 +94,7 @@ impl<L: Log, T: Tell> Driver<L, T> {
     }
 
     pub(super) async fn run(mut self) {
+        self.begin().await;
         self.catch_up();
         loop {
             let is_telling = self.shared.fold.lock().is_busy();
@@ -94,8 +110,10 @@ impl<L: Log, T: Tell> Driver<L, T> {
                 _ = self.beats.tick() => self.is_due = true,
                 arrived = self.appender.arrived() => self.note_arrival(arrived),
                 () = tokio::task::yield_now(), if is_telling => self.tell_some(),
-                Some(entry) = self.entries.recv(), if !is_telling => self.handle_entry(entry),
-                end = async { match &mut self.end { Some(end) => end.await, None => pending().await } } => self.note_end(end),
+                Some(entry) = self.entries.recv(), if !is_telling && self.rescue.is_none() => self.handle_entry(entry),
+                end = ready(&mut self.end) => self.note_end(end),
+                kept = ready(&mut self.rescue) => self.note_rescue(kept),
+                saved = ready(&mut self.saving) => self.note_saved(saved),
                 () = shared.wake.notified() => {}
             }
             self.send();
@@ -185,9 +203,11 @@ impl<L: Log, T: Tell> Driver<L, T> {
         let mut fold = self.shared.fold.lock();
         let handled = match fold.handle_batch(position, batch.clone()) {
             Ok(handled) => handled,
-            Err(Error::Position { expected, found }) => {
+            Err(Error::Position { .. }) => {
                 drop(fold);
-                return self.finish(Ended::Gap { read: expected - 1, found });
+                self.gap = position;
+                self.rescue = Some(Box::pin(find_snapshot(Arc::clone(&self.log), self.shared.config.append_timeout)));
+                return;
             }
             // To guess what a later version means would be to tell something else than others.
             Err(why @ (Error::Version(_) | Error::Kind(_))) => {
@@ -204,6 +224,7 @@ impl<L: Log, T: Tell> Driver<L, T> {
             }
         };
         drop(fold);
+        self.unsaved += batch.len() as u64;
         self.liveness.note(&handled);
         if handled.head.node == self.shared.config.name && handled.head.epoch == self.life.epoch {
             self.handle_own(&handled);
@@ -283,8 +304,10 @@ impl<L: Log, T: Tell> Driver<L, T> {
         if *self.shared.phase.borrow() != Phase::Live {
             return;
         }
-        let fold = self.shared.fold.lock();
-        let mut staged = self.shared.staged.lock();
+        let shared = Arc::clone(&self.shared);
+        let fold = shared.fold.lock();
+        self.save(&fold);
+        let mut staged = shared.staged.lock();
         for dead in self.liveness.silent(&fold) {
             // Once for what we know of it: the record is on its way.
             if self.declared.insert(dead.node.clone(), dead.last) != Some(dead.last) {
@@ -324,6 +347,14 @@ impl<L: Log, T: Tell> Driver<L, T> {
 
     fn set_phase(&self, phase: Phase) {
         self.shared.phase.send_replace(phase);
+    }
+}
+
+/// Waits for what there may be to wait for.
+async fn ready<T>(pending: &mut Option<Pending<T>>) -> T {
+    match pending {
+        Some(pending) => pending.await,
+        None => std::future::pending().await,
     }
 }
 

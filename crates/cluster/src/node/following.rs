@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use mqtt_roll::Fold;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
@@ -10,6 +11,9 @@ use crate::{Entry, Log, LogError, Reader};
 
 /// Before something is tried again.
 pub(super) const PAUSE: Duration = Duration::from_millis(100);
+
+/// Of reading what is replaced meanwhile.
+const TRIES: usize = 10;
 
 /// Entries that were read and wait to be applied; who reads waits when there are more.
 const AHEAD: usize = 256;
@@ -49,6 +53,25 @@ pub(super) fn follow<L: Log>(log: Arc<L>, mut position: u64, patience: Duration)
         }
     });
     entries
+}
+
+/// What was kept of the log, if it can be read; `None` also if it can't be had, for then the log itself has to do.
+pub(super) async fn find_snapshot<L: Log>(log: Arc<L>, patience: Duration) -> Option<Fold> {
+    for _ in 0..TRIES {
+        // It may be long.
+        match timeout(10 * patience, log.saved()).await.unwrap_or_else(|_| Err(silent())) {
+            Ok(snapshot) => {
+                return snapshot.and_then(|snapshot| {
+                    Fold::from_snapshot(&snapshot)
+                        .inspect_err(|why| tracing::error!(%why, "the snapshot can't be read"))
+                        .ok()
+                });
+            }
+            Err(why) => tracing::debug!(%why, "the snapshot can't be had"),
+        }
+        sleep(PAUSE).await;
+    }
+    None
 }
 
 /// Finds the log's end, however long that takes.

@@ -290,6 +290,86 @@ async fn a_process_goes_on_telling_where_the_one_before_it_stopped() {
     fresh.check(&["joined d"]).await;
 }
 
+/// Clients come and go until something is kept of the log.
+async fn fill(told: &Told, memory: &Memory) {
+    for conn in 0..500 {
+        told.node.up(up("anna", conn)).unwrap().applied().await.unwrap();
+        if memory.has_snapshot() {
+            return;
+        }
+    }
+    panic!("nothing is kept");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_late_begins_with_what_was_kept_of_the_log() {
+    let memory = Memory::default();
+    let every = |name: &str| Config { snapshot_every: 4096, ..Config::new(name) };
+    let a = start_with(&memory, every("a"));
+    a.node.joined().await.unwrap();
+    fill(&a, &memory).await;
+    memory.trim(a.node.status().position - 1);
+    let mut b = start_with(&memory, every("b"));
+    b.check(&["joined b"]).await;
+    assert_eq!(
+        b.node.look(|fold| fold.client("anna").map(|anna| anna.conn)),
+        a.node.look(|fold| fold.client("anna").map(|anna| anna.conn))
+    );
+    sleep(Duration::from_millis(100)).await;
+    assert_eq!(b.node.status().digest, a.node.status().digest);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_was_away_for_longer_than_the_log_reaches_back_says_what_it_missed() {
+    struct Missed(tokio::sync::mpsc::UnboundedSender<(u64, u64)>);
+    impl Tell for Missed {
+        fn tell(&mut self, _: u64, _: Effect) {}
+        fn missed(&mut self, from: u64, to: u64) {
+            let _ = self.0.send((from, to));
+        }
+    }
+    let memory = Memory::default();
+    let a = start_with(&memory, Config { snapshot_every: 4096, ..Config::new("a") });
+    a.node.joined().await.unwrap();
+    fill(&a, &memory).await;
+    let kept = a.node.status().position;
+    memory.trim(10);
+    let (sender, mut missed) = unbounded_channel();
+    let b = Node::start(memory.line(), Config { told: Some(5), ..Config::new("b") }, Missed(sender));
+    b.joined().await.unwrap();
+    let (from, to) = missed.recv().await.unwrap();
+    assert!(from == 5 && to > 10 && to <= kept, "{from} {to}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_kept_what_it_had_told_needs_no_more_of_the_log_than_came_after() {
+    let memory = Memory::default();
+    let a = start_with(&memory, Config { snapshot_every: 4096, ..Config::new("a") });
+    let mut b = start_with(&memory, Config::new("b"));
+    b.node.joined().await.unwrap();
+    a.node.up(up("ben", 1)).unwrap().applied().await.unwrap();
+    b.skip("1 +ben a").await;
+    // Told to the end, and nothing is on its way.
+    let (told, kept) = b.node.look(|fold| (fold.position(), fold.snapshot().unwrap()));
+    drop(b);
+    memory.trim(told);
+    fill(&a, &memory).await;
+    let mut again = start_with(&memory, Config { told: Some(told), kept: Some(kept), ..Config::new("b") });
+    again.check(&["2 +anna a"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_nothing_was_kept_a_log_without_its_beginning_is_no_log() {
+    let memory = Memory::default();
+    let a = join(&memory, "a").await;
+    for conn in 0..10 {
+        a.node.up(up("anna", conn)).unwrap().applied().await.unwrap();
+    }
+    memory.trim(5);
+    let b = start_with(&memory, Config::new("b"));
+    assert_eq!(b.node.joined().await, Err(Ended::Gap { read: 0, found: 6 }));
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_nobody_writes_is_passed_over_and_what_a_later_version_writes_is_the_end() {
     let memory = Memory::default();

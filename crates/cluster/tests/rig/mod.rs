@@ -117,6 +117,14 @@ impl Servers {
         leader[..1].parse().unwrap()
     }
 
+    /// The first one that the log still has.
+    pub(crate) fn first_position(&self) -> u64 {
+        let answer = get(self.servers[0].monitor, "/jsz?streams=true").unwrap();
+        let (_, stream) = answer.split_once("\"ROLL_example\"").expect("the stream is there");
+        let (_, first) = stream.split_once("\"first_seq\": ").expect("it says where it begins");
+        first.split(',').next().unwrap().parse().unwrap()
+    }
+
     pub(crate) fn monitors(&self) -> String {
         self.servers.iter().map(|server| format!("127.0.0.1:{}", server.monitor)).collect::<Vec<_>>().join(",")
     }
