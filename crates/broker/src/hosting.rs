@@ -3,16 +3,22 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
+
+use bytes::BytesMut;
 
 use mqtt_codec::{Filter, Message, ReasonCode, SubscribeFilter, Topic};
 use mqtt_hooks::{
     Acting, Client, ConnectionInfo, Host, Lookup, Moment, Online, Reached, RecordTable, Rules, Stop, SubscribeError,
-    Task,
+    Task, Waiting, Wire,
 };
+use mqtt_net::Pipe;
 use mqtt_router::Matches;
 use mqtt_storage::read_records;
+use tokio::io::AsyncWrite;
 use tokio::task::AbortHandle;
 
 use crate::broker::Broker;
@@ -159,6 +165,26 @@ impl Host for Hosting {
         let client = Loopback::connect(pipe, self.0.config.limits.max_packet_size, client_id).await?;
         Ok(Box::new(client))
     }
+
+    fn open(&self, listener: &str) -> Option<Box<dyn Wire>> {
+        Some(Box::new(Own(door::open_own(&self.0, listener))))
+    }
+
+    fn max_packet_size(&self) -> u32 {
+        self.0.config.limits.max_packet_size
+    }
+
+    fn waiting(&self, client_id: &str) -> Option<Waiting> {
+        let client = self.0.clients.get(client_id)?;
+        let state = client.state.lock();
+        let session = &state.session;
+        Some(Waiting {
+            queued: session.queue_len(),
+            max_queued: self.0.session_config.max_queued,
+            inflight: session.inflight_len(),
+            dropped: session.dropped(),
+        })
+    }
 }
 
 impl Hosting {
@@ -177,6 +203,22 @@ fn review(client: &ClientRef, batch: &mut Batch<'_>) -> usize {
     let given_up = give_up_forbidden(client, &connection, batch);
     drop(bundle);
     given_up
+}
+
+/// A module's end of a connection.
+struct Own(Pipe);
+
+/// Bytes that are read at once.
+const READ: usize = 16 << 10;
+
+impl Wire for Own {
+    fn poll_read(&mut self, context: &mut Context<'_>, input: &mut BytesMut) -> Poll<io::Result<usize>> {
+        self.0.poll_read_into(context, input, READ).map(Ok)
+    }
+
+    fn poll_write(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, bytes)
+    }
 }
 
 /// A module's task.

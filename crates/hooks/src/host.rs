@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use mqtt_codec::{Filter, Message, ReasonCode, SubscribeFilter, Topic};
 
-use crate::{Acting, Client, ConnectionInfo, Lookup, Online, RecordTable, Stop, Task};
+use crate::{Acting, Client, ConnectionInfo, Lookup, Online, RecordTable, Stop, Task, Waiting, Wire};
 
 /// The broker as modules see it.
 #[async_trait::async_trait]
@@ -141,6 +141,28 @@ pub trait Host: Send + Sync + 'static {
     async fn connect(&self, client_id: &str) -> Result<Box<dyn Client>, String> {
         let _ = client_id;
         Err("this broker has no clients".to_owned())
+    }
+
+    /// Opens a connection on which a module speaks MQTT as any client does, with an id that begins with
+    /// [`OWN_CLIENTS`](crate::OWN_CLIENTS). `listener` is what it came in by, for whoever looks at clients.
+    ///
+    /// It is let in without proof and no access rule applies to it, for the module has no more rights by that than by
+    /// [`Moment::publish`] and [`Self::subscribe`]. It may have as many messages unacknowledged as there are packet ids, and no rate
+    /// bounds it: it stands for many clients. For the rest it is treated as others are. `None`: this broker has no clients.
+    fn open(&self, listener: &str) -> Option<Box<dyn Wire>> {
+        let _ = listener;
+        None
+    }
+
+    /// Bytes that a packet on such a connection may have.
+    fn max_packet_size(&self) -> u32 {
+        u32::MAX
+    }
+
+    /// What a client's session holds for it; `None`: it has none.
+    fn waiting(&self, client_id: &str) -> Option<Waiting> {
+        let _ = client_id;
+        None
     }
 }
 

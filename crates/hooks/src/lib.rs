@@ -79,6 +79,7 @@ mod task;
 pub mod testing;
 mod timers;
 mod trial;
+mod wire;
 
 pub use acting::Acting;
 pub use alarm::{Alarm, Raised};
@@ -108,6 +109,7 @@ pub use tags::{Attribute, Origin, Said, Tag, Tagging, Tags};
 pub use task::{Stop, Task};
 pub use timers::{Due, Timer, Timers};
 pub use trial::{Came, Client, Report, Trial};
+pub use wire::{OWN_CLIENTS, Waiting, Wire};
 
 /// The README's code compiles.
 #[cfg(doctest)]

@@ -25,6 +25,8 @@ pub(crate) struct Origin {
     pub(crate) listener: Arc<Listener>,
     /// What its certificate says. Seldom there, so in a box.
     pub(crate) identity: Option<Box<Identity>>,
+    /// A module has opened it.
+    pub(crate) is_own: bool,
 }
 
 /// Bytes that are read at once before a client is in.

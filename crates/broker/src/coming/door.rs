@@ -1,9 +1,10 @@
 //! Where connections come in.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use mqtt_codec::ReasonCode;
+use mqtt_hooks::Listener;
 use mqtt_net::{Accepted, Opening, Pipe, Transport};
 
 use crate::broker::Broker;
@@ -26,19 +27,31 @@ impl Door {
     }
 
     pub(crate) fn take(&self, broker: &Arc<Broker>, accepted: Accepted, peer: SocketAddr) {
-        take(broker, &self.0, accepted, peer);
+        let listener = Arc::clone(&self.0.listener);
+        take(broker, &self.0, accepted, Origin { peer, listener, identity: None, is_own: false });
     }
 }
 
 /// The other end is served like an accepted socket, from no port.
 pub(crate) fn connect_in_memory(broker: &Arc<Broker>, peer: SocketAddr) -> Pipe {
     let (ours, theirs) = Pipe::pair();
-    take(broker, broker.doors.memory(), Accepted::Open(Transport::Memory(ours)), peer);
+    let entrance = broker.doors.memory();
+    let origin = Origin { peer, listener: Arc::clone(&entrance.listener), identity: None, is_own: false };
+    take(broker, entrance, Accepted::Open(Transport::Memory(ours)), origin);
     theirs
 }
 
-fn take(broker: &Arc<Broker>, entrance: &Arc<Entrance>, accepted: Accepted, peer: SocketAddr) {
-    let (of_proxy, is_socket) = (accepted.is_of_proxy(), accepted.is_socket());
+/// The same for a module, which gives it a name.
+pub(crate) fn open_own(broker: &Arc<Broker>, listener: &str) -> Pipe {
+    let (ours, theirs) = Pipe::pair();
+    let listener = Arc::new(Listener::new(listener, 0));
+    let origin = Origin { peer: (Ipv4Addr::LOCALHOST, 0).into(), listener, identity: None, is_own: true };
+    take(broker, broker.doors.own(), Accepted::Open(Transport::Memory(ours)), origin);
+    theirs
+}
+
+fn take(broker: &Arc<Broker>, entrance: &Arc<Entrance>, accepted: Accepted, origin: Origin) {
+    let (of_proxy, is_socket, peer) = (accepted.is_of_proxy(), accepted.is_socket(), origin.peer);
     let ticket =
         Ticket::take(broker, entrance, peer.ip(), is_socket, of_proxy).and_then(|ticket| match ticket.over() {
             // To tell it so would cost the handshake, which is what the limit is there to save.
@@ -47,7 +60,6 @@ fn take(broker: &Arc<Broker>, entrance: &Arc<Entrance>, accepted: Accepted, peer
         });
     match ticket {
         Ok(ticket) => {
-            let origin = Origin { peer, listener: Arc::clone(&entrance.listener), identity: None };
             tokio::spawn(Task::new(broker, accepted, origin, ticket));
         }
         Err(over) => tell_over(broker, peer, over),

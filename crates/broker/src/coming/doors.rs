@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use mqtt_codec::ReasonCode;
-use mqtt_hooks::{ConnectionInfo, Listener};
+use mqtt_hooks::{ConnectionInfo, Listener, OWN_CLIENTS};
 use mqtt_net::{Address, Kind, Layers};
 use mqtt_operate::ListenerError;
 use parking_lot::Mutex;
@@ -36,6 +36,7 @@ pub(crate) struct Doors {
     /// The same for who comes and goes, without a lock.
     entrances: ArcSwap<Vec<Arc<Entrance>>>,
     memory: Arc<Entrance>,
+    own: Arc<Entrance>,
     /// By their addresses.
     guests: Guests,
     /// Who may come in and proves nothing.
@@ -75,6 +76,7 @@ impl Known {
 impl Doors {
     pub(crate) fn new(banned: Banned, config: &Config, session: &Arc<mqtt_session::Config>) -> Self {
         let memory = Arc::new(Listener::new("memory", 0));
+        let own = Arc::new(Listener::new("own", 0));
         Self {
             banned,
             flapping: Flapping::new(&config.limits.flapping),
@@ -83,6 +85,7 @@ impl Doors {
             listeners: Mutex::default(),
             entrances: ArcSwap::default(),
             memory: Arc::new(Entrance::new(memory, Bounds::new(config, &ListenerLimits::default(), session))),
+            own: Arc::new(Entrance::new(own, Bounds::of_own(config, session))),
             guests: Guests::new(&config.limits),
             anonymous: Mutex::new(config.anonymous),
             max_clients: config.mqtt.max_connections,
@@ -155,11 +158,17 @@ impl Doors {
         &self.memory
     }
 
+    /// By which modules' own clients come in, each by a listener of another name.
+    pub(crate) const fn own(&self) -> &Arc<Entrance> {
+        &self.own
+    }
+
     /// By which a client came in.
     pub(crate) fn entrance_of(&self, client: &ConnectionInfo) -> Arc<Entrance> {
         let entrances = self.entrances.load();
         let found = entrances.iter().find(|entrance| client.is_by(&entrance.listener));
-        Arc::clone(found.unwrap_or(&self.memory))
+        let other = if client.client_id.starts_with(OWN_CLIENTS) { &self.own } else { &self.memory };
+        Arc::clone(found.unwrap_or(other))
     }
 
     /// Does something to the listener of this name. One at a time: who finds it stopped finds it so until it has started it.

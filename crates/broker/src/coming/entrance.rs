@@ -73,6 +73,14 @@ impl Bounds {
     }
 }
 
+impl Bounds {
+    /// Of who is one of this process's own and stands for many: what it brings is bounded by who it brings it from.
+    pub(crate) fn of_own(config: &Config, session: &Arc<mqtt_session::Config>) -> Self {
+        let own = ListenerLimits { receive_maximum: Some(u16::MAX), ..ListenerLimits::default() };
+        Self { message_rate: None, byte_rate: None, ..Self::new(config, &own, session) }
+    }
+}
+
 /// The general one itself, where nothing else was said.
 fn session_config(own: &ListenerLimits, general: &Arc<mqtt_session::Config>) -> Arc<mqtt_session::Config> {
     let ListenerLimits { receive_maximum, max_inflight, max_queued, max_queued_bytes, .. } = *own;

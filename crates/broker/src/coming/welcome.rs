@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use mqtt_codec::{Connect, ReasonCode, Version};
-use mqtt_hooks::ConnectionInfo;
+use mqtt_hooks::{ConnectionInfo, OWN_CLIENTS};
 use mqtt_session::Session;
 
 use crate::coming::arrival::{Arrival, Origin};
@@ -86,6 +86,8 @@ fn describe(connect: &Connect, arrival: &Arrival, batch: &mut Batch<'_>) -> Resu
         }
     } else if connect.client_id.len() > broker.config.limits.max_client_id {
         return refused(ReasonCode::ClientIdNotValid, "limits.max_client_id");
+    } else if connect.client_id.starts_with(OWN_CLIENTS) && !origin.is_own {
+        return refused(ReasonCode::ClientIdNotValid, "such ids are of clients of the broker's own");
     } else {
         Arc::from(&*connect.client_id)
     };
