@@ -257,8 +257,29 @@ pub fn headers(text: &str) -> Result<HeaderMap, String> {
 /// # Errors
 /// It names the file and says why that can't be used.
 pub fn tls(ca: Option<&std::path::Path>, setting: &str) -> Result<TlsConnector, String> {
-    use rustls::pki_types::CertificateDer;
+    tls_showing(ca, setting, None)
+}
+
+/// Files of a certificate to show, and of its key.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown<'a> {
+    /// PEM, with those between it and its authority.
+    pub cert: &'a std::path::Path,
+    /// PEM.
+    pub key: &'a std::path::Path,
+}
+
+/// As [`tls`], for one that shows a certificate of its own where it is asked for one.
+///
+/// # Errors
+/// It names the file and says why that can't be used.
+pub fn tls_showing(
+    ca: Option<&std::path::Path>,
+    setting: &str,
+    shown: Option<Shown<'_>>,
+) -> Result<TlsConnector, String> {
     use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
     let system = SYSTEM_AUTHORITIES.iter().map(std::path::Path::new).find(|path| path.is_file());
     let file = ca.or(system).ok_or_else(|| format!("no file of certificate authorities was found: set {setting}"))?;
     let wrong = |why: &dyn std::fmt::Display| format!("{}: {why}", file.display());
@@ -274,8 +295,17 @@ pub fn tls(ca: Option<&std::path::Path>, setting: &str) -> Result<TlsConnector, 
     let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| wrong(&error))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+        .with_root_certificates(roots);
+    let config = match shown {
+        None => config.with_no_client_auth(),
+        Some(Shown { cert, key }) => {
+            let wrong = |path: &std::path::Path, why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
+            let certs = CertificateDer::pem_file_iter(cert).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+            let certs = certs.map_err(|error| wrong(cert, &error))?;
+            let secret = PrivateKeyDer::from_pem_file(key).map_err(|error| wrong(key, &error))?;
+            config.with_client_auth_cert(certs, secret).map_err(|error| wrong(cert, &error))?
+        }
+    };
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
