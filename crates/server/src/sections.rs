@@ -8,7 +8,7 @@ use serde_json::Value;
 
 /// The modules that ship, in the order in which they are to be registered.
 pub(crate) fn modules(auth: &mqtt_auth::Config) -> impl Iterator<Item = Arc<dyn Module>> + use<> {
-    mqtt_modules::shipped().into_iter().chain(mqtt_auth::modules(auth))
+    mqtt_modules::shipped().into_iter().chain(mqtt_auth::modules(auth)).chain(mqtt_bridge::modules())
 }
 
 /// The sections of the modules that ship, for [`Layers::new`](mqtt_config::Layers::new).
