@@ -27,6 +27,8 @@ mod auth_http;
 mod authentication;
 mod availability;
 mod bridge;
+mod bridging;
+mod bridging_crash;
 mod budgets;
 mod cli;
 mod commands;
