@@ -5,13 +5,14 @@
 //! of sockets are known here only, so another kind is one more variant, and nobody above sees it.
 //!
 //! ```
-//! use mqtt_net::{Accepted, Address, Layers, Listener, Pool, Transport};
+//! use mqtt_net::{Accepted, Address, Layers, Listener, Pool, Queues, Transport};
 //! use tokio::io::AsyncWriteExt as _;
 //! use tokio::sync::{mpsc, watch};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> std::io::Result<()> {
-//! let listener = Listener::bind("mqtt", &Address::Ip(([127, 0, 0, 1], 0).into()))?.listen(16, Layers::default(), Pool::default())?;
+//! let queues = Queues { backlog: 16, receive_buffer: Some(256 << 10) };
+//! let listener = Listener::bind("mqtt", &Address::Ip(([127, 0, 0, 1], 0).into()))?.listen(queues, Layers::default(), Pool::default())?;
 //! let address = listener.address().ip().unwrap();
 //! let (arrived, mut arrivals) = mpsc::unbounded_channel::<Transport>();
 //! let (_stop, stopping) = watch::channel(false);
@@ -51,7 +52,7 @@ mod web;
 
 pub use address::Address;
 pub use carrier::Carrier;
-pub use listener::{Bound, Kind, Listener};
+pub use listener::{Bound, Kind, Listener, Queues};
 pub use opening::{Accepted, Identity, Layers, Naming, OpenError, Opened, Opening, Pool};
 pub use pipe::Pipe;
 pub use proxy::Proxies;

@@ -39,13 +39,22 @@ enum Accepting {
     Unix(unix::Listening),
 }
 
+/// What the system holds for a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Queues {
+    /// Connections until they are accepted.
+    pub backlog: u32,
+    /// Bytes of each connection until they are read; a socket of this machine has what it has. `None`: as many as the system likes.
+    pub receive_buffer: Option<u32>,
+}
+
 /// A listener. It may be closed and opened again while it [accepts](Self::accept).
 #[derive(Debug)]
 pub struct Listener {
     name: Box<str>,
     socket: Mutex<Socket>,
     address: Address,
-    backlog: u32,
+    queues: Queues,
     layers: ArcSwap<Layers>,
     pool: Pool,
 }
@@ -79,12 +88,11 @@ impl Bound {
         &self.name
     }
 
-    /// Lets clients connect; the system holds up to `backlog` of them until they are accepted. What takes long before MQTT is
-    /// done in `pool`.
-    pub fn listen(self, backlog: u32, layers: Layers, pool: Pool) -> io::Result<Listener> {
+    /// Lets clients connect. What takes long before MQTT is done in `pool`.
+    pub fn listen(self, queues: Queues, layers: Layers, pool: Pool) -> io::Result<Listener> {
         let Self { name, address, socket } = self;
-        let (open, address) = socket.listen(backlog, address)?;
-        let listener = Listener::closed(&name, address, backlog, layers, pool);
+        let (open, address) = socket.listen(queues, address)?;
+        let listener = Listener::closed(&name, address, queues, layers, pool);
         listener.socket.lock().open = Some(open);
         Ok(listener)
     }
@@ -92,14 +100,18 @@ impl Bound {
 
 impl BoundSocket {
     /// With the address, in which the port is now the one that the system has chosen.
-    fn listen(self, backlog: u32, address: Address) -> io::Result<(Accepting, Address)> {
+    fn listen(self, queues: Queues, address: Address) -> io::Result<(Accepting, Address)> {
         match self {
             Self::Tcp(socket) => {
-                let listener = socket.listen(backlog)?;
+                if let Some(bytes) = queues.receive_buffer {
+                    // Before it listens, for what a client may send at once is told to it as it connects.
+                    socket.set_recv_buffer_size(bytes)?;
+                }
+                let listener = socket.listen(queues.backlog)?;
                 let address = listener.local_addr()?.into();
                 Ok((Accepting::Tcp(listener), address))
             }
-            Self::Unix(socket) => Ok((Accepting::Unix(socket.listen(backlog)?), address)),
+            Self::Unix(socket) => Ok((Accepting::Unix(socket.listen(queues.backlog)?), address)),
         }
     }
 }
@@ -134,9 +146,9 @@ impl Listener {
     }
 
     /// One that is closed, at an address that is somebody's maybe. What else it is told is as for [`Bound::listen`].
-    pub fn closed(name: &str, address: Address, backlog: u32, layers: Layers, pool: Pool) -> Self {
+    pub fn closed(name: &str, address: Address, queues: Queues, layers: Layers, pool: Pool) -> Self {
         let socket = Mutex::new(Socket { open: None, is_retired: false, accepting: Waker::noop().clone() });
-        Self { name: name.into(), socket, address, backlog, layers: ArcSwap::from_pointee(layers), pool }
+        Self { name: name.into(), socket, address, queues, layers: ArcSwap::from_pointee(layers), pool }
     }
 
     /// As it was called.
@@ -196,7 +208,7 @@ impl Listener {
         let mut socket = self.socket.lock();
         if socket.open.is_none() && !socket.is_retired {
             let bound = Self::bind(&self.name, &self.address)?;
-            socket.open = Some(bound.socket.listen(self.backlog, bound.address)?.0);
+            socket.open = Some(bound.socket.listen(self.queues, bound.address)?.0);
             socket.accepting.wake_by_ref();
         }
         Ok(())
@@ -257,15 +269,18 @@ fn is_exhausted(error: &io::Error) -> bool {
 mod tests {
     use std::io::ErrorKind;
 
+    use tokio::io::AsyncWriteExt;
     use tokio::net::TcpStream;
     use tokio::sync::mpsc;
 
     use super::*;
 
+    const QUEUES: Queues = Queues { backlog: 16, receive_buffer: None };
+
     #[tokio::test]
     async fn who_connects_is_refused_while_it_is_closed_and_accepted_when_it_is_open_again() {
         let bound = Listener::bind("it", &Address::Ip(([127, 0, 0, 1], 0).into())).unwrap();
-        let listener = Arc::new(bound.listen(16, Layers::default(), Pool::default()).unwrap());
+        let listener = Arc::new(bound.listen(QUEUES, Layers::default(), Pool::default()).unwrap());
         let address = listener.address().ip().unwrap();
         let (taken, mut peers) = mpsc::unbounded_channel();
         let (stop, stopping) = watch::channel(false);
@@ -293,7 +308,7 @@ mod tests {
     #[tokio::test]
     async fn one_that_is_retired_accepts_nobody_ever_again() {
         let bound = Listener::bind("it", &Address::Ip(([127, 0, 0, 1], 0).into())).unwrap();
-        let listener = Arc::new(bound.listen(16, Layers::default(), Pool::default()).unwrap());
+        let listener = Arc::new(bound.listen(QUEUES, Layers::default(), Pool::default()).unwrap());
         let (_stop, stopping) = watch::channel(false);
         let accepting = tokio::spawn({
             let listener = Arc::clone(&listener);
@@ -303,5 +318,33 @@ mod tests {
         accepting.await.unwrap();
         listener.open().unwrap();
         assert!(!listener.is_open());
+    }
+
+    /// Who is not read from would else have the system hold 32 MiB and more, and all sockets of a machine share one pot.
+    #[tokio::test]
+    async fn who_is_not_read_from_gets_rid_of_little() {
+        let held = async |receive_buffer| {
+            let bound = Listener::bind("it", &Address::Ip(([127, 0, 0, 1], 0).into())).unwrap();
+            let queues = Queues { receive_buffer, ..QUEUES };
+            let listener = Arc::new(bound.listen(queues, Layers::default(), Pool::default()).unwrap());
+            let address = listener.address().ip().unwrap();
+            let (taken, mut accepted) = mpsc::unbounded_channel();
+            let (_stop, stopping) = watch::channel(false);
+            let accepting =
+                tokio::spawn(async move { listener.accept(|one, _| taken.send(one).unwrap(), || (), stopping).await });
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.set_send_buffer_size(16 << 10).unwrap();
+            let mut stream = socket.connect(address).await.unwrap();
+            let _unread = accepted.recv().await.unwrap();
+            let mut sent = 0;
+            let patience = Duration::from_millis(300);
+            while let Ok(written) = tokio::time::timeout(patience, stream.write(&[0; 4096])).await {
+                sent += written.unwrap();
+            }
+            accepting.abort();
+            sent
+        };
+        let (little, much) = (held(Some(64 << 10)).await, held(Some(1 << 20)).await);
+        assert!(little < much / 2, "{little} of {much}");
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use mqtt_config as said;
 use mqtt_net::{
-    Address, Bound, Certificates, Files, Layers, Listener, Named, Naming, Origins, Pool, Proxies, TicketKeys, Upgrade,
-    Verify,
+    Address, Bound, Certificates, Files, Layers, Listener, Named, Naming, Origins, Pool, Proxies, Queues, TicketKeys,
+    Upgrade, Verify,
 };
 
 use crate::server::StartError;
@@ -20,7 +20,7 @@ pub(crate) struct Taken {
     address: Address,
     /// `None`: not yet, or by another program.
     bound: Option<Bound>,
-    backlog: u32,
+    queues: Queues,
     layers: Layers,
     /// Another program may have the address: then it is closed.
     may_be_taken: bool,
@@ -43,8 +43,9 @@ impl Opener {
 
     /// What a listener is told; its address is not taken yet.
     pub(crate) fn prepare(&self, listener: &said::Listener) -> Result<Taken, StartError> {
-        let said::Listener { name, bind: address, backlog, may_be_taken, .. } = listener;
-        let (name, address, backlog, may_be_taken) = (name.clone(), self::address(address), *backlog, *may_be_taken);
+        let said::Listener { name, bind: address, backlog, receive_buffer, may_be_taken, .. } = listener;
+        let queues = Queues { backlog: *backlog, receive_buffer: *receive_buffer };
+        let (name, address, may_be_taken) = (name.clone(), self::address(address), *may_be_taken);
         let flag = match &*name {
             "mqtt" => "--bind".to_owned(),
             "ws" => "--ws-bind".to_owned(),
@@ -53,7 +54,7 @@ impl Opener {
         let layers = self.layers(listener)?;
         let said = address.to_string();
         let cannot_bind = move |source| StartError::Bind { address: said, what: "MQTT", flag, source };
-        Ok(Taken { name, address, bound: None, backlog, layers, may_be_taken, cannot_bind: Box::new(cannot_bind) })
+        Ok(Taken { name, address, bound: None, queues, layers, may_be_taken, cannot_bind: Box::new(cannot_bind) })
     }
 
     /// Takes the address of each listener.
@@ -63,9 +64,9 @@ impl Opener {
 
     /// Lets clients connect. Whose address is another program's is closed, and an operator can start it when that is gone.
     pub(crate) fn listen(&self, taken: Taken) -> Result<Listener, StartError> {
-        let Taken { name, address, bound, backlog, layers, may_be_taken, cannot_bind } = taken;
+        let Taken { name, address, bound, queues, layers, may_be_taken, cannot_bind } = taken;
         let listening = match bound {
-            Some(bound) => bound.listen(backlog, layers.clone(), self.pool.clone()),
+            Some(bound) => bound.listen(queues, layers.clone(), self.pool.clone()),
             None => Err(ErrorKind::AddrInUse.into()),
         };
         match listening {
@@ -73,7 +74,7 @@ impl Opener {
             // Two that start at once both had it before one of them listened.
             Err(error) if error.kind() == ErrorKind::AddrInUse && may_be_taken => {
                 tracing::warn!(listener = name, "another program has its default address; going on without");
-                Ok(Listener::closed(&name, address, backlog, layers, self.pool.clone()))
+                Ok(Listener::closed(&name, address, queues, layers, self.pool.clone()))
             }
             Err(source) => Err(cannot_bind(source)),
         }

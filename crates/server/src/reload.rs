@@ -159,7 +159,10 @@ impl<'a> Plan<'a> {
                 }
                 Some(old) if old == new => continue,
                 // What holds for who has come in holds on for them, so other limits are another listener's.
-                Some(old) if old.bind == new.bind && old.backlog == new.backlog && old.limits == new.limits => {
+                Some(old)
+                    if (&old.bind, old.backlog, old.receive_buffer) == (&new.bind, new.backlog, new.receive_buffer)
+                        && old.limits == new.limits =>
+                {
                     plan.relayered.push(new);
                     "is another for who connects"
                 }

@@ -18,6 +18,8 @@ pub struct Listener {
     pub may_be_taken: bool,
     /// Connections the kernel holds before they are accepted.
     pub backlog: u32,
+    /// Bytes of each client that the kernel holds until they are read; `None` leaves that to the kernel.
+    pub receive_buffer: Option<u32>,
     /// TLS, for the kinds that have it.
     pub tls: Option<ListenerTls>,
     /// WebSocket, for the kinds that have it.

@@ -29,6 +29,7 @@ impl Listener {
             bind,
             may_be_taken: false,
             backlog: file::Listener::default().backlog.get(),
+            receive_buffer: file::Listener::default().receive_buffer(),
             tls: None,
             web: None,
             proxy_from: Vec::new(),
@@ -86,11 +87,16 @@ impl file::Listener {
             bind,
             may_be_taken,
             backlog: self.backlog.get(),
+            receive_buffer: self.receive_buffer(),
             tls: if kind.is_tls() { Some(self.check_tls(name)?) } else { None },
             web,
             proxy_from: networks(&self.proxy_from),
             limits: self.check_limits(),
         }))
+    }
+
+    fn receive_buffer(&self) -> Option<u32> {
+        Some(self.receive_buffer.0 as u32).filter(|bytes| *bytes > 0)
     }
 
     fn check_limits(&self) -> ListenerLimits {
