@@ -258,9 +258,12 @@ impl Groups {
             (tag, same.copied().unwrap_or(Told { count, number }))
         };
         let counted: BTreeMap<_, _> = groups.into_iter().map(told).collect();
-        let is_new =
-            |(tag, told): &(&Box<str>, &Told)| before.get(*tag).is_none_or(|before| before.count != told.count);
-        let mut changed: Vec<_> = counted.iter().filter(is_new).map(|(tag, told)| (tag.clone(), *told)).collect();
+        let mut changed = Vec::new();
+        for (tag, told) in &counted {
+            if before.get(tag).is_none_or(|before| before.count != told.count) {
+                changed.push((tag.clone(), *told));
+            }
+        }
         let gone = before.into_keys().filter(|tag| !counted.contains_key(tag));
         changed.extend(gone.map(|tag| (tag, Told { count: Count::default(), number })));
         table.counted = Some(counted);
