@@ -41,9 +41,9 @@ pub enum Noun {
     /// How the broker is, in short
     Status,
     /// Publish a message
-    Pub(publish::Args),
+    Pub(Box<publish::Args>),
     /// Subscribe, and show messages as they come, until Ctrl-C
-    Sub(subscribe::Args),
+    Sub(Box<subscribe::Args>),
     /// Modules: what there is; start, stop, add and remove them
     #[command(subcommand, arg_required_else_help = false)]
     Modules(modules::Verb),
