@@ -278,7 +278,7 @@ section! {
         /// A PEM file of who signs the certificates of https addresses. When not set: those the system trusts.
         http_ca: Option<Path> = None,
         /// What clients may do: a list of tables [[auth.rules]], of which the first that is about what a client wants decides.
-        /// allow = true or false; who = { user, clientid, address, listener }, each a text or a list, all that are said must
+        /// allow = true or false; who = { user, clientid, address, listener, tag }, each a text or a list, all that are said must
         /// be so; action = "publish", "subscribe" or "all"; topics = filters with %c (client id) and %u (user name), "eq #"
         /// is that text and no pattern. A filter is allowed if a rule covers it, forbidden if one overlaps it.
         rules: Tables = Tables(Vec::new()),
