@@ -19,6 +19,7 @@
 
 pub mod emqx4;
 pub mod mosquitto;
+pub mod mosquitto_db;
 pub mod state;
 
 mod files;

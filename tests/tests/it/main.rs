@@ -16,6 +16,7 @@ mod clock;
 mod events;
 mod http;
 mod import;
+mod import_sessions;
 
 mod accounts;
 mod acl;

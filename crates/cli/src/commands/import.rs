@@ -11,6 +11,7 @@ use crate::failure::Failure;
 use crate::output::Output;
 use crate::reach::Reach;
 
+mod database;
 pub(super) mod disk;
 mod emqx4;
 mod report;
@@ -28,6 +29,15 @@ pub enum Verb {
         /// What is made of it.
         #[command(flatten)]
         made: Made,
+    },
+    /// From mosquitto.db, versions 5 and 6: retained messages, and sessions with what they are owed, into the data_dir of a
+    /// broker that does not run. Stop mosquitto first, for it writes the file when it ends
+    MosquittoDb {
+        /// The file, such as /var/lib/mosquitto/mosquitto.db
+        file: PathBuf,
+        /// Say what would be imported, and do nothing
+        #[arg(long)]
+        dry_run: bool,
     },
     /// From EMQ X 4: its folder or emqx.conf, acl.conf, loaded_modules, loaded_plugins, files of etc/plugins, the JSON of
     /// `emqx_ctl data export`; or http://host:8081 of one that runs, for its bans and modules
@@ -72,6 +82,7 @@ pub async fn import(verb: &Verb, reach: &Reach, config: &Config, check: &Check<'
             let migration = mosquitto::migrate(&OnDisk, path, &target);
             finish(migration, &target, made, check, &mut out)
         }
+        Verb::MosquittoDb { file, dry_run } => database::import(file, *dry_run, config, &mut out),
         Verb::Emqx4(args) => {
             let target = target(&args.made)?;
             let migration = emqx4::read(args, &target, reach).await?;

@@ -197,7 +197,7 @@ fn retained(publication: &Publication, clock: Clock) -> Retained {
 }
 
 /// The message as the store keeps it; a text says why it is none.
-fn publication(retained: &Retained, clock: Clock) -> Result<Publication, String> {
+pub(super) fn publication(retained: &Retained, clock: Clock) -> Result<Publication, String> {
     let topic = Topic::new(retained.topic.clone()).map_err(|error| format!("topic {:?}: {error}", retained.topic))?;
     let qos = Qos::from_u8(retained.qos).ok_or_else(|| format!("topic {:?}: QoS {}", retained.topic, retained.qos))?;
     let text = |text: &String| text.clone().into();
