@@ -83,7 +83,7 @@ impl Fold {
         fold.clients.floor = take_count(&mut input)?;
         for _ in 0..take_up_to(&mut input, MAX_NODES as u64, "the list of nodes")? {
             let node = take_node(&mut input)?;
-            if fold.nodes.slot(&node.name).is_some() {
+            if node.name.is_empty() || fold.nodes.slot(&node.name).is_some() {
                 return Err(Error::Malformed("the list of nodes"));
             }
             fold.nodes.0.push(node);
@@ -169,7 +169,8 @@ fn take_node(input: &mut Bytes) -> Result<Node, Error> {
     let mut number = || take_number(input, "a node");
     let (epoch, nonce, joined, joined_at) = (number()?, number()?, number()?, number()?);
     let (last, last_at) = (number()?, number()?);
-    let next = take_count(input)?;
+    // A life begins with batch 0, so that one is never to come.
+    let next = take_count(input).and_then(|next| if next > 0 { Ok(next) } else { Err(Error::Malformed("a node")) })?;
     let (clients, homes) = (0, 0);
     Ok(Node { name, life, epoch, nonce, addr, versions, joined, joined_at, last, last_at, next, clients, homes })
 }

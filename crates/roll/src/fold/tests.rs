@@ -394,6 +394,25 @@ fn a_changed_snapshot_is_an_error() {
 }
 
 #[test]
+fn a_snapshot_that_no_fold_writes_is_an_error() {
+    let wrong: [fn(&mut Fold); 6] = [
+        |fold| fold.nodes.0[0].next = 0,
+        |fold| fold.nodes.0[0].next = u64::MAX,
+        |fold| fold.nodes.0[0].name = "".into(),
+        |fold| fold.nodes.0[0].name = "b".into(),
+        |fold| fold.nodes.0[0].life = Life::Left,
+        |fold| fold.events = 0,
+    ];
+    for (number, wrong) in wrong.into_iter().enumerate() {
+        let mut log = Log::of_two();
+        log.say("a", &[up("anna", 1)]);
+        wrong(&mut log.fold);
+        let read = Fold::from_snapshot(&log.fold.snapshot().unwrap());
+        assert!(matches!(read, Err(Error::Malformed(_) | Error::TooLong(_))), "{number}: {read:?}");
+    }
+}
+
+#[test]
 fn who_is_forgotten_never_counts_what_another_has_counted() {
     let mut log = Log::default();
     log.fold.clients.max_trails = 10;
