@@ -5,7 +5,7 @@
 //! joined attic
 //! up anna
 //! 1 +anna attic
-//! up anna: seated after 2 ms
+//! up anna: seated after 612µs
 //! down anna
 //! 2 -anna attic normal
 //! ```
@@ -106,7 +106,7 @@ async fn up(node: &Node, client: &str, conn: u64) -> String {
     match ticket.applied().await {
         Err(why) => format!("up {client}: {why}"),
         Ok(()) if node.is_seated(client, conn) => {
-            format!("up {client}: seated after {} ms", began.elapsed().as_millis())
+            format!("up {client}: seated after {:?}", began.elapsed())
         }
         Ok(()) => format!("up {client}: taken over already"),
     }

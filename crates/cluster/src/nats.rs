@@ -3,6 +3,7 @@
 mod fitness;
 mod snapshots;
 
+use std::future::ready;
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::push::{Ordered, OrderedConfig};
@@ -10,10 +11,11 @@ use async_nats::jetstream::consumer::{DeliverPolicy, ReplayPolicy};
 use async_nats::jetstream::context::Context;
 use async_nats::jetstream::stream::{self, DiscardPolicy, RetentionPolicy, StorageType};
 use async_nats::jetstream::{ErrorCode, context};
-use async_nats::{Client, ConnectOptions};
+use async_nats::{Client, ConnectOptions, ReconnectToServer, Server, ServerAddr};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use mqtt_roll::MAX_BATCH;
+use parking_lot::Mutex;
 use rustls::ClientConfig;
 
 use crate::{Entry, Log, LogError, Reader};
@@ -66,13 +68,15 @@ impl NatsConfig {
     }
 
     fn options(&self) -> ConnectOptions {
+        let last = Mutex::new(None);
         let options = ConnectOptions::new()
             .name(format!("rollcall {}", self.cluster))
-            // A server that is stopped or cut off is found out before others count us for dead.
-            .ping_interval(Duration::from_secs(1))
+            // Others count us for dead after 2.5 s, so a server that is there and says nothing is left before that: the third ping
+            // that waits for its answer ends the connection.
+            .ping_interval(Duration::from_millis(300))
             .connection_timeout(Duration::from_secs(1))
             .request_timeout(Some(Duration::from_secs(2)))
-            .reconnect_delay_callback(|attempts| Duration::from_millis(50).saturating_mul(attempts.min(5) as u32))
+            .reconnect_to_server_callback(move |servers, _| ready(next_server(&servers, &mut last.lock())))
             .max_reconnects(None);
         match &self.tls {
             Some(tls) => options.tls_client_config(tls.clone()),
@@ -196,6 +200,15 @@ impl Reader for NatsReader {
         let position = message.info().map_err(|why| LogError::Away(why.to_string()))?.stream_sequence;
         Ok(Entry { position, batch: message.payload.clone() })
     }
+}
+
+/// Another one than the last time, the one that has failed least often: a server that hangs takes connections and a second each.
+fn next_server(servers: &[Server], last: &mut Option<ServerAddr>) -> Option<ReconnectToServer> {
+    let others = servers.iter().filter(|server| servers.len() == 1 || last.as_ref() != Some(&server.addr));
+    let next = others.min_by_key(|server| server.failed_attempts)?;
+    *last = Some(next.addr.clone());
+    let delay = Duration::from_millis(50).saturating_mul(next.failed_attempts.min(5) as u32);
+    Some(ReconnectToServer { addr: next.addr.clone(), delay: Some(delay) })
 }
 
 fn away(why: impl std::fmt::Display) -> LogError {

@@ -85,6 +85,17 @@ fn three_nodes_stay_one_cluster_whatever_happens_to_them_and_to_their_log() {
     stations[2].wait_for(Duration::from_secs(15), |line| line == "joined c");
     bring_in(&mut stations, 0);
 
+    // A server hangs, each in its turn: it takes connections and says nothing. Who is at it goes to another in time.
+    let before = told(&stations);
+    for number in 0..3 {
+        signal(servers.pid(number), "STOP");
+        std::thread::sleep(Duration::from_secs(4));
+        signal(servers.pid(number), "CONT");
+        servers.wait_until_ready();
+        bring_in(&mut stations, number);
+    }
+    check_quiet(&stations, &before);
+
     // The log's leader is killed; nobody takes that for a death.
     let before = told(&stations);
     let leader = servers.leader();

@@ -83,6 +83,10 @@ impl Servers {
         servers
     }
 
+    pub(crate) fn pid(&self, number: usize) -> u32 {
+        self.servers[number].child.as_ref().unwrap().id()
+    }
+
     pub(crate) fn kill(&mut self, number: usize) {
         if let Some(mut child) = self.servers[number].child.take() {
             child.kill().unwrap();
