@@ -15,7 +15,7 @@ pub struct Config {
     pub addr: ByteString,
     /// Which records it reads.
     pub versions: Versions,
-    /// How often it says that it lives. Others count six of their own, so all nodes had better have the same.
+    /// How often it says that it lives. Others count six whole ones of their own, so all nodes had better have the same.
     pub beat: Duration,
     /// After so long without an answer a batch is sent again.
     pub append_timeout: Duration,

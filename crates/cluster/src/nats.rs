@@ -71,7 +71,7 @@ impl NatsConfig {
         let last = Mutex::new(None);
         let options = ConnectOptions::new()
             .name(format!("rollcall {}", self.cluster))
-            // Others count us for dead after 2.5 s, so a server that is there and says nothing is left before that: the third ping
+            // Others count us for dead after 3 s, so a server that is there and says nothing is left before that: the third ping
             // that waits for its answer ends the connection.
             .ping_interval(Duration::from_millis(300))
             .connection_timeout(Duration::from_secs(1))

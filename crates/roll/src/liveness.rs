@@ -6,7 +6,7 @@ use bytestring::ByteString;
 
 use crate::{Dead, Fold, Handled, Verdict};
 
-/// So many beats of ours without a word of another node, and it is dead.
+/// So many whole beats of ours without a word of another node, and it is dead.
 pub const BEATS: u64 = 6;
 
 /// What one node knows of the silence of others. It is not part of the fold: each counts its own beats.
@@ -58,7 +58,9 @@ impl Liveness {
         let others = fold.nodes().filter(|node| node.is_live() && node.name != *me);
         let silent = others.filter(|node| {
             let heard = heard.entry(node.name.clone()).or_insert(*beats);
-            *beats - *heard >= BEATS
+            // The first beat after its word may have come at once, so it is no whole one: with two beats a second, a node that
+            // stood still for two and a half has half a second to speak again.
+            *beats - *heard > BEATS
         });
         silent.map(|node| Dead { node: node.name.clone(), epoch: node.epoch, last: node.last }).collect()
     }

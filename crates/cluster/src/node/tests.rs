@@ -140,7 +140,9 @@ async fn an_answer_that_is_lost_and_a_batch_that_comes_twice_change_nothing() {
 async fn a_node_that_is_cut_off_for_two_seconds_is_not_dead() {
     let [_a, b, mut c] = three(&Memory::default()).await;
     c.skip("joined c").await;
-    for _ in 0..20 {
+    // At any time between two beats.
+    for cut in 0..50 {
+        sleep(Duration::from_millis(10 * cut)).await;
         b.line.set(Faults { is_cut: true, ..Faults::default() });
         sleep(Duration::from_secs(2)).await;
         b.line.set(Faults::default());
@@ -164,7 +166,7 @@ async fn a_node_that_is_cut_off_for_nine_seconds_is_dead_fenced_and_back() {
     let carl = b.node.up(up("carl", 3)).unwrap();
     a.check(&["gone b", "3 -anna b NodeDown", "4 -ben b NodeDown"]).await;
     let after = cut.elapsed();
-    assert!(after > Duration::from_millis(2500) && after < Duration::from_millis(3700), "{after:?}");
+    assert!(after > Duration::from_millis(2500) && after < Duration::from_millis(4200), "{after:?}");
     a.node.up(up("anna", 1)).unwrap().applied().await.unwrap();
     sleep(Duration::from_secs(9).saturating_sub(cut.elapsed())).await;
     b.line.set(Faults::default());

@@ -330,7 +330,7 @@ fn who_is_alone_with_what_it_has_read_is_outvoted() {
 }
 
 #[test]
-fn six_beats_of_ours_are_a_death_and_a_word_is_life() {
+fn six_whole_beats_of_ours_are_a_death_and_a_word_is_life() {
     let mut log = Log::of_two();
     let mut liveness = Liveness::new("a".into());
     let mut say = |log: &mut Log, node: &'static str| {
@@ -343,11 +343,11 @@ fn six_beats_of_ours_are_a_death_and_a_word_is_life() {
         liveness.silent(&log.fold)
     };
     say(&mut log, "b");
-    for _ in 0..5 {
+    for _ in 0..6 {
         assert_eq!(say(&mut log, "a"), []);
     }
     say(&mut log, "b");
-    for _ in 0..5 {
+    for _ in 0..6 {
         assert_eq!(say(&mut log, "a"), []);
     }
     // A batch without a new beat proves nothing.
