@@ -51,6 +51,7 @@ mod acting;
 mod alarm;
 mod asked;
 mod chains;
+mod end;
 mod exchange;
 mod fact;
 mod hook;
@@ -85,6 +86,7 @@ pub use acting::Acting;
 pub use alarm::{Alarm, Raised};
 pub use asked::Asked;
 pub use chains::{Hooks, StatesOf};
+pub use end::EndRecord;
 pub use exchange::{Challenge, Exchange};
 pub use fact::{ConnectionInfo, Fact, Initiator, Listener, Reason};
 pub use hook::{

@@ -125,6 +125,12 @@ impl<'b, C> Decode<'b, C> for ConnectionRecord<'b> {
 #[error("not the record of a connection: {0}")]
 pub struct RecordError(String);
 
+impl RecordError {
+    pub(crate) fn of(why: impl ToString) -> Self {
+        Self(why.to_string())
+    }
+}
+
 impl ConnectionRecord<'_> {
     /// The protocol version.
     ///
@@ -169,7 +175,7 @@ impl ConnectionInfo {
     /// # Errors
     /// Nobody can have written them.
     pub fn from_record(record: &[u8]) -> Result<Self, RecordError> {
-        let record: ConnectionRecord<'_> = minicbor::decode(record).map_err(|error| RecordError(error.to_string()))?;
+        let record: ConnectionRecord<'_> = minicbor::decode(record).map_err(RecordError::of)?;
         let info = Self {
             client_id: record.client_id.into(),
             username: record.username.map(Into::into),
