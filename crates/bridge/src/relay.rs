@@ -76,7 +76,8 @@ impl Relay {
         context: &mut Context<'_>,
     ) -> Result<(), Trouble> {
         loop {
-            if beat.poll_tick(context).is_ready() {
+            // Until it says when: only then it wakes the task up.
+            while beat.poll_tick(context).is_ready() {
                 self.look_at_the_time(Instant::now())?;
             }
             match &mut self.sweep {

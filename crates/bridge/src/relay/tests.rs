@@ -257,3 +257,13 @@ async fn a_remote_broker_that_is_silent_or_stuck_is_given_up() {
     rig.relay.remote.last_read = after(61);
     rig.relay.look_at_the_time(after(92)).unwrap();
 }
+
+/// Nothing else happens that would wake it up.
+#[tokio::test]
+async fn an_idle_remote_broker_is_asked_whether_it_is_there() {
+    let mut rig = Rig::new(both());
+    rig.relay.keep_alive = Duration::from_secs(2);
+    let trouble = tokio::time::timeout(Duration::from_secs(20), rig.relay.run(&mut || ())).await;
+    assert!(matches!(trouble, Ok(Trouble::Silent)), "{trouble:?}");
+    assert_eq!(rig.remote.taken(V5), [Packet::PingReq]);
+}
