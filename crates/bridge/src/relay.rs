@@ -25,6 +25,9 @@ const AT_ONCE: usize = 64;
 /// Why a message goes no further whose topic is all right. PUBACK and PUBREC have no reason that says more (tables 3-4 and 3-5 of MQTT 5).
 const UNFIT: ReasonCode = ReasonCode::ImplementationSpecific;
 
+/// How long the answer to a ping may take at least: a broker may ask for a very short keep alive.
+const ANSWER: Duration = Duration::from_secs(2);
+
 /// How long a DISCONNECT may take.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -173,7 +176,7 @@ impl Relay {
         }
         match self.pinged {
             Some(at) if remote.last_read >= at => self.pinged = None,
-            Some(at) if now.duration_since(at) > self.keep_alive / 2 => return Err(Trouble::Silent),
+            Some(at) if now.duration_since(at) > (self.keep_alive / 2).max(ANSWER) => return Err(Trouble::Silent),
             Some(_) => {}
             // [MQTT-3.1.2-20], and to find out whether it is there though there is much to say to it.
             None if now.duration_since(remote.last_written.min(remote.last_read)) + Duration::from_secs(1)
