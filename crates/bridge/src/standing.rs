@@ -256,7 +256,8 @@ fn message(topic: Topic, told: &Told, retain: bool) -> Message {
 
 impl States for Reports {
     fn is_about(&self, filter: &Filter) -> bool {
-        !filter.pattern().ends_with(['+', '#']) && {
+        // Everybody's subscriptions are asked about.
+        filter.pattern().ends_with("/state") && {
             let node = self.actor.host().node();
             self.all.all().iter().filter_map(|one| one.topic(node, "state")).any(|topic| filter.matches(&topic))
         }
