@@ -29,7 +29,7 @@ pub enum Command {
     /// Write the manual's pages into this folder.
     WriteManual(PathBuf),
     /// Ask a running broker, or look into the folder of one that does not run.
-    Ask(Noun, Box<Reach>),
+    Ask(Box<Noun>, Box<Reach>),
 }
 
 /// A command line, read.
@@ -104,7 +104,7 @@ enum Verb {
     #[command(subcommand, arg_required_else_help = false)]
     Import(import::Verb),
     #[command(flatten)]
-    Ask(Noun),
+    Ask(Box<Noun>),
     /// Print what a shell needs to complete commands and flags
     Completions {
         /// Which shell
