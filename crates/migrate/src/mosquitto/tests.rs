@@ -171,12 +171,24 @@ fn with_settings_of_listeners_the_strictest_holds() {
 }
 
 #[test]
-fn bridges_are_told_and_hide_their_passwords() {
+fn bridges_are_ready_to_be_uncommented_and_hide_their_passwords() {
     let conf = "connection up\naddress broker:1883\ntopic a/# out 1\nremote_password s3cret\nlistener 1883\nallow_anonymous true\n";
     let migration = migrated(conf, &[]);
     assert_eq!(table(&migration)["listeners"]["mqtt"]["bind"].as_str(), Some("0.0.0.0:1883"));
     let text = migration.settings.to_string();
     assert!(text.contains("# The bridge \"up\"") && text.contains("topic a/# out 1"), "{text}");
+    let more = "connection tls\naddress b other\nbridge_cafile /ca\nbridge_protocol_version mqttv50\ntopic # both 2 here/ \"\"\n";
+    let text = migrated(&format!("{more}{conf}"), &[]).settings.to_string();
+    let lines = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("# "))
+        .filter(|line| line.starts_with("[[") || line.split_once(" = ").is_some_and(|(key, _)| !key.contains(' ')));
+    let table: toml::Table = lines.collect::<Vec<_>>().join("\n").parse().unwrap();
+    let shown: Vec<_> =
+        table["modules"]["bridge"]["bridges"].as_array().unwrap().iter().map(ToString::to_string).collect();
+    let tls = r##"{ ca = "/ca", in = [{ local_prefix = "here/", qos = 2, topic = "#" }], name = "tls", out = [{ local_prefix = "here/", qos = 2, topic = "#" }], remote = "mqtts://b:8883" }"##;
+    let up = r##"{ name = "up", out = [{ qos = 1, topic = "a/#" }], password = "as mosquitto.conf has it", protocol = 4, remote = "mqtt://broker:1883" }"##;
+    assert_eq!(shown, [tls, up]);
     assert!(!format!("{migration:?}").contains("s3cret"));
     assert_eq!(migration.left().count(), 4);
 }
