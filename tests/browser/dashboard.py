@@ -617,13 +617,13 @@ def an_address_leads_where_it_says(broker, browser):
     browser.until_text("There is nothing at /no/such/page")
     browser.no_faults(["404 (Not Found)"])
     client = Client(broker, EVIL)
-    browser.driver.delete_all_cookies()
+    browser.forget_login()
     wanted = "/client?id=" + quote(EVIL, safe="")
     browser.open(wanted)
     browser.find("input[name=password]").send_keys(PASSWORD, Keys.ENTER)
     browser.until_text("online")
     expect(browser.text("#title") == EVIL, f"the page of {browser.text('#title')}")
-    browser.driver.delete_all_cookies()
+    browser.forget_login()
     browser.open("/login?to=" + quote("//example.com/", safe=""))
     browser.find("input[name=password]").send_keys(PASSWORD, Keys.ENTER)
     browser.until_text("Clients online")
@@ -746,7 +746,7 @@ def main():
             began = time.monotonic()
             try:
                 if check is CHECKS[0]:
-                    browser.driver.delete_all_cookies()
+                    browser.forget_login()
                 elif not browser.is_logged_in():
                     browser.come_in()
                 check(broker, browser)

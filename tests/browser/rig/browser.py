@@ -43,6 +43,11 @@ class Browser:
         field.send_keys(name)
         self.find("input[name=password]").send_keys(password, Keys.ENTER)
 
+    def forget_login(self):
+        """Away from the page first: it asks for what is new, and would be told, and the console with it, that nobody is logged in."""
+        self.driver.get("about:blank")
+        self.driver.execute_cdp_cmd("Network.clearBrowserCookies", {})
+
     def type(self, selector, text):
         """In the place of what is there."""
         field = self.find(selector)
