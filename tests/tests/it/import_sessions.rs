@@ -68,7 +68,7 @@ async fn sessions_and_retained_messages_of_mosquitto_go_on_here() {
 
     let mut reader = Client::connect(running.addr(), Version::V5, "reader").await;
     reader.subscribe("kept/+", Qos::ExactlyOnce).await;
-    let mut kept = vec![reader.take().await, reader.take().await];
+    let mut kept = [reader.take().await, reader.take().await];
     kept.sort_by_key(|publish| publish.payload.clone());
     assert_eq!((&*kept[0].payload, &*kept[1].payload), (&b"first"[..], &b"second"[..]));
     let properties: Vec<_> = kept[1].properties.iter().collect();
