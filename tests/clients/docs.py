@@ -100,6 +100,10 @@ def alarms_are_told_of(_broker):
                 names = re.findall(r'\bcounter\(\s*"([\w.]+)"', source[:at])
                 if names:
                     found.add(f"{owner}_{names[-1].replace('.', '_')}")
+        if path.name != "tests.rs":
+            # By the name of the module in front, which may be another than the folder's.
+            for name in re.findall(r'ctx\.alarm\("(\w+)"\)', source):
+                expect(re.search(rf"`[a-z_]+_{name}`", told), f"docs/src/alarms.md says nothing of an alarm of {module[0]} that ends with _{name}")
     expect(len(found) > 12, f"only {sorted(found)} were found")
     for name in sorted(found):
         expect(f"{name}`" in told, f"docs/src/alarms.md says nothing of {name}")

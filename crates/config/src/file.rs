@@ -134,9 +134,9 @@ section! {
         mode: Option<Mode> = None,
         /// Connections that the kernel holds until they are accepted; its own limit applies too (net.core.somaxconn).
         backlog: Int<1, 0x7fff_ffff> = Int(1024),
-        /// Bytes that the kernel holds of each client until they are read: what is sent by one who is not read from, for having too
-        /// much, takes of memory that all sockets of the machine share. As much comes within the time that a byte takes there and
-        /// back, so 256KiB at 50 ms are 5 MB a second. 0 leaves it to the kernel (net.ipv4.tcp_rmem, often 6 MiB and more).
+        /// Bytes that the kernel holds of each client until they are read: one who is not read from, for having too much,
+        /// takes of memory that all sockets of the machine share. As much comes in the time of a way there and back: at
+        /// 50 ms, 256KiB are 5 MB a second. 0 leaves it to the kernel (net.ipv4.tcp_rmem, often 6 MiB and more).
         receive_buffer: Size<0, 1_073_741_824> = Size(256 << 10),
         /// For TLS: the file of the certificate and its chain, PEM. Several are told apart by the name that a client asks for;
         /// the first is shown to all others. It is read again when it changes.
