@@ -13,6 +13,7 @@ use mimalloc::MiMalloc;
 use mqtt_cli::{Cli, Command, Failure, UsageError};
 use mqtt_config::{Config, Layers};
 use rollcall::{Addresses, Source, log};
+use service::Service;
 use tokio::{
     runtime::{Builder, Runtime},
     signal::unix::{Signal, SignalKind, signal},
@@ -121,6 +122,7 @@ async fn serve(config: Config, source: Source) -> anyhow::Result<()> {
     let signals = Signals::catch()?;
     let node = config.node.name.clone();
     let forgets = config.data_dir.is_none();
+    let service = Service::find();
     let server = rollcall::start_from(config, Some(source)).await?;
     if forgets {
         tracing::warn!(
@@ -128,7 +130,7 @@ async fn serve(config: Config, source: Source) -> anyhow::Result<()> {
         );
     }
     print(&ready(server.addresses(), &node));
-    service::ready();
+    service.note_ready();
     if let (Some(password), Some(address)) = (server.made_password(), server.addresses().admin) {
         let scheme = if server.addresses().admin_tls { "https" } else { "http" };
         let line = format!("dashboard: {scheme}://{address} user: admin password: {password} (shown this once)\n");
@@ -142,7 +144,7 @@ async fn serve(config: Config, source: Source) -> anyhow::Result<()> {
         }
         task = server.broken() => Some(task),
     };
-    service::stopping();
+    service.note_stopping();
     server.shutdown().await;
     broken
         .map_or(Ok(()), |task| Err(anyhow::anyhow!("the broker's task \"{task}\" panics however often it is started")))

@@ -398,5 +398,6 @@ async fn a_service_manager_is_told_of_the_start_of_each_moment_and_of_the_end() 
         last = told().await;
     }
     assert_eq!(last, "STOPPING=1");
+    // Nobody listens any more, and it ends all the same.
     running.stop().await;
 }
