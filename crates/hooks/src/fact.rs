@@ -48,6 +48,8 @@ pub struct Listener {
     pub name: Box<str>,
     /// Its port.
     pub port: u16,
+    /// Of the node where that is; `None`: here.
+    node: Option<Box<str>>,
     /// Most clients have no tags, and would have room for them: those of who has some stand here.
     tagged: Option<Box<Tagged>>,
 }
@@ -62,7 +64,19 @@ struct Tagged {
 impl Listener {
     /// One that clients share.
     pub fn new(name: &str, port: u16) -> Self {
-        Self { name: name.into(), port, tagged: None }
+        Self { name: name.into(), port, node: None, tagged: None }
+    }
+
+    /// One of another node of the cluster.
+    #[must_use]
+    pub fn at(mut self, node: Option<&str>) -> Self {
+        self.node = node.map(Into::into);
+        self
+    }
+
+    /// The name of the node where it is, if that is another one than this.
+    pub fn node(&self) -> Option<&str> {
+        self.node.as_deref()
     }
 }
 
@@ -76,6 +90,21 @@ impl ConnectionInfo {
         self.listener.tagged.as_ref().map_or(&self.listener, |tagged| &tagged.shared)
     }
 
+    /// The name of the node that it is connected to, if that is another one of the cluster than this.
+    pub fn node(&self) -> Option<&str> {
+        self.listener.node()
+    }
+
+    /// The same, connected to this node of the cluster; `None`: to this one.
+    #[must_use]
+    pub fn at_node(mut self, node: Option<&str>) -> Self {
+        let Listener { name, port, .. } = &**self.shared_listener();
+        let listener = Listener::new(name, *port).at(node);
+        let tags = self.tags().clone();
+        self.listener = Arc::new(listener);
+        self.with_tags(tags)
+    }
+
     /// Those that the client had when it came in.
     pub fn tags(&self) -> &Tags {
         self.listener.tagged.as_ref().map_or(&Tags::NONE, |tagged| &tagged.tags)
@@ -87,8 +116,8 @@ impl ConnectionInfo {
         self.listener = if tags.is_empty() {
             shared
         } else {
-            let (name, port) = (shared.name.clone(), shared.port);
-            Arc::new(Listener { name, port, tagged: Some(Box::new(Tagged { shared, tags })) })
+            let Listener { name, port, node, .. } = Listener::clone(&shared);
+            Arc::new(Listener { name, port, node, tagged: Some(Box::new(Tagged { shared, tags })) })
         };
     }
 

@@ -44,11 +44,13 @@ pub struct ConnectionRecord<'a> {
     pub is_bridge: bool,
     /// [`ConnectionInfo::tags`].
     pub tags: Option<&'a str>,
+    /// [`ConnectionInfo::node`].
+    pub node: Option<&'a str>,
 }
 
 impl<C> Encode<C> for ConnectionRecord<'_> {
     fn encode<W: Write>(&self, out: &mut Encoder<W>, _: &mut C) -> Result<(), Error<W::Error>> {
-        let there = [self.username.is_some(), self.is_bridge, self.tags.is_some()];
+        let there = [self.username.is_some(), self.is_bridge, self.tags.is_some(), self.node.is_some()];
         out.map(12 + there.into_iter().map(u64::from).sum::<u64>())?;
         out.u8(0)?.str(self.client_id)?;
         if let Some(username) = self.username {
@@ -70,6 +72,9 @@ impl<C> Encode<C> for ConnectionRecord<'_> {
         }
         if let Some(tags) = self.tags {
             out.u8(14)?.str(tags)?;
+        }
+        if let Some(node) = self.node {
+            out.u8(15)?.str(node)?;
         }
         Ok(())
     }
@@ -94,6 +99,7 @@ impl<'b, C> Decode<'b, C> for ConnectionRecord<'b> {
             conn_id: 0,
             is_bridge: false,
             tags: None,
+            node: None,
         };
         for _ in 0..input.map()?.unwrap_or_default() {
             match input.u8()? {
@@ -112,6 +118,7 @@ impl<'b, C> Decode<'b, C> for ConnectionRecord<'b> {
                 12 => found.conn_id = input.u64()?,
                 13 => found.is_bridge = input.bool()?,
                 14 => found.tags = Some(input.str()?),
+                15 => found.node = Some(input.str()?),
                 // Of a later version.
                 _ => input.skip()?,
             }
@@ -160,6 +167,7 @@ impl ConnectionInfo {
             conn_id: self.conn_id,
             is_bridge: self.is_bridge,
             tags: self.tags().as_record(),
+            node: self.node(),
         }
     }
 
@@ -181,7 +189,7 @@ impl ConnectionInfo {
             username: record.username.map(Into::into),
             version: record.version()?,
             peer: record.peer,
-            listener: Arc::new(Listener::new(record.listener, record.port)),
+            listener: Arc::new(Listener::new(record.listener, record.port).at(record.node)),
             keep_alive: record.keep_alive,
             clean_start: record.clean_start,
             expiry_interval: record.expiry_interval,
@@ -205,8 +213,11 @@ mod tests {
         let quiet = ConnectionInfo { username: None, peer: "[2001:db8::1]:5000".parse().unwrap(), ..foo() };
         let bridge = ConnectionInfo { is_bridge: true, ..foo() };
         let tags = Tags::from_record(Some("=a\n?b"));
-        let tagged = ConnectionInfo { is_bridge: true, ..foo() }.with_tags(tags);
-        for info in [foo(), quiet, bridge, tagged] {
+        let listener = Arc::new(Listener::new("mqtt", 1883).at(Some("b@2")));
+        let elsewhere = ConnectionInfo { listener, ..foo() };
+        let tagged = ConnectionInfo { is_bridge: true, ..elsewhere.clone() }.with_tags(tags);
+        assert_eq!(tagged.node(), Some("b@2"));
+        for info in [foo(), quiet, bridge, elsewhere, tagged] {
             assert_eq!(ConnectionInfo::from_record(&info.to_record()).unwrap(), info);
         }
     }
