@@ -153,6 +153,7 @@ impl Module for Presence {
         let settings = ctx.settings::<Settings>()?;
         let rules = settings.rules()?;
         let topics = Arc::new(Topics::new(ctx.host().node())?);
+        self.history.nodes().iter().for_each(|node| topics.note_node(Some(node)));
         ctx.states(Arc::new(StateTopics { topics: topics.clone(), history: self.history.clone() }));
         ctx.remember(Arc::new(LastSeen(self.history.clone())));
         let followed =

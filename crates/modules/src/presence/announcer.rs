@@ -58,7 +58,7 @@ impl Announcer {
         if !self.host.is_sys_watched() {
             return;
         }
-        let node = self.host.node();
+        let node = event.client.node().unwrap_or_else(|| self.host.node());
         let style = Style { missing_username: self.missing_username, extended: self.extended.then_some(node) };
         let mut is_told = false;
         for profile in self.profiles.iter() {
@@ -101,7 +101,7 @@ impl Announcer {
             return;
         }
         // Where there is none there was none for the event either, which has been counted.
-        if let Ok(topic) = self.topics.of(state.client_id, STATE) {
+        if let Ok(topic) = self.topics.of_at(state.node, state.client_id, STATE) {
             moment.publish_state(&topic, state.number, &mut || state.message(topic.clone()));
         }
     }
@@ -111,6 +111,7 @@ impl Observe for Announcer {
     fn observe(&self, fact: &Fact<'_>, moment: &mut dyn Moment) {
         match *fact {
             Fact::Connected { client, told_at, seq, flaps, properties, receive_maximum, noticed } => {
+                self.topics.note_node(client.node());
                 let (at, last_heard) = (client.connected_at, client.connected_at);
                 let before = self.followed.before(&client.client_id);
                 let happened = Happened { client, seq, at, flaps, last_heard, reason: None };
@@ -133,6 +134,7 @@ impl Observe for Announcer {
                 last_heard,
                 noticed,
             } => {
+                self.topics.note_node(client.node());
                 let happened = Happened { client, seq, at, flaps, last_heard, reason: Some(reason) };
                 let number = self.history.record(happened, &self.records, moment);
                 let end = Some(Gone { reason, reason_string, at });

@@ -1,6 +1,6 @@
 //! What was told lately: the last events, in order, to be looked up and followed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -52,6 +52,8 @@ pub struct History {
     pub(super) skipped: AtomicU64,
     pub(super) dropped: AtomicU64,
     pub(super) latency: Latency,
+    /// Other nodes of the cluster that an earlier process has kept events of.
+    nodes: Mutex<BTreeSet<Box<str>>>,
 }
 
 struct State {
@@ -152,6 +154,7 @@ impl History {
             skipped: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
             latency: Latency::default(),
+            nodes: Mutex::default(),
         })
     }
 
@@ -164,7 +167,12 @@ impl History {
         // Most events share one.
         let mut listener = Arc::new(Listener::new("", 0));
         records.each(&mut |key, record| match (place_of(key), Entry::from_record(record, &mut listener)) {
-            (Some(place), Ok(entry)) => kept.push((place, entry)),
+            (Some(place), Ok(entry)) => {
+                if let Some(node) = entry.node() {
+                    self.nodes.lock().insert(node.into());
+                }
+                kept.push((place, entry));
+            }
             (place, entry) => {
                 left_out += 1;
                 wrong = Some(match place {
@@ -181,6 +189,11 @@ impl History {
         let next = first.max(before + 1);
         *self.state.lock() = State { next, first: next, before, book, live: None };
         Ok(())
+    }
+
+    /// Other nodes of the cluster that an earlier process has kept events of.
+    pub(super) fn nodes(&self) -> Vec<Box<str>> {
+        self.nodes.lock().iter().cloned().collect()
     }
 
     /// What is known of a client: its last event, however long ago that was.

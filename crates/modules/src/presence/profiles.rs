@@ -50,14 +50,20 @@ impl Profile {
         matches!(self, Self::Emqx4 | Self::Emqx5 | Self::Emqx6)
     }
 
-    /// The topic of an event of this client.
-    pub(super) fn topic(self, topics: &Topics, client_id: &str, has_come: bool) -> Result<Topic, TopicError> {
+    /// The topic of an event of this client, at this node or at the other one named.
+    pub(super) fn topic(
+        self,
+        topics: &Topics,
+        node: Option<&str>,
+        client_id: &str,
+        has_come: bool,
+    ) -> Result<Topic, TopicError> {
         match self {
             Self::Emqx4 | Self::Emqx5 | Self::Emqx6 => {
-                topics.of(client_id, if has_come { CONNECTED } else { DISCONNECTED })
+                topics.of_at(node, client_id, if has_come { CONNECTED } else { DISCONNECTED })
             }
             Self::Aws => aws::topic(client_id, has_come),
-            Self::CloudEvents => topics.of(client_id, cloudevents::SUFFIX),
+            Self::CloudEvents => topics.of_at(node, client_id, cloudevents::SUFFIX),
         }
     }
 
@@ -145,7 +151,7 @@ impl Profiles {
 
 impl On {
     pub(super) fn topic(&self, topics: &Topics, event: &Event<'_>) -> Result<Topic, TopicError> {
-        self.profile.topic(topics, &event.client.client_id, event.end.is_none())
+        self.profile.topic(topics, event.client.node(), &event.client.client_id, event.end.is_none())
     }
 
     pub(super) fn properties(&self, event: &Event<'_>) -> Properties {

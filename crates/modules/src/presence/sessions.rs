@@ -52,7 +52,8 @@ impl Observe for Sessions {
             return;
         }
         match *fact {
-            Fact::Connected { client, told_at, .. } if !client.session_present => {
+            // Other nodes tell of theirs.
+            Fact::Connected { client, told_at, .. } if !client.session_present && client.node().is_none() => {
                 let created = Created {
                     clientid: &client.client_id,
                     username: client.username.as_deref().or(self.missing_username),

@@ -151,7 +151,7 @@ impl Settled {
     /// `changed_at`: when it became what it is.
     fn tell(&self, state: &State<'_>, changed_at: u64, moment: &mut dyn Moment) {
         // Too long for any event of this client, which was counted.
-        let Ok(topic) = self.topics.of(state.client_id, SETTLED) else { return };
+        let Ok(topic) = self.topics.of_at(state.node, state.client_id, SETTLED) else { return };
         // Who misses it is sent what has changed since; what is told later has not changed before what was told by now.
         let number = changed_at.min(self.told_until.load(Relaxed));
         moment.publish_state(&topic, number, &mut || state.message(topic.clone()));
@@ -274,7 +274,7 @@ impl States for Settled {
             // To who subscribes, all are online that are not told offline.
             (is_offline || walk.is_missed)
                 && (walk.since == 0 || changed_at > walk.since)
-                && self.topics.of(id, SETTLED).is_ok_and(|topic| filter.matches(&topic))
+                && self.topics.of_at(last.node(), id, SETTLED).is_ok_and(|topic| filter.matches(&topic))
         });
         walk.at = next.unwrap_or(walk.at);
         next.is_some()
@@ -282,7 +282,7 @@ impl States for Settled {
 
     fn state(&self, name: &str) -> Option<Message> {
         let last = self.history.last_event(name)?;
-        let topic = self.topics.of(name, SETTLED).ok()?;
+        let topic = self.topics.of_at(last.node(), name, SETTLED).ok()?;
         Some(settled_state(&last, self.is_offline(&last)).message(topic))
     }
 

@@ -16,6 +16,8 @@ const PIECE: usize = 64;
 #[derive(Clone, Copy)]
 pub(super) struct State<'a> {
     pub(super) client_id: &'a str,
+    /// Where it is or was, if that is another node of the cluster.
+    pub(super) node: Option<&'a str>,
     pub(super) since: u64,
     pub(super) seq: u64,
     /// The running number of the event that led to it.
@@ -48,7 +50,8 @@ impl<'a> State<'a> {
     /// Of one that is online.
     pub(super) fn of(client: &'a ConnectionInfo, number: u64, seq: u64, since: u64) -> Self {
         let ConnectionInfo { client_id, epoch, conn_id, .. } = client;
-        Self { client_id, since, seq, number, epoch: *epoch, conn_id: *conn_id, gone: None, flaps: None }
+        let (epoch, conn_id, node) = (*epoch, *conn_id, client.node());
+        Self { client_id, node, since, seq, number, epoch, conn_id, gone: None, flaps: None }
     }
 
     pub(super) fn message(&self, topic: Topic) -> Message {
@@ -98,25 +101,36 @@ impl States for StateTopics {
             walk.until = self.history.last_number();
         }
         if !filter.has_wildcard() {
-            let is_new = |id: &String| self.history.last_event(id).is_some_and(|last| last.number > walk.since);
+            let is_topic = |last: &Entry| {
+                let topic = self.topics.of_at(last.node(), last.client_id(), STATE);
+                topic.is_ok_and(|topic| topic.as_str() == filter.pattern())
+            };
+            let is_new = |last: &Entry| last.number > walk.since && is_topic(last);
+            let is_new = |id: &String| self.history.last_event(id).is_some_and(|last| is_new(&last));
             found.extend(self.topics.owner(filter).filter(is_new).map(String::into_boxed_str));
             return false;
         }
         let next = self.history.walk(walk.at, PIECE, walk.since, found);
         // Beside the table's locks: to make a topic takes longer than to look at a client.
-        found.retain(|id| self.topics.of(id, STATE).is_ok_and(|topic| filter.matches(&topic)));
+        found.retain(|id| topic_of(id, STATE, &self.topics, &self.history).is_some_and(|topic| filter.matches(&topic)));
         walk.at = next.unwrap_or(walk.at);
         next.is_some()
     }
 
     fn state(&self, name: &str) -> Option<Message> {
         let last = self.history.last_event(name)?;
-        Some(state_of(&last).message(self.topics.of(name, STATE).ok()?))
+        Some(state_of(&last).message(self.topics.of_at(last.node(), name, STATE).ok()?))
     }
 
     fn done(&self, walk: &Walk) -> Option<Message> {
         done(&self.topics, walk)
     }
+}
+
+/// A client's topic with this suffix, at the node where it was seen last.
+pub(super) fn topic_of(client_id: &str, suffix: &str, topics: &Topics, history: &History) -> Option<Topic> {
+    let last = if topics.has_others() { history.last_event(client_id) } else { None };
+    topics.of_at(last.as_ref().and_then(Entry::node), client_id, suffix).ok()
 }
 
 /// What is told when all states are told.
@@ -128,6 +142,7 @@ pub(super) fn done(topics: &Topics, walk: &Walk) -> Option<Message> {
 pub(super) fn state_of(last: &Entry) -> State<'_> {
     State {
         client_id: last.client_id(),
+        node: last.node(),
         since: last.at,
         seq: last.seq,
         number: last.number,

@@ -1,8 +1,17 @@
 //! The topics of one client.
 
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use mqtt_codec::topic::TopicError;
 use mqtt_codec::{Filter, Topic};
 use mqtt_hooks::StartError;
+use parking_lot::Mutex;
+
+/// Nodes of which topics are told apart from those of nobody: as many as a cluster may have, and some that are gone.
+const MAX_NODES: usize = 256;
+
+const BROKERS: &str = "$SYS/brokers/";
 
 pub(super) const CONNECTED: &str = "/connected";
 pub(super) const DISCONNECTED: &str = "/disconnected";
@@ -16,6 +25,9 @@ pub(super) struct Topics {
     node: String,
     /// `$SYS/brokers/${node}/clients/`
     prefix: String,
+    /// The names of other nodes of the cluster that clients were seen at.
+    others: Mutex<BTreeSet<Box<str>>>,
+    has_others: AtomicBool,
 }
 
 impl Topics {
@@ -25,7 +37,22 @@ impl Topics {
         if let Err(error) = Topic::new(prefix.clone()) {
             return Err(StartError::Config(format!("the node's name cannot stand in a topic: {error}")));
         }
-        Ok(Self { node, prefix })
+        Ok(Self { node, prefix, others: Mutex::default(), has_others: AtomicBool::new(false) })
+    }
+
+    /// A client was seen at this node; `None`: at this one.
+    pub(super) fn note_node(&self, node: Option<&str>) {
+        let Some(node) = node else { return };
+        let mut others = self.others.lock();
+        if others.len() < MAX_NODES && !others.contains(node) {
+            others.insert(node.into());
+            self.has_others.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Clients were seen at other nodes.
+    pub(super) fn has_others(&self) -> bool {
+        self.has_others.load(Ordering::Relaxed)
     }
 
     /// One that is about all clients.
@@ -65,9 +92,42 @@ impl Topics {
         self.node.trim_end_matches('/').split('/').all(|own| is_level(own, levels.next()))
     }
 
+    /// Whether these levels begin with those of a node of the cluster, and takes them.
+    fn has_node<'a>(&self, levels: &mut impl Iterator<Item = &'a str>) -> bool {
+        let own = self.node.trim_end_matches('/').split('/');
+        own.enumerate().all(|(at, own)| {
+            let level = levels.next();
+            is_level(own, level) || at == 2 && self.has_others() && level.is_some_and(|name| self.is_other(name))
+        })
+    }
+
+    fn is_other(&self, node: &str) -> bool {
+        self.others.lock().contains(node)
+    }
+
     /// Too long if the topic of either event of this client is: one of them alone would break their alternation.
     pub(super) fn of(&self, client_id: &str, suffix: &str) -> Result<Topic, TopicError> {
-        Self::made(&self.prefix, client_id, suffix)
+        self.of_at(None, client_id, suffix)
+    }
+
+    /// [`Self::of`], at another node.
+    pub(super) fn of_at(&self, node: Option<&str>, client_id: &str, suffix: &str) -> Result<Topic, TopicError> {
+        match node {
+            None => Self::made(&self.prefix, client_id, suffix),
+            Some(node) => Self::made(&format!("{BROKERS}{node}/clients/"), client_id, suffix),
+        }
+    }
+
+    /// What comes behind `clients/`, at this node or another one of the cluster.
+    fn below<'a>(&self, text: &'a str) -> Option<(Option<&'a str>, &'a str)> {
+        if let Some(rest) = text.strip_prefix(&*self.prefix) {
+            return Some((None, rest));
+        }
+        if !self.has_others() {
+            return None;
+        }
+        let (node, rest) = text.strip_prefix(BROKERS)?.split_once('/')?;
+        Some((Some(node), rest.strip_prefix("clients/")?)).filter(|_| self.is_other(node))
     }
 
     fn made(prefix: &str, client_id: &str, suffix: &str) -> Result<Topic, TopicError> {
@@ -91,13 +151,13 @@ impl Topics {
     }
 
     pub(super) fn is_event(&self, topic: &Topic) -> bool {
-        let rest = topic.as_str().strip_prefix(&*self.prefix);
-        rest.is_some_and(|rest| rest.ends_with(CONNECTED) || rest.ends_with(DISCONNECTED))
+        let rest = self.below(topic.as_str());
+        rest.is_some_and(|(_, rest)| rest.ends_with(CONNECTED) || rest.ends_with(DISCONNECTED))
     }
 
     /// Whether it is one of a client with this suffix.
     pub(super) fn ends_with(&self, topic: &Topic, suffix: &str) -> bool {
-        topic.as_str().strip_prefix(&*self.prefix).is_some_and(|rest| rest.ends_with(suffix))
+        self.below(topic.as_str()).is_some_and(|(_, rest)| rest.ends_with(suffix))
     }
 
     /// Whether it may match the state of some client.
@@ -109,7 +169,7 @@ impl Topics {
     pub(super) fn is_about(&self, filter: &Filter, suffix: &str) -> bool {
         let Some(before) = filter.pattern().strip_suffix(suffix) else { return false };
         let mut levels = before.split('/');
-        self.has_own(&mut levels) && is_level("clients", levels.next()) && levels.next().is_some()
+        self.has_node(&mut levels) && is_level("clients", levels.next()) && levels.next().is_some()
     }
 
     /// Whose state a filter without wildcards is about.
@@ -119,7 +179,8 @@ impl Topics {
 
     /// Whose topic with this suffix a filter without wildcards is about.
     pub(super) fn owner_of(&self, filter: &Filter, suffix: &str) -> Option<String> {
-        let level = filter.pattern().strip_prefix(&*self.prefix)?.strip_suffix(suffix)?;
+        let (node, level) = self.below(filter.pattern())?;
+        let level = level.strip_suffix(suffix)?;
         let (mut client_id, mut rest) = (String::with_capacity(level.len()), level);
         while let Some(at) = rest.find('%') {
             client_id.push_str(&rest[..at]);
@@ -130,7 +191,7 @@ impl Topics {
         }
         client_id.push_str(rest);
         // One that is not as it would have been written is nobody's.
-        self.of(&client_id, STATE).is_ok_and(|topic| topic.as_str() == filter.pattern()).then_some(client_id)
+        self.of_at(node, &client_id, STATE).is_ok_and(|topic| topic.as_str() == filter.pattern()).then_some(client_id)
     }
 }
 

@@ -41,7 +41,7 @@ impl Trial for ComeAndGo {
 async fn come_and_go(host: &dyn Host, profile: Profile, id: &str, told: &mut Vec<Came>) -> Result<(), String> {
     let topics = Topics::new(host.node()).map_err(|error| error.to_string())?;
     let mut watcher = host.connect(&format!("{id}-watcher")).await?;
-    let topic = |has_come| profile.topic(&topics, id, has_come).map_err(|error| error.to_string());
+    let topic = |has_come| profile.topic(&topics, None, id, has_come).map_err(|error| error.to_string());
     let (came, went) = (topic(true)?, topic(false)?);
     for topic in [Some(&came), Some(&went).filter(|went| **went != came)].into_iter().flatten() {
         let filter = Filter::new(topic.as_str().to_owned()).map_err(|error| error.to_string())?;

@@ -98,6 +98,11 @@ impl Entry {
         Some(End { reason, code: self.code, initiator: self.initiator })
     }
 
+    /// The name of the node where that was, if it was another one of the cluster than this.
+    pub fn node(&self) -> Option<&str> {
+        self.listener.node()
+    }
+
     /// The connection that it is about. No event tells whether it was a bridge's.
     pub fn connection(&self) -> ConnectionInfo {
         ConnectionInfo {
@@ -144,8 +149,8 @@ impl Entry {
     pub(super) fn from_record(record: &[u8], listener: &mut Arc<Listener>) -> Result<Self, String> {
         let kept: Kept<'_> = minicbor::decode(record).map_err(|error| error.to_string())?;
         let client = kept.client;
-        if *listener.name != *client.listener || listener.port != client.port {
-            *listener = Arc::new(Listener::new(client.listener, client.port));
+        if *listener.name != *client.listener || listener.port != client.port || listener.node() != client.node {
+            *listener = Arc::new(Listener::new(client.listener, client.port).at(client.node));
         }
         let initiator = kept.initiator.map_or(Some(Initiator::Client), Initiator::from_name);
         Ok(Self {
@@ -188,6 +193,8 @@ struct Shown<'a> {
     id: u64,
     event: &'static str,
     clientid: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<&'a str>,
     username: Option<&'a str>,
     at: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -221,6 +228,7 @@ impl Serialize for Entry {
             id: self.number,
             event: if self.is_connected() { "connected" } else { "disconnected" },
             clientid: self.client_id(),
+            node: self.node(),
             username: self.username(),
             at: self.at,
             reason,
@@ -257,7 +265,7 @@ mod tests {
     fn an_event_comes_back_as_it_was() {
         let peer = "[2001:db8::1]:5000".parse().unwrap();
         let odd = ConnectionInfo { client_id: "\"\\\n\u{1}é".into(), username: None, peer, ..foo() };
-        let tagged = foo().with_tags(Tags::from_record(Some("=a\n?b")));
+        let tagged = foo().with_tags(Tags::from_record(Some("=a\n?b"))).at_node(Some("b@2"));
         for client in [foo(), odd, tagged] {
             for reason in [None, Some(Reason::Kicked), Some(Reason::TakenOver), Some(Reason::Closed("tcp_closed"))] {
                 let at = 1_625_572_213_999;

@@ -211,8 +211,9 @@ fn a_cloud_event_is_told_apart_by_source_and_id() {
 #[test]
 fn each_profile_has_its_topics() {
     let topics = Topics::new(NODE).unwrap();
-    let topic =
-        |profile: Profile, id: &str, has_come| profile.topic(&topics, id, has_come).map(|topic| topic.to_string());
+    let topic = |profile: Profile, id: &str, has_come| {
+        profile.topic(&topics, None, id, has_come).map(|topic| topic.to_string())
+    };
     assert_eq!(topic(Profile::Emqx6, "a", true).unwrap(), "$SYS/brokers/n@1/clients/a/connected");
     assert_eq!(topic(Profile::CloudEvents, "a", false).unwrap(), "$SYS/brokers/n@1/clients/a/cloudevent");
     assert_eq!(topic(Profile::Aws, "a/b", false).unwrap(), "$aws/events/presence/disconnected/a/b");
@@ -264,7 +265,7 @@ fn every_event_is_described() {
             let id = name.replace('/', "_");
             let address = described["channels"][&id]["address"].as_str().unwrap();
             let topics = Topics::new("{node}").unwrap();
-            assert_eq!(profile.topic(&topics, "{clientid}", has_come).unwrap().as_str(), address);
+            assert_eq!(profile.topic(&topics, None, "{clientid}", has_come).unwrap().as_str(), address);
             assert_eq!(described["components"]["messages"][&id]["title"], name);
             assert_eq!(schema::of(profile)[name.split_once('/').unwrap().1]["title"], name);
         }
