@@ -26,6 +26,8 @@ use snapshots::Snapshots;
 pub struct NatsConfig {
     /// `nats://host:port`, with `user:password@` or `token@` where that is asked for; one is enough to find the others.
     pub servers: Vec<String>,
+    /// User and password, where they do not stand there.
+    pub login: Option<(String, String)>,
     /// Where the servers' monitoring is, `host:port`: it alone tells whether they sync what they acknowledge.
     pub monitors: Vec<String>,
     /// For `tls://` and for servers that ask for TLS.
@@ -58,6 +60,7 @@ impl NatsConfig {
     pub fn new(cluster: impl Into<String>, servers: Vec<String>) -> Self {
         Self {
             servers,
+            login: None,
             monitors: Vec::new(),
             tls: None,
             cluster: cluster.into(),
@@ -78,6 +81,10 @@ impl NatsConfig {
             .request_timeout(Some(Duration::from_secs(2)))
             .reconnect_to_server_callback(move |servers, _| ready(next_server(&servers, &mut last.lock())))
             .max_reconnects(None);
+        let options = match &self.login {
+            Some((user, password)) => options.user_and_password(user.clone(), password.clone()),
+            None => options,
+        };
         match &self.tls {
             Some(tls) => options.tls_client_config(tls.clone()),
             None => options,

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use bytestring::ByteString;
 use mqtt_roll::{Down, Effect, Fold, Record, Up};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot, watch};
@@ -28,6 +29,9 @@ pub trait Tell: Send + 'static {
     /// An effect of the batch at this position. [`Effect::Gone`] of this node means that its connections are not its own any
     /// more: they are to be closed.
     fn tell(&mut self, position: u64, effect: Effect);
+
+    /// What was told so far is to be with those it is for, before anything waits on it: there is nothing more for now.
+    fn flush(&mut self) {}
 
     /// What was between these positions, the second included, can't be told: the log does not have it any more.
     fn missed(&mut self, from: u64, to: u64) {
@@ -130,6 +134,18 @@ impl Node {
     pub fn is_seated(&self, client: &str, conn: u64) -> bool {
         let fold = self.shared.fold.lock();
         fold.client(client).is_some_and(|client| client.node.name == self.shared.config.name && client.conn == conn)
+    }
+
+    /// Of this connection, if it is seated: the count of its client's comings and goings, and when it came.
+    pub fn seat(&self, client: &str, conn: u64) -> Option<(u64, u64)> {
+        let fold = self.shared.fold.lock();
+        let client = fold.client(client).filter(|client| client.conn == conn)?;
+        (client.node.name == self.shared.config.name).then_some((client.seq, client.at))
+    }
+
+    /// By which name it is known.
+    pub fn name(&self) -> &ByteString {
+        &self.shared.config.name
     }
 
     /// Looks at what the log comes to. The node does not read on meanwhile.

@@ -254,16 +254,20 @@ impl<L: Log, T: Tell> Driver<L, T> {
                 let mut fold = self.shared.fold.lock();
                 (fold.position(), fold.poll_effect())
             };
-            let Some(effect) = effect else { return self.note_told() };
+            let Some(effect) = effect else {
+                self.tell.flush();
+                return self.note_told();
+            };
             self.handle_effect(&effect);
             let is_new = self.told.is_some_and(|told| position > told);
             if matches!(*self.shared.phase.borrow(), Phase::Ended(Ended::Outvoted { .. })) {
-                return;
+                return self.tell.flush();
             }
             if is_new {
                 self.tell.tell(position, effect);
             }
         }
+        self.tell.flush();
     }
 
     /// All effects of a batch are told.

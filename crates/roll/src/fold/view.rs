@@ -83,6 +83,16 @@ impl Fold {
         self.clients.iter().filter_map(|row| self.client_of(row))
     }
 
+    /// Wills that wait: each with its client, the event since which it does, and until when: milliseconds since the Unix epoch.
+    pub fn waiting_wills(&self) -> impl Iterator<Item = (&str, u64, u64)> {
+        let waits =
+            |row: Row<'_>| row.will.filter(|_| !row.is_online).map(|(delay, _)| row.at + u64::from(delay) * 1000);
+        self.clients.iter().filter_map(move |row| {
+            let (id, event) = (row.id, row.event);
+            waits(row).map(|due| (id, event, due))
+        })
+    }
+
     /// How many clients are online.
     pub const fn online(&self) -> usize {
         self.clients.online()
