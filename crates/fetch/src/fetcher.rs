@@ -278,6 +278,18 @@ pub fn tls_showing(
     setting: &str,
     shown: Option<Shown<'_>>,
 ) -> Result<TlsConnector, String> {
+    client_config(ca, setting, shown).map(|config| TlsConnector::from(Arc::new(config)))
+}
+
+/// What [`tls_showing`] is made of, for who speaks another protocol.
+///
+/// # Errors
+/// It names the file and says why that can't be used.
+pub fn client_config(
+    ca: Option<&std::path::Path>,
+    setting: &str,
+    shown: Option<Shown<'_>>,
+) -> Result<rustls::ClientConfig, String> {
     use rustls::pki_types::pem::PemObject;
     use rustls::pki_types::{CertificateDer, PrivateKeyDer};
     let system = SYSTEM_AUTHORITIES.iter().map(std::path::Path::new).find(|path| path.is_file());
@@ -296,7 +308,7 @@ pub fn tls_showing(
         .with_safe_default_protocol_versions()
         .map_err(|error| wrong(&error))?
         .with_root_certificates(roots);
-    let config = match shown {
+    Ok(match shown {
         None => config.with_no_client_auth(),
         Some(Shown { cert, key }) => {
             let wrong = |path: &std::path::Path, why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
@@ -305,8 +317,7 @@ pub fn tls_showing(
             let secret = PrivateKeyDer::from_pem_file(key).map_err(|error| wrong(key, &error))?;
             config.with_client_auth_cert(certs, secret).map_err(|error| wrong(cert, &error))?
         }
-    };
-    Ok(TlsConnector::from(Arc::new(config)))
+    })
 }
 
 /// Where systems have them: Debian, Red Hat, Alpine, macOS.

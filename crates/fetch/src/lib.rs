@@ -18,7 +18,7 @@
 mod fetcher;
 mod url;
 
-pub use fetcher::{Answer, Fetcher, NoAnswer, Question, Shown, headers, tls, tls_showing};
+pub use fetcher::{Answer, Fetcher, NoAnswer, Question, Shown, client_config, headers, tls, tls_showing};
 pub use hyper::header::{self, HeaderValue};
 pub use hyper::{HeaderMap, Method};
 pub use tokio_rustls::TlsConnector;
