@@ -15,6 +15,7 @@ mod apps;
 mod banned;
 mod catalogue;
 mod clients;
+mod cluster;
 mod data;
 mod enterprise;
 mod listeners;
@@ -109,6 +110,7 @@ fn emqx() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(banned::list, banned::add))
         .routes(routes!(banned::remove))
         .routes(routes!(nodes::list))
+        .routes(routes!(cluster::show))
         .routes(routes!(nodes::one))
         .routes(routes!(nodes::brokers))
         .routes(routes!(nodes::broker))

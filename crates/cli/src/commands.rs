@@ -14,6 +14,7 @@ mod alarms;
 mod backup;
 mod banned;
 mod clients;
+mod cluster;
 pub(crate) mod import;
 pub(crate) mod init;
 mod listeners;
@@ -55,6 +56,9 @@ pub enum Noun {
     /// Clients, online and away
     #[command(subcommand, arg_required_else_help = false)]
     Clients(clients::Verb),
+    /// The cluster that the broker is a node of
+    #[command(subcommand, arg_required_else_help = false)]
+    Cluster(cluster::Verb),
     /// Bans: who may not come in for a while
     #[command(subcommand, arg_required_else_help = false)]
     Banned(banned::Verb),
@@ -113,6 +117,7 @@ pub async fn run(noun: &Noun, reach: &Reach, config: &Config) -> Result<(), Fail
         Noun::Listeners(verb) => listeners::run(verb, &remote()?, &mut out).await,
         Noun::Reload => reload::run(&remote()?, &mut out).await,
         Noun::Clients(verb) => clients::run(verb, &remote()?, &mut out).await,
+        Noun::Cluster(verb) => cluster::run(verb, &remote()?, &mut out).await,
         Noun::Banned(verb) => banned::run(verb, &remote()?, &mut out).await,
         Noun::Presence(verb) => presence::run(verb, &remote()?, &mut out).await,
         Noun::Roster(verb) => roster::run(verb, &remote()?, &mut out).await,

@@ -18,6 +18,7 @@
 mod alarm;
 mod ban;
 mod client;
+mod cluster;
 mod node;
 mod operate;
 mod oversee;
@@ -30,6 +31,7 @@ mod trace;
 pub use alarm::{Alarm, Until};
 pub use ban::{Ban, BanKind};
 pub use client::{ClientQuery, ClientState, ConnectionState, Traffic};
+pub use cluster::{ClusterNode, ClusterState};
 pub use node::{Health, HostState, ListenerError, ListenerKind, ListenerState, NodeState};
 pub use operate::Operate;
 pub use oversee::Oversee;

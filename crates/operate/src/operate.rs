@@ -5,8 +5,8 @@ use std::io;
 use mqtt_codec::{Filter, Message, SubscribeFilter, Topic};
 
 use crate::{
-    Ban, BanKind, ClientQuery, ClientState, HostState, ListenerError, ListenerState, NodeState, Oversee, Reloaded,
-    RetainedQuery, RetainedState, Rows, Setting, SubscribeError, SubscriptionQuery, SubscriptionState,
+    Ban, BanKind, ClientQuery, ClientState, ClusterState, HostState, ListenerError, ListenerState, NodeState, Oversee,
+    Reloaded, RetainedQuery, RetainedState, Rows, Setting, SubscribeError, SubscriptionQuery, SubscriptionState,
 };
 
 /// What an operator can see of a broker, and do to it.
@@ -18,6 +18,9 @@ pub trait Operate: Oversee {
 
     /// Its name, as in `$SYS/brokers/${node}`.
     fn node_name(&self) -> &str;
+
+    /// The cluster it is a node of, if it is.
+    fn cluster(&self) -> Option<ClusterState>;
 
     /// The machine and the process it runs in.
     fn host(&self) -> HostState;

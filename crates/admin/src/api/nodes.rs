@@ -1,10 +1,10 @@
-//! The broker itself: a cluster of one node.
+//! The broker itself, and the other nodes of its cluster.
 
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::extract::State;
-use mqtt_operate::Operate;
+use mqtt_operate::{ClusterNode, Operate};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -18,6 +18,7 @@ use crate::time::local_time;
 /// There is no Erlang here.
 const OTP_RELEASE: &str = "undefined";
 const RUNNING: &str = "Running";
+const STOPPED: &str = "Stopped";
 
 /// A node and how it is.
 #[derive(Serialize, ToSchema)]
@@ -70,12 +71,37 @@ impl Node {
             load15,
         }
     }
+
+    fn other(node: &ClusterNode) -> Self {
+        let unknown = || "undefined".to_owned();
+        Self {
+            node: node.name.clone(),
+            node_status: if node.is_live { RUNNING } else { STOPPED },
+            version: "undefined",
+            uptime: unknown(),
+            otp_release: OTP_RELEASE,
+            connections: node.clients as usize,
+            max_fds: 0,
+            memory_total: 0,
+            memory_used: 0,
+            process_available: 0,
+            process_used: 0,
+            load1: unknown(),
+            load5: unknown(),
+            load15: unknown(),
+        }
+    }
 }
 
-/// The nodes: this one.
+/// The nodes: this one, and the others of its cluster. Of those only what this one knows is told: ask them for the rest.
 #[utoipa::path(get, path = "/nodes", tag = "nodes", responses((status = OK, body = Data<Vec<Node>>)))]
 pub(super) async fn list(State(shared): Admission) -> Result<Data<Vec<Node>>, Refusal> {
-    with_broker(&shared, |broker| Data::new(vec![Node::of(broker)])).await
+    with_broker(&shared, |broker| {
+        let others = broker.cluster().map(|cluster| cluster.nodes).unwrap_or_default();
+        let others = others.iter().filter(|other| other.name != broker.node_name()).map(Node::other);
+        Data::new([Node::of(broker)].into_iter().chain(others).collect())
+    })
+    .await
 }
 
 /// A node.

@@ -1,0 +1,94 @@
+//! The cluster, as this node sees it.
+
+use axum::extract::State;
+use mqtt_operate::{ClusterNode, ClusterState};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::Admission;
+use crate::asking::with_broker;
+use crate::reply::{Data, Explanation, Refusal};
+
+/// How this node is in its cluster, and who else is.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Cluster {
+    #[schema(example = "node1@10.0.0.1")]
+    node: String,
+    /// This node is part of the cluster.
+    live: bool,
+    /// What this node does instead, or has ended by.
+    #[schema(example = "live")]
+    phase: String,
+    /// Up to which position of the log it has read.
+    position: u64,
+    /// How many batches it is behind.
+    behind: u64,
+    /// For how long what it has to say has been on its way, in milliseconds.
+    on_its_way_ms: u64,
+    /// How often it was cut off, and joined again.
+    fenced: u64,
+    /// Of all that it has read: nodes at one position have the same.
+    digest: String,
+    /// Who has read something else.
+    differs: Option<String>,
+    /// Clients that are connected, at all nodes.
+    online: u64,
+    nodes: Vec<Member>,
+}
+
+/// A node, by what this one has read.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Member {
+    #[schema(example = "node2@10.0.0.2")]
+    node: String,
+    /// "live", "left", or "dead".
+    #[schema(example = "live")]
+    state: &'static str,
+    /// Clients that are connected there.
+    clients: u64,
+    /// When it joined, by its own clock: milliseconds since the Unix epoch.
+    since: u64,
+    /// When it was heard last, by its own clock: milliseconds since the Unix epoch.
+    heard: u64,
+}
+
+impl Member {
+    fn of(node: ClusterNode) -> Self {
+        let state = match node {
+            ClusterNode { is_live: true, .. } => "live",
+            ClusterNode { has_left: true, .. } => "left",
+            ClusterNode { .. } => "dead",
+        };
+        let ClusterNode { name, clients, since, heard, .. } = node;
+        Self { node: name, state, clients, since, heard }
+    }
+}
+
+/// How this node is in its cluster, and who else is.
+#[utoipa::path(get, path = "/cluster", tag = "nodes", responses((status = OK, body = Data<Cluster>),
+    (status = NOT_FOUND, body = Explanation, description = "the broker is no node of a cluster")))]
+pub(super) async fn show(State(shared): Admission) -> Result<Data<Cluster>, Refusal> {
+    let found = with_broker(&shared, |broker| Some((broker.node_name().to_owned(), broker.cluster()?))).await?;
+    let Some((node, state)) = found else {
+        return Err(Refusal::not_found("this broker is no node of a cluster: cluster.nats makes it one".to_owned()));
+    };
+    let ClusterState { is_live, phase, position, behind, on_its_way_ms, fenced, digest, differs, online, nodes } =
+        state;
+    let nodes = nodes.into_iter().map(Member::of).collect();
+    let live = is_live;
+    Ok(Data::new(Cluster {
+        node,
+        live,
+        phase,
+        position,
+        behind,
+        on_its_way_ms,
+        fenced,
+        digest,
+        differs,
+        online,
+        nodes,
+    }))
+}

@@ -1,0 +1,39 @@
+//! `rollcall cluster`
+
+use serde_json::{Map, Value, json};
+
+use crate::columns::{Cell, Columns};
+use crate::failure::Failure;
+use crate::output::{Output, field, time};
+use crate::remote::Remote;
+
+/// What of it.
+#[derive(Debug, PartialEq, Eq, clap::Subcommand)]
+pub enum Verb {
+    /// How the node is that is asked
+    Status,
+    /// All nodes: who is live, who has left, who was found dead, and how many clients each has
+    Nodes,
+}
+
+pub(crate) async fn run(verb: &Verb, remote: &Remote, out: &mut Output) -> Result<(), Failure> {
+    let mut cluster = remote.get("/cluster").await?["data"].take();
+    let nodes = cluster["nodes"].take();
+    match verb {
+        Verb::Nodes => {
+            let columns = &mut Columns::new(&["NODE", "STATE", "CLIENTS", "SINCE", "HEARD"]);
+            Ok(out.rows(columns, nodes.as_array().map_or(&[], Vec::as_slice), row)?)
+        }
+        Verb::Status => {
+            let mut shown: Map<String, Value> = cluster.as_object().cloned().unwrap_or_default();
+            let live = nodes.as_array().into_iter().flatten().filter(|node| node["state"] == "live").count();
+            shown.insert("nodes".to_owned(), json!(live));
+            Ok(out.object(&shown.into())?)
+        }
+    }
+}
+
+fn row(node: &Value) -> Vec<Cell> {
+    let [name, state, clients] = ["node", "state", "clients"].map(|key| field(node, key).into());
+    vec![name, state, clients, time(node, "since").into(), time(node, "heard").into()]
+}
