@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, num::NonZeroUsize, path::PathBuf};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    Admin, Anonymous, Auth, Config, Flapping, HttpAuth, Limits, Listener, ListenerTls, Log, Mqtt, Node, Runtime,
-    SessionLimits, Sources, Storage, Sys,
+    Admin, Anonymous, Auth, Cluster, Config, Flapping, HttpAuth, Limits, Listener, ListenerTls, Log, Mqtt, Node,
+    Runtime, SessionLimits, Sources, Storage, Sys,
     file::{self, File},
     listeners::{self, TlsSaid, networks},
     value::Int,
@@ -36,6 +36,7 @@ impl File {
         let listeners = self.listeners.check()?;
         Ok(Config {
             node: self.node.check()?,
+            cluster: self.cluster.check()?,
             mqtt: self.mqtt.check(),
             admin: self.admin.check()?,
             auth: self.check_auth(&listeners),
@@ -120,6 +121,34 @@ impl file::Node {
             return Err(Wrong::new("node.name", why));
         }
         Ok(Node { name: name.clone() })
+    }
+}
+
+impl file::Cluster {
+    fn check(&self) -> Result<Option<Cluster>, Wrong> {
+        let path = |path: &Option<crate::value::Path>| path.as_ref().map(|file| PathBuf::from(&file.0));
+        if self.name.is_empty() || !self.name.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            return Err(Wrong::new("cluster.name", format!("{:?}: wants letters and digits", self.name)));
+        }
+        let shown = match (path(&self.cert), path(&self.key)) {
+            (Some(cert), Some(key)) => Some((cert, key)),
+            (None, None) => None,
+            (Some(_), None) => return Err(Wrong::new("cluster.key", "wants the key of cluster.cert")),
+            (None, Some(_)) => return Err(Wrong::new("cluster.cert", "wants the certificate of cluster.key")),
+        };
+        if self.user.is_some() != self.password.is_some() {
+            return Err(Wrong::new("cluster.user", "wants cluster.password beside it, and the other way round"));
+        }
+        Ok((!self.nats.0.is_empty()).then(|| Cluster {
+            name: self.name.clone(),
+            nats: self.nats.0.iter().map(ToString::to_string).collect(),
+            monitors: self.monitors.0.iter().map(ToString::to_string).collect(),
+            user: self.user.clone(),
+            password: self.password.as_ref().map(|password| password.0.clone()),
+            ca: path(&self.ca),
+            shown,
+            is_unsafe: self.r#unsafe,
+        }))
     }
 }
 

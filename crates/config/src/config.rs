@@ -20,6 +20,8 @@ use crate::error::Place;
 pub struct Config {
     /// Who this broker is.
     pub node: Node,
+    /// Which other brokers it is one with; `None`: it is alone.
+    pub cluster: Option<Cluster>,
     /// Where clients come in: `mqtt` first, the others by name. Those that are off are not in it.
     pub listeners: Vec<Listener>,
     /// What holds for all clients.
@@ -92,6 +94,33 @@ impl PartialEq for Sources {
 pub struct Node {
     /// A topic level: not empty, without `/`, `+` and `#`.
     pub name: String,
+}
+
+/// A cluster that the broker is a node of.
+#[derive(Clone, PartialEq)]
+pub struct Cluster {
+    /// Its name.
+    pub name: String,
+    /// Addresses of nats-servers, at least one.
+    pub nats: Vec<String>,
+    /// Host and port of each one's monitoring.
+    pub monitors: Vec<String>,
+    /// By which they let it in.
+    pub user: Option<String>,
+    /// See [`Self::user`].
+    pub password: Option<String>,
+    /// Who signs their certificates; `None`: whom the system trusts.
+    pub ca: Option<PathBuf>,
+    /// The certificate to show, and its key.
+    pub shown: Option<(PathBuf, PathBuf)>,
+    /// Servers that may lose what they have promised will do.
+    pub is_unsafe: bool,
+}
+
+impl fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cluster").field("name", &self.name).field("nats", &self.nats).finish_non_exhaustive()
+    }
 }
 
 /// What holds for all clients.

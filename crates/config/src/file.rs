@@ -38,7 +38,7 @@ macro_rules! section {
                 Section {
                     name: $section.to_owned(),
                     about: vec![$($about.to_owned()),*],
-                    keys: vec![$(Key { name: stringify!($key), about: vec![$($doc.to_owned()),*] }),*],
+                    keys: vec![$(Key { name: stringify!($key).trim_start_matches("r#"), about: vec![$($doc.to_owned()),*] }),*],
                 }
             }
         }
@@ -51,6 +51,7 @@ macro_rules! section {
 pub(crate) struct File {
     pub(crate) data_dir: String,
     pub(crate) node: Node,
+    pub(crate) cluster: Cluster,
     pub(crate) listeners: Listeners,
     pub(crate) mqtt: Mqtt,
     pub(crate) admin: Admin,
@@ -70,6 +71,7 @@ impl File {
         vec![
             Section { name: String::new(), about: Vec::new(), keys: vec![Key { name: "data_dir", about }] },
             Node::section(),
+            Cluster::section(),
             listeners::section(listeners::MQTT),
             listeners::section(listeners::WS),
             Mqtt::section(),
@@ -96,6 +98,7 @@ impl Default for File {
         Self {
             data_dir: "data".to_owned(),
             node: Node::default(),
+            cluster: Cluster::default(),
             listeners: Listeners::default(),
             mqtt: Mqtt::default(),
             admin: Admin::default(),
@@ -115,6 +118,29 @@ section! {
     Node = "node" {
         /// Stands in the topics below $SYS/brokers: one topic level, no spaces, at most 255 bytes.
         name: String = "rollcall@127.0.0.1".to_owned(),
+    }
+}
+
+section! {
+    /// Several brokers that are one: who comes and who goes is told alike at all of them. They agree by nats-servers
+    /// with JetStream, three of 2.12 or newer with sync_interval: always. Each broker has a node.name of its own.
+    Cluster = "cluster" {
+        /// Where the nats-servers are: ["nats://10.0.0.1:4222", ...], or tls://. Empty: no cluster.
+        nats: List<list::Nats> = List::default(),
+        /// Where the nats-servers' monitoring is, host:port of each: it alone tells how they sync. Looked at at the start.
+        monitors: List<list::Host> = List::default(),
+        /// Letters and digits: brokers with the same name and the same nats-servers are one cluster.
+        name: String = "rollcall".to_owned(),
+        /// What the nats-servers ask for, if they do.
+        user: Option<String> = None,
+        password: Option<Secret> = None,
+        /// Who signs the nats-servers' certificates; when not set, whom the system trusts.
+        ca: Option<Path> = None,
+        /// A certificate to show them, and its key.
+        cert: Option<Path> = None,
+        key: Option<Path> = None,
+        /// Goes on with nats-servers that may lose what they have promised: fewer than three, older, or slow to sync.
+        r#unsafe: bool = false,
     }
 }
 

@@ -43,9 +43,10 @@ mod tests;
 mod value;
 
 pub use config::{
-    Address, Admin, Anonymous, Auth, AuthDefault, CertName, Config, CrlStale, DenyAction, Durability, Flapping,
-    FlappingBy, HttpAuth, Limits, Listener, ListenerKind, ListenerLimits, ListenerTls, ListenerWeb, Log, LogFormat,
-    ModuleConfig, Mqtt, Node, Origins, Rate, Runtime, Said, SessionLimits, Sources, Storage, Sys, SysSubscribe, Verify,
+    Address, Admin, Anonymous, Auth, AuthDefault, CertName, Cluster, Config, CrlStale, DenyAction, Durability,
+    Flapping, FlappingBy, HttpAuth, Limits, Listener, ListenerKind, ListenerLimits, ListenerTls, ListenerWeb, Log,
+    LogFormat, ModuleConfig, Mqtt, Node, Origins, Rate, Runtime, Said, SessionLimits, Sources, Storage, Sys,
+    SysSubscribe, Verify,
 };
 pub use error::{Error, Place};
 pub use ignored::Ignored;

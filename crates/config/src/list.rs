@@ -29,6 +29,10 @@ pub(crate) struct List<T>(pub(crate) Vec<T>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Host(pub(crate) String);
 
+/// Where a nats-server is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Nats(pub(crate) String);
+
 /// The path of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct File(pub(crate) String);
@@ -50,6 +54,23 @@ impl Item for Host {
         let is_fit = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
         let is_host = !host.is_empty() && host.bytes().all(is_fit);
         (is_host && port.is_none_or(|port| port.parse::<u16>().is_ok())).then(|| Self(text.to_owned()))
+    }
+}
+
+impl Item for Nats {
+    const WANTED: &'static str = "an address like \"nats://10.0.0.1:4222\", without user and password";
+    const LIST: &'static str = "a list of addresses like [\"nats://10.0.0.1:4222\"]";
+
+    fn read(text: &str) -> Option<Self> {
+        let host = ["nats://", "tls://"].into_iter().find_map(|scheme| text.strip_prefix(scheme))?;
+        // What is kept secret has keys of its own, which are not shown.
+        (!host.is_empty() && !host.contains(['@', '/', ' '])).then(|| Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Nats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 
