@@ -8,6 +8,7 @@ use mqtt_session::Gauge;
 use crate::client::clients::Clients;
 use crate::client::connection::Awaited;
 use crate::client::{Client, ClientRef};
+use crate::cluster::Membership;
 use crate::coming::banned::Banned;
 use crate::coming::doors::Doors;
 use crate::config::Config;
@@ -37,6 +38,7 @@ pub(crate) struct Broker {
     pub(crate) durable: Durable,
     pub(crate) hooks: Arc<Hooks>,
     pub(crate) watched: Watched,
+    pub(crate) membership: Membership,
 }
 
 impl Broker {
@@ -69,6 +71,7 @@ impl Broker {
             deadlines: Deadlines::default(),
             workplaces: Workplaces::default(),
             watched: Watched::new(memory),
+            membership: Membership::default(),
             doors,
             durable,
             config,

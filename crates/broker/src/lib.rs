@@ -23,6 +23,7 @@
 
 mod broker;
 mod client;
+mod cluster;
 mod coming;
 mod config;
 mod delivery;
@@ -34,6 +35,7 @@ mod store;
 mod time;
 mod watch;
 
+pub use cluster::{Roll, Seated, Teller};
 pub use config::{
     Anonymous, Config, DenyAction, Flapping, FlappingBy, Limits, ListenerLimits, Mqtt, Rate, SessionLimits, Store, Sys,
     SysSubscribe,

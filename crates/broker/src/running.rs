@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 
 use crate::broker::Broker;
 use crate::client::ClientRef;
+use crate::cluster::{Roll, Teller, wills};
 use crate::coming::door::{self, Door};
 use crate::coming::shutdown;
 use crate::config::{Anonymous, Config, ListenerLimits};
@@ -123,6 +124,16 @@ impl Opened {
         ModuleRecords { broker: Arc::clone(&self.broker), found: std::mem::take(&mut self.modules) }
     }
 
+    /// Tells what the roll of a cluster comes to; for who reads it. Modules that are to see all of that are started before.
+    pub fn teller(&self) -> Teller {
+        Teller::new(Arc::clone(&self.broker))
+    }
+
+    /// Makes the broker a node of a cluster.
+    pub fn join(&self, roll: Arc<dyn Roll>) {
+        self.broker.membership.join(roll);
+    }
+
     /// Begins to serve; `modules` tells how each module is whenever alarms are looked at.
     ///
     /// # Panics
@@ -136,6 +147,9 @@ impl Opened {
         tasks.run("store", of(&broker, store::keep_alive));
         let (fallen, grace): (Arc<[_]>, _) = (fallen.into(), broker.config.recovery_grace);
         tasks.run("recovery", of(&broker, move |broker| recovery::tell(broker, Arc::clone(&fallen), grace)));
+        if broker.membership.roll().is_some() {
+            tasks.run("wills", of(&broker, wills::run));
+        }
         let modules = Arc::new(modules);
         tasks.run("alarms", of(&broker, move |broker| causes::watch(broker, Arc::clone(&modules))));
         Running { broker, tasks, stop: watch::Sender::new(false) }

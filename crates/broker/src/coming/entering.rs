@@ -18,6 +18,7 @@ use crate::client::granted::Granted;
 use crate::client::traffic::Traffic;
 use crate::client::transition::Transition;
 use crate::client::{ClientRef, State};
+use crate::cluster::Seated;
 use crate::coming::leaving::Going;
 use crate::coming::ticket::Ticket;
 use crate::delivery::batch::Batch;
@@ -44,6 +45,8 @@ pub(crate) struct Admission<'a> {
     pub(crate) traffic: Traffic,
     pub(crate) transport: Transport,
     pub(crate) ticket: Ticket,
+    /// By the roll of a cluster: there it is told that the client has come.
+    pub(crate) seated: Option<Seated>,
 }
 
 /// When a client comes in, by the clocks that somebody asks later.
@@ -113,7 +116,7 @@ impl Broker {
         transition.has_session = true;
         // Not before the end of the connection before, which was told under this lock, whatever was done to the clock
         // since.
-        admission.info.connected_at = transition.now_ms();
+        admission.info.connected_at = admission.seated.map_or_else(|| transition.now_ms(), |seated| seated.at);
         admission.info.session_present = present;
         if !present {
             transition.created_at = admission.info.connected_at;
@@ -126,6 +129,13 @@ impl Broker {
         // Behind the table: whose certificate was revoked since it shook hands is found here or there.
         self.look_at_certificate(&connection);
         (client, connection)
+    }
+
+    /// Whether the client of this id has a session that one without a clean start would go on with.
+    pub(crate) fn has_session(&self, client_id: &str) -> bool {
+        let Some(client) = self.clients.get(client_id) else { return false };
+        let transition = client.transition.lock();
+        transition.has_session && transition.expires_at.at().is_none_or(|at| at > self.clock.now())
     }
 
     /// The connection that the client of this id has, to be [heard out](hear_out) before it is taken over.
@@ -179,7 +189,8 @@ impl Broker {
         batch: &mut Batch<'_>,
     ) -> Arc<Connection> {
         let Arrived { noticed, now, heard } = arrived;
-        let Admission { connect, mut info, keep_alive, answer, granted, traffic, transport, ticket } = admission;
+        let Admission { connect, mut info, keep_alive, answer, granted, traffic, transport, ticket, seated } =
+            admission;
         // The same text, but one memory for both.
         info.client_id = Arc::clone(&client.id);
         let session_expiry = info.expiry_interval;
@@ -202,7 +213,7 @@ impl Broker {
         }
         self.clients.note_online();
         batch.count(Metric::Connected, 1);
-        transition.seq += 1;
+        transition.seq = seated.map_or(transition.seq + 1, |seated| seated.seq);
         let told_at = connection.info.connected_at;
         transition.note_fact(told_at, told_at);
         // Before the fact and in one bundle with it: what modules keep of it is there after a crash if this is.
@@ -212,7 +223,9 @@ impl Broker {
         let receive_maximum = entrance.bounds.session.window_of(connect);
         let fact =
             Fact::Connected { client: &connection.info, told_at, seq, flaps, properties, receive_maximum, noticed };
-        self.hooks.observe(&fact, batch);
+        if seated.is_none() {
+            self.hooks.observe(&fact, batch);
+        }
         if connection.info.session_present {
             // An earlier connection may have been allowed more.
             let _ = give_up_forbidden(client, &connection, batch);

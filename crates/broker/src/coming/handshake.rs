@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use mqtt_codec::{ConnAck, Connect, DecodeError, Packet, Properties, Property, ReasonCode, Version};
-use mqtt_hooks::{Action, Attribute, ConnectionInfo, Grant, Login, Reach, Rule, Rules, Said, Tags};
+use mqtt_hooks::{Action, Attribute, ConnectionInfo, Grant, Login, Reach, Reason, Rule, Rules, Said, Tags};
 use mqtt_net::subject_of;
 use mqtt_session::Timestamp;
 
@@ -15,6 +15,8 @@ use crate::client::connection::Connection;
 use crate::client::ending::Ending;
 use crate::client::granted::Granted;
 use crate::client::seat::Seat;
+use crate::cluster::Seated;
+use crate::cluster::enrolment::{Enrolled, Enrolment};
 use crate::coming::arrival::{Arrival, First, Language};
 use crate::coming::challenge::{self, Broken};
 use crate::coming::door::wait_while_late;
@@ -23,7 +25,7 @@ use crate::coming::entrance::Bounds;
 use crate::coming::farewell::say_farewell;
 use crate::coming::pace::Pace;
 use crate::coming::reader::Reader;
-use crate::coming::refusing::{answer_and_close, refuse};
+use crate::coming::refusing::{answer_and_close, answer_taken_over, refuse};
 use crate::coming::welcome::{not_banned, welcome};
 use crate::config::Config;
 use crate::delivery::batch::Batch;
@@ -224,21 +226,65 @@ impl Candidate {
             Err(refusal) => return refuse(*self.arrival, &self.connect, refusal, batch),
         };
         let Some(answer) = self.connack() else { return Next::Close };
+        if self.broker.membership.roll_of(&self.info).is_some() {
+            return Next::Wait(Box::pin(self.enrol(old, answer)));
+        }
         match old {
             // Nobody is there to be heard out. Should one come in between, it is taken over without that.
             None => {
-                let (seat, reader) = self.enter(answer, batch);
+                let (seat, reader) = self.enter(answer, None, batch);
                 Next::Serve(seat, reader)
             }
             Some(old) => Next::Wait(Box::pin(async move {
                 hear_out(old).await;
                 let broker = Arc::clone(&self.broker);
                 let mut batch = Batch::begin(&broker);
-                let entered = self.enter(answer, &mut batch);
+                let entered = self.enter(answer, None, &mut batch);
                 let _ = batch.finish();
                 Some(entered)
             })),
         }
+    }
+
+    /// Comes in when all nodes of the cluster are told so, or this one at least, which has read all that was before.
+    async fn enrol(mut self, old: Option<Arc<Connection>>, answer: ConnAck) -> Option<(Seat, Reader)> {
+        if let Some(old) = old {
+            hear_out(old).await;
+        }
+        let broker = Arc::clone(&self.broker);
+        let roll = broker.membership.roll()?;
+        self.info.connected_at = wall_ms();
+        // As far as can be seen from here: no session is begun or ended before the client is in.
+        self.info.session_present = !self.info.clean_start && broker.has_session(&self.info.client_id);
+        let receive_maximum = self.arrival.ticket.entrance().bounds.session.window_of(&self.connect);
+        // Who did not wait has gone without a word, and nobody is to be taken over by it.
+        if self.arrival.is_gone() {
+            return None;
+        }
+        let next = match Enrolment::begin(roll, &mut self.connect, &self.info, receive_maximum).await {
+            Ok(Enrolled::Here(enrolment, seated)) => self.enter_enrolled(answer, enrolment, seated),
+            Ok(Enrolled::TakenOver) => answer_taken_over(&broker, *self.arrival, self.connect.version, answer),
+            Err(refusal) => {
+                let mut batch = Batch::begin(&broker);
+                let next = refuse(*self.arrival, &self.connect, refusal, &mut batch);
+                let _ = batch.finish();
+                next
+            }
+        };
+        Box::pin(next.end()).await
+    }
+
+    fn enter_enrolled(self, answer: ConnAck, enrolment: Enrolment, seated: Seated) -> Next {
+        let broker = Arc::clone(&self.broker);
+        let mut batch = Batch::begin(&broker);
+        let (seat, reader) = self.enter(answer, Some(seated), &mut batch);
+        // Before CONNACK leaves: who took it over, or ended all of this node, before it was in the table has not found it there.
+        if !enrolment.close() {
+            let ending = Ending { reason: Reason::TakenOver, code: Some(ReasonCode::SessionTakenOver) };
+            seat.connection.end(ending);
+        }
+        let _ = batch.finish();
+        Next::Serve(seat, reader)
     }
 
     /// Takes a client's place, and says which connection will be taken over.
@@ -323,7 +369,7 @@ impl Candidate {
         Some(answer)
     }
 
-    fn enter(self, answer: ConnAck, batch: &mut Batch<'_>) -> (Seat, Reader) {
+    fn enter(self, answer: ConnAck, seated: Option<Seated>, batch: &mut Batch<'_>) -> (Seat, Reader) {
         let Self { broker, arrival, connect, info, granted, .. } = self;
         // [MQTT-3.2.2-21] [MQTT-3.2.2-22]: the broker's where it has one, of which only version 5 can be told.
         let keep_alive = match (connect.version, broker.config.mqtt.server_keep_alive) {
@@ -334,8 +380,8 @@ impl Candidate {
         traffic.note_received(1, 0);
         let pace = Pace::new(&ticket.entrance().bounds);
         let connect = &*connect;
-        let (client, connection) =
-            broker.enter(Admission { connect, info, keep_alive, answer, granted, traffic, transport, ticket }, batch);
+        let admission = Admission { connect, info, keep_alive, answer, granted, traffic, transport, ticket, seated };
+        let (client, connection) = broker.enter(admission, batch);
         subscribe_on_entry(&client, &connection, batch);
         if broker.doors.banned.has(&connection.info) {
             // The ban came in between, and whoever made it may not have found the connection.

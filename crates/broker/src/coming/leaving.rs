@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use mqtt_codec::{Disconnect, Packet, Properties, ReasonCode, Version};
-use mqtt_hooks::{Fact, Reason};
+use mqtt_hooks::{EndRecord, Fact, Reason};
+use mqtt_roll::Down;
 use mqtt_router::Attendance;
 use mqtt_session::{Detached, Timestamp};
 
@@ -62,8 +63,17 @@ impl Broker {
 
     /// Ends a client's connection and its session, as in EMQ X; false if there is neither.
     pub(crate) fn kick(self: &Arc<Self>, client_id: &str) -> bool {
-        let Some(client) = self.clients.get(client_id) else { return false };
         let mut batch = Batch::begin(self);
+        let ending = Ending { reason: Reason::Kicked, code: Some(ReasonCode::AdministrativeAction) };
+        let is_kicked = self.end_client(client_id, ending, &mut batch);
+        // As when it leaves by itself.
+        let _ = batch.finish();
+        is_kicked
+    }
+
+    /// Ends a client's connection for this reason, and its session; false if there is neither.
+    pub(crate) fn end_client(&self, client_id: &str, ending: Ending, batch: &mut Batch<'_>) -> bool {
+        let Some(client) = self.clients.get(client_id) else { return false };
         let bundle = self.durable.bundle();
         let mut transition = client.transition.lock();
         // Its session ended while this waited for the lock, and it is out of the table.
@@ -71,22 +81,19 @@ impl Broker {
             return false;
         }
         let now = self.clock.now();
-        self.tell_fallen(&client, &mut transition, now, &mut batch);
+        self.tell_fallen(&client, &mut transition, now, batch);
         if let Some(timer) = transition.timer.take() {
             self.deadlines.offline.cancel(timer);
         }
         // Here and not in the connection's task, so that whoever asks next finds it gone.
-        let ending = Ending { reason: Reason::Kicked, code: Some(ReasonCode::AdministrativeAction) };
         let going = Going { ending, properties: &Properties::EMPTY, noticed: Instant::now() };
-        if let Some((connection, _)) = self.detach(&client, &mut transition, None, going, now, &mut batch) {
+        if let Some((connection, _)) = self.detach(&client, &mut transition, None, going, now, batch) {
             connection.end(ending);
         }
         transition.expires_at = now.into();
-        self.look_after(&client, &mut transition, None, now, &mut batch);
+        self.look_after(&client, &mut transition, None, now, batch);
         drop(transition);
         drop(bundle);
-        // As when it leaves by itself.
-        let _ = batch.finish();
         true
     }
 
@@ -153,10 +160,30 @@ impl Broker {
         }
         // Read under the transition lock: whoever comes next reads it later, so their `connected_at` is not before this.
         let at = transition.now_ms();
+        let last_heard = at.saturating_sub(connection.silent_ms()).max(connection.info.connected_at.min(at));
+        let reason_string = properties.reason_string();
+        if let Some(roll) = self.membership.roll_of(&connection.info) {
+            // Told by each node when it has read of it, before whatever comes next. Who is taken over has been told of, or this would
+            // not be known here.
+            let is_told = matches!(reason, Reason::TakenOver | Reason::Discarded);
+            let end = EndRecord { reason, reason_string: reason_string.as_deref(), last_heard };
+            if !is_told {
+                let (id, conn) = (&client.id, connection.info.conn_id);
+                self.membership.ends.expect(id, || roll.seat(id, conn).is_some());
+                roll.down(Down {
+                    client: (*client.id).into(),
+                    conn: connection.info.conn_id,
+                    at,
+                    // [MQTT-3.14.4-3]: not if the client says goodbye.
+                    with_will: reason != Reason::Client(ReasonCode::Success),
+                    reason: end.to_record().into(),
+                });
+            }
+            return Some((connection, detached));
+        }
         transition.seq += 1;
         // Whatever the clock does, the next fact of this client is told no earlier.
         transition.note_fact(at, at);
-        let reason_string = properties.reason_string();
         let fact = Fact::Disconnected {
             client: &connection.info,
             reason,
@@ -166,7 +193,7 @@ impl Broker {
             told_at: at,
             seq: transition.seq,
             flaps: transition.flaps.count(at),
-            last_heard: at.saturating_sub(connection.silent_ms()).max(connection.info.connected_at.min(at)),
+            last_heard,
             noticed,
         };
         self.hooks.observe(&fact, batch);

@@ -104,6 +104,9 @@ impl Broker {
             // Not before what was told of the client, and what is told later is not before this, whatever is done to the clock.
             let at = transition.now_ms();
             transition.note_told(at);
+            if self.membership.ends.hold(&client.id, !is_last, at) {
+                return;
+            }
             self.hooks.observe(&Fact::SessionEnded { client_id: &client.id, is_discarded: !is_last, at }, batch);
         }
     }

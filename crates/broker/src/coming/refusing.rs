@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use mqtt_codec::{ConnAck, Connect, Packet, Properties, ReasonCode, Version};
+use mqtt_codec::{ConnAck, Connect, Disconnect, Packet, Properties, ReasonCode, Version};
 use mqtt_hooks::Fact;
 use mqtt_operate::Direction;
 
@@ -60,6 +60,26 @@ pub(super) fn answer_and_close(
         if answer.encode(version, &mut output).is_ok() && transport.write_all(&output).await.is_ok() {
             broker.watched.traces.note_before_entry(&client_id, Direction::Out, &answer);
             count_refusal(&broker, reason);
+            say_farewell(&transport).await;
+        }
+        drop(ticket);
+        None
+    }))
+}
+
+/// Has come in, by what is told, and was taken over by another one since: it is told both, and the connection closes.
+pub(super) fn answer_taken_over(broker: &Arc<Broker>, arrival: Arrival, version: Version, answer: ConnAck) -> Next {
+    let broker = Arc::clone(broker);
+    let Arrival { transport, ticket, .. } = arrival;
+    Next::Wait(Box::pin(async move {
+        let mut output = BytesMut::new();
+        let reason = ReasonCode::SessionTakenOver;
+        // Before version 5 the end of the connection is all that can be said.
+        let farewell = Packet::Disconnect(Disconnect { reason, properties: Properties::EMPTY });
+        let is_made = Packet::ConnAck(answer).encode(version, &mut output).is_ok()
+            && (version != Version::V5 || farewell.encode(version, &mut output).is_ok());
+        if is_made && transport.write_all(&output).await.is_ok() {
+            broker.watched.metrics.count(Metric::ConnAckSent);
             say_farewell(&transport).await;
         }
         drop(ticket);

@@ -4,16 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mqtt_codec::ReasonCode;
-use mqtt_hooks::Reason;
-use tokio::time::{Instant, sleep};
+use mqtt_hooks::{EndRecord, Reason};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::broker::Broker;
 use crate::client::ClientRef;
 use crate::client::clients::Clients;
 use crate::client::ending::Ending;
+use crate::time::clock::wall_ms;
 
 /// How long it may take at the most.
 const LIMIT: Duration = Duration::from_secs(5);
+
+/// How long it may take until a node has left its cluster.
+const LEAVE: Duration = Duration::from_secs(2);
 
 /// How long one round may wait for clients to go, and then for those that stay to take what that brought them.
 const PATIENCE: Duration = Duration::from_millis(700);
@@ -38,6 +42,12 @@ pub(crate) async fn drain(broker: &Arc<Broker>) {
     broker.doors.stop();
     let limit = Instant::now() + LIMIT;
     let soon = || limit.min(Instant::now() + PATIENCE);
+    // One word for all who are connected here: everybody is told, those included who watch from here.
+    if let Some(roll) = broker.membership.roll() {
+        let end = EndRecord { reason: Reason::ServerShuttingDown, reason_string: None, last_heard: wall_ms() };
+        // An error says that it took too long; then others find it silent.
+        let _ = timeout(LEAVE, roll.leave(end.to_record().into())).await;
+    }
     // What is not stored ends now, while those who subscribe to the wills are there.
     broker.end_unstored_sessions();
     for round in [Round::First, Round::Second, Round::Last] {

@@ -125,7 +125,19 @@ impl Broker {
         now: Timestamp,
         batch: &mut Batch<'_>,
     ) {
-        let client_id = &*client.id;
+        self.publish_will_of(&client.id, Some(client), peer, will, now, batch);
+    }
+
+    /// [`Self::publish_will`]; `publisher` is the client, if it is known here.
+    pub(crate) fn publish_will_of(
+        &self,
+        client_id: &str,
+        publisher: Option<&ClientRef>,
+        peer: Option<SocketAddr>,
+        will: &Publication,
+        now: Timestamp,
+        batch: &mut Batch<'_>,
+    ) {
         let topic = &will.message.topic;
         // Here and not at CONNECT: it is no reason to keep a client out, and the client may never come to die.
         // Nobody is there to be answered, and no subscriber is to see it.
@@ -149,6 +161,6 @@ impl Broker {
             return;
         }
         // [MQTT-3.8.3-3]: a will is what its client publishes.
-        self.publish(&will, Some(client), now, batch, |_| {});
+        self.publish(&will, publisher, now, batch, |_| {});
     }
 }

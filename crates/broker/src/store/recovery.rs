@@ -177,6 +177,10 @@ impl Broker {
         if let Some(will) = will {
             self.publish_will(client, Some(info.peer), &will, now, batch);
         }
+        // All that was connected to this node is gone for its cluster when it joins again.
+        if self.membership.roll_of(&info).is_some() {
+            return;
+        }
         transition.seq += 1;
         let told_at = transition.now_ms();
         // Not before the client came, nor after it is told, however the system's clock was set meanwhile.

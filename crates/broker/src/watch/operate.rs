@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use mqtt_codec::{Filter, Message, SubscribeFilter, Topic};
 use mqtt_operate::{
-    Ban, BanKind, ClientQuery, ClientState, Configured, HostState, ListenerError, ListenerState, NodeState, Operate,
-    Reloaded, RetainedQuery, RetainedState, Rows, Setting, SubscribeError, SubscriptionQuery, SubscriptionState,
+    Ban, BanKind, ClientQuery, ClientState, ClusterState, Configured, HostState, ListenerError, ListenerState,
+    NodeState, Operate, Reloaded, RetainedQuery, RetainedState, Rows, Setting, SubscribeError, SubscriptionQuery,
+    SubscriptionState,
 };
 
 use crate::broker::Broker;
@@ -55,6 +56,10 @@ impl Operate for Operator {
 
     fn node_name(&self) -> &str {
         &self.broker.config.node
+    }
+
+    fn cluster(&self) -> Option<ClusterState> {
+        self.broker.membership.roll().map(|roll| roll.state())
     }
 
     fn host(&self) -> HostState {

@@ -1,0 +1,85 @@
+//! A broker that is a node of a cluster.
+//!
+//! Who comes and who goes is then decided by one ordered log that all nodes read, the *roll*: here it is only said, and what the
+//! log comes to is [told](teller) by each node to its own subscribers, the same everywhere. So the facts of a client id alternate on
+//! every node, wherever it connects.
+//!
+//! Without a cluster nothing of this happens but the look whether there is one.
+
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use bytestring::ByteString;
+use mqtt_hooks::{ConnectionInfo, OWN_CLIENTS};
+use mqtt_operate::ClusterState;
+use mqtt_roll::{Down, Up};
+
+pub(crate) mod ends;
+pub(crate) mod enrolment;
+pub(crate) mod letter;
+mod teller;
+pub(crate) mod wills;
+
+pub use teller::Teller;
+
+/// The roll, as the broker sees it.
+pub trait Roll: Send + Sync + 'static {
+    /// A client has come. What is returned is done when this node has read of it, and of all that was before; false: that will
+    /// never be. `None`: nobody can come in now.
+    fn up(&self, up: Up) -> Option<Pin<Box<dyn Future<Output = bool> + Send>>>;
+
+    /// A connection of this node has ended. Where the node is no part of the cluster any more, all know that already.
+    fn down(&self, down: Down);
+
+    /// What is known of this connection of this node, if it is its client's current one by what has been read.
+    fn seat(&self, client: &str, conn: u64) -> Option<Seated>;
+
+    /// The delay of a will is over, which has waited since this event.
+    fn will_is_due(&self, client: ByteString, event: u64);
+
+    /// Whether this node does what is done once in the cluster.
+    fn is_first(&self) -> bool;
+
+    /// The wills that wait, each with its client, since which event, and until when: milliseconds since the Unix epoch.
+    fn waiting_wills(&self) -> Vec<(ByteString, u64, u64)>;
+
+    /// The node leaves, with all its clients; done when all know, or that can't be waited for.
+    fn leave(&self, reason: Bytes) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+
+    /// For operators.
+    fn state(&self) -> ClusterState;
+}
+
+/// A client that is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seated {
+    /// Counts the client's comings and goings.
+    pub seq: u64,
+    /// When it came: milliseconds since the Unix epoch.
+    pub at: u64,
+}
+
+/// The broker's place in a cluster, if it has one.
+#[derive(Default)]
+pub(crate) struct Membership {
+    roll: OnceLock<Arc<dyn Roll>>,
+    pub(crate) wills: wills::Waiting,
+    pub(crate) ends: ends::Ends,
+}
+
+impl Membership {
+    pub(crate) fn join(&self, roll: Arc<dyn Roll>) {
+        // Who joins twice stays where it was.
+        let _ = self.roll.set(roll);
+    }
+
+    pub(crate) fn roll(&self) -> Option<&Arc<dyn Roll>> {
+        self.roll.get()
+    }
+
+    /// The roll that this client is in. The broker's own clients are at each node what they are there.
+    pub(crate) fn roll_of(&self, info: &ConnectionInfo) -> Option<&Arc<dyn Roll>> {
+        self.roll().filter(|_| !info.client_id.starts_with(OWN_CLIENTS))
+    }
+}
