@@ -20,6 +20,7 @@ pub mod log;
 
 mod admin;
 mod certificates;
+mod cluster;
 mod listeners;
 mod reload;
 mod sections;
@@ -31,5 +32,5 @@ mod states;
 pub use mqtt_net::{Address, Pipe};
 pub use reload::Source;
 pub use sections::module_sections;
-pub use server::{Addresses, Server, StartError, start, start_from};
+pub use server::{Addresses, Server, StartError, start, start_from, start_node};
 pub use settings::check;

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use mqtt_broker::{ModulesSeen, Opened, Running};
+use mqtt_broker::{ModulesSeen, Opened, Roll, Running};
+use mqtt_cluster::Log;
+use mqtt_cluster::nats::NatsLog;
 use mqtt_config::Config;
 use mqtt_modules::{ChangeError, Modules, Registry};
 use mqtt_net::{Address, Pipe, TlsError};
@@ -17,7 +19,7 @@ use crate::certificates::Kept;
 use crate::listeners::Opener;
 use crate::reload::Source;
 use crate::sections::{default_settings, modules};
-use crate::{admin, listeners, reload, settings, states};
+use crate::{admin, cluster, listeners, reload, settings, states};
 
 /// Why the broker did not start.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +59,9 @@ pub enum StartError {
     /// A module that is wanted does not start.
     #[error(transparent)]
     Module(ChangeError),
+    /// It can't be a node of its cluster.
+    #[error("cluster: {0}")]
+    Cluster(String),
     /// Others could come in, and nobody would ask them who they are.
     #[error("{0}")]
     Unguarded(String),
@@ -104,6 +109,22 @@ pub async fn start(config: Config) -> Result<Server, StartError> {
 
 /// [`start`], with what the configuration can be read from anew.
 pub async fn start_from(config: Config, source: Option<Source>) -> Result<Server, StartError> {
+    // Before anything is taken or made: a node that can't agree with others is none.
+    match &config.cluster {
+        Some(cluster) => {
+            let log = cluster::connect(cluster).await?;
+            start_in(config, source, Some(log)).await
+        }
+        None => start_in(config, source, None::<NatsLog>).await,
+    }
+}
+
+/// [`start`] as a node of the cluster that agrees by this log, whatever the configuration says of one.
+pub async fn start_node(config: Config, log: impl Log) -> Result<Server, StartError> {
+    start_in(config, None, Some(log)).await
+}
+
+async fn start_in(config: Config, source: Option<Source>, log: Option<impl Log>) -> Result<Server, StartError> {
     let opener = Opener::new(&config);
     // Bound first, for a taken port is found out at once; opened last, when everything is there.
     let bound = opener.take(&config)?;
@@ -143,7 +164,12 @@ pub async fn start_from(config: Config, source: Option<Source>) -> Result<Server
     let listening = listeners.iter().filter(|listener| listener.is_open());
     let listening = listening.map(|listener| (listener.name().to_owned(), listener.address().clone()));
     let mut addresses = Addresses { listeners: listening.collect(), admin: None, admin_tls: admin_tls.is_some() };
-    let mut running = opened.run(modules_seen(&registry, &certificates));
+    let mut roll = None;
+    if let Some(log) = log {
+        // Modules are there: they see all that has happened since this node was there last.
+        roll = Some(cluster::join(&opened, &config.node.name, log).await?);
+    }
+    let mut running = opened.run(modules_seen(&registry, &certificates, roll));
     let watched = Arc::clone(&certificates);
     let review = Arc::new(running.certificate_review());
     running.watch("certificates", move || Arc::clone(&watched).watch(Arc::clone(&review)));
@@ -184,9 +210,17 @@ fn registry(opened: &mut Opened, config: &Config) -> Registry {
 }
 
 /// How the modules are, for the broker's alarms.
-fn modules_seen(registry: &Arc<Registry>, certificates: &Arc<Kept>) -> impl Fn() -> ModulesSeen + use<> {
+fn modules_seen(
+    registry: &Arc<Registry>,
+    certificates: &Arc<Kept>,
+    roll: Option<Arc<dyn Roll>>,
+) -> impl Fn() -> ModulesSeen + use<> {
     let (registry, certificates) = (Arc::clone(registry), Arc::clone(certificates));
-    move || ModulesSeen { states: registry.list(), numbers: registry.numbers(), beside: certificates.wrong() }
+    move || {
+        let mut beside = certificates.wrong();
+        beside.extend(roll.iter().flat_map(|roll| cluster::wrong(&roll.state())));
+        ModulesSeen { states: registry.list(), numbers: registry.numbers(), beside }
+    }
 }
 
 impl Server {
