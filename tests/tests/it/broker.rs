@@ -12,9 +12,17 @@ use tokio::{net::TcpStream, process::Command};
 /// Names another broker's command line, `{port}` in it standing for the port.
 const COMMAND: &str = "ROLLCALL_TEST_COMMAND";
 
+/// If it is there, each broker is the only node of a cluster: what it promises is the same.
+const ALONE: &str = "ROLLCALL_TEST_CLUSTER";
+
 /// True under another broker, which is not held to what only Rollcall promises.
 pub(crate) fn outside() -> bool {
     std::env::var(COMMAND).is_ok()
+}
+
+/// True where each broker is a node of a cluster of its own: what that leaves out is not asked for.
+pub(crate) fn alone() -> bool {
+    std::env::var(ALONE).is_ok()
 }
 
 /// A broker of the test's own.
@@ -51,9 +59,25 @@ impl Broker {
         Some(Self { _folder: Some(folder), ..Self::here(config).await })
     }
 
+    /// A node of this cluster. It keeps what it keeps in `folder`.
+    pub(crate) async fn node(name: &str, folder: &std::path::Path, log: mqtt_cluster::memory::Line) -> Self {
+        let mut config = Config { data_dir: Some(folder.to_owned()), ..Config::default() };
+        config.admin.bind = None;
+        name.clone_into(&mut config.node.name);
+        config.use_free_ports();
+        let server = rollcall::start_node(config, log).await.expect("a free port and good settings");
+        let addr = server.addresses().listener("mqtt").expect("it is on");
+        Self { addr, running: Running::Here(server), _folder: None }
+    }
+
     async fn here(mut config: Config) -> Self {
         config.use_free_ports();
-        let server = rollcall::start(config).await.expect("a free port and good settings");
+        let started = if alone() {
+            rollcall::start_node(config, mqtt_cluster::memory::Memory::default().line()).await
+        } else {
+            rollcall::start(config).await
+        };
+        let server = started.expect("a free port and good settings");
         let addr = server.addresses().listener("mqtt").expect("it is on");
         Self { addr, running: Running::Here(server), _folder: None }
     }

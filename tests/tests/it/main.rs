@@ -32,6 +32,7 @@ mod bridging;
 mod bridging_crash;
 mod budgets;
 mod cli;
+mod cluster;
 mod commands;
 mod commands_mqtt;
 mod connect;

@@ -3,7 +3,7 @@
 use mqtt_codec::{Connect, Message, Packet, Properties, Property, Qos, ReasonCode, Version, Will};
 
 use crate::{
-    broker::{Broker, outside},
+    broker::{Broker, alone, outside},
     client::{Client, QOS, VERSIONS, connect, keeping, message, retained, topic, will},
     clock,
 };
@@ -273,6 +273,10 @@ async fn a_will_below_sys_is_not_published() {
 /// Who subscribes to wills stays until the others have gone, however few messages it takes at once.
 #[tokio::test]
 async fn a_shutdown_that_keeps_nothing_publishes_every_will() {
+    // There they wait in the cluster, for its other nodes.
+    if alone() {
+        return;
+    }
     let Some(broker) = Broker::with(|config| config.data_dir = None).await else { return };
     let few = Connect { properties: [Property::ReceiveMaximum(3)].into(), ..connect(Version::V5, "watcher") };
     let (mut watcher, _) = Client::connect_with(broker.addr, few).await;
