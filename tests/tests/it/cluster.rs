@@ -314,3 +314,118 @@ async fn what_a_node_missed_while_it_was_down_is_told_to_sessions_that_it_keeps(
     assert_eq!(heard[1..11], rest);
     assert_eq!(heard[11], "b@2 keeper/connected -");
 }
+
+/// Plain xorshift.
+struct Dice(u64);
+
+impl Dice {
+    fn throw(&mut self, sides: u64) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        ((self.0 >> 11) % sides) as usize
+    }
+}
+
+/// Comes to any node as one of a few, which others are too, and goes in some way.
+async fn live(addresses: [std::net::SocketAddr; 3], mut dice: Dice) {
+    for _ in 0..40 {
+        let version = VERSIONS[dice.throw(3)];
+        let clean_start = dice.throw(2) == 0;
+        let will = (dice.throw(3) == 0).then(|| will("will/it", "x"));
+        let asked = Connect { clean_start, will, ..keeping(version, &format!("it{}", dice.throw(20))) };
+        let mut client = Client::open(addresses[dice.throw(3)], version).await;
+        client.send(mqtt_codec::Packet::Connect(Box::new(asked))).await;
+        if dice.throw(8) == 0 {
+            // Gone before the answer.
+            client.reset();
+            continue;
+        }
+        // Refused by a node that is no part of the cluster now, taken over before it was in, or in.
+        let Some(mqtt_codec::Packet::ConnAck(connack)) = client.receive_or_end().await else { continue };
+        if connack.reason != ReasonCode::Success {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            continue;
+        }
+        match dice.throw(4) {
+            0 => client.cut().await,
+            1 => client.reset(),
+            2 => client.send(mqtt_codec::Packet::PingReq).await,
+            _ => {
+                let bye =
+                    mqtt_codec::Disconnect { reason: ReasonCode::Success, properties: Properties::EMPTY };
+                client.send(mqtt_codec::Packet::Disconnect(bye)).await;
+            }
+        }
+    }
+}
+
+/// Many clients with few ids at all nodes, while lines are bad and one node is cut off long enough to be dead, twice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_all_nodes_tell_is_one_story_whatever_happens_to_their_lines() {
+    let Some(mut cluster) = Cluster::start().await else { return };
+    let mut own = cluster.watchers.pop().unwrap();
+    let addresses = [0, 1, 2].map(|at| cluster.nodes[at].broker.addr);
+    let lives: Vec<_> = (1..=30_u64)
+        .map(|number| tokio::spawn(live(addresses, Dice(number.wrapping_mul(0x9e37_79b9_7f4a_7c15)))))
+        .collect();
+    let lines: Vec<_> = cluster.nodes.iter().map(|node| node.line.clone()).collect();
+    let trouble = tokio::spawn(async move {
+        for _ in 0..2 {
+            for line in &lines[..2] {
+                line.set(Faults { lost_replies: 3, doubled: 3, ..Faults::default() });
+            }
+            lines[2].set(Faults { is_cut: true, ..Faults::default() });
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            lines[2].set(Faults::default());
+            tokio::time::sleep(Duration::from_secs(2)).await;
+        }
+    });
+    // Who watched there was told to be gone with its node, and reads no more.
+    let own = tokio::spawn(async move { own.read_to_end().await });
+    let end = tokio::spawn(async move {
+        trouble.await.unwrap();
+        for life in lives {
+            life.await.unwrap();
+        }
+        // The last one of all: who comes after it has been told of before.
+        Client::connect(addresses[0], Version::V5, "marker").await
+    });
+    let mut stories: Vec<Vec<(String, String)>> = Vec::new();
+    for watcher in &mut cluster.watchers {
+        let mut story = Vec::new();
+        loop {
+            let publish = watcher.client.take().await;
+            let topic = publish.topic.as_ref().unwrap().as_str().to_owned();
+            if topic.starts_with("will/") {
+                continue;
+            }
+            let is_last = topic.ends_with("/marker/connected");
+            story.push((topic, String::from_utf8(publish.payload.to_vec()).unwrap()));
+            if is_last {
+                break;
+            }
+        }
+        stories.push(story);
+    }
+    let _marker = end.await.unwrap();
+    own.await.unwrap();
+    let [one, other] = &stories[..] else { unreachable!("two are left") };
+    assert_eq!(one.len(), other.len());
+    for (one, other) in one.iter().zip(other) {
+        assert_eq!(one, other);
+    }
+    let mut online = std::collections::HashMap::<String, bool>::new();
+    for event in one {
+        let event: Vec<_> = event.0.rsplitn(3, '/').collect();
+        let is_connected = event[0] == "connected";
+        let before = online.insert(event[1].to_owned(), is_connected).unwrap_or_default();
+        // That watcher was there before who tells of it here.
+        let is_first_of_watcher = event[1] == "watcher c@3" && !is_connected;
+        assert!(before != is_connected || is_first_of_watcher, "{event:?} in {one:#?}");
+    }
+    online.retain(|id, is_online| *is_online && id.starts_with("it"));
+    // Connections that a ping left open were dropped since; all others ended by themselves.
+    assert!(online.is_empty(), "{online:?}");
+    assert!(one.iter().any(|(_, payload)| payload.contains("node_down")), "a node was dead");
+}
