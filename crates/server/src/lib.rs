@@ -16,8 +16,6 @@
 //! # }
 //! ```
 
-pub mod log;
-
 mod admin;
 mod certificates;
 mod cluster;

@@ -1,7 +1,5 @@
 //! `rollcall`: reads the settings, starts the broker, says that it is ready, and ends it on SIGTERM or Ctrl-C.
 
-mod service;
-
 use std::{
     env,
     io::{self, Write},
@@ -11,13 +9,10 @@ use std::{
 
 use mimalloc::MiMalloc;
 use mqtt_cli::{Cli, Command, Failure, UsageError};
-use mqtt_config::{Config, Layers};
-use rollcall::{Addresses, Source, log};
-use service::Service;
-use tokio::{
-    runtime::{Builder, Runtime},
-    signal::unix::{Signal, SignalKind, signal},
-};
+use mqtt_config::{Config, Layers, LogFormat};
+use mqtt_process::{Service, Signals, log};
+use rollcall::{Addresses, Server, Source};
+use tokio::runtime::{Builder, Runtime};
 
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
@@ -71,12 +66,16 @@ fn run() -> anyhow::Result<()> {
         }
         Command::Run => {
             let config = cli.layers.resolve()?;
-            let set_log_level = log::init(&config.log);
+            let form = match config.log.format {
+                LogFormat::Text => log::Form::Text,
+                LogFormat::Json => log::Form::Json,
+            };
+            let set_log_level = log::init(&config.log.level, form);
             let ignored = cli.layers.ignored();
             if !ignored.is_empty() {
                 tracing::warn!(variables = %ignored, "{IGNORED}");
             }
-            raise_open_files();
+            mqtt_process::raise_open_files();
             let source = Source { read: Box::new(read_anew), set_log_level };
             runtime(&config)?.block_on(serve(config, source))?;
         }
@@ -99,14 +98,6 @@ fn read_made(file: &Path, text: &str) -> Result<Config, String> {
 fn read_anew() -> Result<Config, String> {
     let config = command_line().and_then(|cli| Ok(cli.layers.resolve()?));
     config.map_err(|error| error.to_string().replace(['\n', '\r'], " "))
-}
-
-/// Each connection is an open file, and the usual soft limit is far below the hard one.
-fn raise_open_files() {
-    match rlimit::increase_nofile_limit(u64::MAX) {
-        Ok(limit) => tracing::debug!(limit, "open files"),
-        Err(error) => tracing::warn!(%error, "the limit of open files stays as it is"),
-    }
 }
 
 fn runtime(config: &Config) -> io::Result<Runtime> {
@@ -138,7 +129,7 @@ async fn serve(config: Config, source: Source) -> anyhow::Result<()> {
         let _ = io::stderr().write_all(line.as_bytes());
     }
     let broken = tokio::select! {
-        name = signals.ending(|| server.reload()) => {
+        name = signals.ending(|| reload(&server)) => {
             tracing::info!(signal = name, "ending");
             None
         }
@@ -150,6 +141,11 @@ async fn serve(config: Config, source: Source) -> anyhow::Result<()> {
         .map_or(Ok(()), |task| Err(anyhow::anyhow!("the broker's task \"{task}\" panics however often it is started")))
 }
 
+fn reload(server: &Server) {
+    tracing::info!(signal = "SIGHUP", "the configuration and certificates are read anew");
+    server.reload();
+}
+
 /// What scripts wait for.
 fn ready(addresses: &Addresses, node: &str) -> String {
     let named = |name: &str| addresses.listeners.iter().find(|(known, _)| known == name);
@@ -159,49 +155,6 @@ fn ready(addresses: &Addresses, node: &str) -> String {
     let further: String = further.map(|(name, address)| format!("{name}={address} ")).collect();
     let admin = addresses.admin.map_or_else(|| "off".to_owned(), |address| address.to_string());
     format!("rollcall ready mqtt={mqtt} ws={ws} {further}admin={admin} node={node} pid={}\n", process::id())
-}
-
-/// The signals that would end a process that does not ask for them.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    quit: Signal,
-    hangup: Signal,
-    user_1: Signal,
-    user_2: Signal,
-}
-
-impl Signals {
-    fn catch() -> io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            quit: signal(SignalKind::quit())?,
-            hangup: signal(SignalKind::hangup())?,
-            user_1: signal(SignalKind::user_defined1())?,
-            user_2: signal(SignalKind::user_defined2())?,
-        })
-    }
-
-    /// Returns the name of one that is to end the broker. SIGHUP reloads; the others are told of in the log, and it goes on: a
-    /// script that rotates logs is no reason to disconnect everybody.
-    async fn ending(mut self, reload: impl Fn()) -> &'static str {
-        loop {
-            let ignored = tokio::select! {
-                _ = self.terminate.recv() => return "SIGTERM",
-                _ = self.interrupt.recv() => return "SIGINT",
-                _ = self.quit.recv() => return "SIGQUIT",
-                _ = self.hangup.recv() => {
-                    tracing::info!(signal = "SIGHUP", "the configuration and certificates are read anew");
-                    reload();
-                    continue;
-                }
-                _ = self.user_1.recv() => "SIGUSR1",
-                _ = self.user_2.recv() => "SIGUSR2",
-            };
-            tracing::warn!(signal = ignored, "ignored: nothing is asked for so");
-        }
-    }
 }
 
 fn print(text: &str) {

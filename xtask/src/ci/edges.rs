@@ -27,6 +27,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("mqtt-migrate", &["mqtt-auth"]),
     ("mqtt-cli", &["mqtt-admin", "mqtt-codec", "mqtt-config", "mqtt-migrate", "mqtt-session", "mqtt-storage"]),
     ("mqtt-net", &[]),
+    ("mqtt-process", &[]),
     (
         "mqtt-broker",
         &[
@@ -50,6 +51,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "mqtt-bridge",
             "mqtt-operate",
             "mqtt-net",
+            "mqtt-process",
             "mqtt-broker",
             "mqtt-admin",
             "mqtt-config",

@@ -10,12 +10,12 @@ use sd_notify::{NotifyState, notify, watchdog_enabled};
 const WAITING: usize = 8;
 
 /// The service manager, if there is one.
-#[derive(Clone)]
-pub(crate) struct Service(Option<SyncSender<NotifyState<'static>>>);
+#[derive(Clone, Debug)]
+pub struct Service(Option<SyncSender<NotifyState<'static>>>);
 
 impl Service {
     /// As the environment says.
-    pub(crate) fn find() -> Self {
+    pub fn find() -> Self {
         if env::var_os("NOTIFY_SOCKET").is_none() {
             return Self(None);
         }
@@ -32,7 +32,10 @@ impl Service {
     }
 
     /// Clients come in, and from now on the manager is told so as often as it wants to hear that the broker goes on.
-    pub(crate) fn note_ready(&self) {
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn note_ready(&self) {
         self.tell(NotifyState::Ready);
         if let (Some(within), Some(_)) = (watchdog_enabled(), &self.0) {
             // On a worker like every connection: when none of those gets its turn any more, this one doesn't either. Until
@@ -42,7 +45,7 @@ impl Service {
     }
 
     /// Nobody comes in any more.
-    pub(crate) fn note_stopping(&self) {
+    pub fn note_stopping(&self) {
         self.tell(NotifyState::Stopping);
     }
 

@@ -2,24 +2,35 @@
 
 use std::io::{self, IsTerminal};
 
-use mqtt_config::{Log, LogFormat};
 use tracing_subscriber::{EnvFilter, reload};
 
-/// Has the log take another level; it is checked by the configuration.
+/// Has the log take another level, directives as [`init`] takes them.
 pub type SetLevel = Box<dyn Fn(&str) + Send + Sync>;
 
-/// Starts logging for the whole process. A second call changes nothing.
-pub fn init(config: &Log) -> SetLevel {
-    let lines = tracing_subscriber::fmt().with_env_filter(filter(&config.level)).with_writer(io::stderr);
+/// How a line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// For people.
+    Text,
+    /// For machines: an object a line.
+    Json,
+}
+
+/// Starts logging for the whole process. A second call changes nothing. `level` is directives of [`EnvFilter`].
+///
+/// # Panics
+/// If they are none: whoever reads the configuration checks them.
+pub fn init(level: &str, form: Form) -> SetLevel {
+    let lines = tracing_subscriber::fmt().with_env_filter(filter(level)).with_writer(io::stderr);
     // An error means that a logger is there already: a program that embeds the broker has its own.
-    match config.format {
-        LogFormat::Text => {
+    match form {
+        Form::Text => {
             let lines = lines.with_ansi(io::stderr().is_terminal()).with_filter_reloading();
             let handle = lines.reload_handle();
             let _ = lines.try_init();
             Box::new(move |level| note(handle.reload(filter(level))))
         }
-        LogFormat::Json => {
+        Form::Json => {
             let lines = lines.json().flatten_event(true).with_filter_reloading();
             let handle = lines.reload_handle();
             let _ = lines.try_init();
@@ -29,7 +40,7 @@ pub fn init(config: &Log) -> SetLevel {
 }
 
 fn filter(level: &str) -> EnvFilter {
-    EnvFilter::builder().parse(level).expect("the config checked the directives")
+    EnvFilter::builder().parse(level).expect("whoever reads the configuration checks the directives")
 }
 
 fn note(result: Result<(), reload::Error>) {
