@@ -260,11 +260,6 @@ impl Running {
 }
 
 impl ModuleRecords {
-    /// False: what is kept is forgotten with the process.
-    pub fn are_lasting(&self) -> bool {
-        self.broker.durable.is_there()
-    }
-
     /// What earlier processes have kept, by the modules' names.
     pub const fn found(&self) -> &BTreeMap<String, Vec<u8>> {
         &self.found

@@ -44,7 +44,7 @@ use std::sync::Arc;
 use mqtt_hooks::Module;
 
 pub use mqtt_hooks::run::{ChangeError, Modules, Status};
-pub use registry::{MemoryStates, Registry, States};
+pub use registry::{MemoryStates, Registry, States, Write};
 
 /// The modules that ship with the broker, in the order in which they are to be registered.
 pub fn shipped() -> Vec<Arc<dyn Module>> {

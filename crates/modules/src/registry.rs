@@ -10,7 +10,7 @@ use serde_json::Value;
 
 mod states;
 
-pub use states::{MemoryStates, States};
+pub use states::{MemoryStates, States, Write};
 
 /// All modules of a broker; operators see and change them by [`Modules`].
 ///

@@ -24,7 +24,6 @@ mod reload;
 mod sections;
 mod server;
 mod settings;
-mod states;
 
 /// What [`Server::connect_in_memory`] gives, and where listeners are.
 pub use mqtt_net::{Address, Pipe};

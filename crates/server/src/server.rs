@@ -8,7 +8,7 @@ use mqtt_broker::{ModulesSeen, Opened, Roll, Running};
 use mqtt_cluster::Log;
 use mqtt_cluster::nats::NatsLog;
 use mqtt_config::Config;
-use mqtt_modules::{ChangeError, Modules, Registry};
+use mqtt_modules::{ChangeError, MemoryStates, Modules, Registry, States as _};
 use mqtt_net::{Address, Pipe, TlsError};
 use mqtt_operate::Configured as _;
 use mqtt_storage::StoreError;
@@ -19,7 +19,7 @@ use crate::certificates::Kept;
 use crate::listeners::Opener;
 use crate::reload::Source;
 use crate::sections::{default_settings, modules};
-use crate::{admin, cluster, listeners, reload, settings, states};
+use crate::{admin, cluster, listeners, reload, settings};
 
 /// Why the broker did not start.
 #[derive(Debug, thiserror::Error)]
@@ -191,7 +191,10 @@ async fn start_in(config: Config, source: Option<Source>, log: Option<impl Log>)
 
 /// The modules that ship, wanted as the configuration says.
 fn registry(opened: &mut Opened, config: &Config) -> Registry {
-    let states = states::open(opened.take_module_records());
+    let records = Arc::new(opened.take_module_records());
+    let written = Arc::clone(&records);
+    let write = move |name: &str, record: &[u8]| written.keep(name, record);
+    let states = MemoryStates::written(records.found(), Box::new(write));
     for (name, module) in &config.modules {
         if let Some(on) = module.enabled {
             // What is configured holds for this process whatever the store says.
@@ -200,7 +203,7 @@ fn registry(opened: &mut Opened, config: &Config) -> Registry {
             }
         }
     }
-    let registry = Registry::new(opened.host(), opened.hooks(), states);
+    let registry = Registry::new(opened.host(), opened.hooks(), Arc::new(states));
     for module in modules(&settings::auth(config)) {
         let info = module.info();
         let settings = config.modules.get(info.name).map(|module| module.settings.clone()).filter(|all| !all.is_null());
