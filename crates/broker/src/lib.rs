@@ -41,5 +41,6 @@ pub use config::{
     SysSubscribe,
 };
 pub use running::{Entrances, ModuleRecords, Opened, Running};
+pub use watch::alarms::certificates::wrong_certificates;
 pub use watch::alarms::{ModulesSeen, Wrong};
 pub use watch::operate::Operator;

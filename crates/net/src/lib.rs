@@ -58,6 +58,8 @@ pub use pipe::Pipe;
 pub use proxy::Proxies;
 pub use socket::{FirstError, error_name};
 pub use stream::TlsStream;
-pub use tls::{Certificates, Files, Named, Refreshed, TicketKeys, Tls, TlsError, Verify, subject_of};
+pub use tls::{
+    Certificates, CertificatesSeen, Files, Named, PortCertificates, Refreshed, TicketKeys, Tls, TlsError, Verify, subject_of,
+};
 pub use transport::Transport;
 pub use web::{Origins, Upgrade, Web};

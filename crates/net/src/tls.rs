@@ -19,6 +19,7 @@ use crate::tls::trust::Trust;
 mod certificate;
 mod handshake;
 mod identity;
+mod ports;
 #[cfg(test)]
 mod tests;
 mod tickets;
@@ -28,6 +29,7 @@ pub use certificate::{Named, subject_of};
 pub(crate) use certificate::{end_of, name_of};
 pub(crate) use handshake::shake_hands;
 pub use identity::{Certificates, Files, Refreshed, TlsError, Verify};
+pub use ports::{CertificatesSeen, PortCertificates};
 pub use tickets::TicketKeys;
 
 /// Plain bytes that are sealed for one write: two records, so that what a full socket leaves behind stays small.

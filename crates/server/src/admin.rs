@@ -11,11 +11,9 @@ use mqtt_admin::{Accounts, Admin, Door, Hosts, Local, SignOn};
 use mqtt_broker::{Operator, Running};
 use mqtt_config::Config;
 use mqtt_modules::Registry;
-use mqtt_net::{Certificates, Proxies};
+use mqtt_net::{Certificates, PortCertificates, Proxies};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-
-use crate::certificates::Kept;
 
 mod door;
 
@@ -55,7 +53,7 @@ pub(crate) fn open(
     registry: &Arc<Registry>,
     bound: &Bound,
     tls: Option<Arc<Certificates>>,
-    kept: &Kept,
+    kept: &PortCertificates,
 ) -> io::Result<(Admin, Option<String>)> {
     let configured = config.admin.password.as_deref();
     let (accounts, password) = Accounts::open(Arc::clone(&operator) as _, configured)?;
@@ -76,7 +74,7 @@ pub(crate) fn open(
 
 /// Writes how programs on this machine come in, and again whenever the port shows other certificates: they take no others, for who
 /// else may listen there once the broker is gone would be told their key.
-fn tell_programs_here(local: Local, tls: Option<&Arc<Certificates>>, folder: &Path, kept: &Kept) -> io::Result<()> {
+fn tell_programs_here(local: Local, tls: Option<&Arc<Certificates>>, folder: &Path, kept: &PortCertificates) -> io::Result<()> {
     let Some(tls) = tls.map(Arc::clone) else { return local.write(folder) };
     let folder = folder.to_owned();
     let write = move || {

@@ -17,7 +17,6 @@
 //! ```
 
 mod admin;
-mod certificates;
 mod cluster;
 mod listeners;
 mod reload;

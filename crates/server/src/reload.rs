@@ -6,11 +6,10 @@ use std::sync::Arc;
 use mqtt_broker::{Anonymous, Entrances};
 use mqtt_config::{Config, Said};
 use mqtt_hooks::Hooks;
-use mqtt_net::Listener;
+use mqtt_net::{Listener, PortCertificates};
 use mqtt_operate::{Configured, Reloaded, Setting};
 use parking_lot::Mutex;
 
-use crate::certificates::Kept;
 use crate::listeners::{Opener, port};
 use crate::settings;
 
@@ -35,7 +34,7 @@ pub(crate) struct Running {
     reading: Mutex<()>,
     entrances: Entrances,
     opener: Opener,
-    certificates: Arc<Kept>,
+    certificates: Arc<PortCertificates>,
     hooks: Arc<Hooks>,
 }
 
@@ -55,7 +54,7 @@ impl Running {
         config: Config,
         entrances: Entrances,
         opener: Opener,
-        certificates: Arc<Kept>,
+        certificates: Arc<PortCertificates>,
         hooks: Arc<Hooks>,
     ) -> Self {
         let (config, reading) = (Mutex::new(config), Mutex::new(()));

@@ -3,19 +3,20 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use mqtt_broker::{ModulesSeen, Opened, Roll, Running};
+use mqtt_admin::Local;
+use mqtt_broker::{ModulesSeen, Opened, Roll, Running, wrong_certificates};
 use mqtt_cluster::Log;
 use mqtt_cluster::nats::NatsLog;
 use mqtt_config::Config;
 use mqtt_modules::{ChangeError, MemoryStates, Modules, Registry, States as _};
-use mqtt_net::{Address, Pipe, TlsError};
+use mqtt_net::{Address, Pipe, PortCertificates, TlsError};
 use mqtt_operate::Configured as _;
 use mqtt_storage::StoreError;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::certificates::Kept;
 use crate::listeners::Opener;
 use crate::reload::Source;
 use crate::sections::{default_settings, modules};
@@ -154,7 +155,7 @@ async fn start_in(config: Config, source: Option<Source>, log: Option<impl Log>)
     }
     let admin_tls = config.admin.tls.as_ref().filter(|_| admin_port.is_some());
     let admin_tls = admin_tls.map(|tls| opener.load(tls, admin::PORT)).transpose()?;
-    let certificates = Arc::<Kept>::default();
+    let certificates = Arc::<PortCertificates>::default();
     certificates.set(admin::PORT, admin_tls.clone());
     let hooks = opened.hooks();
     let listeners = bound.into_iter().map(|taken| opener.listen(taken)).collect::<Result<Vec<_>, _>>()?;
@@ -215,12 +216,12 @@ fn registry(opened: &mut Opened, config: &Config) -> Registry {
 /// How the modules are, for the broker's alarms.
 fn modules_seen(
     registry: &Arc<Registry>,
-    certificates: &Arc<Kept>,
+    certificates: &Arc<PortCertificates>,
     roll: Option<Arc<dyn Roll>>,
 ) -> impl Fn() -> ModulesSeen + use<> {
     let (registry, certificates) = (Arc::clone(registry), Arc::clone(certificates));
     move || {
-        let mut beside = certificates.wrong();
+        let mut beside = wrong_certificates(&certificates.seen(), SystemTime::now());
         beside.extend(roll.iter().flat_map(|roll| cluster::wrong_now(&roll.state())));
         ModulesSeen { states: registry.list(), numbers: registry.numbers(), beside }
     }

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use serde_json::Value;
 
 pub(crate) mod causes;
+pub(crate) mod certificates;
 pub(crate) mod tell;
 mod watch;
 

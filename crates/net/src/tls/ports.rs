@@ -1,27 +1,21 @@
-//! Certificates that are replaced while clients are connected, and the alarms about them.
+//! Certificates that are replaced while clients are connected.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 
-use mqtt_broker::Wrong;
-use mqtt_net::{Certificates, Refreshed};
 use parking_lot::Mutex;
-use serde_json::json;
 use tokio::sync::Notify;
+
+use crate::tls::{Certificates, Refreshed};
 
 /// Time between two looks at whether files have changed.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// An alarm begins so long before the end of a certificate, and is told once more so long before it.
-const EXPIRES_SOON: Duration = Duration::from_secs(21 * DAY);
-const EXPIRES_NOW: Duration = Duration::from_secs(7 * DAY);
-
-const DAY: u64 = 24 * 60 * 60;
-
-/// Those of all ports.
+/// The certificates of all ports, by what the configuration calls these.
 #[derive(Default)]
-pub(crate) struct Kept {
+pub struct PortCertificates {
     all: Mutex<Vec<OfPort>>,
     /// Is told which of them have been replaced.
     replaced: Mutex<Option<Replaced>>,
@@ -42,12 +36,25 @@ struct OfPort {
     is_retired: bool,
 }
 
+/// How the certificates of a port are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificatesSeen {
+    /// As the configuration calls it.
+    pub port: String,
+    /// Why its files can't be read again; those from before stay in use.
+    pub wrong: Option<String>,
+    /// When its list of revoked ones is out of date; `None`: it has none, or one that does not say.
+    pub stale_at: Option<SystemTime>,
+    /// When the first of them ends.
+    pub expires_at: Option<SystemTime>,
+}
+
 /// Is told whose certificates have been replaced.
 type Replaced = Box<dyn Fn(&str) + Send>;
 
-impl Kept {
+impl PortCertificates {
     /// Those of a port from now on. Who came in by others that it had is held to what is asked by these.
-    pub(crate) fn set(&self, port: &str, certificates: Option<Arc<Certificates>>) {
+    pub fn set(&self, port: &str, certificates: Option<Arc<Certificates>>) {
         let mut all = self.all.lock();
         for old in all.iter_mut().filter(|old| old.port == port) {
             old.is_retired = true;
@@ -64,18 +71,18 @@ impl Kept {
     }
 
     /// Has `replaced` told whose certificates are others from now on.
-    pub(crate) fn tell(&self, replaced: impl Fn(&str) + Send + 'static) {
+    pub fn tell(&self, replaced: impl Fn(&str) + Send + 'static) {
         *self.replaced.lock() = Some(Box::new(replaced));
     }
 
     /// Has them looked at now.
-    pub(crate) fn look_now(&self) {
+    pub fn look_now(&self) {
         self.asked.notify_one();
     }
 
     /// Looks until the runtime ends. `review` ends the connections of clients whose certificates are no longer good, and says of how
     /// many.
-    pub(crate) async fn watch(self: Arc<Self>, review: Arc<impl Fn() -> usize + Send + Sync + 'static>) {
+    pub async fn watch(self: Arc<Self>, review: Arc<impl Fn() -> usize + Send + Sync + 'static>) {
         loop {
             // Either way it is time.
             let _ = tokio::time::timeout(LOOK_EVERY, self.asked.notified()).await;
@@ -126,55 +133,22 @@ impl Kept {
         }
     }
 
-    /// What is wrong with them.
-    pub(crate) fn wrong(&self) -> Vec<Wrong> {
-        let mut found = Vec::new();
+    /// How those are that are shown.
+    pub fn seen(&self) -> Vec<CertificatesSeen> {
         let all = self.all.lock().clone();
-        let all: Vec<_> = all.iter().filter(|known| !known.is_retired).collect();
-        let invalid = all.iter().find_map(|known| known.wrong.as_ref().map(|why| (&known.port, why)));
-        if let Some((port, why)) = invalid {
-            found.push(Wrong {
-                name: "certificate_invalid",
-                message: format!("{port}: {why}; the certificates from before stay in use"),
-                details: json!({ "listener": name_of(port), "why": why }),
-            });
-        }
-        let stale = all.iter().filter_map(|known| Some((known.certificates.stale_at()?, &known.port)));
-        if let Some((_, port)) = stale.min().filter(|(at, _)| *at <= SystemTime::now()) {
-            found.push(Wrong {
-                name: "crl_stale",
-                message: format!("{port}: the list of revoked certificates is out of date"),
-                details: json!({ "listener": name_of(port) }),
-            });
-        }
-        let ends = all.iter().filter_map(|known| Some((known.certificates.expires_at()?, &known.port)));
-        if let Some((end, port)) = ends.min() {
-            let left = end.duration_since(SystemTime::now()).unwrap_or_default();
-            let days = left.as_secs() / DAY;
-            let message = || format!("the certificate of {port} ends in {days} days");
-            let details = json!({ "listener": name_of(port), "days": days });
-            if left < EXPIRES_NOW {
-                found.push(Wrong { name: "certificate_expires_now", message: message(), details: details.clone() });
-            }
-            if left < EXPIRES_SOON {
-                found.push(Wrong { name: "certificate_expires", message: message(), details });
-            }
-        }
-        found
+        let shown = all.into_iter().filter(|known| !known.is_retired);
+        let seen = shown.map(|OfPort { port, certificates, wrong, .. }| CertificatesSeen {
+            port,
+            wrong,
+            stale_at: certificates.stale_at(),
+            expires_at: certificates.expires_at(),
+        });
+        seen.collect()
     }
 }
 
-/// As alarms name it: a listener by its own name.
-fn name_of(port: &str) -> &str {
-    port.strip_prefix("listeners.").unwrap_or(port)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nothing_is_wrong_where_there_is_no_tls() {
-        assert!(Kept::default().wrong().is_empty());
+impl fmt::Debug for PortCertificates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PortCertificates").field("seen", &self.seen()).finish_non_exhaustive()
     }
 }
