@@ -39,6 +39,7 @@ mod carrier;
 #[doc(hidden)]
 pub mod fuzz;
 mod listener;
+mod opener;
 mod opening;
 mod pipe;
 mod proxy;
@@ -53,6 +54,7 @@ mod web;
 pub use address::Address;
 pub use carrier::Carrier;
 pub use listener::{Bound, Kind, Listener, Queues};
+pub use opener::{ListenError, ListenerConfig, Opener, Prepared, Taken};
 pub use opening::{Accepted, Identity, Layers, Naming, OpenError, Opened, Opening, Pool};
 pub use pipe::Pipe;
 pub use proxy::Proxies;

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use mqtt_broker::{Anonymous, Entrances};
 use mqtt_config::{Config, Said};
 use mqtt_hooks::Hooks;
-use mqtt_net::{Listener, PortCertificates};
+use mqtt_net::{ListenError, Listener, Opener, PortCertificates};
 use mqtt_operate::{Configured, Reloaded, Setting};
 use parking_lot::Mutex;
 
-use crate::listeners::{Opener, port};
+use crate::listeners::{port, told};
+use crate::server::StartError;
 use crate::settings;
 
 /// Where the configuration comes from.
@@ -69,10 +70,10 @@ impl Running {
         let was = self.config.lock().clone();
         let plan = Plan::new(&was.listeners, &said.listeners);
         // All that can fail comes first.
-        let layered = plan.relayered.iter().map(|listener| self.opener.layers(listener));
-        let layered = layered.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
-        let prepared = plan.opened.iter().map(|listener| self.opener.prepare(listener));
-        let prepared = prepared.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
+        let layered = plan.relayered.iter().map(|listener| self.opener.layers(&told(listener)));
+        let layered = layered.collect::<Result<Vec<_>, _>>().map_err(line)?;
+        let prepared = plan.opened.iter().map(|listener| self.opener.prepare(&told(listener)));
+        let prepared = prepared.collect::<Result<Vec<_>, _>>().map_err(line)?;
         // One may take the address of another that goes.
         let stopped: Vec<_> = plan.closed.iter().filter(|name| self.entrances.close(name)).collect();
         let opened = prepared.into_iter().map(|taken| taken.bind().and_then(|taken| self.opener.listen(taken)));
@@ -82,7 +83,7 @@ impl Running {
                     tracing::error!(listener = name, %error, "cannot be opened again");
                 }
             }
-            error.to_string()
+            line(error)
         })?;
         // Before anybody comes in by another address.
         let anonymous = settings::anonymous(said.auth.anonymous);
@@ -103,7 +104,7 @@ impl Running {
         }
         let mut changed = plan.told.clone();
         if anonymous != settings::anonymous(was.auth.anonymous) {
-            changed.push(format!("auth.anonymous: {}", told(anonymous)));
+            changed.push(format!("auth.anonymous: {}", in_words(anonymous)));
         }
         if said.log.level != was.log.level {
             changed.push(format!("log.level: {:?}", said.log.level));
@@ -177,7 +178,11 @@ impl<'a> Plan<'a> {
     }
 }
 
-const fn told(anonymous: Anonymous) -> &'static str {
+fn line(error: ListenError) -> String {
+    StartError::from(error).to_string()
+}
+
+const fn in_words(anonymous: Anonymous) -> &'static str {
     match anonymous {
         Anonymous::All => "everyone",
         Anonymous::Loopback => "peers on this machine",

@@ -11,13 +11,12 @@ use mqtt_cluster::Log;
 use mqtt_cluster::nats::NatsLog;
 use mqtt_config::Config;
 use mqtt_modules::{ChangeError, MemoryStates, Modules, Registry, States as _};
-use mqtt_net::{Address, Pipe, PortCertificates, TlsError};
+use mqtt_net::{Address, Opener, Pipe, PortCertificates, TlsError};
 use mqtt_operate::Configured as _;
 use mqtt_storage::StoreError;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::listeners::Opener;
 use crate::reload::Source;
 use crate::sections::{default_settings, modules};
 use crate::{admin, cluster, listeners, reload, settings};
@@ -126,9 +125,9 @@ pub async fn start_node(config: Config, log: impl Log) -> Result<Server, StartEr
 }
 
 async fn start_in(config: Config, source: Option<Source>, log: Option<impl Log>) -> Result<Server, StartError> {
-    let opener = Opener::new(&config);
+    let opener = Opener::new(config.data_dir.as_deref());
     // Bound first, for a taken port is found out at once; opened last, when everything is there.
-    let bound = opener.take(&config)?;
+    let bound = listeners::take(&opener, &config.listeners)?;
     let admin_port = match config.admin.bind {
         Some(address) => admin::bind(address).map_err(|source| StartError::Bind {
             address: address.to_string(),
@@ -154,7 +153,9 @@ async fn start_in(config: Config, source: Option<Source>, log: Option<impl Log>)
         return Err(StartError::Unguarded(why.clone()));
     }
     let admin_tls = config.admin.tls.as_ref().filter(|_| admin_port.is_some());
-    let admin_tls = admin_tls.map(|tls| opener.load(tls, admin::PORT)).transpose()?;
+    let admin_tls = admin_tls.map(|tls| opener.load(listeners::files(tls))).transpose();
+    let admin_tls = admin_tls
+        .map_err(|source| StartError::Tls { whose: admin::PORT.to_owned(), source: Box::new(source) })?;
     let certificates = Arc::<PortCertificates>::default();
     certificates.set(admin::PORT, admin_tls.clone());
     let hooks = opened.hooks();
