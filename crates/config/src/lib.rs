@@ -3,7 +3,9 @@
 //! [`Layers`] collects what was said and where; [`Layers::resolve`] turns it into the checked [`Config`], or into one line
 //! that names the key, its place and what is wanted. [`Layers::print`] writes the settings as a commented file.
 //!
-//! Modules bring their own sections ([`ModuleSection`]); no module is known by name. It knows no broker: whoever runs one maps the [`Config`] to what its parts take. It looks up no environment of its own.
+//! Modules bring their own sections ([`ModuleSection`]); no module is known by name. It knows no broker: whoever
+//! runs one maps the [`Config`] to what that takes. What listeners and those are told who say who may come in is made of it here
+//! (`ListenerConfig::from`, `mqtt_auth::Config::from`). It looks up no environment of its own.
 //!
 //! Listeners are a table by name: the one called `mqtt` is there from the start, another is there once its keys are said.
 //!
@@ -40,6 +42,7 @@ mod rate;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod told;
 mod value;
 
 pub use config::{

@@ -18,7 +18,6 @@
 
 mod admin;
 mod cluster;
-mod listeners;
 mod reload;
 mod sections;
 mod server;
@@ -29,4 +28,3 @@ pub use mqtt_net::{Address, Pipe};
 pub use reload::Source;
 pub use sections::module_sections;
 pub use server::{Addresses, Server, StartError, start, start_from, start_node};
-pub use settings::check;

@@ -42,7 +42,7 @@ fn run() -> anyhow::Result<()> {
         Command::WriteManual(folder) => mqtt_cli::write_manual(&folder)?,
         Command::CheckConfig => {
             let config = cli.layers.resolve()?;
-            if let Some(why) = rollcall::check(&config).map_err(anyhow::Error::msg)? {
+            if let Some(why) = config.check().map_err(anyhow::Error::msg)? {
                 let _ = writeln!(io::stderr(), "warning: no start, unless a user was added: {why}");
             }
             let ignored = cli.layers.ignored();

@@ -10,8 +10,7 @@ use mqtt_net::{ListenError, Listener, Opener, PortCertificates};
 use mqtt_operate::{Configured, Reloaded, Setting};
 use parking_lot::Mutex;
 
-use crate::listeners::{port, told};
-use crate::server::StartError;
+use crate::server::{StartError, port};
 use crate::settings;
 
 /// Where the configuration comes from.
@@ -63,16 +62,16 @@ impl Running {
     }
 
     fn change(&self, said: Config) -> Result<Reloaded, String> {
-        settings::check(&said)?;
+        said.check()?;
         if let Some(why) = said.auth.unguarded.as_ref().filter(|_| !self.hooks.has_authenticators()) {
             return Err(why.clone());
         }
         let was = self.config.lock().clone();
         let plan = Plan::new(&was.listeners, &said.listeners);
         // All that can fail comes first.
-        let layered = plan.relayered.iter().map(|listener| self.opener.layers(&told(listener)));
+        let layered = plan.relayered.iter().map(|listener| self.opener.layers(&(*listener).into()));
         let layered = layered.collect::<Result<Vec<_>, _>>().map_err(line)?;
-        let prepared = plan.opened.iter().map(|listener| self.opener.prepare(&told(listener)));
+        let prepared = plan.opened.iter().map(|listener| self.opener.prepare(&(*listener).into()));
         let prepared = prepared.collect::<Result<Vec<_>, _>>().map_err(line)?;
         // One may take the address of another that goes.
         let stopped: Vec<_> = plan.closed.iter().filter(|name| self.entrances.close(name)).collect();

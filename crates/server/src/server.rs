@@ -11,7 +11,7 @@ use mqtt_cluster::Log;
 use mqtt_cluster::nats::NatsLog;
 use mqtt_config::Config;
 use mqtt_modules::{ChangeError, MemoryStates, Modules, Registry, States as _};
-use mqtt_net::{Address, Opener, Pipe, PortCertificates, TlsError};
+use mqtt_net::{Address, ListenError, Opener, Pipe, PortCertificates, TlsError};
 use mqtt_operate::Configured as _;
 use mqtt_storage::StoreError;
 use tokio::sync::watch;
@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 
 use crate::reload::Source;
 use crate::sections::{default_settings, modules};
-use crate::{admin, cluster, listeners, reload, settings};
+use crate::{admin, cluster, reload, settings};
 
 /// Why the broker did not start.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +65,27 @@ pub enum StartError {
     /// Others could come in, and nobody would ask them who they are.
     #[error("{0}")]
     Unguarded(String),
+}
+
+impl From<ListenError> for StartError {
+    fn from(error: ListenError) -> Self {
+        match error {
+            ListenError::Bind { listener, address, source } => {
+                let flag = match &*listener {
+                    "mqtt" => "--bind".to_owned(),
+                    "ws" => "--ws-bind".to_owned(),
+                    _ => format!("{}.bind", port(&listener)),
+                };
+                Self::Bind { address: address.to_string(), what: "MQTT", flag, source }
+            }
+            ListenError::Tls { listener, source } => Self::Tls { whose: port(&listener), source },
+        }
+    }
+}
+
+/// What the configuration calls the port of a listener.
+pub(crate) fn port(name: &str) -> String {
+    format!("listeners.{name}")
 }
 
 /// Where the broker listens.
@@ -127,7 +148,8 @@ pub async fn start_node(config: Config, log: impl Log) -> Result<Server, StartEr
 async fn start_in(config: Config, source: Option<Source>, log: Option<impl Log>) -> Result<Server, StartError> {
     let opener = Opener::new(config.data_dir.as_deref());
     // Bound first, for a taken port is found out at once; opened last, when everything is there.
-    let bound = listeners::take(&opener, &config.listeners)?;
+    let bound = config.listeners.iter().map(|listener| opener.prepare(&listener.into())?.bind());
+    let bound = bound.collect::<Result<Vec<_>, _>>()?;
     let admin_port = match config.admin.bind {
         Some(address) => admin::bind(address).map_err(|source| StartError::Bind {
             address: address.to_string(),
@@ -138,9 +160,9 @@ async fn start_in(config: Config, source: Option<Source>, log: Option<impl Log>)
         None => None,
     };
     let folder = config.data_dir.clone().unwrap_or_default();
-    if let Some(why) = config.auth.unguarded.as_ref().filter(|_| settings::is_surely_unguarded(&config)) {
+    if let Some(why) = config.surely_unguarded() {
         // So no store is left behind by a start that can't be.
-        return Err(StartError::Unguarded(why.clone()));
+        return Err(StartError::Unguarded(why.to_owned()));
     }
     let opened = Opened::open(settings::broker(&config));
     let mut opened = opened.map_err(|source| StartError::Store { folder, source })?;
@@ -153,7 +175,7 @@ async fn start_in(config: Config, source: Option<Source>, log: Option<impl Log>)
         return Err(StartError::Unguarded(why.clone()));
     }
     let admin_tls = config.admin.tls.as_ref().filter(|_| admin_port.is_some());
-    let admin_tls = admin_tls.map(|tls| opener.load(listeners::files(tls))).transpose();
+    let admin_tls = admin_tls.map(|tls| opener.load(tls.into())).transpose();
     let admin_tls = admin_tls
         .map_err(|source| StartError::Tls { whose: admin::PORT.to_owned(), source: Box::new(source) })?;
     let certificates = Arc::<PortCertificates>::default();
@@ -161,7 +183,7 @@ async fn start_in(config: Config, source: Option<Source>, log: Option<impl Log>)
     let hooks = opened.hooks();
     let listeners = bound.into_iter().map(|taken| opener.listen(taken)).collect::<Result<Vec<_>, _>>()?;
     for listener in &listeners {
-        certificates.set(&listeners::port(listener.name()), listener.certificates());
+        certificates.set(&port(listener.name()), listener.certificates());
     }
     let listening = listeners.iter().filter(|listener| listener.is_open());
     let listening = listening.map(|listener| (listener.name().to_owned(), listener.address().clone()));
@@ -206,7 +228,7 @@ fn registry(opened: &mut Opened, config: &Config) -> Registry {
         }
     }
     let registry = Registry::new(opened.host(), opened.hooks(), Arc::new(states));
-    for module in modules(&settings::auth(config)) {
+    for module in modules(&(&config.auth).into()) {
         let info = module.info();
         let settings = config.modules.get(info.name).map(|module| module.settings.clone()).filter(|all| !all.is_null());
         registry.register(module, settings.unwrap_or_else(|| default_settings(&info)));

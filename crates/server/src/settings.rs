@@ -118,46 +118,6 @@ fn events_for() -> Option<&'static str> {
     mqtt_modules::shipped().iter().find(|module| module.takes_over_events()).map(|module| module.info().name)
 }
 
-/// What the modules are told that say who may come in and what they may do.
-pub(crate) fn auth(said: &said::Config) -> mqtt_auth::Config {
-    let said::Auth { password_file, jwt_secret, jwt_keys, http, rules, acl_file, default, .. } = said.auth.clone();
-    let said::HttpAuth { url, super_url, method, headers, params, ca } = http;
-    mqtt_auth::Config {
-        password_file,
-        jwt_secret: jwt_secret.map(mqtt_auth::Secret),
-        jwt_keys,
-        http: mqtt_auth::HttpConfig { url, super_url, method, headers: headers.map(mqtt_auth::Secret), params, ca },
-        rules,
-        acl_file,
-        denies_others: default == said::AuthDefault::Deny,
-    }
-}
-
-/// What is wrong with files that the configuration names, or with what holds for all of it.
-///
-/// # Errors
-/// The broker would not start. Whether users were added is in the store, so one that would need one may be let pass, with a
-/// warning.
-pub fn check(said: &said::Config) -> Result<Option<&str>, String> {
-    auth(said).check()?;
-    match &said.auth.unguarded {
-        Some(why) if is_surely_unguarded(said) => Err(why.clone()),
-        why => Ok(why.as_deref().filter(|_| !asks_clients(said))),
-    }
-}
-
-/// Others could come in, and there is nobody who could be asked: no file, and no store that may have users.
-pub(crate) fn is_surely_unguarded(said: &said::Config) -> bool {
-    let may_have_users = said.data_dir.as_ref().is_some_and(|folder| folder.is_dir());
-    said.auth.unguarded.is_some() && !asks_clients(said) && !may_have_users
-}
-
-/// The configuration itself names something to ask clients for, if its module runs.
-const fn asks_clients(said: &said::Config) -> bool {
-    let auth = &said.auth;
-    auth.password_file.is_some() || auth.jwt_keys.is_some() || auth.jwt_secret.is_some() || auth.http.url.is_some()
-}
-
 /// What an operator is shown of it.
 pub(crate) fn shown(said: &said::Config) -> Vec<Setting> {
     let setting = |said::Said { key, about, value, place }| Setting {
