@@ -39,6 +39,7 @@ mod listeners;
 mod module;
 mod print;
 mod rate;
+mod reload;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -55,3 +56,4 @@ pub use error::{Error, Place};
 pub use ignored::Ignored;
 pub use layers::Layers;
 pub use module::{Check, ModuleSection};
+pub use reload::{Apply, Changes, Current, Read};

@@ -9,7 +9,7 @@ use mqtt_admin::Local;
 use mqtt_broker::{ModulesSeen, Opened, Roll, Running, wrong_certificates};
 use mqtt_cluster::Log;
 use mqtt_cluster::nats::NatsLog;
-use mqtt_config::Config;
+use mqtt_config::{Config, Current};
 use mqtt_modules::{ChangeError, MemoryStates, Modules, Registry, States as _};
 use mqtt_net::{Address, ListenError, Opener, Pipe, PortCertificates, TlsError};
 use mqtt_operate::Configured as _;
@@ -17,9 +17,9 @@ use mqtt_storage::StoreError;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::reload::Source;
+use crate::reload::{Live, Source};
 use crate::sections::{default_settings, modules};
-use crate::{admin, cluster, reload, settings};
+use crate::{admin, cluster, settings};
 
 /// Why the broker did not start.
 #[derive(Debug, thiserror::Error)]
@@ -110,7 +110,7 @@ impl Addresses {
 pub struct Server {
     running: Running,
     registry: Arc<Registry>,
-    configured: Arc<reload::Running>,
+    configured: Arc<Current>,
     addresses: Addresses,
     password: Option<String>,
     data_dir: Option<PathBuf>,
@@ -198,8 +198,10 @@ async fn start_in(config: Config, source: Option<Source>, log: Option<impl Log>)
     let review = Arc::new(running.certificate_review());
     running.watch("certificates", move || Arc::clone(&watched).watch(Arc::clone(&review)));
     listeners.into_iter().for_each(|listener| running.serve(listener));
+    let (read, set_log_level) = source.map(|Source { read, set_log_level }| (read, set_log_level)).unzip();
     let (entrances, kept) = (running.entrances(), Arc::clone(&certificates));
-    let configured = Arc::new(reload::Running::new(source, config.clone(), entrances, opener, kept, hooks));
+    let live = Live { set_log_level, entrances, opener, certificates: kept, hooks };
+    let configured = Arc::new(Current::new(config.clone(), read, Box::new(live)));
     let (mut password, mut admin_task) = (None, None);
     if let Some(bound) = admin_port {
         let operator = running.operator(Arc::clone(&configured) as _);

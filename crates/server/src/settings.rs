@@ -5,7 +5,6 @@ use mqtt_broker::{
     SysSubscribe,
 };
 use mqtt_config as said;
-use mqtt_operate::Setting;
 use mqtt_storage::Durability;
 
 /// What the broker is told.
@@ -116,17 +115,6 @@ pub(crate) const fn anonymous(said: said::Anonymous) -> Anonymous {
 /// The module that gets the events of earlier versions.
 fn events_for() -> Option<&'static str> {
     mqtt_modules::shipped().iter().find(|module| module.takes_over_events()).map(|module| module.info().name)
-}
-
-/// What an operator is shown of it.
-pub(crate) fn shown(said: &said::Config) -> Vec<Setting> {
-    let setting = |said::Said { key, about, value, place }| Setting {
-        key,
-        about,
-        value,
-        place: place.map(|place| place.to_string()),
-    };
-    said.sources.iter().cloned().map(setting).collect()
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("mqtt-bridge", &["mqtt-codec", "mqtt-fetch", "mqtt-hooks"]),
     ("mqtt-operate", &["mqtt-codec"]),
     ("mqtt-admin", &["mqtt-codec", "mqtt-hooks", "mqtt-operate"]),
-    ("mqtt-config", &["mqtt-auth", "mqtt-hooks", "mqtt-net"]),
+    ("mqtt-config", &["mqtt-auth", "mqtt-hooks", "mqtt-net", "mqtt-operate"]),
     ("mqtt-migrate", &["mqtt-auth"]),
     ("mqtt-cli", &["mqtt-admin", "mqtt-codec", "mqtt-config", "mqtt-migrate", "mqtt-session", "mqtt-storage"]),
     ("mqtt-net", &[]),
