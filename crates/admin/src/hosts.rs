@@ -3,6 +3,7 @@
 //! A page of another site is refused where it would change something or log in. And a site whose name its owner lets lead
 //! to this machine is not taken for the dashboard: the port answers to names that only its operator can have given it.
 
+use std::fs;
 use std::net::{IpAddr, SocketAddr};
 
 use axum::http::uri::Authority;
@@ -34,6 +35,17 @@ impl Hosts {
         let names = own.into_iter().map(lower).chain(configured.iter().cloned());
         let names = names.filter_map(|name| host_of(&name)).collect();
         Self { configured, names, takes_others: !bind.ip().to_canonical().is_loopback() }
+    }
+
+    /// [`Self::new`], where what is its own is the host of the node's name, and the machine's name, as it has it itself and as its
+    /// network may.
+    pub fn of_node(node: &str, configured: &[String], bind: SocketAddr) -> Self {
+        let mut own: Vec<_> = node.rsplit_once('@').map(|(_, host)| host.to_owned()).into_iter().collect();
+        // Where it can't be read the operator says it in admin.hosts.
+        if let Ok(name) = fs::read_to_string("/proc/sys/kernel/hostname") {
+            own.extend([name.trim().to_owned(), format!("{}.local", name.trim())]);
+        }
+        Self::new(own, configured.iter().cloned(), bind)
     }
 
     /// Lets a request through, or says why not. `with_secret`: it comes with HTTP Basic, and gets no answer without.

@@ -16,6 +16,7 @@ mod accounts;
 mod api;
 mod asking;
 mod attempts;
+mod bound;
 mod door;
 mod extract;
 mod guard;
@@ -41,6 +42,7 @@ mod streams;
 mod time;
 
 pub use accounts::{Accounts, AddKeyError, KeyInfo, OperatorChange, OperatorError, OperatorInfo};
+pub use bound::Bound;
 pub use door::{Door, Socket, Welcome};
 pub use hosts::Hosts;
 pub use local::Local;

@@ -2,9 +2,12 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
 
 /// How programs on this machine find the admin port of the broker that uses a data_dir, and come in.
@@ -22,6 +25,18 @@ pub struct Local {
 impl Local {
     /// In data_dir: for who may read that.
     pub const FILE: &str = "admin.json";
+
+    /// Of a port that is bound here. What it shows, where it speaks TLS, is [still to be said](Self::showing).
+    pub fn new(address: SocketAddr, speaks_tls: bool, credentials: String) -> Self {
+        let scheme = if speaks_tls { "https" } else { "http" };
+        Self { url: format!("{scheme}://{}", from_here(address)), certificates: Vec::new(), credentials }
+    }
+
+    /// The same, showing these certificates, DER.
+    pub fn showing<C: AsRef<[u8]>>(&self, certificates: impl IntoIterator<Item = C>) -> Self {
+        let certificates = certificates.into_iter().map(|der| BASE64_STANDARD.encode(der)).collect();
+        Self { certificates, ..self.clone() }
+    }
 
     /// Reads what the broker that uses the folder has written.
     ///
@@ -46,5 +61,27 @@ impl Local {
     pub fn forget(data_dir: &Path) {
         // It may be gone already, and names an address that nobody answers.
         let _ = fs::remove_file(data_dir.join(Self::FILE));
+    }
+}
+
+/// A listener on every address is reached from this machine by loopback.
+fn from_here(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        let loopback = if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
+        address.set_ip(loopback);
+    }
+    address
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_listens_on_every_address_is_reached_by_loopback() {
+        let url = |address: &str, speaks_tls| Local::new(address.parse().unwrap(), speaks_tls, String::new()).url;
+        assert_eq!(url("0.0.0.0:7", false), "http://127.0.0.1:7");
+        assert_eq!(url("[::]:7", true), "https://[::1]:7");
+        assert_eq!(url("192.0.2.1:7", true), "https://192.0.2.1:7");
     }
 }

@@ -150,15 +150,7 @@ async fn start_in(config: Config, source: Option<Source>, log: Option<impl Log>)
     // Bound first, for a taken port is found out at once; opened last, when everything is there.
     let bound = config.listeners.iter().map(|listener| opener.prepare(&listener.into())?.bind());
     let bound = bound.collect::<Result<Vec<_>, _>>()?;
-    let admin_port = match config.admin.bind {
-        Some(address) => admin::bind(address).map_err(|source| StartError::Bind {
-            address: address.to_string(),
-            what: "the admin port",
-            flag: "--admin".to_owned(),
-            source,
-        })?,
-        None => None,
-    };
+    let admin_port = admin::bind(&config)?;
     let folder = config.data_dir.clone().unwrap_or_default();
     if let Some(why) = config.surely_unguarded() {
         // So no store is left behind by a start that can't be.
@@ -174,10 +166,7 @@ async fn start_in(config: Config, source: Option<Source>, log: Option<impl Log>)
     if let Some(why) = config.auth.unguarded.as_ref().filter(|_| !opened.hooks().has_authenticators()) {
         return Err(StartError::Unguarded(why.clone()));
     }
-    let admin_tls = config.admin.tls.as_ref().filter(|_| admin_port.is_some());
-    let admin_tls = admin_tls.map(|tls| opener.load(tls.into())).transpose();
-    let admin_tls = admin_tls
-        .map_err(|source| StartError::Tls { whose: admin::PORT.to_owned(), source: Box::new(source) })?;
+    let admin_tls = admin_port.as_ref().map(|_| admin::certificates(&config, &opener)).transpose()?.flatten();
     let certificates = Arc::<PortCertificates>::default();
     certificates.set(admin::PORT, admin_tls.clone());
     let hooks = opened.hooks();
@@ -207,7 +196,7 @@ async fn start_in(config: Config, source: Option<Source>, log: Option<impl Log>)
         let operator = running.operator(Arc::clone(&configured) as _);
         let (admin, made) =
             admin::open(operator, &config, &registry, &bound, admin_tls, &certificates).map_err(StartError::Admin)?;
-        (addresses.admin, password) = (Some(bound.address), made);
+        (addresses.admin, password) = (Some(bound.address()), made);
         let (stop, stopping) = watch::channel(false);
         let task = admin::serve(&running, admin, bound, stopping).map_err(StartError::Admin)?;
         admin_task = Some(AdminTask { stop, task });
@@ -308,6 +297,8 @@ impl Server {
             let _ = task.await;
         }
         self.running.close().await;
-        admin::forget(self.data_dir.as_ref());
+        if let Some(folder) = &self.data_dir {
+            Local::forget(folder);
+        }
     }
 }
