@@ -1,8 +1,8 @@
 //! The section of a module, as the module describes it.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
-use mqtt_hooks::{HIDDEN, ListOf, Setting, SettingKind};
+use mqtt_hooks::{HIDDEN, Info, ListOf, Module, Setting, SettingKind};
 use serde::{
     Deserialize,
     de::{Error as _, Unexpected},
@@ -47,6 +47,14 @@ const GRACE: &str = "recovery_grace";
 const LINE: usize = 115;
 
 impl ModuleSection {
+    /// As the module describes it.
+    pub fn new(module: Arc<dyn Module>) -> Self {
+        let Info { name, description, settings, .. } = module.info();
+        let has_recovery_grace = module.tells_who_fell();
+        let check = move |settings: &serde_json::Value| module.check(settings).map_err(|error| error.to_string());
+        Self { name, about: description, settings, check: Box::new(check), has_recovery_grace }
+    }
+
     pub(crate) fn section(&self) -> Section {
         let general = file::Module::section().keys.into_iter();
         let (mut keys, grace): (Vec<_>, Vec<_>) = general.partition(|key| key.name != GRACE);

@@ -115,6 +115,14 @@ pub struct Info {
     pub settings: &'static [Setting],
 }
 
+impl Info {
+    /// Its settings when nothing was said about them, an object.
+    pub fn default_settings(&self) -> Value {
+        let setting = |setting: &Setting| Some((setting.name.to_owned(), serde_json::from_str(setting.default).ok()?));
+        Value::Object(self.settings.iter().filter_map(setting).collect())
+    }
+}
+
 /// Something of a module that can be set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Setting {

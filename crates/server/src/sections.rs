@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use mqtt_config::ModuleSection;
-use mqtt_hooks::{Info, Module, Setting};
-use serde_json::Value;
+use mqtt_hooks::Module;
 
 /// The modules that ship, in the order in which they are to be registered.
 pub(crate) fn modules(auth: &mqtt_auth::Config) -> impl Iterator<Item = Arc<dyn Module>> + use<> {
@@ -13,23 +12,7 @@ pub(crate) fn modules(auth: &mqtt_auth::Config) -> impl Iterator<Item = Arc<dyn 
 
 /// The sections of the modules that ship, for [`Layers::new`](mqtt_config::Layers::new).
 pub fn module_sections() -> Vec<ModuleSection> {
-    let section = modules(&mqtt_auth::Config::default()).map(|module| {
-        let info = module.info();
-        ModuleSection {
-            name: info.name,
-            about: info.description,
-            settings: info.settings,
-            has_recovery_grace: module.tells_who_fell(),
-            check: Box::new(move |settings| module.check(settings).map_err(|error| error.to_string())),
-        }
-    });
-    section.collect()
-}
-
-/// Of a module that nothing was said about.
-pub(crate) fn default_settings(info: &Info) -> Value {
-    let setting = |setting: &Setting| Some((setting.name.to_owned(), serde_json::from_str(setting.default).ok()?));
-    Value::Object(info.settings.iter().filter_map(setting).collect())
+    modules(&mqtt_auth::Config::default()).map(ModuleSection::new).collect()
 }
 
 #[cfg(test)]
@@ -47,7 +30,7 @@ mod tests {
         for module in mqtt_modules::shipped() {
             let info = module.info();
             let settings = &config.modules[info.name].settings;
-            assert_eq!(*settings, default_settings(&info), "{}", info.name);
+            assert_eq!(*settings, info.default_settings(), "{}", info.name);
             module.check(settings).unwrap();
         }
         assert_eq!(Config { modules: Config::default().modules, ..config }, Config::default());

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::reload::{Live, Source};
-use crate::sections::{default_settings, modules};
+use crate::sections::modules;
 use crate::{admin, cluster, settings};
 
 /// Why the broker did not start.
@@ -222,7 +222,7 @@ fn registry(opened: &mut Opened, config: &Config) -> Registry {
     for module in modules(&(&config.auth).into()) {
         let info = module.info();
         let settings = config.modules.get(info.name).map(|module| module.settings.clone()).filter(|all| !all.is_null());
-        registry.register(module, settings.unwrap_or_else(|| default_settings(&info)));
+        registry.register(module, settings.unwrap_or_else(|| info.default_settings()));
     }
     registry
 }
