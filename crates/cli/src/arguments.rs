@@ -197,7 +197,7 @@ fn manual() -> String {
 ///
 /// # Errors
 /// The folder is not there, or can't be written to.
-pub fn write_manual(folder: &Path) -> io::Result<()> {
+pub(crate) fn write_manual(folder: &Path) -> io::Result<()> {
     clap_mangen::generate_to(Args::command(), folder)
         .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", folder.display())))
 }

@@ -106,7 +106,7 @@ pub enum Noun {
 ///
 /// # Errors
 /// See [`Failure`].
-pub async fn run(noun: &Noun, reach: &Reach, config: &Config) -> Result<(), Failure> {
+pub(crate) async fn run(noun: &Noun, reach: &Reach, config: &Config) -> Result<(), Failure> {
     let mut out = Output::new(reach);
     let remote = || find::find(reach, config);
     let done = match noun {

@@ -17,6 +17,9 @@ pub struct Ignored {
 const LIKENESS: f64 = 0.8;
 
 impl Ignored {
+    /// What they are, for people.
+    pub const WHAT: &str = "variables that begin with ROLLCALL_ and are no settings";
+
     /// True if there are none.
     pub const fn is_empty(&self) -> bool {
         self.near.is_empty() && self.far.is_empty()

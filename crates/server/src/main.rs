@@ -8,17 +8,14 @@ use std::{
 };
 
 use mimalloc::MiMalloc;
-use mqtt_cli::{Cli, Command, Failure, UsageError};
-use mqtt_config::{Config, Layers, LogFormat};
+use mqtt_cli::{Cli, Failure, UsageError};
+use mqtt_config::{Config, Ignored, Layers, LogFormat};
 use mqtt_process::{Service, Signals, log};
 use rollcall::{Addresses, Server, Source};
 use tokio::runtime::{Builder, Runtime};
 
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
-
-/// Of variables that Kubernetes may have set, or whose names are misspelt.
-const IGNORED: &str = "variables that begin with ROLLCALL_ and are no settings";
 
 fn main() -> ExitCode {
     match run() {
@@ -36,51 +33,20 @@ fn main() -> ExitCode {
 }
 
 fn run() -> anyhow::Result<()> {
-    let cli = command_line()?;
-    match cli.command {
-        Command::Print(text) => print(&text),
-        Command::WriteManual(folder) => mqtt_cli::write_manual(&folder)?,
-        Command::CheckConfig => {
-            let config = cli.layers.resolve()?;
-            if let Some(why) = config.check().map_err(anyhow::Error::msg)? {
-                let _ = writeln!(io::stderr(), "warning: no start, unless a user was added: {why}");
-            }
-            let ignored = cli.layers.ignored();
-            if !ignored.is_empty() {
-                // There is nobody left to tell if stderr is gone.
-                let _ = writeln!(io::stderr(), "warning: {IGNORED}: {ignored}");
-            }
-            print("the configuration is right\n");
-        }
-        Command::Init(args) => print(&mqtt_cli::init(&args)?),
-        Command::Import(verb, reach) => {
-            let config = cli.layers.resolve()?;
-            let runtime = Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(mqtt_cli::import(&verb, &reach, &config, &read_made))?;
-        }
-        Command::PrintConfig => print(&cli.layers.print()?),
-        Command::Ask(noun, reach) => {
-            let config = cli.layers.resolve()?;
-            let runtime = Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(mqtt_cli::run(&noun, &reach, &config))?;
-        }
-        Command::Run => {
-            let config = cli.layers.resolve()?;
-            let form = match config.log.format {
-                LogFormat::Text => log::Form::Text,
-                LogFormat::Json => log::Form::Json,
-            };
-            let set_log_level = log::init(&config.log.level, form);
-            let ignored = cli.layers.ignored();
-            if !ignored.is_empty() {
-                tracing::warn!(variables = %ignored, "{IGNORED}");
-            }
-            mqtt_process::raise_open_files();
-            let source = Source { read: Box::new(read_anew), set_log_level };
-            runtime(&config)?.block_on(serve(config, source))?;
-        }
+    let Some(layers) = mqtt_cli::carry_out(command_line()?, &read_made)? else { return Ok(()) };
+    let config = layers.resolve()?;
+    let form = match config.log.format {
+        LogFormat::Text => log::Form::Text,
+        LogFormat::Json => log::Form::Json,
+    };
+    let set_log_level = log::init(&config.log.level, form);
+    let ignored = layers.ignored();
+    if !ignored.is_empty() {
+        tracing::warn!(variables = %ignored, "{}", Ignored::WHAT);
     }
-    Ok(())
+    mqtt_process::raise_open_files();
+    let source = Source { read: Box::new(read_anew), set_log_level };
+    runtime(&config)?.block_on(serve(config, source))
 }
 
 /// Flags and the environment are what they were when the process began; only files may say something else by now.
@@ -120,7 +86,9 @@ async fn serve(config: Config, source: Source) -> anyhow::Result<()> {
             "data_dir is \"memory\": sessions, messages and who is online are forgotten when the broker ends"
         );
     }
-    print(&ready(server.addresses(), &node));
+    let ready = ready(server.addresses(), &node);
+    // A script that has seen the line may be gone.
+    let _ = io::stdout().write_all(ready.as_bytes()).and_then(|()| io::stdout().flush());
     service.note_ready();
     if let (Some(password), Some(address)) = (server.made_password(), server.addresses().admin) {
         let scheme = if server.addresses().admin_tls { "https" } else { "http" };
@@ -155,10 +123,4 @@ fn ready(addresses: &Addresses, node: &str) -> String {
     let further: String = further.map(|(name, address)| format!("{name}={address} ")).collect();
     let admin = addresses.admin.map_or_else(|| "off".to_owned(), |address| address.to_string());
     format!("rollcall ready mqtt={mqtt} ws={ws} {further}admin={admin} node={node} pid={}\n", process::id())
-}
-
-fn print(text: &str) {
-    let mut stdout = io::stdout().lock();
-    // A reader that went away is no reason to stop: `rollcall print-config | head`, or a script that has seen the ready line.
-    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
 }

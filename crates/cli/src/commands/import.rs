@@ -74,7 +74,7 @@ pub type Check<'a> = dyn Fn(&Path, &str) -> Result<Config, String> + 'a;
 ///
 /// # Errors
 /// What is there can't be read or makes no sense, or what is to be written is there already; then nothing is written.
-pub async fn import(verb: &Verb, reach: &Reach, config: &Config, check: &Check<'_>) -> Result<(), Failure> {
+pub(crate) async fn import(verb: &Verb, reach: &Reach, config: &Config, check: &Check<'_>) -> Result<(), Failure> {
     let mut out = Output::new(reach);
     let done = match verb {
         Verb::Mosquitto { path, made } => {

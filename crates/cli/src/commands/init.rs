@@ -57,7 +57,7 @@ struct Made {
 ///
 /// # Errors
 /// One of the files is there already, or can't be written; then none is made, or not all.
-pub fn init(args: &Args) -> Result<String, Failure> {
+pub(crate) fn init(args: &Args) -> Result<String, Failure> {
     let Args { lan: _, dir, name } = args;
     let failed = |path: &Path, error: &io::Error| Failure::Refused(format!("{}: {error}", path.display()));
     fs::create_dir_all(dir).map_err(|error| failed(dir, &error))?;
