@@ -59,9 +59,10 @@ pub use opening::{Accepted, Identity, Layers, Naming, OpenError, Opened, Opening
 pub use pipe::Pipe;
 pub use proxy::Proxies;
 pub use socket::{FirstError, error_name};
-pub use stream::TlsStream;
+pub use stream::{Greeting, TlsStream};
 pub use tls::{
-    Certificates, CertificatesSeen, Files, Named, PortCertificates, Refreshed, TicketKeys, Tls, TlsError, Verify, subject_of,
+    Certificates, CertificatesSeen, Files, Named, PortCertificates, Refreshed, TicketKeys, Tls, TlsError, Verify,
+    subject_of,
 };
 pub use transport::Transport;
 pub use web::{Origins, Upgrade, Web};

@@ -13,12 +13,41 @@ use crate::carrier::{Carrier, LEAST_ROOM};
 use crate::opening::{OpenError, Pool};
 use crate::tls::{Certificates, Tls, shake_hands};
 
+/// A record of a handshake, which every greeting of TLS begins with; no word of HTTP does.
+const HANDSHAKE: u8 = 0x16;
+
+/// What a peer begins with where TLS is spoken.
+#[derive(Debug)]
+pub enum Greeting {
+    /// With TLS, and it is let in.
+    Tls(TlsStream),
+    /// With something else, of which nothing has been read.
+    Other(TcpStream),
+}
+
 /// TLS over a socket, for who reads and writes it as one task.
 #[derive(Debug)]
 pub struct TlsStream {
     tls: Box<Tls>,
     /// Opened and not asked for yet.
     input: BytesMut,
+}
+
+impl Greeting {
+    /// Looks at a peer's first byte, and lets it [in](TlsStream::open) if that is one of TLS.
+    ///
+    /// # Errors
+    /// The peer says nothing, or is not let through.
+    pub async fn hear(stream: TcpStream, certificates: &Arc<Certificates>, pool: &Pool) -> io::Result<Self> {
+        let mut first = [0];
+        if stream.peek(&mut first).await? == 0 {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+        if first != [HANDSHAKE] {
+            return Ok(Self::Other(stream));
+        }
+        TlsStream::open(stream, certificates, pool).await.map(Self::Tls).map_err(io::Error::other)
+    }
 }
 
 impl TlsStream {
