@@ -2,7 +2,9 @@
 //!
 //! rpassword 7.5 ends the process at Ctrl-C and leaves the terminal silent, and takes what is not UTF-8 for a password.
 
-use std::io::{self, BufRead, ErrorKind, IsTerminal, Read, Stdin, Write};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, ErrorKind, IsTerminal, Read, Stdin, Write};
+use std::path::PathBuf;
 
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
@@ -28,6 +30,26 @@ fn ask_twice(name: &str) -> io::Result<String> {
 pub(crate) fn password(name: &str) -> Result<String, Failure> {
     let given = if io::stdin().is_terminal() { ask_twice(name) } else { first_line(io::stdin().lock()) };
     given.map_err(|error| Failure::Usage(format!("no password was given: {error}")))
+}
+
+/// Where a password is.
+#[derive(Debug, PartialEq, Eq, clap::Args)]
+pub(crate) struct PasswordFrom {
+    /// The password is the first line of this file
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+}
+
+impl PasswordFrom {
+    /// The new password of this one: where there is no file, it is [asked for](password).
+    ///
+    /// # Errors
+    /// The file can't be read, or none was given.
+    pub(crate) fn password(&self, name: &str) -> Result<String, Failure> {
+        let Some(file) = &self.password_file else { return password(name) };
+        let line = File::open(file).and_then(|file| first_line(BufReader::new(file)));
+        line.map_err(|error| Failure::Usage(format!("{}: {error}", file.display())))
+    }
 }
 
 /// A password that is there already.

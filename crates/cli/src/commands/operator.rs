@@ -1,16 +1,12 @@
 //! `rollcall admin operator`
 
-use std::fs::File;
-use std::io::BufReader;
-use std::path::PathBuf;
-
 use clap::Subcommand;
 use serde_json::{Value, json};
 
 use crate::columns::{Cell, Columns};
 use crate::failure::Failure;
 use crate::output::{Output, field, time};
-use crate::prompt;
+use crate::prompt::PasswordFrom;
 use crate::remote::{Remote, encoded};
 
 /// What to do with operators.
@@ -51,9 +47,8 @@ pub enum Verb {
 pub struct Named {
     /// Their name: 1 to 64 letters, digits, '-', '_' and '.'
     name: String,
-    /// The password is the first line of this file
-    #[arg(long, value_name = "FILE")]
-    password_file: Option<PathBuf>,
+    #[command(flatten)]
+    password: PasswordFrom,
 }
 
 pub(crate) async fn run(verb: &Verb, remote: &Remote, out: &mut Output) -> Result<(), Failure> {
@@ -86,9 +81,7 @@ pub(crate) async fn run(verb: &Verb, remote: &Remote, out: &mut Output) -> Resul
 
 impl Named {
     fn password(&self) -> Result<String, Failure> {
-        let Some(file) = &self.password_file else { return prompt::password(&self.name) };
-        let line = File::open(file).and_then(|file| prompt::first_line(BufReader::new(file)));
-        line.map_err(|error| Failure::Usage(format!("{}: {error}", file.display())))
+        self.password.password(&self.name)
     }
 }
 

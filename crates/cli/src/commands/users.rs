@@ -1,9 +1,5 @@
 //! `rollcall users`
 
-use std::fs::File;
-use std::io::BufReader;
-use std::path::{Path, PathBuf};
-
 use clap::Subcommand;
 use serde_json::{Value, json};
 
@@ -11,7 +7,7 @@ use crate::columns::{Cell, Columns};
 use crate::failure::Failure;
 use crate::output::{Output, field, time};
 use crate::pages::Query;
-use crate::prompt;
+use crate::prompt::PasswordFrom;
 use crate::remote::{Remote, encoded};
 
 /// What to do with users.
@@ -35,9 +31,8 @@ pub enum Verb {
 pub struct Named {
     /// The user's name
     name: String,
-    /// The password is the first line of this file
-    #[arg(long, value_name = "FILE")]
-    password_file: Option<PathBuf>,
+    #[command(flatten)]
+    password: PasswordFrom,
 }
 
 pub(crate) async fn run(verb: &Verb, remote: &Remote, out: &mut Output) -> Result<(), Failure> {
@@ -67,13 +62,8 @@ pub(crate) async fn run(verb: &Verb, remote: &Remote, out: &mut Output) -> Resul
 
 impl Named {
     fn password(&self) -> Result<String, Failure> {
-        let Some(file) = &self.password_file else { return prompt::password(&self.name) };
-        read(file).map_err(|error| Failure::Usage(format!("{}: {error}", file.display())))
+        self.password.password(&self.name)
     }
-}
-
-fn read(file: &Path) -> std::io::Result<String> {
-    prompt::first_line(BufReader::new(File::open(file)?))
 }
 
 /// What a change means where it means more.
