@@ -120,7 +120,7 @@ fn finish(
     let text = writing::text(&migration);
     let config = check(&target.file, &text)
         .map_err(|why| Failure::Refused(format!("nothing was written: the settings as they would be made: {why}")))?;
-    if let (Some(why), false) = (&config.auth.unguarded, asks_clients(&config)) {
+    if let (Some(why), false) = (&config.auth.unguarded, config.asks_clients()) {
         migration.next.push(format!("who comes in: the broker does not start like this: {why}"));
     }
     let is_written = made.out.is_some() && !made.dry_run;
@@ -144,10 +144,4 @@ fn state(migration: &mut Migration, target: &Target) -> Result<(), Failure> {
     migration.next.push(format!("bans: before its first start: rollcall import rollcall {file} --data-dir {folder}"));
     migration.beside.push(Beside { path, text });
     Ok(())
-}
-
-/// The settings themselves name something to ask clients for.
-fn asks_clients(config: &Config) -> bool {
-    let auth = &config.auth;
-    auth.password_file.is_some() || auth.jwt_keys.is_some() || auth.jwt_secret.is_some() || auth.http.url.is_some()
 }

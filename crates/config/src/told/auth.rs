@@ -41,7 +41,7 @@ impl Config {
     }
 
     /// It names something to ask clients for, if its module runs.
-    const fn asks_clients(&self) -> bool {
+    pub const fn asks_clients(&self) -> bool {
         let auth = &self.auth;
         auth.password_file.is_some() || auth.jwt_keys.is_some() || auth.jwt_secret.is_some() || auth.http.url.is_some()
     }
