@@ -6,12 +6,12 @@ mod listener;
 use std::{collections::BTreeMap, fmt, net::SocketAddr, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
 
 use ipnet::IpNet;
+use mqtt_net::Address;
 use serde::{Deserialize, Serialize};
 
 pub use self::auth::{Anonymous, Auth, AuthDefault, DenyAction, HttpAuth};
 pub use self::listener::{
-    Address, CertName, CrlStale, Listener, ListenerKind, ListenerLimits, ListenerTls, ListenerWeb, Origins, Rate,
-    Verify,
+    CertName, CrlStale, Listener, ListenerKind, ListenerLimits, ListenerTls, ListenerWeb, Origins, Rate, Verify,
 };
 use crate::error::Place;
 

@@ -47,13 +47,13 @@ mod told;
 mod value;
 
 pub use config::{
-    Address, Admin, Anonymous, Auth, AuthDefault, CertName, Cluster, Config, CrlStale, DenyAction, Durability,
-    Flapping, FlappingBy, HttpAuth, Limits, Listener, ListenerKind, ListenerLimits, ListenerTls, ListenerWeb, Log,
-    LogFormat, ModuleConfig, Mqtt, Node, Origins, Rate, Runtime, Said, SessionLimits, Sources, Storage, Sys,
-    SysSubscribe, Verify,
+    Admin, Anonymous, Auth, AuthDefault, CertName, Cluster, Config, CrlStale, DenyAction, Durability, Flapping,
+    FlappingBy, HttpAuth, Limits, Listener, ListenerKind, ListenerLimits, ListenerTls, ListenerWeb, Log, LogFormat,
+    ModuleConfig, Mqtt, Node, Origins, Rate, Runtime, Said, SessionLimits, Sources, Storage, Sys, SysSubscribe, Verify,
 };
 pub use error::{Error, Place};
 pub use ignored::Ignored;
 pub use layers::Layers;
 pub use module::{Check, ModuleSection};
+pub use mqtt_net::Address;
 pub use reload::{Apply, Changes, Current, Read};

@@ -27,7 +27,15 @@ impl Address {
         }
     }
 
-    /// 0: it has none.
+    /// True if only this machine can reach it; `::ffff:127.0.0.1` counts.
+    pub fn is_loopback(&self) -> bool {
+        match self {
+            Self::Ip(address) => address.ip().to_canonical().is_loopback(),
+            Self::Unix { .. } => true,
+        }
+    }
+
+    /// 0: it has none, or the system chooses it.
     pub const fn port(&self) -> u16 {
         match self {
             Self::Ip(address) => address.port(),

@@ -1,8 +1,9 @@
 //! Where clients come in, and by what.
 
-use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
+use mqtt_net::Address;
 use serde::{Deserialize, Serialize};
 
 /// Where clients come in.
@@ -64,47 +65,6 @@ pub struct Rate {
     pub amount: u64,
     /// Within this time.
     pub per: Duration,
-}
-
-/// Where a listener is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Address {
-    /// Port 0 lets the system choose.
-    Ip(SocketAddr),
-    /// A socket of this machine.
-    Unix {
-        /// Where.
-        path: PathBuf,
-        /// Who may connect, as `chmod` takes it.
-        mode: u32,
-    },
-}
-
-impl Address {
-    /// True if only this machine can reach it; `::ffff:127.0.0.1` counts.
-    pub fn is_loopback(&self) -> bool {
-        match self {
-            Self::Ip(address) => address.ip().to_canonical().is_loopback(),
-            Self::Unix { .. } => true,
-        }
-    }
-
-    /// 0: it has none, or the system chooses it.
-    pub const fn port(&self) -> u16 {
-        match self {
-            Self::Ip(address) => address.port(),
-            Self::Unix { .. } => 0,
-        }
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ip(address) => address.fmt(f),
-            Self::Unix { path, .. } => write!(f, "unix:{}", path.display()),
-        }
-    }
 }
 
 /// What TLS at a listener is made of.

@@ -1,6 +1,6 @@
 //! What listeners are told.
 
-use mqtt_net::{Address, Files, ListenerConfig, Named, Naming, Origins, Proxies, Queues, Upgrade, Verify};
+use mqtt_net::{Files, ListenerConfig, Named, Naming, Origins, Proxies, Queues, Upgrade, Verify};
 
 use crate::config as said;
 
@@ -9,7 +9,7 @@ impl From<&said::Listener> for ListenerConfig {
         let said::Listener { name, bind, backlog, receive_buffer, may_be_taken, tls, web, proxy_from, .. } = listener;
         Self {
             name: name.clone(),
-            address: address(bind),
+            address: bind.clone(),
             queues: Queues { backlog: *backlog, receive_buffer: *receive_buffer },
             may_be_taken: *may_be_taken,
             tls: tls.as_ref().map(Files::from),
@@ -17,13 +17,6 @@ impl From<&said::Listener> for ListenerConfig {
             proxy: (!proxy_from.is_empty()).then(|| Proxies::new(proxy_from.clone())),
             naming: tls.as_ref().map(naming).unwrap_or_default(),
         }
-    }
-}
-
-fn address(said: &said::Address) -> Address {
-    match said {
-        said::Address::Ip(address) => Address::Ip(*address),
-        said::Address::Unix { path, mode } => Address::Unix { path: path.clone(), mode: *mode },
     }
 }
 
