@@ -7,11 +7,12 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, num::NonZeroUsize, path::
 
 use ipnet::IpNet;
 use mqtt_net::Address;
+pub use mqtt_operate::{Flapping, FlappingBy, Limits, Mqtt, Rate, SessionLimits};
 use serde::{Deserialize, Serialize};
 
 pub use self::auth::{Anonymous, Auth, AuthDefault, DenyAction, HttpAuth};
 pub use self::listener::{
-    CertName, CrlStale, Listener, ListenerKind, ListenerLimits, ListenerTls, ListenerWeb, Origins, Rate, Verify,
+    CertName, CrlStale, Listener, ListenerKind, ListenerLimits, ListenerTls, ListenerWeb, Origins, Verify,
 };
 use crate::error::Place;
 
@@ -123,21 +124,6 @@ impl fmt::Debug for Cluster {
     }
 }
 
-/// What holds for all clients.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Mqtt {
-    /// From accept to a whole CONNECT.
-    pub connect_timeout: Duration,
-    /// Connections at once.
-    pub max_connections: usize,
-    /// How long a 3.x session with clean session 0 is kept without a connection.
-    pub session_expiry: Duration,
-    /// The longest session expiry a v5 client gets, in seconds; [`u32::MAX`] is no cap.
-    pub max_session_expiry: u32,
-    /// The keep alive forced on v5 clients, in seconds; `None` lets each choose.
-    pub server_keep_alive: Option<u16>,
-}
-
 /// The dashboard and the REST API.
 #[derive(Clone, PartialEq)]
 pub struct Admin {
@@ -163,82 +149,6 @@ impl fmt::Debug for Admin {
         shown.field("hosts", &self.hosts).field("trusted_proxies", &self.trusted_proxies);
         shown.field("user_header", &self.user_header).finish()
     }
-}
-
-/// Bounds; sizes in bytes.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Limits {
-    /// The largest packet taken, fixed header included.
-    pub max_packet_size: u32,
-    /// Unacknowledged QoS 1 and 2 publishes taken from one client; never 0.
-    pub receive_maximum: u16,
-    /// Topic aliases a client may set.
-    pub topic_alias_maximum: u16,
-    /// Topic aliases set towards a client that allows as many.
-    pub outgoing_aliases: u16,
-    /// Unacknowledged deliveries to a client that allows as many; never 0.
-    pub max_inflight: u16,
-    /// Bytes waiting for one client's socket.
-    pub outbox: usize,
-    /// After this long without taking a byte of a full outbox, a client is disconnected.
-    pub slow_consumer_timeout: Duration,
-    /// What is held for all clients together; `None`: three quarters of what the machine has.
-    pub memory: Option<usize>,
-    /// Retained messages.
-    pub retained_messages: usize,
-    /// Bytes of a client id.
-    pub max_client_id: usize,
-    /// Subscriptions of one session.
-    pub subscriptions_per_client: usize,
-    /// Levels of a topic or a filter.
-    pub max_topic_levels: usize,
-    /// Levels of all different wildcard shapes among one client's filters.
-    pub shape_levels: usize,
-    /// Messages that each client may publish.
-    pub message_rate: Option<Rate>,
-    /// Bytes that each client may send.
-    pub byte_rate: Option<Rate>,
-    /// Clients at once from one address.
-    pub connections_per_address: Option<usize>,
-    /// Connections from one address that are accepted and not let in.
-    pub half_open_per_address: Option<usize>,
-    /// Connections from one address.
-    pub connect_rate_per_address: Option<Rate>,
-    /// So late the broker's threads may be before those who come have to wait.
-    pub lateness: Option<Duration>,
-    /// Who comes and goes too often.
-    pub flapping: Flapping,
-}
-
-/// When a client comes and goes too often, and what becomes of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Flapping {
-    /// How often it may come; `None`: nobody looks.
-    pub rate: Option<Rate>,
-    /// How long it is banned that comes more often.
-    pub ban: Duration,
-    /// What it is known by.
-    pub by: Vec<FlappingBy>,
-}
-
-/// What a client is known by that comes too often.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FlappingBy {
-    /// Its client id.
-    ClientId,
-    /// Its user name.
-    Username,
-    /// Its address.
-    Address,
-}
-
-/// Bounds of one session's queue.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SessionLimits {
-    /// Messages.
-    pub max_queued: usize,
-    /// Bytes of topics and payloads.
-    pub max_queued_bytes: usize,
 }
 
 /// How what outlives the process is written.

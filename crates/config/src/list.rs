@@ -112,16 +112,6 @@ impl Item for FlappingBy {
     }
 }
 
-impl fmt::Display for FlappingBy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::ClientId => "clientid",
-            Self::Username => "username",
-            Self::Address => "address",
-        })
-    }
-}
-
 impl fmt::Display for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

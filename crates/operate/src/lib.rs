@@ -1,5 +1,6 @@
 //! What an operator sees of a broker and does to it: the traits [`Operate`] and [`Oversee`], and plain types for what
-//! they ask and answer.
+//! they ask and answer, and for the bounds of what clients take ([`Limits`] and others), which are the same where they are said and
+//! where they hold.
 //!
 //! The broker implements them; the admin port, or whatever else shows a broker to people, asks. It knows no HTTP, no
 //! broker and no module; who may ask is decided elsewhere.
@@ -19,6 +20,7 @@ mod alarm;
 mod ban;
 mod client;
 mod cluster;
+mod limits;
 mod node;
 mod operate;
 mod oversee;
@@ -32,6 +34,7 @@ pub use alarm::{Alarm, Until};
 pub use ban::{Ban, BanKind};
 pub use client::{ClientQuery, ClientState, ConnectionState, Traffic};
 pub use cluster::{ClusterNode, ClusterState};
+pub use limits::{Flapping, FlappingBy, Limits, ListenerLimits, Mqtt, Rate, SessionLimits};
 pub use node::{Health, HostState, ListenerError, ListenerKind, ListenerState, NodeState};
 pub use operate::Operate;
 pub use oversee::Oversee;

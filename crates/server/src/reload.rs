@@ -69,7 +69,7 @@ impl Apply for Live {
         }
         for (listener, said) in listening.into_iter().zip(opened) {
             self.certificates.set(&port(listener.name()), listener.certificates());
-            self.entrances.add(listener, &settings::limits_of(said));
+            self.entrances.add(listener, &said.limits);
         }
         if let (Some(set), Some(level)) = (&self.set_log_level, log_level) {
             set(level);

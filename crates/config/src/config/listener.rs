@@ -1,9 +1,10 @@
 //! Where clients come in, and by what.
 
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
 use ipnet::IpNet;
 use mqtt_net::Address;
+pub use mqtt_operate::ListenerLimits;
 use serde::{Deserialize, Serialize};
 
 /// Where clients come in.
@@ -29,42 +30,6 @@ pub struct Listener {
     pub proxy_from: Vec<IpNet>,
     /// Bounds of its own.
     pub limits: ListenerLimits,
-}
-
-/// Bounds for who comes in by one listener. Where nothing is said the general ones hold.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ListenerLimits {
-    /// Clients at once.
-    pub max_connections: Option<usize>,
-    /// Connections that are taken.
-    pub connect_rate: Option<Rate>,
-    /// Messages that each client may publish.
-    pub message_rate: Option<Rate>,
-    /// Bytes that each client may send.
-    pub byte_rate: Option<Rate>,
-    /// As in [`Limits`](super::Limits).
-    pub max_packet_size: Option<u32>,
-    /// As in [`Limits`](super::Limits).
-    pub receive_maximum: Option<u16>,
-    /// As in [`Limits`](super::Limits).
-    pub max_inflight: Option<u16>,
-    /// As in [`Limits`](super::Limits).
-    pub subscriptions_per_client: Option<usize>,
-    /// As in [`Limits`](super::Limits).
-    pub max_topic_levels: Option<usize>,
-    /// As in [`SessionLimits`](super::SessionLimits).
-    pub max_queued: Option<usize>,
-    /// As in [`SessionLimits`](super::SessionLimits).
-    pub max_queued_bytes: Option<usize>,
-}
-
-/// So many within a time, all of them at once if none came before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rate {
-    /// Things or bytes.
-    pub amount: u64,
-    /// Within this time.
-    pub per: Duration,
 }
 
 /// What TLS at a listener is made of.
