@@ -1,11 +1,12 @@
 //! What a broker is told. Where it was said, and whether it is right, is the business of whoever makes one.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use mqtt_operate::{Flapping, FlappingBy, Limits, ListenerLimits, Mqtt, Rate, SessionLimits};
+pub use mqtt_operate::{
+    Anonymous, DenyAction, Flapping, FlappingBy, Limits, ListenerLimits, Mqtt, Rate, SessionLimits, Sys, SysSubscribe,
+};
 use mqtt_storage::Durability;
 
 /// What a broker is told.
@@ -33,37 +34,6 @@ pub struct Config {
     pub sys: Sys,
 }
 
-/// What becomes of a client that publishes or subscribes as rules and modules forbid. Below `$SYS`, which is the broker's own,
-/// nothing does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DenyAction {
-    /// It is told, where its version of MQTT has a way to.
-    Ignore,
-    /// Its connection ends.
-    Disconnect,
-}
-
-/// Who may come in without saying who they are; and while there are no authenticators, whatever they say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Anonymous {
-    /// Everyone.
-    All,
-    /// Peers on this machine.
-    Loopback,
-    /// No one.
-    None,
-}
-
-impl Anonymous {
-    pub(crate) fn lets_in(self, peer: IpAddr) -> bool {
-        match self {
-            Self::All => true,
-            Self::Loopback => peer.to_canonical().is_loopback(),
-            Self::None => false,
-        }
-    }
-}
-
 impl Config {
     /// Levels that topics may have, in general and by single listeners.
     pub(crate) fn all_topic_levels(&self) -> impl Iterator<Item = usize> {
@@ -83,28 +53,6 @@ pub struct Store {
     pub events_for: Option<&'static str>,
 }
 
-/// What the broker publishes about itself.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Sys {
-    /// Between two rounds of `stats`, `metrics`, `version` and `sysdescr`.
-    pub interval: Duration,
-    /// Between two of `uptime` and `datetime`.
-    pub heartbeat: Duration,
-    /// Who may subscribe below `$SYS/`.
-    pub subscribe: SysSubscribe,
-}
-
-/// Who may subscribe below `$SYS/`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SysSubscribe {
-    /// Peers on this machine.
-    Loopback,
-    /// Everyone.
-    All,
-    /// No one.
-    None,
-}
-
 impl Default for Config {
     /// Everyone may come in, and nothing outlives the process.
     fn default() -> Self {
@@ -120,12 +68,5 @@ impl Default for Config {
             recovery_grace: Duration::from_secs(5),
             sys: Sys::default(),
         }
-    }
-}
-
-impl Default for Sys {
-    fn default() -> Self {
-        let (interval, heartbeat) = (Duration::from_secs(60), Duration::from_secs(30));
-        Self { interval, heartbeat, subscribe: SysSubscribe::Loopback }
     }
 }

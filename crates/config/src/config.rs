@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, num::NonZeroUsize, path::
 
 use ipnet::IpNet;
 use mqtt_net::Address;
-pub use mqtt_operate::{Flapping, FlappingBy, Limits, Mqtt, Rate, SessionLimits};
+pub use mqtt_operate::{Flapping, FlappingBy, Limits, Mqtt, Rate, SessionLimits, Sys, SysSubscribe};
 use serde::{Deserialize, Serialize};
 
 pub use self::auth::{Anonymous, Auth, AuthDefault, DenyAction, HttpAuth};
@@ -166,29 +166,6 @@ pub enum Durability {
     Process,
     /// The system's end too.
     Power,
-}
-
-/// What the broker publishes about itself.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Sys {
-    /// Between two rounds of `stats`, `metrics`, `version` and `sysdescr`.
-    pub interval: Duration,
-    /// Between two of `uptime` and `datetime`.
-    pub heartbeat: Duration,
-    /// Who may subscribe below `$SYS/`.
-    pub subscribe: SysSubscribe,
-}
-
-/// Who may subscribe below `$SYS/`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum SysSubscribe {
-    /// Peers on this machine.
-    Loopback,
-    /// Everyone.
-    All,
-    /// No one.
-    None,
 }
 
 /// The log.

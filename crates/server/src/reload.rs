@@ -9,7 +9,6 @@ use mqtt_net::{ListenError, Listener, Opener, PortCertificates};
 use mqtt_process::log::SetLevel;
 
 use crate::server::{StartError, port};
-use crate::settings;
 
 /// Where the configuration comes from.
 pub struct Source {
@@ -56,7 +55,7 @@ impl Apply for Live {
             line(error)
         })?;
         // Before anybody comes in by another address.
-        self.entrances.set_anonymous(settings::anonymous(said.auth.anonymous));
+        self.entrances.set_anonymous(said.auth.anonymous);
         for name in closed {
             self.entrances.remove(name);
         }

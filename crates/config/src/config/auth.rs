@@ -2,6 +2,7 @@
 
 use std::{fmt, path::PathBuf};
 
+pub use mqtt_operate::{Anonymous, DenyAction};
 use serde::{Deserialize, Serialize};
 
 /// Who may come in.
@@ -69,25 +70,4 @@ pub enum AuthDefault {
     Allow,
     /// It may not.
     Deny,
-}
-
-/// What becomes of a client that does what it may not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum DenyAction {
-    /// It is told, where its version of MQTT has a way to.
-    Ignore,
-    /// Its connection ends.
-    Disconnect,
-}
-
-/// Who may come in without saying who they are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Anonymous {
-    /// Everyone.
-    All,
-    /// Peers on this machine.
-    Loopback,
-    /// No one.
-    None,
 }
