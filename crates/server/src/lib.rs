@@ -17,7 +17,6 @@
 //! ```
 
 mod admin;
-mod cluster;
 mod reload;
 mod sections;
 mod server;

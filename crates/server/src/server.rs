@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use mqtt_admin::Local;
-use mqtt_broker::{ModulesSeen, Opened, Roll, Running, wrong_certificates};
+use mqtt_broker::{ModulesSeen, Opened, Running, wrong_certificates};
 use mqtt_cluster::Log;
 use mqtt_cluster::nats::NatsLog;
 use mqtt_config::{Config, Current};
@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 
 use crate::reload::{Live, Source};
 use crate::sections::modules;
-use crate::{admin, cluster, settings};
+use crate::{admin, settings};
 
 /// Why the broker did not start.
 #[derive(Debug, thiserror::Error)]
@@ -61,7 +61,7 @@ pub enum StartError {
     Module(ChangeError),
     /// It can't be a node of its cluster.
     #[error("cluster: {0}")]
-    Cluster(String),
+    Cluster(#[from] mqtt_member::NoNode),
     /// Others could come in, and nobody would ask them who they are.
     #[error("{0}")]
     Unguarded(String),
@@ -133,7 +133,7 @@ pub async fn start_from(config: Config, source: Option<Source>) -> Result<Server
     // Before anything is taken or made: a node that can't agree with others is none.
     match &config.cluster {
         Some(cluster) => {
-            let log = cluster::connect(cluster).await?;
+            let log = mqtt_member::connect(cluster).await?;
             start_in(config, source, Some(log)).await
         }
         None => start_in(config, source, None::<NatsLog>).await,
@@ -177,12 +177,11 @@ async fn start_in(config: Config, source: Option<Source>, log: Option<impl Log>)
     let listening = listeners.iter().filter(|listener| listener.is_open());
     let listening = listening.map(|listener| (listener.name().to_owned(), listener.address().clone()));
     let mut addresses = Addresses { listeners: listening.collect(), admin: None, admin_tls: admin_tls.is_some() };
-    let mut roll = None;
     if let Some(log) = log {
         // Modules are there: they see all that has happened since this node was there last.
-        roll = Some(cluster::join(&opened, &config.node.name, log).await?);
+        mqtt_member::join(&opened, &config.node.name, log).await?;
     }
-    let mut running = opened.run(modules_seen(&registry, &certificates, roll));
+    let mut running = opened.run(modules_seen(&registry, &certificates));
     let watched = Arc::clone(&certificates);
     let review = Arc::new(running.certificate_review());
     running.watch("certificates", move || Arc::clone(&watched).watch(Arc::clone(&review)));
@@ -228,15 +227,10 @@ fn registry(opened: &mut Opened, config: &Config) -> Registry {
 }
 
 /// How the modules are, for the broker's alarms.
-fn modules_seen(
-    registry: &Arc<Registry>,
-    certificates: &Arc<PortCertificates>,
-    roll: Option<Arc<dyn Roll>>,
-) -> impl Fn() -> ModulesSeen + use<> {
+fn modules_seen(registry: &Arc<Registry>, certificates: &Arc<PortCertificates>) -> impl Fn() -> ModulesSeen + use<> {
     let (registry, certificates) = (Arc::clone(registry), Arc::clone(certificates));
     move || {
-        let mut beside = wrong_certificates(&certificates.seen(), SystemTime::now());
-        beside.extend(roll.iter().flat_map(|roll| cluster::wrong_now(&roll.state())));
+        let beside = wrong_certificates(&certificates.seen(), SystemTime::now());
         ModulesSeen { states: registry.list(), numbers: registry.numbers(), beside }
     }
 }

@@ -352,8 +352,7 @@ async fn live(addresses: [std::net::SocketAddr; 3], mut dice: Dice) {
             1 => client.reset(),
             2 => client.send(mqtt_codec::Packet::PingReq).await,
             _ => {
-                let bye =
-                    mqtt_codec::Disconnect { reason: ReasonCode::Success, properties: Properties::EMPTY };
+                let bye = mqtt_codec::Disconnect { reason: ReasonCode::Success, properties: Properties::EMPTY };
                 client.send(mqtt_codec::Packet::Disconnect(bye)).await;
             }
         }

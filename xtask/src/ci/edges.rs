@@ -41,6 +41,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "mqtt-roll",
         ],
     ),
+    ("mqtt-member", &["mqtt-broker", "mqtt-cluster", "mqtt-config", "mqtt-fetch", "mqtt-operate", "mqtt-roll"]),
     (
         "server",
         &[
@@ -56,9 +57,8 @@ const EDGES: &[(&str, &[&str])] = &[
             "mqtt-admin",
             "mqtt-config",
             "mqtt-cli",
-            "mqtt-roll",
             "mqtt-cluster",
-            "mqtt-fetch",
+            "mqtt-member",
         ],
     ),
 ];

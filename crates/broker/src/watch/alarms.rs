@@ -10,6 +10,7 @@ use serde_json::Value;
 
 pub(crate) mod causes;
 pub(crate) mod certificates;
+mod cluster;
 pub(crate) mod tell;
 mod watch;
 

@@ -9,6 +9,7 @@ use mqtt_hooks::{Number, Reading};
 use serde_json::{Value, json};
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::cluster::wrong_with_cluster;
 use super::tell::Notice;
 use super::watch::{Change, Level, Watch};
 use super::{ModulesSeen, Wrong};
@@ -39,7 +40,10 @@ pub(crate) async fn watch(broker: Arc<Broker>, modules: Arc<impl Fn() -> Modules
             online: broker.clients.online(),
             max_connections: broker.config.mqtt.max_connections,
         };
-        let notices = causes.look(&sight, &modules());
+        let mut modules = modules();
+        let roll = broker.membership.roll();
+        modules.beside.extend(roll.iter().flat_map(|roll| wrong_with_cluster(&roll.state(), wall_ms())));
+        let notices = causes.look(&sight, &modules);
         sys::tell_alarms(&broker, notices);
         broker.watched.refusals.tell_left_out(broker.clock.uptime_ms());
     }
