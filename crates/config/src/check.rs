@@ -36,7 +36,7 @@ impl File {
         let listeners = self.listeners.check()?;
         Ok(Config {
             node: self.node.check()?,
-            cluster: self.cluster.check()?,
+            cluster: self.cluster.check(&self.node)?,
             mqtt: self.mqtt.check(),
             admin: self.admin.check()?,
             auth: self.check_auth(&listeners),
@@ -125,7 +125,12 @@ impl file::Node {
 }
 
 impl file::Cluster {
-    fn check(&self) -> Result<Option<Cluster>, Wrong> {
+    fn check(&self, node: &file::Node) -> Result<Option<Cluster>, Wrong> {
+        // Two of one name would throw each other out.
+        if !self.nats.0.is_empty() && *node == file::Node::default() {
+            let why = format!("{:?} is what each has: wants another name for each node of a cluster", node.name);
+            return Err(Wrong::new("node.name", why));
+        }
         let path = |path: &Option<crate::value::Path>| path.as_ref().map(|file| PathBuf::from(&file.0));
         if self.name.is_empty() || !self.name.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
             return Err(Wrong::new("cluster.name", format!("{:?}: wants letters and digits", self.name)));

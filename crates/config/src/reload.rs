@@ -179,6 +179,10 @@ fn waiting(was: &Config, said: &Config) -> Vec<String> {
     if was.auth.http.headers != said.auth.http.headers {
         keys.insert("auth.http_headers".to_owned());
     }
+    let password = |config: &Config| config.cluster.as_ref().and_then(|cluster| cluster.password.clone());
+    if password(was) != password(said) {
+        keys.insert("cluster.password".to_owned());
+    }
     keys.into_iter().collect()
 }
 

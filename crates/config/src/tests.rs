@@ -365,6 +365,23 @@ fn a_proxy_is_believed_where_it_is_said_who_and_in_which_header() {
 }
 
 #[test]
+fn a_node_of_a_cluster_has_a_name_of_its_own_and_says_secrets_where_they_are_kept() {
+    let nats = "[cluster]\nnats = [\"nats://10.0.0.1:4222\"]\n";
+    fails(
+        nats,
+        "default: node.name: \"rollcall@127.0.0.1\" is what each has: wants another name for each node of a cluster",
+    );
+    let cluster = reads(&format!("[node]\nname = \"a@1\"\n{nats}user = \"u\"\npassword = \"secret\"")).cluster;
+    let cluster = cluster.expect("it says where the servers are");
+    assert_eq!((&*cluster.name, &cluster.nats[..]), ("rollcall", &["nats://10.0.0.1:4222".to_owned()][..]));
+    assert!(!format!("{cluster:?}").contains("secret"));
+    assert_eq!(reads("[cluster]\nname = \"x\"").cluster, None);
+    let why = toml("[cluster]\nnats = [\"nats://u:secret@10.0.0.1:4222\"]").unwrap_err().to_string();
+    assert!(why.contains("wants an address like") || why.contains("expected an address like"), "{why}");
+    fails("[cluster]\nkey = \"a.key\"", "default: cluster.cert: wants the certificate of cluster.key");
+}
+
+#[test]
 fn tls_at_the_admin_port_wants_all_its_files() {
     assert_eq!(reads("").admin.tls, None);
     let tls = reads("[admin]\ncert = \"a.pem\"\nkey = \"a.key\"\nca = \"ca.pem\"\nverify = \"required\"").admin.tls;
