@@ -247,23 +247,7 @@ impl ClientRef {
         Self(Arc::new(Client { id, transition: Mutex::default(), state: Mutex::new(state) }))
     }
 
-    /// Delivers to the session; what reaches the outbox leaves with the batch. `None`: the session is over, and its
-    /// subscriptions with it.
-    pub(crate) fn deliver(
-        &self,
-        fanout: &mut Fanout<'_>,
-        options: DeliveryOptions<'_>,
-        now: Timestamp,
-        batch: &mut Batch<'_>,
-    ) -> Option<Delivered> {
-        let mut state = self.state.lock();
-        if state.is_over {
-            return None;
-        }
-        Some(self.deliver_locked(&mut state, fanout, options, now, batch))
-    }
-
-    /// [`Self::deliver`] for who has locked the state of this client.
+    /// Delivers to the session of this client, whose state is locked; what reaches the outbox leaves with the batch.
     pub(crate) fn deliver_locked(
         &self,
         state: &mut State,

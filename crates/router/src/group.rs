@@ -234,6 +234,12 @@ impl<'a, K: Clone + Eq + Hash> Group<'a, K> {
         self.present().chain(self.absent())
     }
 
+    /// This member, if it still is one.
+    pub fn member(&self, key: &K) -> Option<Member<K>> {
+        let members = self.shared.members.lock();
+        members.present.find(key).or_else(|| members.absent.find(key)).cloned().map(Member)
+    }
+
     const fn walk(&self, attendance: Attendance) -> Walk<'a, K> {
         Walk { shared: self.shared, attendance, first: self.turn, met: 0, changes: None, restarts: 0 }
     }

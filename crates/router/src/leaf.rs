@@ -117,6 +117,13 @@ impl<K: Clone + Eq + Hash> Subscribers<K> {
         }
     }
 
+    pub(crate) fn find(&self, key: &K) -> Option<&Subscription<K>> {
+        match self {
+            Self::Many(many) => many.position(key).map(|at| &many.list.subscriptions[at]),
+            Self::None | Self::One(_) => self.subscriptions().iter().find(|subscription| subscription.key == *key),
+        }
+    }
+
     pub(crate) fn snapshot(&self) -> Option<Snapshot<K>> {
         match self {
             Self::None => None,

@@ -42,7 +42,7 @@ mod variety;
 mod words;
 
 pub use group::{Attendance, Group, Member};
-pub use matches::{Match, Matches};
+pub use matches::{Match, Matches, Wish};
 pub use retained::{Progress, Retained};
 pub use router::{Full, Options, Router};
 pub use seek::Cursor;

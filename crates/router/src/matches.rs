@@ -33,6 +33,8 @@ pub(crate) struct Found<K> {
     /// What was looked up, and how many changes the router had seen before; 0: nothing that could be used again.
     topic: Vec<u8>,
     changes: u64,
+    /// How many changes the router had seen before the look-up.
+    before: u64,
     /// The list that is walked as it is; all others are in `merge`.
     direct: usize,
     merge: Merge,
@@ -42,6 +44,17 @@ pub(crate) struct Found<K> {
 struct FoundGroup<K> {
     shared: Arc<Shared<K>>,
     turn: usize,
+}
+
+/// What one subscriber's overlapping subscriptions come to, in memory of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wish {
+    /// The highest of the subscriptions. [MQTT-3.3.4-2]
+    pub qos: Qos,
+    /// Of any of them.
+    pub retain_as_published: bool,
+    /// Of all of them. [MQTT-3.3.4-3]
+    pub subscription_ids: Vec<u32>,
 }
 
 /// One subscriber, with all its overlapping subscriptions as one.
@@ -66,6 +79,7 @@ impl<K> Default for Matches<K> {
             publisher: None,
             topic: Vec::new(),
             changes: 0,
+            before: 0,
             direct: 0,
             merge: Merge::default(),
         };
@@ -105,6 +119,12 @@ impl<K: Clone + Eq + Hash> Matches<K> {
         self.found.groups.iter().map(|FoundGroup { shared, turn }| Group { shared, turn: *turn })
     }
 
+    /// [`Router::changes`](crate::Router::changes) as it was before the look-up. No lock is held since: whose subscriptions have
+    /// changed at a higher number is here as it was before that, or after.
+    pub const fn seen_changes(&self) -> u64 {
+        self.found.before
+    }
+
     /// Forgets everyone, keeping the memory.
     pub fn clear(&mut self) {
         self.found.clear();
@@ -138,6 +158,12 @@ impl<K: Clone + Eq + Hash> Found<K> {
         self.changes == changes
             && self.topic == topic.as_str().as_bytes()
             && (!self.has_no_local || self.publisher.as_ref() == publisher)
+    }
+
+    /// A look-up begins.
+    pub(crate) fn begin(&mut self, changes: u64) {
+        self.clear();
+        self.before = changes;
     }
 
     /// What is here came of this topic. Members of a group take turns, so theirs can't be used again.

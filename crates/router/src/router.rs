@@ -16,7 +16,7 @@ use crate::leaf::{Leaf, Subscription};
 use crate::patterns::{Patterns, TOGETHER};
 use crate::shapes::{ASKED_FROM, Scratch, Shapes, find_ends};
 use crate::text::Text;
-use crate::{Attendance, Matches};
+use crate::{Attendance, Matches, Wish};
 
 /// More than there are workers on any machine, so that two seldom want the same lock.
 const SHARDS: usize = 64;
@@ -156,11 +156,11 @@ impl<K: Clone + Eq + Hash> Router<K> {
     pub fn matches(&self, topic: &Topic, publisher: Option<&K>, found: &mut Matches<K>) {
         let Matches { scratch, found } = found;
         // Before the look-up: what changes meanwhile makes the next one ask again.
-        let changes = self.changes.load(Ordering::Acquire);
+        let changes = self.changes();
         if found.holds(topic, publisher, changes) {
             return;
         }
-        found.clear();
+        found.begin(changes);
         self.look_up(topic, Reach::All, scratch, |leaf| {
             found.add(leaf, publisher);
             true
@@ -174,8 +174,8 @@ impl<K: Clone + Eq + Hash> Router<K> {
     ///
     /// No lock is held once this returns.
     pub fn matches_named(&self, topic: &Topic, found: &mut Matches<K>) {
-        found.clear();
         let Matches { scratch, found } = found;
+        found.begin(self.changes());
         self.look_up(topic, Reach::Named, scratch, |leaf| {
             found.add(leaf, None);
             true
@@ -187,13 +187,38 @@ impl<K: Clone + Eq + Hash> Router<K> {
     ///
     /// No lock is held once this returns.
     pub fn members(&self, filter: &Filter, found: &mut Matches<K>) {
-        found.clear();
+        found.found.begin(self.changes());
         if let Some(name) = filter.group()
             && let Some(leaf) = self.leaves.get(filter.pattern().as_bytes())
         {
             // It takes a turn, as a message does: what is handed on goes round, too.
             found.found.add_group(&leaf, name);
         }
+    }
+
+    /// A number that is higher after each change of a subscription.
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
+    /// What [`Self::matches`] finds of this subscriber now, its shared subscriptions apart. Costs the same however many others
+    /// there are.
+    pub fn wish_of(&self, key: &K, topic: &Topic, publisher: Option<&K>) -> Option<Wish> {
+        let mut wish: Option<Wish> = None;
+        self.look_up(topic, Reach::All, &mut Scratch::default(), |leaf| {
+            if let Some(subscription) = leaf.plain().find(key)
+                && !subscription.is_hidden_from(publisher)
+            {
+                let nothing =
+                    || Wish { qos: Qos::AtMostOnce, retain_as_published: false, subscription_ids: Vec::new() };
+                let wish = wish.get_or_insert_with(nothing);
+                wish.qos = wish.qos.max(subscription.qos);
+                wish.retain_as_published |= subscription.retain_as_published;
+                wish.subscription_ids.extend(subscription.ids());
+            }
+            true
+        });
+        wish
     }
 
     /// True if any filter matches. Costs less than finding out whose it is.

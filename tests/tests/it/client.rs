@@ -333,6 +333,11 @@ impl Client {
         }
     }
 
+    /// What came before an answer that was waited for is not looked at.
+    pub(crate) fn forget_early(&mut self) {
+        self.early.clear();
+    }
+
     /// The next packet, a PUBLISH; it is not acknowledged.
     pub(crate) async fn receive_publish(&mut self) -> Publish {
         match self.receive().await {

@@ -47,6 +47,7 @@ mod groups;
 mod half_packets;
 mod history;
 mod keep_alive;
+mod late;
 mod levels;
 mod limits;
 mod listeners;

@@ -78,6 +78,9 @@ impl Broker {
                 self.routes.forget_varieties(client, &state.session);
             } else {
                 self.routes.forget(client, &state.session);
+                // Whoever has looked up receivers before this has found the session that is over: what it is about to bring
+                // is not for the one that comes next. [MQTT-3.1.2-4]
+                self.routes.note_change(client);
             }
             let orphans = state.session.take_orphans(true, |_| true);
             state.stage(batch);

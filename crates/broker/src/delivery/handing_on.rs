@@ -10,6 +10,7 @@ use mqtt_session::{Fanout, Orphan, Timestamp};
 use crate::client::ClientRef;
 use crate::delivery::batch::Batch;
 use crate::delivery::routes::Routes;
+use crate::delivery::routing::Routed;
 use crate::watch::metrics::Metric;
 
 impl Routes<ClientRef> {
@@ -43,9 +44,11 @@ impl Routes<ClientRef> {
             if !matches.groups().any(|group| group.present().chain(group.absent()).any(is_there)) {
                 batch.lose(from, Arc::clone(&publication), qos, DropReason::SessionEnded);
             }
+            let fanout = Fanout::with_shared(&publication);
+            let mut routed = Routed { fanout, from: None, changes: matches.seen_changes(), now };
             for group in matches.groups() {
                 let may = |member: &ClientRef| !is_stopping || member.state.lock().number > 0;
-                self.deliver_to_one(&group, may, &mut Fanout::with_shared(&publication), now, batch);
+                self.deliver_to_one(&group, may, &mut routed, batch);
             }
             batch.note_traffic(publication.size());
         }

@@ -1,10 +1,11 @@
 //! Who wants what.
 
 use std::collections::VecDeque;
-use std::hash::Hash;
+use std::hash::{BuildHasher, Hash};
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
+use foldhash::fast::RandomState;
 use mqtt_codec::{Filter, SubscribeOptions};
 use mqtt_router::{Full, Options, Router};
 use mqtt_session::{Change, Delivery, Session};
@@ -20,6 +21,23 @@ pub(crate) struct Routes<C> {
     /// What was routed may wait and expire.
     queued_expire: AtomicBool,
     leaving: Mutex<AllLeaving<C>>,
+    changed: Changed,
+}
+
+/// The router's [changes](Router::changes) when a client last gave up or replaced a subscription, by a hash of who it is: those of
+/// a place share it. For each client to have its own would cost a million of them more than all who ask needlessly.
+struct Changed {
+    hasher: RandomState,
+    at: Box<[AtomicU64]>,
+}
+
+/// So many places. Who asks has looked up receivers some microseconds before, and few change anything in that time.
+const PLACES: usize = 1024;
+
+impl Default for Changed {
+    fn default() -> Self {
+        Self { hasher: RandomState::default(), at: (0..PLACES).map(|_| AtomicU64::new(0)).collect() }
+    }
 }
 
 /// A session that is over, and whose messages and filters are given up a slice at a time: it may have had a million, and a
@@ -70,6 +88,7 @@ impl<C: Clone + Eq + Hash> Default for Routes<C> {
             varieties: Varieties::default(),
             queued_expire: AtomicBool::new(false),
             leaving: Mutex::new(leaving),
+            changed: Changed::default(),
         }
     }
 }
@@ -102,6 +121,22 @@ impl<C: Clone + Eq + Hash> Routes<C> {
     /// `session` had this filter and no longer has.
     pub(crate) fn uncount(&self, filter: &Filter, client: &C, session: &Session) {
         self.varieties.remove(client, session, filter);
+    }
+
+    /// `client` has given up a subscription, or replaced its options. Whoever has found it before asks again.
+    pub(crate) fn note_change(&self, client: &C) {
+        self.place_of(client).fetch_max(self.router.changes(), Relaxed);
+    }
+
+    /// False if all that was found of `client` when the router had seen so many changes is still so, and will be until its
+    /// state is unlocked.
+    pub(crate) fn may_have_changed(&self, client: &C, changes: u64) -> bool {
+        // Relaxed: what this client did was noted under the lock that is held now; of others nothing is asked.
+        self.router.changes() != changes && self.place_of(client).load(Relaxed) > changes
+    }
+
+    fn place_of(&self, client: &C) -> &AtomicU64 {
+        &self.changed.at[self.changed.hasher.hash_one(client) as usize % PLACES]
     }
 
     /// Whether one more session may be given up [later](Self::forget_later).

@@ -1,7 +1,7 @@
 //! How a message finds its receivers.
 
 use mqtt_codec::Qos;
-use mqtt_router::{Group, Match, Matches, Member};
+use mqtt_router::{Group, Match, Matches, Member, Wish};
 use mqtt_session::{Delivered, DeliveryOptions, DropReason, Fanout, Publication, Timestamp};
 
 use crate::client::ClientRef;
@@ -13,6 +13,15 @@ use crate::watch::metrics::Metric;
 /// So many absent members of a group are asked to keep a message before it is dropped. Their queues fill in turn, so if
 /// these are full, the others hardly have room; and a group may have tens of thousands.
 const MAX_ABSENT_ASKED: usize = 64;
+
+/// A message, and what was known when its receivers were looked up.
+pub(super) struct Routed<'a> {
+    pub(super) fanout: Fanout<'a>,
+    pub(super) from: Option<&'a ClientRef>,
+    /// [`Matches::seen_changes`]
+    pub(super) changes: u64,
+    pub(super) now: Timestamp,
+}
 
 impl Routes<ClientRef> {
     /// Hands a message of a client's, or of nobody's, to all who want it; `seen` is told what became of it for each, members of groups apart.
@@ -35,16 +44,16 @@ impl Routes<ClientRef> {
             }
         }
         batch.hooks().published(&publication.message, from.map(|client| &*client.id));
-        let mut fanout = Fanout::new(publication);
+        let mut routed = Routed { fanout: Fanout::new(publication), from, changes: matches.seen_changes(), now };
         let mut receivers = 0;
         for found in matches.iter() {
-            let delivered = self.deliver(&found, false, &mut fanout, now, batch);
+            let delivered = self.deliver(&found, None, &mut routed, batch);
             seen(found.key, delivered, batch);
             receivers += 1;
         }
         // Beside those above: who is a member and subscribes by itself, too, has two subscriptions and gets it by each.
         for group in matches.groups() {
-            receivers += usize::from(self.deliver_to_one(&group, |_| true, &mut fanout, now, batch));
+            receivers += usize::from(self.deliver_to_one(&group, |_| true, &mut routed, batch));
         }
         batch.note_deliveries(receivers, publication.size());
         if receivers == 0 {
@@ -53,33 +62,61 @@ impl Routes<ClientRef> {
         }
     }
 
+    /// `group`: it was found as a member of that.
     fn deliver(
         &self,
         found: &Match<'_, ClientRef>,
-        by_group: bool,
-        fanout: &mut Fanout<'_>,
-        now: Timestamp,
+        group: Option<&Group<'_, ClientRef>>,
+        routed: &mut Routed<'_>,
         batch: &mut Batch<'_>,
     ) -> Delivered {
-        let message = &fanout.publication().message;
+        const GONE: Delivered = Delivered::Dropped(DropReason::Offline);
+        let Routed { fanout, from, changes, now } = routed;
+        let (client, message) = (found.key, &fanout.publication().message);
+        let mut state = client.state.lock();
+        if state.is_over {
+            return GONE;
+        }
+        // No lock was held since it was found. [MQTT-3.10.4-2]: who has unsubscribed since, and may have been told so, gets
+        // no more; nor does who has begun another session. Its subscriptions change under this lock alone, so the answer
+        // holds until the message is delivered.
+        let (member, wish);
+        let found = match (self.may_have_changed(client, *changes), group) {
+            (false, _) => found,
+            (true, Some(group)) => {
+                member = group.member(client);
+                match &member {
+                    Some(member) => &member.as_match(),
+                    None => return GONE,
+                }
+            }
+            (true, None) => {
+                wish = self.router.wish_of(client, &message.topic, *from);
+                match &wish {
+                    Some(Wish { qos, retain_as_published, subscription_ids }) => {
+                        &Match { key: client, qos: *qos, retain_as_published: *retain_as_published, subscription_ids }
+                    }
+                    None => return GONE,
+                }
+            }
+        };
         let options = DeliveryOptions {
             qos: found.qos,
             // [MQTT-3.3.1-12] [MQTT-3.3.1-13]
             retain: found.retain_as_published && message.retain,
             stored: false,
             subscription_ids: found.subscription_ids,
-            by_group,
+            by_group: group.is_some(),
         };
         // [MQTT-3.8.4-8]
         let qos = found.qos.min(message.qos);
-        let Some(delivered) = found.key.deliver(fanout, options, now, batch) else {
-            return Delivered::Dropped(DropReason::Offline);
-        };
+        let delivered = client.deliver_locked(&mut state, fanout, options, *now, batch);
+        drop(state);
         if delivered == Delivered::Queued && fanout.publication().expires_at.is_some() {
             self.note_expiring();
         }
         count_delivered(delivered, qos, batch);
-        tell_delivered(found.key, fanout.publication(), qos, delivered, batch);
+        tell_delivered(client, fanout.publication(), qos, delivered, batch);
         delivered
     }
 
@@ -89,8 +126,7 @@ impl Routes<ClientRef> {
         &self,
         group: &Group<'_, ClientRef>,
         may: impl Fn(&ClientRef) -> bool,
-        fanout: &mut Fanout<'_>,
-        now: Timestamp,
+        routed: &mut Routed<'_>,
         batch: &mut Batch<'_>,
     ) -> bool {
         let is_online = |member: &Member<ClientRef>| member.key().state.lock().session.is_attached();
@@ -100,20 +136,20 @@ impl Routes<ClientRef> {
         let ready = group.present().filter(may).find(is_ready);
         let chosen = ready.or_else(|| group.present().filter(may).find(is_online));
         if let Some(chosen) = &chosen
-            && !matches!(self.deliver(&chosen.as_match(), true, fanout, now, batch), Delivered::Dropped(_))
+            && !matches!(self.deliver(&chosen.as_match(), Some(group), routed, batch), Delivered::Dropped(_))
         {
             return true;
         }
         // Nobody keeps QoS 0 for one that is absent: the first is asked so that the loss is counted and told.
-        let is_kept = fanout.publication().message.qos > Qos::AtMostOnce;
+        let is_kept = routed.fanout.publication().message.qos > Qos::AtMostOnce;
         let absent = group.absent().filter(may).take(if is_kept { MAX_ABSENT_ASKED } else { 1 });
         let present = group
             .present()
             .filter(may)
             .filter(|member| chosen.as_ref().is_none_or(|chosen| chosen.key() != member.key()));
-        present
-            .chain(absent)
-            .any(|member| !matches!(self.deliver(&member.as_match(), true, fanout, now, batch), Delivered::Dropped(_)))
+        present.chain(absent).any(|member| {
+            !matches!(self.deliver(&member.as_match(), Some(group), routed, batch), Delivered::Dropped(_))
+        })
     }
 }
 
@@ -128,4 +164,76 @@ pub(crate) fn count_delivered(delivered: Delivered, qos: Qos, batch: &mut Batch<
         Delivered::Dropped(DropReason::Expired) => Metric::DroppedExpired,
     };
     batch.count(metric, 1);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use mqtt_codec::{Filter, Message, Properties, SubscribeOptions, Topic};
+    use mqtt_session::{Config as SessionConfig, Session};
+
+    use super::*;
+    use crate::broker::Broker;
+    use crate::config::Config;
+    use crate::store::durable::Durable;
+    use crate::store::past::Past;
+
+    fn subscribe(broker: &Broker, client: &ClientRef, filter: &str, qos: Qos) {
+        let options = SubscribeOptions { qos, ..SubscribeOptions::default() };
+        let mut state = client.state.lock();
+        let filter = Filter::new(filter.to_owned()).unwrap();
+        broker.routes.add(&filter, client, &state.session, options, None, 100).unwrap();
+        state.session.subscribe(&filter, options, None);
+        broker.routes.note_change(client);
+    }
+
+    fn unsubscribe(broker: &Broker, client: &ClientRef, filter: &str) {
+        let mut state = client.state.lock();
+        let filter = Filter::new(filter.to_owned()).unwrap();
+        broker.routes.router.unsubscribe(&filter, client);
+        broker.routes.note_change(client);
+        state.session.unsubscribe(&filter);
+    }
+
+    /// What a client that is away has waiting, by QoS, when its subscriptions change between the look-up and the delivery of
+    /// a QoS 2 message.
+    #[track_caller]
+    fn check(before: &[(&str, Qos)], change: impl FnOnce(&Broker, &ClientRef), expected: &[Qos]) {
+        let broker = Arc::new(Broker::new(Config::default(), Durable::none(), &Past::default()));
+        let client = ClientRef::new("a".into(), Session::new(Arc::new(SessionConfig::default())));
+        for (filter, qos) in before {
+            subscribe(&broker, &client, filter, *qos);
+        }
+        let topic = Topic::new("t").unwrap();
+        let message =
+            Message { topic, payload: "x".into(), qos: Qos::ExactlyOnce, retain: false, properties: Properties::EMPTY };
+        let now = broker.clock.now();
+        let publication = Publication::new(message, now);
+        let mut batch = Batch::begin(&broker);
+        let mut matches = Matches::default();
+        broker.routes.router.matches(&publication.message.topic, None, &mut matches);
+        change(&broker, &client);
+        broker.routes.deliver_all(&publication, None, &matches, now, &mut batch, |_, _, _| {});
+        batch.finish().unwrap();
+        let waiting: Vec<_> = client.state.lock().session.owed().map(|delivery| delivery.qos).collect();
+        assert_eq!(waiting, expected);
+    }
+
+    #[test]
+    fn a_subscription_that_goes_while_a_message_is_routed_brings_it_no_more() {
+        use Qos::{AtLeastOnce, ExactlyOnce};
+        check(&[("t", AtLeastOnce)], |_, _| {}, &[AtLeastOnce]);
+        check(&[("t", AtLeastOnce)], |broker, client| unsubscribe(broker, client, "t"), &[]);
+        check(&[("$share/g/t", AtLeastOnce)], |_, _| {}, &[AtLeastOnce]);
+        check(&[("$share/g/t", AtLeastOnce)], |broker, client| unsubscribe(broker, client, "$share/g/t"), &[]);
+        let both = [("t", ExactlyOnce), ("+", AtLeastOnce)];
+        check(&both, |broker, client| unsubscribe(broker, client, "t"), &[AtLeastOnce]);
+        check(&both, |broker, client| unsubscribe(broker, client, "+"), &[ExactlyOnce]);
+        check(&both, |broker, client| unsubscribe(broker, client, "other"), &[ExactlyOnce]);
+        let change = |broker: &Broker, client: &ClientRef| subscribe(broker, client, "t", AtLeastOnce);
+        check(&[("t", ExactlyOnce)], change, &[AtLeastOnce]);
+        let change = |broker: &Broker, client: &ClientRef| subscribe(broker, client, "$share/g/t", AtLeastOnce);
+        check(&[("$share/g/t", ExactlyOnce)], change, &[AtLeastOnce]);
+    }
 }

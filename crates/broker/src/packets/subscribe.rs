@@ -178,6 +178,10 @@ pub(crate) fn add_subscription(
         batch.stage(|stage| stage.subscribe(state.number, &wish.filter, wish.options, id));
     }
     let existed = state.session.subscribe(&wish.filter, wish.options, id);
+    if existed {
+        // [MQTT-3.8.4-3]: behind SUBACK nothing comes as it was asked for before.
+        broker.routes.note_change(client);
+    }
     state.recount(batch);
     Ok(Ok(existed))
 }
@@ -236,6 +240,8 @@ pub(crate) fn remove_subscription(
     }
     // [MQTT-3.10.4-2]: who looks up receivers from here on does not find it.
     broker.routes.router.unsubscribe(filter, client);
+    // And who has looked them up already, and found it, asks again.
+    broker.routes.note_change(client);
     // What waits is for those who are still there. [MQTT-3.10.4-3]: what was sent is finished.
     let mut orphans = Vec::new();
     if filter.group().is_some() && broker.routes.has_members(filter, batch) {

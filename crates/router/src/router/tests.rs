@@ -518,3 +518,55 @@ proptest! {
         check_against_oracle(100, changes, &[topic("a")]);
     }
 }
+
+#[test]
+fn what_one_subscriber_wants_is_what_a_look_up_finds_of_it() {
+    let many: Vec<_> = (0..100).map(|n| n.to_string()).collect();
+    let hidden = Options { no_local: true, ..id(4) };
+    let subscriptions = [
+        ("a/b", "ann", id(1)),
+        ("a/+", "ann", Options { qos: Qos::ExactlyOnce, ..id(2) }),
+        ("#", "ann", Options { retain_as_published: true, ..qos(Qos::AtLeastOnce) }),
+        ("a/#", "bob", hidden),
+        ("+/b", "bob", id(5)),
+        ("a/c", "bob", id(6)),
+        ("$share/g/a/b", "cid", id(7)),
+    ];
+    let router = router(&subscriptions);
+    // With more, so that the list is indexed.
+    for key in &many {
+        router.subscribe(&filter("a/b"), key, id(9));
+    }
+    let mut found = Matches::default();
+    for (name, publisher) in
+        [("a/b", None), ("a/b", Some("bob")), ("a/c", Some("bob")), ("a/d", Some("bob")), ("b", None)]
+    {
+        router.matches(&topic(name), publisher.as_ref(), &mut found);
+        let found = copies(&found);
+        for key in ["ann", "bob", "cid", "dan", "0", "99"] {
+            let wish = router.wish_of(&key, &topic(name), publisher.as_ref()).map(|wish| {
+                let Wish { qos, retain_as_published, subscription_ids: mut ids } = wish;
+                ids.sort_unstable();
+                Copy { qos, retain_as_published, ids }
+            });
+            assert_eq!(wish.as_ref(), found.get(key), "{key} {name}");
+        }
+    }
+}
+
+#[test]
+fn a_look_up_says_how_many_changes_it_has_seen() {
+    let router = router(&[("a", "ann", Options::default()), ("$share/g/a", "bob", Options::default())]);
+    let mut found = Matches::default();
+    for filter in ["b", "a", "$share/g/a"].map(filter) {
+        router.matches(&topic("a"), None, &mut found);
+        assert_eq!(found.seen_changes(), router.changes());
+        router.members(&filter, &mut found);
+        assert_eq!(found.seen_changes(), router.changes());
+        router.subscribe(&filter, "ann", Options::default());
+        assert!(found.seen_changes() < router.changes());
+        router.matches_named(&topic("a"), &mut found);
+        router.unsubscribe(&filter, &"ann");
+        assert!(found.seen_changes() < router.changes());
+    }
+}
