@@ -25,7 +25,12 @@ pub enum Change {
         packet_id: PacketId,
     },
     /// The client has it (QoS 2): the message is not needed any more, its packet id is.
-    Released(Delivery),
+    Released {
+        /// What the client has.
+        delivery: Delivery,
+        /// Of [`Released`].
+        order: u64,
+    },
     /// Nothing is owed any more: acknowledged, refused, expired or given up.
     Finished(Delivery),
     /// A released one is finished.
@@ -54,7 +59,7 @@ pub struct Kept {
     pub will: Option<Will>,
     /// In order of their numbers.
     pub deliveries: Vec<Delivery>,
-    /// In order of their numbers.
+    /// In any order.
     pub released: Vec<Released>,
     /// QoS 2 packet ids received and not released by the client.
     pub received: Vec<PacketId>,
@@ -72,13 +77,16 @@ impl Session {
     /// waits: see [`Self::attach`] and [`Self::take_will`].
     pub fn restore(config: Arc<Config>, kept: Kept, will_due: Option<Timestamp>) -> Self {
         let mut session = Self::new(config);
-        let Kept { version, session_expiry, will, deliveries, released, received } = kept;
+        let Kept { version, session_expiry, will, deliveries, mut released, received } = kept;
+        let last_released = released.iter().copied().max_by_key(|released| released.number);
+        let last_order = released.iter().map(|released| released.order).max();
+        // [MQTT-4.6.0-4]
+        released.sort_by_key(|released| released.order);
         session.connection.version = version;
         session.connection.session_expiry = session_expiry;
         session.will = will.map(|will| Box::new(SessionWill::restored(&will, will_due)));
         let last_number = deliveries.last().map(|delivery| delivery.number);
-        let last_released = released.last().copied();
-        let last_number = last_number.max(last_released.map(|released| released.number)).unwrap_or(0);
+        let last_number = last_number.max(last_released.map(|released| released.number)).max(last_order).unwrap_or(0);
         session.log = Some(Box::new(Log { last_number, changes: Vec::new() }));
 
         // What has an id was sent: it is sent again before anything that waited.

@@ -154,14 +154,15 @@ impl Session {
     pub(crate) fn handle_pubrec(&mut self, ack: &Ack, now: Timestamp, out: &mut Outbox) -> Result<(), Violation> {
         // [MQTT-4.3.3-4]: PUBREL only for a reason below 0x80.
         let refused = ack.reason.is_error();
+        let order = self.log.as_mut().map_or(0, |log| log.next_number());
         let received = match &mut self.inflight {
-            Some(inflight) => inflight.receive(ack.packet_id, refused)?,
+            Some(inflight) => inflight.receive(ack.packet_id, refused, order)?,
             None => Received::Unknown,
         };
         let reason = match received {
             Received::Release(delivery) => {
                 if delivery.number > 0 {
-                    self.note(Change::Released(delivery));
+                    self.note(Change::Released { delivery, order });
                 }
                 ReasonCode::Success
             }

@@ -84,6 +84,8 @@ pub(crate) struct Inflight {
 pub struct Released {
     /// Of the [`Delivery`] it was.
     pub number: u64,
+    /// Higher for each PUBREC, where there is a store; else 0.
+    pub order: u64,
     /// Still in use.
     pub packet_id: PacketId,
 }
@@ -212,8 +214,8 @@ impl Inflight {
         }
     }
 
-    /// PUBREC.
-    pub(crate) fn receive(&mut self, id: PacketId, refused: bool) -> Result<Received, Violation> {
+    /// PUBREC; `order` is that of [`Released`].
+    pub(crate) fn receive(&mut self, id: PacketId, refused: bool, order: u64) -> Result<Received, Violation> {
         if let Some((index, qos)) = self.find(id) {
             // A PUBREC for what was sent at QoS 1: the client mistakes the message, and nothing that it says of ids can
             // be trusted.
@@ -225,7 +227,7 @@ impl Inflight {
                 return Ok(Received::Refused(delivery));
             }
             // [MQTT-4.3.3-5]: the message is the client's, the id is in use until PUBCOMP.
-            self.released.push_back(Released { number: delivery.number, packet_id: id });
+            self.released.push_back(Released { number: delivery.number, order, packet_id: id });
             return Ok(Received::Release(delivery));
         }
         Ok(match self.find_released(id) {
@@ -378,20 +380,20 @@ mod tests {
             inflight.complete(id(n)).map(|released| released.map(|released| released.packet_id))
         };
 
-        is_wrong(inflight.receive(id(1), false).map(|_| None), 1);
+        is_wrong(inflight.receive(id(1), false, 0).map(|_| None), 1);
         is_wrong(complete(&mut inflight, 1), 1);
         is_wrong(acknowledge(&mut inflight, 2), 2);
         is_wrong(complete(&mut inflight, 2), 2);
 
-        assert!(matches!(inflight.receive(id(2), false), Ok(Received::Release(_))));
-        assert!(matches!(inflight.receive(id(2), false), Ok(Received::ReleaseAgain)));
+        assert!(matches!(inflight.receive(id(2), false, 0), Ok(Received::Release(_))));
+        assert!(matches!(inflight.receive(id(2), false, 0), Ok(Received::ReleaseAgain)));
         is_wrong(acknowledge(&mut inflight, 2), 2);
         assert_eq!((inflight.len(), inflight.in_window()), (2, 2));
         assert_eq!(complete(&mut inflight, 2), Ok(Some(id(2))));
         assert_eq!(complete(&mut inflight, 2), Ok(None));
         assert_eq!(acknowledge(&mut inflight, 1), Ok(Some(id(1))));
         assert_eq!(acknowledge(&mut inflight, 1), Ok(None));
-        assert!(matches!(inflight.receive(id(1), false), Ok(Received::Unknown)));
+        assert!(matches!(inflight.receive(id(1), false, 0), Ok(Received::Unknown)));
         assert_eq!((inflight.len(), inflight.in_window()), (0, 0));
     }
 

@@ -294,7 +294,9 @@ impl Loaded {
                 messages.get(&message).cloned()
             })?;
             match owed {
-                Owed::Released(packet_id) => session.kept.released.push(Released { number, packet_id }),
+                Owed::Released(packet_id, order) => {
+                    session.kept.released.push(Released { number, order, packet_id });
+                }
                 Owed::Delivery(mut delivery, message) => {
                     if let Some(message) = message {
                         // One keeper more: the record of the message goes with the last of them.

@@ -163,8 +163,8 @@ fn read_message(bytes: &[u8]) -> Result<Message, StoreError> {
 pub(crate) enum Owed {
     /// The delivery; without the message if that has a record of its own, whose number this is.
     Delivery(Box<Delivery>, Option<u64>),
-    /// Only the packet id is left.
-    Released(PacketId),
+    /// Only the packet id is left, and when PUBREC came for it.
+    Released(PacketId, u64),
 }
 
 const RELEASED: u8 = 0x80;
@@ -197,9 +197,11 @@ pub(crate) fn write_delivery(delivery: &Delivery, message: Option<u64>, out: &mu
     }
 }
 
-pub(crate) fn write_released(packet_id: PacketId, out: &mut BytesMut) {
+pub(crate) fn write_released(packet_id: PacketId, order: u64, out: &mut BytesMut) {
     out.put_u8(RELEASED);
     out.put_u16_le(packet_id.as_u16());
+    // Versions before it pass over it.
+    out.put_u64_le(order);
 }
 
 /// `shared` finds the message that has a record of its own.
@@ -211,7 +213,9 @@ pub(crate) fn read_owed(
     let flags = bytes.try_get_u8().map_err(short)?;
     let packet_id = PacketId::new(bytes.try_get_u16_le().map_err(short)?);
     if flags & RELEASED != 0 {
-        return packet_id.map(Owed::Released).ok_or_else(|| corrupt("packet id 0"));
+        // Versions before it did not write it.
+        let order = if bytes.is_empty() { number } else { bytes.try_get_u64_le().map_err(short)? };
+        return packet_id.map(|id| Owed::Released(id, order)).ok_or_else(|| corrupt("packet id 0"));
     }
     let qos = Qos::from_u8(flags & 0b11).ok_or_else(|| corrupt("QoS 3"))?;
     let len = bytes.try_get_u32_le().map_err(short)? as usize;

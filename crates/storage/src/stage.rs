@@ -66,10 +66,10 @@ impl Stage<'_> {
             Change::Sent { number, packet_id } => {
                 self.steps.put(Table::Sent, &record::pair(session, *number), &packet_id.as_u16().to_le_bytes());
             }
-            Change::Released(delivery) => {
+            Change::Released { delivery, order } => {
                 let Some(packet_id) = delivery.packet_id else { return };
                 let key = record::pair(session, delivery.number);
-                self.steps.put_with(Table::Deliveries, &key, |out| record::write_released(packet_id, out));
+                self.steps.put_with(Table::Deliveries, &key, |out| record::write_released(packet_id, *order, out));
                 // [MQTT-4.3.3-6]: it is never sent again, so only the packet id is kept.
                 self.let_go(session, delivery);
             }

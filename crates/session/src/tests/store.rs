@@ -30,10 +30,10 @@ impl Store {
                 let delivery = self.deliveries.get_mut(&number).expect("was kept before");
                 assert!(delivery.packet_id.replace(packet_id).is_none(), "is sent once");
             }
-            Change::Released(delivery) => {
+            Change::Released { delivery, order } => {
                 let packet_id = delivery.packet_id.expect("was sent");
                 self.deliveries.remove(&delivery.number).expect("was kept before");
-                self.released.insert(delivery.number, Released { number: delivery.number, packet_id });
+                self.released.insert(delivery.number, Released { number: delivery.number, order, packet_id });
             }
             Change::Finished(delivery) => {
                 self.deliveries.remove(&delivery.number).expect("was kept before");
@@ -163,4 +163,36 @@ fn packet_ids_go_on_after_those_in_use() {
 
 fn at_least_once() -> DeliveryOptions<'static> {
     DeliveryOptions { qos: Qos::AtLeastOnce, ..Default::default() }
+}
+
+#[test]
+fn releases_are_sent_again_in_the_order_in_which_pubrecs_came() {
+    let config = Config { is_stored: true, ..Config::default() };
+    let mut driver = Driver::new(config.clone());
+    driver.connect(&Terms::new(Version::V3_1_1));
+    let mut store = Store::default();
+    let deliver = |driver: &mut Driver| {
+        let publication = Publication::new(message("t", "m", Qos::ExactlyOnce), driver.now);
+        driver.deliver(&publication, DeliveryOptions { qos: Qos::ExactlyOnce, ..Default::default() });
+    };
+    (0..4).for_each(|_| deliver(&mut driver));
+    let pubrec = |id| Packet::PubRec(Ack::new(PacketId::new(id).unwrap(), ReasonCode::Success));
+    for id in [3, 1] {
+        driver.receive(pubrec(id)).unwrap();
+    }
+    // Twice over another process: those that come later are behind those from before.
+    for (next, expected) in [(4, &[3, 1][..]), (2, &[3, 1, 4]), (5, &[3, 1, 4, 2])] {
+        store.take_changes(&mut driver.session);
+        driver.out.clear();
+        driver.session = store.restore(&driver.session, config.clone());
+        driver.connect(&Terms::new(Version::V3_1_1));
+        let released = |packet| match packet {
+            Packet::PubRel(ack) => Some(ack.packet_id.as_u16()),
+            _ => None,
+        };
+        // [MQTT-4.6.0-4]
+        assert_eq!(driver.sent().into_iter().filter_map(released).collect::<Vec<_>>(), expected);
+        deliver(&mut driver);
+        driver.receive(pubrec(next)).unwrap();
+    }
 }

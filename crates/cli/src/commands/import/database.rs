@@ -197,7 +197,8 @@ impl Made<'_> {
             let ids: &[u32] = if *subscription_id > 0 { &[*subscription_id] } else { &[] };
             let delivery = self.delivery(message, ids, qos(*sent), *retain, packet_id);
             self.owed.push(match step {
-                Step::Released(_) => Change::Released(delivery),
+                // Of the order in which they were released nothing is known.
+                Step::Released(_) => Change::Released { order: delivery.number, delivery },
                 _ => Change::Kept(delivery),
             });
         }
