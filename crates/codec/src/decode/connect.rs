@@ -20,9 +20,11 @@ pub(super) fn connect(frame: Frame<'_>, header_flags: u8) -> Parsed<'_, Connect>
     let (input, client_id) = binary(input)?;
     let client_id = frame.name(client_id).map_err(DecodeError::ClientId)?;
     let (input, will) = cond(flags.has(Flags::WILL), |input| will(input, frame, version, flags)).parse(input)?;
-    let (input, username) = cond(flags.has(Flags::USERNAME), binary).parse(input)?;
+    // For the sake of MQTT 3, in MQTT 3.1 the length of the packet takes precedence over these two flags.
+    let is_there = |input: &[u8], flag| flags.has(flag) && (version > Version::V3_1 || !input.is_empty());
+    let (input, username) = cond(is_there(input, Flags::USERNAME), binary).parse(input)?;
     let username = username.map(|name| frame.name(name)).transpose().map_err(DecodeError::Text)?;
-    let (input, password) = cond(flags.has(Flags::PASSWORD), binary).parse(input)?;
+    let (input, password) = cond(is_there(input, Flags::PASSWORD), binary).parse(input)?;
     let password = password.map(|password| frame.share(password));
     let clean_start = flags.has(Flags::CLEAN_START);
     Ok((
@@ -71,8 +73,8 @@ impl Flags {
         if self.has(Self::RESERVED) && version > Version::V3_1 {
             return Err(DecodeError::ConnectReserved);
         }
-        // [MQTT-3.1.2-11] [MQTT-3.1.2-13]
-        if !self.has(Self::WILL) && self.has(Self::WILL_QOS | Self::WILL_RETAIN) {
+        // [MQTT-3.1.2-11] [MQTT-3.1.2-13]; MQTT 3.1 disregards them then.
+        if !self.has(Self::WILL) && self.has(Self::WILL_QOS | Self::WILL_RETAIN) && version > Version::V3_1 {
             return Err(DecodeError::WillFlags);
         }
         // 3.1.1 [MQTT-3.1.2-22]; MQTT 5 lets a password stand alone.

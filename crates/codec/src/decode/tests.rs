@@ -211,6 +211,27 @@ fn connect_flags_agree_with_each_other() {
 }
 
 #[test]
+fn connect_of_3_1_may_lack_what_its_flags_tell() {
+    let connect = |flags, rest: &[u8]| [&b"\0\x06MQIsdp\x03"[..], &[flags], b"\0\x0A\0\x01p", rest].concat();
+    for (flags, rest, username, password) in [
+        (0x82, &b""[..], None, None),
+        (0xC2, b"", None, None),
+        (0xC2, b"\0\x01u", Some("u"), None),
+        (0xC2, b"\0\x01u\0\x01s", Some("u"), Some("s")),
+        // Of a will that there is not.
+        (0x3A, b"", None, None),
+    ] {
+        let decoded = decoder(Role::Server, None).decode(&mut packet(0x10, &connect(flags, rest)));
+        let Ok(Some(Packet::Connect(connect))) = decoded else { panic!("{flags:02x} {rest:02x?}: {decoded:?}") };
+        assert_eq!((connect.username.as_deref(), connect.password.as_deref()), (username, password.map(str::as_bytes)));
+        assert_eq!(connect.will, None);
+    }
+    refused_connect(&connect(0x42, b"\0\x01s"), DecodeError::PasswordAlone, 0x81);
+    refused_connect(&connect(0x82, b"\0"), DecodeError::Truncated, 0x81);
+    refused_connect(&connect(0x06, b""), DecodeError::Truncated, 0x81);
+}
+
+#[test]
 fn connect_has_the_fields_its_flags_tell_and_no_more() {
     for (body, error) in [
         (&b"\0\x04MQTT\x04\x02\0\x0A"[..], DecodeError::Truncated),
