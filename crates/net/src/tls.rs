@@ -51,13 +51,15 @@ pub struct Tls {
 
 struct State {
     machine: UnbufferedServerConnection,
-    /// It has found an error, or said goodbye: it is not asked any more.
+    /// It has found an error, which `end` tells, or said goodbye: it is not asked any more.
     is_over: bool,
     /// The beginning of a record, and of a message that needs more of them. The machine remembers places in it, so whenever it is
     /// asked it is shown this and nothing else.
     partial: Vec<u8>,
     /// Plain bytes that came with the end of the handshake.
     early: Vec<u8>,
+    /// Nothing more comes; what was opened with that is read first.
+    end: Option<End>,
     /// Sealed bytes that the socket has not taken.
     pending: Vec<u8>,
     /// Plain bytes that are in `pending`, which who offered them does not know yet: they are said to be taken when they have
@@ -65,6 +67,15 @@ struct State {
     owed: usize,
     /// Of who has shown a certificate.
     standing: Option<Standing>,
+}
+
+/// How what the peer sends has ended.
+#[derive(Clone, Debug)]
+pub(crate) enum End {
+    /// It has said so, or has given up with an alert.
+    Closed,
+    /// What came is no TLS, or not by its keys. Boxed, as few are so.
+    Wrong(Box<rustls::Error>),
 }
 
 /// By what a client's certificate was good.
@@ -86,21 +97,23 @@ impl Tls {
         machine: UnbufferedServerConnection,
         partial: Vec<u8>,
         early: Vec<u8>,
+        end: Option<End>,
         standing: Option<Standing>,
     ) -> Self {
-        let state = State { machine, is_over: false, partial, early, pending: Vec::new(), owed: 0, standing };
+        let state = State { machine, is_over: false, partial, early, end, pending: Vec::new(), owed: 0, standing };
         Self { stream, state: Mutex::new(state) }
     }
 
-    /// What was read with the end of the handshake.
-    fn take_early(&self, input: &mut BytesMut) -> Option<usize> {
+    /// What is known without another read: what came with the end of the handshake, or that nothing more comes. A peer that has said
+    /// so may wait for the same word from here with its socket open, so that another read would wait for it.
+    fn take_known(&self, input: &mut BytesMut) -> Option<io::Result<usize>> {
         let mut state = self.state.lock();
         if state.early.is_empty() {
-            return None;
+            return state.end.as_ref().map(|end| end.result().map(|_| 0));
         }
         let early = mem::take(&mut state.early);
         input.extend_from_slice(&early);
-        Some(early.len())
+        Some(Ok(early.len()))
     }
 
     /// Opens what stands in `input` from `start` on, and puts there what was in it.
@@ -118,15 +131,16 @@ impl Tls {
 
 impl Carrier for Tls {
     fn poll_receive(&self, context: &mut Context<'_>, input: &mut BytesMut) -> Poll<io::Result<usize>> {
-        if let Some(early) = self.take_early(input) {
-            return Poll::Ready(Ok(early));
+        if let Some(known) = self.take_known(input) {
+            return Poll::Ready(known);
         }
         carrier::poll_receive_through(&self.stream, context, input, |input, start| self.open(input, start))
     }
 
     fn receive_now(&self, input: &mut BytesMut, room: usize) -> Option<io::Result<usize>> {
-        if let Some(early) = self.take_early(input) {
-            return Some(Ok(early));
+        let known = self.take_known(input);
+        if known.is_some() {
+            return known;
         }
         carrier::receive_through_now(&self.stream, input, room, |input, start| self.open(input, start))
     }
@@ -178,6 +192,23 @@ impl Carrier for Tls {
     }
 }
 
+impl End {
+    fn of(error: rustls::Error) -> Self {
+        match error {
+            rustls::Error::AlertReceived(_) => Self::Closed,
+            error => Self::Wrong(Box::new(error)),
+        }
+    }
+
+    /// As whoever reads is told.
+    fn result(&self) -> io::Result<Taken> {
+        match self {
+            Self::Closed => Ok(Taken::End),
+            Self::Wrong(error) => Err(io::Error::new(ErrorKind::InvalidData, error.clone())),
+        }
+    }
+}
+
 impl State {
     /// Writes what is sealed, all of it.
     fn write_pending(&mut self, stream: &TcpStream) -> io::Result<()> {
@@ -202,8 +233,9 @@ impl State {
 
     fn open(&mut self, input: &mut BytesMut, start: usize) -> io::Result<Taken> {
         if self.is_over {
+            // Goodbye is said, and who waits for the peer to close wants nothing else of it.
             input.truncate(start);
-            return Ok(Taken::End);
+            return Ok(Taken::Nothing);
         }
         let mut joined = mem::take(&mut self.partial);
         let records = if joined.is_empty() {
@@ -214,7 +246,7 @@ impl State {
         };
         let mut plain = Vec::with_capacity(records.len());
         let mut used = 0;
-        let end = loop {
+        self.end = loop {
             let UnbufferedStatus { discard, state } = self.machine.process_tls_records(&mut records[used..]);
             let step = match state {
                 Ok(state) => step(state, &mut plain, &mut self.pending),
@@ -223,23 +255,23 @@ impl State {
             used += discard;
             match step {
                 Ok(Step::Go) => {}
-                Ok(Step::Wait) => break false,
-                Ok(Step::End) => break true,
+                Ok(Step::Wait) => break None,
+                Ok(Step::End) => break Some(End::Closed),
                 Err(error) => {
                     self.is_over = true;
                     encode_alerts(&mut self.machine, &mut records[used..], &mut self.pending);
-                    return Err(io::Error::new(ErrorKind::InvalidData, error));
+                    break Some(End::of(error));
                 }
             }
         };
-        self.partial = records[used..].to_vec();
+        self.partial = if self.is_over { Vec::new() } else { records[used..].to_vec() };
         input.truncate(start);
         input.extend_from_slice(&plain);
-        Ok(match plain.len() {
-            0 if end => Taken::End,
-            0 => Taken::Nothing,
-            bytes => Taken::Bytes(bytes),
-        })
+        match (plain.len(), &self.end) {
+            (0, None) => Ok(Taken::Nothing),
+            (0, Some(end)) => end.result(),
+            (bytes, _) => Ok(Taken::Bytes(bytes)),
+        }
     }
 
     /// Seals some of the bytes, and returns how many.
@@ -301,6 +333,7 @@ impl State {
             self.partial.drain(..discard);
             if !matches!(step, Ok(Step::Go)) {
                 self.is_over = true;
+                self.end.get_or_insert(End::Closed);
                 return Err(ErrorKind::BrokenPipe.into());
             }
         }

@@ -123,6 +123,17 @@ impl Transport {
         each!(self, carrier => carrier.finish());
     }
 
+    /// For a peer that has left: says what is to be said before the socket is closed, where there is such a thing.
+    pub fn say_goodbye(&self) {
+        match self {
+            // Closing says it.
+            Self::Tcp(_) | Self::Unix(_) | Self::Memory(_) => {}
+            // RFC 8446, 6.1: without close_notify it would look like an attack to who waits for it; RFC 6455, 7.1.5: without a Close
+            // it is an abnormal closure (1006).
+            Self::Tls(_) | Self::Ws(_) | Self::Wss(_) => self.shut_down(),
+        }
+    }
+
     /// Bytes of memory that it holds for what is half read or half written.
     pub fn held(&self) -> usize {
         each!(self, carrier => carrier.held())

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 use crate::carrier;
 use crate::opening::{OpenError, Pool};
-use crate::tls::{Certificates, Standing, Step, Tls, encode_alerts, step};
+use crate::tls::{Certificates, End, Standing, Step, Tls, encode_alerts, step};
 
 /// Bytes that are read at once.
 const FIRST_READ: usize = 2048;
@@ -32,6 +32,7 @@ struct Shake {
     output: Vec<u8>,
     /// Plain bytes that came with the end of the handshake.
     early: Vec<u8>,
+    end: Option<End>,
     result: Result<(), rustls::Error>,
 }
 
@@ -46,7 +47,8 @@ pub(crate) async fn shake_hands(
 ) -> Result<(Tls, Option<Vec<u8>>), OpenError> {
     let (config, trust) = certificates.in_use();
     let machine = UnbufferedServerConnection::new(config).map_err(OpenError::Tls)?;
-    let mut shake = Shake { machine, input: Vec::new(), output: Vec::new(), early: Vec::new(), result: Ok(()) };
+    let mut shake =
+        Shake { machine, input: Vec::new(), output: Vec::new(), early: Vec::new(), end: None, result: Ok(()) };
     let limit = if certificates.asks_for_one() { LONGEST_CERTIFICATES } else { LONGEST_HELLO };
     let (mut buffer, mut is_first) = (BytesMut::new(), true);
     // Whole records of a message that is not whole: there is nothing to be done before another one.
@@ -77,11 +79,11 @@ pub(crate) async fn shake_hands(
     }
     let chain = shake.machine.peer_certificates();
     let certificate = chain.and_then(|chain| chain.first()).map(|certificate| certificate.to_vec());
-    let Shake { machine, mut input, mut early, .. } = shake;
+    let Shake { machine, mut input, mut early, end, .. } = shake;
     input.shrink_to_fit();
     early.shrink_to_fit();
     let standing = certificate.is_some().then(|| Standing { certificates: Arc::clone(certificates), trust });
-    Ok((Tls::new(stream, machine, input, early, standing), certificate))
+    Ok((Tls::new(stream, machine, input, early, end, standing), certificate))
 }
 
 impl Shake {
@@ -93,8 +95,12 @@ impl Shake {
             used += discard;
             match step {
                 Ok(Step::Go) => {}
-                // Whoever ends a handshake is read as closed by who reads next.
-                Ok(Step::Wait | Step::End) => break,
+                Ok(Step::Wait) => break,
+                // Who ends it within the handshake sends no more either, and the socket tells.
+                Ok(Step::End) => {
+                    self.end = Some(End::Closed);
+                    break;
+                }
                 Err(error) => {
                     encode_alerts(&mut self.machine, &mut self.input[used..], &mut self.output);
                     self.result = Err(error);

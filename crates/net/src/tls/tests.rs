@@ -437,3 +437,73 @@ async fn a_stream_is_whole_both_ways_and_its_end_is_said() {
     stream.shutdown().await.unwrap();
     client.join().unwrap();
 }
+
+/// All that the client still has to say is one write; then it waits with its socket open.
+#[tokio::test]
+async fn what_comes_with_a_goodbye_is_read_before_the_end_and_the_goodbye_is_answered() {
+    let authority = Authority::new();
+    let server = Server::new(authority.files(&["localhost"])).await;
+    let config = Arc::new(authority.client(None));
+    for with_handshake in [true, false] {
+        let (address, config) = (server.address(), Arc::clone(&config));
+        let client = std::thread::spawn(move || {
+            let Client { mut conn, mut sock } = dial(address, &config, "localhost");
+            conn.write_tls(&mut sock).unwrap();
+            while conn.is_handshaking() {
+                conn.read_tls(&mut sock).unwrap();
+                conn.process_new_packets().unwrap();
+            }
+            if !with_handshake {
+                conn.complete_io(&mut sock).unwrap();
+            }
+            conn.writer().write_all(b"bye").unwrap();
+            conn.send_close_notify();
+            let mut bytes = Vec::new();
+            conn.write_tls(&mut bytes).unwrap();
+            sock.write_all(&bytes).unwrap();
+            // Without close_notify this is an error.
+            assert_eq!(StreamOwned::new(conn, sock).read(&mut [0; 8]).unwrap(), 0);
+        });
+        let transport = server.accept().await.unwrap().transport;
+        let mut read = BytesMut::new();
+        while transport.read(&mut read, 64).await.unwrap() > 0 {}
+        assert_eq!(&*read, b"bye");
+        transport.say_goodbye();
+        drop(transport);
+        client.join().unwrap();
+    }
+}
+
+/// Who is told to go may be sending all the while, and is to read why.
+#[tokio::test]
+async fn what_comes_after_our_goodbye_is_thrown_away_until_the_peer_has_closed() {
+    let authority = Authority::new();
+    let server = Server::new(authority.files(&["localhost"])).await;
+    let (address, config) = (server.address(), Arc::new(authority.client(None)));
+    let (wait, waited) = std::sync::mpsc::channel();
+    let (go_on, may_go_on) = std::sync::mpsc::channel();
+    let client = std::thread::spawn(move || {
+        let mut client = dial(address, &config, "localhost");
+        client.write_all(b"hello").unwrap();
+        may_go_on.recv().unwrap();
+        client.write_all(b"more").unwrap();
+        wait.send(()).unwrap();
+        may_go_on.recv().unwrap();
+        let mut read = Vec::new();
+        client.read_to_end(&mut read).unwrap();
+        assert_eq!(read, b"go");
+    });
+    let transport = server.accept().await.unwrap().transport;
+    let mut read = BytesMut::new();
+    transport.read(&mut read, 64).await.unwrap();
+    transport.write_all(b"go").await.unwrap();
+    transport.shut_down();
+    go_on.send(()).unwrap();
+    waited.recv().unwrap();
+    read.clear();
+    assert!(transport.read_now(&mut read, 64).is_none(), "the peer has not closed");
+    go_on.send(()).unwrap();
+    assert_eq!(transport.read(&mut read, 64).await.unwrap(), 0);
+    assert!(read.is_empty());
+    client.join().unwrap();
+}
