@@ -148,6 +148,7 @@ impl Task {
         };
         let client_left = matches!(ending.reason, Reason::Client(_) | Reason::Closed(_) | Reason::Socket(_));
         if client_left {
+            serving.seat.connection.transport().say_goodbye();
             self.broker.doors.note_served_out();
             return Phase::Closed;
         }
