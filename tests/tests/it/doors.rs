@@ -242,6 +242,56 @@ async fn who_is_cut_off_has_its_will_published_and_the_reason_of_its_door() {
     }
 }
 
+/// By TLS a socket that is only closed is an error to the client, by WebSocket it is "abnormal".
+#[tokio::test]
+async fn who_disconnects_is_told_goodbye_by_its_door() {
+    let authority = Authority::new();
+    let Some(broker) = broker(&authority).await else { return };
+    let mut bytes = bytes::BytesMut::new();
+    Packet::Connect(Box::new(connect(Version::V5, "it"))).encode(Version::V5, &mut bytes).unwrap();
+    bytes.extend_from_slice(&[0xe0, 0]);
+    let addr = |name| broker.server().addresses().listener(name).unwrap();
+    let mut tls = dial_tls(addr("mqtts"), authority.trusted(None)).await.unwrap();
+    tls.write_all(&bytes).await.unwrap();
+    // Without close_notify this is an error.
+    tls.read_to_end(&mut Vec::new()).await.unwrap();
+    let mut request = "ws://localhost/mqtt".into_client_request().unwrap();
+    request.headers_mut().insert("Sec-WebSocket-Protocol", "mqtt".parse().unwrap());
+    let (mut socket, _) = client_async(request, TcpStream::connect(addr("ws")).await.unwrap()).await.unwrap();
+    socket.send(Message::Binary(bytes.freeze())).await.unwrap();
+    let code = loop {
+        if let Message::Close(close) = socket.next().await.unwrap().unwrap() {
+            break close.unwrap().code;
+        }
+    };
+    assert_eq!(u16::from(code), 1000);
+}
+
+#[tokio::test]
+async fn who_breaks_the_rules_of_its_door_has_no_socket_error() {
+    let authority = Authority::new();
+    let Some(broker) = broker(&authority).await else { return };
+    let mut watcher = Watcher::start(broker.addr).await;
+    let mut bytes = bytes::BytesMut::new();
+    Packet::Connect(Box::new(connect(Version::V5, "it"))).encode(Version::V5, &mut bytes).unwrap();
+    let addr = |name| broker.server().addresses().listener(name).unwrap();
+    let mut request = "ws://localhost/mqtt".into_client_request().unwrap();
+    request.headers_mut().insert("Sec-WebSocket-Protocol", "mqtt".parse().unwrap());
+    let (mut socket, _) = client_async(request, TcpStream::connect(addr("ws")).await.unwrap()).await.unwrap();
+    socket.send(Message::Binary(bytes.clone().freeze())).await.unwrap();
+    watcher.connected("it").await;
+    // [MQTT-6.0.0-1]
+    socket.send(Message::Text("text".into())).await.unwrap();
+    watcher.disconnected("it", "protocol_error").await;
+    let mut tls = dial_tls(addr("mqtts"), authority.trusted(None)).await.unwrap();
+    tls.write_all(&bytes).await.unwrap();
+    watcher.connected("it").await;
+    // Not through TLS.
+    tls.get_mut().0.write_all(&[0xc0, 0]).await.unwrap();
+    tls.get_mut().0.write_all(&[0; 64]).await.unwrap();
+    watcher.disconnected("it", "protocol_error").await;
+}
+
 #[tokio::test]
 async fn a_session_goes_on_through_another_door() {
     let authority = Authority::new();

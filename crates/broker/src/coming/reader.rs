@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use std::{io, mem};
 
 use bytes::BytesMut;
-use mqtt_codec::{Decoder, FixedHeader, Packet, PacketType};
+use mqtt_codec::{Decoder, FixedHeader, Packet, PacketType, ReasonCode};
 use mqtt_hooks::Reason;
 
 use crate::client::ending::Ending;
@@ -339,6 +339,10 @@ impl Reader {
                 Poll::Ready(handled)
             }
             Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => Poll::Ready(Ok(Handled::Nothing)),
+            // It breaks the rules of what carries MQTT (TLS, WebSocket), and has been told so in their words. [MQTT-6.0.0-1]
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::InvalidData => {
+                Poll::Ready(Err(Ending { reason: Reason::Refused(ReasonCode::ProtocolError), code: None }))
+            }
             Poll::Ready(Err(error)) => Poll::Ready(Err(Ending::gone(Reason::Socket(mqtt_net::error_name(&error))))),
             Poll::Pending => match seat.connection.write_error() {
                 // Nothing more has come, and nothing can leave: a DISCONNECT that came before the error has been
