@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use crate::accounts::{ADMIN, AddKeyError, KeyInfo, OperatorError};
 use crate::extract::{Body, Path, Strict};
 use crate::guard::{self, Caller};
-use crate::reply::{DONE, Data, Done, Explanation, Refusal};
+use crate::reply::{DONE, Data, Done, Explanation, Fault, Refusal};
 use crate::role::Role;
 use crate::time::now_ms;
 use crate::{Admission, Shared};
@@ -146,7 +146,7 @@ pub(super) async fn who_am_i(Extension(caller): Extension<Caller>) -> Data<Me> {
 /// Says whether a user name and a password are right, as the dashboard of EMQ X asks it.
 #[utoipa::path(post, path = "/auth", tag = "admin", request_body = Credentials, security(()), responses(
     (status = OK, body = Done, description = "or a fault: 103, they are wrong; 104, one is empty"),
-    (status = BAD_REQUEST, body = Explanation, description = "not such an object"),
+    (status = BAD_REQUEST, body = Fault, description = "109: it is no JSON"),
     (status = TOO_MANY_REQUESTS, body = Explanation, description = "too many wrong ones")))]
 pub(super) async fn log_in(
     State(shared): Admission,

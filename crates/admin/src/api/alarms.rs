@@ -166,7 +166,8 @@ pub(super) async fn deactivated_of_node(
 
 /// Declares an alarm over. It comes back when its cause does, not while that lasts.
 #[utoipa::path(post, path = "/alarms/deactivated", tag = "alarms", request_body = Which,
-    responses((status = OK, body = Done, description = "or a fault: 107, a parameter is missing; or only a message: `not_found`")))]
+    responses((status = OK, body = Done, description = "or a fault: 107, a parameter is missing; or only a message: `not_found`"),
+        (status = NOT_FOUND, body = Explanation, description = "no such node")))]
 pub(super) async fn deactivate(State(shared): Admission, Body(which): Body<Which>) -> Result<Done, Refusal> {
     let (Some(node), Some(name)) = (which.node, which.name) else {
         return Err(Refusal::fault(107, "missing_param"));
