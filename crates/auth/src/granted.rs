@@ -81,17 +81,21 @@ impl Granted {
 
 impl Permission {
     fn rule(&self, client: &ConnectionInfo) -> Result<Rule, Wrong> {
-        // EMQX 5 writes its placeholders so.
-        let text = self.topic.replace("${clientid}", "%c").replace("${username}", "%u");
+        let text = ours(&self.topic);
         let pattern = text.strip_prefix("eq ").map_or_else(|| Pattern::new(&text), Pattern::exactly);
         let pattern = pattern.map_err(|_| Wrong::Rules)?;
         of_patterns(self.permission == Allowance::Allow, of_action(self.action), &[pattern], client)
     }
 }
 
+/// With our placeholders, where it has those of EMQX 5.
+fn ours(text: &str) -> String {
+    text.replace("${clientid}", "%c").replace("${username}", "%u")
+}
+
 /// A filter that a client can't have, for what it is called, is not allowed.
 fn allowed(action: Action, texts: &[String], client: &ConnectionInfo) -> Result<Rule, Wrong> {
-    let patterns = texts.iter().map(|text| Pattern::new(text)).collect::<Result<Vec<_>, _>>();
+    let patterns = texts.iter().map(|text| Pattern::new(&ours(text))).collect::<Result<Vec<_>, _>>();
     of_patterns(true, action, &patterns.map_err(|_| Wrong::Rules)?, client)
 }
 
@@ -158,6 +162,17 @@ mod tests {
         assert!(matches!(publish("own/foo/x"), Verdict::Deny(_)));
         let odd = ConnectionInfo { client_id: "#".into(), ..foo() };
         assert_eq!(granted.rules(&odd), Err(Wrong::Client), "what is forbidden to it can't be said");
+    }
+
+    #[test]
+    fn lists_have_the_placeholders_of_both() {
+        for text in ["own/%c", "own/${clientid}"] {
+            let granted: Granted = serde_json::from_value(serde_json::json!({ "pub": [text] })).unwrap();
+            let rules = granted.rules(&ConnectionInfo { client_id: "foo".into(), ..foo() }).unwrap();
+            let publish = |text: &str| rules.decide(Access::Publish(&Topic::new(text.to_owned()).unwrap()));
+            assert_eq!(publish("own/foo"), Verdict::Allow, "{text}");
+            assert!(matches!(publish("own/bar"), Verdict::Deny(_)), "{text}");
+        }
     }
 
     #[test]
