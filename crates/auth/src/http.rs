@@ -40,6 +40,8 @@ use answer::{Decision, Terms};
 use desk::{Counts, Desk, Limits, Outcome};
 use params::{Form, Params};
 
+use crate::of_key;
+
 /// Bytes of an answer.
 const MAX_BODY: usize = 64 << 10;
 
@@ -140,7 +142,7 @@ impl HttpConfig {
         let params = Params::read(self.params.as_deref().unwrap_or(PARAMS), form);
         let params = params.map_err(|why| format!("auth.http_params: {why}"))?;
         let needs_tls = [Some(&url), super_url.as_ref()].into_iter().flatten().any(Url::is_tls);
-        let tls = if needs_tls { Some(mqtt_fetch::tls(self.ca.as_deref(), CA)?) } else { None };
+        let tls = if needs_tls { Some(mqtt_fetch::tls(self.ca.as_deref(), CA).map_err(of_key(CA))?) } else { None };
         let fetcher = |url| Fetcher::new(url, &headers, tls.clone(), MAX_BODY);
         Ok(Some((fetcher(url), super_url.map(fetcher), params)))
     }

@@ -92,23 +92,28 @@ impl Config {
     /// Whether what it says and names can be used.
     ///
     /// # Errors
-    /// A line says what can't.
+    /// A line says what can't, and begins with the key.
     pub fn check(&self) -> Result<(), String> {
         acl_internal::configured(&self.rules)?;
         if let Some(file) = &self.acl_file {
             let watched = Watched::new(file.clone(), acl_internal::MAX_BYTES);
-            watched.read(|text| AclFile::parse(text, "").map(drop))?;
+            watched.read(|text| AclFile::parse(text, "").map(drop)).map_err(of_key("auth.acl_file"))?;
         }
         self.http.check()?;
         if let Some(keys) = &self.jwt_keys {
-            jwt::check_source(keys, self.http.ca.as_deref())?;
+            jwt::check_source(keys, self.http.ca.as_deref()).map_err(of_key("auth.jwt_keys"))?;
         }
         if let Some(file) = &self.password_file {
             let watched = Watched::new(file.clone(), password_file::MAX_BYTES);
-            watched.read(|text| PasswordFile::parse(text).map(drop))?;
+            watched.read(|text| PasswordFile::parse(text).map(drop)).map_err(of_key("auth.password_file"))?;
         }
         Ok(())
     }
+}
+
+/// What is wrong, behind its key, if it does not begin with one.
+pub(crate) fn of_key(key: &str) -> impl FnOnce(String) -> String {
+    move |why| if why.starts_with("auth.") { why } else { format!("{key}: {why}") }
 }
 
 /// The modules, in the order in which they are to be registered: so they are asked.

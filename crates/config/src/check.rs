@@ -41,7 +41,7 @@ impl File {
             admin: self.admin.check()?,
             auth: self.check_auth(&listeners),
             listeners,
-            limits: self.limits.check(),
+            limits: self.limits.check()?,
             session: SessionLimits {
                 max_queued: self.session.max_queued.get(),
                 max_queued_bytes: self.session.max_queued_bytes.bytes(),
@@ -223,8 +223,15 @@ impl file::Mqtt {
 }
 
 impl file::Limits {
-    fn check(&self) -> Limits {
-        Limits {
+    fn check(&self) -> Result<Limits, Wrong> {
+        if self.flapping.rate.is_some() && self.flapping.by.0.is_empty() {
+            // Nobody would be looked at, though somebody has said how often is too often.
+            return Err(Wrong::new(
+                "limits.flapping.by",
+                "wants at least one of \"clientid\", \"username\", \"address\"",
+            ));
+        }
+        Ok(Limits {
             max_packet_size: u32::try_from(self.max_packet_size.0).expect("its range is below 2^32"),
             receive_maximum: self.receive_maximum.get(),
             topic_alias_maximum: self.topic_alias_maximum.get(),
@@ -249,7 +256,7 @@ impl file::Limits {
                 ban: self.flapping.ban.0,
                 by: self.flapping.by.0.clone(),
             },
-        }
+        })
     }
 }
 

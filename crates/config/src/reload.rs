@@ -59,7 +59,7 @@ impl Current {
     }
 
     fn change(&self, said: Config) -> Result<Reloaded, String> {
-        said.check()?;
+        said.check_anew()?;
         let was = self.config.lock().clone();
         let changes = Changes::new(&was, &said);
         self.apply.apply(&changes)?;

@@ -80,7 +80,9 @@ async fn serve(config: Config, source: Source) -> anyhow::Result<()> {
     let node = config.node.name.clone();
     let forgets = config.data_dir.is_none();
     let service = Service::find();
-    let server = rollcall::start_from(config, Some(source)).await?;
+    let said = config.clone();
+    let started = rollcall::start_from(config, Some(source)).await;
+    let server = started.map_err(|error| anyhow::Error::msg(said.explain(error)))?;
     if forgets {
         tracing::warn!(
             "data_dir is \"memory\": sessions, messages and who is online are forgotten when the broker ends"

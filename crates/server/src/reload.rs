@@ -40,9 +40,10 @@ impl Apply for Live {
         }
         // All that can fail comes first.
         let layered = relayered.iter().map(|&listener| self.opener.layers(&listener.into()));
-        let layered = layered.collect::<Result<Vec<_>, _>>().map_err(line)?;
+        let layered = layered.collect::<Result<Vec<_>, _>>().map_err(|error| said.explain(StartError::from(error)))?;
         let prepared = opened.iter().map(|&listener| self.opener.prepare(&listener.into()));
-        let prepared = prepared.collect::<Result<Vec<_>, _>>().map_err(line)?;
+        let prepared =
+            prepared.collect::<Result<Vec<_>, _>>().map_err(|error| said.explain(StartError::from(error)))?;
         // One may take the address of another that goes.
         let stopped: Vec<_> = closed.iter().filter(|name| self.entrances.close(name)).collect();
         let listening = prepared.into_iter().map(|taken| taken.bind().and_then(|taken| self.opener.listen(taken)));

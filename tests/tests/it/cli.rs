@@ -203,6 +203,12 @@ async fn a_mistake_is_one_line_and_code_2() {
     check_error(&["--config", "/"], &["/"]).await;
     check_error(&["chek-config"], &["chek-config"]).await;
     check_error(&["--bind", "0.0.0.0:0"], &["auth.anonymous"]).await;
+    check_error(&["--set", "limits.flapping.rate=3/1m", "--set", "limits.flapping.by="], &["limits.flapping.by"]).await;
+    for key in ["auth.password_file", "auth.acl_file", "auth.jwt_keys"] {
+        let what = format!("error: --set: {key}: /nowhere: ");
+        check_error(&["check-config", "--set", &format!("{key}=/nowhere")], &[&what]).await;
+    }
+    check_error(&["check-config", "--set", "auth.http_url=nowhere"], &["error: --set: auth.http_url: "]).await;
 }
 
 #[tokio::test]

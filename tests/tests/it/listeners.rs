@@ -106,6 +106,13 @@ async fn a_listener_that_can_t_be_is_one_line_and_code_2() {
     set(&["listeners.Second.kind=mqtt"], &["listeners.Second", "lower-case"]).await;
     set(&["listeners.pid.kind=mqtt"], &["listeners.pid", "another name"]).await;
     set(&["listeners.tls.kind=mqtts", "listeners.tls.bind=127.0.0.1:0"], &["listeners.tls.cert", "certificate"]).await;
+    const NOWHERE: [&str; 4] = [
+        "listeners.tls.kind=mqtts",
+        "listeners.tls.bind=127.0.0.1:0",
+        "listeners.tls.cert=/nowhere.pem",
+        "listeners.tls.key=/nowhere.key",
+    ];
+    set(&NOWHERE, &["error: --set: listeners.tls.cert: \"/nowhere.pem\""]).await;
     set(&["listeners.second.kind=mqtt"], &["listeners.second.bind"]).await;
     set(&["listeners.mqtt.bnid=off"], &["listeners.mqtt.bnid", "nearest is listeners.mqtt.bind"]).await;
     set(

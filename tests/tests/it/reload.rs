@@ -114,7 +114,7 @@ async fn what_is_wrong_changes_nothing_and_is_told_with_its_line() {
         (
             "[listeners.third]\nkind = \"mqtts\"\nbind = \"127.0.0.1:0\"\ncert = \"/nowhere\"\nkey = \"/nowhere\"\n"
                 .to_owned(),
-            "listeners.third: \"/nowhere\"",
+            "rollcall.toml:4: listeners.third.cert: \"/nowhere\"",
         ),
         (format!("[listeners.third]\nkind = \"mqtt\"\nbind = \"{taken}\"\n"), "cannot listen on"),
         ("[listeners.third]\nkind = \"mqtt\"\nbind = \"0.0.0.0:0\"\n".to_owned(), "auth.anonymous"),

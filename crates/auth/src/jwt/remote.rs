@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 use super::keys::Keys;
 use crate::http::{Age, CA};
+use crate::of_key;
 
 /// How long one fetch may take, and who waits for one.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -55,7 +56,7 @@ pub(crate) fn check(url: &str, ca: Option<&std::path::Path>) -> Result<(), Strin
 
 fn fetcher(url: &str, ca: Option<&std::path::Path>) -> Result<Fetcher, String> {
     let url = Url::read(url).map_err(|why| format!("auth.jwt_keys: {url:?}: {why}"))?;
-    let tls = if url.is_tls() { Some(tls(ca, CA)?) } else { None };
+    let tls = if url.is_tls() { Some(tls(ca, CA).map_err(of_key(CA))?) } else { None };
     Ok(Fetcher::new(url, &HeaderMap::new(), tls, super::MAX_BYTES as usize))
 }
 

@@ -27,10 +27,32 @@ impl Config {
     /// # Errors
     /// The broker would not start.
     pub fn check(&self) -> Result<Option<&str>, String> {
-        mqtt_auth::Config::from(&self.auth).check()?;
+        let doubt = self.check_anew()?;
+        self.check_certificates()?;
+        Ok(doubt)
+    }
+
+    /// The same of a broker that runs: certificates that are in use stay so, whatever has become of their files.
+    pub(crate) fn check_anew(&self) -> Result<Option<&str>, String> {
+        mqtt_auth::Config::from(&self.auth).check().map_err(|why| self.placed(why))?;
         match self.surely_unguarded() {
             Some(why) => Err(why.to_owned()),
             None => Ok(self.auth.unguarded.as_deref().filter(|_| !self.asks_clients())),
+        }
+    }
+
+    /// An error, as [`Self::check`] tells it if that is what it is about: with the place where it was said.
+    pub fn explain(&self, error: impl ToString) -> String {
+        self.check().err().unwrap_or_else(|| error.to_string())
+    }
+
+    /// What is wrong, which begins with its key, behind the place where that was said.
+    pub(super) fn placed(&self, why: String) -> String {
+        let key = why.split([':', ',']).next();
+        let source = self.sources.iter().find(|source| Some(&*source.key) == key);
+        match source.and_then(|source| source.place.as_ref()) {
+            Some(place) => format!("{place}: {why}"),
+            None => why,
         }
     }
 

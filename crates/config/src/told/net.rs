@@ -1,6 +1,8 @@
 //! What listeners are told.
 
-use mqtt_net::{Files, ListenerConfig, Named, Naming, Origins, Proxies, Queues, Upgrade, Verify};
+use mqtt_net::{
+    Certificates, Files, ListenerConfig, Named, Naming, Origins, Proxies, Queues, TicketKeys, TlsError, Upgrade, Verify,
+};
 
 use crate::config as said;
 
@@ -60,5 +62,38 @@ impl From<&said::ListenerTls> for Files {
                 said::Verify::Required => Verify::Required,
             },
         }
+    }
+}
+
+impl said::Config {
+    /// Whether the certificates of all ports can be used.
+    pub(super) fn check_certificates(&self) -> Result<(), String> {
+        let of_listeners = self.listeners.iter();
+        let of_listeners =
+            of_listeners.filter_map(|listener| Some((format!("listeners.{}", listener.name), listener.tls.as_ref()?)));
+        // Where nobody listens no certificate is read.
+        let of_admin = self.admin.tls.as_ref().filter(|_| self.admin.bind.is_some());
+        for (port, tls) in of_listeners.chain(of_admin.map(|tls| ("admin".to_owned(), tls))) {
+            let loaded = Certificates::load(tls.into(), TicketKeys::open(None));
+            loaded.map_err(|error| self.placed(format!("{port}.{}: {error}", key_of(&error, tls))))?;
+        }
+        Ok(())
+    }
+}
+
+/// The key that names the file that is wrong.
+fn key_of(error: &TlsError, tls: &said::ListenerTls) -> &'static str {
+    let path = match error {
+        TlsError::File { path, .. } | TlsError::Empty { path, .. } => Some(path),
+        TlsError::Authority { path, .. } | TlsError::Revoked { path, .. } | TlsError::Key { key: path, .. } => {
+            Some(path)
+        }
+        _ => None,
+    };
+    match path {
+        Some(path) if tls.ca.as_ref() == Some(path) => "ca",
+        Some(path) if tls.crl.as_ref() == Some(path) => "crl",
+        Some(path) if tls.keys.contains(path) && !tls.certs.contains(path) => "key",
+        _ => "cert",
     }
 }
