@@ -99,6 +99,34 @@ async fn listeners_come_and_go_while_clients_stay() {
     there.ping().await;
 }
 
+/// Who came before that stays, and has a place there.
+#[tokio::test]
+async fn a_listener_that_is_opened_anew_counts_who_came_in_by_it_before() {
+    if outside() {
+        return;
+    }
+    let with_places = |places| format!("{SECOND}max_connections = {places}\n");
+    let site = Site::start(&with_places(1)).await;
+    let second: SocketAddr = site.running.word("second").parse().unwrap();
+    let mut old = Client::connect(second, Version::V5, "old").await;
+    site.write(&with_places(2));
+    assert_eq!(site.reload().await, "listeners.second is opened anew\n");
+    let second = site.listener("second").await.unwrap();
+    let new = Client::connect(second, Version::V5, "new").await;
+    let (_, refused) = Client::try_connect(second, connect(Version::V5, "more")).await;
+    assert_eq!(refused.reason, ReasonCode::QuotaExceeded);
+    let (_, printed) = site.ask(&["listeners", "list", "--json"]).await;
+    let row = printed.lines().find(|row| row.contains("second")).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(row).unwrap()["current_conns"], 2, "{row}");
+    // Who comes back takes its own place, whichever of the two it came in by.
+    let again = Client::connect(second, Version::V5, "old").await;
+    old.bytes_to_end().await;
+    for client in [new, again] {
+        client.leave().await;
+    }
+    while Client::try_connect(second, connect(Version::V5, "more")).await.1.reason != ReasonCode::Success {}
+}
+
 #[tokio::test]
 async fn what_is_wrong_changes_nothing_and_is_told_with_its_line() {
     if outside() {

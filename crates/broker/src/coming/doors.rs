@@ -101,13 +101,18 @@ impl Doors {
     /// Makes a listener known, for which these bounds hold.
     pub(crate) fn add(&self, open: &Arc<mqtt_net::Listener>, bounds: Bounds) -> Arc<Entrance> {
         let listener = Arc::new(Listener::new(open.name(), open.address().port()));
-        let entrance = Arc::new(Entrance::new(listener, bounds));
+        let mut listeners = self.listeners.lock();
+        let others = self.entrances.load_full();
+        let entrance = Entrance::new(listener, bounds);
+        let before = others.iter().rev().find(|one| one.listener.name == entrance.listener.name);
+        let entrance = Arc::new(match before {
+            Some(before) => entrance.in_place_of(before),
+            None => entrance,
+        });
         let (kind, address, socket) = (open.kind(), open.address().clone(), Arc::downgrade(open));
         self.least_topic_levels.fetch_min(entrance.bounds.max_topic_levels, Relaxed);
-        let mut listeners = self.listeners.lock();
         listeners.push(Known { entrance: Arc::clone(&entrance), kind, address, socket });
         // Those of listeners that are gone stay as long as somebody is there who came in by them.
-        let others = self.entrances.load_full();
         let is_known = |one: &Arc<Entrance>| listeners.iter().any(|known| Arc::ptr_eq(&known.entrance, one));
         let others = others.iter().filter(|one| is_known(one) || one.has_sockets());
         self.entrances.store(Arc::new(others.chain([&entrance]).cloned().collect()));
@@ -237,7 +242,7 @@ impl Doors {
     ) -> Result<(), Over> {
         let is_from_there = |old: &ConnectionInfo| network(old.peer.ip()) == network(address);
         self.guests.take_seat(address, old.is_some_and(is_from_there))?;
-        let takes_over = old.is_some_and(|old| old.is_by(&entrance.listener));
+        let takes_over = old.is_some_and(|old| old.listener.name == entrance.listener.name);
         entrance.take_seat(takes_over).inspect_err(|_| self.guests.leave_seat(address, Standing::Arriving))
     }
 

@@ -20,9 +20,17 @@ pub(crate) struct Entrance {
     pub(crate) bounds: Bounds,
     /// Sockets accepted and not yet closed.
     sockets: AtomicUsize,
+    crowd: Arc<Crowd>,
+    bucket: Mutex<Bucket>,
+}
+
+/// Who came in by the listener of a name: its limits are about all of them, also those who came before it was opened anew.
+#[derive(Debug, Default)]
+struct Crowd {
+    /// Sockets accepted and not yet closed.
+    sockets: AtomicUsize,
     /// Those of them that are clients'.
     clients: AtomicUsize,
-    bucket: Mutex<Bucket>,
 }
 
 /// What holds for who comes in by one listener: the general bounds, and those of its own over them.
@@ -98,7 +106,12 @@ fn session_config(own: &ListenerLimits, general: &Arc<mqtt_session::Config>) -> 
 
 impl Entrance {
     pub(crate) fn new(listener: Arc<Listener>, bounds: Bounds) -> Self {
-        Self { listener, bounds, sockets: AtomicUsize::new(0), clients: AtomicUsize::new(0), bucket: Mutex::default() }
+        Self { listener, bounds, sockets: AtomicUsize::new(0), crowd: Arc::default(), bucket: Mutex::default() }
+    }
+
+    /// That in place of another one of the same name.
+    pub(crate) fn in_place_of(self, other: &Self) -> Self {
+        Self { crowd: Arc::clone(&other.crowd), ..self }
     }
 
     /// Somebody is there who came in by it.
@@ -109,15 +122,17 @@ impl Entrance {
     /// One socket more, if there may be. Those that have not sent CONNECT yet may be as many as clients.
     pub(crate) fn enter(&self) -> Result<(), Over> {
         let limit = self.bounds.max_clients.map_or(usize::MAX, |max| max.saturating_mul(2));
-        if self.sockets.fetch_add(1, Relaxed) < limit {
+        if self.crowd.sockets.fetch_add(1, Relaxed) < limit {
+            self.sockets.fetch_add(1, Relaxed);
             return Ok(());
         }
-        self.sockets.fetch_sub(1, Relaxed);
+        self.crowd.sockets.fetch_sub(1, Relaxed);
         Err(Over::quota("twice the max_connections of the listener are open"))
     }
 
     pub(crate) fn leave(&self, standing: Standing) {
         self.sockets.fetch_sub(1, Relaxed);
+        self.crowd.sockets.fetch_sub(1, Relaxed);
         if standing == Standing::Client {
             self.leave_seat();
         }
@@ -132,15 +147,15 @@ impl Entrance {
     /// One of its sockets is to be a client's; `takes_over`: of one that has a connection here already.
     pub(crate) fn take_seat(&self, takes_over: bool) -> Result<(), Over> {
         let limit = self.bounds.max_clients.filter(|_| !takes_over).unwrap_or(usize::MAX);
-        if self.clients.fetch_add(1, Relaxed) < limit {
+        if self.crowd.clients.fetch_add(1, Relaxed) < limit {
             return Ok(());
         }
-        self.clients.fetch_sub(1, Relaxed);
+        self.crowd.clients.fetch_sub(1, Relaxed);
         Err(Over::quota("max_connections of the listener"))
     }
 
     /// It is none any more.
     pub(crate) fn leave_seat(&self) {
-        self.clients.fetch_sub(1, Relaxed);
+        self.crowd.clients.fetch_sub(1, Relaxed);
     }
 }

@@ -19,7 +19,8 @@ pub(super) fn listeners(doors: &Doors, clients: &Clients<ClientRef>) -> Vec<List
     for client in clients.all() {
         let state = client.state.lock();
         let info = state.connection.as_ref().map(|connection| &connection.info);
-        let found = info.and_then(|info| listeners.iter().position(|known| info.is_by(&known.entrance.listener)));
+        let found =
+            info.and_then(|info| listeners.iter().position(|known| info.listener.name == known.entrance.listener.name));
         if let Some(found) = found {
             counts[found] += 1;
         }
