@@ -35,6 +35,9 @@ pub trait Roll: Send + Sync + 'static {
     /// What is known of this connection of this node, if it is its client's current one by what has been read.
     fn seat(&self, client: &str, conn: u64) -> Option<Seated>;
 
+    /// Has another node end the connection that this client has there, and its session; false if it has none.
+    fn kick(&self, client: &str) -> bool;
+
     /// The delay of a will is over, which has waited since this event.
     fn will_is_due(&self, client: ByteString, event: u64);
 

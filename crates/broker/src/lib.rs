@@ -35,6 +35,7 @@ mod store;
 mod time;
 mod watch;
 
+pub use cluster::letter::{KICK, write_kick};
 pub use cluster::{Roll, Seated, Teller};
 pub use config::{
     Anonymous, Config, DenyAction, Flapping, FlappingBy, Limits, ListenerLimits, Mqtt, Rate, SessionLimits, Store, Sys,

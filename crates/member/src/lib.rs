@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use bytestring::ByteString;
-use mqtt_broker::{Opened, Roll, Seated, Teller};
+use mqtt_broker::{KICK, Opened, Roll, Seated, Teller, write_kick};
 use mqtt_cluster::nats::{NatsConfig, NatsLog};
 use mqtt_cluster::{Config, Ended, Log, Node, Phase, Tell};
 use mqtt_config as said;
@@ -98,6 +98,18 @@ impl Roll for Member {
 
     fn seat(&self, client: &str, conn: u64) -> Option<Seated> {
         self.0.seat(client, conn).map(|(seq, at)| Seated { seq, at })
+    }
+
+    fn kick(&self, client: &str) -> bool {
+        let conn = self.0.look(|fold| {
+            let client = fold.client(client).filter(|client| client.node.name != *self.0.name())?;
+            Some(client.conn)
+        });
+        let Some(conn) = conn else { return false };
+        // Told by the one, and taken back by the other, so that nothing of it stays.
+        [Some(write_kick(client, conn)), None]
+            .into_iter()
+            .all(|value| self.0.stage(&Record::Setting { key: KICK.into(), value }).is_ok())
     }
 
     fn will_is_due(&self, client: ByteString, event: u64) {

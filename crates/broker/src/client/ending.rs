@@ -12,6 +12,9 @@ pub(crate) struct Ending {
 }
 
 impl Ending {
+    /// By an operator.
+    pub(crate) const KICKED: Self = Self { reason: Reason::Kicked, code: Some(ReasonCode::AdministrativeAction) };
+
     /// DISCONNECT has no code for it. [MQTT-3.14.2-1]
     pub(crate) const BANNED: Self =
         Self { reason: Reason::Refused(ReasonCode::Banned), code: Some(ReasonCode::AdministrativeAction) };

@@ -18,6 +18,25 @@ pub(super) fn read_info(mut bytes: Bytes) -> Result<(ConnectionInfo, u16), Recor
     Ok((ConnectionInfo::from_record(&bytes)?, receive_maximum))
 }
 
+/// Under this name it is told that a client is to be ended by an operator; it is taken back at once.
+pub const KICK: &str = "kick";
+
+/// Which connection of which client.
+pub fn write_kick(client: &str, conn: u64) -> Bytes {
+    let mut out = BytesMut::new();
+    out.put_u64(conn);
+    out.put_slice(client.as_bytes());
+    out.freeze()
+}
+
+pub(super) fn read_kick(mut bytes: &[u8]) -> Option<(&str, u64)> {
+    if bytes.len() < size_of::<u64>() {
+        return None;
+    }
+    let conn = bytes.get_u64();
+    Some((std::str::from_utf8(bytes).ok()?, conn))
+}
+
 /// A will is written as the PUBLISH that it may become. `None`: it is too long for the roll, and stays with its node.
 pub(crate) fn write_will(will: &Will) -> Option<Bytes> {
     let Message { topic, payload, qos, retain, properties } = will.message.clone();
@@ -36,5 +55,36 @@ pub(super) fn read_will(bytes: &[u8]) -> Option<Message> {
             Some(Message { topic, payload, qos, retain, properties })
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mqtt_codec::{Properties, Property, Topic};
+
+    use super::*;
+
+    #[test]
+    fn a_will_comes_back_as_it_was() {
+        let topic = Topic::new("a/b").unwrap();
+        let properties = Properties::from([Property::MessageExpiry(5), Property::ContentType("text".into())]);
+        for qos in [Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce] {
+            let (properties, payload) = (properties.clone(), Bytes::from_static(b"x"));
+            let message = Message { topic: topic.clone(), payload, qos, retain: true, properties };
+            let written = write_will(&Will { message: message.clone(), delay: 3 }).unwrap();
+            assert_eq!(read_will(&written), Some(message));
+            assert_eq!(read_will(&written[..written.len() - 1]), None);
+        }
+        let payload = Bytes::from(vec![0; MAX_WILL]);
+        let message = Message { topic, payload, qos: Qos::AtMostOnce, retain: false, properties: Properties::EMPTY };
+        assert_eq!(write_will(&Will { message, delay: 0 }), None);
+    }
+
+    #[test]
+    fn who_is_kicked_comes_back_as_it_was() {
+        assert_eq!(read_kick(&write_kick("it", 7)), Some(("it", 7)));
+        assert_eq!(read_kick(&write_kick("", 7)), Some(("", 7)));
+        assert_eq!(read_kick(b"short"), None);
+        assert_eq!(read_kick(b"\0\0\0\0\0\0\0\x07\xff"), None);
     }
 }

@@ -12,7 +12,7 @@ use mqtt_roll::{self as roll, Connected, Disconnected, Effect};
 use mqtt_session::Publication;
 
 use super::ends::SessionEnd;
-use super::letter::{read_info, read_will};
+use super::letter::{KICK, read_info, read_kick, read_will};
 use crate::broker::Broker;
 use crate::client::ending::Ending;
 use crate::client::flaps::Flaps;
@@ -134,6 +134,10 @@ impl Teller {
             Effect::Refused { client, node, conn } if self.is_here(&node) => {
                 tracing::error!(%client, "the roll knows too many clients");
                 self.end(&client, conn, Ending::refused(ReasonCode::QuotaExceeded));
+                return;
+            }
+            Effect::Setting { key, value: Some(who) } if key == KICK => {
+                self.kick(&who, batch);
                 return;
             }
             Effect::Gone { node, end, .. } => {
@@ -262,6 +266,16 @@ impl Teller {
         let connection = client.state.lock().connection.clone();
         if let Some(connection) = connection.filter(|connection| connection.info.conn_id == conn) {
             connection.end(ending);
+        }
+    }
+
+    /// An operator at another node wants it gone.
+    fn kick(&self, who: &[u8], batch: &mut Batch<'_>) {
+        let Some((client_id, conn)) = read_kick(who) else { return };
+        let Some(client) = self.broker.clients.get(client_id) else { return };
+        let is_here = client.state.lock().connection.as_ref().is_some_and(|one| one.info.conn_id == conn);
+        if is_here {
+            self.broker.end_client(client_id, Ending::KICKED, batch);
         }
     }
 

@@ -61,11 +61,11 @@ impl Broker {
         let _ = batch.finish();
     }
 
-    /// Ends a client's connection and its session, as in EMQ X; false if there is neither.
+    /// Ends a client's connection and its session, as in EMQ X; false if there is neither, nor a connection at another node.
     pub(crate) fn kick(self: &Arc<Self>, client_id: &str) -> bool {
         let mut batch = Batch::begin(self);
-        let ending = Ending { reason: Reason::Kicked, code: Some(ReasonCode::AdministrativeAction) };
-        let is_kicked = self.end_client(client_id, ending, &mut batch);
+        let is_kicked = self.end_client(client_id, Ending::KICKED, &mut batch)
+            || self.membership.roll().is_some_and(|roll| roll.kick(client_id));
         // As when it leaves by itself.
         let _ = batch.finish();
         is_kicked
