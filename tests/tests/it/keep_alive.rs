@@ -1,10 +1,13 @@
 //! Clients that fall silent.
 
-use mqtt_codec::{Connect, Qos, ReasonCode, Version};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use mqtt_codec::{Connect, Packet, Properties, Publish, Qos, ReasonCode, Version};
 
 use crate::{
     broker::Broker,
-    client::{Client, VERSIONS, connect, message},
+    client::{Client, VERSIONS, connect, id, message, topic},
     clock,
 };
 
@@ -30,8 +33,8 @@ async fn receiving_is_not_talking() {
     loop {
         publisher.publish(message("a", "x", Qos::AtLeastOnce)).await;
         match client.receive().await {
-            mqtt_codec::Packet::Publish(_) => {}
-            mqtt_codec::Packet::Disconnect(disconnect) => {
+            Packet::Publish(_) => {}
+            Packet::Disconnect(disconnect) => {
                 assert_eq!(disconnect.reason, ReasonCode::KeepAliveTimeout);
                 break;
             }
@@ -49,6 +52,47 @@ async fn half_a_packet_does_not_keep_a_client_alive() {
     let (mut client, _) = Client::connect_with(broker.addr, asked).await;
     client.send_bytes(&[0x30, 100, 0, 1, b'a']).await;
     client.expect_disconnect(ReasonCode::KeepAliveTimeout).await;
+}
+
+/// Nor is it when it comes drop by drop.
+#[tokio::test]
+async fn a_packet_that_is_fed_in_drop_by_drop_does_not_keep_a_client_alive() {
+    let broker = Broker::start().await;
+    let asked = Connect { keep_alive: 1, ..connect(Version::V3_1_1, "drips") };
+    let (mut client, _) = Client::connect_with(broker.addr, asked).await;
+    client.send_bytes(&[0x30, 100, 0, 1, b'a']).await;
+    for _ in 0..90 {
+        client.send_bytes(b"x").await;
+        if let Ok(bytes) = tokio::time::timeout(Duration::from_millis(100), client.bytes_to_end()).await {
+            assert!(bytes.is_empty(), "{bytes:02x?}");
+            return;
+        }
+    }
+    panic!("it is still there");
+}
+
+/// Who takes longer than that for a large one is not silent.
+#[tokio::test]
+async fn a_large_packet_that_takes_long_keeps_its_client_alive() {
+    let broker = Broker::start().await;
+    let asked = Connect { keep_alive: 1, ..connect(Version::V3_1_1, "slow") };
+    let (mut client, _) = Client::connect_with(broker.addr, asked).await;
+    let mut bytes = BytesMut::new();
+    let publish = Publish {
+        dup: false,
+        qos: Qos::AtLeastOnce,
+        retain: false,
+        topic: Some(topic("a")),
+        packet_id: Some(id(7)),
+        properties: Properties::EMPTY,
+        payload: vec![b'x'; 8000].into(),
+    };
+    Packet::Publish(publish).encode(Version::V3_1_1, &mut bytes).unwrap();
+    for piece in bytes.chunks(1000) {
+        client.send_bytes(piece).await;
+        tokio::time::sleep(Duration::from_millis(400)).await;
+    }
+    client.expect_puback(id(7)).await;
 }
 
 #[tokio::test]

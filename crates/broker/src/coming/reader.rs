@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use std::{io, mem};
 
 use bytes::BytesMut;
-use mqtt_codec::{Decoder, FixedHeader, Packet, PacketType, ReasonCode};
+use mqtt_codec::{Decoder, Packet, ReasonCode};
 use mqtt_hooks::Reason;
 
 use crate::client::ending::Ending;
@@ -46,11 +46,6 @@ const SHORT: Duration = Duration::from_micros(75);
 /// The clock is looked at after so many of them; each filter of a SUBSCRIBE or UNSUBSCRIBE counts as one.
 const LOOK_EVERY: usize = 32;
 
-/// Bytes of a SUBSCRIBE or UNSUBSCRIBE that may have some hundred filters.
-const LONG: usize = 1024;
-const SUBSCRIBE: u8 = PacketType::Subscribe as u8;
-const UNSUBSCRIBE: u8 = PacketType::Unsubscribe as u8;
-
 /// Deliveries after which a turn is over whatever they took: some milliseconds. A burst to a thousand is not cut by that.
 const DELIVERIES: usize = 1 << 15;
 
@@ -64,6 +59,8 @@ pub(crate) struct Reader {
     partial: Option<Box<BytesMut>>,
     /// Whether `partial` may begin with a whole packet.
     unhandled: Unhandled,
+    /// Bytes of a half packet that its client has been heard by.
+    heard_by: u32,
     /// What is in `partial`, as long as that is much.
     held: Option<Claim>,
     /// Where the last turn was over. Seldom there, so in a box.
@@ -123,7 +120,7 @@ impl Reader {
         let is_there = !rest.is_empty();
         let unhandled = if is_there { Unhandled::New } else { Unhandled::None };
         let partial = is_there.then(|| Box::new(rest));
-        Self { decoder, partial, unhandled, held: None, place: None, pace, flushing: None }
+        Self { decoder, partial, unhandled, heard_by: 0, held: None, place: None, pace, flushing: None }
     }
 }
 
@@ -384,12 +381,10 @@ impl Reader {
         batch: &mut Batch<'_>,
     ) -> Result<Handled, Ending> {
         let (now, heard) = seat.broker().clock.both();
-        // [MQTT-3.1.2-22]: bytes are a sign of life, though they may not be a whole packet yet.
-        seat.connection.heard(heard);
         let (mut received, mut messages, mut pings, mut unlooked) = (0, 0, 0, 0);
         let line = &seat.broker().doors.line;
         let handled = loop {
-            if self.place.is_none() && is_long(input) {
+            if self.place.is_none() && partial::is_long(input) {
                 break Ok(Handled::TurnOver);
             }
             if self.pace.is_some() && self.hold_message(seat, input) {
@@ -433,6 +428,7 @@ impl Reader {
                 unlooked = 0;
             }
         };
+        self.note_heard(seat, heard, received == 0 && matches!(handled, Ok(Handled::All)), input.len());
         // Before the batch is settled: what is answered is counted.
         seat.connection.traffic.note_received(received, messages);
         if received > pings {
@@ -440,13 +436,4 @@ impl Reader {
         }
         handled
     }
-}
-
-/// A SUBSCRIBE or UNSUBSCRIBE that takes a turn by itself: for it one has to be in the line. Else as many of them are handled one
-/// after the other as there are clients who send the first of theirs.
-fn is_long(input: &[u8]) -> bool {
-    input.first().is_some_and(|first| matches!(first >> 4, SUBSCRIBE | UNSUBSCRIBE))
-        && FixedHeader::read(input).is_ok_and(|header| {
-            header.is_some_and(|header| header.remaining >= LONG && input.len() >= header.packet_size())
-        })
 }
