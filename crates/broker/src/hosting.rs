@@ -246,9 +246,9 @@ impl Moment for Batch<'_> {
         build: &mut dyn FnMut() -> Message,
         missed: &mut dyn FnMut(&str),
     ) -> bool {
-        use mqtt_session::{Delivered::Dropped, DropReason::OutboxFull, DropReason::QueueFull};
+        use mqtt_session::{Delivered::Dropped, DropReason::OutboxFull, DropReason::QueueFull, DropReason::TooLarge};
         self.broker().publish_if_wanted(topic, build, self, &mut |client, delivered| {
-            if matches!(delivered, Dropped(QueueFull | OutboxFull)) {
+            if matches!(delivered, Dropped(QueueFull | OutboxFull | TooLarge)) {
                 missed(&client.id);
             }
         })

@@ -223,8 +223,8 @@ pub trait Moment {
     /// Publishes to `topic` if anyone subscribes to it; only then is `build` called. Says whether it was.
     fn publish_if_wanted(&mut self, topic: &Topic, build: &mut dyn FnMut() -> Message) -> bool;
 
-    /// As [`Self::publish_if_wanted`]; `missed` is told of each client that has no room for it: a full queue, or at QoS 0 a full
-    /// socket. What a shared subscription misses is not told.
+    /// As [`Self::publish_if_wanted`]; `missed` is told of each client that has no room for it: a full queue, at QoS 0 a full
+    /// socket, or a packet larger than it takes. What a shared subscription misses is not told.
     fn publish_telling(
         &mut self,
         topic: &Topic,

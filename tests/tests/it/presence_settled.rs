@@ -142,6 +142,25 @@ async fn a_watcher_that_has_missed_events_is_told_which_as_soon_as_it_has_room()
     watcher.ping().await;
 }
 
+/// Whoever comes by a long name, or says much of itself where events tell that, is not unseen by who takes only small packets.
+#[tokio::test]
+async fn a_watcher_is_told_of_events_that_are_larger_than_it_takes() {
+    let Some(broker) = Broker::with(|config| set(config, "extended", json!(true))).await else { return };
+    let asked = Connect { properties: [Property::MaximumPacketSize(2000)].into(), ..connect(Version::V5, "watcher") };
+    let (mut watcher, _) = Client::connect_with(broker.addr, asked).await;
+    watcher.subscribe(EVENTS, Qos::AtLeastOnce).await;
+    watcher.subscribe(GAP, Qos::AtLeastOnce).await;
+    let asked = Connect { username: Some("u".repeat(2000).into()), ..connect(Version::V3_1_1, "long") };
+    let (long, _) = Client::connect_with(broker.addr, asked).await;
+    let (level, gap) = next(&mut watcher).await;
+    assert_eq!((&*level, &gap["dropped"], &gap["from"]), ("gap", &json!(1), &gap["to"]), "{gap}");
+    long.leave().await;
+    let (level, next) = next(&mut watcher).await;
+    assert_eq!((&*level, &next["dropped"]), ("gap", &json!(1)));
+    assert_eq!(next["from"].as_u64(), gap["to"].as_u64().map(|to| to + 1));
+    watcher.ping().await;
+}
+
 #[tokio::test]
 async fn a_storm_is_told_in_short_beside_its_events() {
     const CLIENTS: usize = 40;
