@@ -1,11 +1,13 @@
 //! What the roll comes to is told here, in its order.
 
 use std::collections::HashMap;
+use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
 use bytestring::ByteString;
+use foldhash::fast::RandomState;
 use mqtt_codec::{Properties, ReasonCode};
 use mqtt_hooks::{ConnectionInfo, EndRecord, Fact, Reason};
 use mqtt_roll::{self as roll, Connected, Disconnected, Effect};
@@ -37,7 +39,9 @@ pub struct Teller {
     told: Told,
     /// Effects of the position behind the last whole one that an earlier process has told.
     again: u64,
-    flaps: HashMap<ByteString, Flaps>,
+    /// By a hash of the client id, which may be long: about how often it came is about whom, too.
+    flaps: HashMap<u64, Flaps>,
+    hasher: RandomState,
     /// Whom the last end that was told is of, if its session has ended with it.
     over: Option<ByteString>,
 }
@@ -68,7 +72,15 @@ impl Told {
 impl Teller {
     pub(crate) fn new(broker: Arc<Broker>) -> Self {
         let told = broker.durable.note(NOTE).and_then(|note| Told::read(&note)).unwrap_or_default();
-        Self { broker, effects: Vec::new(), again: told.effects, told, flaps: HashMap::new(), over: None }
+        Self {
+            broker,
+            effects: Vec::new(),
+            again: told.effects,
+            told,
+            flaps: HashMap::new(),
+            hasher: RandomState::default(),
+            over: None,
+        }
     }
 
     /// Up to this position all was told by an earlier process; `None`: there was none, or it has kept nothing. What is behind is to
@@ -124,7 +136,10 @@ impl Teller {
         match effect {
             Effect::Connected(connected) => self.connected(&connected, batch),
             Effect::Disconnected(disconnected) => self.disconnected(&disconnected, batch),
-            Effect::Will { client, message, .. } => self.publish_will(&client, &message, batch),
+            Effect::Will { client, message, .. } => {
+                self.broker.membership.wills.remove(&client);
+                self.publish_will(&client, &message, batch);
+            }
             Effect::WillWaits { client, event, delay } => {
                 // [MQTT-3.1.3-9]: not longer than the session, which may have been cut short in DISCONNECT.
                 let delay = if self.over.take().is_some_and(|over| over == client) { 0 } else { delay };
@@ -166,6 +181,7 @@ impl Teller {
 
     fn connected(&mut self, connected: &Connected, batch: &mut Batch<'_>) {
         let Connected { seq, client, node, is_clean, at, info, .. } = connected;
+        self.broker.membership.wills.remove(client);
         if *is_clean && !self.is_here(node) {
             // [MQTT-3.1.2-4]: what it has left here is over.
             let ending = Ending { reason: Reason::Discarded, code: Some(ReasonCode::SessionTakenOver) };
@@ -205,7 +221,7 @@ impl Teller {
         }
         let Some((mut info, _)) = self.read(client, node, info) else { return };
         info.connected_at = info.connected_at.min(*at);
-        let flaps = self.flaps.get(client).map_or(0, |flaps| flaps.count(*at));
+        let flaps = self.flaps.get(&self.hasher.hash_one(client)).map_or(0, |flaps| flaps.count(*at));
         self.broker.hooks.observe(
             &Fact::Disconnected {
                 client: &info,
@@ -240,14 +256,15 @@ impl Teller {
     }
 
     fn flaps_of(&mut self, client: &ByteString) -> &mut Flaps {
-        if self.flaps.len() >= MAX_FLAPS && !self.flaps.contains_key(client) {
+        let client = self.hasher.hash_one(client);
+        if self.flaps.len() >= MAX_FLAPS && !self.flaps.contains_key(&client) {
             let now = wall_ms();
             self.flaps.retain(|_, flaps| flaps.count(now) > 0);
             if self.flaps.len() >= MAX_FLAPS {
                 self.flaps.clear();
             }
         }
-        self.flaps.entry(client.clone()).or_default()
+        self.flaps.entry(client).or_default()
     }
 
     /// Each node publishes it to its own subscribers, so that it is before the event everywhere.

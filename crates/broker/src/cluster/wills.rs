@@ -3,8 +3,7 @@
 //! Every node waits for all of them, and the one that does what is done once says when it is time: so none is lost with a node. To say it
 //! twice does no harm.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,33 +18,49 @@ use crate::time::clock::wall_ms;
 /// A will that is due is not said to be by a node that is not the first; should that one die, it is found dead before this is over.
 const KEPT_MS: u64 = 60_000;
 
-/// Wills that are waited with. There is one at most for each client that the roll knows.
+/// Wills that are waited with, one at most for each client that the roll knows.
 #[derive(Default)]
-pub(crate) struct Waiting(Mutex<BinaryHeap<Reverse<Waits>>>);
+pub(crate) struct Waiting(Mutex<State>);
 
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Waits {
-    /// Milliseconds since the Unix epoch: all nodes count from when the client went.
-    due: u64,
-    client: ByteString,
-    event: u64,
+#[derive(Default)]
+struct State {
+    /// Since which event, and until when: milliseconds since the Unix epoch, for all nodes count from when the client went.
+    waiting: HashMap<ByteString, (u64, u64)>,
+    by_due: BTreeSet<(u64, ByteString)>,
+}
+
+impl State {
+    fn remove(&mut self, client: &ByteString) -> Option<u64> {
+        let (event, due) = self.waiting.remove(client)?;
+        self.by_due.remove(&(due, client.clone()));
+        Some(event)
+    }
 }
 
 impl Waiting {
     pub(super) fn add(&self, client: ByteString, event: u64, due: u64) {
-        self.0.lock().push(Reverse(Waits { due, client, event }));
+        let mut state = self.0.lock();
+        // Who comes and goes over and over has one will all the same.
+        state.remove(&client);
+        state.by_due.insert((due, client.clone()));
+        state.waiting.insert(client, (event, due));
+    }
+
+    /// The client is back, or its will was published.
+    pub(super) fn remove(&self, client: &ByteString) {
+        self.0.lock().remove(client);
     }
 
     /// Says of those that are due that they are.
     fn look(&self, roll: &dyn Roll, now: u64) {
         let is_first = roll.is_first();
-        let mut waiting = self.0.lock();
-        while let Some(Reverse(next)) = waiting.peek() {
-            let is_kept = if is_first { next.due > now } else { next.due + KEPT_MS > now };
+        let mut state = self.0.lock();
+        while let Some((due, client)) = state.by_due.first().cloned() {
+            let is_kept = if is_first { due > now } else { due.saturating_add(KEPT_MS) > now };
             if is_kept {
                 return;
             }
-            if let Some(Reverse(Waits { client, event, .. })) = waiting.pop()
+            if let Some(event) = state.remove(&client)
                 && is_first
             {
                 roll.will_is_due(client, event);
@@ -66,5 +81,28 @@ pub(crate) async fn run(broker: Arc<Broker>) {
     loop {
         every.tick().await;
         broker.membership.wills.look(&*roll, wall_ms());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn due(waiting: &Waiting) -> Vec<(u64, String)> {
+        waiting.0.lock().by_due.iter().map(|(due, client)| (*due, client.to_string())).collect()
+    }
+
+    #[test]
+    fn a_client_has_one_will_that_waits() {
+        let waiting = Waiting::default();
+        for event in 0..1000 {
+            waiting.add("a".into(), event, u64::MAX - event);
+        }
+        waiting.add("b".into(), 7, 5);
+        assert_eq!(due(&waiting), [(5, "b".to_owned()), (u64::MAX - 999, "a".to_owned())]);
+        waiting.remove(&"a".into());
+        waiting.remove(&"a".into());
+        assert_eq!(due(&waiting), [(5, "b".to_owned())]);
+        assert_eq!(waiting.0.lock().waiting.len(), 1);
     }
 }
