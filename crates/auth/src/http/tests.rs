@@ -328,7 +328,7 @@ fn what_can_t_be_used_is_named() {
         (HttpConfig { url: url(), headers, ..HttpConfig::default() }, "auth.http_headers: wants headers"),
         (
             HttpConfig { url: text("https://a/"), ca: Some("/nowhere/ca".into()), ..HttpConfig::default() },
-            "/nowhere/ca: ",
+            "auth.http_ca: /nowhere/ca: ",
         ),
     ] {
         let why = of(config);
