@@ -21,6 +21,7 @@ pub(crate) mod letter;
 mod teller;
 pub(crate) mod wills;
 
+pub(crate) use teller::NOTE;
 pub use teller::Teller;
 
 /// The roll, as the broker sees it.

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use crate::{
     broker::{Broker, outside},
     client::{Client, VERSIONS, connect, keeping, will},
+    crash::Home,
     events::{Event, Watcher},
 };
 
@@ -440,4 +441,19 @@ async fn what_all_nodes_tell_is_one_story_whatever_happens_to_their_lines() {
     // Connections that a ping left open were dropped since; all others ended by themselves.
     assert!(online.is_empty(), "{online:?}");
     assert!(one.iter().any(|(_, payload)| payload.contains("node_down")), "a node was dead");
+}
+
+/// Whoever was connected when it was alone is told to be gone by the node that it has become: no other knows of them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_was_lost_before_the_broker_was_a_node_is_told_to_be_gone_all_the_same() {
+    if outside() {
+        return;
+    }
+    let alone = Home::new(&[]).await;
+    let _lost = Client::connect(alone.addr(), Version::V5, "lost").await;
+    let folder = alone.kill().await;
+    let log = Memory::default();
+    let node = Node::start_in("a@1", &log, folder).await;
+    let mut watcher = node.watch("watcher a@1").await;
+    watcher.disconnected("lost", "node_down").await;
 }

@@ -21,8 +21,8 @@ use crate::client::flaps::Flaps;
 use crate::delivery::batch::Batch;
 use crate::time::clock::wall_ms;
 
-/// The note in the store that says how far all was told.
-const NOTE: &str = "roll";
+/// The note in the store that says how far all was told. Who finds it when the store is opened was a node of a cluster before.
+pub(crate) const NOTE: &str = "roll";
 
 /// Clients of which it is known how often they came lately. When there are more, those who did not come within the last minute go, and
 /// if nobody did not, all.

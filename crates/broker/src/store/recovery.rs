@@ -13,6 +13,7 @@ use mqtt_storage::{Loaded, LoadedSession, LoadedSubscription, StoreError};
 use crate::broker::Broker;
 use crate::client::ClientRef;
 use crate::client::transition::Transition;
+use crate::cluster;
 use crate::delivery::batch::Batch;
 use crate::delivery::wanted::Replay;
 use crate::store::online::Online;
@@ -177,8 +178,9 @@ impl Broker {
         if let Some(will) = will {
             self.publish_will(client, Some(info.peer), &will, now, batch);
         }
-        // All that was connected to this node is gone for its cluster when it joins again.
-        if self.membership.roll_of(&info).is_some() {
+        // All that was connected to this node is gone for its cluster when it joins again; unless it was none before, and then
+        // nobody else knows of them.
+        if self.membership.roll_of(&info).is_some() && self.durable.note(cluster::NOTE).is_some() {
             return;
         }
         transition.seq += 1;
