@@ -254,8 +254,11 @@ impl Candidate {
         let broker = Arc::clone(&self.broker);
         let roll = broker.membership.roll()?;
         self.info.connected_at = wall_ms();
+        // It takes the transition lock: an end that is under way has been said when this has it, so that it comes before what is
+        // said here, and is not taken for a takeover.
+        let has_session = broker.has_session(&self.info.client_id);
         // As far as can be seen from here: no session is begun or ended before the client is in.
-        self.info.session_present = !self.info.clean_start && broker.has_session(&self.info.client_id);
+        self.info.session_present = !self.info.clean_start && has_session;
         let receive_maximum = self.arrival.ticket.entrance().bounds.session.window_of(&self.connect);
         // Who did not wait has gone without a word, and nobody is to be taken over by it.
         if self.arrival.is_gone() {
