@@ -15,6 +15,7 @@ use mqtt_hooks::{ConnectionInfo, OWN_CLIENTS};
 use mqtt_operate::ClusterState;
 use mqtt_roll::{Down, Up};
 
+pub(crate) mod due;
 pub(crate) mod ends;
 pub(crate) mod enrolment;
 pub(crate) mod letter;

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 
 use crate::broker::Broker;
 use crate::client::ClientRef;
-use crate::cluster::{Roll, Teller, wills};
+use crate::cluster::{self, Roll, Teller};
 use crate::coming::door::{self, Door};
 use crate::coming::shutdown;
 use crate::config::{Anonymous, Config, ListenerLimits};
@@ -148,7 +148,7 @@ impl Opened {
         let (fallen, grace): (Arc<[_]>, _) = (fallen.into(), broker.config.recovery_grace);
         tasks.run("recovery", of(&broker, move |broker| recovery::tell(broker, Arc::clone(&fallen), grace)));
         if broker.membership.roll().is_some() {
-            tasks.run("wills", of(&broker, wills::run));
+            tasks.run("wills", of(&broker, cluster::due::run));
         }
         let modules = Arc::new(modules);
         tasks.run("alarms", of(&broker, move |broker| causes::watch(broker, Arc::clone(&modules))));

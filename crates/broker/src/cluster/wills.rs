@@ -4,16 +4,11 @@
 //! twice does no harm.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
-use std::time::Duration;
 
 use bytestring::ByteString;
 use parking_lot::Mutex;
-use tokio::time::{MissedTickBehavior, interval};
 
 use super::Roll;
-use crate::broker::Broker;
-use crate::time::clock::wall_ms;
 
 /// A will that is due is not said to be by a node that is not the first; should that one die, it is found dead before this is over.
 const KEPT_MS: u64 = 60_000;
@@ -52,7 +47,7 @@ impl Waiting {
     }
 
     /// Says of those that are due that they are.
-    fn look(&self, roll: &dyn Roll, now: u64) {
+    pub(super) fn look(&self, roll: &dyn Roll, now: u64) {
         let is_first = roll.is_first();
         let mut state = self.0.lock();
         while let Some((due, client)) = state.by_due.first().cloned() {
@@ -66,21 +61,6 @@ impl Waiting {
                 roll.will_is_due(client, event);
             }
         }
-    }
-}
-
-/// Waits with wills, for ever.
-pub(crate) async fn run(broker: Arc<Broker>) {
-    let Some(roll) = broker.membership.roll().cloned() else { return };
-    // Those of before this process.
-    for (client, event, due) in roll.waiting_wills() {
-        broker.membership.wills.add(client, event, due);
-    }
-    let mut every = interval(Duration::from_millis(200));
-    every.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        every.tick().await;
-        broker.membership.wills.look(&*roll, wall_ms());
     }
 }
 
