@@ -1,7 +1,8 @@
 //! Bridges while either broker dies: nothing that was acknowledged is lost, and what is to come once does.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use mqtt_codec::{Connect, Qos, ReasonCode, Version};
 use tempfile::TempDir;
@@ -54,13 +55,19 @@ impl There {
     }
 
     async fn mosquitto(folder: &TempDir) -> Self {
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        // It takes no port 0, and one at 127.0.0.1 may be another test's before it has it.
+        static STARTED: AtomicU8 = AtomicU8::new(0);
+        let [high, low] = (std::process::id() as u16).to_be_bytes();
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let free = std::net::TcpListener::bind((Ipv4Addr::new(127, high | 1, low, number.max(1)), 0)).unwrap();
         let addr = free.local_addr().unwrap();
         drop(free);
+        // What it finds in its file beyond max_inflight_messages it sends from the beginning, whatever had been acknowledged.
         let settings = format!(
-            "listener {} 127.0.0.1\nallow_anonymous true\npersistence true\npersistence_location {}/\n\
-             max_queued_messages 10000\nuser root\n",
+            "listener {} {}\nallow_anonymous true\npersistence true\npersistence_location {}/\n\
+             max_queued_messages 10000\nmax_inflight_messages 10000\nuser root\n",
             addr.port(),
+            addr.ip(),
             folder.path().display()
         );
         let file = folder.path().join("mosquitto.conf");
