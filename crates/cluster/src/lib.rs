@@ -4,6 +4,8 @@
 //! tests. A [`Node`] joins it, appends what is staged, one batch at a time, beats, declares others dead, and tells what
 //! it reads in the log's order. What the log comes to is a matter of `mqtt-roll` alone.
 //!
+//! What is not for all, and not to be kept, nodes say to each other by [`Links`], over a [`Wire`] that may lose it.
+//!
 //! It knows no MQTT, no sessions and no routes: what a connection is, is bytes here.
 //!
 //! ```
@@ -30,11 +32,16 @@
 //! ```
 
 mod config;
+mod link;
+mod links;
 mod log;
 pub mod memory;
 pub mod nats;
 mod node;
+mod wire;
 
 pub use config::Config;
+pub use links::{Hear, Links, Peer};
 pub use log::{Entry, Log, LogError, Reader};
 pub use node::{Ended, Node, NodeStatus, Phase, Refusal, Status, Tell, Ticket};
+pub use wire::{Inbox, Wire};

@@ -1,12 +1,13 @@
-//! A log in memory, for tests: it does to each node what networks and servers do to them.
+//! A log and a wire in memory, for tests: they do to each node what networks and servers do to them.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
-use crate::{Entry, Log, LogError, Reader};
+use crate::{Entry, Inbox, Log, LogError, Reader, Wire};
 
 /// What all nodes share.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +21,8 @@ struct Shared {
     trimmed: Mutex<u64>,
     /// How many there are.
     len: watch::Sender<u64>,
+    /// Of each node that listens.
+    inboxes: Mutex<HashMap<String, mpsc::UnboundedSender<Bytes>>>,
 }
 
 /// One node's way to it.
@@ -43,6 +46,17 @@ pub struct Faults {
     pub doubled: usize,
     /// Of what is read at this position, a bit is another one.
     pub flipped: Option<u64>,
+    /// So many frames to other nodes are lost.
+    pub lost_frames: usize,
+    /// Nothing gets through between nodes, either way.
+    pub is_mute: bool,
+}
+
+/// Where frames come for a node.
+#[derive(Debug)]
+pub struct MemoryInbox {
+    line: Line,
+    frames: mpsc::UnboundedReceiver<Bytes>,
 }
 
 /// A place in it.
@@ -102,6 +116,11 @@ impl Line {
     async fn uncut(&self) {
         // The sender is held here, so it can't be gone.
         let _ = self.faults.subscribe().wait_for(|faults| !faults.is_cut).await;
+    }
+
+    fn is_mute(&self) -> bool {
+        let faults = self.faults.borrow();
+        faults.is_cut || faults.is_mute
     }
 
     /// Takes one of the faults that are counted.
@@ -168,5 +187,36 @@ impl Reader for MemoryReader {
         }
         self.next += 1;
         Ok(Entry { position, batch })
+    }
+}
+
+impl Wire for Line {
+    type Inbox = MemoryInbox;
+
+    async fn listen(&self, node: &str) -> Result<MemoryInbox, LogError> {
+        let (sender, frames) = mpsc::unbounded_channel();
+        self.memory.0.inboxes.lock().insert(node.to_owned(), sender);
+        Ok(MemoryInbox { line: self.clone(), frames })
+    }
+
+    async fn send(&self, node: &str, frame: Bytes) {
+        if self.is_mute() || self.takes(|faults| &mut faults.lost_frames) {
+            return;
+        }
+        if let Some(inbox) = self.memory.0.inboxes.lock().get(node) {
+            // Who does not listen hears nothing.
+            let _ = inbox.send(frame);
+        }
+    }
+}
+
+impl Inbox for MemoryInbox {
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            let frame = self.frames.recv().await?;
+            if !self.line.is_mute() {
+                return Some(frame);
+            }
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 mod fitness;
 mod snapshots;
+mod wire;
 
 use std::future::ready;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use rustls::ClientConfig;
 
 use crate::{Entry, Log, LogError, Reader};
 use snapshots::Snapshots;
+pub use wire::{NatsInbox, NatsWire};
 
 /// How the servers are reached, and what the stream is.
 #[derive(Clone)]

@@ -33,6 +33,9 @@ pub trait Tell: Send + 'static {
     /// What was told so far is to be with those it is for, before anything waits on it: there is nothing more for now.
     fn flush(&mut self) {}
 
+    /// All effects of all batches up to this position were told.
+    fn told(&mut self, _position: u64) {}
+
     /// What was between these positions, the second included, can't be told: the log does not have it any more.
     fn missed(&mut self, from: u64, to: u64) {
         tracing::error!(from, to, "a part of the log is gone, and was not told");

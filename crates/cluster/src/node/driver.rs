@@ -272,6 +272,9 @@ impl<L: Log, T: Tell> Driver<L, T> {
 
     /// All effects of a batch are told.
     fn note_told(&mut self) {
+        let position = self.shared.fold.lock().position();
+        // Before those are woken who wait for a batch of ours: what they say next is said behind it.
+        self.tell.told(position);
         if let Some(n) = self.telling.take() {
             if let Some(arrived) = self.appender.read(n) {
                 self.note_arrival(arrived);
