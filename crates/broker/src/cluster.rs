@@ -19,9 +19,11 @@ pub(crate) mod due;
 pub(crate) mod ends;
 pub(crate) mod enrolment;
 pub(crate) mod letter;
+pub(crate) mod peers;
 mod teller;
 pub(crate) mod wills;
 
+pub use peers::{Ears, Peer};
 pub(crate) use teller::NOTE;
 pub use teller::Teller;
 
@@ -70,6 +72,7 @@ pub struct Seated {
 pub(crate) struct Membership {
     roll: OnceLock<Arc<dyn Roll>>,
     pub(crate) wills: wills::Waiting,
+    pub(crate) peers: peers::Peers,
     pub(crate) ends: ends::Ends,
 }
 

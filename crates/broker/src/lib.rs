@@ -36,7 +36,7 @@ mod time;
 mod watch;
 
 pub use cluster::letter::{KICK, write_kick};
-pub use cluster::{Roll, Seated, Teller};
+pub use cluster::{Ears, Peer, Roll, Seated, Teller};
 pub use config::{
     Anonymous, Config, DenyAction, Flapping, FlappingBy, Limits, ListenerLimits, Mqtt, Rate, SessionLimits, Store, Sys,
     SysSubscribe,

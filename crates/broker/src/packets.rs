@@ -7,6 +7,7 @@ use mqtt_session::{Event, Publication, Receipt, Timestamp, Violation};
 use crate::client::ending::Ending;
 use crate::client::held::is_another_count;
 use crate::client::seat::Seat;
+use crate::cluster::peers::Answer;
 use crate::delivery::batch::Batch;
 use crate::delivery::shown::Acknowledged;
 use crate::packets::answer::superseded;
@@ -36,6 +37,14 @@ pub(crate) fn handle(seat: &Seat, packet: Packet, now: Timestamp, batch: &mut Ba
         Packet::PubAck(ack) => handle_puback(seat, &ack, now, batch),
         packet => handle_in_session(seat, packet, now, batch),
     }
+}
+
+/// Answers what had to wait for other nodes. An error ends the connection.
+pub(crate) fn answer(seat: &Seat, answers: Vec<Answer>, now: Timestamp, batch: &mut Batch<'_>) -> Result<(), Ending> {
+    answers.into_iter().try_for_each(|answer| match answer {
+        Answer::Receipt(receipt, reason) => publish::answer_publish(seat, receipt, reason, batch),
+        Answer::Subscribed(answer, wishes, id) => subscribe::answer_subscribe(seat, &answer, wishes, id, now, batch),
+    })
 }
 
 /// Half of all packets at QoS 1, and mostly nothing has waited for the room that it makes.

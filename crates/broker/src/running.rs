@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 
 use crate::broker::Broker;
 use crate::client::ClientRef;
-use crate::cluster::{self, Roll, Teller};
+use crate::cluster::{self, Ears, Roll, Teller};
 use crate::coming::door::{self, Door};
 use crate::coming::shutdown;
 use crate::config::{Anonymous, Config, ListenerLimits};
@@ -127,6 +127,11 @@ impl Opened {
     /// Tells what the roll of a cluster comes to; for who reads it. Modules that are to see all of that are started before.
     pub fn teller(&self) -> Teller {
         Teller::new(Arc::clone(&self.broker))
+    }
+
+    /// Hears the other nodes of a cluster.
+    pub fn ears(&self) -> Ears {
+        Ears(Arc::clone(&self.broker))
     }
 
     /// Makes the broker a node of a cluster.

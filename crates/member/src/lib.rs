@@ -4,18 +4,22 @@
 
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
 use bytestring::ByteString;
-use mqtt_broker::{KICK, Opened, Roll, Seated, Teller, write_kick};
-use mqtt_cluster::nats::{NatsConfig, NatsLog};
-use mqtt_cluster::{Config, Ended, Log, Node, Phase, Tell};
+use mqtt_broker::{Ears, KICK, Opened, Roll, Seated, Teller, write_kick};
+use mqtt_cluster::nats::{NatsConfig, NatsLog, NatsWire};
+use mqtt_cluster::{Config, Ended, Links, Log, Node, Phase, Tell, Wire};
 use mqtt_config as said;
 use mqtt_operate::{ClusterNode, ClusterState};
 use mqtt_roll::{Down, Effect, Life, Record, Up};
 use tokio::time::timeout;
+
+mod hearing;
+
+use hearing::Hearing;
 
 /// The broker can't be a node of its cluster.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -25,16 +29,28 @@ pub struct NoNode(String);
 /// How often it is told, while it takes long, that the node has not joined yet.
 const REMINDER: Duration = Duration::from_secs(5);
 
-/// A node, as the broker holds it.
-struct Member(Node);
+/// How long it is waited for what other nodes' clients subscribe to, before clients are let in here.
+const HEARING: Duration = Duration::from_secs(10);
 
-struct Telling(Teller);
+/// A node, as the broker holds it.
+struct Member {
+    node: Node,
+    links: Links,
+}
+
+struct Telling {
+    teller: Teller,
+    /// There once the node is.
+    member: Arc<OnceLock<Weak<Member>>>,
+    /// A node has come or gone.
+    has_news: bool,
+}
 
 /// Where the nodes of this cluster agree.
 ///
 /// # Errors
 /// No server answers, or those that do are not fit.
-pub async fn connect(said: &said::Cluster) -> Result<NatsLog, NoNode> {
+pub async fn connect(said: &said::Cluster) -> Result<(NatsLog, NatsWire), NoNode> {
     let has_tls = said.ca.is_some() || said.shown.is_some() || said.nats.iter().any(|url| url.starts_with("tls://"));
     let tls = has_tls.then(|| {
         let shown = said.shown.as_ref().map(|(cert, key)| mqtt_fetch::Shown { cert, key });
@@ -48,24 +64,36 @@ pub async fn connect(said: &said::Cluster) -> Result<NatsLog, NoNode> {
         is_unsafe: said.is_unsafe,
         ..NatsConfig::new(&said.name, said.nats.clone())
     };
-    NatsLog::connect(&config).await.map_err(|why| NoNode(why.to_string()))
+    let no_node = |why: mqtt_cluster::LogError| NoNode(why.to_string());
+    let log = NatsLog::connect(&config).await.map_err(no_node)?;
+    Ok((log, NatsWire::connect(&config).await.map_err(no_node)?))
 }
 
 /// Makes the broker a node, and returns when it is part of the cluster.
 ///
 /// # Errors
 /// It never will be.
-pub async fn join(opened: &Opened, node: &str, log: impl Log) -> Result<(), NoNode> {
-    let teller = opened.teller();
+pub async fn join(opened: &Opened, node: &str, (log, wire): (impl Log, impl Wire)) -> Result<(), NoNode> {
+    let (teller, ears) = (opened.teller(), opened.ears());
     let config = Config { told: teller.told(), ..Config::new(node) };
-    let member = Arc::new(Member(Node::start(log, config, Telling(teller))));
+    let links = Links::start(wire, node.into(), Hearing(ears.clone()));
+    let member = Arc::new(OnceLock::new());
+    let telling = Telling { teller, member: Arc::clone(&member), has_news: true };
+    let node = Arc::new(Member { node: Node::start(log, config, telling), links });
+    // It is set once.
+    let _ = member.set(Arc::downgrade(&node));
+    let member = node;
     opened.join(Arc::clone(&member) as _);
     loop {
-        match timeout(REMINDER, member.0.joined()).await {
-            Ok(Ok(())) => return Ok(()),
+        match timeout(REMINDER, member.node.joined()).await {
+            Ok(Ok(())) => {
+                member.note_lives();
+                member.hear_all(&ears).await;
+                return Ok(());
+            }
             Ok(Err(why)) => return Err(NoNode(why.to_string())),
             Err(_) => {
-                let status = member.0.status();
+                let status = member.node.status();
                 tracing::warn!(read = status.position, end = status.end, "waiting to be part of the cluster");
             }
         }
@@ -74,59 +102,98 @@ pub async fn join(opened: &Opened, node: &str, log: impl Log) -> Result<(), NoNo
 
 impl Tell for Telling {
     fn tell(&mut self, position: u64, effect: Effect) {
-        self.0.tell(position, effect);
+        self.has_news |= matches!(effect, Effect::Joined { .. } | Effect::Gone { .. });
+        self.teller.tell(position, effect);
     }
 
     fn flush(&mut self) {
-        self.0.flush();
+        self.teller.flush();
+    }
+
+    fn told(&mut self, position: u64) {
+        let Some(member) = self.member.get().and_then(Weak::upgrade) else { return };
+        member.links.note_told(position);
+        if std::mem::take(&mut self.has_news) {
+            member.note_lives();
+        }
     }
 
     fn missed(&mut self, from: u64, to: u64) {
-        self.0.missed(from, to);
+        self.teller.missed(from, to);
+    }
+}
+
+impl Member {
+    /// Whom it can be spoken with, by what has been read.
+    fn note_lives(&self) {
+        let lives = self.node.look(|fold| {
+            let own = fold.node(self.node.name()).filter(|own| own.is_live())?;
+            let others = fold.nodes().filter(|node| node.is_live() && node.name != own.name);
+            Some((own.epoch, others.map(|node| (node.name.clone(), node.epoch)).collect()))
+        });
+        self.links.note_lives(lives);
+    }
+
+    /// Waits until it is known what all other nodes want, or one of them says nothing for long.
+    async fn hear_all(&self, ears: &Ears) {
+        let others = |fold: &mqtt_roll::Fold| {
+            let others = fold.nodes().filter(|node| node.is_live() && node.name != *self.node.name());
+            others.map(|node| node.name.clone()).collect::<Vec<_>>()
+        };
+        let all = async {
+            while self.node.look(others).iter().any(|name| !ears.knows(name)) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        if timeout(HEARING, all).await.is_err() {
+            tracing::error!(
+                "other nodes do not say what is subscribed to there: what is published here may not get there"
+            );
+        }
     }
 }
 
 impl Roll for Member {
     fn up(&self, up: Up) -> Option<Pin<Box<dyn Future<Output = bool> + Send>>> {
-        let ticket = self.0.up(up).ok()?;
+        let ticket = self.node.up(up).ok()?;
         Some(Box::pin(async { ticket.applied().await.is_ok() }))
     }
 
     fn down(&self, down: Down) {
-        self.0.down(down);
+        self.node.down(down);
     }
 
     fn seat(&self, client: &str, conn: u64) -> Option<Seated> {
-        self.0.seat(client, conn).map(|(seq, at)| Seated { seq, at })
+        self.node.seat(client, conn).map(|(seq, at)| Seated { seq, at })
     }
 
     fn kick(&self, client: &str) -> bool {
-        let conn = self.0.look(|fold| {
-            let client = fold.client(client).filter(|client| client.node.name != *self.0.name())?;
+        let conn = self.node.look(|fold| {
+            let client = fold.client(client).filter(|client| client.node.name != *self.node.name())?;
             Some(client.conn)
         });
         let Some(conn) = conn else { return false };
         // Told by the one, and taken back by the other, so that nothing of it stays.
         [Some(write_kick(client, conn)), None]
             .into_iter()
-            .all(|value| self.0.stage(&Record::Setting { key: KICK.into(), value }).is_ok())
+            .all(|value| self.node.stage(&Record::Setting { key: KICK.into(), value }).is_ok())
     }
 
     fn will_is_due(&self, client: ByteString, event: u64) {
         // Where it is not taken, another node says it.
-        drop(self.0.stage(&Record::WillDue { client, event }));
+        drop(self.node.stage(&Record::WillDue { client, event }));
     }
 
     fn is_first(&self) -> bool {
-        self.0.look(|fold| fold.first().is_some_and(|first| first.name == *self.0.name()))
+        self.node.look(|fold| fold.first().is_some_and(|first| first.name == *self.node.name()))
     }
 
     fn waiting_wills(&self) -> Vec<(ByteString, u64, u64)> {
-        self.0.look(|fold| fold.waiting_wills().map(|(id, event, due)| (id.into(), event, due)).collect())
+        self.node.look(|fold| fold.waiting_wills().map(|(id, event, due)| (id.into(), event, due)).collect())
     }
 
     fn leave(&self, reason: Bytes) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        let ticket = self.0.stage(&Record::Left { reason });
+        let ticket = self.node.stage(&Record::Left { reason });
         Box::pin(async {
             if let Ok(ticket) = ticket {
                 // An error says that the node was cut off before.
@@ -136,7 +203,7 @@ impl Roll for Member {
     }
 
     fn state(&self) -> ClusterState {
-        let status = self.0.status();
+        let status = self.node.status();
         ClusterState {
             is_live: status.phase == Phase::Live,
             phase: match &status.phase {

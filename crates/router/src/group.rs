@@ -234,6 +234,11 @@ impl<'a, K: Clone + Eq + Hash> Group<'a, K> {
         self.present().chain(self.absent())
     }
 
+    /// Whether both are one shared subscription of one router.
+    pub fn is(&self, other: &Self) -> bool {
+        std::ptr::eq(self.shared, other.shared)
+    }
+
     /// This member, if it still is one.
     pub fn member(&self, key: &K) -> Option<Member<K>> {
         let members = self.shared.members.lock();

@@ -7,8 +7,8 @@ use std::time::SystemTime;
 
 use mqtt_admin::Local;
 use mqtt_broker::{ModulesSeen, Opened, Running, wrong_certificates};
-use mqtt_cluster::Log;
-use mqtt_cluster::nats::NatsLog;
+use mqtt_cluster::nats::{NatsLog, NatsWire};
+use mqtt_cluster::{Log, Wire};
 use mqtt_config::{Config, Current};
 use mqtt_modules::{ChangeError, MemoryStates, Modules, Registry, States as _};
 use mqtt_net::{Address, ListenError, Opener, Pipe, PortCertificates, TlsError};
@@ -133,19 +133,23 @@ pub async fn start_from(config: Config, source: Option<Source>) -> Result<Server
     // Before anything is taken or made: a node that can't agree with others is none.
     match &config.cluster {
         Some(cluster) => {
-            let log = mqtt_member::connect(cluster).await?;
-            start_in(config, source, Some(log)).await
+            let ways = mqtt_member::connect(cluster).await?;
+            start_in(config, source, Some(ways)).await
         }
-        None => start_in(config, source, None::<NatsLog>).await,
+        None => start_in(config, source, None::<(NatsLog, NatsWire)>).await,
     }
 }
 
-/// [`start`] as a node of the cluster that agrees by this log, whatever the configuration says of one.
-pub async fn start_node(config: Config, log: impl Log) -> Result<Server, StartError> {
-    start_in(config, None, Some(log)).await
+/// [`start`] as a node of the cluster that agrees by this log and speaks by this wire, whatever the configuration says of one.
+pub async fn start_node(config: Config, ways: impl Log + Wire + Clone) -> Result<Server, StartError> {
+    start_in(config, None, Some((ways.clone(), ways))).await
 }
 
-async fn start_in(config: Config, source: Option<Source>, log: Option<impl Log>) -> Result<Server, StartError> {
+async fn start_in(
+    config: Config,
+    source: Option<Source>,
+    ways: Option<(impl Log, impl Wire)>,
+) -> Result<Server, StartError> {
     let opener = Opener::new(config.data_dir.as_deref());
     // Bound first, for a taken port is found out at once; opened last, when everything is there.
     let bound = config.listeners.iter().map(|listener| opener.prepare(&listener.into())?.bind());
@@ -177,9 +181,9 @@ async fn start_in(config: Config, source: Option<Source>, log: Option<impl Log>)
     let listening = listeners.iter().filter(|listener| listener.is_open());
     let listening = listening.map(|listener| (listener.name().to_owned(), listener.address().clone()));
     let mut addresses = Addresses { listeners: listening.collect(), admin: None, admin_tls: admin_tls.is_some() };
-    if let Some(log) = log {
+    if let Some(ways) = ways {
         // Modules are there: they see all that has happened since this node was there last.
-        mqtt_member::join(&opened, &config.node.name, log).await?;
+        mqtt_member::join(&opened, &config.node.name, ways).await?;
     }
     let mut running = opened.run(modules_seen(&registry, &certificates));
     let watched = Arc::clone(&certificates);

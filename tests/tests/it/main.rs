@@ -33,6 +33,7 @@ mod bridging_crash;
 mod budgets;
 mod cli;
 mod cluster;
+mod cluster_messages;
 mod commands;
 mod commands_mqtt;
 mod connect;

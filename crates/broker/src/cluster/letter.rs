@@ -39,16 +39,22 @@ pub(super) fn read_kick(mut bytes: &[u8]) -> Option<(&str, u64)> {
 
 /// A will is written as the PUBLISH that it may become. `None`: it is too long for the roll, and stays with its node.
 pub(crate) fn write_will(will: &Will) -> Option<Bytes> {
-    let Message { topic, payload, qos, retain, properties } = will.message.clone();
+    write_message(&will.message).filter(|written| written.len() <= MAX_WILL)
+}
+
+/// `None`: it is longer than a packet can be.
+pub(super) fn write_message(message: &Message) -> Option<Bytes> {
+    let Message { topic, payload, qos, retain, properties } = message.clone();
     // By which of its ids it is acknowledged is not known here; in MQTT there is none that is 0.
     let packet_id = PacketId::new(1).filter(|_| qos > Qos::AtMostOnce);
     let publish = Publish { dup: false, qos, retain, topic: Some(topic), packet_id, properties, payload };
     let mut out = BytesMut::new();
     Packet::Publish(publish).encode(Version::V5, &mut out).ok()?;
-    (out.len() <= MAX_WILL).then(|| out.freeze())
+    Some(out.freeze())
 }
 
-pub(super) fn read_will(bytes: &[u8]) -> Option<Message> {
+/// What a will or another message was written as.
+pub(super) fn read_message(bytes: &[u8]) -> Option<Message> {
     let mut decoder = Decoder::new(Role::Client(Version::V5), u32::MAX);
     match decoder.decode(&mut BytesMut::from(bytes)) {
         Ok(Some(Packet::Publish(Publish { qos, retain, topic: Some(topic), properties, payload, .. }))) => {
@@ -72,8 +78,8 @@ mod tests {
             let (properties, payload) = (properties.clone(), Bytes::from_static(b"x"));
             let message = Message { topic: topic.clone(), payload, qos, retain: true, properties };
             let written = write_will(&Will { message: message.clone(), delay: 3 }).unwrap();
-            assert_eq!(read_will(&written), Some(message));
-            assert_eq!(read_will(&written[..written.len() - 1]), None);
+            assert_eq!(read_message(&written), Some(message));
+            assert_eq!(read_message(&written[..written.len() - 1]), None);
         }
         let payload = Bytes::from(vec![0; MAX_WILL]);
         let message = Message { topic, payload, qos: Qos::AtMostOnce, retain: false, properties: Properties::EMPTY };

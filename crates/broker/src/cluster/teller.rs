@@ -14,7 +14,7 @@ use mqtt_roll::{self as roll, Connected, Disconnected, Effect};
 use mqtt_session::Publication;
 
 use super::ends::SessionEnd;
-use super::letter::{KICK, read_info, read_kick, read_will};
+use super::letter::{KICK, read_info, read_kick, read_message};
 use crate::broker::Broker;
 use crate::client::ending::Ending;
 use crate::client::flaps::Flaps;
@@ -110,6 +110,8 @@ impl Teller {
         }
         let broker = Arc::clone(&self.broker);
         let mut batch = Batch::begin(&broker);
+        // Each node does for its own what the log comes to.
+        batch.stays_here = true;
         for (position, effect) in std::mem::take(&mut self.effects) {
             // They are about who reads, and so not the same when it is read again.
             if matches!(effect, Effect::Differs { .. } | Effect::Outvoted { .. }) {
@@ -269,7 +271,7 @@ impl Teller {
 
     /// Each node publishes it to its own subscribers, so that it is before the event everywhere.
     fn publish_will(&self, client: &str, message: &Bytes, batch: &mut Batch<'_>) {
-        let Some(message) = read_will(message) else {
+        let Some(message) = read_message(message) else {
             tracing::error!(client, "a will in the roll can't be read");
             return;
         };

@@ -78,6 +78,9 @@ impl Broker {
                 self.routes.forget_varieties(client, &state.session);
             } else {
                 self.routes.forget(client, &state.session);
+                for (filter, ..) in state.session.subscriptions() {
+                    self.membership.peers.note(filter, &self.routes.router);
+                }
                 // Whoever has looked up receivers before this has found the session that is over: what it is about to bring
                 // is not for the one that comes next. [MQTT-3.1.2-4]
                 self.routes.note_change(client);
@@ -123,9 +126,14 @@ impl Broker {
             GivenUp::Changes(changes) if number > 0 => {
                 batch.stage(|stage| changes.iter().for_each(|change| stage.change(number, change)));
             }
-            GivenUp::Filter(filter) if number > 0 => batch.stage(|stage| stage.unsubscribe(number, filter)),
+            GivenUp::Filter(filter) => {
+                self.membership.peers.note(filter, &self.routes.router);
+                if number > 0 {
+                    batch.stage(|stage| stage.unsubscribe(number, filter));
+                }
+            }
             // It was not in the store.
-            GivenUp::Changes(_) | GivenUp::Filter(_) => {}
+            GivenUp::Changes(_) => {}
         })
     }
 

@@ -11,6 +11,7 @@ use mqtt_hooks::Reason;
 
 use crate::client::ending::Ending;
 use crate::client::seat::Seat;
+use crate::cluster::peers::Owing;
 use crate::coming::line::Place;
 use crate::coming::pace::Pace;
 use crate::delivery::batch::{Batch, Flushing};
@@ -69,6 +70,8 @@ pub(crate) struct Reader {
     pace: Option<Box<Pace>>,
     /// What is left of the fan-out that the last packets led to.
     flushing: Option<Flushing>,
+    /// What other nodes have to say before the last packets are answered. Seldom there, so in a box.
+    owing: Option<Box<Owing>>,
 }
 
 /// Packets that have been read and not handled.
@@ -120,7 +123,7 @@ impl Reader {
         let is_there = !rest.is_empty();
         let unhandled = if is_there { Unhandled::New } else { Unhandled::None };
         let partial = is_there.then(|| Box::new(rest));
-        Self { decoder, partial, unhandled, heard_by: 0, held: None, place: None, pace, flushing: None }
+        Self { decoder, partial, unhandled, heard_by: 0, held: None, place: None, pace, flushing: None, owing: None }
     }
 }
 
@@ -143,13 +146,23 @@ impl Reader {
         // What could not be stored has kept those waiting who were to be told; each client's flush has seen to that.
         let _ = batch.settle();
         self.flushing = batch.take_flushing().or_else(|| self.flushing.take());
+        if let Some(owed) = batch.take_owed() {
+            self.owing = Some(Box::new(owed.wait()));
+            context.waker().wake_by_ref();
+        }
         let _ = batch.finish();
         polled
     }
 
     fn poll_packets(&mut self, seat: &Seat, context: &mut Context<'_>, batch: &mut Batch<'_>) -> Poll<Ending> {
         seat.connection.register(context);
-        if self.is_flushing(context, batch) {
+        let waits = self.is_flushing(context, batch);
+        let waits = waits
+            || match self.answer_owing(seat, context, batch) {
+                Ok(waits) => waits,
+                Err(ending) => return Poll::Ready(ending),
+            };
+        if waits {
             seat.connection.poll_write(&seat.client, context, batch);
             return seat.connection.ending().map_or(Poll::Pending, Poll::Ready);
         }
@@ -260,6 +273,16 @@ impl Reader {
             self.flushing = None;
         }
         is_flushing
+    }
+
+    /// Whether other nodes have to say something before the last packets are answered. Whoever publishes does so no faster than they
+    /// take it.
+    fn answer_owing(&mut self, seat: &Seat, context: &mut Context<'_>, batch: &mut Batch<'_>) -> Result<bool, Ending> {
+        let Some(owing) = &mut self.owing else { return Ok(false) };
+        let Poll::Ready(answers) = owing.poll(context) else { return Ok(true) };
+        self.owing = None;
+        packets::answer(seat, answers, seat.broker().clock.now(), batch)?;
+        Ok(false)
     }
 
     /// Nothing is read. The client sends and takes nothing: what it asks for would only add to what waits for it, and reading

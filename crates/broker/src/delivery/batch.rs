@@ -20,6 +20,7 @@ use tokio::task::JoinHandle;
 
 use crate::broker::Broker;
 use crate::client::ClientRef;
+use crate::cluster::peers::{Answer, Owed, Peer};
 use crate::delivery::lost::LostDelivery;
 use crate::store::durable::Durable;
 use crate::watch::Watched;
@@ -74,6 +75,8 @@ struct Workplace {
     staged: Position,
     /// What is left of a long fan-out, which a task of its own flushes.
     flushing: Option<Flushing>,
+    /// To other nodes.
+    owed: Option<Box<Owed>>,
     /// Something was gathered since it was last settled: a read that finds nothing costs no more than that.
     is_used: bool,
 }
@@ -106,13 +109,21 @@ pub(crate) struct Batch<'a> {
     /// `None` only while it is dropped.
     place: Option<Box<Workplace>>,
     pub(crate) acting: Acting,
+    /// What is published by it is for this node's own subscribers: each other node does so, too.
+    pub(crate) stays_here: bool,
     _stays: PhantomData<*const ()>,
 }
 
 impl<'a> Batch<'a> {
     pub(crate) fn begin(broker: &'a Arc<Broker>) -> Self {
         let place = broker.workplaces.free.lock().pop();
-        Self { broker, place: Some(place.unwrap_or_default()), acting: Acting::BROKER, _stays: PhantomData }
+        Self {
+            broker,
+            place: Some(place.unwrap_or_default()),
+            acting: Acting::BROKER,
+            stays_here: false,
+            _stays: PhantomData,
+        }
     }
 
     pub(crate) const fn broker(&self) -> &'a Arc<Broker> {
@@ -339,6 +350,21 @@ impl<'a> Batch<'a> {
         self.place().flushing.take()
     }
 
+    /// Something is published when this node has handled what is at this place.
+    pub(crate) fn owe(&mut self, peer: &Arc<dyn Peer>, place: u64) {
+        self.place().owed.get_or_insert_default().add(peer, place);
+    }
+
+    /// Where answers are to wait, for who brought this about owes something to other nodes.
+    pub(crate) fn answers(&mut self) -> Option<&mut Vec<Answer>> {
+        self.place().owed.as_mut().map(|owed| &mut owed.answers)
+    }
+
+    /// What is owed to other nodes; who has brought it about is to wait for that.
+    pub(crate) fn take_owed(&mut self) -> Option<Box<Owed>> {
+        self.place().owed.take()
+    }
+
     /// Whether there is something to [wait](Self::take_flushing) for.
     pub(crate) fn is_flushing(&mut self) -> bool {
         self.place().flushing.is_some()
@@ -357,6 +383,7 @@ impl Drop for Batch<'_> {
         let Some(mut place) = self.place.take() else { return };
         // Nobody waits for it: its task goes on.
         place.flushing = None;
+        place.owed = None;
         let mut places = self.broker.workplaces.free.lock();
         if places.len() < MAX_WORKPLACES {
             places.push(place);

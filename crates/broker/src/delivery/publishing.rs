@@ -3,13 +3,14 @@
 use std::borrow::Cow;
 use std::net::SocketAddr;
 
-use mqtt_codec::{Message, Qos, ReasonCode, Topic};
+use mqtt_codec::{Filter, Message, Qos, ReasonCode, Topic};
 use mqtt_hooks::Publisher;
 use mqtt_session::{Delivered, Publication, Timestamp};
 
 use crate::broker::Broker;
 use crate::client::ClientRef;
 use crate::delivery::batch::Batch;
+use crate::delivery::routing::Receivers;
 use crate::delivery::shown;
 use crate::watch::refusals::{Kind, Refused};
 
@@ -54,17 +55,39 @@ impl Broker {
         }
         let mut matches = batch.lend_matches();
         self.routes.router.matches(&publication.message.topic, publisher, &mut matches);
+        // Nobody sends on what each node has.
+        let peers = &self.membership.peers;
+        let is_shared = peers.is_used() && !batch.stays_here;
+        let away = is_shared.then(|| peers.find(&publication.message.topic, &self.routes.router)).flatten();
         if let Some(publisher) = publisher
             && publication.message.qos > Qos::AtMostOnce
+            // Else the answer waits for them.
+            && away.is_none()
             && (matches.groups().next().is_some() || matches.iter().any(|found| found.key == publisher))
         {
             answer(batch);
         }
-        self.routes
-            .deliver_all(publication, publisher, &matches, now, batch, |client, delivered, _| seen(client, delivered));
-        let is_matched = !matches.is_unmatched();
+        let seen = |client: &ClientRef, delivered, _: &mut Batch<'_>| seen(client, delivered);
+        let found = Receivers { away: away.as_ref(), ..Receivers::of(&matches) };
+        self.routes.deliver_all(publication, publisher, found, now, batch, seen);
+        if let Some(away) = &away {
+            away.send(&publication.message, batch);
+        }
+        let is_matched = !matches.is_unmatched() || away.is_some();
         batch.return_matches(matches);
         is_matched
+    }
+
+    /// Hands on what another node has sent; see [`Routes::deliver_sent`](crate::delivery::routes::Routes).
+    pub(crate) fn publish_here(
+        &self,
+        message: &Message,
+        is_plain: bool,
+        groups: &[Filter],
+        now: Timestamp,
+        batch: &mut Batch<'_>,
+    ) {
+        self.routes.deliver_sent(message, is_plain, groups, now, batch);
     }
 
     fn tell_not_retained(&self, publication: &Publication, publisher: Option<&ClientRef>, rule: &str) {
@@ -97,7 +120,7 @@ impl Broker {
         if is_wanted {
             let now = self.clock.now();
             let seen = |client: &ClientRef, delivered, _: &mut Batch<'_>| seen(client, delivered);
-            self.routes.deliver_all(&Publication::new(build(), now), None, &matches, now, batch, seen);
+            self.routes.deliver_all(&Publication::new(build(), now), None, Receivers::of(&matches), now, batch, seen);
         }
         batch.return_matches(matches);
         is_wanted

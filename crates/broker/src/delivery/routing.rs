@@ -1,10 +1,11 @@
 //! How a message finds its receivers.
 
-use mqtt_codec::Qos;
+use mqtt_codec::{Filter, Message, Qos};
 use mqtt_router::{Group, Match, Matches, Member, Wish};
 use mqtt_session::{Delivered, DeliveryOptions, DropReason, Fanout, Publication, Timestamp};
 
 use crate::client::ClientRef;
+use crate::cluster::peers::Away;
 use crate::delivery::batch::Batch;
 use crate::delivery::routes::Routes;
 use crate::delivery::shown::tell_delivered;
@@ -23,17 +24,53 @@ pub(super) struct Routed<'a> {
     pub(super) now: Timestamp,
 }
 
+/// Who is to get a message here.
+#[derive(Clone, Copy)]
+pub(super) struct Receivers<'a> {
+    pub(super) matches: &'a Matches<ClientRef>,
+    /// Members of groups are not among them.
+    pub(super) is_plain: bool,
+    /// Where else it goes.
+    pub(super) away: Option<&'a Away>,
+}
+
+impl<'a> Receivers<'a> {
+    /// All of these.
+    pub(super) const fn of(matches: &'a Matches<ClientRef>) -> Self {
+        Self { matches, is_plain: false, away: None }
+    }
+}
+
 impl Routes<ClientRef> {
-    /// Hands a message of a client's, or of nobody's, to all who want it; `seen` is told what became of it for each, members of groups apart.
+    /// Hands a message of a client's, or of nobody's, to all who want it here; `seen` is told what became of it for each, members of
+    /// groups apart.
     pub(super) fn deliver_all(
         &self,
         publication: &Publication,
         from: Option<&ClientRef>,
-        matches: &Matches<ClientRef>,
+        found: Receivers<'_>,
+        now: Timestamp,
+        batch: &mut Batch<'_>,
+        seen: impl FnMut(&ClientRef, Delivered, &mut Batch<'_>),
+    ) {
+        batch.hooks().published(&publication.message, from.map(|client| &*client.id));
+        let receivers = self.deliver_found(publication, from, found, now, batch, seen);
+        if receivers == 0 && found.away.is_none() {
+            batch.count(Metric::NoSubscribers, 1);
+            batch.hooks().unwanted(&publication.message);
+        }
+    }
+
+    /// [`Self::deliver_all`], and no more than that; says to how many.
+    fn deliver_found(
+        &self,
+        publication: &Publication,
+        from: Option<&ClientRef>,
+        Receivers { matches, is_plain, away }: Receivers<'_>,
         now: Timestamp,
         batch: &mut Batch<'_>,
         mut seen: impl FnMut(&ClientRef, Delivered, &mut Batch<'_>),
-    ) {
+    ) -> usize {
         // What is stored of one message gets into the store as a whole.
         let mut _bundle = None;
         if batch.durable().is_there() && publication.message.qos > Qos::AtMostOnce {
@@ -43,7 +80,6 @@ impl Routes<ClientRef> {
                 _bundle = batch.durable().bundle();
             }
         }
-        batch.hooks().published(&publication.message, from.map(|client| &*client.id));
         let mut routed = Routed { fanout: Fanout::new(publication), from, changes: matches.seen_changes(), now };
         let mut receivers = 0;
         for found in matches.iter() {
@@ -52,14 +88,42 @@ impl Routes<ClientRef> {
             receivers += 1;
         }
         // Beside those above: who is a member and subscribes by itself, too, has two subscriptions and gets it by each.
-        for group in matches.groups() {
+        let is_for = |group: &Group<'_, ClientRef>| !is_plain && away.is_none_or(|away| away.is_for(group));
+        for group in matches.groups().filter(is_for) {
             receivers += usize::from(self.deliver_to_one(&group, |_| true, &mut routed, batch));
         }
         batch.note_deliveries(receivers, publication.size());
-        if receivers == 0 {
-            batch.count(Metric::NoSubscribers, 1);
-            batch.hooks().unwanted(&publication.message);
+        receivers
+    }
+
+    /// Hands on what another node has sent: to all who want it but members of groups, if it `is_plain`, and to one member of each of
+    /// these groups.
+    pub(super) fn deliver_sent(
+        &self,
+        message: &Message,
+        is_plain: bool,
+        groups: &[Filter],
+        now: Timestamp,
+        batch: &mut Batch<'_>,
+    ) {
+        let mut matches = batch.lend_matches();
+        let mut receivers = 0;
+        // Each of its own: how one is stored says for how many it is.
+        let mut deliver = |found: Receivers<'_>, batch: &mut Batch<'_>| {
+            let publication = Publication::new(message.clone(), now);
+            receivers += self.deliver_found(&publication, None, found, now, batch, |_, _, _| {});
+        };
+        if is_plain {
+            self.router.matches(&message.topic, None, &mut matches);
+            deliver(Receivers { is_plain, ..Receivers::of(&matches) }, batch);
         }
+        for group in groups {
+            self.router.members(group, &mut matches);
+            deliver(Receivers::of(&matches), batch);
+        }
+        batch.return_matches(matches);
+        // They have gone since, all of them.
+        batch.count(Metric::NoSubscribers, (receivers == 0).into());
     }
 
     /// `group`: it was found as a member of that.
@@ -170,7 +234,7 @@ pub(crate) fn count_delivered(delivered: Delivered, qos: Qos, batch: &mut Batch<
 mod tests {
     use std::sync::Arc;
 
-    use mqtt_codec::{Filter, Message, Properties, SubscribeOptions, Topic};
+    use mqtt_codec::{Properties, SubscribeOptions, Topic};
     use mqtt_session::{Config as SessionConfig, Session};
 
     use super::*;
@@ -214,7 +278,7 @@ mod tests {
         let mut matches = Matches::default();
         broker.routes.router.matches(&publication.message.topic, None, &mut matches);
         change(&broker, &client);
-        broker.routes.deliver_all(&publication, None, &matches, now, &mut batch, |_, _, _| {});
+        broker.routes.deliver_all(&publication, None, Receivers::of(&matches), now, &mut batch, |_, _, _| {});
         batch.finish().unwrap();
         let waiting: Vec<_> = client.state.lock().session.owed().map(|delivery| delivery.qos).collect();
         assert_eq!(waiting, expected);

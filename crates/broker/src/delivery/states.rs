@@ -14,6 +14,7 @@ use crate::broker::Broker;
 use crate::client::connection::Connection;
 use crate::client::{ClientRef, State};
 use crate::delivery::batch::Batch;
+use crate::delivery::routing::Receivers;
 use crate::delivery::routing::count_delivered;
 use crate::delivery::shown::{self, tell_delivered};
 use crate::delivery::wanted::{Replay, Wish};
@@ -47,11 +48,18 @@ impl Broker {
             let now = self.clock.now();
             let mut publication = Publication::new(build(), now);
             if shown::intercept(batch.publisher(), &mut publication, now, batch) {
-                self.routes.deliver_all(&publication, None, &matches, now, batch, |client, delivered, batch| {
-                    if let Delivered::Dropped(DropReason::QueueFull | DropReason::OutboxFull) = delivered {
-                        catch_up(client, number.saturating_sub(1), batch);
-                    }
-                });
+                self.routes.deliver_all(
+                    &publication,
+                    None,
+                    Receivers::of(&matches),
+                    now,
+                    batch,
+                    |client, delivered, batch| {
+                        if let Delivered::Dropped(DropReason::QueueFull | DropReason::OutboxFull) = delivered {
+                            catch_up(client, number.saturating_sub(1), batch);
+                        }
+                    },
+                );
             }
         }
         batch.return_matches(matches);

@@ -6,6 +6,7 @@ use mqtt_session::{Publication, Receipt, Timestamp};
 
 use crate::client::ending::Ending;
 use crate::client::seat::Seat;
+use crate::cluster::peers::Answer;
 use crate::config::DenyAction;
 use crate::delivery::batch::Batch;
 use crate::delivery::shown;
@@ -120,7 +121,21 @@ fn end(seat: &Seat, receipt: Receipt, code: ReasonCode, batch: &mut Batch<'_>) -
     Err(Ending::refused(code))
 }
 
+/// Also what is refused, and what only this node has: behind what has come before it. [MQTT-4.6.0-2]
 fn acknowledge(seat: &Seat, receipt: Receipt, reason: ReasonCode, batch: &mut Batch<'_>) -> Result<(), Ending> {
+    if let Some(answers) = batch.answers() {
+        answers.push(Answer::Receipt(receipt, reason));
+        return Ok(());
+    }
+    answer_publish(seat, receipt, reason, batch)
+}
+
+pub(super) fn answer_publish(
+    seat: &Seat,
+    receipt: Receipt,
+    reason: ReasonCode,
+    batch: &mut Batch<'_>,
+) -> Result<(), Ending> {
     let mut state = seat.client.state.lock();
     if !state.is_current(&seat.connection) {
         return Err(superseded(&seat.connection));

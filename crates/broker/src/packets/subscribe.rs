@@ -11,6 +11,7 @@ use crate::client::ClientRef;
 use crate::client::connection::Connection;
 use crate::client::ending::Ending;
 use crate::client::seat::Seat;
+use crate::cluster::peers::Answer;
 use crate::config::DenyAction;
 use crate::delivery::batch::Batch;
 use crate::delivery::replay;
@@ -51,18 +52,37 @@ pub(super) fn handle_subscribe(
     }
     let answer =
         Packet::SubAck(SubAck { packet_id: subscribe.packet_id, reasons, properties: mqtt_codec::Properties::EMPTY });
-    // Before what is retained. What others publish may have been faster, which section 3.8.4 allows.
-    push(seat, &answer, batch)?;
+    let wishes = granted.iter().filter_map(|(wish, existed)| Wish::new(wish, *existed)).collect();
+    if !granted.is_empty() {
+        seat.broker().membership.peers.owe_filters(batch);
+    }
     for (wish, _) in &granted {
         let fact = Fact::Subscribed { client: &seat.connection.info, filter: &wish.filter, options: wish.options };
         seat.broker().hooks.observe(&fact, batch);
     }
     drop(bundle);
     if is_denied && seat.broker().config.deny_action == DenyAction::Disconnect {
+        push(seat, &answer, batch)?;
         // With SUBACK, which has been put before it.
         return Err(Ending::refused(ReasonCode::NotAuthorized));
     }
-    let wishes = granted.iter().filter_map(|(wish, existed)| Wish::new(wish, *existed)).collect();
+    if let Some(answers) = batch.answers() {
+        answers.push(Answer::Subscribed(answer, wishes, id));
+        return Ok(());
+    }
+    answer_subscribe(seat, &answer, wishes, id, now, batch)
+}
+
+/// SUBACK, and then what is retained. What others publish may have been faster, which section 3.8.4 allows.
+pub(super) fn answer_subscribe(
+    seat: &Seat,
+    answer: &Packet,
+    wishes: Vec<Wish>,
+    id: Option<u32>,
+    now: Timestamp,
+    batch: &mut Batch<'_>,
+) -> Result<(), Ending> {
+    push(seat, answer, batch)?;
     replay::begin(wishes, id, &seat.client, &seat.connection, now, batch);
     Ok(())
 }
@@ -174,6 +194,7 @@ pub(crate) fn add_subscription(
     if broker.routes.add(&wish.filter, client, &state.session, wish.options, id, limit).is_err() {
         return refused("limits.shape_levels");
     }
+    broker.membership.peers.note(&wish.filter, &broker.routes.router);
     if state.number > 0 {
         batch.stage(|stage| stage.subscribe(state.number, &wish.filter, wish.options, id));
     }
@@ -240,6 +261,7 @@ pub(crate) fn remove_subscription(
     }
     // [MQTT-3.10.4-2]: who looks up receivers from here on does not find it.
     broker.routes.router.unsubscribe(filter, client);
+    broker.membership.peers.note(filter, &broker.routes.router);
     // And who has looked them up already, and found it, asks again.
     broker.routes.note_change(client);
     // What waits is for those who are still there. [MQTT-3.10.4-3]: what was sent is finished.

@@ -4,6 +4,8 @@ use std::fmt::Write;
 use std::hash::Hash;
 use std::sync::atomic::Ordering;
 
+use mqtt_codec::Filter;
+
 use super::{Options, Router};
 use crate::group::Shared;
 use crate::leaf::Subscribers;
@@ -32,6 +34,14 @@ impl<K: Clone + Eq + Hash> Router<K> {
     /// True if anyone has subscribed with this filter, `$share/group/` apart.
     pub fn has_pattern(&self, pattern: &str) -> bool {
         self.leaves.contains_key(pattern.as_bytes())
+    }
+
+    /// True if anyone has subscribed with this filter.
+    pub fn is_subscribed(&self, filter: &Filter) -> bool {
+        self.leaves.get(filter.pattern().as_bytes()).is_some_and(|leaf| match filter.group() {
+            Some(name) => leaf.groups().is_some_and(|groups| groups.contains_key(name)),
+            None => !leaf.plain().is_empty(),
+        })
     }
 
     /// Calls `visit` once with each filter's text without `$share/group/`. Locks like

@@ -1,0 +1,255 @@
+//! The other nodes of the cluster: what their clients subscribe to, and what is said to them.
+//!
+//! Each node tells all others its filters, each once however many have it, and is sent what matches one of them, once. Nobody sends
+//! on what another node has sent.
+
+mod ears;
+mod owed;
+mod peer;
+mod piece;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use bytestring::ByteString;
+use mqtt_codec::{Filter, Message, Qos, Topic};
+use mqtt_hooks::is_sys;
+use mqtt_router::{Group, Matches, Options, Router};
+use parking_lot::RwLock;
+
+use crate::client::ClientRef;
+use crate::delivery::batch::Batch;
+use crate::watch::metrics::Metric;
+
+pub use ears::Ears;
+pub(crate) use owed::{Answer, Owed, Owing};
+pub use peer::Peer;
+use piece::Piece;
+
+/// Of what waits for one node, bytes: then it gets no more at QoS 0. Above that, whoever publishes waits for it.
+const MAX_WAITING: u64 = 16 * 1024 * 1024;
+
+/// What is known of the other nodes.
+#[derive(Default)]
+pub(crate) struct Peers {
+    /// There is one. All that a broker pays that is alone is to look at this.
+    is_used: AtomicBool,
+    /// What they want.
+    theirs: Router<Interest>,
+    state: RwLock<State>,
+}
+
+/// Who wants it: the place in a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Interest {
+    Peer(usize),
+    Group(usize),
+}
+
+#[derive(Default)]
+struct State {
+    /// The filters of our own that all peers were told of.
+    told: HashSet<ByteString>,
+    /// By place; one that is gone leaves it free.
+    peers: Vec<Option<Known>>,
+    groups: Vec<Option<Elsewhere>>,
+    /// Where each of them is.
+    by_filter: HashMap<ByteString, usize>,
+    free: Vec<usize>,
+}
+
+struct Known {
+    peer: Arc<dyn Peer>,
+    filters: HashSet<ByteString>,
+    /// It has told all that it wanted when it came.
+    has_told: bool,
+    /// Where it was told of a filter last.
+    told_at: u64,
+}
+
+/// A shared subscription that has members at other nodes.
+struct Elsewhere {
+    filter: Filter,
+    peers: Vec<usize>,
+    turn: AtomicUsize,
+}
+
+/// Where a message goes beside this node.
+#[derive(Default)]
+pub(crate) struct Away {
+    to: Vec<To>,
+    /// Shared subscriptions whose members here do not get it, for another node's do.
+    given: Vec<Matches<ClientRef>>,
+}
+
+struct To {
+    place: usize,
+    peer: Arc<dyn Peer>,
+    is_plain: bool,
+    groups: Vec<ByteString>,
+}
+
+impl Peers {
+    /// False if there is no other node.
+    pub(crate) fn is_used(&self) -> bool {
+        // Acquire: who is not seen here finds by the router what has been subscribed to before.
+        self.is_used.load(Ordering::Acquire)
+    }
+
+    /// Somebody has subscribed with this filter, or does not any more: the others are told if that makes a difference.
+    ///
+    /// What is said is what is so when it is said, under one lock: so the last word is right, whatever happens at once.
+    pub(crate) fn note(&self, filter: &Filter, router: &Router<ClientRef>) {
+        if !self.is_used() || is_ours(filter.as_str()) {
+            return;
+        }
+        let mut state = self.state.write();
+        let text = filter.as_str();
+        if state.told.contains(text) == router.is_subscribed(filter) {
+            return;
+        }
+        let piece = if state.told.remove(text) {
+            Piece::Unwanted(text)
+        } else {
+            state.told.insert(text.into());
+            Piece::Wanted(text)
+        };
+        state.peers.iter_mut().flatten().for_each(|known| known.told_at = piece.say(&*known.peer));
+    }
+
+    /// What is to be waited for, so that nothing is missed of what is published from here on at any node.
+    pub(crate) fn owe_filters(&self, batch: &mut Batch<'_>) {
+        if self.is_used() {
+            for Known { peer, told_at, .. } in self.state.read().peers.iter().flatten() {
+                if !peer.has_handled(*told_at) {
+                    batch.owe(peer, *told_at);
+                }
+            }
+        }
+    }
+
+    /// Where a message of this topic goes beside this node.
+    pub(crate) fn find(&self, topic: &Topic, router: &Router<ClientRef>) -> Option<Away> {
+        if self.theirs.subscriptions_len() == 0 || is_sys(topic.as_str()) {
+            return None;
+        }
+        let mut found = Matches::default();
+        self.theirs.matches(topic, None, &mut found);
+        let mut away = Away::default();
+        let state = self.state.read();
+        for interest in found.iter() {
+            match *interest.key {
+                Interest::Peer(place) => {
+                    if let Some(to) = away.to(place, &state) {
+                        to.is_plain = true;
+                    }
+                }
+                Interest::Group(place) => {
+                    let Some(Some(group)) = state.groups.get(place) else { continue };
+                    // Who is here and there is the first to get it.
+                    let mut members = Matches::default();
+                    router.members(&group.filter, &mut members);
+                    if members.groups().any(|group| group.present().next().is_some()) {
+                        continue;
+                    }
+                    let turn = group.turn.fetch_add(1, Ordering::Relaxed);
+                    let chosen = group.peers.get(turn % group.peers.len().max(1));
+                    if let Some(to) = chosen.and_then(|place| away.to(*place, &state)) {
+                        to.groups.push(group.filter.as_str().into());
+                        away.given.push(members);
+                    }
+                }
+            }
+        }
+        (!away.to.is_empty()).then_some(away)
+    }
+}
+
+impl Away {
+    /// Whether members of this shared subscription are to get it here.
+    pub(crate) fn is_for(&self, group: &Group<'_, ClientRef>) -> bool {
+        !self.given.iter().any(|given| given.groups().any(|given| given.is(group)))
+    }
+
+    fn to(&mut self, place: usize, state: &State) -> Option<&mut To> {
+        if let Some(at) = self.to.iter().position(|to| to.place == place) {
+            return self.to.get_mut(at);
+        }
+        let peer = Arc::clone(&state.peers.get(place)?.as_ref()?.peer);
+        self.to.push(To { place, peer, is_plain: false, groups: Vec::new() });
+        self.to.last_mut()
+    }
+
+    /// Sends it there. Above QoS 0 whoever publishes owes it to them.
+    pub(crate) fn send(&self, message: &Message, batch: &mut Batch<'_>) {
+        let Some(written) = super::letter::write_message(message) else { return };
+        for To { peer, is_plain, groups, .. } in &self.to {
+            if message.qos == Qos::AtMostOnce && peer.held() > MAX_WAITING {
+                batch.count(Metric::DroppedQos0, 1);
+                continue;
+            }
+            let place = Piece::Message { is_plain: *is_plain, groups, written: &written }.say(&**peer);
+            if message.qos > Qos::AtMostOnce {
+                batch.owe(peer, place);
+            }
+        }
+    }
+}
+
+/// What each node has of its own: nobody else is asked for it.
+fn is_ours(filter: &str) -> bool {
+    let pattern = filter.strip_prefix("$share/").and_then(|rest| rest.split_once('/')).map_or(filter, |(_, rest)| rest);
+    is_sys(pattern)
+}
+
+impl State {
+    /// A node wants what this filter matches.
+    fn add(&mut self, place: usize, filter: &Filter, theirs: &Router<Interest>) {
+        let text = ByteString::from(filter.as_str());
+        let Some(Some(known)) = self.peers.get_mut(place) else { return };
+        if !known.filters.insert(text) {
+            return;
+        }
+        let options = Options { qos: Qos::ExactlyOnce, ..Options::default() };
+        if filter.group().is_none() {
+            theirs.subscribe(filter, Interest::Peer(place), options);
+        } else if let Some(group) = self.by_filter.get(filter.as_str()).and_then(|at| self.groups[*at].as_mut()) {
+            group.peers.push(place);
+        } else if let Ok(pattern) = Filter::new(filter.pattern().to_owned()) {
+            let group = Elsewhere { filter: filter.detached(), peers: vec![place], turn: AtomicUsize::new(0) };
+            let at = self.free.pop().unwrap_or_else(|| {
+                self.groups.push(None);
+                self.groups.len() - 1
+            });
+            self.groups[at] = Some(group);
+            self.by_filter.insert(filter.as_str().into(), at);
+            theirs.subscribe(&pattern, Interest::Group(at), options);
+        }
+    }
+
+    fn remove(&mut self, place: usize, filter: &Filter, theirs: &Router<Interest>) {
+        let Some(Some(known)) = self.peers.get_mut(place) else { return };
+        if known.filters.remove(filter.as_str()) {
+            self.give_up(place, filter, theirs);
+        }
+    }
+
+    fn give_up(&mut self, place: usize, filter: &Filter, theirs: &Router<Interest>) {
+        if filter.group().is_none() {
+            theirs.unsubscribe(filter, &Interest::Peer(place));
+            return;
+        }
+        let Some(at) = self.by_filter.get(filter.as_str()).copied() else { return };
+        let Some(group) = &mut self.groups[at] else { return };
+        group.peers.retain(|peer| *peer != place);
+        if group.peers.is_empty() {
+            self.groups[at] = None;
+            self.by_filter.remove(filter.as_str());
+            self.free.push(at);
+            if let Ok(pattern) = Filter::new(filter.pattern().to_owned()) {
+                theirs.unsubscribe(&pattern, &Interest::Group(at));
+            }
+        }
+    }
+}

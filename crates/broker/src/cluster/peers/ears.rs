@@ -1,0 +1,151 @@
+//! What other nodes say is heard here.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use mqtt_codec::Filter;
+use mqtt_router::Router;
+
+use super::piece::{Heard, Piece};
+use super::{Interest, Known, Peer, Peers, State, is_ours};
+use crate::broker::Broker;
+use crate::client::ClientRef;
+use crate::cluster::letter::read_message;
+use crate::delivery::batch::{Batch, Flushing};
+
+/// Pieces that are heard before others have their turn.
+const IN_A_TURN: usize = 64;
+
+/// How often it is looked whether the store can be written again.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Hears other nodes.
+#[derive(Clone)]
+pub struct Ears(pub(crate) Arc<Broker>);
+
+impl Ears {
+    /// From now on this node can be spoken to. It is told first of all that is wanted here.
+    pub fn came(&self, peer: Arc<dyn Peer>) {
+        self.0.membership.peers.came(peer, &self.0.routes.router);
+    }
+
+    /// Whether it is known what this node wants: until then it may miss what is published here.
+    pub fn knows(&self, name: &str) -> bool {
+        let state = self.0.membership.peers.state.read();
+        state.peers.iter().flatten().any(|known| known.peer.name() == name && known.has_told)
+    }
+
+    /// Its life is over.
+    pub fn went(&self, name: &str) {
+        self.0.membership.peers.went(name);
+    }
+
+    /// It has said this. Done when what was to be stored of it is.
+    pub async fn hear(&self, name: &str, pieces: Vec<Bytes>) {
+        let mut pieces = pieces.into_iter().peekable();
+        while pieces.peek().is_some() {
+            if let Some(flushing) = self.hear_some(name, pieces.by_ref().take(IN_A_TURN)) {
+                // If it panicked, that is told.
+                let _ = flushing.await;
+            }
+            tokio::task::yield_now().await;
+        }
+        // What is not stored yet would be lost with this process, and the other node's client has an answer for it.
+        while self.0.durable.is_failing() {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    fn hear_some(&self, name: &str, pieces: impl Iterator<Item = Bytes>) -> Option<Flushing> {
+        let mut batch = Batch::begin(&self.0);
+        batch.stays_here = true;
+        for piece in pieces {
+            match Heard::read(piece) {
+                Some(Heard::Message { is_plain, groups, written }) => match read_message(&written) {
+                    Some(message) => {
+                        let now = self.0.clock.now();
+                        self.0.publish_here(&message, is_plain, &groups, now, &mut batch);
+                    }
+                    None => tracing::error!(node = name, "a message of another node can't be read"),
+                },
+                Some(Heard::Wanted(filter)) => self.0.membership.peers.hear(name, |state, place, theirs| {
+                    state.add(place, &filter, theirs);
+                }),
+                Some(Heard::Unwanted(filter)) => self.0.membership.peers.hear(name, |state, place, theirs| {
+                    state.remove(place, &filter, theirs);
+                }),
+                Some(Heard::All) => self.0.membership.peers.hear(name, |state, place, _| state.note_all(place)),
+                // Of a later version, perhaps.
+                None => tracing::error!(node = name, "what another node says can't be read"),
+            }
+            batch.relieve();
+        }
+        let _ = batch.settle();
+        let flushing = batch.take_flushing();
+        let _ = batch.finish();
+        flushing
+    }
+}
+
+impl Peers {
+    fn came(&self, peer: Arc<dyn Peer>, router: &Router<ClientRef>) {
+        // Before the filters are looked at: who subscribes from here on waits for the lock below.
+        self.is_used.store(true, Ordering::Release);
+        let mut state = self.state.write();
+        if state.peers.iter().all(Option::is_none) {
+            // Nobody has kept an eye on it while there was nobody to tell.
+            state.told.clear();
+            router.for_each_filter(|filter| {
+                if !is_ours(filter) {
+                    state.told.insert(filter.into());
+                }
+            });
+        }
+        // What has changed and is not there yet is told to all by who has changed it.
+        for filter in &state.told {
+            Piece::Wanted(filter).say(&*peer);
+        }
+        let told_at = Piece::All.say(&*peer);
+        let known = Known { peer, filters: HashSet::new(), has_told: false, told_at };
+        match state.peers.iter_mut().find(|place| place.is_none()) {
+            Some(place) => *place = Some(known),
+            None => state.peers.push(Some(known)),
+        }
+    }
+
+    fn went(&self, name: &str) {
+        let mut state = self.state.write();
+        let Some(place) = state.place_of(name) else { return };
+        let Some(known) = state.peers[place].take() else { return };
+        for filter in known.filters {
+            if let Ok(filter) = Filter::new(String::from(&*filter)) {
+                state.give_up(place, &filter, &self.theirs);
+            }
+        }
+        if state.peers.iter().all(Option::is_none) {
+            self.is_used.store(false, Ordering::Release);
+        }
+    }
+
+    fn hear(&self, name: &str, act: impl FnOnce(&mut State, usize, &Router<Interest>)) {
+        let mut state = self.state.write();
+        if let Some(place) = state.place_of(name) {
+            act(&mut state, place, &self.theirs);
+        }
+    }
+}
+
+impl State {
+    fn note_all(&mut self, place: usize) {
+        if let Some(Some(known)) = self.peers.get_mut(place) {
+            known.has_told = true;
+        }
+    }
+
+    fn place_of(&self, name: &str) -> Option<usize> {
+        self.peers.iter().position(|known| known.as_ref().is_some_and(|known| known.peer.name() == name))
+    }
+}
