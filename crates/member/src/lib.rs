@@ -29,8 +29,11 @@ pub struct NoNode(String);
 /// How often it is told, while it takes long, that the node has not joined yet.
 const REMINDER: Duration = Duration::from_secs(5);
 
-/// How long it is waited for what other nodes' clients subscribe to, before clients are let in here.
+/// How long it is waited for what other nodes have to tell, before clients are let in here.
 const HEARING: Duration = Duration::from_secs(10);
+
+/// How often it is looked whether they have.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// A node, as the broker holds it.
 struct Member {
@@ -44,6 +47,9 @@ struct Telling {
     member: Arc<OnceLock<Weak<Member>>>,
     /// A node has come or gone.
     has_news: bool,
+    /// This node was cut off, and has not joined again.
+    was_cut_off: bool,
+    ears: Ears,
 }
 
 /// Where the nodes of this cluster agree.
@@ -78,7 +84,8 @@ pub async fn join(opened: &Opened, node: &str, (log, wire): (impl Log, impl Wire
     let config = Config { told: teller.told(), ..Config::new(node) };
     let links = Links::start(wire, node.into(), Hearing(ears.clone()));
     let member = Arc::new(OnceLock::new());
-    let telling = Telling { teller, member: Arc::clone(&member), has_news: true };
+    let telling =
+        Telling { teller, member: Arc::clone(&member), has_news: true, was_cut_off: false, ears: ears.clone() };
     let node = Arc::new(Member { node: Node::start(log, config, telling), links });
     // It is set once.
     let _ = member.set(Arc::downgrade(&node));
@@ -88,7 +95,11 @@ pub async fn join(opened: &Opened, node: &str, (log, wire): (impl Log, impl Wire
         match timeout(REMINDER, member.node.joined()).await {
             Ok(Ok(())) => {
                 member.note_lives();
-                member.hear_all(&ears).await;
+                if timeout(HEARING, member.catch_up(&ears)).await.is_err() {
+                    tracing::error!(
+                        "other nodes do not tell what is subscribed to and retained there: it is gone on without"
+                    );
+                }
                 return Ok(());
             }
             Ok(Err(why)) => return Err(NoNode(why.to_string())),
@@ -103,6 +114,20 @@ pub async fn join(opened: &Opened, node: &str, (log, wire): (impl Log, impl Wire
 impl Tell for Telling {
     fn tell(&mut self, position: u64, effect: Effect) {
         self.has_news |= matches!(effect, Effect::Joined { .. } | Effect::Gone { .. });
+        if let Some(member) = self.member.get().and_then(Weak::upgrade) {
+            match &effect {
+                // What is retained here then may be older than what others have.
+                Effect::Gone { node, .. } if node == member.node.name() => {
+                    self.ears.note_cut_off();
+                    self.was_cut_off = true;
+                }
+                Effect::Joined { node, .. } if node == member.node.name() && std::mem::take(&mut self.was_cut_off) => {
+                    let ears = self.ears.clone();
+                    tokio::spawn(async move { timeout(HEARING, member.catch_up(&ears)).await });
+                }
+                _ => {}
+            }
+        }
         self.teller.tell(position, effect);
     }
 
@@ -134,21 +159,20 @@ impl Member {
         self.links.note_lives(lives);
     }
 
-    /// Waits until it is known what all other nodes want, or one of them says nothing for long.
-    async fn hear_all(&self, ears: &Ears) {
-        let others = |fold: &mqtt_roll::Fold| {
-            let others = fold.nodes().filter(|node| node.is_live() && node.name != *self.node.name());
+    /// Waits until it is known what all other nodes want, they know what is wanted here, and all is here that is retained at those that
+    /// were there before.
+    async fn catch_up(&self, ears: &Ears) {
+        let others = |fold: &mqtt_roll::Fold, is_meant: fn(u64, u64) -> bool| {
+            let own = fold.node(self.node.name()).map_or(0, |own| own.epoch);
+            let others = fold.nodes().filter(|node| node.is_live() && is_meant(node.epoch, own));
             others.map(|node| node.name.clone()).collect::<Vec<_>>()
         };
-        let all = async {
-            while self.node.look(others).iter().any(|name| !ears.knows(name)) {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        };
-        if timeout(HEARING, all).await.is_err() {
-            tracing::error!(
-                "other nodes do not say what is subscribed to there: what is published here may not get there"
-            );
+        while self.node.look(|fold| others(fold, |epoch, own| epoch != own)).iter().any(|name| !ears.knows(name)) {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        ears.ask_for_retained(&self.node.look(|fold| others(fold, |epoch, own| epoch < own)));
+        while !ears.knows_retained() {
+            tokio::time::sleep(LOOK_EVERY).await;
         }
     }
 }

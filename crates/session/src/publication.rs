@@ -157,6 +157,16 @@ impl Publication {
         self.weight.put_on(gauge, self.size());
     }
 
+    /// The message as it would have been published now: with what is left of its message expiry.
+    pub fn to_message(&self, now: Timestamp) -> Message {
+        let mut message = self.message.clone();
+        if let Some(left) = self.expiry_left(now) {
+            let expiry = Property::MessageExpiry(left);
+            message.properties = message.properties.iter().chain([expiry]).collect();
+        }
+        message
+    }
+
     /// True if it must not be sent any more. [MQTT-3.3.2-5]
     pub fn is_expired(&self, now: Timestamp) -> bool {
         self.expires_at.is_some_and(|moment| moment <= now)

@@ -7,7 +7,7 @@ use mqtt_codec::{Connect, Qos, ReasonCode, Version};
 
 use crate::{
     broker::outside,
-    client::{Client, QOS, VERSIONS, connect, keeping, message},
+    client::{Client, QOS, VERSIONS, connect, keeping, message, retained},
     cluster::{Cluster, Node, short},
 };
 
@@ -292,4 +292,107 @@ async fn a_long_will_comes_at_all_nodes_too() {
             subscriber.ping().await;
         }
     }
+}
+
+/// What is retained on these topics at a node, as text.
+async fn retained_at(node: &Node, name: &str) -> Vec<String> {
+    let mut client = node.connect(name).await;
+    client.subscribe("kept/#", Qos::AtLeastOnce).await;
+    client.subscribe("end", Qos::AtLeastOnce).await;
+    // Behind what is retained.
+    client.send_publish(message("end", "end", Qos::AtMostOnce)).await;
+    let mut found = Vec::new();
+    loop {
+        let publish = client.take().await;
+        let topic = publish.topic.unwrap().as_str().to_owned();
+        if topic == "end" {
+            break;
+        }
+        found.push(format!("{topic} {}", String::from_utf8(publish.payload.to_vec()).unwrap()));
+    }
+    client.leave().await;
+    found.sort();
+    found
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_retained_is_retained_at_all_nodes() {
+    let Some([a, b, c]) = nodes().await else { return };
+    let mut clients = [a.connect("at a").await, b.connect("at b").await, c.connect("at c").await];
+    for (at, client) in clients.iter_mut().enumerate() {
+        for qos in [Qos::AtLeastOnce, Qos::ExactlyOnce] {
+            client.publish(retained(&format!("kept/{at}/{qos:?}"), format!("{at}"), qos)).await;
+        }
+        client.publish(retained("kept/all", format!("{at}"), Qos::AtLeastOnce)).await;
+        client.publish(retained("kept/gone", format!("{at}"), Qos::AtLeastOnce)).await;
+    }
+    clients[0].publish(retained("kept/gone", "", Qos::AtLeastOnce)).await;
+    let mut wanted: Vec<_> =
+        (0..3).flat_map(|at| ["AtLeastOnce", "ExactlyOnce"].map(|qos| format!("kept/{at}/{qos} {at}"))).collect();
+    wanted.push("kept/all 2".to_owned());
+    for (at, node) in [&a, &b, &c].into_iter().enumerate() {
+        assert_eq!(retained_at(node, &format!("reader {at}")).await, wanted);
+    }
+    // A node that was away learns what has changed and what is gone.
+    clients[1].ping().await;
+    let Node { broker, folder, line } = b;
+    broker.shutdown().await;
+    clients[0].publish(retained("kept/all", "new", Qos::AtLeastOnce)).await;
+    clients[2].publish(retained("kept/1/AtLeastOnce", "", Qos::AtLeastOnce)).await;
+    clients[2].publish(retained("kept/new", "new", Qos::AtMostOnce)).await;
+    clients[2].ping().await;
+    let b = Node { broker: crate::broker::Broker::node("b@2", folder.path(), line.clone()).await, line, folder };
+    wanted.retain(|kept| kept != "kept/all 2" && kept != "kept/1/AtLeastOnce 1");
+    wanted.extend(["kept/all new".to_owned(), "kept/new new".to_owned()]);
+    for (at, node) in [&a, &b, &c].into_iter().enumerate() {
+        assert_eq!(retained_at(node, &format!("reader {at}")).await, wanted);
+    }
+}
+
+/// However they are faster or slower: all nodes have the same in the end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_retains_at_once_at_several_nodes_leaves_the_same_at_all() {
+    let Some(nodes) = nodes().await else { return };
+    let mut writers = Vec::new();
+    for at in 0..3 {
+        nodes[at].line.set(Faults { lost_frames: 3, ..Faults::default() });
+        let mut client = nodes[at].connect(&format!("writer {at}")).await;
+        writers.push(tokio::spawn(async move {
+            for number in 0..200 {
+                let text = if number % 7 == at { String::new() } else { format!("{at} {number}") };
+                client.publish(retained(&format!("kept/{}", number % 10), text, Qos::AtLeastOnce)).await;
+            }
+        }));
+    }
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    let mut found = Vec::new();
+    for (at, node) in nodes.iter().enumerate() {
+        found.push(retained_at(node, &format!("reader {at}")).await);
+    }
+    assert!(!found[0].is_empty());
+    assert_eq!(found[0], found[1]);
+    assert_eq!(found[0], found[2]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_left_of_a_message_expiry_goes_along() {
+    let Some([a, b, _c]) = nodes().await else { return };
+    let mut subscriber = b.connect("subscriber").await;
+    subscriber.subscribe("kept/#", Qos::AtLeastOnce).await;
+    let properties = mqtt_codec::Properties::from([
+        mqtt_codec::Property::MessageExpiry(100),
+        mqtt_codec::Property::ContentType("text".into()),
+    ]);
+    let sent = mqtt_codec::Message { properties: properties.clone(), ..retained("kept/it", "x", Qos::AtLeastOnce) };
+    a.connect("publisher").await.publish(sent).await;
+    let left = |publish: &mqtt_codec::Publish| publish.properties.message_expiry();
+    let came = subscriber.take().await;
+    assert!(matches!(left(&came), Some(98..=100)), "{came:?}");
+    let mut late = b.connect("late").await;
+    late.subscribe("kept/#", Qos::AtLeastOnce).await;
+    let came = late.take().await;
+    assert!(matches!(left(&came), Some(90..=100)), "{came:?}");
+    assert!(came.properties.iter().any(|one| one == mqtt_codec::Property::ContentType("text".into())));
 }

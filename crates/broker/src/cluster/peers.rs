@@ -7,18 +7,22 @@ mod ears;
 mod owed;
 mod peer;
 mod piece;
+mod retained;
+mod stamps;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bytestring::ByteString;
-use mqtt_codec::{Filter, Message, Qos, Topic};
+use mqtt_codec::{Filter, Qos, Topic};
 use mqtt_hooks::is_sys;
 use mqtt_router::{Group, Matches, Options, Router};
-use parking_lot::RwLock;
+use mqtt_session::{Publication, Timestamp};
+use parking_lot::{Mutex, RwLock};
 
 use crate::client::ClientRef;
+use crate::cluster::letter::write_message;
 use crate::delivery::batch::Batch;
 use crate::watch::metrics::Metric;
 
@@ -26,6 +30,8 @@ pub use ears::Ears;
 pub(crate) use owed::{Answer, Owed, Owing};
 pub use peer::Peer;
 use piece::Piece;
+use retained::Asked;
+use stamps::Stamps;
 
 /// Of what waits for one node, bytes: then it gets no more at QoS 0. Above that, whoever publishes waits for it.
 const MAX_WAITING: u64 = 16 * 1024 * 1024;
@@ -38,6 +44,9 @@ pub(crate) struct Peers {
     /// What they want.
     theirs: Router<Interest>,
     state: RwLock<State>,
+    stamps: Stamps,
+    /// Who was asked for all that is retained, and has not told it yet.
+    asked: Mutex<Asked>,
 }
 
 /// Who wants it: the place in a list.
@@ -182,8 +191,9 @@ impl Away {
     }
 
     /// Sends it there. Above QoS 0 whoever publishes owes it to them.
-    pub(crate) fn send(&self, message: &Message, batch: &mut Batch<'_>) {
-        let Some(written) = super::letter::write_message(message) else { return };
+    pub(crate) fn send(&self, publication: &Publication, now: Timestamp, batch: &mut Batch<'_>) {
+        let message = &publication.message;
+        let Some(written) = write_message(&publication.to_message(now)) else { return };
         for To { peer, is_plain, groups, .. } in &self.to {
             if message.qos == Qos::AtMostOnce && peer.held() > MAX_WAITING {
                 batch.count(Metric::DroppedQos0, 1);

@@ -45,7 +45,7 @@ impl Broker {
         if publication.message.retain && self.hooks.retains() {
             // Retained and delivered in one bundle: after a crash it is not known by the one and lost for the other.
             _bundle = self.durable.bundle();
-            if let Err(rule) = self.retained.retain(publication, batch) {
+            if let Err(rule) = self.retain(publication, now, batch) {
                 self.tell_not_retained(publication, publisher, rule);
             }
             if publication.message.payload.is_empty() && !self.hooks.publishes_removal(&publication.message) {
@@ -71,7 +71,7 @@ impl Broker {
         let found = Receivers { away: away.as_ref(), ..Receivers::of(&matches) };
         self.routes.deliver_all(publication, publisher, found, now, batch, seen);
         if let Some(away) = &away {
-            away.send(&publication.message, batch);
+            away.send(publication, now, batch);
         }
         let is_matched = !matches.is_unmatched() || away.is_some();
         batch.return_matches(matches);

@@ -15,7 +15,7 @@ use crate::watch::metrics::Metric;
 impl RetainedMessages {
     /// Keeps a message that is to be retained, or forgets what is by one without a payload. The error is the rule by which it
     /// is not kept.
-    pub(super) fn retain(&self, publication: &Publication, batch: &mut Batch<'_>) -> Result<(), &'static str> {
+    pub(crate) fn retain(&self, publication: &Publication, batch: &mut Batch<'_>) -> Result<(), &'static str> {
         let topic = &publication.message.topic;
         let _in_order = batch.durable().lock_retained(topic);
         // [MQTT-3.3.1-6]: an empty payload removes what is retained, and is not kept itself.

@@ -221,7 +221,7 @@ impl Operate for Operator {
     }
 
     fn forget_retained(&self, topic: &Topic) -> bool {
-        in_batch(&self.broker, |batch| self.broker.retained.forget(topic, batch))
+        in_batch(&self.broker, |batch| self.broker.forget_retained(topic, batch))
     }
 
     fn settings(&self) -> Vec<Setting> {

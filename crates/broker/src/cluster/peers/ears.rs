@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use mqtt_codec::Filter;
 use mqtt_router::Router;
+use mqtt_session::Publication;
 
 use super::piece::{Heard, Piece};
 use super::{Interest, Known, Peer, Peers, State, is_ours};
@@ -32,15 +33,17 @@ impl Ears {
         self.0.membership.peers.came(peer, &self.0.routes.router);
     }
 
-    /// Whether it is known what this node wants: until then it may miss what is published here.
+    /// Whether it is known what this node wants, and it knows what is wanted here: until then something may be missed.
     pub fn knows(&self, name: &str) -> bool {
         let state = self.0.membership.peers.state.read();
-        state.peers.iter().flatten().any(|known| known.peer.name() == name && known.has_told)
+        let knows = |known: &Known| known.has_told && known.peer.has_handled(known.told_at);
+        state.peers.iter().flatten().any(|known| known.peer.name() == name && knows(known))
     }
 
     /// Its life is over.
     pub fn went(&self, name: &str) {
         self.0.membership.peers.went(name);
+        self.note_retained(name, false);
     }
 
     /// It has said this. Done when what was to be stored of it is.
@@ -77,6 +80,15 @@ impl Ears {
                 Some(Heard::Unwanted(filter)) => self.0.membership.peers.hear(name, |state, place, theirs| {
                     state.remove(place, &filter, theirs);
                 }),
+                Some(Heard::Retained(stamp, written)) => match read_message(&written) {
+                    Some(message) => {
+                        let publication = Publication::new(message, self.0.clock.now());
+                        self.0.retain_sent(stamp, &publication, &mut batch);
+                    }
+                    None => tracing::error!(node = name, "a message of another node can't be read"),
+                },
+                Some(Heard::Asked) => self.tell_retained(name),
+                Some(Heard::RetainedAll) => self.note_retained(name, true),
                 Some(Heard::All) => self.0.membership.peers.hear(name, |state, place, _| state.note_all(place)),
                 // Of a later version, perhaps.
                 None => tracing::error!(node = name, "what another node says can't be read"),

@@ -5,11 +5,15 @@ use bytestring::ByteString;
 use mqtt_codec::Filter;
 
 use super::peer::Peer;
+use super::stamps::Stamp;
 
 const WANTED: u8 = 1;
 const UNWANTED: u8 = 2;
 const MESSAGE: u8 = 3;
 const ALL: u8 = 4;
+const RETAINED: u8 = 5;
+const ASKED: u8 = 6;
+const RETAINED_ALL: u8 = 7;
 
 /// To be said.
 pub(super) enum Piece<'a> {
@@ -19,6 +23,12 @@ pub(super) enum Piece<'a> {
     Unwanted(&'a str),
     /// That was all that is wanted so far.
     All,
+    /// This is retained, or nothing is any more.
+    Retained(&'a Stamp, &'a [u8]),
+    /// Tell me all that is retained.
+    Asked,
+    /// That was all of it.
+    RetainedAll,
     Message {
         /// For all whose filters match, but members of shared subscriptions.
         is_plain: bool,
@@ -34,6 +44,9 @@ pub(super) enum Heard {
     Wanted(Filter),
     Unwanted(Filter),
     All,
+    Retained(Stamp, Bytes),
+    Asked,
+    RetainedAll,
     Message { is_plain: bool, groups: Vec<Filter>, written: Bytes },
 }
 
@@ -43,6 +56,16 @@ impl Piece<'_> {
             Self::Wanted(filter) => peer.say(&[&[WANTED], filter.as_bytes()]),
             Self::Unwanted(filter) => peer.say(&[&[UNWANTED], filter.as_bytes()]),
             Self::All => peer.say(&[&[ALL]]),
+            Self::Asked => peer.say(&[&[ASKED]]),
+            Self::RetainedAll => peer.say(&[&[RETAINED_ALL]]),
+            Self::Retained((at, node), written) => {
+                let mut head = BytesMut::new();
+                head.put_u8(RETAINED);
+                head.put_u64(*at);
+                // Names are bounded by the roll.
+                head.put_u8(node.len() as u8);
+                peer.say(&[&head, node.as_bytes(), written])
+            }
             Self::Message { is_plain, groups, written } => {
                 let mut head = BytesMut::new();
                 head.put_u8(MESSAGE);
@@ -66,6 +89,17 @@ impl Heard {
             WANTED => read_filter(piece).map(Self::Wanted),
             UNWANTED => read_filter(piece).map(Self::Unwanted),
             ALL => Some(Self::All),
+            ASKED => Some(Self::Asked),
+            RETAINED_ALL => Some(Self::RetainedAll),
+            RETAINED => {
+                let at = piece.try_get_u64().ok()?;
+                let len = usize::from(piece.try_get_u8().ok()?);
+                if piece.len() < len {
+                    return None;
+                }
+                let node = ByteString::try_from(piece.split_to(len)).ok()?;
+                Some(Self::Retained((at, node), piece))
+            }
             MESSAGE => {
                 let is_plain = piece.try_get_u8().ok()? != 0;
                 let mut groups = Vec::new();
