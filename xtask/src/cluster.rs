@@ -100,16 +100,16 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Who comes and goes at one node, and who is lost with one, is told at all that are there.
+/// Who comes and goes at one node, what it publishes, and who is lost with one, is told at all that are there.
 fn check(nodes: &mut Vec<Node>, program: &Path, told: &Receiver<Told>) -> Result<()> {
     let data = nodes[0].data.clone();
     let visit = || {
         let mut come = Command::new(program);
-        run_command(come.args(["pub", "a", "b", "--id", "visitor", "--data-dir"]).arg(&data))
+        run_command(come.args(["pub", "check/it", "crossed", "--id", "visitor", "--data-dir"]).arg(&data))
     };
-    for event in ["\"connack\":0", "\"reason\":\"normal\""] {
+    for wanted in [&["\"visitor\"", "\"connack\":0"][..], &["\"visitor\"", "\"reason\":\"normal\""], &["crossed"]] {
         // A watcher may not have subscribed yet, so it goes on coming.
-        wait_for_all(nodes.len(), told, &["\"visitor\"", event], visit)?;
+        wait_for_all(nodes.len(), told, wanted, visit)?;
     }
     let mut lost = nodes.pop().context("there is a node")?;
     end(&mut lost.process);
@@ -156,7 +156,7 @@ impl Node {
         let out = process.0[0].stdout.take().context("it is piped")?;
         println!("{}", ready_line(out, folder)?);
         let mut watch = Command::new(program);
-        watch.args(["sub", "$SYS/brokers/+/clients/#", "--raw", "--id", &format!("watcher{number}")]);
+        watch.args(["sub", "$SYS/brokers/+/clients/#", "check/#", "--raw", "--id", &format!("watcher{number}")]);
         watch.arg("--data-dir").arg(&data).stdin(Stdio::null()).stdout(Stdio::piped());
         let mut watcher = watch.spawn()?;
         let events = watcher.stdout.take().context("it is piped")?;

@@ -121,3 +121,78 @@ fn read_filter(bytes: Bytes) -> Option<Filter> {
     let text = ByteString::try_from(bytes).ok()?;
     Filter::new(String::from(&*text)).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+    use std::sync::Arc;
+
+    use parking_lot::Mutex;
+
+    use super::*;
+
+    #[derive(Debug, Default)]
+    struct Other(Mutex<Vec<u8>>);
+
+    impl Peer for Other {
+        fn name(&self) -> &str {
+            "other"
+        }
+
+        fn say(&self, parts: &[&[u8]]) -> u64 {
+            *self.0.lock() = parts.concat();
+            0
+        }
+
+        fn held(&self) -> u64 {
+            0
+        }
+
+        fn has_handled(&self, _: u64) -> bool {
+            true
+        }
+
+        fn handled(self: Arc<Self>, _: u64) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+            Box::pin(async {})
+        }
+    }
+
+    #[test]
+    fn what_is_said_is_heard_and_half_of_it_is_not() {
+        let filter = |text: &str| Filter::new(text.to_owned()).unwrap();
+        let groups = ["$share/g/a/+".into(), "$queue/b".into()];
+        let stamp = (1 << 50, ByteString::from("a@1"));
+        let written = Bytes::from_static(b"message");
+        let pairs = [
+            (Piece::Wanted("a/#"), Heard::Wanted(filter("a/#"))),
+            (Piece::Unwanted("+"), Heard::Unwanted(filter("+"))),
+            (Piece::All, Heard::All),
+            (Piece::Asked, Heard::Asked),
+            (Piece::RetainedAll, Heard::RetainedAll),
+            (Piece::Retained(&stamp, &written), Heard::Retained(stamp.clone(), written.clone())),
+            (
+                Piece::Message { is_plain: true, groups: &groups, written: &written },
+                Heard::Message {
+                    is_plain: true,
+                    groups: vec![filter("$share/g/a/+"), filter("$queue/b")],
+                    written: written.clone(),
+                },
+            ),
+        ];
+        for (piece, wanted) in pairs {
+            let other = Other::default();
+            piece.say(&other);
+            let said = Bytes::from(other.0.into_inner());
+            for len in 0..said.len() {
+                // What is left of a message or of a filter's text is for who reads that.
+                let cut = Heard::read(said.slice(..len));
+                assert!(cut.as_ref() != Some(&wanted), "{len} of {wanted:?}");
+            }
+            assert_eq!(Heard::read(said), Some(wanted));
+        }
+        assert_eq!(Heard::read(Bytes::new()), None);
+        assert_eq!(Heard::read(Bytes::from_static(&[MESSAGE, 0, 0xff, 0xff, 0xff, 0xff, 0])), None);
+        assert_eq!(Heard::read(Bytes::from_static(&[99])), None);
+        assert_eq!(Heard::read(Bytes::from_static(&[WANTED, 0xff])), None);
+    }
+}
