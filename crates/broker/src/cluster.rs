@@ -39,6 +39,9 @@ pub trait Roll: Send + Sync + 'static {
     /// What is known of this connection of this node, if it is its client's current one by what has been read.
     fn seat(&self, client: &str, conn: u64) -> Option<Seated>;
 
+    /// At which other node the client is, and by which connection there, by what has been read.
+    fn elsewhere(&self, client: &str) -> Option<(ByteString, u64)>;
+
     /// Has another node end the connection that this client has there, and its session; false if it has none.
     fn kick(&self, client: &str) -> bool;
 

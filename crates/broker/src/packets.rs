@@ -7,7 +7,7 @@ use mqtt_session::{Event, Publication, Receipt, Timestamp, Violation};
 use crate::client::ending::Ending;
 use crate::client::held::is_another_count;
 use crate::client::seat::Seat;
-use crate::cluster::peers::Answer;
+use crate::cluster::peers::owed::Answer;
 use crate::delivery::batch::Batch;
 use crate::delivery::shown::Acknowledged;
 use crate::packets::answer::superseded;

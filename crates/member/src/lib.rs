@@ -191,12 +191,15 @@ impl Roll for Member {
         self.node.seat(client, conn).map(|(seq, at)| Seated { seq, at })
     }
 
-    fn kick(&self, client: &str) -> bool {
-        let conn = self.node.look(|fold| {
+    fn elsewhere(&self, client: &str) -> Option<(ByteString, u64)> {
+        self.node.look(|fold| {
             let client = fold.client(client).filter(|client| client.node.name != *self.node.name())?;
-            Some(client.conn)
-        });
-        let Some(conn) = conn else { return false };
+            Some((client.node.name.clone(), client.conn))
+        })
+    }
+
+    fn kick(&self, client: &str) -> bool {
+        let Some((_, conn)) = self.elsewhere(client) else { return false };
         // Told by the one, and taken back by the other, so that nothing of it stays.
         [Some(write_kick(client, conn)), None]
             .into_iter()

@@ -354,9 +354,9 @@ async fn what_is_retained_is_retained_at_all_nodes() {
 async fn who_retains_at_once_at_several_nodes_leaves_the_same_at_all() {
     let Some(nodes) = nodes().await else { return };
     let mut writers = Vec::new();
-    for at in 0..3 {
-        nodes[at].line.set(Faults { lost_frames: 3, ..Faults::default() });
-        let mut client = nodes[at].connect(&format!("writer {at}")).await;
+    for (at, node) in nodes.iter().enumerate() {
+        node.line.set(Faults { lost_frames: 3, ..Faults::default() });
+        let mut client = node.connect(&format!("writer {at}")).await;
         writers.push(tokio::spawn(async move {
             for number in 0..200 {
                 let text = if number % 7 == at { String::new() } else { format!("{at} {number}") };

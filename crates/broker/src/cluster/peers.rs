@@ -4,13 +4,17 @@
 //! on what another node has sent.
 
 mod ears;
-mod owed;
-mod peer;
+mod hearing_out;
+pub(crate) mod owed;
+pub(crate) mod peer;
 mod piece;
+mod questions;
 mod retained;
+mod sending;
 mod stamps;
 
 use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -18,19 +22,12 @@ use bytestring::ByteString;
 use mqtt_codec::{Filter, Qos, Topic};
 use mqtt_hooks::is_sys;
 use mqtt_router::{Group, Matches, Options, Router};
-use mqtt_session::{Publication, Timestamp};
 use parking_lot::{Mutex, RwLock};
 
-use crate::client::ClientRef;
-use crate::cluster::letter::write_message;
-use crate::delivery::batch::Batch;
-use crate::watch::metrics::Metric;
-
 pub use ears::Ears;
-pub(crate) use owed::{Answer, Owed, Owing};
 pub use peer::Peer;
 use piece::Piece;
-use retained::Asked;
+use questions::{Asked, Questions};
 use stamps::Stamps;
 
 /// Of what waits for one node, bytes: then it gets no more at QoS 0. Above that, whoever publishes waits for it.
@@ -47,6 +44,7 @@ pub(crate) struct Peers {
     stamps: Stamps,
     /// Who was asked for all that is retained, and has not told it yet.
     asked: Mutex<Asked>,
+    questions: Questions,
 }
 
 /// Who wants it: the place in a list.
@@ -85,11 +83,10 @@ struct Elsewhere {
 }
 
 /// Where a message goes beside this node.
-#[derive(Default)]
-pub(crate) struct Away {
+pub(crate) struct Away<C> {
     to: Vec<To>,
     /// Shared subscriptions whose members here do not get it, for another node's do.
-    given: Vec<Matches<ClientRef>>,
+    given: Vec<Matches<C>>,
 }
 
 struct To {
@@ -106,10 +103,16 @@ impl Peers {
         self.is_used.load(Ordering::Acquire)
     }
 
+    /// The node of this name, if it can be spoken to.
+    fn peer(&self, name: &str) -> Option<Arc<dyn Peer>> {
+        let state = self.state.read();
+        state.peers.iter().flatten().find(|known| known.peer.name() == name).map(|known| Arc::clone(&known.peer))
+    }
+
     /// Somebody has subscribed with this filter, or does not any more: the others are told if that makes a difference.
     ///
     /// What is said is what is so when it is said, under one lock: so the last word is right, whatever happens at once.
-    pub(crate) fn note(&self, filter: &Filter, router: &Router<ClientRef>) {
+    pub(crate) fn note<C: Clone + Eq + Hash>(&self, filter: &Filter, router: &Router<C>) {
         if !self.is_used() || is_ours(filter.as_str()) {
             return;
         }
@@ -127,25 +130,14 @@ impl Peers {
         state.peers.iter_mut().flatten().for_each(|known| known.told_at = piece.say(&*known.peer));
     }
 
-    /// What is to be waited for, so that nothing is missed of what is published from here on at any node.
-    pub(crate) fn owe_filters(&self, batch: &mut Batch<'_>) {
-        if self.is_used() {
-            for Known { peer, told_at, .. } in self.state.read().peers.iter().flatten() {
-                if !peer.has_handled(*told_at) {
-                    batch.owe(peer, *told_at);
-                }
-            }
-        }
-    }
-
     /// Where a message of this topic goes beside this node.
-    pub(crate) fn find(&self, topic: &Topic, router: &Router<ClientRef>) -> Option<Away> {
+    pub(crate) fn find<C: Clone + Eq + Hash>(&self, topic: &Topic, router: &Router<C>) -> Option<Away<C>> {
         if self.theirs.subscriptions_len() == 0 || is_sys(topic.as_str()) {
             return None;
         }
         let mut found = Matches::default();
         self.theirs.matches(topic, None, &mut found);
-        let mut away = Away::default();
+        let mut away = Away { to: Vec::new(), given: Vec::new() };
         let state = self.state.read();
         for interest in found.iter() {
             match *interest.key {
@@ -175,9 +167,9 @@ impl Peers {
     }
 }
 
-impl Away {
+impl<C: Clone + Eq + Hash> Away<C> {
     /// Whether members of this shared subscription are to get it here.
-    pub(crate) fn is_for(&self, group: &Group<'_, ClientRef>) -> bool {
+    pub(crate) fn is_for(&self, group: &Group<'_, C>) -> bool {
         !self.given.iter().any(|given| given.groups().any(|given| given.is(group)))
     }
 
@@ -188,22 +180,6 @@ impl Away {
         let peer = Arc::clone(&state.peers.get(place)?.as_ref()?.peer);
         self.to.push(To { place, peer, is_plain: false, groups: Vec::new() });
         self.to.last_mut()
-    }
-
-    /// Sends it there. Above QoS 0 whoever publishes owes it to them.
-    pub(crate) fn send(&self, publication: &Publication, now: Timestamp, batch: &mut Batch<'_>) {
-        let message = &publication.message;
-        let Some(written) = write_message(&publication.to_message(now)) else { return };
-        for To { peer, is_plain, groups, .. } in &self.to {
-            if message.qos == Qos::AtMostOnce && peer.held() > MAX_WAITING {
-                batch.count(Metric::DroppedQos0, 1);
-                continue;
-            }
-            let place = Piece::Message { is_plain: *is_plain, groups, written: &written }.say(&**peer);
-            if message.qos > Qos::AtMostOnce {
-                batch.owe(peer, place);
-            }
-        }
     }
 }
 

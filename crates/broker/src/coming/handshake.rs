@@ -253,6 +253,7 @@ impl Candidate {
         }
         let broker = Arc::clone(&self.broker);
         let roll = broker.membership.roll()?;
+        broker.hear_out_elsewhere(&self.info.client_id, &**roll).await;
         self.info.connected_at = wall_ms();
         // It takes the transition lock: an end that is under way has been said when this has it, so that it comes before what is
         // said here, and is not taken for a takeover.

@@ -11,7 +11,7 @@ use mqtt_hooks::Reason;
 
 use crate::client::ending::Ending;
 use crate::client::seat::Seat;
-use crate::cluster::peers::Owing;
+use crate::cluster::peers::owed::Owing;
 use crate::coming::line::Place;
 use crate::coming::pace::Pace;
 use crate::delivery::batch::{Batch, Flushing};
@@ -51,6 +51,7 @@ const LOOK_EVERY: usize = 32;
 const DELIVERIES: usize = 1 << 15;
 
 mod held_back;
+mod owing;
 mod partial;
 
 /// What of a packet has come.
@@ -146,10 +147,7 @@ impl Reader {
         // What could not be stored has kept those waiting who were to be told; each client's flush has seen to that.
         let _ = batch.settle();
         self.flushing = batch.take_flushing().or_else(|| self.flushing.take());
-        if let Some(owed) = batch.take_owed() {
-            self.owing = Some(Box::new(owed.wait()));
-            context.waker().wake_by_ref();
-        }
+        self.take_owed(context, &mut batch);
         let _ = batch.finish();
         polled
     }
@@ -273,16 +271,6 @@ impl Reader {
             self.flushing = None;
         }
         is_flushing
-    }
-
-    /// Whether other nodes have to say something before the last packets are answered. Whoever publishes does so no faster than they
-    /// take it.
-    fn answer_owing(&mut self, seat: &Seat, context: &mut Context<'_>, batch: &mut Batch<'_>) -> Result<bool, Ending> {
-        let Some(owing) = &mut self.owing else { return Ok(false) };
-        let Poll::Ready(answers) = owing.poll(context) else { return Ok(true) };
-        self.owing = None;
-        packets::answer(seat, answers, seat.broker().clock.now(), batch)?;
-        Ok(false)
     }
 
     /// Nothing is read. The client sends and takes nothing: what it asks for would only add to what waits for it, and reading

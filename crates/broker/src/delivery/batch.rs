@@ -20,7 +20,8 @@ use tokio::task::JoinHandle;
 
 use crate::broker::Broker;
 use crate::client::ClientRef;
-use crate::cluster::peers::{Answer, Owed, Peer};
+use crate::cluster::peers::owed::{Answer, Owed};
+use crate::cluster::peers::peer::Peer;
 use crate::delivery::lost::LostDelivery;
 use crate::store::durable::Durable;
 use crate::watch::Watched;

@@ -31,7 +31,7 @@ pub(super) struct Receivers<'a> {
     /// Members of groups are not among them.
     pub(super) is_plain: bool,
     /// Where else it goes.
-    pub(super) away: Option<&'a Away>,
+    pub(super) away: Option<&'a Away<ClientRef>>,
 }
 
 impl<'a> Receivers<'a> {

@@ -6,7 +6,7 @@ use mqtt_session::{Publication, Receipt, Timestamp};
 
 use crate::client::ending::Ending;
 use crate::client::seat::Seat;
-use crate::cluster::peers::Answer;
+use crate::cluster::peers::owed::Answer;
 use crate::config::DenyAction;
 use crate::delivery::batch::Batch;
 use crate::delivery::shown;

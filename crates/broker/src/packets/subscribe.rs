@@ -11,7 +11,7 @@ use crate::client::ClientRef;
 use crate::client::connection::Connection;
 use crate::client::ending::Ending;
 use crate::client::seat::Seat;
-use crate::cluster::peers::Answer;
+use crate::cluster::peers::owed::Answer;
 use crate::config::DenyAction;
 use crate::delivery::batch::Batch;
 use crate::delivery::replay;

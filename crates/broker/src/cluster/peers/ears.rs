@@ -87,6 +87,10 @@ impl Ears {
                     }
                     None => tracing::error!(node = name, "a message of another node can't be read"),
                 },
+                Some(Heard::HearOut { number, conn, client_id }) => self.hear_out(name, number, conn, &client_id),
+                Some(Heard::HasSaid { number, has_ended }) => {
+                    self.0.membership.peers.questions.answer(number, has_ended);
+                }
                 Some(Heard::Asked) => self.tell_retained(name),
                 Some(Heard::RetainedAll) => self.note_retained(name, true),
                 Some(Heard::All) => self.0.membership.peers.hear(name, |state, place, _| state.note_all(place)),

@@ -14,6 +14,8 @@ const ALL: u8 = 4;
 const RETAINED: u8 = 5;
 const ASKED: u8 = 6;
 const RETAINED_ALL: u8 = 7;
+const HEAR_OUT: u8 = 8;
+const HAS_SAID: u8 = 9;
 
 /// To be said.
 pub(super) enum Piece<'a> {
@@ -29,6 +31,16 @@ pub(super) enum Piece<'a> {
     Asked,
     /// That was all of it.
     RetainedAll,
+    /// Handle what this connection has said, and tell me whether it has ended.
+    HearOut {
+        number: u64,
+        conn: u64,
+        client_id: &'a str,
+    },
+    HasSaid {
+        number: u64,
+        has_ended: bool,
+    },
     Message {
         /// For all whose filters match, but members of shared subscriptions.
         is_plain: bool,
@@ -47,6 +59,8 @@ pub(super) enum Heard {
     Retained(Stamp, Bytes),
     Asked,
     RetainedAll,
+    HearOut { number: u64, conn: u64, client_id: ByteString },
+    HasSaid { number: u64, has_ended: bool },
     Message { is_plain: bool, groups: Vec<Filter>, written: Bytes },
 }
 
@@ -58,6 +72,12 @@ impl Piece<'_> {
             Self::All => peer.say(&[&[ALL]]),
             Self::Asked => peer.say(&[&[ASKED]]),
             Self::RetainedAll => peer.say(&[&[RETAINED_ALL]]),
+            Self::HearOut { number, conn, client_id } => {
+                peer.say(&[&[HEAR_OUT], &number.to_be_bytes(), &conn.to_be_bytes(), client_id.as_bytes()])
+            }
+            Self::HasSaid { number, has_ended } => {
+                peer.say(&[&[HAS_SAID], &number.to_be_bytes(), &[(*has_ended).into()]])
+            }
             Self::Retained((at, node), written) => {
                 let mut head = BytesMut::new();
                 head.put_u8(RETAINED);
@@ -91,6 +111,14 @@ impl Heard {
             ALL => Some(Self::All),
             ASKED => Some(Self::Asked),
             RETAINED_ALL => Some(Self::RetainedAll),
+            HEAR_OUT => {
+                let (number, conn) = (piece.try_get_u64().ok()?, piece.try_get_u64().ok()?);
+                Some(Self::HearOut { number, conn, client_id: ByteString::try_from(piece).ok()? })
+            }
+            HAS_SAID => {
+                let number = piece.try_get_u64().ok()?;
+                Some(Self::HasSaid { number, has_ended: piece.try_get_u8().ok()? != 0 })
+            }
             RETAINED => {
                 let at = piece.try_get_u64().ok()?;
                 let len = usize::from(piece.try_get_u8().ok()?);
@@ -169,6 +197,11 @@ mod tests {
             (Piece::All, Heard::All),
             (Piece::Asked, Heard::Asked),
             (Piece::RetainedAll, Heard::RetainedAll),
+            (
+                Piece::HearOut { number: 1, conn: 2, client_id: "it" },
+                Heard::HearOut { number: 1, conn: 2, client_id: "it".into() },
+            ),
+            (Piece::HasSaid { number: 1, has_ended: true }, Heard::HasSaid { number: 1, has_ended: true }),
             (Piece::Retained(&stamp, &written), Heard::Retained(stamp.clone(), written.clone())),
             (
                 Piece::Message { is_plain: true, groups: &groups, written: &written },

@@ -3,7 +3,6 @@
 //! Who joins asks those who were there before for all they have. What it brought along itself and none of them knows was removed
 //! while it was away.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytestring::ByteString;
@@ -12,8 +11,9 @@ use mqtt_hooks::is_sys;
 use mqtt_session::{Publication, Timestamp};
 
 use super::piece::Piece;
+use super::questions::Asked;
 use super::stamps::Stamp;
-use super::{Ears, MAX_WAITING, Peer, Peers};
+use super::{Ears, MAX_WAITING, Peer};
 use crate::broker::Broker;
 use crate::cluster::letter::write_message;
 use crate::delivery::batch::{Batch, in_batch};
@@ -21,18 +21,6 @@ use crate::time::clock::wall_ms;
 
 /// Of what is retained, topics that are looked at before others have their turn.
 const SLICE: usize = 256;
-
-/// Who was asked for what is retained.
-#[derive(Default)]
-pub(super) struct Asked {
-    names: HashSet<ByteString>,
-    /// One of them has told all.
-    has_one: bool,
-    /// There is nobody left to ask.
-    is_over: bool,
-    /// Who has asked us before we knew ourselves.
-    waiting: Vec<Arc<dyn Peer>>,
-}
 
 impl Broker {
     /// Keeps a message that is to be retained, or forgets what is by one without a payload, here and at all other nodes. The error is
@@ -158,13 +146,6 @@ impl Ears {
         } else {
             asked.waiting.push(peer);
         }
-    }
-}
-
-impl Peers {
-    fn peer(&self, name: &str) -> Option<Arc<dyn Peer>> {
-        let state = self.state.read();
-        state.peers.iter().flatten().find(|known| known.peer.name() == name).map(|known| Arc::clone(&known.peer))
     }
 }
 
