@@ -7,8 +7,10 @@ mod subscribe;
 
 use bytes::{Buf, Bytes, BytesMut};
 
+use crate::property::id::Ids;
+use crate::property::properties;
 use crate::read::{self, Frame};
-use crate::{DecodeError, Packet, PacketType, Version};
+use crate::{DecodeError, Packet, PacketType, Properties, Version};
 
 /// Which end of the connection reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +53,7 @@ pub struct Decoder {
     version: Option<Version>,
     max_packet_size: u32,
     max_filters: u32,
+    max_properties: u32,
 }
 
 impl Decoder {
@@ -60,13 +63,19 @@ impl Decoder {
             Role::Server => None,
             Role::Client(version) => Some(version),
         };
-        Self { role, version, max_packet_size, max_filters: u32::MAX }
+        Self { role, version, max_packet_size, max_filters: u32::MAX, max_properties: u32::MAX }
     }
 
     /// A SUBSCRIBE or UNSUBSCRIBE has at most so many filters. Without that as many as fit a packet: four bytes each.
     #[must_use]
     pub const fn with_max_filters(self, max_filters: u32) -> Self {
         Self { max_filters, ..self }
+    }
+
+    /// A packet, and the will in it, has at most so many properties. Without that as many as fit a packet: five bytes each.
+    #[must_use]
+    pub const fn with_max_properties(self, max_properties: u32) -> Self {
+        Self { max_properties, ..self }
     }
 
     /// The version of the connection, once known.
@@ -95,7 +104,7 @@ impl Decoder {
             return Ok(None);
         }
         if let Some(version) = publish {
-            return publish::publish(header, input, version, self.role);
+            return publish::publish(header, input, version, self);
         }
         if let Some(packet) = ack::bare(packet_type, &input[header.len..size]) {
             input.advance(size);
@@ -108,12 +117,12 @@ impl Decoder {
 
     fn packet(&mut self, packet_type: PacketType, flags: u8, frame: Bytes) -> Result<Packet, DecodeError> {
         let Some(version) = self.version.filter(|_| packet_type != PacketType::Connect) else {
-            let connect = read::finish(connect::connect(Frame(&frame), flags))?;
+            let connect = read::finish(connect::connect(Frame(&frame), flags, self.max_properties))?;
             self.version.get_or_insert(connect.version);
             return Ok(Packet::Connect(Box::new(connect)));
         };
-        let Self { role, max_filters, .. } = *self;
-        let body = Body { packet_type, version, role, max_filters, frame: Frame(&frame) };
+        let Self { role, max_filters, max_properties, .. } = *self;
+        let body = Body { packet_type, version, role, max_filters, max_properties, frame: Frame(&frame) };
         Ok(match packet_type {
             PacketType::ConnAck => Packet::ConnAck(body.parse(ack::conn_ack)?),
             PacketType::PubAck => Packet::PubAck(body.parse(ack::ack)?),
@@ -140,12 +149,17 @@ struct Body<'a> {
     version: Version,
     role: Role,
     max_filters: u32,
+    max_properties: u32,
     frame: Frame<'a>,
 }
 
 impl<'a> Body<'a> {
     fn parse<T>(self, parser: impl FnOnce(Self, &'a [u8]) -> read::Parsed<'a, T>) -> Result<T, DecodeError> {
         read::finish(parser(self, self.frame.0))
+    }
+
+    fn properties(self, allowed: Ids, input: &'a [u8]) -> read::Parsed<'a, Properties> {
+        properties(self.frame, self.version, allowed, self.max_properties)(input)
     }
 }
 

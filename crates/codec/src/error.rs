@@ -40,6 +40,9 @@ pub enum DecodeError {
         /// The reader's limit.
         max: u32,
     },
+    /// More properties than the reader accepts.
+    #[error("more than {0} properties")]
+    TooManyProperties(u32),
     /// A variable byte integer has more than four bytes.
     #[error("a variable byte integer of more than four bytes")]
     VarIntTooLong,
@@ -170,7 +173,7 @@ impl DecodeError {
     pub const fn reason_code(&self) -> ReasonCode {
         match self {
             Self::TooLarge { .. } => ReasonCode::PacketTooLarge,
-            Self::TooManyFilters { .. } => ReasonCode::QuotaExceeded,
+            Self::TooManyFilters { .. } | Self::TooManyProperties(_) => ReasonCode::QuotaExceeded,
             Self::UnsupportedVersion(_) => ReasonCode::UnsupportedProtocolVersion,
             Self::ClientId(_) => ReasonCode::ClientIdNotValid,
             Self::TopicAliasZero => ReasonCode::TopicAliasInvalid,

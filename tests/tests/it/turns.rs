@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use bytes::BytesMut;
-use mqtt_codec::{Connect, Packet, Properties, Publish, Qos, ReasonCode, Subscribe, Version};
+use mqtt_codec::{Connect, Message, Packet, Properties, Property, Publish, Qos, ReasonCode, Subscribe, Version};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -222,6 +222,24 @@ async fn a_packet_of_too_many_filters_is_refused() {
         client.send(Packet::Subscribe(Subscribe { packet_id: id(1), properties: Properties::EMPTY, filters })).await;
         match client.receive().await {
             Packet::SubAck(answer) => assert!(is_taken && answer.reasons.len() == count),
+            Packet::Disconnect(told) => assert!(!is_taken && told.reason == ReasonCode::QuotaExceeded),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// As many properties as fit the largest packet would hold a thread for most of a second: they are walked over each time
+/// that one is looked for.
+#[tokio::test]
+async fn a_packet_of_too_many_properties_is_refused() {
+    let Some(broker) = Broker::with(|_| {}).await else { return };
+    for (count, is_taken) in [(10_000, true), (10_001, false)] {
+        let mut client = Client::connect(broker.addr, Version::V5, "many").await;
+        let properties = (0..count).map(|_| Property::UserProperty("".into(), "".into())).collect();
+        let message = Message { properties, ..message("a", "", Qos::AtLeastOnce) };
+        client.send_publish(message).await;
+        match client.receive().await {
+            Packet::PubAck(_) => assert!(is_taken),
             Packet::Disconnect(told) => assert!(!is_taken && told.reason == ReasonCode::QuotaExceeded),
             other => panic!("{other:?}"),
         }

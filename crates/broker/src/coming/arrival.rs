@@ -39,6 +39,10 @@ const SMALL_CONNECT: usize = 8 * 1024;
 /// these take ten milliseconds, and what fits the largest packet would take seconds.
 const MAX_FILTERS: u32 = 10_000;
 
+/// Properties of one packet. They are read from the first on whenever one is looked for: what fits the largest packet would
+/// hold a thread for most of a second.
+const MAX_PROPERTIES: u32 = 10_000;
+
 /// A socket that has not sent CONNECT yet.
 pub(crate) struct Arrival {
     pub(crate) transport: Transport,
@@ -98,7 +102,9 @@ impl Arrival {
             traffic: Traffic::default(),
             origin,
             ticket,
-            decoder: Decoder::new(Role::Server, max_packet_size).with_max_filters(MAX_FILTERS),
+            decoder: Decoder::new(Role::Server, max_packet_size)
+                .with_max_filters(MAX_FILTERS)
+                .with_max_properties(MAX_PROPERTIES),
             rest: BytesMut::new(),
             claim: None,
             deadline,

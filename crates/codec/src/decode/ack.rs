@@ -4,7 +4,6 @@ use nom::number::complete::be_u8;
 
 use super::Body;
 use crate::property::id::Ids;
-use crate::property::properties;
 use crate::read::{self, Parsed};
 use crate::{
     Ack, Auth, ConnAck, DecodeError, Disconnect, Packet, PacketId, PacketType, Properties, ReasonCode, Role, Version,
@@ -29,7 +28,7 @@ pub(super) fn conn_ack<'a>(body: Body<'a>, input: &'a [u8]) -> Parsed<'a, ConnAc
     if flags == 1 && reason.is_error() {
         return Err(DecodeError::SessionPresent.into());
     }
-    let (input, properties) = properties(body.frame, body.version, Ids::CONNACK)(input)?;
+    let (input, properties) = body.properties(Ids::CONNACK, input)?;
     Ok((input, ConnAck { session_present: flags == 1, reason, properties }))
 }
 
@@ -74,7 +73,7 @@ impl<'a> Body<'a> {
         if input.is_empty() {
             return Ok((input, (reason, Properties::EMPTY)));
         }
-        let (input, properties) = properties(self.frame, self.version, allowed)(input)?;
+        let (input, properties) = self.properties(allowed, input)?;
         Ok((input, (reason, properties)))
     }
 

@@ -9,17 +9,18 @@ use crate::property::{Property, properties};
 use crate::read::{Frame, Parsed, binary};
 use crate::{Connect, DecodeError, Message, PacketType, Qos, Version, Will};
 
-pub(super) fn connect(frame: Frame<'_>, header_flags: u8) -> Parsed<'_, Connect> {
+pub(super) fn connect(frame: Frame<'_>, header_flags: u8, max_properties: u32) -> Parsed<'_, Connect> {
     let (input, (version, is_bridge)) = version(frame.0)?;
     PacketType::Connect.check_flags(header_flags, version)?;
     let (input, flags) = be_u8(input)?;
     let flags = Flags(flags);
     flags.check(version)?;
     let (input, keep_alive) = be_u16(input)?;
-    let (input, properties) = properties(frame, version, Ids::CONNECT)(input)?;
+    let (input, properties) = properties(frame, version, Ids::CONNECT, max_properties)(input)?;
     let (input, client_id) = binary(input)?;
     let client_id = frame.name(client_id).map_err(DecodeError::ClientId)?;
-    let (input, will) = cond(flags.has(Flags::WILL), |input| will(input, frame, version, flags)).parse(input)?;
+    let (input, will) =
+        cond(flags.has(Flags::WILL), |input| will(input, frame, version, flags, max_properties)).parse(input)?;
     // For the sake of MQTT 3, in MQTT 3.1 the length of the packet takes precedence over these two flags.
     let is_there = |input: &[u8], flag| flags.has(flag) && (version > Version::V3_1 || !input.is_empty());
     let (input, username) = cond(is_there(input, Flags::USERNAME), binary).parse(input)?;
@@ -85,10 +86,16 @@ impl Flags {
     }
 }
 
-fn will<'a>(input: &'a [u8], frame: Frame<'a>, version: Version, flags: Flags) -> Parsed<'a, Will> {
+fn will<'a>(
+    input: &'a [u8],
+    frame: Frame<'a>,
+    version: Version,
+    flags: Flags,
+    max_properties: u32,
+) -> Parsed<'a, Will> {
     // [MQTT-3.1.2-12]
     let qos = Qos::from_u8((flags.0 & Flags::WILL_QOS) >> 3).ok_or(DecodeError::WillQos)?;
-    let (input, mut properties) = properties(frame, version, Ids::WILL)(input)?;
+    let (input, mut properties) = properties(frame, version, Ids::WILL, max_properties)(input)?;
     let delay = properties.will_delay();
     if delay.is_some() {
         properties = properties.retain(|property| !matches!(property, Property::WillDelay(_)));

@@ -3,7 +3,7 @@
 use bytes::{Buf, Bytes, BytesMut};
 use bytestring::ByteString;
 
-use super::FixedHeader;
+use super::{Decoder, FixedHeader};
 use crate::property::id::{self, Ids};
 use crate::property::wire;
 use crate::read::{self, Parsed};
@@ -24,7 +24,7 @@ pub(super) fn publish(
     header: FixedHeader,
     input: &mut BytesMut,
     version: Version,
-    role: Role,
+    decoder: &Decoder,
 ) -> Result<Option<Packet>, DecodeError> {
     // [MQTT-3.3.1-4]
     let qos = Qos::from_u8(header.first >> 1 & 0b11).ok_or(DecodeError::PublishQos)?;
@@ -34,7 +34,7 @@ pub(super) fn publish(
         return Err(DecodeError::Dup);
     }
     let body = &input[header.len..header.packet_size()];
-    let (payload, head) = read::unwrap(head(body, qos, version, role))?;
+    let (payload, head) = read::unwrap(head(body, qos, version, decoder))?;
     if !head.topic.is_empty() {
         read::check_publish_topic(head.topic)?;
     }
@@ -71,7 +71,7 @@ fn take(input: &mut BytesMut, skip: usize, len: usize) -> Bytes {
     part
 }
 
-fn head(input: &[u8], qos: Qos, version: Version, role: Role) -> Parsed<'_, Head<'_>> {
+fn head<'a>(input: &'a [u8], qos: Qos, version: Version, decoder: &Decoder) -> Parsed<'a, Head<'a>> {
     let (input, topic) = read::binary(input)?;
     let (input, packet_id) = match qos {
         Qos::AtMostOnce => (input, None),
@@ -84,8 +84,8 @@ fn head(input: &[u8], qos: Qos, version: Version, role: Role) -> Parsed<'_, Head
     };
     let mut alias = false;
     if !properties.is_empty() {
-        let ids = wire::check(properties, Ids::PUBLISH)?;
-        if role == Role::Server && ids.has(id::SUBSCRIPTION_ID) {
+        let ids = wire::check(properties, Ids::PUBLISH, decoder.max_properties)?;
+        if decoder.role == Role::Server && ids.has(id::SUBSCRIPTION_ID) {
             // [MQTT-3.3.4-6]
             return Err(DecodeError::SubscriptionIdFromClient.into());
         }

@@ -4,7 +4,6 @@ use nom::number::complete::be_u8;
 
 use super::Body;
 use crate::property::id::Ids;
-use crate::property::properties;
 use crate::read::{self, Parsed, binary};
 use crate::{
     DecodeError, Filter, PacketType, Qos, ReasonCode, RetainHandling, SubAck, Subscribe, SubscribeFilter,
@@ -13,7 +12,7 @@ use crate::{
 
 pub(super) fn subscribe<'a>(body: Body<'a>, input: &'a [u8]) -> Parsed<'a, Subscribe> {
     let (input, packet_id) = read::packet_id(body.packet_type)(input)?;
-    let (input, properties) = properties(body.frame, body.version, Ids::SUBSCRIBE)(input)?;
+    let (input, properties) = body.properties(Ids::SUBSCRIBE, input)?;
     let (input, filters) = body.many(input, subscribe_filter)?;
     Ok((input, Subscribe { packet_id, properties, filters }))
 }
@@ -51,7 +50,7 @@ fn options(bits: u8, version: Version) -> Result<SubscribeOptions, DecodeError> 
 
 pub(super) fn unsubscribe<'a>(body: Body<'a>, input: &'a [u8]) -> Parsed<'a, Unsubscribe> {
     let (input, packet_id) = read::packet_id(body.packet_type)(input)?;
-    let (input, properties) = properties(body.frame, body.version, Ids::UNSUBSCRIBE)(input)?;
+    let (input, properties) = body.properties(Ids::UNSUBSCRIBE, input)?;
     let (input, filters) = body.many(input, filter)?;
     Ok((input, Unsubscribe { packet_id, filters, properties }))
 }
@@ -63,7 +62,7 @@ fn filter<'a>(body: Body<'a>, input: &'a [u8]) -> Parsed<'a, Filter> {
 
 pub(super) fn sub_ack<'a>(body: Body<'a>, input: &'a [u8]) -> Parsed<'a, SubAck> {
     let (input, packet_id) = read::packet_id(body.packet_type)(input)?;
-    let (input, properties) = properties(body.frame, body.version, Ids::ACK)(input)?;
+    let (input, properties) = body.properties(Ids::ACK, input)?;
     let reasons = if body.version == Version::V5 {
         body.reasons(input)?
     } else {
@@ -84,7 +83,7 @@ fn granted(code: u8) -> Result<ReasonCode, DecodeError> {
 
 pub(super) fn unsub_ack<'a>(body: Body<'a>, input: &'a [u8]) -> Parsed<'a, UnsubAck> {
     let (input, packet_id) = read::packet_id(body.packet_type)(input)?;
-    let (input, properties) = properties(body.frame, body.version, Ids::ACK)(input)?;
+    let (input, properties) = body.properties(Ids::ACK, input)?;
     if body.version < Version::V5 {
         return Ok((input, UnsubAck { packet_id, reasons: Vec::new(), properties }));
     }

@@ -506,3 +506,28 @@ fn more_filters_than_the_reader_takes_are_refused() {
     let error = DecodeError::TooManyFilters { packet: PacketType::Unsubscribe, max: 2 };
     check(server(Version::V3_1_1).with_max_filters(2), 0xA2, three, error, 0x97);
 }
+
+#[test]
+fn more_properties_than_the_reader_takes_are_refused() {
+    const THREE: &[u8] = b"\x0F\x26\0\0\0\0\x26\0\0\0\0\x26\0\0\0\0";
+    let connect = [b"\0\x04MQTT\x05\x06\0\0", THREE, b"\0\0", b"\0", b"\0\x01w\0\0"].concat();
+    let will = [b"\0\x04MQTT\x05\x06\0\0\0", &b"\0\0"[..], THREE, b"\0\x01w\0\0"].concat();
+    let subscribe = [b"\0\x01", THREE, b"\0\x01a\0"].concat();
+    let publish = [b"\0\x01a", THREE, b"payload"].concat();
+    let ack = [b"\0\x01\0", THREE].concat();
+    let disconnect = [b"\0", THREE].concat();
+    let arriving = Decoder::new(Role::Server, u32::MAX);
+    let packets = [
+        (0x10, connect, &arriving),
+        (0x10, will, &arriving),
+        (0x82, subscribe, &server(Version::V5)),
+        (0x30, publish, &server(Version::V5)),
+        (0x40, ack, &server(Version::V5)),
+        (0xE0, disconnect, &server(Version::V5)),
+    ];
+    for (first, body, decoder) in packets {
+        let error = DecodeError::TooManyProperties(2);
+        check(decoder.clone().with_max_properties(2), first, &body, error, 0x97);
+        assert!(decoder.clone().with_max_properties(3).decode(&mut packet(first, &body)).is_ok());
+    }
+}

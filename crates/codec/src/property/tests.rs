@@ -50,7 +50,7 @@ fn every_known_identifier_is_read_as_the_property_that_writes_it() {
     for id in (0..=0x2A).filter(|&id| id::Kind::of(id).is_some()) {
         let read = values.iter().find_map(|value| {
             let bytes = Bytes::from([&[id], *value].concat());
-            let whole = wire::check(&bytes, id::Ids::of(&[id])).is_ok();
+            let whole = wire::check(&bytes, id::Ids::of(&[id]), 1).is_ok();
             whole.then(|| Properties(bytes)).filter(|list| Properties::from_iter(list.iter()) == *list)
         });
         // Authentication data never stands alone.

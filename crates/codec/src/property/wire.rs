@@ -51,24 +51,32 @@ pub(crate) fn properties<'a>(
     frame: Frame<'a>,
     version: Version,
     allowed: Ids,
+    max: u32,
 ) -> impl Fn(&'a [u8]) -> Parsed<'a, Properties> {
     move |input| match input {
         _ if version < Version::V5 => Ok((input, Properties::EMPTY)),
         [0, rest @ ..] => Ok((rest, Properties::EMPTY)),
         _ => {
             let (rest, section) = read::section(input)?;
-            check(section, allowed)?;
+            check(section, allowed, max)?;
             Ok((rest, Properties(frame.share(section))))
         }
     }
 }
 
-/// Checks a whole section and tells what is in it: afterwards all of it can be read without a mistake.
-pub(crate) fn check(mut section: &[u8], allowed: Ids) -> Result<Ids, DecodeError> {
+/// Checks a whole section of at most `max` properties and tells what is in it: afterwards all of it can be read without a
+/// mistake.
+pub(crate) fn check(mut section: &[u8], allowed: Ids, max: u32) -> Result<Ids, DecodeError> {
     let mut seen = Ids::NONE;
+    let mut count = 0;
     while !section.is_empty() {
         let (rest, raw) = read::unwrap(raw(section))?;
         section = rest;
+        // Each is read again whenever one is looked for.
+        count += 1;
+        if count > max {
+            return Err(DecodeError::TooManyProperties(max));
+        }
         if !allowed.has(raw.id) {
             return Err(DecodeError::MisplacedProperty(raw.id));
         }
