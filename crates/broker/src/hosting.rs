@@ -98,6 +98,10 @@ impl Host for Hosting {
         self.0.connection_of(client_id).map(|connection| connection.info.clone())
     }
 
+    fn has_fallen(&self, client_id: &str) -> bool {
+        self.0.clients.get(client_id).is_some_and(|client| client.transition.lock().is_fallen())
+    }
+
     fn quiet_ms(&self, client_id: &str) -> Option<u64> {
         self.0.connection_of(client_id).map(|connection| connection.quiet_ms())
     }

@@ -75,11 +75,17 @@ pub trait Host: Send + Sync + 'static {
 
     /// The connection that a client has.
     ///
-    /// This and the four that follow are for a module's tasks and its answers to requests. Within a hook they would wait for
+    /// This and the five that follow are for a module's tasks and its answers to requests. Within a hook they would wait for
     /// what waits for the hook; a hook hands over to a task.
     fn connection(&self, client_id: &str) -> Option<ConnectionInfo> {
         let _ = client_id;
         None
+    }
+
+    /// Whether a client was online when an earlier process died, and it is still to be told that it went.
+    fn has_fallen(&self, client_id: &str) -> bool {
+        let _ = client_id;
+        false
     }
 
     /// For how long nothing but pings has come from a client that is online, to the second, less the time in which the broker itself

@@ -16,6 +16,7 @@ use mqtt_hooks::{
 use serde_json::Value;
 
 mod absence;
+mod afresh;
 mod announcer;
 mod api;
 mod availability;
@@ -158,7 +159,7 @@ impl Module for Presence {
         ctx.remember(Arc::new(LastSeen(self.history.clone())));
         let followed =
             Followed::start(ctx, &settings, &topics, &self.history, &self.unsettled, &self.missing, &self.roster)?;
-        let served = followed.served();
+        let (served, noticed) = (followed.served(), followed.noticed());
         self.trial.set_profile(settings.profiles[0]);
         let profiles = Profiles::new(&settings.profiles, topics.clone());
         if let Some(reserved) = profiles.reserved() {
@@ -175,7 +176,9 @@ impl Module for Presence {
         ctx.observe(announcer.clone());
         ctx.observe_drops(announcer);
         let is_again = self.has_started.swap(true, Ordering::Relaxed);
-        Availability::register(ctx, rules, &self.history, &self.unavailable, is_again);
+        // With other rules, perhaps.
+        let has_changed = is_again && !settings.availability.is_empty();
+        Availability::register(ctx, rules, &self.history, &self.unavailable);
         let records = ctx.records();
         let limits =
             Limits { clients: settings.known as usize, forget_after_ms: u64::from(settings.forget_after) * DAY_MS };
@@ -198,6 +201,8 @@ impl Module for Presence {
         Tagger::register(ctx, tags::Rules::new(&settings.tags)?, &self.roster, &self.unfit);
         self.roster.keep_in(&records, ctx.actor(), served);
         ctx.spawn(forget_old(ctx.actor(), Arc::clone(&self.history), ctx.records()));
+        // Behind all that is told of facts: what happens from here on is seen.
+        ctx.spawn(afresh::begin(Arc::clone(&self.history), ctx.host(), noticed, has_changed));
         Ok(())
     }
 

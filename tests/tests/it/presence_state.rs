@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use mqtt_codec::{Connect, Packet, Property, Publish, Qos, RetainHandling, Subscribe, SubscribeFilter, Version};
+use mqtt_modules::Modules as _;
 use serde_json::{Value, json};
 
 use crate::broker::{Broker, outside};
@@ -261,4 +262,97 @@ async fn who_fell_is_told_to_be_away_after_a_crash() {
         (&all["visitor"].value["state"], &all["visitor"].value["reason"]),
         (&json!("offline"), &json!("normal"))
     );
+}
+
+/// No event is made up for it. But who asks how things are is told how they are.
+#[tokio::test]
+async fn what_happened_while_it_was_stopped_is_told_as_states_when_it_is_back() {
+    let Some(broker) = Broker::with(|_| {}).await else { return };
+    let goes = Client::connect(broker.addr, Version::V5, "goes").await;
+    Client::connect(broker.addr, Version::V5, "back").await.leave().await;
+    let mut early = watcher(broker.addr).await;
+    let (before, _) = snapshot(&mut early).await;
+    let modules = broker.server().registry();
+    modules.stop("presence").await.unwrap();
+    goes.leave().await;
+    let _back = Client::connect(broker.addr, Version::V5, "back").await;
+    let _new = Client::connect(broker.addr, Version::V3_1_1, "new").await;
+    early.ping().await;
+    modules.start("presence").await.unwrap();
+
+    let is_so = |all: &BTreeMap<String, Told>| {
+        let states = [("back", "online"), ("goes", "offline"), ("new", "online"), ("watches", "online")];
+        states.iter().all(|(id, state)| all.get(*id).is_some_and(|told| told.value["state"] == *state))
+    };
+    // Who had subscribed before is sent all of them.
+    let mut all = BTreeMap::new();
+    while !is_so(&all) {
+        let told = next(&mut early).await;
+        all.extend(told.client_id.clone().map(|client_id| (client_id, told)));
+    }
+    let goes = &all["goes"].value;
+    assert_eq!((&goes["reason"], &goes["last_heard"]), (&Value::Null, &Value::Null), "nobody saw");
+    assert!(goes["since"].as_u64() >= before["goes"].value["since"].as_u64());
+    assert_ne!(all["back"].value["conn_id"], before["back"].value["conn_id"]);
+    // And who subscribes now.
+    let mut late = Client::connect(broker.addr, Version::V5, "late").await;
+    late.subscribe(DONE, Qos::AtLeastOnce).await;
+    late.subscribe(STATES, Qos::AtLeastOnce).await;
+    let (all, _) = snapshot(&mut late).await;
+    assert!(is_so(&all), "{all:?}");
+    // From then on by events.
+    let _goes = Client::connect(broker.addr, Version::V5, "goes").await;
+    loop {
+        let told = next(&mut late).await;
+        if told.client_id.as_deref() == Some("goes") {
+            assert_eq!((told.short().1, told.retain), (&json!("online"), false));
+            break;
+        }
+    }
+}
+
+/// Also by processes that come later: its last event goes on saying that it came.
+#[tokio::test]
+async fn who_went_while_it_was_stopped_is_offline_after_restarts() {
+    if outside() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let start = || async {
+        loop {
+            let mut config = mqtt_config::Config { data_dir: Some(folder.path().to_owned()), ..Default::default() };
+            config.use_free_ports();
+            config.admin.bind = None;
+            match rollcall::start(config).await {
+                Ok(server) => break server,
+                // The last of the tasks of the one before has to let go of the folder.
+                Err(rollcall::StartError::Store { .. }) => tokio::task::yield_now().await,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    };
+    let addr_of = |server: &rollcall::Server| server.addresses().listener("mqtt").expect("it is on");
+    let is_offline = async |server: &rollcall::Server| {
+        let mut watcher = watcher(addr_of(server)).await;
+        loop {
+            let told = next(&mut watcher).await;
+            if told.short() == (Some("it"), &json!("offline")) {
+                assert_eq!(told.value["reason"], Value::Null);
+                break;
+            }
+        }
+    };
+    let server = start().await;
+    let it = Client::connect(addr_of(&server), Version::V5, "it").await;
+    server.registry().stop("presence").await.unwrap();
+    it.leave().await;
+    Client::connect(addr_of(&server), Version::V5, "it").await.leave().await;
+    server.shutdown().await;
+    let server = start().await;
+    server.registry().start("presence").await.unwrap();
+    is_offline(&server).await;
+    server.shutdown().await;
+    let server = start().await;
+    is_offline(&server).await;
+    server.shutdown().await;
 }

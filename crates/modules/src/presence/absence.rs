@@ -248,7 +248,7 @@ impl Absence {
             since,
             after: Some(after / 1000),
             reason: last.and_then(Entry::reason),
-            last_heard: last.filter(|last| !last.is_connected()).map(|last| last.last_heard),
+            last_heard: last.and_then(Entry::heard_until),
             event: last.map_or(0, |last| last.number),
             ..Shown::of(key)
         };

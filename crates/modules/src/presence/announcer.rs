@@ -12,7 +12,7 @@ use super::event::{Event, Gone, Style};
 use super::followed::Followed;
 use super::history::Happened;
 use super::profiles::Profiles;
-use super::states::State;
+use super::states::{State, WhyGone};
 use super::topics::{STATE, Topics};
 use super::{History, Settings};
 
@@ -140,7 +140,7 @@ impl Observe for Announcer {
                 let end = Some(Gone { reason, reason_string, at });
                 let event = Event { client, number, told_at, seq, flaps, properties, receive_maximum: 0, end };
                 self.announce(&event, noticed, moment);
-                let gone = (reason.name(), last_heard);
+                let gone = WhyGone { reason: Some(reason.name()), last_heard: Some(last_heard) };
                 let state = State { gone: Some(gone), ..State::of(client, number, seq, at) };
                 self.tell_state(&state, moment);
                 self.followed.went(client, reason, State { flaps: Some(flaps), ..state }, moment);

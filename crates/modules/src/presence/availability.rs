@@ -16,11 +16,9 @@ use mqtt_codec::{Filter, Message, Properties, Qos, Topic};
 use mqtt_hooks::{ConnectionInfo, Ctx, Fact, Moment, Observe, Reason, Reserve, StartError, States, Walk};
 use parking_lot::Mutex;
 
-use self::afresh::Corrections;
 use self::rule::{Reach, Rule};
 use super::{Entry, History};
 
-mod afresh;
 mod rule;
 
 /// Clients that are looked at in one go.
@@ -91,23 +89,17 @@ pub(super) struct Availability {
     epoch: u64,
     /// Who has lost a connection to one that is about to be told of.
     replaced: Mutex<HashSet<Arc<str>>>,
-    corrections: Corrections,
     skipped: Arc<AtomicU64>,
 }
 
 impl Availability {
-    /// Registers it, if there are rules. After who notes what happens in `history`. `is_again`: this process has started before,
-    /// perhaps with other rules, and clients may have come and gone since.
-    pub(super) fn register(ctx: &Ctx, rules: Rules, history: &Arc<History>, skipped: &Arc<AtomicU64>, is_again: bool) {
+    /// Registers it, if there are rules. After who notes what happens in `history`.
+    pub(super) fn register(ctx: &Ctx, rules: Rules, history: &Arc<History>, skipped: &Arc<AtomicU64>) {
         if rules.0.is_empty() {
             return;
         }
         let (history, skipped, epoch) = (Arc::clone(history), Arc::clone(skipped), ctx.host().epoch());
-        let (replaced, corrections) = (Mutex::default(), Corrections::default());
-        let all = Arc::new(Self { rules, history, epoch, replaced, corrections, skipped });
-        if is_again {
-            ctx.spawn(afresh::begin(Arc::clone(&all), ctx.host()));
-        }
+        let all = Arc::new(Self { rules, history, epoch, replaced: Mutex::default(), skipped });
         ctx.reserve(all.clone());
         ctx.states(all.clone());
         ctx.observe(all);
@@ -121,19 +113,17 @@ impl Availability {
         }
     }
 
-    /// By the table, which has been told; but for what happened while nobody was there to tell it.
     fn is_online(&self, last: &Entry) -> bool {
-        if let Some(is_online) = self.corrections.of(last) {
-            return is_online;
+        if last.is_connected() || last.is_unseen() {
+            return last.is_connected();
         }
         // The connection that takes over is told of next, with nothing in between but the end of this process.
         let is_replaced = |reason| [Reason::TakenOver, Reason::Discarded].iter().any(|of| of.name() == reason);
-        last.reason().is_none_or(|reason| last.epoch == self.epoch && is_replaced(reason))
+        last.reason().is_some_and(|reason| last.epoch == self.epoch && is_replaced(reason))
     }
 
     fn tell(&self, client: &ConnectionInfo, is_online: bool, moment: &mut dyn Moment) {
         let client_id = &*client.client_id;
-        self.corrections.forget(client_id);
         let mut number = None;
         for (rule, topic) in self.rules.of(client_id, || self.skip()) {
             let number =

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicU64;
 use mqtt_hooks::{ConnectionInfo, Ctx, Moment, Reason, StartError};
 
 use super::absence::{Absence, Missing, Rules};
+use super::afresh::Noticed;
 use super::digest::Digest;
 use super::gaps::Gaps;
 use super::groups::{Groups, Sources};
@@ -76,6 +77,18 @@ impl Followed {
     pub(super) fn served(&self) -> Box<dyn Fn(&str) + Send> {
         let absence = Arc::clone(&self.absence);
         Box::new(move |client_id| absence.look_again(client_id))
+    }
+
+    /// What is to be told of what happened while presence was stopped.
+    pub(super) fn noticed(&self) -> Noticed {
+        let (settled, absence) = (Arc::clone(&self.settled), Arc::clone(&self.absence));
+        Box::new(move |client_id, gone_at| match gone_at {
+            Some(at) => {
+                settled.noticed(client_id, at);
+                absence.went(&client_id.into(), at);
+            }
+            None => absence.look_again(client_id),
+        })
     }
 
     /// What is known of a client that is about to come, for [`Self::came`]. To be asked before its event is recorded.

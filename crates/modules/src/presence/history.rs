@@ -11,6 +11,7 @@ use tokio::sync::broadcast::{self, Receiver, Sender, error::RecvError};
 
 use self::book::{Book, Store, Told, place_of};
 use self::known::{Cursor, Known};
+use self::unseen::AllUnseen;
 use super::latency::{Latency, LatencyCounts};
 
 mod book;
@@ -19,6 +20,7 @@ mod known;
 mod query;
 mod record;
 mod ring;
+mod unseen;
 
 pub use entry::{End, Entry};
 pub(super) use known::Limits;
@@ -43,6 +45,7 @@ const BACKLOG: usize = 1024;
 pub struct History {
     state: Mutex<State>,
     known: Known,
+    unseen: AllUnseen,
     /// There is room for events, or for what is known of clients.
     has_room: AtomicBool,
     /// Someone wants events: there is room, or someone follows.
@@ -147,6 +150,7 @@ impl History {
         Arc::new(Self {
             state: Mutex::new(State { next: 1, first: 1, before: 0, book: Book::default(), live: None }),
             known: Known::default(),
+            unseen: AllUnseen::default(),
             has_room: AtomicBool::new(false),
             is_wanted: AtomicBool::new(false),
             connected: AtomicU64::new(0),
@@ -196,8 +200,15 @@ impl History {
         self.nodes.lock().iter().cloned().collect()
     }
 
-    /// What is known of a client: its last event, however long ago that was.
+    /// What is known of a client: its last event, however long ago that was, and what has become of it since if nobody saw that.
     pub fn last_event(&self, client_id: &str) -> Option<Entry> {
+        match self.last_told(client_id) {
+            Some(last) => Some(self.unseen.beside(last)),
+            None => self.unseen.stranger(client_id),
+        }
+    }
+
+    fn last_told(&self, client_id: &str) -> Option<Entry> {
         Entry::read(&self.known.get(client_id)?)
     }
 
@@ -231,7 +242,8 @@ impl History {
                     piece.push(Arc::clone(record));
                 }
             });
-            for entry in piece.drain(..).filter_map(|record| Entry::read(&record)).filter(has) {
+            let told = piece.drain(..).filter_map(|record| Entry::read(&record));
+            for entry in told.map(|told| self.unseen.beside(told)).filter(has) {
                 first.insert(entry.client_id().into(), entry);
                 if first.len() > wanted.limit + 1 {
                     first.pop_last();
@@ -256,11 +268,16 @@ impl History {
     /// Adds the ids of some known clients to `found`, of those whose last event has a higher number than `since`, and says where to
     /// go on from there; 0 is where to begin. Who is known all the while is found once.
     pub(super) fn walk(&self, at: u64, most: usize, since: u64, found: &mut Vec<Box<str>>) -> Option<u64> {
-        let next = self.known.walk(at.into(), most, &mut |glance, _| {
+        let cursor = Cursor::from(at);
+        if let Some(from) = cursor.is_behind_all() {
+            return self.walk_strangers(from, most, since, found);
+        }
+        let next = self.known.walk(cursor, most, &mut |glance, _| {
             if glance.number > since {
                 found.push(glance.client_id.into());
             }
         });
+        let next = next.or_else(|| (self.unseen.stranger_count() > 0).then(|| Cursor::behind_all(0)));
         next.map(Into::into)
     }
 
@@ -342,6 +359,7 @@ impl History {
         let client_id = &*client.client_id;
         let (hash, texts) =
             (self.known.hash(client_id), client_id.len() + client.username.as_ref().map_or(0, |name| name.len()));
+        self.unseen.forget(client_id);
         let mut state = self.state.lock();
         let number = state.number();
         // Only who has the lock changes what is known, so it is still right when the event is put there.

@@ -237,7 +237,7 @@ impl<'a> Row<'a> {
             epoch: last.epoch,
             conn_id: last.conn_id,
             reason: last.reason(),
-            last_heard: (!is_online).then_some(last.last_heard),
+            last_heard: last.heard_until(),
             flaps: last.flaps,
             tags: tags::names(&last.tags, last.client_id(), roster),
             ipaddress: last.ip.to_string(),

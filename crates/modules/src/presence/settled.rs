@@ -130,6 +130,14 @@ impl Settled {
         }
     }
 
+    /// It is gone, which nobody saw.
+    pub(super) fn noticed(&self, client_id: &str, at: u64) {
+        if self.is_on() {
+            let _turn = self.turns.take(client_id);
+            self.expect(client_id.into(), at);
+        }
+    }
+
     /// It is due when it will have been away for `settle`.
     fn expect(&self, client_id: Arc<str>, at: u64) {
         let left = (at + self.settle_ms).saturating_sub(self.host.now_ms()).min(self.settle_ms);

@@ -24,10 +24,17 @@ pub(super) struct State<'a> {
     pub(super) number: u64,
     pub(super) epoch: u64,
     pub(super) conn_id: u64,
-    /// Why it went, and when it was last heard of; `None`: it is online.
-    pub(super) gone: Option<(&'a str, u64)>,
+    /// `None`: it is online.
+    pub(super) gone: Option<WhyGone<'a>>,
     /// Where that is told.
     pub(super) flaps: Option<u32>,
+}
+
+/// Of one that went; `None`: nobody saw.
+#[derive(Clone, Copy)]
+pub(super) struct WhyGone<'a> {
+    pub(super) reason: Option<&'a str>,
+    pub(super) last_heard: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -64,8 +71,8 @@ impl<'a> State<'a> {
             event: self.number,
             epoch: self.epoch,
             conn_id: self.conn_id,
-            reason: self.gone.map(|(reason, _)| reason),
-            last_heard: self.gone.map(|(_, last_heard)| last_heard),
+            reason: self.gone.and_then(|gone| gone.reason),
+            last_heard: self.gone.and_then(|gone| gone.last_heard),
             flaps: self.flaps,
         };
         message(topic, &shown)
@@ -148,7 +155,7 @@ pub(super) fn state_of(last: &Entry) -> State<'_> {
         number: last.number,
         epoch: last.epoch,
         conn_id: last.conn_id,
-        gone: last.reason().map(|reason| (reason, last.last_heard)),
+        gone: (!last.is_connected()).then(|| WhyGone { reason: last.reason(), last_heard: last.heard_until() }),
         flaps: None,
     }
 }

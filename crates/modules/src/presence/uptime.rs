@@ -24,7 +24,7 @@ use parking_lot::Mutex;
 
 pub(super) use self::timeline::{Stretch, Timeline, first_day};
 use super::turns::pause;
-use super::{DAY_MS, Entry, History};
+use super::{DAY_MS, History};
 
 mod timeline;
 
@@ -170,7 +170,7 @@ impl Uptime {
             let mut timeline = kept?;
             let last = history.last_event(client_id);
             // What became of it since it came is about to be told, or was not noticed.
-            let until = last.filter(Entry::is_connected).map_or(now, |last| last.at.min(now));
+            let until = last.filter(|last| last.reason().is_none()).map_or(now, |last| last.connected_at.min(now));
             timeline.stay_away(until, keep);
             return Some(timeline);
         };

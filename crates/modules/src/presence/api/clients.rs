@@ -93,7 +93,7 @@ impl Clients {
 
     fn online_row(&self, info: &ConnectionInfo) -> Row {
         let last = self.history.last_event(&info.client_id);
-        let last = last.filter(|last| (last.epoch, last.conn_id) == (info.epoch, info.conn_id));
+        let last = last.filter(|last| !last.is_unseen() && (last.epoch, last.conn_id) == (info.epoch, info.conn_id));
         Row { tags: tags::names(info.tags(), &info.client_id, &self.roster), ..Row::online(info, last.as_ref()) }
     }
 

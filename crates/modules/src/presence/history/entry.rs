@@ -58,6 +58,19 @@ pub struct Entry {
     pub first_seen: u64,
     /// Those that it came in with.
     pub tags: Tags,
+    /// What is so though no event says it.
+    pub(super) unseen: Unseen,
+}
+
+/// What became of a client while presence was stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unseen {
+    /// Nothing that is not told by events.
+    Nothing,
+    /// It came.
+    Came,
+    /// It went.
+    Went,
 }
 
 /// How a connection ended.
@@ -84,7 +97,23 @@ impl Entry {
 
     /// True if the client came, false if it went.
     pub const fn is_connected(&self) -> bool {
-        self.reason.is_none()
+        self.reason.is_none() && !matches!(self.unseen, Unseen::Went)
+    }
+
+    /// Whether it is about what happened while presence was stopped, and so no event.
+    pub(in crate::presence) const fn is_unseen(&self) -> bool {
+        !matches!(self.unseen, Unseen::Nothing)
+    }
+
+    /// It has gone since, as was found then.
+    pub(super) fn gone(self, found_at: u64) -> Self {
+        let at = if self.reason.is_none() { found_at } else { self.at };
+        Self { at, unseen: Unseen::Went, ..self }
+    }
+
+    /// When bytes last came from it before it went; `None`: it is online, or nobody knows.
+    pub(in crate::presence) const fn heard_until(&self) -> Option<u64> {
+        if self.reason.is_some() { Some(self.last_heard) } else { None }
     }
 
     /// Why the client went, by its name.
@@ -178,6 +207,7 @@ impl Entry {
             last_heard: kept.at.saturating_sub(kept.silent),
             first_seen: kept.known.map_or(0, |known| kept.at.saturating_sub(known)),
             tags: Tags::from_record(client.tags),
+            unseen: Unseen::Nothing,
         })
     }
 

@@ -8,7 +8,7 @@
 
 use std::hash::BuildHasher;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use foldhash::fast::RandomState;
 use parking_lot::Mutex;
@@ -79,6 +79,8 @@ pub(super) struct Known {
     shards: Box<[Mutex<Shard>]>,
     hasher: RandomState,
     is_on: AtomicBool,
+    /// [`Limits::clients`]
+    most: AtomicUsize,
 }
 
 /// How far a walk through all clients is: shard and slot.
@@ -86,6 +88,18 @@ pub(super) struct Known {
 pub(super) struct Cursor {
     shard: usize,
     slot: usize,
+}
+
+impl Cursor {
+    /// Of who comes behind all that are in the table.
+    pub(super) const fn behind_all(slot: usize) -> Self {
+        Self { shard: SHARDS, slot }
+    }
+
+    /// Of the how manieth of them.
+    pub(super) const fn is_behind_all(self) -> Option<usize> {
+        if self.shard == SHARDS { Some(self.slot) } else { None }
+    }
 }
 
 impl From<u64> for Cursor {
@@ -103,7 +117,12 @@ impl From<Cursor> for u64 {
 impl Default for Known {
     fn default() -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::new(Shard::new(Limits::NONE))).collect();
-        Self { shards, hasher: RandomState::default(), is_on: AtomicBool::new(true) }
+        Self {
+            shards,
+            hasher: RandomState::default(),
+            is_on: AtomicBool::new(true),
+            most: AtomicUsize::new(usize::MAX),
+        }
     }
 }
 
@@ -113,11 +132,17 @@ impl Known {
         let mut gone = Vec::new();
         let Limits { clients, forget_after_ms } = limits;
         self.is_on.store(clients > 0, Ordering::Relaxed);
+        self.most.store(clients, Ordering::Relaxed);
         for shard in &self.shards {
             let of_shard = Limits { clients: clients.div_ceil(SHARDS), forget_after_ms };
             shard.lock().set_limits(of_shard, now_ms, &mut gone);
         }
         gone
+    }
+
+    /// Whether so many more than are in the table may be known.
+    pub(super) fn has_room_for(&self, more: usize) -> bool {
+        self.len().saturating_add(more) <= self.most.load(Ordering::Relaxed)
     }
 
     pub(super) fn len(&self) -> usize {
