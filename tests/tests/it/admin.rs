@@ -259,6 +259,23 @@ async fn who_is_online_and_who_was_is_told() {
 }
 
 #[tokio::test]
+async fn nobody_is_listed_as_away_who_came_while_presence_was_stopped() {
+    let Some((broker, addr)) = start().await else { return };
+    let away = async || {
+        let answer = ask(addr, "GET /api/v4/presence/clients?conn_state=disconnected").await.json();
+        let rows = answer["data"].as_array().unwrap().iter();
+        rows.map(|row| row["clientid"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    for id in ["a", "b"] {
+        Client::connect(broker.addr, Version::V5, id).await.leave().await;
+    }
+    while away().await != ["a", "b"] {}
+    broker.server().registry().stop("presence").await.unwrap();
+    let _back = Client::connect(broker.addr, Version::V5, "a").await;
+    assert_eq!(away().await, ["b"]);
+}
+
+#[tokio::test]
 async fn a_stream_ends_with_the_login_it_was_opened_by() {
     let Some((_broker, addr)) = start().await else { return };
     let form = ["content-type: application/x-www-form-urlencoded".to_owned()];

@@ -83,9 +83,10 @@ impl Clients {
             limit,
         };
         let tag = request.text("tag")?;
+        // Whatever its last event says: the module may be stopped.
         let is_away = |last: &Entry| {
             tag.is_none_or(|tag| tags::has(&last.tags, last.client_id(), &self.roster, tag))
-                && (!last.is_connected() || self.host.connection(last.client_id()).is_none())
+                && self.host.connection(last.client_id()).is_none()
         };
         let (found, has_more) = self.history.last_events(&wanted, &is_away);
         Ok((found.iter().map(|last| self.away_row(last)).collect(), has_more))
