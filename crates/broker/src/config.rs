@@ -34,11 +34,19 @@ pub struct Config {
     pub sys: Sys,
 }
 
-impl Config {
-    /// Levels that topics may have, in general and by single listeners.
-    pub(crate) fn all_topic_levels(&self) -> impl Iterator<Item = usize> {
-        let by_listeners = self.listeners.values().filter_map(|limits| limits.max_topic_levels);
-        by_listeners.chain([self.limits.max_topic_levels])
+/// What of it holds until the broker ends; for the rest see [`Terms`](crate::terms::Terms).
+#[derive(Debug)]
+pub(crate) struct Fixed {
+    pub(crate) node: String,
+    pub(crate) listeners: BTreeMap<String, ListenerLimits>,
+    pub(crate) store: Option<Store>,
+    pub(crate) recovery_grace: Duration,
+    pub(crate) sys: Sys,
+}
+
+impl From<Config> for Fixed {
+    fn from(Config { node, listeners, store, recovery_grace, sys, .. }: Config) -> Self {
+        Self { node, listeners, store, recovery_grace, sys }
     }
 }
 

@@ -166,7 +166,7 @@ impl Host for Hosting {
 
     async fn connect(&self, client_id: &str) -> Result<Box<dyn Client>, String> {
         let pipe = door::connect_in_memory(&self.0, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
-        let client = Loopback::connect(pipe, self.0.config.limits.max_packet_size, client_id).await?;
+        let client = Loopback::connect(pipe, self.0.terms().limits.max_packet_size, client_id).await?;
         Ok(Box::new(client))
     }
 
@@ -175,7 +175,7 @@ impl Host for Hosting {
     }
 
     fn max_packet_size(&self) -> u32 {
-        self.0.config.limits.max_packet_size
+        self.0.terms().limits.max_packet_size
     }
 
     fn waiting(&self, client_id: &str) -> Option<Waiting> {
@@ -184,7 +184,7 @@ impl Host for Hosting {
         let session = &state.session;
         Some(Waiting {
             queued: session.queue_len(),
-            max_queued: self.0.session_config.max_queued,
+            max_queued: session.config().max_queued,
             inflight: session.inflight_len(),
             dropped: session.dropped(),
         })

@@ -32,6 +32,7 @@ mod loopback;
 mod packets;
 mod running;
 mod store;
+mod terms;
 mod time;
 mod watch;
 

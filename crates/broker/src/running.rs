@@ -88,6 +88,12 @@ impl Entrances {
     pub fn set_anonymous(&self, anonymous: Anonymous) {
         self.broker.doors.set_anonymous(anonymous);
     }
+
+    /// Says anew what holds for clients: of `config` those are looked at, `mqtt`, `limits`, `session` and `deny_action`, and of those not
+    /// how much is retained. What a client was told when it came stays as it was for its connection.
+    pub fn set_terms(&self, config: &Config) {
+        self.broker.set_terms(config);
+    }
 }
 
 /// What is kept of modules by name, for the registry.

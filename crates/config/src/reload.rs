@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use mqtt_operate::{Configured, Reloaded, Setting};
 use parking_lot::Mutex;
 
-use crate::config::{Anonymous, Config, Listener, Said};
+use crate::config::{Anonymous, Config, Limits, Listener, Said};
 
 /// Reads all of the configuration anew; an error is one line that says where and what.
 pub type Read = dyn Fn() -> Result<Config, String> + Send + Sync;
@@ -24,7 +24,33 @@ pub trait Apply: Send + Sync {
 
 /// Keys whose changes are more than themselves, or nothing that is done here.
 const LISTENERS: &str = "listeners.";
-const AT_ONCE: [&str; 2] = ["log.level", "auth.anonymous"];
+
+/// Sections whose keys change at once, but for [`FIXED`], ...
+const SECTIONS: [&str; 3] = ["mqtt.", "limits.", "session."];
+
+/// ... and single keys.
+const AT_ONCE: [&str; 3] = ["log.level", "auth.anonymous", "auth.deny_action"];
+
+/// The retained messages have their bound from the start.
+const FIXED: &str = "limits.retained_messages";
+
+/// A client that is in keeps what it was told when it came.
+const FOR_WHO_CONNECTS: [&str; 14] = [
+    "mqtt.connect_timeout",
+    "mqtt.server_keep_alive",
+    "mqtt.session_expiry",
+    "limits.max_client_id",
+    "limits.max_packet_size",
+    "limits.receive_maximum",
+    "limits.topic_alias_maximum",
+    "limits.outgoing_aliases",
+    "limits.max_inflight",
+    "limits.outbox",
+    "limits.message_rate",
+    "limits.byte_rate",
+    "session.max_queued",
+    "session.max_queued_bytes",
+];
 
 /// What the broker runs with, and how that changes.
 pub struct Current {
@@ -38,7 +64,8 @@ pub struct Current {
 
 /// What is to change at once, before anything is done.
 pub struct Changes<'a> {
-    /// All that is said now. Who may come in and proves nothing is to be taken from it, whether or not that is another.
+    /// All that is said now. Who may come in and proves nothing, and what holds for clients, is to be taken from it, whether or not that
+    /// is another.
     pub said: &'a Config,
     /// Names of listeners that are gone, or to be opened anew.
     pub closed: Vec<&'a str>,
@@ -114,6 +141,7 @@ impl<'a> Changes<'a> {
         if let Some(level) = log_level {
             changes.told.push(format!("log.level: {level:?}"));
         }
+        changes.told.extend(other(&said.sources, &was.sources).filter(|said| is_plain(&said.key)).map(in_line));
         changes
     }
 
@@ -157,18 +185,32 @@ const fn in_words(anonymous: Anonymous) -> &'static str {
 }
 
 fn is_at_once(key: &str) -> bool {
-    key.starts_with(LISTENERS) || AT_ONCE.contains(&key)
+    key.starts_with(LISTENERS) || AT_ONCE.contains(&key) || is_plain(key)
+}
+
+/// It changes at once, and what it says is all there is to tell.
+fn is_plain(key: &str) -> bool {
+    let is_within = SECTIONS.iter().any(|section| key.starts_with(section));
+    (is_within && key != FIXED) || key == "auth.deny_action"
+}
+
+/// What holds now, and for whom.
+fn in_line(Said { key, value, .. }: &Said) -> String {
+    let value = value.as_deref().unwrap_or("not set");
+    let for_whom = if FOR_WHO_CONNECTS.contains(&&**key) { ", for who connects" } else { "" };
+    format!("{key}: {value}{for_whom}")
+}
+
+/// Keys that say something else than there.
+fn other<'a>(these: &'a [Said], there: &'a [Said]) -> impl Iterator<Item = &'a Said> {
+    these.iter().filter(|key| !there.iter().any(|other| other.key == key.key && other.value == key.value))
 }
 
 /// Keys that say something else and have no effect before a restart.
 fn waiting(was: &Config, said: &Config) -> Vec<String> {
-    let other = |one: &[Said], others: &[Said]| -> Vec<String> {
-        let is_said = |key: &Said| others.iter().any(|other| other.key == key.key && other.value == key.value);
-        one.iter().filter(|key| !is_at_once(&key.key) && !is_said(key)).map(|key| key.key.clone()).collect()
-    };
     // Both ways, for one of them may have keys that the other has not.
-    let mut keys: BTreeSet<_> = other(&said.sources, &was.sources).into_iter().collect();
-    keys.extend(other(&was.sources, &said.sources));
+    let other = other(&said.sources, &was.sources).chain(other(&was.sources, &said.sources));
+    let mut keys: BTreeSet<_> = other.map(|said| said.key.clone()).filter(|key| !is_at_once(key)).collect();
     // Their values are not for everybody's eyes, and so not among those.
     if was.admin.password != said.admin.password {
         keys.insert("admin.password".to_owned());
@@ -190,7 +232,11 @@ fn waiting(was: &Config, said: &Config) -> Vec<String> {
 fn merged(was: Config, said: Config) -> Config {
     let old = |key: &Said| was.sources.iter().find(|old| old.key == key.key && !is_at_once(&key.key));
     let sources = said.sources.iter().map(|key| old(key).unwrap_or(key)).cloned().collect();
-    let mut now = Config { listeners: said.listeners, sources, ..was };
+    let retained_messages = was.limits.retained_messages;
+    let (listeners, mqtt, session) = (said.listeners, said.mqtt, said.session);
+    let limits = Limits { retained_messages, ..said.limits };
+    let mut now = Config { listeners, mqtt, limits, session, sources, ..was };
+    now.auth.deny_action = said.auth.deny_action;
     now.auth.anonymous = said.auth.anonymous;
     now.auth.unguarded = said.auth.unguarded;
     now.log.level = said.log.level;
@@ -254,21 +300,37 @@ mod tests {
         assert_eq!(reload(&OTHER).unwrap(), Reloaded::default());
         let all =
             ["listeners.mqtt.bind=127.0.0.1:7", "listeners.ws.path=/other", "log.level=debug", "auth.anonymous=false"];
-        let changed = reload(&[&all[..], &["limits.max_inflight=7"]].concat()).unwrap();
+        let changed = reload(
+            &[&all[..], &["limits.max_inflight=7", "limits.memory=1GiB", "limits.retained_messages=7"]].concat(),
+        )
+        .unwrap();
         let expected = [
             "listeners.other is gone",
             "listeners.mqtt is opened anew",
             "listeners.ws is another for who connects",
             "auth.anonymous: nobody",
             "log.level: \"debug\"",
+            "limits.max_inflight: 7, for who connects",
+            "limits.memory: \"1GiB\"",
         ];
         assert_eq!(changed.changed, expected);
-        assert_eq!(changed.waiting, ["limits.max_inflight"]);
+        assert_eq!(changed.waiting, [FIXED]);
         assert_eq!(*applied.all.lock(), to(&["other", "mqtt"], &["mqtt"], &["ws"], &["debug"]));
         let shown = |key: &str| current.settings().into_iter().find(|setting| setting.key == key).unwrap().value;
         assert_eq!(shown("log.level"), Some("\"debug\"".to_owned()), "what holds is shown");
-        assert_eq!(shown("limits.max_inflight"), Some("100".to_owned()), "and not what waits");
-        assert_eq!(reload(&all).unwrap(), Reloaded::default(), "who waited is as it was");
+        assert_eq!(shown("limits.max_inflight"), Some("7".to_owned()));
+        assert_eq!(shown(FIXED), Some("1000000".to_owned()), "and not what waits");
+        let back = reload(&all).unwrap();
+        assert_eq!(back.changed, ["limits.max_inflight: 100, for who connects", "limits.memory: not set"]);
+        assert_eq!(back.waiting, [""; 0], "who waited is as it was");
+    }
+
+    #[test]
+    fn whom_a_change_is_for_is_told_of_keys_that_there_are() {
+        let all = said(&[]);
+        let is_there = |key: &&str| all.sources.iter().any(|said| said.key == **key);
+        assert!(FOR_WHO_CONNECTS.iter().chain(&AT_ONCE).chain([&FIXED]).all(is_there));
+        assert!(FOR_WHO_CONNECTS.iter().all(|key| is_plain(key)));
     }
 
     #[test]
@@ -289,6 +351,9 @@ mod tests {
             ["admin.password=ein-langes-wort", "auth.jwt_secret=geheimnis", "auth.http_headers=X-Key: geheim"];
         assert_eq!(waiting(&said(&[]), &said(&secrets)), ["admin.password", "auth.http_headers", "auth.jwt_secret"]);
         assert_eq!(waiting(&said(&secrets), &said(&secrets)), [""; 0]);
-        assert_eq!(waiting(&said(&[]), &said(&["log.level=debug", "limits.max_inflight=7"])), ["limits.max_inflight"]);
+        assert_eq!(
+            waiting(&said(&[]), &said(&["log.level=debug", "limits.max_inflight=7", "sys.interval=7s"])),
+            ["sys.interval"]
+        );
     }
 }

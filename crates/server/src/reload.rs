@@ -9,6 +9,7 @@ use mqtt_net::{ListenError, Listener, Opener, PortCertificates};
 use mqtt_process::log::SetLevel;
 
 use crate::server::{StartError, port};
+use crate::settings;
 
 /// Where the configuration comes from.
 pub struct Source {
@@ -57,6 +58,7 @@ impl Apply for Live {
         })?;
         // Before anybody comes in by another address.
         self.entrances.set_anonymous(said.auth.anonymous);
+        self.entrances.set_terms(&settings::broker(said));
         for name in closed {
             self.entrances.remove(name);
         }

@@ -138,6 +138,11 @@ impl Session {
         }
     }
 
+    /// What holds for it.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// These bounds hold from the next [`Self::attach`] on.
     pub fn configure(&mut self, config: &Arc<Config>) {
         if !Arc::ptr_eq(&self.config, config) {

@@ -3,14 +3,14 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use mqtt_codec::{ReasonCode, Version};
+use mqtt_codec::{ConnAck, Qos, ReasonCode, Version};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 
 use crate::broker::outside;
 use crate::cli::{Running, command};
-use crate::client::{Client, connect};
+use crate::client::{Client, connect, message};
 
 struct Site {
     folder: TempDir,
@@ -71,9 +71,9 @@ async fn listeners_come_and_go_while_clients_stay() {
     let mut there = Client::connect(second, Version::V5, "there").await;
     assert_eq!(site.reload().await, "nothing has changed\n");
     let third = SECOND.replace("second", "third");
-    site.write(&format!("{third}[limits]\nmax_inflight = 7\n[log]\nlevel = \"debug\"\n"));
+    site.write(&format!("{third}[limits]\nmax_inflight = 7\nretained_messages = 7\n[log]\nlevel = \"debug\"\n"));
     let told = "listeners.second is gone\nlisteners.third is new\nlog.level: \"debug\"\n\
-                limits.max_inflight has changed, and needs a restart\n";
+                limits.max_inflight: 7, for who connects\nlimits.retained_messages has changed, and needs a restart\n";
     assert_eq!(site.reload().await, told);
     assert!(TcpStream::connect(second).await.is_err());
     assert_eq!(site.listener("second").await, None);
@@ -82,7 +82,7 @@ async fn listeners_come_and_go_while_clients_stay() {
     there.ping().await;
     first.ping().await;
     // What waits goes on waiting, and is said again.
-    assert_eq!(site.reload().await, "limits.max_inflight has changed, and needs a restart\n");
+    assert_eq!(site.reload().await, "limits.retained_messages has changed, and needs a restart\n");
     // Another name at the address of one that goes.
     site.write(&format!("[listeners.fourth]\nkind = \"mqtt\"\nbind = \"{third}\"\n"));
     // That it was port 0 before is not known: the address is asked for as it is now.
@@ -97,6 +97,45 @@ async fn listeners_come_and_go_while_clients_stay() {
     plain.send(mqtt_codec::Packet::Connect(Box::new(connect(Version::V5, "plain")))).await;
     plain.bytes_to_end().await;
     there.ping().await;
+}
+
+#[tokio::test]
+async fn what_holds_for_clients_changes_at_once_and_who_is_in_keeps_what_it_was_told() {
+    if outside() {
+        return;
+    }
+    let site = Site::start("[limits]\nmax_topic_levels = 20\n").await;
+    let mut old = Client::connect(site.running.addr(), Version::V5, "old").await;
+    assert_eq!(old.subscribe("a", Qos::AtMostOnce).await, ReasonCode::Success);
+    let large = || message("x", vec![b'x'; 2000], Qos::AtLeastOnce);
+    let deep = || message("1/2/3/4/5/6/7/8/9", "", Qos::AtLeastOnce);
+    assert_eq!(old.publish(deep()).await, ReasonCode::NoMatchingSubscribers);
+    site.write(
+        "[limits]\nmax_topic_levels = 8\nmax_packet_size = \"1KiB\"\nreceive_maximum = 7\nsubscriptions_per_client = 1\n\
+         [mqtt]\nserver_keep_alive = 33\n[auth]\ndeny_action = \"disconnect\"\n",
+    );
+    let told = "mqtt.server_keep_alive: 33, for who connects\nauth.deny_action: \"disconnect\"\n\
+                limits.max_packet_size: \"1KiB\", for who connects\nlimits.receive_maximum: 7, for who connects\n\
+                limits.subscriptions_per_client: 1\nlimits.max_topic_levels: 8\n";
+    assert_eq!(site.reload().await, told);
+    assert_eq!(old.publish(large()).await, ReasonCode::NoMatchingSubscribers);
+    assert_eq!(old.publish(deep()).await, ReasonCode::TopicNameInvalid);
+    assert_eq!(old.subscribe("b", Qos::AtMostOnce).await, ReasonCode::QuotaExceeded);
+    let (mut new, answer) = Client::connect_with(site.running.addr(), connect(Version::V5, "new")).await;
+    let told = |answer: &ConnAck| {
+        let properties = &answer.properties;
+        (properties.receive_maximum(), properties.maximum_packet_size(), properties.server_keep_alive())
+    };
+    assert_eq!(told(&answer), (Some(7), Some(1024), Some(33)));
+    new.send_publish(large()).await;
+    new.expect_disconnect(ReasonCode::PacketTooLarge).await;
+    site.write("");
+    site.reload().await;
+    assert_eq!(old.subscribe("b", Qos::AtMostOnce).await, ReasonCode::Success);
+    assert_eq!(old.publish(deep()).await, ReasonCode::NoMatchingSubscribers);
+    let (_, answer) = Client::connect_with(site.running.addr(), connect(Version::V5, "newer")).await;
+    assert_eq!(told(&answer), (Some(100), Some(16 << 20), None));
+    old.ping().await;
 }
 
 /// Who came before that stays, and has a place there.

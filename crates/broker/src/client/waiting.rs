@@ -104,7 +104,7 @@ impl Connection {
 
     fn slow_until(&self) -> Option<Patient> {
         let taken = Patient(self.took_at.load(Relaxed));
-        self.wants_write.load(Relaxed).then(|| taken.after(self.broker().config.limits.slow_consumer_timeout))
+        self.wants_write.load(Relaxed).then(|| taken.after(self.broker().terms().limits.slow_consumer_timeout))
     }
 }
 

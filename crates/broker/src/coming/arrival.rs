@@ -96,7 +96,7 @@ impl Language {
 
 impl Arrival {
     pub(crate) fn new(transport: Transport, origin: Origin, ticket: Ticket, deadline: Patient) -> Self {
-        let max_packet_size = ticket.entrance().bounds.max_packet_size;
+        let max_packet_size = ticket.bounds().max_packet_size;
         Self {
             transport,
             traffic: Traffic::default(),

@@ -9,7 +9,7 @@ use mqtt_net::{Accepted, Opening, Pipe, Transport};
 
 use crate::broker::Broker;
 use crate::coming::arrival::Origin;
-use crate::coming::entrance::{Bounds, Entrance, Over};
+use crate::coming::entrance::{Entrance, Over};
 use crate::coming::serve::Task;
 use crate::coming::ticket::Ticket;
 use crate::config::ListenerLimits;
@@ -23,7 +23,7 @@ pub(crate) struct Door(Arc<Entrance>);
 
 impl Door {
     pub(crate) fn new(broker: &Broker, open: &Arc<mqtt_net::Listener>, own: &ListenerLimits) -> Self {
-        Self(broker.doors.add(open, Bounds::new(&broker.config, own, &broker.session_config)))
+        Self(broker.add_listener(open, own))
     }
 
     pub(crate) fn take(&self, broker: &Arc<Broker>, accepted: Accepted, peer: SocketAddr) {
@@ -114,7 +114,8 @@ pub(super) async fn wait_while_late(broker: &Broker) -> Result<(), Over> {
     }
     broker.watched.metrics.count(Metric::WaitedLate);
     // By the system's time, and half of it: who is refused is to be told before it has given up.
-    broker.doors.lateness.wait(broker.config.mqtt.connect_timeout / 2).await
+    let longest = broker.terms().mqtt.connect_timeout / 2;
+    broker.doors.lateness.wait(longest).await
 }
 
 fn tell_over(broker: &Broker, peer: SocketAddr, over: Over) {

@@ -18,7 +18,8 @@ use crate::coming::flapping::Flapping;
 use crate::coming::guests::{Guests, Standing, network};
 use crate::coming::lateness::Lateness;
 use crate::coming::line::Line;
-use crate::config::{Anonymous, Config, ListenerLimits};
+use crate::config::{Anonymous, ListenerLimits};
+use crate::terms::Terms;
 use crate::watch::machine;
 use crate::watch::metrics::Metric;
 
@@ -42,8 +43,8 @@ pub(crate) struct Doors {
     /// Who may come in and proves nothing.
     anonymous: Mutex<Anonymous>,
     /// `mqtt.max_connections`.
-    max_clients: usize,
-    /// Topics may have as many levels by all listeners that there are or were.
+    max_clients: AtomicUsize,
+    /// Topics may have as many levels by all listeners.
     least_topic_levels: AtomicUsize,
     /// Sockets that there may be, for the files that they take.
     max_sockets: usize,
@@ -74,22 +75,26 @@ impl Known {
 }
 
 impl Doors {
-    pub(crate) fn new(banned: Banned, config: &Config, session: &Arc<mqtt_session::Config>) -> Self {
+    pub(crate) fn new(banned: Banned, terms: &Terms, anonymous: Anonymous) -> Self {
         let memory = Arc::new(Listener::new("memory", 0));
         let own = Arc::new(Listener::new("own", 0));
         Self {
             banned,
-            flapping: Flapping::new(&config.limits.flapping),
-            lateness: Lateness::new(config.limits.lateness),
+            flapping: Flapping::new(&terms.limits.flapping),
+            lateness: Lateness::new(terms.limits.lateness),
             line: Line::default(),
             listeners: Mutex::default(),
             entrances: ArcSwap::default(),
-            memory: Arc::new(Entrance::new(memory, Bounds::new(config, &ListenerLimits::default(), session))),
-            own: Arc::new(Entrance::new(own, Bounds::of_own(config, session))),
-            guests: Guests::new(&config.limits),
-            anonymous: Mutex::new(config.anonymous),
-            max_clients: config.mqtt.max_connections,
-            least_topic_levels: AtomicUsize::new(config.all_topic_levels().fold(usize::MAX, usize::min)),
+            memory: Arc::new(Entrance::new(
+                memory,
+                ListenerLimits::default(),
+                Bounds::new(terms, &ListenerLimits::default()),
+            )),
+            own: Arc::new(Entrance::new(own, ListenerLimits::default(), Bounds::of_own(terms))),
+            guests: Guests::new(&terms.limits),
+            anonymous: Mutex::new(anonymous),
+            max_clients: AtomicUsize::new(terms.mqtt.max_connections),
+            least_topic_levels: AtomicUsize::new(terms.limits.max_topic_levels),
             max_sockets: machine::max_sockets().unwrap_or(usize::MAX),
             sockets: AtomicUsize::new(0),
             served: AtomicUsize::new(0),
@@ -98,25 +103,51 @@ impl Doors {
         }
     }
 
-    /// Makes a listener known, for which these bounds hold.
-    pub(crate) fn add(&self, open: &Arc<mqtt_net::Listener>, bounds: Bounds) -> Arc<Entrance> {
+    /// Makes a listener known, for which these bounds of its own hold.
+    pub(crate) fn add(
+        &self,
+        open: &Arc<mqtt_net::Listener>,
+        own: &ListenerLimits,
+        terms: &ArcSwap<Terms>,
+    ) -> Arc<Entrance> {
         let listener = Arc::new(Listener::new(open.name(), open.address().port()));
         let mut listeners = self.listeners.lock();
         let others = self.entrances.load_full();
-        let entrance = Entrance::new(listener, bounds);
+        // Under the lock: those it has, or `renew` finds it.
+        let bounds = Bounds::new(&terms.load(), own);
+        let entrance = Entrance::new(listener, own.clone(), bounds);
         let before = others.iter().rev().find(|one| one.listener.name == entrance.listener.name);
         let entrance = Arc::new(match before {
             Some(before) => entrance.in_place_of(before),
             None => entrance,
         });
         let (kind, address, socket) = (open.kind(), open.address().clone(), Arc::downgrade(open));
-        self.least_topic_levels.fetch_min(entrance.bounds.max_topic_levels, Relaxed);
+        self.least_topic_levels.fetch_min(entrance.bounds().max_topic_levels, Relaxed);
         listeners.push(Known { entrance: Arc::clone(&entrance), kind, address, socket });
         // Those of listeners that are gone stay as long as somebody is there who came in by them.
         let is_known = |one: &Arc<Entrance>| listeners.iter().any(|known| Arc::ptr_eq(&known.entrance, one));
         let others = others.iter().filter(|one| is_known(one) || one.has_sockets());
         self.entrances.store(Arc::new(others.chain([&entrance]).cloned().collect()));
         entrance
+    }
+
+    /// From now on this holds for who comes, and for what those who are in want that nobody told them of before.
+    pub(crate) fn renew(&self, terms: &Terms) {
+        let Terms { mqtt, limits, .. } = terms;
+        self.max_clients.store(mqtt.max_connections, Relaxed);
+        self.guests.renew(limits);
+        self.flapping.renew(&limits.flapping);
+        self.lateness.set_limit(limits.lateness);
+        let _listeners = self.listeners.lock();
+        let entrances = self.entrances.load();
+        let mut least = limits.max_topic_levels;
+        for entrance in entrances.iter().chain([&self.memory]) {
+            let bounds = Bounds::new(terms, entrance.own());
+            least = least.min(bounds.max_topic_levels);
+            entrance.set_bounds(bounds);
+        }
+        self.own.set_bounds(Bounds::of_own(terms));
+        self.least_topic_levels.store(least, Relaxed);
     }
 
     /// Closes the listener of this name for good. What holds for who has come in by it holds on.
@@ -198,7 +229,7 @@ impl Doors {
     fn enter_from(&self, address: IpAddr, is_socket: bool) -> Result<(), Over> {
         let refused = |rule| Err(Over { code: ReasonCode::ServerBusy, rule, metric: Metric::RefusedConnections });
         // Sockets that have not sent CONNECT yet are bounded as well: they may be as many as clients.
-        let limit = self.max_clients.saturating_mul(2);
+        let limit = self.max_clients().saturating_mul(2);
         let sockets = self.sockets();
         if sockets >= limit {
             return refused("twice mqtt.max_connections sockets are open");
@@ -303,7 +334,11 @@ impl Doors {
 
     /// Connections at once, as far as they come by sockets.
     pub(crate) fn max_connections(&self) -> usize {
-        self.max_clients.min(self.max_sockets)
+        self.max_clients().min(self.max_sockets)
+    }
+
+    fn max_clients(&self) -> usize {
+        self.max_clients.load(Relaxed)
     }
 
     /// A socket is a client's from now on.

@@ -146,7 +146,7 @@ impl Broker {
     fn client_of(&self, admission: &Admission<'_>) -> ClientRef {
         let id = &admission.info.client_id;
         self.clients.get_or_insert(id, || {
-            let client = ClientRef::new(Arc::clone(id), Session::new(Arc::clone(&self.session_config)));
+            let client = ClientRef::new(Arc::clone(id), Session::new(Arc::clone(&self.terms().session)));
             // The count of its facts goes on where it was, or higher, though nothing else is left of the client: no
             // number comes twice.
             let Trail { seq, flaps, told_ms } = self.durable.serials.trail_of(id);
@@ -199,7 +199,7 @@ impl Broker {
             // They were for the session that is over.
             replays.clear();
         }
-        let entrance = Arc::clone(ticket.entrance());
+        let bounds = Arc::clone(ticket.bounds());
         ticket.into_seat();
         let connection = Arc::new(Connection::new(info, traffic, transport, Arc::clone(self), keep_alive, heard));
         // Before anyone finds the connection: whoever asks what the client may do finds the rules.
@@ -220,7 +220,7 @@ impl Broker {
         records::stage_online(client, &connection.info, transition, connect.will.as_ref(), batch);
         let flaps = transition.flaps.come(told_at);
         let (seq, properties) = (transition.seq, &connect.properties);
-        let receive_maximum = entrance.bounds.session.window_of(connect);
+        let receive_maximum = bounds.session.window_of(connect);
         let fact =
             Fact::Connected { client: &connection.info, told_at, seq, flaps, properties, receive_maximum, noticed };
         if seated.is_none() {
@@ -232,7 +232,7 @@ impl Broker {
         }
         let mut state = client.state.lock();
         let State { session, outbox, .. } = &mut *state;
-        session.configure(&entrance.bounds.session);
+        session.configure(&bounds.session);
         session.attach(&Attach { connect, session_expiry, keep_alive });
         // [MQTT-3.2.0-1]: until here the session was not attached, so nothing else can be in the outbox.
         let answer = Packet::ConnAck(ConnAck { session_present: connection.info.session_present, ..answer });

@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use mqtt_codec::ReasonCode;
 use mqtt_hooks::Listener;
 use parking_lot::Mutex;
 
 use crate::coming::guests::Standing;
-use crate::config::{Config, ListenerLimits, Rate};
+use crate::config::{ListenerLimits, Rate};
+use crate::terms::Terms;
 use crate::time::bucket::Bucket;
 use crate::watch::metrics::Metric;
 
@@ -17,7 +19,8 @@ use crate::watch::metrics::Metric;
 #[derive(Debug)]
 pub(crate) struct Entrance {
     pub(crate) listener: Arc<Listener>,
-    pub(crate) bounds: Bounds,
+    own: ListenerLimits,
+    bounds: ArcSwap<Bounds>,
     /// Sockets accepted and not yet closed.
     sockets: AtomicUsize,
     crowd: Arc<Crowd>,
@@ -36,8 +39,6 @@ struct Crowd {
 /// What holds for who comes in by one listener: the general bounds, and those of its own over them.
 #[derive(Clone, Debug)]
 pub(crate) struct Bounds {
-    pub(crate) max_clients: Option<usize>,
-    connect_rate: Option<Rate>,
     pub(crate) message_rate: Option<Rate>,
     pub(crate) byte_rate: Option<Rate>,
     pub(crate) max_packet_size: u32,
@@ -66,26 +67,24 @@ impl Over {
 }
 
 impl Bounds {
-    pub(crate) fn new(config: &Config, own: &ListenerLimits, session: &Arc<mqtt_session::Config>) -> Self {
-        let limits = &config.limits;
+    pub(crate) fn new(terms: &Terms, own: &ListenerLimits) -> Self {
+        let limits = &terms.limits;
         Self {
-            max_clients: own.max_connections,
-            connect_rate: own.connect_rate,
             message_rate: own.message_rate.or(limits.message_rate),
             byte_rate: own.byte_rate.or(limits.byte_rate),
             max_packet_size: own.max_packet_size.unwrap_or(limits.max_packet_size),
             max_topic_levels: own.max_topic_levels.unwrap_or(limits.max_topic_levels),
             subscriptions_per_client: own.subscriptions_per_client.unwrap_or(limits.subscriptions_per_client),
-            session: session_config(own, session),
+            session: session_config(own, &terms.session),
         }
     }
 }
 
 impl Bounds {
     /// Of who is one of this process's own and stands for many: what it brings is bounded by who it brings it from.
-    pub(crate) fn of_own(config: &Config, session: &Arc<mqtt_session::Config>) -> Self {
+    pub(crate) fn of_own(terms: &Terms) -> Self {
         let own = ListenerLimits { receive_maximum: Some(u16::MAX), ..ListenerLimits::default() };
-        Self { message_rate: None, byte_rate: None, ..Self::new(config, &own, session) }
+        Self { message_rate: None, byte_rate: None, ..Self::new(terms, &own) }
     }
 }
 
@@ -105,8 +104,23 @@ fn session_config(own: &ListenerLimits, general: &Arc<mqtt_session::Config>) -> 
 }
 
 impl Entrance {
-    pub(crate) fn new(listener: Arc<Listener>, bounds: Bounds) -> Self {
-        Self { listener, bounds, sockets: AtomicUsize::new(0), crowd: Arc::default(), bucket: Mutex::default() }
+    pub(crate) fn new(listener: Arc<Listener>, own: ListenerLimits, bounds: Bounds) -> Self {
+        let (sockets, crowd, bucket) = (AtomicUsize::new(0), Arc::default(), Mutex::default());
+        Self { listener, own, bounds: ArcSwap::from_pointee(bounds), sockets, crowd, bucket }
+    }
+
+    /// What was said about this listener alone.
+    pub(crate) const fn own(&self) -> &ListenerLimits {
+        &self.own
+    }
+
+    /// What holds now for who comes in by it.
+    pub(crate) fn bounds(&self) -> Arc<Bounds> {
+        self.bounds.load_full()
+    }
+
+    pub(crate) fn set_bounds(&self, bounds: Bounds) {
+        self.bounds.store(Arc::new(bounds));
     }
 
     /// That in place of another one of the same name.
@@ -121,7 +135,7 @@ impl Entrance {
 
     /// One socket more, if there may be. Those that have not sent CONNECT yet may be as many as clients.
     pub(crate) fn enter(&self) -> Result<(), Over> {
-        let limit = self.bounds.max_clients.map_or(usize::MAX, |max| max.saturating_mul(2));
+        let limit = self.own.max_connections.map_or(usize::MAX, |max| max.saturating_mul(2));
         if self.crowd.sockets.fetch_add(1, Relaxed) < limit {
             self.sockets.fetch_add(1, Relaxed);
             return Ok(());
@@ -140,13 +154,13 @@ impl Entrance {
 
     /// Whether one more may connect now, which is counted.
     pub(crate) fn take_turn(&self, now: Duration) -> Result<(), Over> {
-        let Some(rate) = self.bounds.connect_rate else { return Ok(()) };
+        let Some(rate) = self.own.connect_rate else { return Ok(()) };
         if self.bucket.lock().take(1, rate, now) { Ok(()) } else { Err(Over::rate("connect_rate of the listener")) }
     }
 
     /// One of its sockets is to be a client's; `takes_over`: of one that has a connection here already.
     pub(crate) fn take_seat(&self, takes_over: bool) -> Result<(), Over> {
-        let limit = self.bounds.max_clients.filter(|_| !takes_over).unwrap_or(usize::MAX);
+        let limit = self.own.max_connections.filter(|_| !takes_over).unwrap_or(usize::MAX);
         if self.crowd.clients.fetch_add(1, Relaxed) < limit {
             return Ok(());
         }

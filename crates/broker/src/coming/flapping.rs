@@ -6,9 +6,11 @@
 //! a connection that stands. What is known of all is in a table of fixed size, and the bans are bounded too.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use mqtt_hooks::ConnectionInfo;
 use mqtt_operate::{Ban, BanKind};
 use parking_lot::Mutex;
@@ -28,18 +30,51 @@ const MAX_BANS: usize = 10_000;
 /// Who comes and goes too often.
 #[derive(Debug)]
 pub(crate) struct Flapping {
-    limits: Limits,
-    /// `None`: nobody looks.
-    rates: Option<Rates>,
+    rules: ArcSwap<Rules>,
     bans: Mutex<Lists>,
     /// How many there are, some of which may be over.
     banned: AtomicUsize,
 }
 
+/// What is too often, and how often each has come.
+#[derive(Debug)]
+struct Rules {
+    limits: Limits,
+    /// `None`: nobody looks.
+    rates: Option<Rates>,
+}
+
+impl Rules {
+    fn new(limits: &Limits) -> Self {
+        Self { limits: limits.clone(), rates: limits.rate.map(Rates::new) }
+    }
+
+    /// What it is known by.
+    fn names<'a>(&'a self, client: &'a ConnectionInfo) -> impl Iterator<Item = (BanKind, Cow<'a, str>)> {
+        self.limits.by.iter().filter_map(|by| match by {
+            FlappingBy::ClientId => Some((BanKind::ClientId, Cow::Borrowed(&*client.client_id))),
+            FlappingBy::Username => Some((BanKind::Username, Cow::Borrowed(client.username.as_deref()?))),
+            FlappingBy::Address => Some((BanKind::PeerHost, Cow::Owned(network(client.peer.ip()).to_string()))),
+        })
+    }
+}
+
 impl Flapping {
     pub(crate) fn new(limits: &Limits) -> Self {
-        let rates = limits.rate.map(Rates::new);
-        Self { limits: limits.clone(), rates, bans: Mutex::default(), banned: AtomicUsize::new(0) }
+        let rules = ArcSwap::from_pointee(Rules::new(limits));
+        Self { rules, bans: Mutex::default(), banned: AtomicUsize::new(0) }
+    }
+
+    /// From now on these hold, as if nobody had come before. Who is banned stays so for as long as that was said, but where nobody looks
+    /// any more: bans by what clients are no longer known by hold nobody back, and those are forgotten.
+    pub(crate) fn renew(&self, limits: &Limits) {
+        if self.rules.load().limits == *limits {
+            return;
+        }
+        self.rules.store(Arc::new(Rules::new(limits)));
+        let mut bans = self.bans.lock();
+        bans.retain(|ban| limits.rate.is_some() && limits.by.iter().any(|by| kind(*by) == ban.kind));
+        self.banned.store(bans.len(), Relaxed);
     }
 
     /// Whether it may not come in now; `at` is the second since the Unix epoch.
@@ -47,15 +82,17 @@ impl Flapping {
         if self.banned.load(Relaxed) == 0 {
             return false;
         }
+        let rules = self.rules.load();
         let mut bans = self.bans.lock();
-        self.names(client).any(|(kind, who)| bans.list(kind).get(&*who).is_some_and(|ban| ban.until > at))
+        rules.names(client).any(|(kind, who)| bans.list(kind).get(&*who).is_some_and(|ban| ban.until > at))
     }
 
     /// How long it is to wait before it is let in: from half of what may come at once on, as long as it takes until one more may
     /// come. So a single client that waits to be let in never comes too often.
     pub(crate) fn delay(&self, client: &ConnectionInfo, now: Duration) -> Duration {
-        let Some(rates) = &self.rates else { return Duration::ZERO };
-        if self.names(client).any(|(kind, who)| rates.is_low((kind, &*who), now)) {
+        let rules = self.rules.load();
+        let Some(rates) = &rules.rates else { return Duration::ZERO };
+        if rules.names(client).any(|(kind, who)| rates.is_low((kind, &*who), now)) {
             rates.interval()
         } else {
             Duration::ZERO
@@ -64,19 +101,20 @@ impl Flapping {
 
     /// It has come in. True: it did so too often, and is banned from now on.
     pub(crate) fn note(&self, client: &ConnectionInfo, now: Duration, at: u64) -> bool {
-        let Some(rates) = &self.rates else { return false };
+        let rules = self.rules.load();
+        let Some(rates) = &rules.rates else { return false };
         let mut is_banned = false;
-        for (kind, who) in self.names(client) {
+        for (kind, who) in rules.names(client) {
             if !rates.take((kind, &*who), now) {
                 is_banned = true;
-                self.ban(kind, who.into_owned(), at);
+                self.ban(kind, who.into_owned(), at, rules.limits.ban);
             }
         }
         is_banned
     }
 
-    fn ban(&self, kind: BanKind, who: String, at: u64) {
-        let until = at + self.limits.ban.as_secs().max(1);
+    fn ban(&self, kind: BanKind, who: String, at: u64, time: Duration) {
+        let until = at + time.as_secs().max(1);
         let mut bans = self.bans.lock();
         if bans.len() >= MAX_BANS {
             bans.retain(|ban| ban.until > at);
@@ -91,7 +129,8 @@ impl Flapping {
 
     /// An operator lifts a ban: what has led to it is forgotten.
     pub(crate) fn forgive(&self, kind: BanKind, who: &str) {
-        let Some(rates) = &self.rates else { return };
+        let rules = self.rules.load();
+        let Some(rates) = &rules.rates else { return };
         let mut bans = self.bans.lock();
         if bans.list(kind).remove(who).is_some() {
             rates.forget((kind, who));
@@ -102,14 +141,14 @@ impl Flapping {
     pub(crate) fn all(&self, at: u64) -> Vec<Ban> {
         self.bans.lock().all().filter(|ban| ban.until > at).cloned().collect()
     }
+}
 
-    /// What it is known by.
-    fn names<'a>(&'a self, client: &'a ConnectionInfo) -> impl Iterator<Item = (BanKind, Cow<'a, str>)> {
-        self.limits.by.iter().filter_map(|by| match by {
-            FlappingBy::ClientId => Some((BanKind::ClientId, Cow::Borrowed(&*client.client_id))),
-            FlappingBy::Username => Some((BanKind::Username, Cow::Borrowed(client.username.as_deref()?))),
-            FlappingBy::Address => Some((BanKind::PeerHost, Cow::Owned(network(client.peer.ip()).to_string()))),
-        })
+/// How a ban by that is called.
+const fn kind(by: FlappingBy) -> BanKind {
+    match by {
+        FlappingBy::ClientId => BanKind::ClientId,
+        FlappingBy::Username => BanKind::Username,
+        FlappingBy::Address => BanKind::PeerHost,
     }
 }
 
@@ -131,6 +170,23 @@ mod tests {
     fn client(id: &str, username: &str, address: &str) -> ConnectionInfo {
         let peer = (address.parse::<std::net::IpAddr>().unwrap(), 1).into();
         ConnectionInfo { client_id: id.into(), username: Some(username.into()), peer, ..testing::foo() }
+    }
+
+    #[test]
+    fn rules_that_are_said_anew_keep_bans_by_what_they_still_look_at() {
+        let flapping = flapping(&[FlappingBy::ClientId]);
+        let client = client("it", "anna", "192.0.2.1");
+        while !flapping.note(&client, NOW, AT) {}
+        let rules = |amount, by: &[FlappingBy]| {
+            let rate = Some(Rate { amount, per: Duration::from_secs(60) });
+            flapping.renew(&Limits { rate, ban: Duration::from_secs(300), by: by.to_vec() });
+        };
+        rules(9, &[FlappingBy::Address, FlappingBy::ClientId]);
+        assert!(flapping.bans(&client, AT) && flapping.delay(&client, NOW).is_zero(), "it is counted from the start");
+        rules(9, &[FlappingBy::Address]);
+        assert!(!flapping.bans(&client, AT) && flapping.all(AT).is_empty());
+        flapping.renew(&Limits::default());
+        assert!((0..100).all(|_| !flapping.note(&client, NOW, AT)));
     }
 
     #[test]
@@ -182,7 +238,7 @@ mod tests {
     fn bans_are_so_many_at_most() {
         let flapping = flapping(&[FlappingBy::ClientId]);
         for n in 0..MAX_BANS as u64 + 5 {
-            flapping.ban(BanKind::ClientId, n.to_string(), AT + n / MAX_BANS as u64);
+            flapping.ban(BanKind::ClientId, n.to_string(), AT + n / MAX_BANS as u64, Duration::from_secs(300));
         }
         assert_eq!(flapping.all(AT).len(), MAX_BANS);
         assert!(flapping.bans(&client(&(MAX_BANS + 4).to_string(), "anna", "192.0.2.1"), AT));

@@ -2,12 +2,15 @@
 //!
 //! One address may have many, for there are proxies, but never all: seven times what is free. So whoever takes all they can get
 //! from one address leaves an eighth for those who come from others. This machine is no guest: who is on it can stop the broker
-//! by other means, and what is behind a proxy on it comes from there. What an operator has set for each address holds for this
-//! machine too.
+//! by other means, and what is behind a proxy on it comes from there. It is counted all the same: what an operator sets for each
+//! address, at any time, holds for this machine too.
 
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use dashmap::DashMap;
 use foldhash::fast::RandomState;
 
@@ -27,9 +30,32 @@ const NETWORK: u128 = u128::MAX << 64;
 pub(crate) struct Guests {
     /// As long as they have any, so no more than there are sockets.
     table: DashMap<IpAddr, Guest, RandomState>,
-    max_clients: Option<usize>,
-    max_half_open: Option<usize>,
-    rates: Option<Rates>,
+    max_clients: Maximum,
+    max_half_open: Maximum,
+    rates: ArcSwapOption<Rates>,
+}
+
+/// So many at most, if that is said; it may be said anew.
+#[derive(Debug)]
+struct Maximum(AtomicUsize);
+
+impl Maximum {
+    /// More than there can be.
+    const NONE: usize = usize::MAX;
+
+    fn get(&self) -> Option<usize> {
+        Some(self.0.load(Relaxed)).filter(|max| *max != Self::NONE)
+    }
+
+    fn set(&self, max: Option<usize>) {
+        self.0.store(max.unwrap_or(Self::NONE), Relaxed);
+    }
+}
+
+impl Default for Maximum {
+    fn default() -> Self {
+        Self(AtomicUsize::new(Self::NONE))
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,18 +79,24 @@ pub(crate) enum Standing {
 
 impl Guests {
     pub(crate) fn new(limits: &Limits) -> Self {
-        Self {
-            table: DashMap::default(),
-            max_clients: limits.connections_per_address,
-            max_half_open: limits.half_open_per_address,
-            rates: limits.connect_rate_per_address.map(Rates::new),
+        let guests = Self::default();
+        guests.renew(limits);
+        guests
+    }
+
+    /// From now on these hold. Where the rate is another, as if nobody had come before.
+    pub(crate) fn renew(&self, limits: &Limits) {
+        self.max_clients.set(limits.connections_per_address);
+        self.max_half_open.set(limits.half_open_per_address);
+        let rate = limits.connect_rate_per_address;
+        if self.rates.load().as_ref().map(|rates| rates.rate()) != rate {
+            self.rates.store(rate.map(|rate| Arc::new(Rates::new(rate))));
         }
     }
 
     /// One more, if there are so many free places that it may have that; false if not.
     pub(crate) fn enter(&self, address: IpAddr, free: usize) -> bool {
-        let Some(guest) = self.guest(address) else { return true };
-        let mut has = self.table.entry(guest).or_default();
+        let mut has = self.table.entry(network(address)).or_default();
         let may_enter = address.to_canonical().is_loopback() || has.sockets < free.saturating_mul(TIMES);
         has.sockets += usize::from(may_enter);
         has.arriving += usize::from(may_enter);
@@ -73,16 +105,17 @@ impl Guests {
 
     /// Whether the one who has just [entered](Self::enter) may go on to CONNECT.
     pub(crate) fn may_knock(&self, address: IpAddr) -> Result<(), Over> {
-        if self.max_half_open.is_none() && self.max_clients.is_none() {
+        let (max_half_open, max_clients) = (self.max_half_open.get(), self.max_clients.get());
+        if max_half_open.is_none() && max_clients.is_none() {
             return Ok(());
         }
-        let has = self.guest(address).and_then(|guest| self.table.get(&guest).map(|has| *has)).unwrap_or_default();
+        let has = self.table.get(&network(address)).map(|has| *has).unwrap_or_default();
         let is_over = |has: usize, max: Option<usize>| max.is_some_and(|max| has > max);
-        if is_over(has.arriving, self.max_half_open) {
+        if is_over(has.arriving, max_half_open) {
             return Err(Over { metric: Metric::RefusedHalfOpen, ..Over::quota("limits.half_open_per_address") });
         }
         // Those who are only told that there is no place for them.
-        if is_over(has.sockets, self.max_clients.map(|max| max.saturating_mul(2))) {
+        if is_over(has.sockets, max_clients.map(|max| max.saturating_mul(2))) {
             return Err(Over::quota("twice limits.connections_per_address are open"));
         }
         Ok(())
@@ -90,7 +123,7 @@ impl Guests {
 
     /// Whether one more of this address may connect now, which is counted.
     pub(crate) fn take_turn(&self, address: IpAddr, now: Duration) -> Result<(), Over> {
-        match &self.rates {
+        match &*self.rates.load() {
             Some(rates) if !rates.take(network(address), now) => Err(Over::rate("limits.connect_rate_per_address")),
             _ => Ok(()),
         }
@@ -98,8 +131,8 @@ impl Guests {
 
     /// One of its sockets is to be a client's; `takes_over`: of one that has a connection from there already.
     pub(crate) fn take_seat(&self, address: IpAddr, takes_over: bool) -> Result<(), Over> {
-        let Some(mut has) = self.guest(address).and_then(|guest| self.table.get_mut(&guest)) else { return Ok(()) };
-        if !takes_over && self.max_clients.is_some_and(|max| has.clients >= max) {
+        let Some(mut has) = self.table.get_mut(&network(address)) else { return Ok(()) };
+        if !takes_over && self.max_clients.get().is_some_and(|max| has.clients >= max) {
             return Err(Over::quota("limits.connections_per_address"));
         }
         has.arriving -= 1;
@@ -109,7 +142,7 @@ impl Guests {
 
     /// It is none any more.
     pub(crate) fn leave_seat(&self, address: IpAddr, to: Standing) {
-        if let Some(mut has) = self.guest(address).and_then(|guest| self.table.get_mut(&guest)) {
+        if let Some(mut has) = self.table.get_mut(&network(address)) {
             has.clients -= 1;
             has.arriving += usize::from(to == Standing::Arriving);
         }
@@ -117,19 +150,13 @@ impl Guests {
 
     /// One less.
     pub(crate) fn leave(&self, address: IpAddr, standing: Standing) {
-        let Some(guest) = self.guest(address) else { return };
+        let guest = network(address);
         if let Some(mut has) = self.table.get_mut(&guest) {
             has.sockets -= 1;
             has.arriving -= usize::from(standing == Standing::Arriving);
             has.clients -= usize::from(standing == Standing::Client);
         }
         self.table.remove_if(&guest, |_, has| has.sockets == 0);
-    }
-
-    /// Who it counts as; `None`: it is this machine, and nothing was set.
-    fn guest(&self, address: IpAddr) -> Option<IpAddr> {
-        let is_counted = self.max_clients.is_some() || self.max_half_open.is_some();
-        (is_counted || !address.to_canonical().is_loopback()).then(|| network(address))
     }
 }
 
@@ -175,9 +202,37 @@ mod tests {
         }
         for address in ["127.0.0.1", "::1", "::ffff:127.0.0.2"] {
             let address = address.parse().unwrap();
-            assert!(guests.enter(address, 0) && guests.table.len() == 3, "{address}");
+            assert!(guests.enter(address, 0), "{address} is never one too many");
             guests.leave(address, Standing::Arriving);
         }
+    }
+
+    #[test]
+    fn what_is_set_later_counts_who_came_before_from_this_machine_too() {
+        for address in ["127.0.0.1", "192.0.2.1"] {
+            let address: IpAddr = address.parse().unwrap();
+            let guests = Guests::default();
+            assert!(guests.enter(address, 100) && guests.take_seat(address, false).is_ok());
+            guests.renew(&Limits { connections_per_address: Some(1), ..Limits::default() });
+            assert!(guests.enter(address, 100) && guests.take_seat(address, false).is_err(), "{address}");
+            guests.renew(&Limits::default());
+            assert!(guests.take_seat(address, false).is_ok());
+            (0..2).for_each(|_| guests.leave(address, Standing::Client));
+            assert!(guests.table.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_rate_that_is_said_anew_lets_in_as_if_nobody_had_come_and_the_same_one_does_not() {
+        let (guests, address, now) = (Guests::default(), IpAddr::from([192, 0, 2, 1]), Duration::from_secs(1000));
+        let rate = |amount| Some(crate::config::Rate { amount, per: Duration::from_secs(60) });
+        let renew = |amount| guests.renew(&Limits { connect_rate_per_address: rate(amount), ..Limits::default() });
+        renew(1);
+        assert!(guests.take_turn(address, now).is_ok() && guests.take_turn(address, now).is_err());
+        renew(1);
+        assert!(guests.take_turn(address, now).is_err());
+        renew(2);
+        assert!(guests.take_turn(address, now).is_ok());
     }
 
     #[test]

@@ -27,7 +27,7 @@ use crate::coming::pace::Pace;
 use crate::coming::reader::Reader;
 use crate::coming::refusing::{answer_and_close, answer_taken_over, refuse};
 use crate::coming::welcome::{not_banned, welcome};
-use crate::config::Config;
+use crate::config::Mqtt;
 use crate::delivery::batch::Batch;
 use crate::packets::access::{self, Refusal};
 use crate::packets::renewal::{is_over, properties_of};
@@ -144,7 +144,7 @@ impl Candidate {
         }
         batch.count(Metric::FlappingSlowed, u64::from(!delay.is_zero()));
         // It is told something before it is late.
-        let delay = delay.min(batch.broker().config.mqtt.connect_timeout / 2);
+        let delay = delay.min(batch.broker().terms().mqtt.connect_timeout / 2);
         Next::Wait(Box::pin(self.wait(delay, waits)))
     }
 
@@ -260,7 +260,7 @@ impl Candidate {
         let has_session = broker.has_session(&self.info.client_id);
         // As far as can be seen from here: no session is begun or ended before the client is in.
         self.info.session_present = !self.info.clean_start && has_session;
-        let receive_maximum = self.arrival.ticket.entrance().bounds.session.window_of(&self.connect);
+        let receive_maximum = self.arrival.ticket.bounds().session.window_of(&self.connect);
         // Who did not wait has gone without a word, and nobody is to be taken over by it.
         if self.arrival.is_gone() {
             return None;
@@ -356,7 +356,7 @@ impl Candidate {
     /// CONNACK, if the client takes one.
     fn connack(&self) -> Option<ConnAck> {
         let Self { broker, connect, info, .. } = self;
-        let mut properties = told_limits(&broker.config, &self.arrival.ticket.entrance().bounds, connect, info);
+        let mut properties = told_limits(&broker.terms().mqtt, self.arrival.ticket.bounds(), connect, info);
         if let Some(method) = &self.granted.method {
             properties = properties.iter().chain(properties_of(method, self.conclusion.clone())).collect();
         }
@@ -376,13 +376,13 @@ impl Candidate {
     fn enter(self, answer: ConnAck, seated: Option<Seated>, batch: &mut Batch<'_>) -> (Seat, Reader) {
         let Self { broker, arrival, connect, info, granted, .. } = self;
         // [MQTT-3.2.2-21] [MQTT-3.2.2-22]: the broker's where it has one, of which only version 5 can be told.
-        let keep_alive = match (connect.version, broker.config.mqtt.server_keep_alive) {
+        let keep_alive = match (connect.version, broker.terms().mqtt.server_keep_alive) {
             (Version::V5, Some(keep_alive)) => keep_alive,
             _ => connect.keep_alive,
         };
         let Arrival { transport, traffic, decoder, rest, ticket, .. } = *arrival;
         traffic.note_received(1, 0);
-        let pace = Pace::new(&ticket.entrance().bounds);
+        let pace = Pace::new(ticket.bounds());
         let connect = &*connect;
         let admission = Admission { connect, info, keep_alive, answer, granted, traffic, transport, ticket, seated };
         let (client, connection) = broker.enter(admission, batch);
@@ -403,7 +403,7 @@ impl Candidate {
 }
 
 /// What CONNACK tells a version 5 client: only what differs from the specification's defaults.
-fn told_limits(config: &Config, bounds: &Bounds, connect: &Connect, info: &ConnectionInfo) -> Properties {
+fn told_limits(mqtt: &Mqtt, bounds: &Bounds, connect: &Connect, info: &ConnectionInfo) -> Properties {
     if connect.version != Version::V5 {
         return Properties::EMPTY;
     }
@@ -419,6 +419,6 @@ fn told_limits(config: &Config, bounds: &Bounds, connect: &Connect, info: &Conne
     if connect.properties.session_expiry().is_some_and(|asked| asked != info.expiry_interval) {
         told.push(Property::SessionExpiry(info.expiry_interval));
     }
-    told.extend(config.mqtt.server_keep_alive.map(Property::ServerKeepAlive));
+    told.extend(mqtt.server_keep_alive.map(Property::ServerKeepAlive));
     told.into_iter().collect()
 }

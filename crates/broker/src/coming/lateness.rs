@@ -26,8 +26,8 @@ const FIRST: usize = 16;
 /// Whether the broker is late, and who waits for that to be over.
 #[derive(Debug)]
 pub(crate) struct Lateness {
-    /// `None`: nobody waits.
-    limit: Option<Duration>,
+    /// In milliseconds; the most there can be: nobody waits.
+    limit: AtomicU64,
     /// Who comes is to wait: the broker is late, or there are some who have waited since it was.
     is_closed: AtomicBool,
     /// How often it was closed.
@@ -58,7 +58,7 @@ impl Drop for Waiting<'_> {
 impl Lateness {
     pub(crate) fn new(limit: Option<Duration>) -> Self {
         Self {
-            limit,
+            limit: AtomicU64::new(ms(limit)),
             is_closed: AtomicBool::new(false),
             closed: AtomicU64::new(0),
             waiting: AtomicUsize::new(0),
@@ -67,11 +67,15 @@ impl Lateness {
         }
     }
 
+    /// So late it may be from now on. Where that is not said any more, those who wait are let in as when the broker is on time.
+    pub(crate) fn set_limit(&self, limit: Option<Duration>) {
+        self.limit.store(ms(limit), Relaxed);
+    }
+
     /// For the task that beats: so late it was.
     pub(crate) fn note_beat(&self, late: Duration) {
-        let Some(limit) = self.limit else { return };
         let mut calm = self.calm.lock();
-        if late > limit {
+        if late > Duration::from_millis(self.limit.load(Relaxed)) {
             *calm = Calm { beats: 0, next: FIRST };
             self.turns.forget_permits(usize::MAX);
             if !self.is_closed.swap(true, Relaxed) {
@@ -128,6 +132,10 @@ impl Lateness {
     }
 }
 
+fn ms(limit: Option<Duration>) -> u64 {
+    limit.and_then(|limit| u64::try_from(limit.as_millis()).ok()).unwrap_or(u64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -136,6 +144,24 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_millis(200);
     const LONG: Duration = Duration::from_secs(3600);
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_is_let_in_where_no_lateness_is_set_any_more() {
+        let lateness = Arc::new(Lateness::new(Some(LIMIT)));
+        lateness.note_beat(LIMIT * 2);
+        assert!(lateness.is_closed());
+        let waiting = tokio::spawn({
+            let lateness = Arc::clone(&lateness);
+            async move { lateness.wait(LONG).await.is_ok() }
+        });
+        settle().await;
+        lateness.set_limit(None);
+        while lateness.is_closed() {
+            lateness.note_beat(LIMIT * 2);
+            settle().await;
+        }
+        assert!(waiting.await.unwrap());
+    }
 
     /// Lets the tasks run that can.
     async fn settle() {

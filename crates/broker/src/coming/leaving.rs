@@ -203,7 +203,7 @@ impl Broker {
 
     /// What a client asked for in DISCONNECT is held to the same limit as what it asked for in CONNECT.
     fn cap_expiry(&self, expires_at: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
-        match self.config.mqtt.max_session_expiry {
+        match self.terms().mqtt.max_session_expiry {
             // There is no cap, and a session may never end.
             u32::MAX => expires_at,
             cap => Some(expires_at.map_or(now.plus_seconds(cap), |at| at.min(now.plus_seconds(cap)))),

@@ -94,7 +94,7 @@ impl Broker {
                 }
             }
             let number = records::stage_end(&mut state, later, batch);
-            let new = Session::new(Arc::clone(&self.session_config));
+            let new = Session::new(Arc::clone(&self.terms().session));
             (mem::replace(&mut state.session, new), number, will, orphans)
         };
         if later {

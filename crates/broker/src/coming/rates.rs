@@ -41,6 +41,10 @@ impl Rates {
         Self { rate, hasher: RandomState::default(), sets }
     }
 
+    pub(crate) const fn rate(&self) -> Rate {
+        self.rate
+    }
+
     /// Counts one more of whom; false: they come too often, and it is not counted.
     pub(crate) fn take(&self, who: impl Hash, now: Duration) -> bool {
         self.with(who, |bucket| bucket.take(1, self.rate, now))

@@ -58,7 +58,7 @@ impl Task {
     /// whatever ends it.
     pub(crate) fn new(broker: &Arc<Broker>, accepted: Accepted, origin: Origin, ticket: Ticket) -> Self {
         broker.doors.note_socket();
-        let deadline = broker.clock.patient().after(broker.config.mqtt.connect_timeout);
+        let deadline = broker.clock.patient().after(broker.terms().mqtt.connect_timeout);
         let phase = match accepted {
             Accepted::Open(transport) => Phase::Arriving(Box::new(Arrival::new(transport, origin, ticket, deadline))),
             Accepted::Closed(opening) => {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use mqtt_hooks::ConnectionInfo;
 
 use crate::broker::Broker;
-use crate::coming::entrance::{Entrance, Over};
+use crate::coming::entrance::{Bounds, Entrance, Over};
 use crate::coming::guests::Standing;
 
 /// The place of a socket whose client is not in yet. Dropped, it is given back; with [`Self::into_seat`] it is the
@@ -14,6 +14,8 @@ use crate::coming::guests::Standing;
 pub(crate) struct Ticket {
     broker: Arc<Broker>,
     entrance: Arc<Entrance>,
+    /// What holds for it, whatever is told anew: it is the same for the packet that comes and for what CONNACK tells.
+    bounds: Arc<Bounds>,
     address: IpAddr,
     /// Counted as a client's.
     has_seat: bool,
@@ -32,8 +34,8 @@ impl Ticket {
         of_proxy: bool,
     ) -> Result<Self, Over> {
         broker.doors.enter(entrance, address, is_socket)?;
-        let (broker, entrance) = (Arc::clone(broker), Arc::clone(entrance));
-        let mut ticket = Self { broker, entrance, address, has_seat: false, over: None, is_kept: false };
+        let (broker, entrance, bounds) = (Arc::clone(broker), Arc::clone(entrance), entrance.bounds());
+        let mut ticket = Self { broker, entrance, bounds, address, has_seat: false, over: None, is_kept: false };
         if !of_proxy {
             ticket.knock()?;
         }
@@ -80,8 +82,9 @@ impl Ticket {
         self.over
     }
 
-    pub(crate) const fn entrance(&self) -> &Arc<Entrance> {
-        &self.entrance
+    /// What holds for it.
+    pub(crate) const fn bounds(&self) -> &Arc<Bounds> {
+        &self.bounds
     }
 
     /// Takes a client's place too; `old` is the connection that it takes over.

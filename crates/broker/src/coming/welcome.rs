@@ -57,17 +57,17 @@ fn describe(connect: &Connect, arrival: &Arrival, batch: &mut Batch<'_>) -> Resu
     if broker.doors.is_stopping() {
         return refused(ReasonCode::ServerShuttingDown, "the broker stops");
     }
-    if broker.clients.online() >= broker.config.mqtt.max_connections {
+    if broker.clients.online() >= broker.terms().mqtt.max_connections {
         return refused(ReasonCode::ServerBusy, "mqtt.max_connections");
     }
     // Who has a session comes to drain it.
     if broker.watched.memory.is_full() && broker.clients.get(&connect.client_id).is_none() {
         return refused(ReasonCode::ServerBusy, "limits.memory");
     }
-    if connect.will.as_ref().is_some_and(|will| Session::cost_of_will(will) > broker.session_config.share.bytes()) {
+    if connect.will.as_ref().is_some_and(|will| Session::cost_of_will(will) > broker.terms().session.share.bytes()) {
         return refused(ReasonCode::QuotaExceeded, "limits.memory leaves no room for its will");
     }
-    let expiry_interval = session_expiry(&broker.config.mqtt, connect);
+    let expiry_interval = session_expiry(&broker.terms().mqtt, connect);
     if broker.durable.is_overfull(expiry_interval > 0 || connect.will.is_some()) {
         return refused(ReasonCode::QuotaExceeded, "the store can't be written to");
     }
@@ -84,7 +84,7 @@ fn describe(connect: &Connect, arrival: &Arrival, batch: &mut Batch<'_>) -> Resu
             }
             Version::V3_1_1 | Version::V5 => assigned_id(),
         }
-    } else if connect.client_id.len() > broker.config.limits.max_client_id {
+    } else if connect.client_id.len() > broker.terms().limits.max_client_id {
         return refused(ReasonCode::ClientIdNotValid, "limits.max_client_id");
     } else if connect.client_id.starts_with(OWN_CLIENTS) && !origin.is_own {
         return refused(ReasonCode::ClientIdNotValid, "such ids are of clients of the broker's own");
@@ -92,7 +92,7 @@ fn describe(connect: &Connect, arrival: &Arrival, batch: &mut Batch<'_>) -> Resu
         Arc::from(&*connect.client_id)
     };
     let levels = connect.will.as_ref().map_or(0, |will| will.message.topic.levels_len());
-    if levels > arrival.ticket.entrance().bounds.max_topic_levels {
+    if levels > arrival.ticket.bounds().max_topic_levels {
         return refused(ReasonCode::TopicNameInvalid, "limits.max_topic_levels: the topic of its will");
     }
     let info = ConnectionInfo {

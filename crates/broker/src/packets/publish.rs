@@ -29,7 +29,7 @@ pub(super) fn handle_publish(
     // Most topics are too short for so many as all listeners allow.
     if topic.as_str().len() >= least
         && topic.levels_len() > least
-        && topic.levels_len() > broker.doors.entrance_of(info).bounds.max_topic_levels
+        && topic.levels_len() > broker.doors.entrance_of(info).bounds().max_topic_levels
     {
         seat.tell_refused(Kind::Publish, ReasonCode::TopicNameInvalid, &"limits.max_topic_levels", "");
         return acknowledge(seat, receipt, ReasonCode::TopicNameInvalid, batch);
@@ -40,7 +40,7 @@ pub(super) fn handle_publish(
         batch.count(Metric::PublishAuthError, 1);
         seat.tell_refused(Kind::Publish, refusal.code, &refusal.rule, publication.message.topic.as_str());
         let is_reserved = broker.hooks.why_reserved(&publication.message.topic).is_some();
-        if broker.config.deny_action == DenyAction::Disconnect && !is_reserved {
+        if broker.terms().deny_action == DenyAction::Disconnect && !is_reserved {
             return end(seat, receipt, refusal.code, batch);
         }
         return acknowledge(seat, receipt, refusal.code, batch);

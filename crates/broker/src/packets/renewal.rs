@@ -69,7 +69,7 @@ impl Asking {
         let mut exchange = Exchange::new(&method, data, &mut self);
         exchange.is_renewal = true;
         // Who lets a challenge lie is not to be challenged for ever.
-        let until = broker.clock.patient().after(broker.config.mqtt.connect_timeout);
+        let until = broker.clock.patient().after(broker.terms().mqtt.connect_timeout);
         let login = broker.clock.wait_for(broker.hooks.exchange(&connection.info, &mut exchange), until).await;
         let conclusion = exchange.into_conclusion();
         let mut batch = Batch::begin(broker);

@@ -61,7 +61,7 @@ pub(super) fn handle_subscribe(
         seat.broker().hooks.observe(&fact, batch);
     }
     drop(bundle);
-    if is_denied && seat.broker().config.deny_action == DenyAction::Disconnect {
+    if is_denied && seat.broker().terms().deny_action == DenyAction::Disconnect {
         push(seat, &answer, batch)?;
         // With SUBACK, which has been put before it.
         return Err(Ending::refused(ReasonCode::NotAuthorized));
@@ -186,11 +186,11 @@ pub(crate) fn add_subscription(
     if state.number > 0 && (broker.durable.is_failing() || !Stage::can_keep(&wish.filter)) {
         return refused("it can't be stored");
     }
-    let limit = broker.doors.entrance_of(&connection.info).bounds.subscriptions_per_client;
+    let limit = broker.doors.entrance_of(&connection.info).bounds().subscriptions_per_client;
     if state.session.subscriptions_len() >= limit && !state.session.is_subscribed(&wish.filter) {
         return refused("limits.subscriptions_per_client");
     }
-    let limit = broker.config.limits.shape_levels;
+    let limit = broker.terms().limits.shape_levels;
     if broker.routes.add(&wish.filter, client, &state.session, wish.options, id, limit).is_err() {
         return refused("limits.shape_levels");
     }
@@ -209,7 +209,7 @@ pub(crate) fn add_subscription(
 
 fn check_levels(client: &ClientRef, connection: &Connection, filter: &Filter) -> Result<(), ReasonCode> {
     let broker = connection.broker();
-    if filter.levels_len() <= broker.doors.entrance_of(&connection.info).bounds.max_topic_levels {
+    if filter.levels_len() <= broker.doors.entrance_of(&connection.info).bounds().max_topic_levels {
         return Ok(());
     }
     let (peer, reason) = (Some(connection.info.peer), ReasonCode::TopicFilterInvalid);

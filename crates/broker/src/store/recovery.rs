@@ -97,9 +97,9 @@ impl Broker {
         // Nobody knows what of it has a message expiry: the first sweep finds out.
         self.routes.note_expiring();
         for delivery in &kept.deliveries {
-            delivery.publication.weigh(&self.session_config.kept);
+            delivery.publication.weigh(&self.terms().session.kept);
         }
-        let session = Session::restore(Arc::clone(&self.session_config), kept, will_due);
+        let session = Session::restore(Arc::clone(&self.terms().session), kept, will_due);
         let client = ClientRef::new(record.client_id.as_ref().into(), session);
         client.state.lock().number = number;
         transition.leave_replays(self.restore_subscriptions(&client, subscriptions));
@@ -118,9 +118,10 @@ impl Broker {
     ///
     /// Returns what is still to be sent of what is retained.
     fn restore_subscriptions(&self, client: &ClientRef, subscriptions: Vec<LoadedSubscription>) -> Vec<Replay> {
-        let limits = &self.config.limits;
+        let terms = self.terms();
+        let limits = &terms.limits;
         // By which listener its client comes is seen then.
-        let max_levels = self.config.all_topic_levels().fold(0, usize::max);
+        let max_levels = self.most_topic_levels();
         let mut left_out = 0;
         let mut owing = Vec::new();
         let mut state = client.state.lock();
@@ -146,10 +147,16 @@ impl Broker {
         Replay::restored(owing, &self.watched.memory)
     }
 
+    /// Levels that topics may have by the listener that allows most.
+    fn most_topic_levels(&self) -> usize {
+        let by_listeners = self.config.listeners.values().filter_map(|own| own.max_topic_levels);
+        by_listeners.fold(self.terms().limits.max_topic_levels, usize::max)
+    }
+
     /// Of a session that ended with its connection, only that is left to tell.
     fn restore_fallen(&self, online: Online, died: Death) -> ClientRef {
         let Online { info, seq, will, .. } = online;
-        let client = ClientRef::new(Arc::clone(&info.client_id), Session::new(Arc::clone(&self.session_config)));
+        let client = ClientRef::new(Arc::clone(&info.client_id), Session::new(Arc::clone(&self.terms().session)));
         let mut transition =
             Transition { seq, last_fact_ms: info.connected_at, created_at: info.connected_at, ..Transition::default() };
         transition.set_fallen(Fallen { at: died.wall, info, will });

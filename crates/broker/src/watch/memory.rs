@@ -41,7 +41,7 @@ const PER_RETAINED: usize = 256;
 
 #[derive(Debug)]
 pub(crate) struct Memory {
-    limit: usize,
+    limit: AtomicUsize,
     /// Messages that sessions keep, or that are retained.
     kept: Gauge,
     /// All that sessions and connections hold but messages.
@@ -63,7 +63,7 @@ pub(crate) struct Pot(Arc<Taken>);
 #[derive(Debug)]
 struct Taken {
     bytes: AtomicUsize,
-    size: usize,
+    size: AtomicUsize,
 }
 
 /// What one has taken from a pot; given back when it is dropped.
@@ -76,11 +76,11 @@ pub(crate) struct Claim {
 impl Memory {
     pub(crate) fn new(limit: usize, share: Arc<Share>, kept: Gauge) -> Self {
         let memory = Self {
-            limit,
+            limit: AtomicUsize::new(limit),
             kept,
             held: AtomicUsize::new(0),
             retained: AtomicUsize::new(0),
-            arriving: Pot::new((limit / ARRIVING).min(MOST_ARRIVING)),
+            arriving: Pot::new(for_arriving(limit)),
             half_done: Pot::new(limit),
             share,
             traffic: AtomicUsize::new(0),
@@ -91,8 +91,16 @@ impl Memory {
     }
 
     /// Bytes.
-    pub(crate) const fn limit(&self) -> usize {
-        self.limit
+    pub(crate) fn limit(&self) -> usize {
+        self.limit.load(Relaxed)
+    }
+
+    /// So much from now on. Where more is held, it goes as it does when memory has become full.
+    pub(crate) fn set_limit(&self, limit: usize) {
+        self.limit.store(limit, Relaxed);
+        self.arriving.0.size.store(for_arriving(limit), Relaxed);
+        self.half_done.0.size.store(limit, Relaxed);
+        self.look();
     }
 
     /// Bytes held for clients, and retained.
@@ -102,7 +110,7 @@ impl Memory {
 
     /// Nobody who has no session here is let in.
     pub(crate) fn is_full(&self) -> bool {
-        self.used() >= self.limit
+        self.used() >= self.limit()
     }
 
     /// Whether so many bytes may be retained in addition. All retained messages together are like one client that may hold
@@ -151,11 +159,11 @@ impl Memory {
     /// Shares out anew what is free.
     pub(crate) fn look(&self) {
         let used = self.used();
-        let is_full = used >= self.limit;
+        let is_full = used >= self.limit();
         self.share.set(if is_full { SHARE_WHEN_FULL } else { (self.free() / PART).max(LEAST_SHARE) });
         match self.changes_to(used) {
-            Some(true) => tracing::warn!(used, limit = self.limit, "limits.memory is reached: nobody new comes in"),
-            Some(false) => tracing::info!(used, limit = self.limit, "memory is below limits.memory again"),
+            Some(true) => tracing::warn!(used, limit = self.limit(), "limits.memory is reached: nobody new comes in"),
+            Some(false) => tracing::info!(used, limit = self.limit(), "memory is below limits.memory again"),
             None => {}
         }
     }
@@ -163,18 +171,24 @@ impl Memory {
     /// Whether it is to be told that memory is full, or no longer.
     fn changes_to(&self, used: usize) -> Option<bool> {
         let was_full = self.told_full.load(Relaxed);
-        let is_full = used >= if was_full { self.limit - self.limit / CALM } else { self.limit };
+        let limit = self.limit();
+        let is_full = used >= if was_full { limit - limit / CALM } else { limit };
         (self.told_full.swap(is_full, Relaxed) != is_full).then_some(is_full)
     }
 
     fn free(&self) -> usize {
-        (self.limit - self.limit / RESERVE).saturating_sub(self.used())
+        let limit = self.limit();
+        (limit - limit / RESERVE).saturating_sub(self.used())
     }
+}
+
+fn for_arriving(limit: usize) -> usize {
+    (limit / ARRIVING).min(MOST_ARRIVING)
 }
 
 impl Pot {
     fn new(size: usize) -> Self {
-        Self(Arc::new(Taken { bytes: AtomicUsize::new(0), size }))
+        Self(Arc::new(Taken { bytes: AtomicUsize::new(0), size: AtomicUsize::new(size) }))
     }
 
     fn bytes(&self) -> usize {
@@ -192,7 +206,7 @@ impl Claim {
     pub(crate) fn grow_to(&mut self, bytes: usize) -> bool {
         let more = bytes.saturating_sub(self.bytes);
         let Taken { bytes: taken, size } = &*self.pot.0;
-        let left = size.saturating_sub(taken.load(Relaxed));
+        let left = size.load(Relaxed).saturating_sub(taken.load(Relaxed));
         if more > 0 && bytes > left / 2 {
             return false;
         }
@@ -245,6 +259,18 @@ mod tests {
         memory.note_held((80_usize << 20).wrapping_neg());
         memory.note(LOOK_EVERY);
         assert_eq!((share.bytes(), memory.is_full()), (before, false));
+    }
+
+    #[test]
+    fn another_limit_holds_at_once() {
+        let (memory, share) = memory(64 << 20);
+        memory.note_held(32 << 20);
+        memory.look();
+        let (before, mut claim) = (share.bytes(), memory.arriving().claim());
+        memory.set_limit(16 << 20);
+        assert!(memory.is_full() && share.bytes() == SHARE_WHEN_FULL && !claim.grow_to(1 << 20));
+        memory.set_limit(64 << 20);
+        assert!(!memory.is_full() && share.bytes() == before && claim.grow_to(1 << 20));
     }
 
     #[test]

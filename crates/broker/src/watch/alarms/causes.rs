@@ -38,7 +38,7 @@ pub(crate) async fn watch(broker: Arc<Broker>, modules: Arc<impl Fn() -> Modules
             doors: &broker.doors,
             clock: &broker.clock,
             online: broker.clients.online(),
-            max_connections: broker.config.mqtt.max_connections,
+            max_connections: broker.terms().mqtt.max_connections,
         };
         let mut modules = modules();
         let roll = broker.membership.roll();
@@ -276,6 +276,7 @@ mod tests {
     use super::*;
     use crate::coming::banned::Banned;
     use crate::config::Config;
+    use crate::terms::Terms;
     use crate::watch::memory::Memory;
 
     /// What of a broker alarms are about.
@@ -294,7 +295,11 @@ mod tests {
             config.mqtt.max_connections = max_connections;
             Self {
                 watched: Watched::new(Memory::new(memory, Arc::default(), Gauge::default())),
-                doors: Doors::new(Banned::default(), &config, &Arc::default()),
+                doors: Doors::new(
+                    Banned::default(),
+                    &Terms::new(&config, mqtt_session::Config::default()),
+                    config.anonymous,
+                ),
                 clock: Clock::new(None),
                 online: 0,
                 max_connections,

@@ -37,7 +37,7 @@ pub(super) fn listeners(doors: &Doors, clients: &Clients<ClientRef>) -> Vec<List
         address: known.address.to_string(),
         running: known.is_open(),
         connections,
-        max_connections: known.entrance.bounds.max_clients.map_or(max_connections, |own| own.min(max_connections)),
+        max_connections: known.entrance.own().max_connections.map_or(max_connections, |own| own.min(max_connections)),
     });
     states.collect()
 }
@@ -64,7 +64,8 @@ pub(super) fn client(client: &ClientRef, doors: &Doors, hooks: &Hooks) -> Option
     let last = if connection.is_none() { hooks.last_connection(&client.id) } else { None };
     // Of one that is away: those that hold wherever nothing else was said.
     let current = state.connection.as_ref().map(|connection| doors.entrance_of(&connection.info));
-    let (session, bounds) = (&state.session, &current.as_ref().unwrap_or(doors.memory()).bounds);
+    let (session, bounds) = (&state.session, current.as_ref().unwrap_or(doors.memory()).bounds());
+    let own = session.config();
     Some(ClientState {
         client_id: client.id.to_string(),
         created_at,
@@ -76,12 +77,12 @@ pub(super) fn client(client: &ClientRef, doors: &Doors, hooks: &Hooks) -> Option
         subscriptions: session.subscriptions_len(),
         max_subscriptions: bounds.subscriptions_per_client,
         inflight: session.inflight_len(),
-        max_inflight: bounds.session.max_inflight.into(),
+        max_inflight: own.max_inflight.into(),
         queued: session.queue_len(),
-        max_queued: bounds.session.max_queued,
+        max_queued: own.max_queued,
         dropped: session.dropped(),
         unreleased: session.unreleased_len(),
-        max_unreleased: bounds.session.receive_maximum.into(),
+        max_unreleased: own.receive_maximum.into(),
     })
 }
 
