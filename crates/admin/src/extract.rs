@@ -5,6 +5,7 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use bytes::Bytes;
+use mqtt_hooks::read_strictly;
 use serde::de::DeserializeOwned;
 
 use crate::reply::Refusal;
@@ -34,7 +35,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     }
 }
 
-/// A body that is JSON, whatever its content type says: EMQ X does not look at that.
+/// A body that is JSON, whatever its content type says: EMQ X does not look at that. An array is no object.
 pub(crate) struct Body<T>(pub(crate) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
@@ -44,7 +45,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
         let bytes = Bytes::from_request(request, state).await;
         let bytes = bytes.map_err(|error: BytesRejection| Refusal::Status(error.status(), error.body_text()))?;
         let value: serde_json::Value = serde_json::from_slice(&bytes).map_err(|_| Refusal::not_json())?;
-        T::deserialize(value).map(Self).map_err(|error| Refusal::bad_param(error.to_string()))
+        read_strictly(&value).map(Self).map_err(|error| Refusal::bad_param(error.to_string()))
     }
 }
 

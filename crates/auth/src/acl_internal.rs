@@ -16,10 +16,9 @@ use mqtt_hooks::page::Pages;
 use mqtt_hooks::route::Route;
 use mqtt_hooks::{
     Access, Actor, Authorize, ConnectionInfo, Ctx, Group, Host, Info, Listing, Module, Number, Records, Standby,
-    StartError, Verdict,
+    StartError, Verdict, read_strictly,
 };
 use parking_lot::Mutex;
-use serde::Deserialize;
 use serde_json::Value;
 
 use crate::acl::{Acl, AclFile, Decision, MAX_RULES, Rule, RuleText};
@@ -92,7 +91,7 @@ fn read(values: &[Value], from: &str) -> Result<Vec<Rule>, String> {
     }
     let rule = |(number, value): (usize, &Value)| {
         let origin = format!("{from}, rule {number}");
-        let text = RuleText::deserialize(value).map_err(|error| format!("{origin}: {error}"))?;
+        let text = read_strictly::<RuleText>(value).map_err(|error| format!("{origin}: {error}"))?;
         text.rule(origin.clone()).map_err(|why| format!("{origin}: {why}"))
     };
     (1..).zip(values).map(rule).collect()

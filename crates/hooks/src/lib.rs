@@ -75,6 +75,7 @@ mod settings;
 mod span;
 mod standby;
 mod states;
+mod strict;
 mod tags;
 mod task;
 pub mod testing;
@@ -107,6 +108,7 @@ pub use settings::{Listed, Settings, check_list, default_of, json_number, plain_
 pub use span::Span;
 pub use standby::Standby;
 pub use states::{States, Walk};
+pub use strict::read_strictly;
 pub use tags::{Attribute, Origin, Said, Tag, Tagging, Tags};
 pub use task::{Stop, Task};
 pub use timers::{Due, Timer, Timers};

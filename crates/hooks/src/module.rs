@@ -12,6 +12,7 @@ use crate::listing::Listing;
 use crate::page::{Pages, Panel};
 use crate::route::Route;
 use crate::standby::Hook;
+use crate::strict::read_strictly;
 use crate::{
     Acting, Actor, Alarm, Asked, Authenticate, Authorize, Due, Host, Intercept, Number, Observe, ObserveAcks,
     ObserveDrops, ObserveMessages, Records, Remember, Reserve, Retain, Settings, Standby, States, SubscribeOnEntry,
@@ -358,7 +359,7 @@ pub fn read_config<T: DeserializeOwned + Default>(config: &Value) -> Result<T, S
     if config.is_null() {
         return Ok(T::default());
     }
-    T::deserialize(config).map_err(|error| StartError::Config(explain::<T>(config, &error)))
+    read_strictly(config).map_err(|error| StartError::Config(explain::<T>(config, &error)))
 }
 
 /// The error with the setting it is about, which serde leaves out where a value is of the wrong type.
@@ -367,7 +368,7 @@ fn explain<T: DeserializeOwned>(config: &Value, error: &serde_json::Error) -> St
     let settings = config.as_object().into_iter().flatten();
     let blamed = settings.map(|(key, value)| (key, serde_json::Map::from_iter([(key.clone(), value.clone())])));
     for (key, alone) in blamed {
-        let same = T::deserialize(Value::Object(alone)).is_err_and(|error| error.to_string() == why);
+        let same = read_strictly::<T>(&Value::Object(alone)).is_err_and(|error| error.to_string() == why);
         if same && !why.contains(&format!("`{key}`")) {
             let entry = config[key].as_array().and_then(|entries| wrong_entry::<T>(key, entries, &why));
             return entry.map_or_else(|| format!("{key}: {why}"), |at| format!("{key}, entry {}: {why}", at + 1));
@@ -380,7 +381,7 @@ fn explain<T: DeserializeOwned>(config: &Value, error: &serde_json::Error) -> St
 fn wrong_entry<T: DeserializeOwned>(key: &str, entries: &[Value], why: &str) -> Option<usize> {
     entries.iter().position(|entry| {
         let alone = serde_json::Map::from_iter([(key.to_owned(), Value::Array(vec![entry.clone()]))]);
-        T::deserialize(Value::Object(alone)).is_err_and(|error| error.to_string() == why)
+        read_strictly::<T>(&Value::Object(alone)).is_err_and(|error| error.to_string() == why)
     })
 }
 
@@ -423,7 +424,7 @@ mod tests {
             (json!({"limti": 3}), "unknown field `limti`, expected `limit` or `name`"),
             (json!({"limit": 3, "name": 4}), "name: invalid type: integer `4`"),
             (json!({"limit": 256, "name": "x"}), "limit: invalid value: integer `256`"),
-            (json!([true]), "invalid type: boolean `true`"),
+            (json!([true]), "invalid type: sequence, expected struct Settings"),
         ] {
             let why = config(value).unwrap_err();
             assert!(why.starts_with(start), "{why}");

@@ -262,15 +262,17 @@ async fn messages_are_published_over_rest() {
         (json!({"topic": "a", "properties": {"x": 1}}), 108),
         (json!({"topic": "a", "user_properties": {"x": []}}), 108),
         (json!([]), 108),
+        (json!(["a/x", null, null, "in the order of the source", null, null, null, null, null, null]), 108),
     ] {
         assert_eq!(post(addr, publish, body.clone()).await["code"], code, "{body}");
     }
     let broken = send(addr, "POST /api/v4/mqtt/publish", "{").await;
     assert_eq!((broken.status, broken.json()), (400, json!({"code": 109, "message": "not_json"})));
-    let batch = json!([{"topic": "a/4", "payload": "4"}, {"topic": "+"}, {"topic": 1}]);
+    let batch = json!([{"topic": "a/4", "payload": "4"}, {"topic": "+"}, {"topic": 1}, ["a/x"]]);
     let answer = post(addr, "/mqtt/publish_batch", batch).await;
     let expected = json!([
         {"topic": "a/4", "code": 0}, {"topic": "+", "code": 115}, {"code": 108, "message": "bad_params"},
+        {"code": 108, "message": "bad_params"},
     ]);
     assert_eq!(answer["data"], expected);
     assert_eq!(client.take_text().await, "4");

@@ -2,7 +2,9 @@
 
 use axum::extract::State;
 use mqtt_codec::{Filter, Message, Property, Qos, RetainHandling, SubscribeFilter, SubscribeOptions, Topic};
+use mqtt_hooks::read_strictly;
 use mqtt_operate::{Operate, SubscribeError};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -84,8 +86,8 @@ impl Outcome {
         Self { code: result.err().map_or(0, |refusal| refusal.code()), topic, clientid, message: None }
     }
 
-    fn of<T: for<'de> Deserialize<'de>>(item: Value, run: impl FnOnce(T) -> Self) -> Self {
-        match T::deserialize(item) {
+    fn of<T: DeserializeOwned>(item: &Value, run: impl FnOnce(T) -> Self) -> Self {
+        match read_strictly(item) {
             Ok(request) => run(request),
             Err(_) => Self { code: 108, topic: None, clientid: None, message: Some("bad_params".to_owned()) },
         }
@@ -102,7 +104,7 @@ pub(super) async fn publish_batch(State(shared): Admission, Body(items): Body<Ve
         Outcome::new(new.publish(broker).map(drop), Some(new.asked_topic().to_owned()), None)
     };
     let answer = with_broker(&shared, move |broker| {
-        items.into_iter().map(|item| Outcome::of(item, |new| one(broker, new))).collect()
+        items.iter().map(|item| Outcome::of(item, |new| one(broker, new))).collect()
     });
     answer.await.map(Data::new)
 }
@@ -161,7 +163,7 @@ pub(super) async fn subscribe_batch(State(shared): Admission, Body(items): Body<
         Outcome::new(result, request.asked_topic(), client_id)
     };
     let answer = with_broker(&shared, move |broker| {
-        items.into_iter().map(|item| Outcome::of(item, |request| one(broker, request))).collect()
+        items.iter().map(|item| Outcome::of(item, |request| one(broker, request))).collect()
     });
     answer.await.map(Data::new)
 }
@@ -200,7 +202,7 @@ pub(super) async fn unsubscribe_batch(State(shared): Admission, Body(items): Bod
         Outcome::new(result, request.topic, request.clientid)
     };
     let answer = with_broker(&shared, move |broker| {
-        items.into_iter().map(|item| Outcome::of(item, |request| one(broker, request))).collect()
+        items.iter().map(|item| Outcome::of(item, |request| one(broker, request))).collect()
     });
     answer.await.map(Data::new)
 }

@@ -4,6 +4,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::Refusal;
+use crate::read_strictly;
 
 /// A request to a [`Route`](super::Route).
 #[derive(Clone, Debug, Default)]
@@ -68,7 +69,7 @@ impl Request {
     /// The body.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Refusal> {
         let body = self.body.as_ref().unwrap_or(&Value::Null);
-        T::deserialize(body).map_err(|error| Refusal::BadRequest(error.to_string()))
+        read_strictly(body).map_err(|error| Refusal::BadRequest(error.to_string()))
     }
 }
 
