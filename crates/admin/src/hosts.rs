@@ -50,6 +50,10 @@ impl Hosts {
 
     /// Lets a request through, or says why not. `with_secret`: it comes with HTTP Basic, and gets no answer without.
     pub(crate) fn check(&self, method: &Method, headers: &HeaderMap, with_secret: bool) -> Result<(), Refusal> {
+        // RFC 9112, section 3.2: whoever is before the port may have read another of them.
+        if headers.get_all(header::HOST).iter().nth(1).is_some() {
+            return Err(Refusal::Status(StatusCode::BAD_REQUEST, "Host is there twice".to_owned()));
+        }
         let is_change = !matches!(*method, Method::GET | Method::HEAD);
         // Reading with a secret is a login too, and in some browsers an image of another site's page can do it.
         if (is_change || with_secret) && self.is_foreign(headers) {
@@ -134,6 +138,16 @@ mod tests {
             assert_eq!(hosts.knows(&headers(&[("host", host)])), is_known, "{host}");
         }
         assert!(hosts.knows(&headers(&[])));
+    }
+
+    #[test]
+    fn a_host_that_is_there_twice_is_refused_whatever_it_says() {
+        let mut twice = headers(&[("host", "localhost")]);
+        twice.append(header::HOST, "localhost".parse().unwrap());
+        for with_secret in [false, true] {
+            let checked = hosts([127, 0, 0, 1]).check(&Method::GET, &twice, with_secret);
+            assert!(matches!(checked, Err(Refusal::Status(StatusCode::BAD_REQUEST, _))));
+        }
     }
 
     #[test]
