@@ -177,6 +177,11 @@ impl Refusal {
         Self::BadRequest(Fault { code: 109, message: "not_json".to_owned() })
     }
 
+    /// 108, where it is not known what is asked for.
+    pub(crate) fn unreadable(message: impl Into<String>) -> Self {
+        Self::BadRequest(Fault { code: 108, message: message.into() })
+    }
+
     pub(crate) fn fault(code: u16, message: impl Into<String>) -> Self {
         Self::Fault(Fault { code, message: message.into() })
     }

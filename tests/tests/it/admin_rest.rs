@@ -197,6 +197,12 @@ async fn subscriptions_and_routes_are_listed() {
         let answer = get(addr, &format!("/subscriptions{query}")).await;
         assert_eq!(column(&answer, "topic").0.join(" "), topics, "{query}");
     }
+    for (wanted, place) in [("%23/a", "level 1, \\\"#\\\""), ("a/b%2B/c", "level 2, \\\"b+\\\""), ("", "it is empty")] {
+        let answer = send(addr, &format!("GET {V4}/subscriptions?_match_topic={wanted}"), "").await;
+        assert_eq!((answer.status, &answer.json()["code"]), (400, &json!(108)), "{wanted}");
+        let why = answer.json()["message"].to_string();
+        assert!(why.contains(place), "{why}");
+    }
     let node = "rollcall@127.0.0.1";
     assert_eq!(
         get(addr, &format!("/nodes/{node}/subscriptions/two")).await["data"][0],

@@ -66,6 +66,28 @@ impl Which {
             && self.share.as_deref().is_none_or(|share| filter.group() == Some(share))
             && self.match_topic.as_ref().is_none_or(|wanted| matches(filter, wanted))
     }
+
+    /// EMQ X looks for what is no filter all the same, and finds what nobody has asked for.
+    fn checked(self) -> Result<Self, Refusal> {
+        let wrong = self.match_topic.as_deref().and_then(|wanted| Some((wanted, why_no_filter(wanted)?)));
+        match wrong {
+            None => Ok(self),
+            Some((wanted, why)) => Err(Refusal::unreadable(format!("_match_topic: {wanted:?}: {why}"))),
+        }
+    }
+}
+
+/// Why it is none, with the place.
+fn why_no_filter(text: &str) -> Option<String> {
+    let why = Filter::new(text.to_owned()).err()?;
+    let levels = text.split('/').count();
+    let is_wrong = |(level, text): (usize, &str)| match text {
+        "#" => level < levels,
+        "+" => false,
+        text => text.contains(['+', '#']),
+    };
+    let place = (1..).zip(text.split('/')).find(|&level| is_wrong(level));
+    Some(place.map_or_else(|| why.to_string(), |(level, text)| format!("{why}: level {level}, {text:?}")))
 }
 
 /// Like a topic, but it may have wildcards: each is a level as others are.
@@ -94,6 +116,7 @@ pub(super) async fn list(
     Query(paging): Query<Paging>,
     Query(which): Query<Which>,
 ) -> Result<Response, Refusal> {
+    let which = which.checked()?;
     lists::list(&shared, &caller, move |broker| page(broker, paging, &which)).await
 }
 
@@ -108,6 +131,7 @@ pub(super) async fn list_of_node(
     Query(which): Query<Which>,
 ) -> Result<Response, Refusal> {
     check_node(&shared, &node)?;
+    let which = which.checked()?;
     lists::list(&shared, &caller, move |broker| page(broker, paging, &which)).await
 }
 
