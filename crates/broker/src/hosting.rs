@@ -174,6 +174,10 @@ impl Host for Hosting {
         Some(Box::new(Own(door::open_own(&self.0, listener))))
     }
 
+    fn max_topic_levels(&self) -> usize {
+        self.0.terms().limits.max_topic_levels
+    }
+
     fn max_packet_size(&self) -> u32 {
         self.0.terms().limits.max_packet_size
     }

@@ -160,6 +160,11 @@ pub trait Host: Send + Sync + 'static {
         None
     }
 
+    /// Levels that a topic may have.
+    fn max_topic_levels(&self) -> usize {
+        usize::MAX
+    }
+
     /// Bytes that a packet on such a connection may have.
     fn max_packet_size(&self) -> u32 {
         u32::MAX

@@ -121,6 +121,11 @@ impl Host for Recorder {
         self.now.load(Ordering::Relaxed)
     }
 
+    /// As of a broker that was told nothing.
+    fn max_topic_levels(&self) -> usize {
+        128
+    }
+
     fn is_sys_named(&self) -> bool {
         self.named.load(Ordering::Relaxed)
     }

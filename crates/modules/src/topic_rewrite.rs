@@ -2,7 +2,7 @@
 //! their way in, and those of filters that clients subscribe with and give up.
 //!
 //! The first rule whose `source_topic` matches is the one: if its expression does not match the topic, it stays as it is. The group
-//! of a shared subscription stays before its filter. What would be no topic, or would lie below `$SYS`, is left as it was and
+//! of a shared subscription stays before its filter. What would be no topic, would have too many levels, or would lie below `$SYS`, is left as it was and
 //! counted; nothing below `$SYS` is looked at.
 //!
 //! Rules of authorization are about the topic of a message as it was sent, as with EMQ X, and about a filter as it has become: so it
@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use mqtt_codec::{Filter, SubscribeOptions};
 use mqtt_hooks::{
-    ConnectionInfo, Ctx, Incoming, Info, Intercept, Listing, Module, Moment, Number, Passage, Settings as _,
+    ConnectionInfo, Ctx, Host, Incoming, Info, Intercept, Listing, Module, Moment, Number, Passage, Settings as _,
     StartError, read_settings,
 };
 use serde_json::Value;
@@ -101,7 +101,7 @@ impl Module for TopicRewrite {
         let rules = rules(&ctx.settings()?)?;
         // Without rules nobody is to pay for being shown.
         if !rules.is_empty() {
-            ctx.intercept(Arc::new(Rewrite { rules, counts: Arc::clone(&self.counts) }));
+            ctx.intercept(Arc::new(Rewrite { rules, host: ctx.host(), counts: Arc::clone(&self.counts) }));
         }
         Ok(())
     }
@@ -116,7 +116,7 @@ impl Module for TopicRewrite {
             rewritten("subscriptions", subscriptions),
             Number::counter(
                 "wrong",
-                "Topics left as they were, for what they would have become is none, or below $SYS.",
+                "Topics left as they were, for what they would have become is none, has too many levels, or is below $SYS.",
                 wrong.load(Relaxed),
             ),
         ]
@@ -143,6 +143,7 @@ fn rules(settings: &Settings) -> Result<Vec<Rule>, StartError> {
 /// Its hooks.
 struct Rewrite {
     rules: Vec<Rule>,
+    host: Arc<dyn Host>,
     counts: Arc<Counts>,
 }
 
@@ -150,7 +151,7 @@ impl Intercept for Rewrite {
     fn publish(&self, incoming: &mut Incoming<'_>, _: &mut dyn Moment) -> Passage {
         let topic = &mut incoming.message.topic;
         let rules = self.rules.iter().filter(|rule| rule.is_for(Action::Pub));
-        let rewritten = rule::rewrite_topic(rules, topic);
+        let rewritten = rule::rewrite_topic(rules, topic, || self.host.max_topic_levels());
         self.count(&rewritten, topic.as_str(), &self.counts.messages);
         if let Rewritten::To(other) = rewritten {
             *topic = other;

@@ -94,7 +94,7 @@ pub trait Operate: Oversee {
     /// store when this returns.
     ///
     /// # Errors
-    /// Those of the store.
+    /// Those of the store; [`io::ErrorKind::InvalidInput`]: its topic has more levels than any may have.
     fn publish(&self, client_id: &str, message: Message) -> io::Result<()>;
 
     /// Subscribes for a client that is online, whatever it may do itself.

@@ -269,6 +269,7 @@ async fn messages_are_published_over_rest() {
         (json!({"topic": "a", "user_properties": {"x": []}}), 108),
         (json!([]), 108),
         (json!(["a/x", null, null, "in the order of the source", null, null, null, null, null, null]), 108),
+        (json!({"topic": "a/".repeat(128) + "a"}), 115),
     ] {
         assert_eq!(post(addr, publish, body.clone()).await["code"], code, "{body}");
     }

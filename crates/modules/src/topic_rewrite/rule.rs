@@ -67,12 +67,21 @@ impl Rule {
     }
 }
 
-/// By the first rule that is about it.
-pub(super) fn rewrite_topic<'a>(mut rules: impl Iterator<Item = &'a Rule>, from: &Topic) -> Rewritten<Topic> {
+/// By the first rule that is about it. Of a filter the broker looks itself how many levels it has: one that has become another may be
+/// refused.
+pub(super) fn rewrite_topic<'a>(
+    mut rules: impl Iterator<Item = &'a Rule>,
+    from: &Topic,
+    max_levels: impl FnOnce() -> usize,
+) -> Rewritten<Topic> {
     let rule = rules.find(|rule| rule.source.matches(from));
     match rule.and_then(|rule| rule.apply(from.as_str())) {
         None => Rewritten::Not,
-        Some(text) => topic(&text).map_or(Rewritten::Wrong(text), Rewritten::To),
+        Some(text) => {
+            // A listener may allow more than the broker in general: what was taken with so many may go on with as many.
+            let fits = |topic: &Topic| topic.levels_len() <= max_levels().max(from.levels_len());
+            topic(&text).filter(fits).map_or(Rewritten::Wrong(text), Rewritten::To)
+        }
     }
 }
 

@@ -85,6 +85,16 @@ fn topics_become_others_by_the_first_rule_that_is_about_them() {
     assert_eq!(rig.counts(), [3, 3, 0]);
 }
 
+/// The broker has looked at the topic as it was sent.
+#[test]
+fn a_topic_does_not_get_more_levels_than_topics_may_have() {
+    let rig = Rig::new(&[["pub", "x/#", "^x/(.+)$", "$1/$1"]]);
+    let [half, more] = ["1/".repeat(63), "1/".repeat(64)].map(|levels| format!("x/{levels}1"));
+    assert_eq!(rig.published(&half), format!("{0}/{0}", &half[2..]));
+    assert_eq!(rig.published(&more), more);
+    assert_eq!(rig.counts(), [1, 0, 1]);
+}
+
 #[test]
 fn a_rule_is_for_messages_or_subscriptions_or_both() {
     let rig = Rig::new(&[["pub", "a", "^a$", "p"], ["sub", "a", "^a$", "s"], ["all", "b", "^b$", "c"]]);

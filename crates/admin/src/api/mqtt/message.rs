@@ -1,5 +1,6 @@
 //! A message as EMQ X takes it over REST.
 
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -98,7 +99,10 @@ impl NewMessage {
         for topic in topics {
             let properties = properties.iter().cloned().collect();
             let message = Message { topic, payload: payload.clone(), qos, retain, properties };
-            broker.publish(client_id, message).map_err(|error| Refusal::fault(102, error.to_string()))?;
+            broker.publish(client_id, message).map_err(|error| match error.kind() {
+                io::ErrorKind::InvalidInput => Refusal::fault(115, format!("bad_topic: {error}")),
+                _ => Refusal::fault(102, error.to_string()),
+            })?;
         }
         let data = self.returns.as_ref().map(|_| match &self.topics {
             Some(_) => Ids { msgid: None, msgids: Some(ids) },

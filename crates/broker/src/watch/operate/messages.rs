@@ -18,6 +18,11 @@ use crate::packets::subscribe;
 
 impl Operator {
     pub(super) fn publish_for(&self, client_id: &str, message: Message) -> io::Result<()> {
+        let (levels, most) = (message.topic.levels_len(), self.broker.terms().limits.max_topic_levels);
+        if levels > most {
+            let why = format!("limits.max_topic_levels is {most}, and this topic has {levels}");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        }
         if message.qos > Qos::AtMostOnce && self.broker.durable.is_failing() {
             return Err(io::Error::other("the store can't be written to"));
         }
