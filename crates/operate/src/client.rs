@@ -73,6 +73,8 @@ pub struct ConnectionState {
     pub port: u16,
     /// The listener's name.
     pub listener: String,
+    /// The groups it is in, as it had them when it came in.
+    pub tags: Vec<String>,
     /// Seconds, as sent in CONNECT.
     pub keep_alive: u16,
     /// It says that it is a bridge of another broker.

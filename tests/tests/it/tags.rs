@@ -83,6 +83,16 @@ async fn a_client_has_tags_by_its_id_its_token_its_properties_and_the_roster() {
     assert_eq!(ids(admin, "tag=lift").await, ["dev-rome-1", "two"]);
     assert_eq!(ids(admin, "tag=floor-3&_limit=1").await, ["dev-rome-1"]);
     assert_eq!(ids(admin, "tag=a").await, [""; 0]);
+    // The list that EMQ X has shows them too.
+    let listed = |query: &'static str| async move {
+        let rows = ask(admin, &format!("GET /api/v4/clients?{query}")).await.json()["data"].take();
+        let row = |row: &Value| (row["clientid"].clone(), row.get("tags").cloned());
+        rows.as_array().unwrap().iter().map(row).collect::<Vec<_>>()
+    };
+    let two = (json!("two"), Some(json!(["ops", "lift"])));
+    assert_eq!(listed("tag=ops").await, std::slice::from_ref(&two));
+    assert_eq!(listed("tag=lift").await[1..], [two]);
+    assert_eq!(listed("clientid=three").await, [(json!("three"), None)]);
     // The roster is looked at as it is, and the rest as it was: also when the client is gone.
     let mut watcher = Watcher::start(broker.addr).await;
     one.leave().await;

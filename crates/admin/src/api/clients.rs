@@ -86,6 +86,9 @@ pub(super) struct Client {
     heap_size: u8,
     /// Of EMQ X's processes, which are not here: 0.
     reductions: u8,
+    /// Its tags, as it had them when it came in; not there if it had none. EMQ X has no such key.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tags: Vec<String>,
 }
 
 impl Client {
@@ -133,6 +136,7 @@ impl Client {
             mailbox_len: 0,
             heap_size: 0,
             reductions: 0,
+            tags: latest.map(|latest| latest.tags.clone()).unwrap_or_default(),
         }
     }
 }

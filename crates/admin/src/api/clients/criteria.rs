@@ -60,6 +60,8 @@ pub(crate) struct Criteria {
     gte_mqueue_dropped: Option<u64>,
     #[serde(rename = "_lte_mqueue_dropped")]
     lte_mqueue_dropped: Option<u64>,
+    /// A tag that it had when it came in. EMQ X has no such filter.
+    tag: Option<String>,
 }
 
 impl Criteria {
@@ -77,6 +79,7 @@ impl Criteria {
             &self.proto_name,
             &self.like_clientid,
             &self.like_username,
+            &self.tag,
         ];
         let numbers = [
             self.gte_created_at,
@@ -111,6 +114,7 @@ impl Criteria {
             && self.clean_start.is_none_or(|wanted| latest.is_some_and(|latest| latest.clean_start == wanted))
             && is(&self.proto_name, proto_name(state.version))
             && self.proto_ver.is_none_or(|wanted| wanted == state.version.level())
+            && self.tag.as_ref().is_none_or(|wanted| latest.is_some_and(|latest| latest.tags.contains(wanted)))
             && has(&self.like_clientid, &state.client_id)
             && has(&self.like_username, username.unwrap_or_default())
             && is_within(Some(state.created_at), self.gte_created_at.map(ms), self.lte_created_at.map(ms))

@@ -8,11 +8,14 @@ import { number } from "/assets/text.js";
 const VERSIONS = { 3: "3.1", 4: "3.1.1", 5: "5.0" };
 const said = (text) => (text === "undefined" || text === null || text === undefined || text === "" ? "–" : text);
 
+const tagLinks = (tags) => tags.flatMap((tag, at) => [at === 0 ? "" : " ", h("a", { href: `?tag=${encodeURIComponent(tag)}` }, tag)]);
+
 function row(client) {
   return h("tr", {},
     h("td.id", {}, clientLink(client.clientid)),
     h("td", {}, state(client.connected)),
     h("td.id.minor", {}, said(client.username)),
+    h("td.minor", {}, tagLinks(client.tags ?? [])),
     h("td.mono", {}, said(client.ip_address)),
     h("td.minor", {}, VERSIONS[client.proto_ver] ?? String(client.proto_ver)),
     h("td.num.minor", {}, client.connected ? `${number(client.keepalive)} s` : "–"),
@@ -23,7 +26,7 @@ function row(client) {
 }
 
 // What is asked for, in the words of the API.
-const asked = ({ text, user, address, version, state: wanted }) => ({ prefix: text, _like_username: user, ip_address: address, proto_ver: version, conn_state: wanted });
+const asked = ({ text, user, address, tag, version, state: wanted }) => ({ prefix: text, _like_username: user, ip_address: address, tag, proto_ver: version, conn_state: wanted });
 
 pager({
   row,
@@ -35,7 +38,7 @@ pager({
   },
 });
 
-const COLUMNS = ["clientid", "connected", "username", "ip_address", "port", "proto_ver", "keepalive", "clean_start", "connected_at", "disconnected_at", "created_at", "subscriptions_cnt", "mqueue_len", "mqueue_dropped", "inflight"];
+const COLUMNS = ["clientid", "connected", "username", "tags", "ip_address", "port", "proto_ver", "keepalive", "clean_start", "connected_at", "disconnected_at", "created_at", "subscriptions_cnt", "mqueue_len", "mqueue_dropped", "inflight"];
 const MOST = 10000;
 
 // What a spreadsheet would take for a formula is text.
@@ -50,7 +53,7 @@ async function csv() {
   const lines = [COLUMNS.join(",")];
   for (let after; ;) {
     const { data, meta } = await get("clients", { _limit: MOST, _after: after, ...query });
-    lines.push(...data.map((client) => COLUMNS.map((name) => cell(client[name] === "undefined" ? "" : client[name])).join(",")));
+    lines.push(...data.map((client) => COLUMNS.map((name) => cell(name === "tags" ? (client.tags ?? []).join(";") : client[name] === "undefined" ? "" : client[name])).join(",")));
     if (!meta.hasnext) break;
     after = meta.next ?? data.at(-1).clientid;
   }

@@ -92,6 +92,7 @@ fn connected(info: &ConnectionInfo, traffic: Traffic) -> ConnectionState {
         peer: info.peer,
         port: info.listener.port,
         listener: info.listener.name.to_string(),
+        tags: info.tags().iter().map(|(tag, _)| tag.to_owned()).collect(),
         keep_alive: info.keep_alive,
         is_bridge: info.is_bridge,
         clean_start: info.clean_start,
