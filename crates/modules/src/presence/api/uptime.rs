@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use mqtt_hooks::Lookup;
 use mqtt_hooks::route::{Answer, Handle, Position, Refusal, Request, Returns, Route, Takes};
+use mqtt_hooks::{Lookup, Tags};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::roster::Desk;
 use super::{LIMIT_HELP, limit_of};
+use crate::presence::tags;
 use crate::presence::turns::pause;
 use crate::presence::uptime::{Stretch, Timeline, Uptime, first_day};
 
@@ -116,7 +117,7 @@ impl Report {
         Route::get("/presence/uptime", what, self)
             .parameter("window", Text, "So many days, as in `30d`: all that are kept unless told otherwise.")
             .parameter("clientid", Text, "Only this client, with its days.")
-            .parameter("group", Text, "Only clients that have this tag on the roster.")
+            .parameter("group", Text, "Only clients that have this tag, by the roster or by rules.")
             .parameter("prefix", Text, "Only ids that begin so.")
             .parameter(
                 "sort",
@@ -132,12 +133,19 @@ impl Report {
         self.uptime.look(client_id, &self.desk.history, &*self.desk.host)
     }
 
+    /// By the roster as it is now, or by rules when it came in last.
+    fn is_tagged(&self, client_id: &str, tag: &str) -> bool {
+        let Desk { host, history, roster, .. } = &self.desk;
+        let has = |tags: &Tags| tags::has(tags, client_id, roster, tag);
+        match host.connection(client_id) {
+            Some(info) => has(info.tags()),
+            None => history.last_event(client_id).map_or_else(|| has(&Tags::NONE), |last| has(&last.tags)),
+        }
+    }
+
     /// Some ids in order, with those of clients of which there is nothing to say; none: there are no more.
     fn some(&self, wanted: &Wanted<'_>, after: Option<&str>, most: usize) -> Vec<Box<str>> {
-        let Wanted { prefix, group, .. } = *wanted;
-        if group.is_some() {
-            return self.desk.roster.some(after, prefix, most).into_iter().map(|(client_id, _)| client_id).collect();
-        }
+        let prefix = wanted.prefix;
         // Each has the first of its own, so the first of all are among them.
         let mut ids: BTreeSet<Box<str>> = self.uptime.some(after, prefix, most).into_iter().collect();
         let online = self.desk.host.online(&Lookup { after, prefix, since: 0, limit: most });
@@ -146,7 +154,7 @@ impl Report {
     }
 
     fn rows(&self, wanted: &Wanted<'_>, ids: Vec<Box<str>>) -> impl Iterator<Item = Row> {
-        let is_tagged = |id: &str| wanted.group.is_none_or(|tag| self.desk.roster.is_tagged(id, tag));
+        let is_tagged = |id: &str| wanted.group.is_none_or(|tag| self.is_tagged(id, tag));
         let rows = ids.into_iter().filter(move |id| is_tagged(id));
         rows.filter_map(|id| self.timeline(&id).map(|timeline| Row::new(id, &timeline, wanted.from)))
     }

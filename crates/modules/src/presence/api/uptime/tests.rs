@@ -1,6 +1,6 @@
 use mqtt_hooks::route::Method;
 use mqtt_hooks::testing::{NOW, foo, went};
-use mqtt_hooks::{ConnectionInfo, Fact, Reason};
+use mqtt_hooks::{ConnectionInfo, Fact, Origin, Reason, Tag};
 
 use super::super::tests::Rig;
 use super::*;
@@ -11,7 +11,11 @@ const HOUR: u64 = 3_600_000;
 
 /// The client was there from then to then.
 fn stayed(rig: &Rig, client_id: &str, came: u64, at: u64) {
-    let client = ConnectionInfo { client_id: client_id.into(), connected_at: came, ..foo() };
+    stayed_with(rig, client_id, Tags::NONE, came, at);
+}
+
+fn stayed_with(rig: &Rig, client_id: &str, tags: Tags, came: u64, at: u64) {
+    let client = ConnectionInfo { client_id: client_id.into(), connected_at: came, ..foo() }.with_tags(tags);
     let mut fact = went(&client, Reason::Kicked, 2);
     if let Fact::Disconnected { at: when, .. } = &mut fact {
         *when = at;
@@ -63,6 +67,21 @@ async fn each_client_has_its_percent_outages_and_comings() {
     assert_eq!((rows.len(), next.as_deref()), (2, Some("b")));
     let (rows, next) = rig.rows("/presence/uptime", &[("_limit", "2"), ("_after", "b")]).await;
     assert_eq!((rows.len(), next), (1, None));
+}
+
+#[tokio::test]
+async fn a_group_has_those_too_who_are_not_on_the_roster() {
+    let rig = rig().await;
+    let tags = || Tags::new(vec![Tag { name: "hall".into(), origin: Origin::Proven }]);
+    stayed_with(&rig, "d", tags(), NOW - 2 * HOUR, NOW - HOUR);
+    stayed_with(&rig, "e", tags(), NOW - 2 * HOUR, NOW - HOUR);
+    stayed(&rig, "e", NOW - HOUR, NOW);
+    for (query, ids) in
+        [(&[("group", "hall")][..], "ad"), (&[("group", "hall"), ("sort", "percent")], "ad"), (&[("group", "x")], "")]
+    {
+        let rows = short(&rig, query).await;
+        assert_eq!(rows.iter().map(|row| &*row.0).collect::<String>(), ids, "{query:?}");
+    }
 }
 
 #[tokio::test]
