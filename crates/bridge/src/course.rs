@@ -17,6 +17,7 @@ use crate::kept::{Book, Kept, filters};
 use crate::mapping::Rule;
 use crate::overlaps::echo;
 use crate::plan::Plan;
+use crate::probe::Probe;
 use crate::relay::{End, Relay};
 use crate::side::Side;
 use crate::standing::{Reports, Standing};
@@ -120,7 +121,9 @@ impl Course {
             self.subscribe(rule, rule.qos.min(remote.max_qos), retained)?;
         }
         let former = if remote.session_present { self.kept.former_in(&self.plan.r#in) } else { Vec::new() };
-        let subscribing = Subscribing::new(&self.plan.r#in, former, self.plan.version);
+        let probe = Probe::new(&self.plan, &self.remote_id());
+        let filter = probe.as_ref().and_then(Probe::filter);
+        let subscribing = Subscribing::new(&self.plan.r#in, former, filter, self.plan.version);
         let r#in = united(&self.kept.r#in, filters(&self.plan.r#in));
         self.keep(Kept { carried: all, r#in, ..self.kept.clone() });
         Ok(Relay {
@@ -134,6 +137,7 @@ impl Course {
             keep_alive: remote.keep_alive,
             subscribing,
             sweep,
+            probe,
             pinged: None,
             told: HashSet::new(),
         })
@@ -174,11 +178,16 @@ impl Course {
         })
     }
 
+    /// Who the bridge is there.
+    fn remote_id(&self) -> String {
+        let Plan { client_id, name, .. } = &*self.plan;
+        if client_id.is_empty() { format!("{}.{name}", self.host.node()) } else { client_id.clone() }
+    }
+
     async fn greet_remote(&mut self) -> Result<greeting::Remote, Trouble> {
         let (plan, host) = (Arc::clone(&self.plan), Arc::clone(&self.host));
         let wire = plan.remote.connect().await?;
-        let client_id =
-            if plan.client_id.is_empty() { format!("{}.{}", host.node(), plan.name) } else { plan.client_id.clone() };
+        let client_id = self.remote_id();
         let greeted = greet_remote(&plan, wire, &client_id, self.is_private, host.max_packet_size()).await;
         if plan.version == Version::V5 || !plan.try_private {
             return greeted;

@@ -21,6 +21,7 @@ mod mapping;
 mod module;
 mod overlaps;
 mod plan;
+mod probe;
 mod relay;
 mod remote;
 mod settings;

@@ -11,6 +11,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 use crate::counts::Counts;
 use crate::plan::Plan;
+use crate::probe::Probe;
 use crate::side::{Came, Side};
 use crate::subscribing::Subscribing;
 use crate::sweep::Sweep;
@@ -47,6 +48,8 @@ pub(crate) struct Relay {
     /// What the remote broker has not confirmed yet. Nothing goes out until then, so that its packet id is nobody's.
     pub(crate) subscribing: Option<Subscribing>,
     pub(crate) sweep: Option<(End, Sweep)>,
+    /// Sent when all is subscribed, before anything else goes out.
+    pub(crate) probe: Option<Probe>,
     pub(crate) pinged: Option<Instant>,
     /// Refusals of single messages that were told; each once.
     pub(crate) told: HashSet<ReasonCode>,
@@ -214,7 +217,10 @@ impl Relay {
             }
         };
         match packet {
-            Packet::Publish(publish) => self.carry_in(publish),
+            Packet::Publish(publish) => match self.probe.as_ref().and_then(|probe| probe.comes_back(&publish)) {
+                Some(both) => Err(Trouble::Echoes(both.to_owned())),
+                None => self.carry_in(publish),
+            },
             Packet::PubRel(ack) => self.pass(End::Local, Packet::PubRel(Ack::new(ack.packet_id, ReasonCode::Success))),
             Packet::PubComp(_) if self.note_swept(End::Remote) => Ok(()),
             Packet::PubAck(ack) => self.answer(End::Local, ack, Packet::PubAck),
@@ -248,6 +254,9 @@ impl Relay {
         let again = note(subscribing)?;
         if subscribing.is_done() {
             self.subscribing = None;
+            if let Some(packet) = self.probe.as_mut().and_then(Probe::take_packet) {
+                self.pass(End::Remote, packet)?;
+            }
         }
         again.map_or(Ok(()), |packet| self.pass(End::Remote, packet))
     }

@@ -1,7 +1,7 @@
 //! What the remote broker is asked for.
 
 use mqtt_codec::{
-    Filter, Packet, PacketId, Properties, ReasonCode, RetainHandling, SubAck, Subscribe, SubscribeFilter,
+    Filter, Packet, PacketId, Properties, Qos, ReasonCode, RetainHandling, SubAck, Subscribe, SubscribeFilter,
     SubscribeOptions, Unsubscribe, Version,
 };
 
@@ -19,25 +19,30 @@ const TRIES: u16 = 16;
 pub(crate) struct Subscribing {
     subscribe: Option<Subscribe>,
     unsubscribe: Option<Unsubscribe>,
+    /// So many of the filters are of messages to be carried; behind them may be a probe's, without which all goes on.
+    carried: usize,
     tries: u16,
     is_sent: bool,
 }
 
 impl Subscribing {
-    /// `former` are filters of which the session there may still have subscriptions. `None`: there is nothing to ask for.
-    pub(crate) fn new(mapping: &Mapping, former: Vec<Filter>, version: Version) -> Option<Self> {
+    /// `former` are filters of which the session there may still have subscriptions, `probe` is a [probe](crate::probe)'s. `None`: there is
+    /// nothing to ask for.
+    pub(crate) fn new(mapping: &Mapping, former: Vec<Filter>, probe: Option<Filter>, version: Version) -> Option<Self> {
         let mut ids = (0..=u16::MAX).rev().filter_map(PacketId::new);
-        let wish = |rule: &crate::mapping::Rule| {
+        let wish = |filter: Filter, qos: Qos| {
             let is_v5 = version == Version::V5;
             let options = SubscribeOptions {
-                qos: rule.qos,
+                qos,
                 no_local: is_v5,
                 retain_as_published: is_v5,
                 retain_handling: RetainHandling::SendIfNew,
             };
-            SubscribeFilter { filter: rule.from.clone(), options }
+            SubscribeFilter { filter, options }
         };
-        let filters: Vec<_> = mapping.rules().iter().map(wish).collect();
+        let mut filters: Vec<_> = mapping.rules().iter().map(|rule| wish(rule.from.clone(), rule.qos)).collect();
+        let carried = filters.len();
+        filters.extend(probe.map(|probe| wish(probe, Qos::AtMostOnce)));
         let mut id = || ids.next();
         let subscribe = match (filters.is_empty(), id()) {
             (false, Some(packet_id)) => Some(Subscribe { packet_id, properties: Properties::EMPTY, filters }),
@@ -47,7 +52,7 @@ impl Subscribing {
             (false, Some(packet_id)) => Some(Unsubscribe { packet_id, properties: Properties::EMPTY, filters: former }),
             _ => None,
         };
-        let subscribing = Self { subscribe, unsubscribe, tries: 0, is_sent: false };
+        let subscribing = Self { subscribe, unsubscribe, carried, tries: 0, is_sent: false };
         (!subscribing.is_done()).then_some(subscribing)
     }
 
@@ -67,7 +72,8 @@ impl Subscribing {
     /// What is to be sent next, if anything.
     pub(crate) fn note_suback(&mut self, ack: &SubAck) -> Result<Option<Packet>, Trouble> {
         let Some(subscribe) = self.subscribe.take_if(|asked| asked.packet_id == ack.packet_id) else { return Ok(None) };
-        let Some(at) = ack.reasons.iter().position(|reason| reason.is_error()) else { return Ok(None) };
+        let refused = ack.reasons.iter().take(self.carried).position(|reason| reason.is_error());
+        let Some(at) = refused else { return Ok(None) };
         let reason = ack.reasons[at];
         if reason == ReasonCode::PacketIdInUse && self.tries < TRIES {
             self.tries += 1;
@@ -98,7 +104,8 @@ mod tests {
     fn asked() -> Subscribing {
         let entries = ["a", "b"].map(|topic| Carried { topic: topic.to_owned(), ..Carried::default() });
         let mapping = Mapping::new(&entries, Way::In).unwrap();
-        Subscribing::new(&mapping, vec![Filter::new("c").unwrap()], Version::V5).unwrap()
+        Subscribing::new(&mapping, vec![Filter::new("c").unwrap()], Some(Filter::new("probe").unwrap()), Version::V5)
+            .unwrap()
     }
 
     fn suback(id: u16, reasons: &[ReasonCode]) -> SubAck {
@@ -121,8 +128,17 @@ mod tests {
         let mut asked = asked();
         let again = asked.note_suback(&suback(65_535, &[ReasonCode::PacketIdInUse; 2])).unwrap();
         let Some(Packet::Subscribe(again)) = again else { panic!("{again:?}") };
-        assert_eq!((again.packet_id.as_u16(), again.filters.len()), (65_533, 2));
+        assert_eq!((again.packet_id.as_u16(), again.filters.len()), (65_533, 3));
         assert!(asked.note_suback(&suback(65_533, &[ReasonCode::Success; 2])).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_probe_that_is_refused_does_no_harm() {
+        let mut asked = asked();
+        let filters = |packet: &Packet| matches!(packet, Packet::Subscribe(asked) if asked.filters.len() == 3);
+        assert!(asked.take_packets().iter().any(filters));
+        let answer = [ReasonCode::Success, ReasonCode::Success, ReasonCode::NotAuthorized];
+        assert!(asked.note_suback(&suback(65_535, &answer)).unwrap().is_none());
     }
 
     #[test]

@@ -19,6 +19,10 @@ pub(crate) enum Trouble {
         "it does not let a client say that it is a bridge, and without that it would send back what it is sent: {0}"
     )]
     Echo(String),
+    #[error(
+        "it takes the bridge for one and sends back what it is sent all the same (EMQ X, unless ignore_loop_deliver is set): {0}"
+    )]
+    Echoes(String),
     #[error("it refuses the subscription to {0:?}: {name}", name = .1.name())]
     Subscription(String, ReasonCode),
     #[error("it has closed the connection")]

@@ -36,6 +36,7 @@ impl Rig {
             keep_alive: Duration::from_secs(60),
             subscribing: None,
             sweep: None,
+            probe: None,
             pinged: None,
             told: HashSet::new(),
         };
@@ -107,6 +108,34 @@ async fn packet_ids_pass_through_in_both_directions() {
         }
         assert_eq!((rig.relay.counts.sent.value(), rig.relay.counts.received.value()), (3, 3));
     }
+}
+
+#[tokio::test]
+async fn a_remote_broker_that_sends_back_what_it_is_sent_is_found_out_before_anything_is() {
+    let round = json!({"out": [{"topic": "a/#"}], "in": [{"topic": "a/+"}]});
+    assert!(Probe::new(&Rig::new(round.clone()).relay.plan, "me").is_none(), "MQTT 5 has a word for it");
+    assert!(Probe::new(&Rig::new(older(both())).relay.plan, "me").is_none(), "nothing would go round");
+    let mut rig = Rig::new(older(round));
+    let mut probe = Probe::new(&rig.relay.plan, "no/me.a").unwrap();
+    let sent = publish("$rollcall/bridge/nome.a", Qos::AtMostOnce, 0, 0);
+    let filter = probe.filter();
+    assert_eq!(filter.as_ref().unwrap().as_str(), "$rollcall/bridge/nome.a");
+    assert_eq!((probe.take_packet(), probe.take_packet()), (Some(sent.clone()), None));
+    rig.relay.probe = Probe::new(&rig.relay.plan, "no/me.a");
+    rig.relay.subscribing = Subscribing::new(&rig.relay.plan.r#in, Vec::new(), filter, rig.version);
+    rig.local.feed(&publish("a/1", Qos::AtMostOnce, 0, 1), V5);
+    rig.turn().unwrap();
+    assert!(matches!(rig.remote.taken(rig.version)[..], [Packet::Subscribe(_)]));
+    let reasons = vec![ReasonCode::Success; 2];
+    let packet_id = PacketId::new(65_535).unwrap();
+    let answer = Packet::SubAck(SubAck { packet_id, reasons, properties: Properties::EMPTY });
+    rig.remote.feed(&answer, rig.version);
+    rig.turn().unwrap();
+    assert_eq!(rig.remote.taken(rig.version), [sent.clone(), publish("a/1", Qos::AtMostOnce, 0, 1)]);
+    rig.remote.feed(&sent, rig.version);
+    let why = rig.turn().unwrap_err().to_string();
+    assert!(why.contains("out has \"a/#\" and in has \"a/+\""), "{why}");
+    assert!(rig.local.taken(V5).is_empty());
 }
 
 #[tokio::test]
@@ -187,7 +216,7 @@ async fn nothing_is_read_for_a_broker_that_takes_nothing() {
 #[tokio::test]
 async fn nothing_goes_out_before_the_subscription_is_confirmed() {
     let mut rig = Rig::new(both());
-    rig.relay.subscribing = Subscribing::new(&rig.relay.plan.r#in, Vec::new(), V5);
+    rig.relay.subscribing = Subscribing::new(&rig.relay.plan.r#in, Vec::new(), None, V5);
     rig.local.feed(&publish("a/1", Qos::AtLeastOnce, 65_535, 1), V5);
     rig.turn().unwrap();
     let asked = rig.remote.taken(V5);
@@ -208,7 +237,7 @@ async fn every_id_is_released_where_only_one_session_is_new() {
     for swept in [End::Remote, End::Local] {
         let mut rig = Rig::new(both());
         rig.relay.sweep = Some((swept, Sweep::default()));
-        rig.relay.subscribing = Subscribing::new(&rig.relay.plan.r#in, Vec::new(), V5);
+        rig.relay.subscribing = Subscribing::new(&rig.relay.plan.r#in, Vec::new(), None, V5);
         rig.local.feed(&publish("a/1", Qos::AtLeastOnce, 1, 1), V5);
         let mut released = 0;
         let of_swept = |rig: &Rig| if swept == End::Remote { rig.remote.clone() } else { rig.local.clone() };
