@@ -62,7 +62,8 @@ impl Broker {
     /// A node of this cluster. It keeps what it keeps in `folder`.
     pub(crate) async fn node(name: &str, folder: &std::path::Path, log: mqtt_cluster::memory::Line) -> Self {
         let mut config = Config { data_dir: Some(folder.to_owned()), ..Config::default() };
-        config.admin.bind = None;
+        config.admin.bind = Some(([127, 0, 0, 1], 0).into());
+        config.admin.password = Some("open sesame".to_owned());
         name.clone_into(&mut config.node.name);
         config.use_free_ports();
         let server = rollcall::start_node(config, log).await.expect("a free port and good settings");

@@ -136,6 +136,25 @@ async fn who_comes_to_another_node_is_taken_over_there() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_at_another_node_is_not_said_to_be_away() {
+    let Some(mut cluster) = Cluster::start().await else { return };
+    let client = cluster.nodes[1].connect("it").await;
+    cluster.hears(1).await;
+    let addr = cluster.nodes[0].broker.server().addresses().admin.expect("it is on");
+    let rows = async |query: &str| {
+        let answer = crate::admin::ask(addr, &format!("GET /api/v4/presence/clients?{query}")).await.json();
+        answer["data"].as_array().unwrap().clone()
+    };
+    let found = rows("clientid=it").await;
+    assert_eq!((&found[0]["conn_state"], &found[0]["node"]), (&"connected".into(), &"b@2".into()));
+    assert!(rows("conn_state=disconnected&prefix=it").await.is_empty());
+    client.leave().await;
+    cluster.hears(1).await;
+    let found = rows("conn_state=disconnected&prefix=it").await;
+    assert_eq!((&found[0]["reason"], &found[0]["node"]), (&"normal".into(), &"b@2".into()));
+}
+
 /// However little later it comes there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_says_goodbye_and_comes_to_another_node_has_said_goodbye() {

@@ -87,6 +87,7 @@ impl Clients {
         let is_away = |last: &Entry| {
             tag.is_none_or(|tag| tags::has(&last.tags, last.client_id(), &self.roster, tag))
                 && self.host.connection(last.client_id()).is_none()
+                && !is_elsewhere(last)
         };
         let (found, has_more) = self.history.last_events(&wanted, &is_away);
         Ok((found.iter().map(|last| self.away_row(last)).collect(), has_more))
@@ -107,6 +108,8 @@ impl Clients {
 #[derive(Serialize)]
 struct Row {
     clientid: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<String>,
     username: Option<String>,
     conn_state: &'static str,
     connected_at: u64,
@@ -153,6 +156,7 @@ impl Row {
     fn online(info: &ConnectionInfo, last: Option<&Entry>) -> Self {
         Self {
             clientid: info.client_id.to_string(),
+            node: None,
             username: info.username.as_deref().map(str::to_owned),
             conn_state: "connected",
             connected_at: info.connected_at,
@@ -175,13 +179,14 @@ impl Row {
         }
     }
 
-    /// If its last event says that it came, it has gone while nobody took notice.
+    /// If its last event says that it came, it has gone while nobody took notice, or is at another node.
     fn away(last: &Entry) -> Self {
         let end = last.end();
         Self {
             clientid: last.client_id().to_owned(),
+            node: last.node().map(str::to_owned),
             username: last.username().map(str::to_owned),
-            conn_state: "disconnected",
+            conn_state: if is_elsewhere(last) { "connected" } else { "disconnected" },
             connected_at: last.connected_at,
             disconnected_at: end.is_some().then_some(last.at),
             last_heard: end.is_some().then_some(last.last_heard),
@@ -203,6 +208,11 @@ impl Row {
     }
 }
 
+/// It is connected to another node of the cluster.
+fn is_elsewhere(last: &Entry) -> bool {
+    last.node().is_some() && last.is_connected()
+}
+
 /// The schema of [`Row`].
 pub(super) fn schema() -> Value {
     let number = |format: &str| json!({"type": "integer", "format": format, "minimum": 0});
@@ -217,6 +227,7 @@ pub(super) fn schema() -> Value {
             "proto_name", "keepalive", "clean_start", "expiry_interval", "conn_id", "epoch"],
         "properties": {
             "clientid": {"type": "string"},
+            "node": {"type": "string", "description": "In a cluster, where it is or was, if that is another node."},
             "username": {"type": ["string", "null"], "description": "Null if it gave none."},
             "conn_state": {"type": "string", "enum": STATES},
             "connected_at": about(number("int64"), "When it came last."),
