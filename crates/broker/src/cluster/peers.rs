@@ -60,6 +60,8 @@ struct State {
     told: HashSet<ByteString>,
     /// By place; one that is gone leaves it free.
     peers: Vec<Option<Known>>,
+    /// Places that are not free yet: what was wanted there is still being given up.
+    leaving: Vec<usize>,
     groups: Vec<Option<Elsewhere>>,
     /// Where each of them is.
     by_filter: HashMap<ByteString, usize>,

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use mqtt_codec::Filter;
+use mqtt_codec::{Filter, Qos};
 use mqtt_router::Router;
 use mqtt_session::Publication;
 
@@ -16,12 +16,16 @@ use crate::broker::Broker;
 use crate::client::ClientRef;
 use crate::cluster::letter::read_message;
 use crate::delivery::batch::{Batch, Flushing};
+use crate::watch::metrics::Metric;
 
 /// Pieces that are heard before others have their turn.
 const IN_A_TURN: usize = 64;
 
 /// How often it is looked whether the store can be written again.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// So often at the most.
+const MAX_LOOKS: usize = 10;
 
 /// Hears other nodes.
 #[derive(Clone)]
@@ -56,9 +60,12 @@ impl Ears {
             }
             tokio::task::yield_now().await;
         }
-        // What is not stored yet would be lost with this process, and the other node's client has an answer for it.
-        while self.0.durable.is_failing() {
+        // What is not stored yet would be lost with this process, and the other node's client has an answer for it. But nothing else is
+        // heard meanwhile, and a disk may be full for long: what is staged is in memory until then.
+        let mut looks = 0;
+        while self.0.durable.is_failing() && looks < MAX_LOOKS {
             tokio::time::sleep(LOOK_EVERY).await;
+            looks += 1;
         }
     }
 
@@ -68,6 +75,10 @@ impl Ears {
         for piece in pieces {
             match Heard::read(piece) {
                 Some(Heard::Message { is_plain, groups, written }) => match read_message(&written) {
+                    // Its disk has been full for long, and its publisher is not here to be refused.
+                    Some(message) if message.qos > Qos::AtMostOnce && self.0.durable.is_overfull(true) => {
+                        batch.count(Metric::DroppedQueueFull, 1);
+                    }
                     Some(message) => {
                         let now = self.0.clock.now();
                         self.0.publish_here(&message, is_plain, &groups, now, &mut batch);
@@ -126,8 +137,9 @@ impl Peers {
         }
         let told_at = Piece::All.say(&*peer);
         let known = Known { peer, filters: HashSet::new(), has_told: false, told_at };
-        match state.peers.iter_mut().find(|place| place.is_none()) {
-            Some(place) => *place = Some(known),
+        let is_free = |at: usize| state.peers[at].is_none() && !state.leaving.contains(&at);
+        match (0..state.peers.len()).find(|at| is_free(*at)) {
+            Some(at) => state.peers[at] = Some(known),
             None => state.peers.push(Some(known)),
         }
     }
@@ -136,14 +148,20 @@ impl Peers {
         let mut state = self.state.write();
         let Some(place) = state.place_of(name) else { return };
         let Some(known) = state.peers[place].take() else { return };
-        for filter in known.filters {
-            if let Ok(filter) = Filter::new(String::from(&*filter)) {
-                state.give_up(place, &filter, &self.theirs);
-            }
-        }
         if state.peers.iter().all(Option::is_none) {
             self.is_used.store(false, Ordering::Release);
         }
+        state.leaving.push(place);
+        // There may be a million, and whoever publishes looks at them.
+        for (at, filter) in known.filters.iter().enumerate() {
+            if at % IN_A_TURN == 0 {
+                parking_lot::RwLockWriteGuard::bump(&mut state);
+            }
+            if let Ok(filter) = Filter::new(String::from(&**filter)) {
+                state.give_up(place, &filter, &self.theirs);
+            }
+        }
+        state.leaving.retain(|leaving| *leaving != place);
     }
 
     fn hear(&self, name: &str, act: impl FnOnce(&mut State, usize, &Router<Interest>)) {
