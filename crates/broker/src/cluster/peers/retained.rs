@@ -39,7 +39,11 @@ impl Broker {
         let peers = &self.membership.peers;
         let mut share = peers.stamps.lock(topic.as_str());
         self.retained.retain(publication, batch)?;
-        let stamp = share.next(topic.as_str(), &self.config.node, wall_ms());
+        let stamp = if batch.stays_here {
+            share.after(topic.as_str())
+        } else {
+            share.next(topic.as_str(), &self.config.node, wall_ms())
+        };
         if !batch.stays_here
             && peers.is_used()
             && let Some(written) = write_message(&publication.to_message(now))

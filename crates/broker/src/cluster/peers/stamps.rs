@@ -56,6 +56,11 @@ impl Share {
         (now.max(after), node.into())
     }
 
+    /// For what all nodes retain now, each by itself: the same for all, and earlier than whatever one of them retains behind it.
+    pub(super) fn after(&self, topic: &str) -> Stamp {
+        self.stamps.get(topic).map_or_else(|| (1, ByteString::new()), |((at, node), _)| (at + 1, node.clone()))
+    }
+
     /// Whether what was retained then is later than what is there.
     pub(super) fn is_later(&self, topic: &str, stamp: &Stamp) -> bool {
         self.stamps.get(topic).is_none_or(|(last, _)| stamp > last)
@@ -99,6 +104,7 @@ mod tests {
         // However its clock is, what a node retains behind that is later.
         assert_eq!(share.next("t", "a", 3), (6, "a".into()));
         assert_eq!(share.next("t", "a", 9), (9, "a".into()));
+        assert_eq!((share.after("t"), share.after("new")), ((6, "b".into()), (1, "".into())));
         share.set("t", (7, "a".into()), true);
         assert!(!share.is_later("t", &early));
         for number in 0..MAX_REMOVED {
