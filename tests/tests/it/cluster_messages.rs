@@ -349,6 +349,44 @@ async fn what_is_retained_is_retained_at_all_nodes() {
     }
 }
 
+/// What it retains while it is cut off is nobody else's, and what others retain meanwhile is its own when it is back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_was_cut_off_retains_what_the_others_do() {
+    let Some(mut cluster) = Cluster::start().await else { return };
+    let mut own = cluster.watchers.pop().unwrap();
+    let mut there = cluster.nodes[2].connect("there").await;
+    let mut here = cluster.nodes[0].connect("here").await;
+    for topic in ["kept/changed", "kept/gone", "kept/same"] {
+        here.publish(retained(topic, "old", Qos::AtLeastOnce)).await;
+    }
+    cluster.hears(2).await;
+    cluster.nodes[2].line.set(Faults { is_cut: true, ..Faults::default() });
+    there.publish(retained("kept/alone", "there", Qos::AtMostOnce)).await;
+    there.ping().await;
+    let heard = cluster.hears(2).await;
+    assert!(heard.iter().map(short).all(|told| told.ends_with("node_down")), "{heard:?}");
+    here.publish(retained("kept/changed", "new", Qos::AtLeastOnce)).await;
+    here.publish(retained("kept/gone", "", Qos::AtLeastOnce)).await;
+    cluster.nodes[2].line.set(Faults::default());
+    there.expect_disconnect(ReasonCode::ServerBusy).await;
+    own.read_to_end().await;
+    let wanted = ["kept/changed new", "kept/same old"];
+    for round in 0.. {
+        let (client, connack) =
+            Client::try_connect(cluster.nodes[2].broker.addr, connect(Version::V5, &format!("try {round}"))).await;
+        if connack.reason == ReasonCode::Success {
+            client.leave().await;
+            // It asks the others as soon as it is back, while clients come in already.
+            if retained_at(&cluster.nodes[2], &format!("reader {round}")).await == wanted {
+                break;
+            }
+        }
+        assert!(round < 500, "it goes on retaining something else");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(retained_at(&cluster.nodes[0], "reader").await, wanted);
+}
+
 /// However they are faster or slower: all nodes have the same in the end.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_retains_at_once_at_several_nodes_leaves_the_same_at_all() {
