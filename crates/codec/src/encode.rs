@@ -163,13 +163,16 @@ impl Packet {
 }
 
 impl SubscribeOptions {
-    /// The options byte of SUBSCRIBE.
+    /// The options byte of SUBSCRIBE in MQTT 5.
+    pub const fn to_byte(self) -> u8 {
+        self.qos as u8
+            | (self.no_local as u8) << 2
+            | (self.retain_as_published as u8) << 3
+            | (self.retain_handling as u8) << 4
+    }
+
     fn bits(self, version: Version) -> u8 {
-        let qos = self.qos as u8;
-        if version < Version::V5 {
-            return qos;
-        }
-        qos | u8::from(self.no_local) << 2 | u8::from(self.retain_as_published) << 3 | (self.retain_handling as u8) << 4
+        if version < Version::V5 { self.qos as u8 } else { self.to_byte() }
     }
 }
 

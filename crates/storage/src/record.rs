@@ -255,31 +255,15 @@ pub(crate) fn read_owed(
 const OWES_RETAINED: u8 = 1 << 7;
 
 pub(crate) fn write_subscription(options: SubscribeOptions, id: Option<u32>, owes_retained: bool, out: &mut BytesMut) {
-    out.put_u8(
-        options.qos as u8
-            | u8::from(options.no_local) << 2
-            | u8::from(options.retain_as_published) << 3
-            | (options.retain_handling as u8) << 4
-            | if owes_retained { OWES_RETAINED } else { 0 },
-    );
+    out.put_u8(options.to_byte() | if owes_retained { OWES_RETAINED } else { 0 });
     out.put_u32_le(id.unwrap_or(0));
 }
 
 /// With whether it owes what is retained.
 pub(crate) fn read_subscription(mut bytes: &[u8]) -> Result<(SubscribeOptions, Option<u32>, bool), StoreError> {
-    use mqtt_codec::RetainHandling::{DoNotSend, Send, SendIfNew};
     let flags = bytes.try_get_u8().map_err(short)?;
     let id = bytes.try_get_u32_le().map_err(short)?;
-    let options = SubscribeOptions {
-        qos: Qos::from_u8(flags & 0b11).ok_or_else(|| corrupt("QoS 3"))?,
-        no_local: flags & 1 << 2 != 0,
-        retain_as_published: flags & 1 << 3 != 0,
-        retain_handling: match flags >> 4 & 0b11 {
-            0 => Send,
-            1 => SendIfNew,
-            _ => DoNotSend,
-        },
-    };
+    let options = SubscribeOptions::from_byte(flags & !OWES_RETAINED).ok_or_else(|| corrupt("options"))?;
     Ok((options, (id > 0).then_some(id), flags & OWES_RETAINED != 0))
 }
 

@@ -29,6 +29,13 @@ fn subscribe_filter<'a>(body: Body<'a>, input: &'a [u8]) -> Parsed<'a, Subscribe
     Ok((input, SubscribeFilter { filter, options }))
 }
 
+impl SubscribeOptions {
+    /// Of the options byte of SUBSCRIBE in MQTT 5; `None` if it can't be one.
+    pub fn from_byte(byte: u8) -> Option<Self> {
+        options(byte, Version::V5).ok()
+    }
+}
+
 fn options(bits: u8, version: Version) -> Result<SubscribeOptions, DecodeError> {
     let reserved = if version == Version::V5 { 0b1100_0000 } else { 0b1111_1100 };
     // [MQTT-3.8.3-5]
