@@ -98,7 +98,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 async fn up(node: &Node, client: &str, conn: u64) -> String {
     let began = Instant::now();
-    let up = Up { client: client.into(), conn, is_clean: false, at: 0, info: Bytes::new(), will: None };
+    let up = Up { client: client.into(), conn, is_clean: false, is_kept: false, at: 0, info: Bytes::new(), will: None };
     let ticket = match node.up(up) {
         Ok(ticket) => ticket,
         Err(why) => return format!("up {client}: {why}"),

@@ -21,7 +21,7 @@
 //! let attic = Node::start(log.line(), Config::new("attic"), tell);
 //! attic.joined().await?;
 //!
-//! let up = Up { client: "anna".into(), conn: 1, is_clean: true, at: 0, info: Bytes::new(), will: None };
+//! let up = Up { client: "anna".into(), conn: 1, is_clean: true, is_kept: false, at: 0, info: Bytes::new(), will: None };
 //! attic.up(up)?.applied().await?;
 //! assert!(attic.is_seated("anna", 1));
 //! assert!(matches!(effects.recv().await, Some(Effect::Joined { .. })));

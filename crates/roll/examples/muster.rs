@@ -74,6 +74,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                     client: format!("sensor-{number:012}").into(),
                     conn: number,
                     is_clean: false,
+                    is_kept: false,
                     at: 1_700_000_000_000,
                     info: Bytes::from_static(INFO),
                     will: None,

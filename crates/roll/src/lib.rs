@@ -14,7 +14,7 @@
 //!
 //! let mut records = BytesMut::new();
 //! Record::Join(Join { nonce: 7, addr: "".into(), versions: READS }).encode(&mut records);
-//! let up = Up { client: "anna".into(), conn: 1, is_clean: true, at: 0, info: Bytes::new(), will: None };
+//! let up = Up { client: "anna".into(), conn: 1, is_clean: true, is_kept: false, at: 0, info: Bytes::new(), will: None };
 //! Record::Up(up).encode(&mut records);
 //! let head = Head { node: "attic".into(), epoch: 1, n: 0, beat: 0, at: 0 };
 //!

@@ -47,12 +47,13 @@ pub enum Record {
         /// Of the end that the will waits since.
         event: u64,
     },
-    /// Where the client's session is kept from now on.
+    /// This node keeps the client's session from now on, or it did and nobody does any more. Who has moved one here says so when all of
+    /// it is stored; it does not count if the client has come elsewhere since.
     Home {
         /// Whose.
         client: ByteString,
-        /// `None`: nowhere.
-        node: Option<ByteString>,
+        /// False: it has ended, and the client is away.
+        is_here: bool,
     },
     /// What holds in the whole cluster.
     Setting {
@@ -101,6 +102,8 @@ pub struct Up {
     pub conn: u64,
     /// It ends the session that is there.
     pub is_clean: bool,
+    /// Its session outlives the connection, and is kept at this node unless another has it.
+    pub is_kept: bool,
     /// Milliseconds since the Unix epoch.
     pub at: u64,
     /// What else is to be known of it.
@@ -183,10 +186,10 @@ impl Record {
                 put_number(versions.from.into(), out);
                 put_number(versions.to.into(), out);
             }
-            Self::Up(Up { client, conn, is_clean, at, info, will }) => {
+            Self::Up(Up { client, conn, is_clean, is_kept, at, info, will }) => {
                 put_bytes(client.as_bytes(), out);
                 put_number(*conn, out);
-                out.put_u8(u8::from(*is_clean) | u8::from(will.is_some()) << 1);
+                out.put_u8(u8::from(*is_clean) | u8::from(will.is_some()) << 1 | u8::from(*is_kept) << 2);
                 put_number(*at, out);
                 put_bytes(info, out);
                 if let Some(Will { delay, message }) = will {
@@ -211,9 +214,9 @@ impl Record {
                 put_bytes(client.as_bytes(), out);
                 put_number(*event, out);
             }
-            Self::Home { client, node } => {
+            Self::Home { client, is_here } => {
                 put_bytes(client.as_bytes(), out);
-                put_bytes(node.as_deref().unwrap_or_default().as_bytes(), out);
+                out.put_u8(u8::from(*is_here));
             }
             Self::Setting { key, value } => {
                 put_bytes(key.as_bytes(), out);
@@ -254,7 +257,8 @@ impl Record {
                 let at = take_number(body, "a time")?;
                 let info = take_bytes(body, MAX_INFO, "what is said of a connection")?;
                 let will = if flags & 2 == 0 { None } else { Some(Will::take(body)?) };
-                Self::Up(Up { client, conn, is_clean: flags & 1 != 0, at, info, will })
+                let (is_clean, is_kept) = (flags & 1 != 0, flags & 4 != 0);
+                Self::Up(Up { client, conn, is_clean, is_kept, at, info, will })
             }
             3 => {
                 let client = take_client(body)?;
@@ -273,8 +277,8 @@ impl Record {
             6 => Self::WillDue { client: take_client(body)?, event: take_number(body, "an event's number")? },
             7 => {
                 let client = take_client(body)?;
-                let node = take_text(body, MAX_NAME, "a node's name")?;
-                Self::Home { client, node: (!node.is_empty()).then_some(node) }
+                let [is_here] = take_array(body, "flags")?;
+                Self::Home { client, is_here: is_here & 1 != 0 }
             }
             8 => {
                 let key = take_text(body, MAX_NAME, "a setting's name")?;

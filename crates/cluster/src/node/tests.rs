@@ -35,7 +35,7 @@ async fn three(memory: &Memory) -> [Told; 3] {
 }
 
 fn up(client: &str, conn: u64) -> Up {
-    Up { client: client.into(), conn, is_clean: false, at: 0, info: Bytes::new(), will: None }
+    Up { client: client.into(), conn, is_clean: false, is_kept: false, at: 0, info: Bytes::new(), will: None }
 }
 
 fn down(client: &str, conn: u64) -> Down {

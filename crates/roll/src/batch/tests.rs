@@ -24,8 +24,10 @@ fn record() -> impl Strategy<Value = Record> {
             addr,
             versions: Versions { from, to }
         })),
-        (text(), any::<u64>(), any::<bool>(), any::<u64>(), bytes(), option::of(will())).prop_map(
-            |(client, conn, is_clean, at, info, will)| Record::Up(Up { client, conn, is_clean, at, info, will })
+        (text(), any::<u64>(), any::<bool>(), any::<bool>(), any::<u64>(), bytes(), option::of(will())).prop_map(
+            |(client, conn, is_clean, is_kept, at, info, will)| {
+                Record::Up(Up { client, conn, is_clean, is_kept, at, info, will })
+            }
         ),
         (text(), any::<u64>(), any::<u64>(), any::<bool>(), bytes()).prop_map(
             |(client, conn, at, with_will, reason)| Record::Down(Down { client, conn, at, with_will, reason })
@@ -33,8 +35,7 @@ fn record() -> impl Strategy<Value = Record> {
         (text(), any::<u64>(), any::<u64>()).prop_map(|(node, epoch, last)| Record::Dead(Dead { node, epoch, last })),
         bytes().prop_map(|reason| Record::Left { reason }),
         (text(), any::<u64>()).prop_map(|(client, event)| Record::WillDue { client, event }),
-        (text(), option::of("[a-z]{1,9}".prop_map(ByteString::from)))
-            .prop_map(|(client, node)| Record::Home { client, node }),
+        (text(), any::<bool>()).prop_map(|(client, is_here)| Record::Home { client, is_here }),
         (text(), option::of(bytes())).prop_map(|(key, value)| Record::Setting { key, value }),
         (any::<u64>(), any::<u64>())
             .prop_map(|(position, digest)| Record::Check { position, digest: Digest::new(digest) }),

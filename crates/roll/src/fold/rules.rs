@@ -67,7 +67,8 @@ impl Fold {
                 self.end_life(work.node, Life::Left, end, Reason::Said(Bytes::copy_from_slice(&reason)), work);
             }
             Record::WillDue { client, event } => self.will_due(&client, event, work),
-            Record::Home { client, node } => self.move_home(client, node, work),
+            Record::Home { client, is_here: true } => self.take_home(client, work),
+            Record::Home { client, is_here: false } => self.give_up_home(&client, work),
             Record::Setting { key, value } => self.set(key, value, work),
             Record::Check { position, digest } => self.compare(position, digest, work),
             Record::Gate(version) => self.open_gate(version, work),
@@ -103,6 +104,14 @@ impl Fold {
         row.node = work.node;
         row.will = up.will.as_ref().map(|will| (will.delay, &*will.message));
         row.info = &up.info;
+        let home = match (up.is_clean, up.is_kept) {
+            // Whatever was kept anywhere is over [MQTT-3.1.2-4].
+            (true, is_kept) => is_kept.then_some(work.node),
+            // What another node has stays there until this one has it.
+            (false, true) => row.home.or(Some(work.node)),
+            (false, false) => row.home,
+        };
+        self.set_home(&mut row, home);
         self.nodes.at_mut(work.node).clients += 1;
         self.clients.put(&row);
         work.effects.push_back(Effect::Connected(Connected {
@@ -228,26 +237,43 @@ impl Fold {
         self.clients.put(&row);
     }
 
-    fn move_home(&mut self, client: ByteString, node: Option<ByteString>, work: &mut Work) {
-        let home = node.as_ref().and_then(|name| self.nodes.slot(name));
+    fn take_home(&mut self, client: ByteString, work: &mut Work) {
         let packed = self.clients.take(&client);
-        let nobody = packed.is_none();
+        if packed.is_none() && self.clients.is_full() {
+            return;
+        }
         let mut row = packed.as_deref().map_or_else(|| Row::new(&client, self.clients.floor), Row::of);
-        // A node that nobody knows can't be it, and where all rows are taken it is not kept.
-        let is_void = home.is_none() && node.is_some() || nobody && (home.is_none() || self.clients.is_full());
-        if !is_void {
-            if let Some(before) = row.home {
-                self.nodes.at_mut(before).homes -= 1;
-            }
-            if let Some(home) = home {
-                self.nodes.at_mut(home).homes += 1;
-            }
-            row.home = home;
-            work.effects.push_back(Effect::Home { client: own(&client), node: node.as_ref().map(own) });
+        // Whoever has moved it here too late finds that the client is elsewhere by now, and has been moved there from where it was.
+        let may_move = row.home.is_none() || row.event > 0 && row.node == work.node;
+        if may_move && row.home != Some(work.node) {
+            self.set_home(&mut row, Some(work.node));
+            let node = Some(own(&work.head.node));
+            work.effects.push_back(Effect::Home { client: own(&client), node });
         }
-        if !(nobody && is_void) {
-            self.clients.put(&row);
+        self.clients.put(&row);
+    }
+
+    fn give_up_home(&mut self, client: &ByteString, work: &mut Work) {
+        // Who is online has a session: it came while the end of the one before was on its way.
+        let is_kept = |row: Row<'_>| row.home != Some(work.node) || row.is_online;
+        if self.clients.get(client).is_none_or(is_kept) {
+            return;
         }
+        let packed = self.clients.take(client).expect("it was there just now");
+        let mut row = Row::of(&packed);
+        self.set_home(&mut row, None);
+        work.effects.push_back(Effect::Home { client: own(client), node: None });
+        self.clients.put(&row);
+    }
+
+    fn set_home(&mut self, row: &mut Row<'_>, home: Option<Slot>) {
+        if let Some(before) = row.home {
+            self.nodes.at_mut(before).homes -= 1;
+        }
+        if let Some(home) = home {
+            self.nodes.at_mut(home).homes += 1;
+        }
+        row.home = home;
     }
 
     fn set(&mut self, key: ByteString, value: Option<Bytes>, work: &mut Work) {

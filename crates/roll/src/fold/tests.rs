@@ -67,7 +67,15 @@ fn join() -> Record {
 }
 
 fn plain_up(client: &str, conn: u64) -> Up {
-    Up { client: client.into(), conn, is_clean: false, at: 0, info: Bytes::from_static(b"info"), will: None }
+    Up {
+        client: client.into(),
+        conn,
+        is_clean: false,
+        is_kept: false,
+        at: 0,
+        info: Bytes::from_static(b"info"),
+        will: None,
+    }
 }
 
 fn up(client: &str, conn: u64) -> Record {
@@ -250,16 +258,47 @@ fn of_one_client_time_never_goes_back() {
 #[test]
 fn a_session_s_home_is_known_while_its_client_is_away() {
     let mut log = Log::of_two();
-    let home = |node: Option<&str>| Record::Home { client: "anna".into(), node: node.map(Into::into) };
-    log.say("a", &[home(Some("a"))]);
-    assert_eq!(log.fold.home("anna").map(|node| &*node.name), Some("a"));
-    log.say("a", &[home(Some("nobody"))]);
-    log.say("a", &[up("anna", 1), home(Some("b")), down("anna", 1, false)]);
-    assert_eq!(log.fold.home("anna").map(|node| &*node.name), Some("b"));
+    let home = |is_here| Record::Home { client: "anna".into(), is_here };
+    let kept = |conn| Record::Up(Up { is_kept: true, ..plain_up("anna", conn) });
+    let name = |log: &Log| log.fold.home("anna").map(|node| node.name.to_string());
+    log.say("a", &[kept(1), down("anna", 1, false)]);
+    assert_eq!(name(&log).as_deref(), Some("a"));
+    // It is where it was until all of it is somewhere else, and nobody who has not got it can end it.
+    log.say("b", &[kept(1), home(false)]);
+    assert_eq!(name(&log).as_deref(), Some("a"));
+    let effects = log.say("b", &[home(true)]);
+    assert_eq!(effects, [Effect::Home { client: "anna".into(), node: Some("b".into()) }]);
     assert_eq!((log.fold.node("a").unwrap().homes, log.fold.node("b").unwrap().homes), (0, 1));
-    log.say("a", &[home(None)]);
-    assert_eq!(log.fold.home("anna"), None);
-    assert_eq!(log.fold.node("b").unwrap().homes, 0);
+    // Too late: the client is elsewhere.
+    log.say("a", &[kept(2)]);
+    log.say("a", &[home(true)]);
+    assert_eq!(log.say("b", &[home(true)]), []);
+    assert_eq!(name(&log).as_deref(), Some("a"));
+    log.say("a", &[down("anna", 2, false), home(false)]);
+    assert_eq!(name(&log), None);
+    assert_eq!(log.fold.node("a").unwrap().homes, 0);
+}
+
+#[test]
+fn a_clean_start_ends_what_is_kept_anywhere() {
+    let mut log = Log::of_two();
+    let name = |log: &Log| log.fold.home("anna").map(|node| node.name.to_string());
+    log.say("a", &[Record::Up(Up { is_kept: true, ..plain_up("anna", 1) })]);
+    log.say("b", &[Record::Up(Up { is_clean: true, is_kept: true, ..plain_up("anna", 1) })]);
+    assert_eq!(name(&log).as_deref(), Some("b"));
+    log.say("a", &[Record::Up(Up { is_clean: true, ..plain_up("anna", 2) })]);
+    assert_eq!(name(&log), None);
+}
+
+#[test]
+fn whose_session_was_there_before_the_cluster_has_its_home_where_that_is_said_first() {
+    let mut log = Log::of_two();
+    let home = |is_here| Record::Home { client: "anna".into(), is_here };
+    log.say("a", &[home(true)]);
+    assert_eq!(log.say("b", &[home(true)]), []);
+    assert_eq!(log.fold.home("anna").map(|node| &*node.name), Some("a"));
+    log.say("a", &[home(false)]);
+    assert_eq!((log.fold.home("anna"), log.fold.known()), (None, 0));
 }
 
 #[test]

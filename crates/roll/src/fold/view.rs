@@ -108,6 +108,12 @@ impl Fold {
         self.clients.get(client)?.home.map(|slot| self.nodes.at(slot))
     }
 
+    /// Whose sessions are kept at a node, in no order.
+    pub fn homes_at(&self, node: &str) -> impl Iterator<Item = &str> {
+        let slot = self.nodes.slot(node);
+        self.clients.iter().filter(move |row| row.home.is_some() && row.home == slot).map(|row| row.id)
+    }
+
     /// A setting of the cluster.
     pub fn setting(&self, key: &str) -> Option<&Bytes> {
         self.settings.get(key)

@@ -32,6 +32,8 @@ struct Client {
     event: u64,
     waiting: Option<(u64, ByteString, Will)>,
     home: Option<ByteString>,
+    /// Where it has come last.
+    last: Option<ByteString>,
 }
 
 struct On {
@@ -119,19 +121,23 @@ impl Oracle {
                     self.effects.push(Effect::Will { client: id.clone(), node, message: will.message });
                 }
             }
-            Record::Home { client, node } => {
-                if node.is_none() && !self.clients.contains_key(client)
-                    || node.as_ref().is_some_and(|node| !self.nodes.contains_key(node))
-                {
-                    return;
-                }
-                self.effects.push(Effect::Home { client: client.clone(), node: node.clone() });
+            Record::Home { client, is_here: true } => {
                 let known = self.clients.entry(client.clone()).or_default();
-                known.home = node.clone();
+                let is_elsewhere = known.home.as_ref().is_some_and(|home| home != node);
+                if known.home.is_none() || is_elsewhere && known.last.as_ref() == Some(node) {
+                    known.home = Some(node.clone());
+                    self.effects.push(Effect::Home { client: client.clone(), node: Some(node.clone()) });
+                }
+            }
+            Record::Home { client, is_here: false } => {
+                let is_it = |known: &&mut Client| known.home.as_ref() == Some(node) && known.on.is_none();
+                let Some(known) = self.clients.get_mut(client).filter(is_it) else { return };
+                known.home = None;
                 // Nothing else was known of it.
-                if node.is_none() && known.event == 0 {
+                if known.event == 0 {
                     self.clients.remove(client);
                 }
+                self.effects.push(Effect::Home { client: client.clone(), node: None });
             }
             Record::Setting { key, value } => {
                 self.effects.push(Effect::Setting { key: key.clone(), value: value.clone() });
@@ -155,6 +161,13 @@ impl Oracle {
         client.seq += 1;
         client.at = client.at.max(up.at);
         client.event = self.events;
+        client.last = Some(node.clone());
+        if up.is_clean {
+            client.home = None;
+        }
+        if up.is_kept && client.home.is_none() {
+            client.home = Some(node.clone());
+        }
         client.on = Some(On { node: node.clone(), epoch, up: up.clone() });
         self.effects.push(Effect::Connected(Connected {
             event: self.events,

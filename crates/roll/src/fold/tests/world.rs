@@ -137,8 +137,7 @@ impl World {
             }
             28 => {
                 let client = dice.one_of(&CLIENTS).unwrap_or_default();
-                let node = (!dice.one_in(3)).then(|| dice.one_of(&NAMES).unwrap_or_default().into());
-                process.staged.push(Record::Home { client: client.into(), node });
+                process.staged.push(Record::Home { client: client.into(), is_here: !dice.one_in(3) });
             }
             _ => {
                 let value = (!dice.one_in(3)).then(|| Bytes::from(vec![event as u8]));
@@ -170,7 +169,8 @@ impl Process {
         // Its clock is not that of others.
         let at = now.saturating_sub(dice.up_to(9) as u64);
         let (is_clean, info) = (dice.one_in(4), Bytes::from(format!("{}{}", self.name, self.conn)));
-        self.staged.push(Record::Up(Up { client: client.into(), conn: self.conn, is_clean, at, info, will }));
+        let (client, conn, is_kept) = (client.into(), self.conn, dice.one_in(2));
+        self.staged.push(Record::Up(Up { client, conn, is_clean, is_kept, at, info, will }));
     }
 
     /// Some connection ends, be it one that others know to have ended long ago.
