@@ -33,6 +33,8 @@ pub enum Change {
     },
     /// Nothing is owed any more: acknowledged, refused, expired or given up.
     Finished(Delivery),
+    /// One whose message the client has got elsewhere: its packet id is in use.
+    Reserved(Released),
     /// A released one is finished.
     Completed(Released),
     /// A QoS 2 message came from the client with this packet id.

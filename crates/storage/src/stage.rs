@@ -1,7 +1,7 @@
 //! What happens in a broker, as changes of records.
 
 use mqtt_codec::{Filter, Message, PacketId, SubscribeOptions, Topic};
-use mqtt_session::{Change, Delivery, Publication};
+use mqtt_session::{Change, Delivery, Publication, Released};
 
 use crate::record::{self, OnlineRecord, SessionRecord};
 use crate::{Alive, Bounds, Stage, Table};
@@ -72,6 +72,10 @@ impl Stage<'_> {
                 self.steps.put_with(Table::Deliveries, &key, |out| record::write_released(packet_id, *order, out));
                 // [MQTT-4.3.3-6]: it is never sent again, so only the packet id is kept.
                 self.let_go(session, delivery);
+            }
+            Change::Reserved(Released { number, order, packet_id }) => {
+                let key = record::pair(session, *number);
+                self.steps.put_with(Table::Deliveries, &key, |out| record::write_released(*packet_id, *order, out));
             }
             Change::Finished(delivery) => {
                 self.steps.remove(Table::Deliveries, &record::pair(session, delivery.number));

@@ -25,6 +25,8 @@ enum Step {
     Cut,
     /// The broker dies with the wire; another process goes on with what the store has.
     Crash,
+    /// Another broker goes on with the session, and has had a message for the client before it had that.
+    Move(usize, Qos),
 }
 
 const TOPICS: [&str; 2] = ["a", "b"];
@@ -227,6 +229,19 @@ impl Pair {
                 self.driver.session = self.store.restore(&self.driver.session, self.config.clone());
                 self.take(Step::Cut);
             }
+            Step::Move(topic, qos) => {
+                self.owed.clear();
+                let (version, expiry) = (self.driver.session.version(), self.driver.session.session_expiry());
+                let moving = Session::moving(Arc::new(self.config.clone()), version, expiry);
+                let moved = std::mem::replace(&mut self.driver.session, moving).to_moved();
+                self.store = Store::default();
+                self.deliver(TOPICS[topic], qos);
+                self.store.take_changes(&mut self.driver.session);
+                self.driver.session.take_over(moved);
+                self.store.take_changes(&mut self.driver.session);
+                self.store.check(&self.driver.session);
+                self.take(Step::Cut);
+            }
             Step::Cut => {
                 self.to_client.clear();
                 self.to_broker.clear();
@@ -295,7 +310,7 @@ fn step() -> impl Strategy<Value = Step> {
     let qos = prop::sample::select(&QOS[..]);
     prop_oneof![
         4 => (0..2usize, qos.clone()).prop_map(|(topic, qos)| Step::Deliver(topic, qos)),
-        3 => (0..2usize, qos).prop_map(|(topic, qos)| Step::Publish(topic, qos)),
+        3 => (0..2usize, qos.clone()).prop_map(|(topic, qos)| Step::Publish(topic, qos)),
         3 => Just(Step::Flush),
         3 => Just(Step::ClientFlush),
         4 => (1..5usize).prop_map(Step::ClientRead),
@@ -303,6 +318,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => Just(Step::Acknowledge),
         1 => Just(Step::Cut),
         1 => Just(Step::Crash),
+        1 => (0..2usize, qos).prop_map(|(topic, qos)| Step::Move(topic, qos)),
     ]
 }
 

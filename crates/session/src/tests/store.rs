@@ -38,6 +38,7 @@ impl Store {
             Change::Finished(delivery) => {
                 self.deliveries.remove(&delivery.number).expect("was kept before");
             }
+            Change::Reserved(released) => assert!(self.released.insert(released.number, released).is_none()),
             Change::Completed(released) => {
                 self.released.remove(&released.number).expect("was released before");
             }
