@@ -45,6 +45,19 @@ pub trait Roll: Send + Sync + 'static {
     /// Has another node end the connection that this client has there, and its session; false if it has none.
     fn kick(&self, client: &str) -> bool;
 
+    /// Where the session of this client is kept, by what has been read. `None`: nowhere.
+    fn home(&self, client: &str) -> Option<Home>;
+
+    /// This node keeps the client's session from now on, unless the client has come elsewhere meanwhile. What is returned is done when
+    /// this node has read of it; false: that will never be. `None`: nobody can be told now.
+    fn take_home(&self, client: ByteString) -> Option<Pin<Box<dyn Future<Output = bool> + Send>>>;
+
+    /// The client's session has ended. Nothing, if it is known to be kept elsewhere.
+    fn give_up_home(&self, client: &str);
+
+    /// Whose sessions are kept here, by what has been read.
+    fn homes_here(&self) -> Vec<ByteString>;
+
     /// The delay of a will is over, which has waited since this event.
     fn will_is_due(&self, client: ByteString, event: u64);
 
@@ -59,6 +72,17 @@ pub trait Roll: Send + Sync + 'static {
 
     /// For operators.
     fn state(&self) -> ClusterState;
+}
+
+/// The node that keeps a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Home {
+    /// This one.
+    Here,
+    /// Another, which lives.
+    At(ByteString),
+    /// Another, which is dead or has left.
+    Down(ByteString),
 }
 
 /// A client that is in.

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use mqtt_operate::{
-    Anonymous, DenyAction, Flapping, FlappingBy, Limits, ListenerLimits, Mqtt, Rate, SessionLimits, Sys, SysSubscribe,
+    Anonymous, DenyAction, Flapping, FlappingBy, HomeDown, Limits, ListenerLimits, Mqtt, Rate, SessionLimits, Sys,
+    SysSubscribe,
 };
 use mqtt_storage::Durability;
 
@@ -32,6 +33,8 @@ pub struct Config {
     pub recovery_grace: Duration,
     /// What the broker publishes about itself.
     pub sys: Sys,
+    /// In a cluster.
+    pub on_home_down: HomeDown,
 }
 
 /// What of it holds until the broker ends; for the rest see [`Terms`](crate::terms::Terms).
@@ -42,11 +45,12 @@ pub(crate) struct Fixed {
     pub(crate) store: Option<Store>,
     pub(crate) recovery_grace: Duration,
     pub(crate) sys: Sys,
+    pub(crate) on_home_down: HomeDown,
 }
 
 impl From<Config> for Fixed {
-    fn from(Config { node, listeners, store, recovery_grace, sys, .. }: Config) -> Self {
-        Self { node, listeners, store, recovery_grace, sys }
+    fn from(Config { node, listeners, store, recovery_grace, sys, on_home_down, .. }: Config) -> Self {
+        Self { node, listeners, store, recovery_grace, sys, on_home_down }
     }
 }
 
@@ -75,6 +79,7 @@ impl Default for Config {
             store: None,
             recovery_grace: Duration::from_secs(5),
             sys: Sys::default(),
+            on_home_down: HomeDown::default(),
         }
     }
 }

@@ -37,10 +37,10 @@ mod time;
 mod watch;
 
 pub use cluster::letter::{KICK, write_kick};
-pub use cluster::{Ears, Peer, Roll, Seated, Teller};
+pub use cluster::{Ears, Home, Peer, Roll, Seated, Teller};
 pub use config::{
-    Anonymous, Config, DenyAction, Flapping, FlappingBy, Limits, ListenerLimits, Mqtt, Rate, SessionLimits, Store, Sys,
-    SysSubscribe,
+    Anonymous, Config, DenyAction, Flapping, FlappingBy, HomeDown, Limits, ListenerLimits, Mqtt, Rate, SessionLimits,
+    Store, Sys, SysSubscribe,
 };
 pub use running::{Entrances, ModuleRecords, Opened, Running};
 pub use watch::alarms::certificates::wrong_certificates;

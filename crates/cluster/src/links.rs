@@ -85,6 +85,12 @@ impl Links {
         self.shared.wake.notify_one();
     }
 
+    /// How to end them without dropping them. Nobody is heard from then on, nor spoken to.
+    pub fn end(&self) -> impl FnOnce() + Send + use<> {
+        let task = self.task.abort_handle();
+        move || task.abort()
+    }
+
     /// All up to this position of the log was told: what others say behind that may be heard.
     pub fn note_told(&self, position: u64) {
         self.shared.position.store(position, Relaxed);
@@ -129,6 +135,11 @@ impl Peer {
             self.wake.notify_one();
         }
         end
+    }
+
+    /// The place of what was said last.
+    pub fn said(&self) -> u64 {
+        self.out.lock().end()
     }
 
     /// Bytes that were said and are not known to have arrived.

@@ -152,6 +152,7 @@ impl file::Cluster {
             password: self.password.as_ref().map(|password| password.0.clone()),
             ca: path(&self.ca),
             shown,
+            on_home_down: self.on_home_down,
             is_unsafe: self.r#unsafe,
         }))
     }

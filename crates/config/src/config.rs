@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, num::NonZeroUsize, path::
 
 use ipnet::IpNet;
 use mqtt_net::Address;
-pub use mqtt_operate::{Flapping, FlappingBy, Limits, Mqtt, Rate, SessionLimits, Sys, SysSubscribe};
+pub use mqtt_operate::{Flapping, FlappingBy, HomeDown, Limits, Mqtt, Rate, SessionLimits, Sys, SysSubscribe};
 use serde::{Deserialize, Serialize};
 
 pub use self::auth::{Anonymous, Auth, AuthDefault, DenyAction, HttpAuth};
@@ -114,6 +114,8 @@ pub struct Cluster {
     pub ca: Option<PathBuf>,
     /// The certificate to show, and its key.
     pub shown: Option<(PathBuf, PathBuf)>,
+    /// What becomes of who comes while the node that keeps its session is down.
+    pub on_home_down: HomeDown,
     /// Servers that may lose what they have promised will do.
     pub is_unsafe: bool,
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AuthDefault, CertName, CrlStale, DenyAction, Durability, FlappingBy, ListenerKind, LogFormat, SysSubscribe, Verify,
+    AuthDefault, CertName, CrlStale, DenyAction, Durability, FlappingBy, HomeDown, ListenerKind, LogFormat,
+    SysSubscribe, Verify,
     list::{self, List},
     listeners::{self, Listeners},
     rate,
@@ -139,6 +140,9 @@ section! {
         /// A certificate to show them, and its key.
         cert: Option<Path> = None,
         key: Option<Path> = None,
+        /// Who comes while the node that keeps its session is down: "fresh" has a new one, and what waited there is lost;
+        /// "wait" is refused until that node is back.
+        on_home_down: HomeDown = HomeDown::Fresh,
         /// Goes on with nats-servers that may lose what they have promised: fewer than three, older, or slow to sync.
         r#unsafe: bool = false,
     }

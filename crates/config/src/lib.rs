@@ -48,8 +48,9 @@ mod value;
 
 pub use config::{
     Admin, Anonymous, Auth, AuthDefault, CertName, Cluster, Config, CrlStale, DenyAction, Durability, Flapping,
-    FlappingBy, HttpAuth, Limits, Listener, ListenerKind, ListenerLimits, ListenerTls, ListenerWeb, Log, LogFormat,
-    ModuleConfig, Mqtt, Node, Origins, Rate, Runtime, Said, SessionLimits, Sources, Storage, Sys, SysSubscribe, Verify,
+    FlappingBy, HomeDown, HttpAuth, Limits, Listener, ListenerKind, ListenerLimits, ListenerTls, ListenerWeb, Log,
+    LogFormat, ModuleConfig, Mqtt, Node, Origins, Rate, Runtime, Said, SessionLimits, Sources, Storage, Sys,
+    SysSubscribe, Verify,
 };
 pub use error::{Error, Place};
 pub use ignored::Ignored;

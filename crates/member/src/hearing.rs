@@ -37,6 +37,10 @@ impl mqtt_broker::Peer for Peer {
         self.0.say(parts)
     }
 
+    fn said(&self) -> u64 {
+        self.0.said()
+    }
+
     fn held(&self) -> u64 {
         self.0.held()
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use bytestring::ByteString;
-use mqtt_broker::{Ears, KICK, Opened, Roll, Seated, Teller, write_kick};
+use mqtt_broker::{Ears, Home, KICK, Opened, Roll, Seated, Teller, write_kick};
 use mqtt_cluster::nats::{NatsConfig, NatsLog, NatsWire};
 use mqtt_cluster::{Config, Ended, Links, Log, Node, Phase, Tell, Wire};
 use mqtt_config as said;
@@ -100,6 +100,7 @@ pub async fn join(opened: &Opened, node: &str, (log, wire): (impl Log, impl Wire
                         "other nodes do not tell what is subscribed to and retained there: it is gone on without"
                     );
                 }
+                ears.settle_homes().await;
                 return Ok(());
             }
             Ok(Err(why)) => return Err(NoNode(why.to_string())),
@@ -123,7 +124,11 @@ impl Tell for Telling {
                 }
                 Effect::Joined { node, .. } if node == member.node.name() && std::mem::take(&mut self.was_cut_off) => {
                     let ears = self.ears.clone();
-                    tokio::spawn(async move { timeout(HEARING, member.catch_up(&ears)).await });
+                    tokio::spawn(async move {
+                        // What could not be heard in that time is gone on without.
+                        let _ = timeout(HEARING, member.catch_up(&ears)).await;
+                        ears.settle_homes().await;
+                    });
                 }
                 _ => {}
             }
@@ -211,6 +216,33 @@ impl Roll for Member {
         drop(self.node.stage(&Record::WillDue { client, event }));
     }
 
+    fn home(&self, client: &str) -> Option<Home> {
+        self.node.look(|fold| {
+            let home = fold.home(client)?;
+            Some(match (home.name == *self.node.name(), home.is_live()) {
+                (true, _) => Home::Here,
+                (false, true) => Home::At(home.name.clone()),
+                (false, false) => Home::Down(home.name.clone()),
+            })
+        })
+    }
+
+    fn take_home(&self, client: ByteString) -> Option<Pin<Box<dyn Future<Output = bool> + Send>>> {
+        let ticket = self.node.stage(&Record::Home { client, is_here: true }).ok()?;
+        Some(Box::pin(async { ticket.applied().await.is_ok() }))
+    }
+
+    fn give_up_home(&self, client: &str) {
+        // Where it is not taken, it is found when this node joins again.
+        if self.home(client) == Some(Home::Here) {
+            drop(self.node.stage(&Record::Home { client: client.into(), is_here: false }));
+        }
+    }
+
+    fn homes_here(&self) -> Vec<ByteString> {
+        self.node.look(|fold| fold.homes_at(self.node.name()).map(ByteString::from).collect())
+    }
+
     fn is_first(&self) -> bool {
         self.node.look(|fold| fold.first().is_some_and(|first| first.name == *self.node.name()))
     }
@@ -221,11 +253,14 @@ impl Roll for Member {
 
     fn leave(&self, reason: Bytes) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         let ticket = self.node.stage(&Record::Left { reason });
+        let end_links = self.links.end();
         Box::pin(async {
             if let Ok(ticket) = ticket {
                 // An error says that the node was cut off before.
                 let _ = ticket.applied().await;
             }
+            // They hold the broker, which holds them.
+            end_links();
         })
     }
 

@@ -61,6 +61,17 @@ pub enum SysSubscribe {
     None,
 }
 
+/// What becomes of a client of a cluster that comes while the node that keeps its session is down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HomeDown {
+    /// It has a new session, and what waited for it at that node is lost.
+    #[default]
+    Fresh,
+    /// It is refused until that node is back.
+    Wait,
+}
+
 impl Default for Sys {
     fn default() -> Self {
         let (interval, heartbeat) = (Duration::from_secs(60), Duration::from_secs(30));

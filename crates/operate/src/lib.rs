@@ -31,7 +31,7 @@ mod setting;
 mod subscription;
 mod trace;
 
-pub use access::{Anonymous, DenyAction, Sys, SysSubscribe};
+pub use access::{Anonymous, DenyAction, HomeDown, Sys, SysSubscribe};
 pub use alarm::{Alarm, Until};
 pub use ban::{Ban, BanKind};
 pub use client::{ClientQuery, ClientState, ConnectionState, Traffic};

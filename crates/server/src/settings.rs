@@ -1,6 +1,6 @@
 //! From what was said to what each part is told.
 
-use mqtt_broker::{Config, ListenerLimits, Store};
+use mqtt_broker::{Config, HomeDown, ListenerLimits, Store};
 use mqtt_config as said;
 use mqtt_storage::Durability;
 
@@ -21,6 +21,7 @@ pub(crate) fn broker(said: &said::Config) -> Config {
         store: said.data_dir.clone().map(|folder| Store { folder, durability, events_for: events_for() }),
         recovery_grace: said.recovery_grace,
         sys: said.sys.clone(),
+        on_home_down: said.cluster.as_ref().map_or_else(HomeDown::default, |cluster| cluster.on_home_down),
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     process::Stdio,
 };
 
-use mqtt_config::Config;
+use mqtt_config::{Config, HomeDown};
 use tempfile::TempDir;
 use tokio::{net::TcpStream, process::Command};
 
@@ -61,10 +61,32 @@ impl Broker {
 
     /// A node of this cluster. It keeps what it keeps in `folder`.
     pub(crate) async fn node(name: &str, folder: &std::path::Path, log: mqtt_cluster::memory::Line) -> Self {
+        Self::node_that(name, folder, log, HomeDown::Fresh).await
+    }
+
+    /// The same, with what becomes of who comes while the node of its session is down.
+    pub(crate) async fn node_that(
+        name: &str,
+        folder: &std::path::Path,
+        log: mqtt_cluster::memory::Line,
+        on_home_down: HomeDown,
+    ) -> Self {
         let mut config = Config { data_dir: Some(folder.to_owned()), ..Config::default() };
         config.admin.bind = Some(([127, 0, 0, 1], 0).into());
         config.admin.password = Some("open sesame".to_owned());
         name.clone_into(&mut config.node.name);
+        let unused = mqtt_config::Cluster {
+            name: "rollcall".to_owned(),
+            nats: Vec::new(),
+            monitors: Vec::new(),
+            user: None,
+            password: None,
+            ca: None,
+            shown: None,
+            on_home_down,
+            is_unsafe: false,
+        };
+        config.cluster = Some(unused);
         config.use_free_ports();
         let server = rollcall::start_node(config, log).await.expect("a free port and good settings");
         let addr = server.addresses().listener("mqtt").expect("it is on");

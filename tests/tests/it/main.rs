@@ -34,6 +34,7 @@ mod budgets;
 mod cli;
 mod cluster;
 mod cluster_messages;
+mod cluster_moves;
 mod commands;
 mod commands_mqtt;
 mod connect;

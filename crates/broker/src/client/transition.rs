@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::mem;
 
+use mqtt_codec::Filter;
 use mqtt_session::Timestamp;
 
 use crate::client::flaps::Flaps;
@@ -61,6 +62,11 @@ impl Transition {
         if replays.peek().is_some() {
             self.rare.get_or_insert_default().replays.extend(replays);
         }
+    }
+
+    /// Filters for which it is still to be sent something of what is retained.
+    pub(crate) fn owing(&self) -> impl Iterator<Item = &Filter> {
+        self.rare.iter().flat_map(|rare| &rare.replays).flat_map(Replay::left)
     }
 
     pub(crate) fn take_replays(&mut self) -> VecDeque<Replay> {

@@ -55,6 +55,7 @@ impl Enrolment {
             client: client.clone(),
             conn,
             is_clean: info.clean_start,
+            is_kept: info.expiry_interval > 0,
             at: wall_ms(),
             info: letter::write_info(info, receive_maximum),
             will,

@@ -5,6 +5,7 @@
 
 mod ears;
 mod hearing_out;
+pub(crate) mod moving;
 pub(crate) mod owed;
 pub(crate) mod peer;
 mod piece;
@@ -12,6 +13,7 @@ mod questions;
 mod retained;
 mod sending;
 mod stamps;
+mod underway;
 
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
@@ -25,10 +27,12 @@ use mqtt_router::{Group, Matches, Options, Router};
 use parking_lot::{Mutex, RwLock};
 
 pub use ears::Ears;
+use moving::Moves;
 pub use peer::Peer;
 use piece::Piece;
 use questions::{Asked, Questions};
 use stamps::Stamps;
+use underway::{Begun, Underway};
 
 /// Of what waits for one node, bytes: then it gets no more at QoS 0. Above that, whoever publishes waits for it.
 const MAX_WAITING: u64 = 16 * 1024 * 1024;
@@ -45,6 +49,8 @@ pub(crate) struct Peers {
     /// Who was asked for all that is retained, and has not told it yet.
     asked: Mutex<Asked>,
     questions: Questions,
+    moves: Moves,
+    underway: Underway,
 }
 
 /// Who wants it: the place in a list.
@@ -103,6 +109,11 @@ impl Peers {
     pub(crate) fn is_used(&self) -> bool {
         // Acquire: who is not seen here finds by the router what has been subscribed to before.
         self.is_used.load(Ordering::Acquire)
+    }
+
+    /// Receivers are looked up, and delivered to as long as this is there. `None`: there is no other node.
+    pub(crate) fn begin_publishing(&self) -> Option<Begun<'_>> {
+        self.is_used().then(|| self.underway.begin())
     }
 
     /// The node of this name, if it can be spoken to.

@@ -157,6 +157,9 @@ impl Teller {
                 self.kick(&who, batch);
                 return;
             }
+            Effect::Home { client, node: Some(node) } if !self.is_here(&node) => {
+                self.broker.give_away(&client, true, batch);
+            }
             Effect::Gone { node, end, .. } => {
                 tracing::info!(%node, ?end, "a node is gone from the cluster");
                 // Who has left ends its own connections, in order.

@@ -17,6 +17,7 @@ use crate::client::granted::Granted;
 use crate::client::seat::Seat;
 use crate::cluster::Seated;
 use crate::cluster::enrolment::{Enrolled, Enrolment};
+use crate::cluster::peers::moving::Brought;
 use crate::coming::arrival::{Arrival, First, Language};
 use crate::coming::challenge::{self, Broken};
 use crate::coming::door::wait_while_late;
@@ -28,7 +29,7 @@ use crate::coming::reader::Reader;
 use crate::coming::refusing::{answer_and_close, answer_taken_over, refuse};
 use crate::coming::welcome::{not_banned, welcome};
 use crate::config::Mqtt;
-use crate::delivery::batch::Batch;
+use crate::delivery::batch::{Batch, in_batch};
 use crate::packets::access::{self, Refusal};
 use crate::packets::renewal::{is_over, properties_of};
 use crate::packets::subscribe::subscribe_on_entry;
@@ -257,7 +258,7 @@ impl Candidate {
         self.info.connected_at = wall_ms();
         // It takes the transition lock: an end that is under way has been said when this has it, so that it comes before what is
         // said here, and is not taken for a takeover.
-        let has_session = broker.has_session(&self.info.client_id);
+        let has_session = broker.has_session_anywhere(&self.info.client_id, &**roll);
         // As far as can be seen from here: no session is begun or ended before the client is in.
         self.info.session_present = !self.info.clean_start && has_session;
         let receive_maximum = self.arrival.ticket.bounds().session.window_of(&self.connect);
@@ -265,15 +266,27 @@ impl Candidate {
         if self.arrival.is_gone() {
             return None;
         }
+        if let Some(rule) = broker.waits_for_home(&self.info, &**roll) {
+            let refusal = Refusal::new(ReasonCode::ServerUnavailable, rule);
+            let next = in_batch(&broker, |batch| refuse(*self.arrival, &self.connect, refusal, batch));
+            return Box::pin(next.end()).await;
+        }
         let next = match Enrolment::begin(roll, &mut self.connect, &self.info, receive_maximum).await {
-            Ok(Enrolled::Here(enrolment, seated)) => self.enter_enrolled(answer, enrolment, seated),
+            Ok(Enrolled::Here(enrolment, seated)) => match broker.bring_home(&self.info).await {
+                Brought::Here => self.enter_enrolled(answer, enrolment, seated),
+                Brought::Elsewhere => {
+                    drop(enrolment);
+                    answer_taken_over(&broker, *self.arrival, self.connect.version, answer)
+                }
+                Brought::Refused(rule) => {
+                    // It never was told that it is in.
+                    drop(enrolment);
+                    let refusal = Refusal::new(ReasonCode::ServerUnavailable, rule);
+                    in_batch(&broker, |batch| refuse(*self.arrival, &self.connect, refusal, batch))
+                }
+            },
             Ok(Enrolled::TakenOver) => answer_taken_over(&broker, *self.arrival, self.connect.version, answer),
-            Err(refusal) => {
-                let mut batch = Batch::begin(&broker);
-                let next = refuse(*self.arrival, &self.connect, refusal, &mut batch);
-                let _ = batch.finish();
-                next
-            }
+            Err(refusal) => in_batch(&broker, |batch| refuse(*self.arrival, &self.connect, refusal, batch)),
         };
         Box::pin(next.end()).await
     }

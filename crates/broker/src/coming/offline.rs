@@ -4,7 +4,7 @@ use std::mem;
 use std::sync::{Arc, Weak};
 
 use mqtt_hooks::{DropReason, Fact};
-use mqtt_session::{Session, Timestamp};
+use mqtt_session::{Orphan, Publication, Session, Timestamp};
 
 use crate::broker::Broker;
 use crate::client::transition::Transition;
@@ -16,6 +16,23 @@ use crate::watch::metrics::Metric;
 
 /// To give up so many messages and subscriptions takes a millisecond or less.
 const GIVEN_UP_AT_ONCE: usize = 1024;
+
+/// How a session ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// The client begins another.
+    Replaced,
+    /// The client goes, too.
+    Last,
+    /// It goes on at another node.
+    Moved,
+}
+
+/// What is left to be done of a session that was dropped.
+struct Remains {
+    will: Option<Publication>,
+    orphans: Vec<Orphan>,
+}
 
 impl Broker {
     /// An offline client: ends its session if that is due, and otherwise comes back at `next`.
@@ -30,24 +47,50 @@ impl Broker {
         if transition.expires_at.at().is_some_and(|at| at <= now) {
             self.end_session(client, transition, true, now, batch);
             batch.count(Metric::SessionTerminated, 1);
-            transition.has_session = false;
-            // Whoever has found this client in the table and waits for the lock is to look again: it is about to go from
-            // there, and a session that was begun on it would be nobody's.
-            transition.dead = true;
-            // Should the client come back, its facts are counted on from here.
-            self.durable
-                .serials
-                .forget_client(&client.id, transition.trail(), |bounds| batch.stage(|stage| stage.bounds(bounds)));
-            client.state.lock().count_nothing(batch);
-            // Last: until it is out of the table everyone finds this one and waits for its lock, so no other is made of
-            // its id.
-            self.clients.remove(client);
+            self.forget_client(client, transition, batch);
             return;
         }
         records::stage_session(client, transition, batch);
         if let Some(at) = next {
             transition.timer = Some(self.deadlines.offline.insert(at, Arc::downgrade(&client.0)));
         }
+    }
+
+    fn forget_client(&self, client: &ClientRef, transition: &mut Transition, batch: &mut Batch<'_>) {
+        transition.has_session = false;
+        // Whoever has found this client in the table and waits for the lock is to look again: it is about to go from there, and
+        // a session that was begun on it would be nobody's.
+        transition.dead = true;
+        // Should the client come back, its facts are counted on from here.
+        self.durable
+            .serials
+            .forget_client(&client.id, transition.trail(), |bounds| batch.stage(|stage| stage.bounds(bounds)));
+        client.state.lock().count_nothing(batch);
+        // Last: until it is out of the table everyone finds this one and waits for its lock, so no other is made of its id.
+        self.clients.remove(client);
+    }
+
+    /// The session of this client, which is away, goes on at another node: what is here of it is forgotten, and nobody is told. What
+    /// waits by shared subscriptions is handed on, unless `has_all` of it moved.
+    pub(crate) fn give_away(&self, client_id: &str, has_all: bool, batch: &mut Batch<'_>) {
+        let Some(client) = self.clients.get(client_id) else { return };
+        let _bundle = self.durable.bundle();
+        let mut transition = client.transition.lock();
+        // Who is connected here has come back since, and has its session moved here.
+        if transition.dead || !transition.has_session || client.state.lock().connection.is_some() {
+            return;
+        }
+        let now = self.clock.now();
+        self.tell_fallen(&client, &mut transition, now, batch);
+        if let Some(timer) = transition.timer.take() {
+            self.deadlines.offline.cancel(timer);
+        }
+        // [MQTT-3.1.3-9]: its will is not published, for the session goes on.
+        let Remains { orphans, .. } = self.drop_session(&client, End::Moved, now, batch);
+        if !has_all {
+            self.routes.hand_on(&client, orphans, self.doors.is_stopping(), now, batch);
+        }
+        self.forget_client(&client, &mut transition, batch);
     }
 
     /// Whether the client of this session should go with it, for it has too much to be given up at once.
@@ -67,7 +110,31 @@ impl Broker {
         now: Timestamp,
         batch: &mut Batch<'_>,
     ) {
+        let end = if is_last { End::Last } else { End::Replaced };
+        let Remains { will, orphans } = self.drop_session(client, end, now, batch);
+        self.routes.hand_on(client, orphans, self.doors.is_stopping(), now, batch);
+        if let Some(will) = will {
+            self.publish_will(client, None, &will, now, batch);
+        }
+        if is_last && let Some(roll) = self.membership.roll() {
+            roll.give_up_home(&client.id);
+        }
+        if self.hooks.has_observers() {
+            // Not before what was told of the client, and what is told later is not before this, whatever is done to the clock.
+            let at = transition.now_ms();
+            transition.note_told(at);
+            if self.membership.ends.hold(&client.id, !is_last, at) {
+                return;
+            }
+            self.hooks.observe(&Fact::SessionEnded { client_id: &client.id, is_discarded: !is_last, at }, batch);
+        }
+    }
+
+    /// Takes the session out of the router and the store, and gives the client an empty one.
+    fn drop_session(&self, client: &ClientRef, end: End, now: Timestamp, batch: &mut Batch<'_>) -> Remains {
+        let is_last = end != End::Replaced;
         let later = is_last && self.has_much(client);
+        let is_told = end != End::Moved;
         let (old, number, will, orphans) = {
             let mut state = client.state.lock();
             state.is_over = is_last;
@@ -88,7 +155,7 @@ impl Broker {
             let orphans = state.session.take_orphans(true, |_| true);
             state.stage(batch);
             // Without what others may have: of that those are told for whom nobody is there.
-            if self.hooks.has_drop_observers() && !later {
+            if self.hooks.has_drop_observers() && !later && is_told {
                 for delivery in state.session.owed() {
                     batch.lose(client, Arc::clone(&delivery.publication), delivery.qos, DropReason::SessionEnded);
                 }
@@ -98,23 +165,11 @@ impl Broker {
             (mem::replace(&mut state.session, new), number, will, orphans)
         };
         if later {
-            self.routes.forget_later(client, number, old, self.watched.memory.half_done().claim());
+            self.routes.forget_later(client, number, old, is_told, self.watched.memory.half_done().claim());
             // That of nobody: it has the task look.
             self.deadlines.offline.insert(now, Weak::new());
         }
-        self.routes.hand_on(client, orphans, self.doors.is_stopping(), now, batch);
-        if let Some(will) = will {
-            self.publish_will(client, None, &will, now, batch);
-        }
-        if self.hooks.has_observers() {
-            // Not before what was told of the client, and what is told later is not before this, whatever is done to the clock.
-            let at = transition.now_ms();
-            transition.note_told(at);
-            if self.membership.ends.hold(&client.id, !is_last, at) {
-                return;
-            }
-            self.hooks.observe(&Fact::SessionEnded { client_id: &client.id, is_discarded: !is_last, at }, batch);
-        }
+        Remains { will, orphans }
     }
 
     /// Gives up something of a session that has ended; false if there is none.

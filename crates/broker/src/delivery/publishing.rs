@@ -53,11 +53,12 @@ impl Broker {
                 return true;
             }
         }
+        let peers = &self.membership.peers;
+        let begun = peers.begin_publishing();
         let mut matches = batch.lend_matches();
         self.routes.router.matches(&publication.message.topic, publisher, &mut matches);
         // Nobody sends on what each node has.
-        let peers = &self.membership.peers;
-        let is_shared = peers.is_used() && !batch.stays_here;
+        let is_shared = begun.is_some() && !batch.stays_here;
         let away = is_shared.then(|| peers.find(&publication.message.topic, &self.routes.router)).flatten();
         if let Some(publisher) = publisher
             && publication.message.qos > Qos::AtMostOnce
@@ -114,6 +115,7 @@ impl Broker {
             self.announce_seen(batch.publisher(), build(), batch, seen);
             return true;
         }
+        let _begun = self.membership.peers.begin_publishing();
         let mut matches = batch.lend_matches();
         self.routes.router.matches(topic, None, &mut matches);
         let is_wanted = !matches.is_empty();

@@ -46,6 +46,8 @@ pub(crate) struct Leaving<C> {
     pub(crate) client: C,
     /// The session's number in the store; 0: it is not there.
     pub(crate) number: u64,
+    /// Whoever is told of lost messages is told of these.
+    is_told: bool,
     rest: Rest,
     /// Messages and filters.
     len: usize,
@@ -145,10 +147,10 @@ impl<C: Clone + Eq + Hash> Routes<C> {
     }
 
     /// What this session has is given up by [`Self::forget_some`], and its filters are counted no more.
-    pub(crate) fn forget_later(&self, client: &C, number: u64, session: Session, mut held: Claim) {
+    pub(crate) fn forget_later(&self, client: &C, number: u64, session: Session, is_told: bool, mut held: Claim) {
         let len = session.owed_len() + session.subscriptions_len();
         held.set(session.held_alone());
-        let leaving = Leaving { client: client.clone(), number, rest: Rest::Messages(session), len, held };
+        let leaving = Leaving { client: client.clone(), number, is_told, rest: Rest::Messages(session), len, held };
         let mut all = self.leaving.lock();
         all.len += leaving.len;
         all.sessions.push_back(leaving);
@@ -163,11 +165,14 @@ impl<C: Clone + Eq + Hash> Routes<C> {
     /// number of the session.
     pub(crate) fn forget_some(&self, mut tell: impl FnMut(&C, u64, GivenUp<'_>)) -> bool {
         let Some(mut leaving) = self.leaving.lock().sessions.pop_front() else { return false };
-        let Leaving { client, number, rest, held, .. } = &mut leaving;
+        let Leaving { client, number, is_told, rest, held, .. } = &mut leaving;
         let given_up = match rest {
             Rest::Messages(session) => {
-                let given_up =
-                    session.give_up_some(SLICE, |delivery| tell(client, *number, GivenUp::Message(delivery)));
+                let given_up = session.give_up_some(SLICE, |delivery| {
+                    if *is_told {
+                        tell(client, *number, GivenUp::Message(delivery));
+                    }
+                });
                 tell(client, *number, GivenUp::Changes(&session.take_changes()));
                 held.set(session.held_alone());
                 given_up

@@ -85,6 +85,12 @@ impl Replay {
         replays.collect()
     }
 
+    /// The filters that are not at their end.
+    pub(crate) fn left(&self) -> impl Iterator<Item = &Filter> {
+        let wishes = if self.states_since.is_some() { &[] } else { &self.wishes[self.at.min(self.wishes.len())..] };
+        wishes.iter().map(|wish| &wish.filter)
+    }
+
     /// Bytes that it takes.
     pub(crate) const fn held(&self) -> usize {
         self.held.bytes()

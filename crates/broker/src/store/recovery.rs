@@ -117,7 +117,11 @@ impl Broker {
     /// Those that are beyond a limit by now stay in the store, and may be back when the limit is.
     ///
     /// Returns what is still to be sent of what is retained.
-    fn restore_subscriptions(&self, client: &ClientRef, subscriptions: Vec<LoadedSubscription>) -> Vec<Replay> {
+    pub(crate) fn restore_subscriptions(
+        &self,
+        client: &ClientRef,
+        subscriptions: Vec<LoadedSubscription>,
+    ) -> Vec<Replay> {
         let terms = self.terms();
         let limits = &terms.limits;
         // By which listener its client comes is seen then.

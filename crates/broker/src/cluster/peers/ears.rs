@@ -10,6 +10,7 @@ use mqtt_codec::{Filter, Qos};
 use mqtt_router::Router;
 use mqtt_session::Publication;
 
+use super::moving::Parcel;
 use super::piece::{Heard, Piece};
 use super::{Interest, Known, Peer, Peers, State, is_ours};
 use crate::broker::Broker;
@@ -47,6 +48,7 @@ impl Ears {
     /// Its life is over.
     pub fn went(&self, name: &str) {
         self.0.membership.peers.went(name);
+        self.0.membership.peers.moves.note_gone(name);
         self.note_retained(name, false);
     }
 
@@ -102,6 +104,13 @@ impl Ears {
                 Some(Heard::HasSaid { number, has_ended }) => {
                     self.0.membership.peers.questions.answer(number, has_ended);
                 }
+                Some(Heard::Take { number, client_id }) => self.show_session(name, number, client_id),
+                Some(Heard::Settle { number, node }) => self.settle(name, number, node),
+                Some(Heard::TakeRest { number, client_id }) => self.give_session(name, number, client_id),
+                Some(Heard::Parcel { number, written }) => match Parcel::read(written, self.0.clock.now()) {
+                    Some(parcel) => self.0.membership.peers.moves.note_answer(number, parcel),
+                    None => tracing::error!(node = name, "a session of another node can't be read"),
+                },
                 Some(Heard::Asked) => self.tell_retained(name),
                 Some(Heard::RetainedAll) => self.note_retained(name, true),
                 Some(Heard::All) => self.0.membership.peers.hear(name, |state, place, _| state.note_all(place)),

@@ -12,6 +12,9 @@ pub trait Peer: Debug + Send + Sync + 'static {
     /// Says a piece, which is made of these parts, behind all before. Returns its place.
     fn say(&self, parts: &[&[u8]]) -> u64;
 
+    /// The place of what was said last.
+    fn said(&self) -> u64;
+
     /// Bytes that were said and are not known to have arrived.
     fn held(&self) -> u64;
 

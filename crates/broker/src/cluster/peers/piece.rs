@@ -16,6 +16,10 @@ const ASKED: u8 = 6;
 const RETAINED_ALL: u8 = 7;
 const HEAR_OUT: u8 = 8;
 const HAS_SAID: u8 = 9;
+const TAKE: u8 = 10;
+const TAKE_REST: u8 = 11;
+const PARCEL: u8 = 12;
+const SETTLE: u8 = 13;
 
 /// To be said.
 pub(super) enum Piece<'a> {
@@ -41,6 +45,26 @@ pub(super) enum Piece<'a> {
         number: u64,
         has_ended: bool,
     },
+    /// The session of this client, which you keep, is to move here.
+    Take {
+        number: u64,
+        client_id: &'a str,
+    },
+    /// Say when that node has all that you have sent to it so far.
+    Settle {
+        number: u64,
+        node: &'a str,
+    },
+    /// All that it has, too.
+    TakeRest {
+        number: u64,
+        client_id: &'a str,
+    },
+    /// A part of it.
+    Parcel {
+        number: u64,
+        written: &'a [u8],
+    },
     Message {
         /// For all whose filters match, but members of shared subscriptions.
         is_plain: bool,
@@ -61,6 +85,10 @@ pub(super) enum Heard {
     RetainedAll,
     HearOut { number: u64, conn: u64, client_id: ByteString },
     HasSaid { number: u64, has_ended: bool },
+    Take { number: u64, client_id: ByteString },
+    Settle { number: u64, node: ByteString },
+    TakeRest { number: u64, client_id: ByteString },
+    Parcel { number: u64, written: Bytes },
     Message { is_plain: bool, groups: Vec<Filter>, written: Bytes },
 }
 
@@ -78,6 +106,12 @@ impl Piece<'_> {
             Self::HasSaid { number, has_ended } => {
                 peer.say(&[&[HAS_SAID], &number.to_be_bytes(), &[(*has_ended).into()]])
             }
+            Self::Take { number, client_id } => peer.say(&[&[TAKE], &number.to_be_bytes(), client_id.as_bytes()]),
+            Self::Settle { number, node } => peer.say(&[&[SETTLE], &number.to_be_bytes(), node.as_bytes()]),
+            Self::TakeRest { number, client_id } => {
+                peer.say(&[&[TAKE_REST], &number.to_be_bytes(), client_id.as_bytes()])
+            }
+            Self::Parcel { number, written } => peer.say(&[&[PARCEL], &number.to_be_bytes(), written]),
             Self::Retained((at, node), written) => {
                 let mut head = BytesMut::new();
                 head.put_u8(RETAINED);
@@ -119,6 +153,16 @@ impl Heard {
                 let number = piece.try_get_u64().ok()?;
                 Some(Self::HasSaid { number, has_ended: piece.try_get_u8().ok()? != 0 })
             }
+            kind @ (TAKE | TAKE_REST) => {
+                let number = piece.try_get_u64().ok()?;
+                let client_id = ByteString::try_from(piece).ok()?;
+                Some(if kind == TAKE { Self::Take { number, client_id } } else { Self::TakeRest { number, client_id } })
+            }
+            SETTLE => {
+                let number = piece.try_get_u64().ok()?;
+                Some(Self::Settle { number, node: ByteString::try_from(piece).ok()? })
+            }
+            PARCEL => Some(Self::Parcel { number: piece.try_get_u64().ok()?, written: piece }),
             RETAINED => {
                 let at = piece.try_get_u64().ok()?;
                 let len = usize::from(piece.try_get_u8().ok()?);
@@ -172,6 +216,10 @@ mod tests {
             0
         }
 
+        fn said(&self) -> u64 {
+            0
+        }
+
         fn held(&self) -> u64 {
             0
         }
@@ -202,6 +250,10 @@ mod tests {
                 Heard::HearOut { number: 1, conn: 2, client_id: "it".into() },
             ),
             (Piece::HasSaid { number: 1, has_ended: true }, Heard::HasSaid { number: 1, has_ended: true }),
+            (Piece::Take { number: 1, client_id: "it" }, Heard::Take { number: 1, client_id: "it".into() }),
+            (Piece::Settle { number: 1, node: "a@1" }, Heard::Settle { number: 1, node: "a@1".into() }),
+            (Piece::TakeRest { number: 1, client_id: "it" }, Heard::TakeRest { number: 1, client_id: "it".into() }),
+            (Piece::Parcel { number: 1, written: &written }, Heard::Parcel { number: 1, written: written.clone() }),
             (Piece::Retained(&stamp, &written), Heard::Retained(stamp.clone(), written.clone())),
             (
                 Piece::Message { is_plain: true, groups: &groups, written: &written },

@@ -1,0 +1,176 @@
+//! A session as nodes send it to each other.
+
+use std::sync::Arc;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use mqtt_codec::{Filter, PacketId, Qos, SubscribeOptions, Version};
+use mqtt_session::{Delivery, Publication, SubscriptionIds, Timestamp};
+use mqtt_storage::LoadedSubscription;
+
+use crate::cluster::letter::{read_message, write_message};
+
+const NOTHING: u8 = 0;
+const OUTLINE: u8 = 1;
+const DELIVERIES: u8 = 2;
+const END: u8 = 3;
+
+const QOS: u8 = 0b11;
+const RETAIN: u8 = 1 << 2;
+const STORED: u8 = 1 << 3;
+const BY_GROUP: u8 = 1 << 4;
+
+/// A part of a session.
+#[derive(Debug)]
+pub(in super::super) enum Parcel {
+    /// There is none.
+    Nothing,
+    /// What it is and is subscribed to.
+    Outline(Outline),
+    /// Some of what it owes the client.
+    Deliveries(Vec<Delivery>),
+    /// That was all.
+    End {
+        /// Packet ids.
+        released: Vec<PacketId>,
+        /// Packet ids of the client's.
+        received: Vec<PacketId>,
+    },
+}
+
+#[derive(Debug)]
+pub(in super::super) struct Outline {
+    pub(super) version: Version,
+    /// Seconds.
+    pub(super) session_expiry: u32,
+    /// Milliseconds since the Unix epoch.
+    pub(super) created_at: u64,
+    /// How many messages it owed the client then. What comes behind them may have come to the other node by itself.
+    pub(super) owed: u64,
+    pub(super) subscriptions: Vec<LoadedSubscription>,
+}
+
+impl Parcel {
+    /// `None`: it can't be read.
+    pub(in super::super) fn read(mut bytes: Bytes, now: Timestamp) -> Option<Self> {
+        match bytes.try_get_u8().ok()? {
+            NOTHING => Some(Self::Nothing),
+            OUTLINE => Outline::read(&mut bytes).map(Self::Outline),
+            DELIVERIES => {
+                let mut deliveries = Vec::new();
+                while bytes.has_remaining() {
+                    deliveries.push(read_delivery(&mut bytes, now)?);
+                }
+                Some(Self::Deliveries(deliveries))
+            }
+            END => {
+                let (released, received) = (read_ids(&mut bytes)?, read_ids(&mut bytes)?);
+                Some(Self::End { released, received })
+            }
+            _ => None,
+        }
+    }
+}
+
+pub(super) fn nothing() -> BytesMut {
+    BytesMut::from(&[NOTHING][..])
+}
+
+pub(super) fn deliveries() -> BytesMut {
+    BytesMut::from(&[DELIVERIES][..])
+}
+
+pub(super) fn end(released: &[PacketId], received: &[PacketId]) -> BytesMut {
+    let mut out = BytesMut::from(&[END][..]);
+    for ids in [released, received] {
+        // There are fewer packet ids than this can count.
+        out.put_u32(ids.len() as u32);
+        ids.iter().for_each(|id| out.put_u16(id.as_u16()));
+    }
+    out
+}
+
+fn read_ids(bytes: &mut Bytes) -> Option<Vec<PacketId>> {
+    let count = bytes.try_get_u32().ok()?;
+    (0..count).map(|_| bytes.try_get_u16().ok().and_then(PacketId::new)).collect()
+}
+
+impl Outline {
+    pub(super) fn write(&self) -> BytesMut {
+        let mut out = BytesMut::from(&[OUTLINE, self.version.level()][..]);
+        out.put_u32(self.session_expiry);
+        out.put_u64(self.created_at);
+        out.put_u64(self.owed);
+        for LoadedSubscription { filter, options, id, owes_retained } in &self.subscriptions {
+            out.put_u8(options.to_byte());
+            out.put_u8(u8::from(*owes_retained));
+            out.put_u32(id.unwrap_or(0));
+            // No filter is longer than a string of MQTT.
+            out.put_u16(filter.as_str().len() as u16);
+            out.put_slice(filter.as_str().as_bytes());
+        }
+        out
+    }
+
+    fn read(bytes: &mut Bytes) -> Option<Self> {
+        let version = Version::from_level(bytes.try_get_u8().ok()?)?;
+        let (session_expiry, created_at) = (bytes.try_get_u32().ok()?, bytes.try_get_u64().ok()?);
+        let owed = bytes.try_get_u64().ok()?;
+        let mut subscriptions = Vec::new();
+        while bytes.has_remaining() {
+            let options = SubscribeOptions::from_byte(bytes.try_get_u8().ok()?)?;
+            let owes_retained = bytes.try_get_u8().ok()? != 0;
+            let id = Some(bytes.try_get_u32().ok()?).filter(|id| *id > 0);
+            let len = bytes.try_get_u16().ok()?;
+            let text = take(bytes, len.into())?;
+            let filter = Filter::new(str::from_utf8(&text).ok()?.to_owned()).ok()?;
+            subscriptions.push(LoadedSubscription { filter, options, id, owes_retained });
+        }
+        Some(Self { version, session_expiry, created_at, owed, subscriptions })
+    }
+}
+
+/// Adds a delivery to [`deliveries`]; one that can't be written is longer than any packet.
+pub(super) fn put_delivery(delivery: &Delivery, now: Timestamp, out: &mut BytesMut) {
+    let Some(message) = write_message(&delivery.publication.to_message(now)) else { return };
+    let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
+    let ids = delivery.subscription_ids.as_slice();
+    out.put_u8(
+        delivery.qos as u8
+            | flag(delivery.retain, RETAIN)
+            | flag(delivery.stored, STORED)
+            | flag(delivery.by_group, BY_GROUP),
+    );
+    out.put_u16(delivery.packet_id.map_or(0, PacketId::as_u16));
+    // A session has fewer subscriptions than this can count.
+    out.put_u32(ids.len() as u32);
+    ids.iter().for_each(|id| out.put_u32(*id));
+    out.put_u32(message.len() as u32);
+    out.put_slice(&message);
+}
+
+fn read_delivery(bytes: &mut Bytes, now: Timestamp) -> Option<Delivery> {
+    let flags = bytes.try_get_u8().ok()?;
+    let packet_id = PacketId::new(bytes.try_get_u16().ok()?);
+    let count = bytes.try_get_u32().ok()?;
+    let ids: Vec<u32> = (0..count).map(|_| bytes.try_get_u32().ok()).collect::<Option<_>>()?;
+    let len = bytes.try_get_u32().ok()?;
+    let message = read_message(&take(bytes, len as usize)?)?;
+    let publication = Publication::new(message, now);
+    // No other session has it from here.
+    publication.place.set_single();
+    Some(Delivery {
+        number: 0,
+        publication: Arc::new(publication),
+        subscription_ids: SubscriptionIds::new(&ids),
+        qos: Qos::from_u8(flags & QOS)?,
+        retain: flags & RETAIN != 0,
+        stored: flags & STORED != 0,
+        packet_id,
+        was_queued: false,
+        by_group: flags & BY_GROUP != 0,
+    })
+}
+
+fn take(bytes: &mut Bytes, len: usize) -> Option<Bytes> {
+    (bytes.len() >= len).then(|| bytes.split_to(len))
+}
