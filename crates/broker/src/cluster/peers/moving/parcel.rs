@@ -174,3 +174,88 @@ fn read_delivery(bytes: &mut Bytes, now: Timestamp) -> Option<Delivery> {
 fn take(bytes: &mut Bytes, len: usize) -> Option<Bytes> {
     (bytes.len() >= len).then(|| bytes.split_to(len))
 }
+
+#[cfg(test)]
+mod tests {
+    use mqtt_codec::{Message, Properties, Property, Topic};
+
+    use super::*;
+
+    fn delivery(qos: Qos, packet_id: Option<u16>, ids: &[u32]) -> Delivery {
+        let topic = Topic::new("a/b").unwrap();
+        let properties = Properties::from([Property::MessageExpiry(9), Property::UserProperty("k".into(), "v".into())]);
+        let message =
+            Message { topic, payload: Bytes::from_static(b"text"), qos: Qos::ExactlyOnce, retain: true, properties };
+        Delivery {
+            number: 7,
+            publication: Arc::new(Publication::new(message, Timestamp(0))),
+            subscription_ids: SubscriptionIds::new(ids),
+            qos,
+            retain: true,
+            stored: packet_id.is_none(),
+            packet_id: packet_id.and_then(PacketId::new),
+            was_queued: true,
+            by_group: packet_id.is_some(),
+        }
+    }
+
+    #[test]
+    fn deliveries_come_back_as_they_were_with_what_is_left_of_their_expiry() {
+        let sent = [
+            delivery(Qos::AtMostOnce, None, &[]),
+            delivery(Qos::AtLeastOnce, Some(1), &[5]),
+            delivery(Qos::ExactlyOnce, Some(u16::MAX), &[1, 2, 3]),
+        ];
+        let mut out = deliveries();
+        sent.iter().for_each(|delivery| put_delivery(delivery, Timestamp(4000), &mut out));
+        let Some(Parcel::Deliveries(came)) = Parcel::read(out.clone().freeze(), Timestamp(1_000_000)) else { panic!() };
+        assert_eq!(came.len(), sent.len());
+        for (came, sent) in came.iter().zip(&sent) {
+            assert_eq!(came.publication.message, sent.publication.message);
+            assert_eq!(came.publication.expires_at, Some(Timestamp(1_005_000)));
+            assert_eq!(came.subscription_ids.as_slice(), sent.subscription_ids.as_slice());
+            let all = |delivery: &Delivery| {
+                (delivery.qos, delivery.retain, delivery.stored, delivery.packet_id, delivery.by_group)
+            };
+            assert_eq!(all(came), all(sent));
+        }
+        for len in 1..out.len() {
+            let cut = Parcel::read(out.clone().freeze().slice(..len), Timestamp(0));
+            assert!(!matches!(cut, Some(Parcel::Deliveries(came)) if came.len() == sent.len()), "{len}");
+        }
+    }
+
+    #[test]
+    fn an_outline_and_an_end_come_back_and_half_of_them_do_not() {
+        let filter = |text: &str| Filter::new(text.to_owned()).unwrap();
+        let subscriptions = vec![
+            LoadedSubscription {
+                filter: filter("a/+"),
+                options: SubscribeOptions::from_byte(0b0010_1101).unwrap(),
+                id: Some(268_435_455),
+                owes_retained: true,
+            },
+            LoadedSubscription {
+                filter: filter("$share/g/#"),
+                options: SubscribeOptions::default(),
+                id: None,
+                owes_retained: false,
+            },
+        ];
+        let outline = Outline { version: Version::V5, session_expiry: 7, created_at: 1 << 40, owed: 3, subscriptions };
+        let written = outline.write().freeze();
+        let Some(Parcel::Outline(came)) = Parcel::read(written.clone(), Timestamp(0)) else { panic!() };
+        assert_eq!(format!("{came:?}"), format!("{outline:?}"));
+        let ids = |ids: &[u16]| ids.iter().copied().filter_map(PacketId::new).collect::<Vec<_>>();
+        let end = end(&ids(&[9, 1]), &ids(&[u16::MAX])).freeze();
+        let Some(Parcel::End { released, received }) = Parcel::read(end.clone(), Timestamp(0)) else { panic!() };
+        assert_eq!((released, received), (ids(&[9, 1]), ids(&[u16::MAX])));
+        for len in 0..end.len() {
+            assert!(Parcel::read(end.slice(..len), Timestamp(0)).is_none(), "{len}");
+        }
+        assert!(Parcel::read(written.slice(..written.len() - 1), Timestamp(0)).is_none());
+        assert!(matches!(Parcel::read(nothing().freeze(), Timestamp(0)), Some(Parcel::Nothing)));
+        assert!(Parcel::read(Bytes::from_static(&[END, 0xff, 0xff, 0xff, 0xff, 0, 1]), Timestamp(0)).is_none());
+        assert!(Parcel::read(Bytes::from_static(&[99]), Timestamp(0)).is_none());
+    }
+}
