@@ -86,10 +86,13 @@ pub(crate) fn receive(broker: &Arc<Broker>, arrival: Box<Arrival>, first: First)
             let rule: &dyn std::fmt::Display = match language {
                 Language::Tls => &"TLS on a port without TLS",
                 Language::Http => &"HTTP on a port for MQTT",
-                Language::Other => &error,
+                Language::Mqtt5 | Language::Other => &error,
             };
             tell_no_connect(broker, &arrival, Kind::Socket, error.reason_code(), rule);
-            // [MQTT-3.1.4-1]: closed without an answer.
+            // [MQTT-3.1.4-1]: closed, and in version 5 it may be told why. Before, there is no return code for it.
+            if language == Language::Mqtt5 {
+                return answer_and_close(broker, *arrival, Version::V5, "", error.reason_code());
+            }
             Next::Wait(Box::pin(async move {
                 say_farewell(&arrival.transport).await;
                 None
