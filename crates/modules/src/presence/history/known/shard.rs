@@ -2,13 +2,19 @@
 
 use std::sync::Arc;
 
-use super::{Glance, Hash, Last, Limits, Newest, RECORD, is_of};
+use foldhash::HashMap;
+
+use super::{Glance, Hash, Last, Limits, Newest, Origin, RECORD, is_of};
 
 /// No slot.
 const NONE: u32 = u32::MAX;
 
 /// Clients that are online and are passed over before one of them goes.
 const PASSED_OVER: usize = 8;
+
+/// Clients whose address has fewer than that of who comes, and that are passed over for it: mostly none or one, for who was passed
+/// over is asked last the next time.
+const SPARED: usize = 4096;
 
 /// Clients that are looked at in one go, for being away for too long.
 const LOOKED_AT: usize = 1024;
@@ -23,6 +29,7 @@ struct Slot {
     went_s: u32,
     place: u32,
     hash: Hash,
+    from: Origin,
     /// In the bucket; of nobody's slots, the next of those.
     next: u32,
     /// In the list.
@@ -40,13 +47,15 @@ pub(super) struct Shard {
     oldest: u32,
     newest: u32,
     len: usize,
+    /// How many there are by the address from which they came last.
+    origins: HashMap<Origin, u32>,
     /// Of all records.
     bytes: usize,
     pub(super) forgotten: u64,
 }
 
 impl Shard {
-    pub(super) const fn new(limits: Limits) -> Self {
+    pub(super) fn new(limits: Limits) -> Self {
         Self {
             limits,
             slots: Vec::new(),
@@ -55,6 +64,7 @@ impl Shard {
             oldest: NONE,
             newest: NONE,
             len: 0,
+            origins: HashMap::default(),
             bytes: 0,
             forgotten: 0,
         }
@@ -88,22 +98,24 @@ impl Shard {
         newest: &Newest<'_>,
         gone: &mut Vec<Last>,
     ) -> Option<Arc<[u8]>> {
-        let Newest { number, at, first_seen, is_connected, record, place } = *newest;
+        let Newest { from, number, at, first_seen, is_connected, record, place } = *newest;
         let went_s = if is_connected { 0 } else { (at / 1000).clamp(1, u64::from(u32::MAX)) as u32 };
         let slot = match slot {
             Some(slot) => {
                 self.unlink(slot);
+                self.uncount(self.slot(slot).from);
                 slot
             }
-            None => self.take_free(hash),
+            None => self.take_free(hash, from),
         };
+        *self.origins.entry(from).or_default() += 1;
         let of = self.slot_mut(slot);
         let before = of.record.replace(Arc::clone(record));
-        (of.number, of.first_seen, of.went_s, of.place) = (number, first_seen, went_s, place);
+        (of.from, of.number, of.first_seen, of.went_s, of.place) = (from, number, first_seen, went_s, place);
         self.bytes = self.bytes + record.len() - before.as_ref().map_or(0, |before| before.len());
         self.link_newest(slot);
         // Each event makes room for itself, so one costs no more than that. Its own client is the last to go.
-        let mut passed_over = 0;
+        let (mut passed_over, mut spared) = (0, 0);
         while self.is_over() {
             let oldest = self.oldest;
             if oldest == slot {
@@ -112,6 +124,9 @@ impl Shard {
             } else if self.slot(oldest).went_s == 0 && passed_over < PASSED_OVER {
                 // It is online: those who have gone go before it, if there are any among so many.
                 passed_over += 1;
+                self.pass_over(oldest);
+            } else if spared < SPARED && self.of_origin(self.slot(oldest).from) < self.of_origin(from) {
+                spared += 1;
                 self.pass_over(oldest);
             } else {
                 self.forget(oldest, gone);
@@ -183,7 +198,7 @@ impl Shard {
     }
 
     /// Into its bucket; the list comes later.
-    fn take_free(&mut self, hash: Hash) -> u32 {
+    fn take_free(&mut self, hash: Hash, from: Origin) -> u32 {
         if self.len == self.buckets.len() {
             self.grow();
         }
@@ -195,6 +210,7 @@ impl Shard {
             went_s: 0,
             place: 0,
             hash,
+            from,
             next: self.buckets[bucket],
             older: NONE,
             newer: NONE,
@@ -216,6 +232,7 @@ impl Shard {
     fn forget(&mut self, slot: u32, gone: &mut Vec<Last>) {
         gone.push(self.last_of(slot));
         self.unlink(slot);
+        self.uncount(self.slot(slot).from);
         let (hash, next) = (self.slot(slot).hash, self.slot(slot).next);
         let bucket = self.bucket(hash);
         if self.buckets[bucket] == slot {
@@ -235,6 +252,21 @@ impl Shard {
         self.len -= 1;
         self.bytes -= record.map_or(0, |record| record.len());
         self.forgotten += 1;
+    }
+
+    /// How many came from there last.
+    pub(super) fn of_origin(&self, from: Origin) -> u32 {
+        self.origins.get(&from).copied().unwrap_or(0)
+    }
+
+    /// One less.
+    fn uncount(&mut self, from: Origin) {
+        if let Some(clients) = self.origins.get_mut(&from) {
+            *clients -= 1;
+            if *clients == 0 {
+                self.origins.remove(&from);
+            }
+        }
     }
 
     /// As many buckets as clients: those of a shard are few enough to be sorted anew at once.
