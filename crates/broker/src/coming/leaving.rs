@@ -50,6 +50,7 @@ impl Broker {
             transition.expires_at = detached.expires_at.into();
             // One whose session ends now leaves all it has to whoever there is.
             if detached.expires_at.is_none_or(|at| at > now) {
+                client.state.lock().be_away(connection.info.peer.ip(), &batch);
                 self.routes.hand_on_while_away(client, self.doors.is_stopping(), now, &mut batch);
             }
             let next = detached.will_at.into_iter().chain(detached.expires_at).min();
@@ -130,7 +131,7 @@ impl Broker {
             // [MQTT-3.14.0-1]: CONNACK is there before it. Whoever comes in has this client's transition until CONNACK
             // is in the outbox.
             if let Some(reason) = code
-                && state.connection.as_ref()?.info.version == Version::V5
+                && state.connection()?.info.version == Version::V5
             {
                 let farewell = Packet::Disconnect(Disconnect { reason, properties: Properties::EMPTY });
                 state.push(&farewell);

@@ -146,7 +146,7 @@ impl Broker {
         let will = {
             let mut state = client.state.lock();
             // It came back, or went, after the timer was taken out of the map: cancelling found nothing.
-            if transition.dead || state.connection.is_some() {
+            if transition.dead || state.connection().is_some() {
                 return;
             }
             state.session.take_will(now, false)
@@ -175,7 +175,7 @@ impl Broker {
         let now = self.clock.now();
         let is_left = {
             let state = client.state.lock();
-            state.connection.is_none() && state.number == 0
+            state.connection().is_none() && state.number == 0
         };
         // Of one that fell with an earlier process the next is to tell, if this one has not.
         if !transition.dead && is_left && !transition.is_fallen() {

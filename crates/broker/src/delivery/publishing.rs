@@ -93,7 +93,7 @@ impl Broker {
     fn tell_not_retained(&self, publication: &Publication, publisher: Option<&ClientRef>, rule: &str) {
         self.tell_refused(&Refused {
             kind: Kind::Retain,
-            peer: publisher.and_then(|client| Some(client.state.lock().connection.as_ref()?.info.peer)),
+            peer: publisher.and_then(|client| Some(client.state.lock().connection()?.info.peer)),
             client_id: publisher.map_or("", |client| &client.id),
             reason: ReasonCode::QuotaExceeded,
             rule: &rule,

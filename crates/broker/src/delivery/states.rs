@@ -76,7 +76,7 @@ impl Broker {
         if state.is_over {
             return Reached::Nobody;
         }
-        if !takes_more || state.connection.is_none() {
+        if !takes_more || state.connection().is_none() {
             let mut filters = state.session.subscriptions();
             let wants = filters.any(|(filter, _, _)| filter.group().is_none() && filter.matches(&message.topic));
             return if wants { Reached::NotYet } else { Reached::Nobody };
@@ -90,7 +90,7 @@ impl Broker {
 /// [comes back](resume).
 pub(crate) fn catch_up(client: &ClientRef, since: u64, batch: &Batch<'_>) {
     let state = client.state.lock();
-    let Some(connection) = state.connection.clone() else { return };
+    let Some(connection) = state.connection().cloned() else { return };
     // One that waits for its turn sends what has changed by then.
     if !connection.awaits_states() {
         let replays = replays_of(&state, since, batch);
