@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::net::SocketAddr;
 
 use mqtt_codec::{Filter, Message, Qos, ReasonCode, Topic};
-use mqtt_hooks::Publisher;
+use mqtt_hooks::{Passage, Publisher};
 use mqtt_session::{Delivered, Publication, Timestamp};
 
 use crate::broker::Broker;
@@ -134,7 +134,7 @@ impl Broker {
     fn announce_seen(&self, publisher: Publisher<'_>, message: Message, batch: &mut Batch<'_>, seen: Seen<'_>) {
         let now = self.clock.now();
         let mut publication = Publication::new(message, now);
-        if shown::intercept(publisher, &mut publication, now, batch) {
+        if shown::intercept(publisher, &mut publication, now, batch) == Passage::Pass {
             self.publish_seen(&publication, None, now, batch, |_| {}, seen);
         }
     }
@@ -179,7 +179,8 @@ impl Broker {
             return;
         }
         let mut will = Cow::Borrowed(will);
-        if self.hooks.has_interceptors() && !shown::intercept(Publisher::Will { client_id }, will.to_mut(), now, batch)
+        if self.hooks.has_interceptors()
+            && shown::intercept(Publisher::Will { client_id }, will.to_mut(), now, batch) != Passage::Pass
         {
             return;
         }

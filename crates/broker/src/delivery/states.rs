@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use mqtt_codec::{Message, Qos, Topic};
-use mqtt_hooks::{Reached, StatesOf, Walk};
+use mqtt_hooks::{Passage, Reached, StatesOf, Walk};
 use mqtt_session::{Delivered, DeliveryOptions, DropReason, Fanout, Publication, Timestamp};
 
 use crate::broker::Broker;
@@ -47,7 +47,7 @@ impl Broker {
         if is_wanted {
             let now = self.clock.now();
             let mut publication = Publication::new(build(), now);
-            if shown::intercept(batch.publisher(), &mut publication, now, batch) {
+            if shown::intercept(batch.publisher(), &mut publication, now, batch) == Passage::Pass {
                 self.routes.deliver_all(
                     &publication,
                     None,

@@ -1,7 +1,7 @@
 //! PUBLISH: whether it may be, and what its publisher is told.
 
 use mqtt_codec::{Qos, ReasonCode, Version};
-use mqtt_hooks::Publisher;
+use mqtt_hooks::{Passage, Publisher};
 use mqtt_session::{Publication, Receipt, Timestamp};
 
 use crate::client::ending::Ending;
@@ -55,8 +55,10 @@ pub(super) fn handle_publish(
     if let Some(code) = broker.hooks.ask(info, &publication.message, batch) {
         return acknowledge(seat, receipt, code, batch);
     }
-    if !shown::intercept(Publisher::Client(info), publication, now, batch) {
-        return acknowledge(seat, receipt, ReasonCode::Success, batch);
+    match shown::intercept(Publisher::Client(info), publication, now, batch) {
+        Passage::Pass => {}
+        Passage::Drop => return acknowledge(seat, receipt, ReasonCode::Success, batch),
+        Passage::Refuse(code) => return acknowledge(seat, receipt, code, batch),
     }
     if qos > Qos::AtMostOnce && !broker.durable.can_keep(&publication.message) {
         let topic = publication.message.topic.as_str();
