@@ -275,6 +275,43 @@ async fn retained_messages_leave_half_of_it() {
     assert_eq!(client.take_text().await, "new");
 }
 
+#[tokio::test]
+async fn what_one_address_retains_leaves_room_for_others() {
+    const MAX: usize = 80;
+    let Some(broker) = Broker::with(|config| config.limits.retained_messages = MAX).await else { return };
+    let come = |address: [u8; 4], connect: Connect| {
+        let mut client = Client::over(broker.server().connect_in_memory((address, 4711).into()), connect.version);
+        async move {
+            client.send(Packet::Connect(Box::new(connect))).await;
+            assert!(matches!(client.receive().await, Packet::ConnAck(_)));
+            client
+        }
+    };
+    let (greedy, other) = ([192, 0, 2, 1], [192, 0, 2, 2]);
+    // By messages and by wills, each time as another client.
+    for n in 0..MAX {
+        let will = Will { message: retained(&format!("will/{n}"), "x", Qos::AtLeastOnce), delay: 0 };
+        let named = Connect { will: Some(will), ..connect(Version::V5, &format!("c{n}")) };
+        let mut client = come(greedy, named).await;
+        client.publish(retained(&format!("kept/{n}"), "x", Qos::AtLeastOnce)).await;
+        client.cut().await;
+    }
+    let mut client = come(other, connect(Version::V5, "other")).await;
+    client.publish(retained("other", "x", Qos::AtLeastOnce)).await;
+    // What is there can be replaced and removed, and then there is room again.
+    let mut again = come(greedy, connect(Version::V5, "again")).await;
+    again.publish(retained("kept/0", "new", Qos::AtLeastOnce)).await;
+    for removed in ["kept/1", "kept/2"] {
+        again.publish(retained(removed, "", Qos::AtLeastOnce)).await;
+    }
+    again.publish(retained("late", "x", Qos::AtLeastOnce)).await;
+    for (filter, count) in [("#", MAX / 8 * 7 + 1 - 2 + 1), ("other", 1), ("late", 1), ("kept/0", 1)] {
+        let mut watcher = come(other, connect(Version::V5, "watcher")).await;
+        watcher.subscribe(filter, Qos::AtMostOnce).await;
+        assert_eq!(take_until_pong(&mut watcher).await.len(), count, "{filter}");
+    }
+}
+
 /// Its requests would only add to what waits for it.
 #[tokio::test]
 async fn who_takes_no_answers_is_not_read_from() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use mqtt_storage::Position;
 
 use crate::client::connection::Connection;
-use crate::watch::memory::absentees::Absent;
+use crate::watch::memory::by_address::Part;
 
 /// Where a client is. One or the other is known of it, in the room of one: there are many clients.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ pub(crate) enum Whereabouts {
         position: Position,
     },
     /// One of those; `None`: it goes with its connection, or that is yet to be seen.
-    Away(Option<Arc<Absent>>),
+    Away(Option<Arc<Part>>),
 }
 
 impl Default for Whereabouts {
@@ -33,7 +33,7 @@ impl Whereabouts {
         }
     }
 
-    pub(crate) const fn absent(&self) -> Option<&Arc<Absent>> {
+    pub(crate) const fn absent(&self) -> Option<&Arc<Part>> {
         match self {
             Self::Here { .. } => None,
             Self::Away(absent) => absent.as_ref(),

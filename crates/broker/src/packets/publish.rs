@@ -9,6 +9,7 @@ use crate::client::seat::Seat;
 use crate::cluster::peers::owed::Answer;
 use crate::config::DenyAction;
 use crate::delivery::batch::Batch;
+use crate::delivery::publishing::Sender;
 use crate::delivery::shown;
 use crate::packets::access;
 use crate::packets::answer::superseded;
@@ -67,7 +68,8 @@ pub(super) fn handle_publish(
     }
     let mut receipt = (qos > Qos::AtMostOnce).then_some(receipt);
     let mut answered = Ok(());
-    let is_matched = broker.publish(publication, Some(client), now, batch, |batch| {
+    let sender = Sender { client: Some(client), address: Some(info.peer.ip()) };
+    let is_matched = broker.publish(publication, sender, now, batch, |batch| {
         // Its own message comes after the answer. What that promises is being staged, so it may not leave yet.
         if let Some(receipt) = receipt.take() {
             answered = hold(seat).and_then(|()| acknowledge(seat, receipt, ReasonCode::Success, batch));

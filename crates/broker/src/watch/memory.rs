@@ -13,9 +13,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use mqtt_session::{Gauge, Share};
 
-use self::absentees::Absentees;
+use self::by_address::ByAddress;
 
-pub(crate) mod absentees;
+pub(crate) mod by_address;
 
 /// One client may hold as much as this part of what is free: with n that take all they can get, 4 / (4 + n) stays free.
 const PART: usize = 4;
@@ -58,7 +58,8 @@ pub(crate) struct Memory {
     arriving: Pot,
     half_done: Pot,
     share: Arc<Share>,
-    pub(crate) absentees: Absentees,
+    /// Clients that are away: a session may outlive its connection for ever, and costs whoever leaves it behind nothing.
+    pub(crate) absentees: ByAddress,
     traffic: AtomicUsize,
     /// The log says that memory is full.
     told_full: AtomicBool,
@@ -92,7 +93,7 @@ impl Memory {
             arriving: Pot::new(for_arriving(limit)),
             half_done: Pot::new(limit),
             share,
-            absentees: Absentees::default(),
+            absentees: ByAddress::default(),
             traffic: AtomicUsize::new(0),
             told_full: AtomicBool::new(false),
         };
@@ -126,12 +127,18 @@ impl Memory {
     /// Whether so many bytes may be retained in addition. All retained messages together are like one client that may hold
     /// half of what there is.
     pub(crate) fn has_room_to_retain(&self, bytes: usize) -> bool {
-        self.retained.load(Relaxed).saturating_add(bytes) <= self.free()
+        bytes <= self.free_to_retain()
+    }
+
+    /// Bytes that may be retained in addition.
+    pub(crate) fn free_to_retain(&self) -> usize {
+        self.free().saturating_sub(self.retained.load(Relaxed))
     }
 
     /// Whether what is held for the clients of this address that are away leaves room for one more of them.
     pub(crate) fn has_room_for_absentees(&self, address: IpAddr) -> bool {
-        self.absentees.bytes_of(address) <= self.free().saturating_mul(TIMES_AWAY)
+        let held = self.absentees.of(address).map_or(0, |part| part.bytes());
+        held <= self.free().saturating_mul(TIMES_AWAY)
     }
 
     /// What a retained message of this size takes.
