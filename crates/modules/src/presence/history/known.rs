@@ -3,8 +3,8 @@
 //! A client is known by the record of its last event, in memory as it is in the store: who it is, when it came and went, and
 //! why. So the table costs no record of its own: while a client is known, the place of its last event is not given to another.
 //!
-//! Their room is shared by the addresses from which they came: who comes takes the place of one whose address has no fewer than
-//! its own. So whoever makes up ever new client ids is forgotten for them, and not those who are away from elsewhere.
+//! Their room is shared by the addresses from which they came: who comes takes the place of one whose address has no less of it
+//! than its own. So whoever makes up ever new client ids is forgotten for them, and not those who are away from elsewhere.
 //!
 //! It is in shards, so that a look at all clients holds up nobody who comes and goes, and what grows by doubling grows in small
 //! pieces.

@@ -12,9 +12,9 @@ const NONE: u32 = u32::MAX;
 /// Clients that are online and are passed over before one of them goes.
 const PASSED_OVER: usize = 8;
 
-/// Clients whose address has fewer than that of who comes, and that are passed over for it: mostly none or one, for who was passed
-/// over is asked last the next time.
-const SPARED: usize = 4096;
+/// Clients of whose address there is less than of that of who comes, and that are passed over for it, for each [`RECORD`] that it
+/// brings: to find one of its own among them. Of those of others one in so many goes until it has that many.
+const SPARED: usize = 256;
 
 /// Clients that are looked at in one go, for being away for too long.
 const LOOKED_AT: usize = 1024;
@@ -47,8 +47,8 @@ pub(super) struct Shard {
     oldest: u32,
     newest: u32,
     len: usize,
-    /// How many there are by the address from which they came last.
-    origins: HashMap<Origin, u32>,
+    /// Of the records of those who came from there last.
+    origins: HashMap<Origin, usize>,
     /// Of all records.
     bytes: usize,
     pub(super) forgotten: u64,
@@ -72,6 +72,11 @@ impl Shard {
 
     pub(super) const fn len(&self) -> usize {
         self.len
+    }
+
+    #[cfg(test)]
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
     }
 
     pub(super) fn set_limits(&mut self, limits: Limits, now_ms: u64, gone: &mut Vec<Last>) {
@@ -103,19 +108,19 @@ impl Shard {
         let slot = match slot {
             Some(slot) => {
                 self.unlink(slot);
-                self.uncount(self.slot(slot).from);
+                self.uncount(slot);
                 slot
             }
             None => self.take_free(hash, from),
         };
-        *self.origins.entry(from).or_default() += 1;
+        *self.origins.entry(from).or_default() += record.len();
         let of = self.slot_mut(slot);
         let before = of.record.replace(Arc::clone(record));
         (of.from, of.number, of.first_seen, of.went_s, of.place) = (from, number, first_seen, went_s, place);
         self.bytes = self.bytes + record.len() - before.as_ref().map_or(0, |before| before.len());
         self.link_newest(slot);
         // Each event makes room for itself, so one costs no more than that. Its own client is the last to go.
-        let (mut passed_over, mut spared) = (0, 0);
+        let (mut passed_over, mut spared) = (0, SPARED * (1 + record.len() / RECORD));
         while self.is_over() {
             let oldest = self.oldest;
             if oldest == slot {
@@ -125,8 +130,8 @@ impl Shard {
                 // It is online: those who have gone go before it, if there are any among so many.
                 passed_over += 1;
                 self.pass_over(oldest);
-            } else if spared < SPARED && self.of_origin(self.slot(oldest).from) < self.of_origin(from) {
-                spared += 1;
+            } else if spared > 0 && self.of_origin(self.slot(oldest).from) < self.of_origin(from) {
+                spared -= 1;
                 self.pass_over(oldest);
             } else {
                 self.forget(oldest, gone);
@@ -232,7 +237,7 @@ impl Shard {
     fn forget(&mut self, slot: u32, gone: &mut Vec<Last>) {
         gone.push(self.last_of(slot));
         self.unlink(slot);
-        self.uncount(self.slot(slot).from);
+        self.uncount(slot);
         let (hash, next) = (self.slot(slot).hash, self.slot(slot).next);
         let bucket = self.bucket(hash);
         if self.buckets[bucket] == slot {
@@ -254,16 +259,17 @@ impl Shard {
         self.forgotten += 1;
     }
 
-    /// How many came from there last.
-    pub(super) fn of_origin(&self, from: Origin) -> u32 {
+    /// Bytes of the records of those who came from there last.
+    pub(super) fn of_origin(&self, from: Origin) -> usize {
         self.origins.get(&from).copied().unwrap_or(0)
     }
 
-    /// One less.
-    fn uncount(&mut self, from: Origin) {
-        if let Some(clients) = self.origins.get_mut(&from) {
-            *clients -= 1;
-            if *clients == 0 {
+    fn uncount(&mut self, slot: u32) {
+        let Slot { from, record, .. } = self.slot(slot);
+        let (from, less) = (*from, record.as_ref().map_or(0, |record| record.len()));
+        if let Some(bytes) = self.origins.get_mut(&from) {
+            *bytes -= less;
+            if *bytes == 0 {
                 self.origins.remove(&from);
             }
         }
