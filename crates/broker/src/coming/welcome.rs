@@ -70,6 +70,7 @@ fn describe(connect: &Connect, arrival: &Arrival, batch: &mut Batch<'_>) -> Resu
     }
     let expiry_interval = session_expiry(&broker.terms().mqtt, connect);
     if expiry_interval > 0
+        && !origin.is_own
         && !broker.watched.memory.has_room_for_absentees(origin.peer.ip())
         && broker.clients.get(&connect.client_id).is_none()
     {
