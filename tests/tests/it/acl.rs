@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use bytestring::ByteString;
-use mqtt_codec::{Connect, Packet, Qos, ReasonCode, Version};
+use mqtt_codec::{Connect, Packet, Qos, ReasonCode, Version, Will};
 use mqtt_config::{AuthDefault, DenyAction};
 use mqtt_modules::Modules;
 use serde_json::{Value, json};
@@ -12,7 +12,8 @@ use crate::{
     admin::{ask, send, start_with},
     broker::{Broker, outside},
     cli::{Running, check_error, command},
-    client::{Client, VERSIONS, connect, keeping, message},
+    client::{Client, VERSIONS, connect, keeping, message, topic, will},
+    clock,
 };
 
 async fn with_rules(rules: Value) -> Option<(Broker, SocketAddr)> {
@@ -88,6 +89,32 @@ async fn a_change_ends_subscriptions_that_are_forbidden_now() {
     let changed = ask(admin, "DELETE /api/v4/auth/rules").await.json();
     assert_eq!(changed["data"]["rules"], json!(0));
     assert_eq!(client.subscribe("secret/a", Qos::AtMostOnce).await, ReasonCode::Success);
+}
+
+#[tokio::test]
+async fn a_will_that_is_forbidden_by_now_is_not_published() {
+    let Some((broker, admin)) = with_rules(json!([])).await else { return };
+    let mut watcher = Client::connect(broker.addr, Version::V5, "watcher").await;
+    watcher.subscribe("+/will", Qos::AtMostOnce).await;
+    let mut clients = Vec::new();
+    for (topic, delay) in [("secret/will", 0), ("secret/will", 1), ("open/will", 0)] {
+        for version in VERSIONS {
+            let will = Will { delay: if version == Version::V5 { delay } else { 0 }, ..will(topic, "x") };
+            let named = Connect { will: Some(will), ..keeping(version, &format!("{topic}{delay}{version:?}")) };
+            clients.push((topic, Client::connect_with(broker.addr, named).await.0));
+        }
+    }
+    set(admin, json!([{"allow": false, "action": "publish", "topics": ["secret/#"]}])).await;
+    let open = clients.iter().filter(|(topic, _)| *topic == "open/will").count();
+    for (_, client) in clients {
+        client.cut().await;
+    }
+    clock::wait(broker.addr, 2).await;
+    for _ in 0..open {
+        assert_eq!(watcher.take().await.topic, Some(topic("open/will")));
+    }
+    // Nothing else has come by now.
+    watcher.ping().await;
 }
 
 /// Threads of its own for who tries: the moment between two starts is short.
