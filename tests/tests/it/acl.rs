@@ -91,6 +91,29 @@ async fn a_change_ends_subscriptions_that_are_forbidden_now() {
     assert_eq!(client.subscribe("secret/a", Qos::AtMostOnce).await, ReasonCode::Success);
 }
 
+/// What was published since above all; what it may still subscribe to was promised.
+#[tokio::test]
+async fn what_waits_for_a_client_is_held_to_new_rules_too() {
+    let Some((broker, admin)) = with_rules(json!([])).await else { return };
+    for (id, filters) in [("all", &["#"][..]), ("some", &["secret/a", "open/a"])] {
+        let (mut client, _) = Client::connect_with(broker.addr, keeping(Version::V5, id)).await;
+        for filter in filters {
+            client.subscribe(filter, Qos::AtLeastOnce).await;
+        }
+        client.leave().await;
+    }
+    let mut publisher = Client::connect(broker.addr, Version::V5, "publisher").await;
+    publisher.publish(message("open/a", "before", Qos::AtLeastOnce)).await;
+    set(admin, json!([{"allow": false, "action": "subscribe", "topics": ["secret/#"]}])).await;
+    publisher.publish(message("secret/a", "forbidden", Qos::AtLeastOnce)).await;
+    publisher.publish(message("open/a", "after", Qos::AtLeastOnce)).await;
+    for id in ["all", "some"] {
+        let (mut client, _) = Client::connect_with(broker.addr, keeping(Version::V5, id)).await;
+        assert_eq!([client.take_text().await, client.take_text().await], ["before", "after"], "{id}");
+        client.ping().await;
+    }
+}
+
 #[tokio::test]
 async fn a_will_that_is_forbidden_by_now_is_not_published() {
     let Some((broker, admin)) = with_rules(json!([])).await else { return };
