@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use crate::client::clients::Identified;
 use crate::client::connection::Connection;
 use crate::client::transition::Transition;
+use crate::client::whereabouts::Whereabouts;
 use crate::delivery::batch::Batch;
 use crate::delivery::reasons;
 use crate::watch::metrics::Metric;
@@ -35,6 +36,7 @@ pub(crate) mod traffic;
 pub(crate) mod transition;
 pub(crate) mod variety;
 mod waiting;
+mod whereabouts;
 
 /// One client id. It lives as long as its session; an offline one is only memory.
 #[derive(Debug)]
@@ -51,11 +53,10 @@ pub(crate) struct Client {
 pub(crate) struct State {
     pub(crate) session: Session,
     pub(crate) outbox: Outbox,
-    pub(crate) connection: Option<Arc<Connection>>,
+    whereabouts: Whereabouts,
     /// The session's number in the store; 0: it is not there.
     pub(crate) number: u64,
     /// Of what is in the outbox: [`Needs`].
-    position: Position,
     owes: bool,
     /// An answer is in the outbox, and what it needs is not known yet: nothing leaves.
     pub(crate) held: bool,
@@ -89,7 +90,20 @@ impl Output {
 impl State {
     /// True if `connection` is the current one: not taken over since.
     pub(crate) fn is_current(&self, connection: &Arc<Connection>) -> bool {
-        self.connection.as_ref().is_some_and(|current| Arc::ptr_eq(current, connection))
+        self.connection().is_some_and(|current| Arc::ptr_eq(current, connection))
+    }
+
+    /// Of what is in the outbox: [`Needs`].
+    const fn position(&self) -> Position {
+        match self.whereabouts {
+            Whereabouts::Here { position, .. } => position,
+            Whereabouts::Away(_) => Position::NONE,
+        }
+    }
+
+    /// `None`: it is away.
+    pub(crate) const fn connection(&self) -> Option<&Arc<Connection>> {
+        self.whereabouts.connection()
     }
 
     /// Some bytes of a packet may have left, and others not.
@@ -123,8 +137,11 @@ impl State {
     /// What was just put into the outbox tells of what is staged up to `position`.
     pub(crate) fn wait_for(&mut self, position: Position, owes: bool) {
         // With nothing in the outbox there is nothing that tells: what is put there later must not wait for it.
-        if position > Position::NONE && !self.outbox.is_empty() {
-            self.position = self.position.max(position);
+        if position > Position::NONE
+            && !self.outbox.is_empty()
+            && let Whereabouts::Here { position: before, .. } = &mut self.whereabouts
+        {
+            *before = position.max(*before);
             self.owes |= owes;
         }
     }
@@ -165,7 +182,7 @@ impl State {
         // It stopped for a while, with nothing in the outbox whose leaving would have it go on.
         if self.outbox.is_empty()
             && self.session.has_backlog()
-            && let Some(connection) = &self.connection
+            && let Some(connection) = self.connection()
         {
             connection.note_backlog();
         }
@@ -195,8 +212,9 @@ impl State {
 
     /// Takes the connection away, and gives it what still waits for its socket.
     pub(crate) fn take_connection(&mut self) -> Option<Arc<Connection>> {
-        let connection = self.connection.take()?;
+        self.connection()?;
         let needs = self.take_needs();
+        let Whereabouts::Here { connection, .. } = mem::take(&mut self.whereabouts) else { return None };
         // Its own task writes that, behind what a flush has in hand and with the same needs.
         connection.leave_tail(self.outbox.take(), needs, self.output == Output::Writing);
         // What is added from here on is for the next connection, which is not to wait for what this one did.
@@ -205,11 +223,20 @@ impl State {
     }
 
     fn take_needs(&mut self) -> Needs {
-        Needs { position: mem::take(&mut self.position), owes: mem::take(&mut self.owes) }
+        let position = match &mut self.whereabouts {
+            Whereabouts::Here { position, .. } => mem::take(position),
+            Whereabouts::Away(_) => Position::NONE,
+        };
+        Needs { position, owes: mem::take(&mut self.owes) }
     }
 
-    /// For a new connection.
-    pub(crate) fn reset_output(&mut self) {
+    /// It has a new connection.
+    pub(crate) fn come_by(&mut self, connection: &Arc<Connection>) {
+        self.reset_output();
+        self.whereabouts = Whereabouts::Here { connection: Arc::clone(connection), position: Position::NONE };
+    }
+
+    fn reset_output(&mut self) {
         self.outbox.clear();
         self.take_needs();
         self.held = false;
@@ -235,9 +262,8 @@ impl ClientRef {
         let state = State {
             session,
             outbox: Outbox::new(),
-            connection: None,
+            whereabouts: Whereabouts::default(),
             number: 0,
-            position: Position::NONE,
             owes: false,
             held: false,
             is_over: false,
@@ -295,7 +321,7 @@ impl ClientRef {
         let waiting = state.session.queue_len();
         batch.broker().tell_refused(&Refused {
             kind: Kind::Delivery,
-            peer: state.connection.as_ref().map(|connection| connection.info.peer),
+            peer: state.connection().map(|connection| connection.info.peer),
             client_id: &self.id,
             reason: ReasonCode::QuotaExceeded,
             rule: &format_args!(

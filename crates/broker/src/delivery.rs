@@ -4,7 +4,7 @@ pub(crate) mod batch;
 mod expiry;
 mod handing_on;
 mod lost;
-mod publishing;
+pub(crate) mod publishing;
 pub(crate) mod reasons;
 pub(crate) mod replay;
 pub(crate) mod retained;

@@ -206,7 +206,7 @@ impl Hosting {
 
 /// Of one client, if it is online.
 fn review(client: &ClientRef, batch: &mut Batch<'_>) -> usize {
-    let Some(connection) = client.state.lock().connection.clone() else { return 0 };
+    let Some(connection) = client.state.lock().connection().cloned() else { return 0 };
     let bundle = batch.durable().bundle();
     let given_up = give_up_forbidden(client, &connection, batch);
     drop(bundle);

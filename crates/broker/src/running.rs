@@ -240,7 +240,7 @@ impl Running {
         let broker = Arc::clone(&self.broker);
         move || {
             let all = broker.clients.all();
-            let connections = all.iter().filter_map(|client| client.state.lock().connection.clone());
+            let connections = all.iter().filter_map(|client| client.state.lock().connection().cloned());
             connections.filter(|connection| broker.look_at_certificate(connection)).count()
         }
     }

@@ -46,6 +46,15 @@ impl FixedHeader {
     }
 }
 
+/// The version of a CONNECT that begins so, be the rest of it right or not; `None`: it is no CONNECT, or does not say yet.
+///
+/// For who is to be told why a CONNECT is refused that can't be decoded.
+pub fn version_said(input: &[u8]) -> Option<Version> {
+    let header = FixedHeader::read(input).ok().flatten()?;
+    let is_connect = header.first >> 4 == PacketType::Connect as u8;
+    is_connect.then(|| connect::version_said(&input[header.len..])).flatten()
+}
+
 /// Takes packets off a buffer.
 #[derive(Clone, Debug)]
 pub struct Decoder {

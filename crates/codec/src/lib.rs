@@ -36,7 +36,7 @@ mod round_trip;
 mod tokio_codec;
 pub mod topic;
 
-pub use decode::{Decoder, FixedHeader, Role};
+pub use decode::{Decoder, FixedHeader, Role, version_said};
 pub use encode::{PublishHead, TooLarge};
 pub use error::{DecodeError, TextError};
 pub use packet::{

@@ -341,9 +341,10 @@ section! {
         slow_consumer_timeout: Span<1> = Span(Duration::from_secs(30)),
         /// Bytes held for clients: half-received packets, what waits for them, subscriptions, wills, retained messages.
         /// One client may hold a quarter of what is free, less the scarcer it gets; what does not fit is refused or
-        /// dropped and counted. When not set: three quarters of the memory of the machine, or of the container.
+        /// dropped and counted. Sessions of one address that nobody is connected to may hold three times what is free.
+        /// When not set: three quarters of the memory of the machine, or of the container.
         memory: Option<Size<1_048_576, 0x7fff_ffff_ffff>> = None,
-        /// Retained messages; a new topic beyond this is not retained.
+        /// Retained messages; a new topic beyond this is not retained. One address leaves an eighth of them for others.
         retained_messages: Int<0, 0xffff_ffff> = Int(1_000_000),
         /// Bytes of a client id. The topics of events about clients have room for the longest, whatever is in it.
         max_client_id: Int<23, 16_384> = Int(1_024),

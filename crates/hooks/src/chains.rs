@@ -168,8 +168,8 @@ impl Hooks {
             moment.set_acting(owned.start.acts_after(acting));
             match caught(|| owned.hook.publish(incoming, moment)) {
                 Ok(Passage::Pass) => {}
-                Ok(Passage::Drop) => {
-                    passage = Passage::Drop;
+                Ok(end @ (Passage::Drop | Passage::Refuse(_))) => {
+                    passage = end;
                     break;
                 }
                 Err(why) => {

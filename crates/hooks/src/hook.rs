@@ -177,6 +177,8 @@ pub enum Passage {
     Pass,
     /// Nowhere: nobody else sees it. Its publisher is answered as if it had been routed.
     Drop,
+    /// Nowhere, and its publisher is told so by this code, if it speaks MQTT 5; before, as with [`Self::Drop`].
+    Refuse(ReasonCode),
 }
 
 /// A message on its way to one client.

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use mqtt_codec::Message;
+use mqtt_codec::{Message, ReasonCode};
 use mqtt_hooks::route::Route;
 use mqtt_hooks::{
     Access, Actor, Authorize, ConnectionInfo, Ctx, Host, Incoming, Info, Intercept, Listing, Module, Moment, Number,
@@ -23,8 +23,8 @@ mod waiting;
 
 use record::Record;
 use shares::Amount;
-use topic::Asked;
-use waiting::{Full, Waiting};
+use topic::{Asked, Wrong};
+use waiting::{Counts, Full, Waiting};
 
 /// [`Settings::max_delayed_messages`] where it is 0.
 const MAX_MESSAGES: usize = 100_000;
@@ -143,34 +143,46 @@ struct Delay {
 }
 
 impl Intercept for Delay {
-    /// What is sent to `$delayed/...` goes nowhere from here, whatever becomes of it.
+    /// What is sent to `$delayed/...` goes nowhere from here, whatever becomes of it. Nobody is told that a message was taken
+    /// which was not, but where it has expired by then as it was asked to.
     fn publish(&self, incoming: &mut Incoming<'_>, moment: &mut dyn Moment) -> Passage {
         let Some(asked) = Asked::read(&incoming.message.topic) else { return Passage::Pass };
-        let counts = &self.waiting.counts;
-        let wrong = match asked {
-            Ok(asked) => match self.delay(asked, incoming, moment) {
-                Ok(()) => return Passage::Drop,
-                Err(why) => why,
-            },
-            Err(wrong) => {
-                counts.wrong.fetch_add(1, Relaxed);
-                wrong.to_string()
-            }
+        let result = asked.map_err(Unkept::Wrong).and_then(|asked| self.delay(asked, incoming, moment));
+        let Err(why) = result else { return Passage::Drop };
+        let Counts { full, wrong, expired, .. } = &self.waiting.counts;
+        let (count, passage) = match why {
+            Unkept::Wrong(_) => (wrong, Passage::Refuse(ReasonCode::TopicNameInvalid)),
+            Unkept::TooLarge => (wrong, Passage::Refuse(ReasonCode::QuotaExceeded)),
+            Unkept::Full => (full, Passage::Refuse(ReasonCode::QuotaExceeded)),
+            Unkept::Expires => (expired, Passage::Drop),
         };
+        count.fetch_add(1, Relaxed);
         let (topic, client_id) = (&incoming.message.topic, incoming.publisher.client_id());
-        tracing::debug!(%topic, client_id, why = wrong, "a message that was to be delayed is dropped");
-        Passage::Drop
+        tracing::debug!(%topic, client_id, %why, "a message that was to be delayed is dropped");
+        passage
     }
 }
 
+/// Why a message does not wait.
+#[derive(Debug, thiserror::Error)]
+enum Unkept {
+    #[error(transparent)]
+    Wrong(Wrong),
+    #[error("it is too large")]
+    TooLarge,
+    #[error("as many wait as may")]
+    Full,
+    #[error("it expires before its time")]
+    Expires,
+}
+
 impl Delay {
-    fn delay(&self, asked: Asked, incoming: &Incoming<'_>, moment: &mut dyn Moment) -> Result<(), String> {
-        let (host, counts) = (self.actor.host(), &self.waiting.counts);
+    fn delay(&self, asked: Asked, incoming: &Incoming<'_>, moment: &mut dyn Moment) -> Result<(), Unkept> {
+        let host = self.actor.host();
         let at = host.clock_ms() + u64::from(asked.seconds) * 1000;
         let expires_at = *incoming.expires_at;
         if expires_at.is_some_and(|expires_at| expires_at <= at) {
-            counts.expired.fetch_add(1, Relaxed);
-            return Err("it expires before its time".to_owned());
+            return Err(Unkept::Expires);
         }
         let record = Record {
             message: Message { topic: asked.topic, ..incoming.message.clone() },
@@ -178,12 +190,9 @@ impl Delay {
             accepted_at: host.now_ms(),
             client_id: incoming.publisher.client_id().map(str::to_owned),
         };
-        let Some(payload) = record.write() else {
-            counts.wrong.fetch_add(1, Relaxed);
-            return Err("it is too large".to_owned());
-        };
+        let payload = record.write().ok_or(Unkept::TooLarge)?;
         let taken = self.waiting.take(at, incoming.publisher.client_id(), payload, self.most, moment);
-        taken.map_err(|Full| "as many wait as may".to_owned())
+        taken.map_err(|Full| Unkept::Full)
     }
 }
 

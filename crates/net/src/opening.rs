@@ -215,7 +215,7 @@ impl Opening {
         let Self { stream, peer, layers, pool } = self;
         let peer = match &layers.proxy {
             // A header of anybody else is not MQTT, and ends as that.
-            Some(proxies) if proxies.trust(peer.ip()) => proxy::read_header(&stream).await?.unwrap_or(peer),
+            Some(proxies) if proxies.trust(peer.ip()) => told(proxy::read_header(&stream).await?, peer),
             _ => peer,
         };
         let Some(certificates) = &layers.tls else {
@@ -224,7 +224,7 @@ impl Opening {
             };
             let (socket, forwarded) = upgrade(stream, web, peer.ip()).await?;
             let transport = Transport::Ws(Box::new(socket));
-            return Ok(Opened { transport, peer: forwarded.unwrap_or(peer), identity: None });
+            return Ok(Opened { transport, peer: told(forwarded, peer), identity: None });
         };
         let (tls, certificate) = shake_hands(stream, certificates, &pool, &mut room).await?;
         let identity = match certificate {
@@ -236,6 +236,34 @@ impl Opening {
         };
         let (socket, forwarded) = upgrade(tls, web, peer.ip()).await?;
         let transport = Transport::Wss(Box::new(socket));
-        Ok(Opened { transport, peer: forwarded.unwrap_or(peer), identity })
+        Ok(Opened { transport, peer: told(forwarded, peer), identity })
+    }
+}
+
+/// Whose connection it is, by what a trusted proxy at `peer` says.
+///
+/// What a proxy elsewhere calls its own machine is not this one, of which more may be asked: there the client is where the proxy is.
+fn told(said: Option<SocketAddr>, peer: SocketAddr) -> SocketAddr {
+    let is_loopback = |address: SocketAddr| address.ip().to_canonical().is_loopback();
+    said.filter(|said| !is_loopback(*said) || is_loopback(peer)).unwrap_or(peer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_machine_of_a_proxy_elsewhere_is_not_this_one() {
+        let check = |said: Option<&str>, peer: &str, is: &str| {
+            let said = said.map(|said| said.parse().unwrap());
+            assert_eq!(told(said, peer.parse().unwrap()), is.parse().unwrap(), "{said:?} by {peer}");
+        };
+        check(Some("192.0.2.1:4711"), "10.0.0.1:5000", "192.0.2.1:4711");
+        check(None, "10.0.0.1:5000", "10.0.0.1:5000");
+        for own in ["127.0.0.1:4711", "127.8.8.8:4711", "[::1]:4711", "[::ffff:127.0.0.1]:4711"] {
+            check(Some(own), "10.0.0.1:5000", "10.0.0.1:5000");
+            check(Some(own), "127.0.0.1:5000", own);
+            check(Some(own), "[::1]:5000", own);
+        }
     }
 }

@@ -104,6 +104,11 @@ impl Session {
         sent.chain(self.queue.iter().flat_map(|queue| queue.iter()))
     }
 
+    /// What waits and was never sent.
+    pub fn waiting(&self) -> impl Iterator<Item = &Publication> {
+        self.queue.iter().flat_map(|queue| queue.iter()).map(|delivery| &*delivery.publication)
+    }
+
     /// Drops what waits and was never sent, of what `is_meant` says yes to: the client may not have it any more.
     pub fn drop_waiting(&mut self, is_meant: impl Fn(&Publication) -> bool) {
         let Some(queue) = &mut self.queue else { return };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mqtt_codec::{
-    Ack, Auth, Connect, Disconnect, Filter, Packet, PacketId, Qos, ReasonCode, Subscribe, SubscribeOptions,
+    Ack, Auth, Connect, Disconnect, Filter, Packet, PacketId, Qos, ReasonCode, Subscribe, SubscribeOptions, Topic,
     Unsubscribe, Version, Will,
 };
 
@@ -264,6 +264,16 @@ impl Session {
     /// True if a will is to be published should the connection be lost, or waits for its delay.
     pub const fn has_will(&self) -> bool {
         self.will.is_some()
+    }
+
+    /// The topic of the will, if there is one.
+    pub fn will_topic(&self) -> Option<&Topic> {
+        self.will.as_ref().map(|will| will.topic())
+    }
+
+    /// The will is never published.
+    pub fn drop_will(&mut self) {
+        self.will = None;
     }
 
     /// The will, if one is to be published should the connection be lost or waits for its delay; and when it is due, if

@@ -1,6 +1,6 @@
 //! The will of a connection, before and after the connection ends.
 
-use mqtt_codec::{Message, Will};
+use mqtt_codec::{Message, Topic, Will};
 
 use crate::publication::{detached, size};
 use crate::{Publication, Timestamp};
@@ -55,6 +55,10 @@ impl SessionWill {
 
     pub(crate) const fn is_waiting(&self) -> bool {
         self.due.is_some()
+    }
+
+    pub(crate) const fn topic(&self) -> &Topic {
+        &self.message.topic
     }
 
     /// Its message expiry, if any, starts now.

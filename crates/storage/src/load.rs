@@ -216,7 +216,7 @@ impl Loaded {
     fn read_sessions(&mut self, store: &dyn Store) -> Result<(), StoreError> {
         each(store, Table::Sessions, &mut self.unreadable, |number, value| {
             let number = record::read_number(number)?;
-            let record: SessionRecord<'static> = record::read(value)?;
+            let record = record::read_session(value)?;
             let version = record::version(record.level)?;
             let (will, will_due) = match &record.will {
                 Some(will) => (Some(will.will()?), will.due.map(Timestamp)),

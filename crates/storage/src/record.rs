@@ -1,6 +1,7 @@
 //! What records look like.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use mqtt_codec::{Decoder, Message, Packet, PacketId, PublishHead, Qos, Role, SubscribeOptions, Version, Will};
@@ -28,6 +29,9 @@ pub struct SessionRecord<'a> {
     pub last_fact_ms: u64,
     /// When it began: milliseconds since the Unix epoch.
     pub created_at: u64,
+    /// Where its client was before it went, if it is away. Behind all else, where versions before it pass over it.
+    #[serde(skip)]
+    pub from: Option<IpAddr>,
 }
 
 /// A will.
@@ -97,6 +101,23 @@ impl postcard::ser_flavors::Flavor for Appended<'_> {
 
 pub(crate) fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, StoreError> {
     postcard::from_bytes(bytes).map_err(|error| corrupt(error.to_string()))
+}
+
+pub(crate) fn write_session(session: &SessionRecord<'_>, out: &mut BytesMut) {
+    write(session, out);
+    match session.from {
+        Some(IpAddr::V4(address)) => out.extend_from_slice(&address.octets()),
+        Some(IpAddr::V6(address)) => out.extend_from_slice(&address.octets()),
+        None => {}
+    }
+}
+
+pub(crate) fn read_session(bytes: &[u8]) -> Result<SessionRecord<'static>, StoreError> {
+    let (session, rest): (SessionRecord<'_>, _) =
+        postcard::take_from_bytes(bytes).map_err(|error| corrupt(error.to_string()))?;
+    let of_4 = <[u8; 4]>::try_from(rest).ok().map(IpAddr::from);
+    let of_6 = <[u8; 16]>::try_from(rest).ok().map(IpAddr::from);
+    Ok(SessionRecord { from: of_4.or(of_6), ..session })
 }
 
 /// A moment, then the message as a PUBLISH.

@@ -17,7 +17,7 @@ pub(crate) const ALIVE_KEY: &[u8] = b"alive";
 impl Stage<'_> {
     /// A session is there, or its record has changed.
     pub fn put_session(&mut self, number: u64, session: &SessionRecord<'_>) {
-        self.steps.put_with(Table::Sessions, &number.to_be_bytes(), |out| record::write(session, out));
+        self.steps.put_with(Table::Sessions, &number.to_be_bytes(), |out| record::write_session(session, out));
     }
 
     /// A session has ended. What it had (subscriptions, deliveries, packet ids) is removed by steps of their own.

@@ -35,6 +35,7 @@ fn session_record(client_id: &str) -> SessionRecord<'_> {
         seq: 4,
         last_fact_ms: 6_000,
         created_at: 5_000,
+        from: None,
     }
 }
 

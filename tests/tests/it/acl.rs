@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use bytestring::ByteString;
-use mqtt_codec::{Connect, Packet, Qos, ReasonCode, Version};
+use mqtt_codec::{Connect, Packet, Qos, ReasonCode, Version, Will};
 use mqtt_config::{AuthDefault, DenyAction};
 use mqtt_modules::Modules;
 use serde_json::{Value, json};
@@ -12,7 +12,8 @@ use crate::{
     admin::{ask, send, start_with},
     broker::{Broker, outside},
     cli::{Running, check_error, command},
-    client::{Client, VERSIONS, connect, keeping, message},
+    client::{Client, VERSIONS, connect, keeping, message, topic, will},
+    clock,
 };
 
 async fn with_rules(rules: Value) -> Option<(Broker, SocketAddr)> {
@@ -88,6 +89,55 @@ async fn a_change_ends_subscriptions_that_are_forbidden_now() {
     let changed = ask(admin, "DELETE /api/v4/auth/rules").await.json();
     assert_eq!(changed["data"]["rules"], json!(0));
     assert_eq!(client.subscribe("secret/a", Qos::AtMostOnce).await, ReasonCode::Success);
+}
+
+/// What was published since above all; what it may still subscribe to was promised.
+#[tokio::test]
+async fn what_waits_for_a_client_is_held_to_new_rules_too() {
+    let Some((broker, admin)) = with_rules(json!([])).await else { return };
+    for (id, filters) in [("all", &["#"][..]), ("some", &["secret/a", "open/a"])] {
+        let (mut client, _) = Client::connect_with(broker.addr, keeping(Version::V5, id)).await;
+        for filter in filters {
+            client.subscribe(filter, Qos::AtLeastOnce).await;
+        }
+        client.leave().await;
+    }
+    let mut publisher = Client::connect(broker.addr, Version::V5, "publisher").await;
+    publisher.publish(message("open/a", "before", Qos::AtLeastOnce)).await;
+    set(admin, json!([{"allow": false, "action": "subscribe", "topics": ["secret/#"]}])).await;
+    publisher.publish(message("secret/a", "forbidden", Qos::AtLeastOnce)).await;
+    publisher.publish(message("open/a", "after", Qos::AtLeastOnce)).await;
+    for id in ["all", "some"] {
+        let (mut client, _) = Client::connect_with(broker.addr, keeping(Version::V5, id)).await;
+        assert_eq!([client.take_text().await, client.take_text().await], ["before", "after"], "{id}");
+        client.ping().await;
+    }
+}
+
+#[tokio::test]
+async fn a_will_that_is_forbidden_by_now_is_not_published() {
+    let Some((broker, admin)) = with_rules(json!([])).await else { return };
+    let mut watcher = Client::connect(broker.addr, Version::V5, "watcher").await;
+    watcher.subscribe("+/will", Qos::AtMostOnce).await;
+    let mut clients = Vec::new();
+    for (topic, delay) in [("secret/will", 0), ("secret/will", 1), ("open/will", 0)] {
+        for version in VERSIONS {
+            let will = Will { delay: if version == Version::V5 { delay } else { 0 }, ..will(topic, "x") };
+            let named = Connect { will: Some(will), ..keeping(version, &format!("{topic}{delay}{version:?}")) };
+            clients.push((topic, Client::connect_with(broker.addr, named).await.0));
+        }
+    }
+    set(admin, json!([{"allow": false, "action": "publish", "topics": ["secret/#"]}])).await;
+    let open = clients.iter().filter(|(topic, _)| *topic == "open/will").count();
+    for (_, client) in clients {
+        client.cut().await;
+    }
+    clock::wait(broker.addr, 2).await;
+    for _ in 0..open {
+        assert_eq!(watcher.take().await.topic, Some(topic("open/will")));
+    }
+    // Nothing else has come by now.
+    watcher.ping().await;
 }
 
 /// Threads of its own for who tries: the moment between two starts is short.

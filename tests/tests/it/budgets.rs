@@ -1,14 +1,17 @@
 //! What one client makes the broker hold is bounded, and never at others' expense.
 
+use std::net::Ipv4Addr;
+
 use bytes::{BufMut, Bytes, BytesMut};
-use mqtt_codec::{Connect, Packet, Property, Publish, Qos, ReasonCode, Version, Will};
+use mqtt_codec::{ConnAck, Connect, Packet, Property, Publish, Qos, ReasonCode, Version, Will};
 use mqtt_config::Config;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
-use crate::broker::Broker;
+use crate::broker::{Broker, outside};
 use crate::client::{Client, connect, keeping, message, retained, topic};
+use crate::crash::Home;
 
 const KIB: usize = 1 << 10;
 
@@ -185,6 +188,76 @@ async fn subscriptions_count_to_their_client() {
     other.subscribe("a/+/c", Qos::AtMostOnce).await;
 }
 
+/// Comes with a session that is larger than most, and leaves it behind; false: it is refused.
+async fn leave_session_behind(mut client: Client, id: &str) -> bool {
+    client.send(Packet::Connect(Box::new(keeping(Version::V5, id)))).await;
+    match client.receive().await {
+        Packet::ConnAck(ConnAck { reason: ReasonCode::Success, .. }) => {
+            let filter = "a".repeat(30_000);
+            assert_eq!(client.subscribe(&filter, Qos::AtMostOnce).await, ReasonCode::Success);
+            client.leave().await;
+            true
+        }
+        Packet::ConnAck(ConnAck { reason: ReasonCode::QuotaExceeded, .. }) => false,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// However many client ids it has.
+#[tokio::test]
+async fn sessions_that_one_address_leaves_behind_leave_room_for_others() {
+    let Some(broker) = Broker::with(memory(4)).await else { return };
+    let from =
+        |address: [u8; 4], version| Client::over(broker.server().connect_in_memory((address, 4711).into()), version);
+    let (greedy, other) = ([192, 0, 2, 1], [192, 0, 2, 2]);
+    let mut left = 0;
+    while leave_session_behind(from(greedy, Version::V5), &format!("{left}")).await {
+        left += 1;
+    }
+    assert!((20..40).contains(&left), "{left} sessions of 90 KB were left behind");
+    assert!(leave_session_behind(from(other, Version::V5), "other").await);
+    let come = |connect: Connect| {
+        let mut client = from(greedy, connect.version);
+        async move {
+            client.send(Packet::Connect(Box::new(connect))).await;
+            let Packet::ConnAck(answer) = client.receive().await else { panic!("no CONNACK") };
+            (client, answer)
+        }
+    };
+    // Who leaves nothing behind, or has something there, comes in as ever; who has nothing there is told in each version.
+    let (_, answer) = come(keeping(Version::V3_1_1, "new")).await;
+    assert_eq!(answer.reason, ReasonCode::ServerUnavailable);
+    for version in [Version::V3_1_1, Version::V5] {
+        let (client, answer) = come(connect(version, "new")).await;
+        assert_eq!(answer.reason, ReasonCode::Success, "{version:?}");
+        client.leave().await;
+    }
+    for id in ["0", "1"] {
+        let (client, answer) = come(keeping(Version::V5, id)).await;
+        assert!(answer.session_present);
+        client.leave().await;
+        let (client, _) = come(connect(Version::V5, id)).await;
+        client.leave().await;
+    }
+    assert!(leave_session_behind(from(greedy, Version::V5), "new").await, "two are over");
+}
+
+#[tokio::test]
+async fn whose_sessions_were_left_behind_is_known_after_a_crash() {
+    if outside() {
+        return;
+    }
+    let home = Home::new(&["--set", "limits.memory=4MiB"]).await;
+    let (greedy, other) = (Ipv4Addr::new(127, 0, 0, 2), Ipv4Addr::new(127, 0, 0, 3));
+    let mut left = 0;
+    while leave_session_behind(Client::open_from(home.addr(), Version::V5, greedy).await, &format!("{left}")).await {
+        left += 1;
+    }
+    let home = home.crash().await;
+    assert!(!leave_session_behind(Client::open_from(home.addr(), Version::V5, greedy).await, "new").await);
+    assert!(leave_session_behind(Client::open_from(home.addr(), Version::V5, other).await, "new").await);
+}
+
 #[tokio::test]
 async fn retained_messages_leave_half_of_it() {
     let Some(broker) = Broker::with(memory(8)).await else { return };
@@ -200,6 +273,43 @@ async fn retained_messages_leave_half_of_it() {
     assert!((30..=80).contains(&kept), "{kept} messages of 64 KiB are retained");
     client.subscribe("kept/0", Qos::AtMostOnce).await;
     assert_eq!(client.take_text().await, "new");
+}
+
+#[tokio::test]
+async fn what_one_address_retains_leaves_room_for_others() {
+    const MAX: usize = 80;
+    let Some(broker) = Broker::with(|config| config.limits.retained_messages = MAX).await else { return };
+    let come = |address: [u8; 4], connect: Connect| {
+        let mut client = Client::over(broker.server().connect_in_memory((address, 4711).into()), connect.version);
+        async move {
+            client.send(Packet::Connect(Box::new(connect))).await;
+            assert!(matches!(client.receive().await, Packet::ConnAck(_)));
+            client
+        }
+    };
+    let (greedy, other) = ([192, 0, 2, 1], [192, 0, 2, 2]);
+    // By messages and by wills, each time as another client.
+    for n in 0..MAX {
+        let will = Will { message: retained(&format!("will/{n}"), "x", Qos::AtLeastOnce), delay: 0 };
+        let named = Connect { will: Some(will), ..connect(Version::V5, &format!("c{n}")) };
+        let mut client = come(greedy, named).await;
+        client.publish(retained(&format!("kept/{n}"), "x", Qos::AtLeastOnce)).await;
+        client.cut().await;
+    }
+    let mut client = come(other, connect(Version::V5, "other")).await;
+    client.publish(retained("other", "x", Qos::AtLeastOnce)).await;
+    // What is there can be replaced and removed, and then there is room again.
+    let mut again = come(greedy, connect(Version::V5, "again")).await;
+    again.publish(retained("kept/0", "new", Qos::AtLeastOnce)).await;
+    for removed in ["kept/1", "kept/2"] {
+        again.publish(retained(removed, "", Qos::AtLeastOnce)).await;
+    }
+    again.publish(retained("late", "x", Qos::AtLeastOnce)).await;
+    for (filter, count) in [("#", MAX / 8 * 7 + 1 - 2 + 1), ("other", 1), ("late", 1), ("kept/0", 1)] {
+        let mut watcher = come(other, connect(Version::V5, "watcher")).await;
+        watcher.subscribe(filter, Qos::AtMostOnce).await;
+        assert_eq!(take_until_pong(&mut watcher).await.len(), count, "{filter}");
+    }
 }
 
 /// Its requests would only add to what waits for it.

@@ -2,6 +2,7 @@
 
 use mqtt_codec::{Connect, Message, Property, Qos, ReasonCode, Version};
 use mqtt_modules::Modules;
+use serde_json::json;
 
 use crate::{
     admin::{self, ask, send},
@@ -44,16 +45,38 @@ async fn a_message_comes_when_its_time_has_come_and_not_by_its_own_topic() {
 async fn what_can_t_be_read_goes_nowhere() {
     let Some(broker) = start().await else { return };
     let mut client = Client::connect(broker.addr, Version::V5, "c").await;
+    let mut old = Client::connect(broker.addr, Version::V3_1_1, "old").await;
     for filter in ["a", "$delayed/#", "$SYS/a"] {
         client.subscribe(filter, Qos::AtMostOnce).await;
     }
     for topic in ["$delayed/x/a", "$delayed/4294968/a", "$delayed/0", "$delayed/0/$delayed/0/a"] {
-        assert_eq!(client.publish(message(topic, "x", Qos::AtLeastOnce)).await, ReasonCode::Success, "{topic}");
+        for qos in [Qos::AtLeastOnce, Qos::ExactlyOnce] {
+            assert_eq!(client.publish(message(topic, "x", qos)).await, ReasonCode::TopicNameInvalid, "{topic}");
+        }
+        // Before version 5 there is no word for it.
+        old.publish(message(topic, "x", Qos::AtLeastOnce)).await;
     }
     let to_sys = message("$delayed/0/$SYS/a", "x", Qos::AtLeastOnce);
     client.publish(to_sys).await;
     client.publish(message("$delayed/0/a", "marker", Qos::AtLeastOnce)).await;
     assert_eq!(client.take_text().await, "marker");
+}
+
+#[tokio::test]
+async fn who_is_one_too_many_is_told_that_it_is_not_kept() {
+    let Some(broker) = Broker::with(|_| ()).await else { return };
+    broker.server().registry().configure(MODULE, json!({"max_delayed_messages": 2})).await.unwrap();
+    broker.server().registry().start(MODULE).await.unwrap();
+    let mut client = Client::connect(broker.addr, Version::V5, "c").await;
+    for told in [ReasonCode::Success, ReasonCode::Success, ReasonCode::QuotaExceeded] {
+        assert_eq!(client.publish(message("$delayed/1000/a", "x", Qos::AtLeastOnce)).await, told);
+    }
+    // It expires before it would be published: as it was asked to.
+    let expiring = Message {
+        properties: [Property::MessageExpiry(1)].into_iter().collect(),
+        ..message("$delayed/1000/a", "x", Qos::AtLeastOnce)
+    };
+    assert_eq!(client.publish(expiring).await, ReasonCode::Success);
 }
 
 #[tokio::test]

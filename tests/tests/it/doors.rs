@@ -366,17 +366,21 @@ async fn a_client_is_who_its_certificate_says() {
             let mut client = Client::over(dial_tls(addr, config).await.unwrap(), Version::V5);
             client.send(Packet::Connect(Box::new(connect))).await;
             let Packet::ConnAck(connack) = client.receive().await else { panic!("no CONNACK") };
-            connack.reason
+            connack
         }
     };
     let named = |client_id: &str, username: Option<&str>| mqtt_codec::Connect {
         username: username.map(Into::into),
         ..connect(Version::V5, client_id)
     };
-    assert_eq!(come(named("device-1", None)).await, ReasonCode::Success);
-    assert_eq!(come(named("", Some("device-1"))).await, ReasonCode::Success);
-    assert_eq!(come(named("device-2", None)).await, ReasonCode::ClientIdNotValid);
-    assert_eq!(come(named("device-1", Some("root"))).await, ReasonCode::BadUserNameOrPassword);
+    let good = come(named("device-1", None)).await;
+    assert_eq!((good.reason, good.properties.assigned_client_id()), (ReasonCode::Success, None));
+    // [MQTT-3.2.2-16]: who says none is told which one it has, whoever gave it.
+    let assigned = come(named("", Some("device-1"))).await;
+    assert_eq!(assigned.reason, ReasonCode::Success);
+    assert_eq!(assigned.properties.assigned_client_id().as_deref(), Some("device-1"));
+    assert_eq!(come(named("device-2", None)).await.reason, ReasonCode::ClientIdNotValid);
+    assert_eq!(come(named("device-1", Some("root"))).await.reason, ReasonCode::BadUserNameOrPassword);
     let (_, plain) = Client::try_connect(broker.addr, connect(Version::V5, "device-1")).await;
     assert_eq!(plain.reason, ReasonCode::NotAuthorized);
 }

@@ -28,16 +28,16 @@ impl ClientRef {
         state.output = Output::Idle;
         // Gone before its turn in that list came: what was in the outbox then is the old connection's tail, and this is
         // empty.
-        let Some(connection) = state.connection.clone() else {
+        let Some(connection) = state.connection().cloned() else {
             return;
         };
         // Again, as long as something was added while the lock was given up, or the session had more for the room that
         // there is. What is held stays: whoever lets it go touches the client again.
         while !state.outbox.is_empty() && !state.held {
-            if !broker.durable.is_written(state.position) {
+            if !broker.durable.is_written(state.position()) {
                 // What the bytes tell of is to be in the store first. That takes a disk's time, so the lock is given up, and
                 // what was known under it is asked for again.
-                let position = state.position;
+                let position = state.position();
                 drop(state);
                 let is_stored = broker.durable.commit(position).is_ok();
                 state = self.state.lock();
@@ -55,7 +55,7 @@ impl ClientRef {
                     return;
                 }
                 // More was added meanwhile, and it tells of more.
-                if is_stored && state.position > position {
+                if is_stored && state.position() > position {
                     continue;
                 }
             }

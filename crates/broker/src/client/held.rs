@@ -1,5 +1,8 @@
 //! What the broker holds for one client.
 
+use std::net::IpAddr;
+
+use crate::client::whereabouts::Whereabouts;
 use crate::client::{ClientRef, Output, State};
 use crate::delivery::batch::Batch;
 
@@ -35,19 +38,46 @@ impl State {
     /// The client is no more.
     pub(crate) fn count_nothing(&mut self, batch: &mut Batch<'_>) {
         self.count_as(0, batch);
+        self.be_back(batch);
+    }
+
+    /// The client is away, and what is held for it is from now on held for those of that address.
+    pub(crate) fn be_away(&mut self, address: IpAddr, batch: &Batch<'_>) {
+        let absent = batch.watched().memory.absentees.add(address);
+        absent.note_held(self.counted as usize);
+        self.whereabouts = Whereabouts::Away(Some(absent));
+    }
+
+    /// Where it was, if it is away and that is known.
+    pub(crate) fn was_at(&self) -> Option<IpAddr> {
+        self.whereabouts.absent().map(|absent| absent.address())
+    }
+
+    /// The client is away no longer.
+    pub(crate) fn be_back(&mut self, batch: &Batch<'_>) {
+        if let Whereabouts::Away(absent) = &mut self.whereabouts
+            && let Some(absent) = absent.take()
+        {
+            absent.note_held((self.counted as usize).wrapping_neg());
+            batch.watched().memory.absentees.remove(&absent);
+        }
     }
 
     fn count_as(&mut self, held: usize, batch: &mut Batch<'_>) {
         let held = u32::try_from(held).unwrap_or(u32::MAX);
         if held != self.counted {
-            batch.hold((held as usize).wrapping_sub(self.counted as usize));
+            let change = (held as usize).wrapping_sub(self.counted as usize);
+            batch.hold(change);
+            if let Some(absent) = self.whereabouts.absent() {
+                absent.note_held(change);
+            }
             self.counted = held;
         }
     }
 
     /// All but messages, which are counted by themselves, because others may keep them too.
     fn held_alone(&self) -> usize {
-        let connection = if self.connection.is_some() { PER_CONNECTION } else { 0 };
+        let connection = if self.connection().is_some() { PER_CONNECTION } else { 0 };
         // What is about to leave costs nothing for long; what a socket does not take stays.
         let outbox = if self.output == Output::Blocked { self.outbox.len() } else { 0 };
         PER_CLIENT + connection + outbox + self.session.held_alone()

@@ -285,7 +285,7 @@ impl Teller {
 
     fn end(&self, client: &str, conn: u64, ending: Ending) {
         let Some(client) = self.broker.clients.get(client) else { return };
-        let connection = client.state.lock().connection.clone();
+        let connection = client.state.lock().connection().cloned();
         if let Some(connection) = connection.filter(|connection| connection.info.conn_id == conn) {
             connection.end(ending);
         }
@@ -295,7 +295,7 @@ impl Teller {
     fn kick(&self, who: &[u8], batch: &mut Batch<'_>) {
         let Some((client_id, conn)) = read_kick(who) else { return };
         let Some(client) = self.broker.clients.get(client_id) else { return };
-        let is_here = client.state.lock().connection.as_ref().is_some_and(|one| one.info.conn_id == conn);
+        let is_here = client.state.lock().connection().is_some_and(|one| one.info.conn_id == conn);
         if is_here {
             self.broker.end_client(client_id, Ending::KICKED, batch);
         }
@@ -305,7 +305,7 @@ impl Teller {
     fn end_all(&self) {
         let code = Some(ReasonCode::ServerBusy);
         for client in self.broker.clients.all() {
-            let connection = client.state.lock().connection.clone();
+            let connection = client.state.lock().connection().cloned();
             if let Some(connection) = connection.filter(|one| self.broker.membership.roll_of(&one.info).is_some()) {
                 connection.end(Ending { reason: Reason::NodeDown, code });
             }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
-use mqtt_codec::{Connect, DecodeError, Decoder, Packet, Role};
+use mqtt_codec::{Connect, DecodeError, Decoder, Packet, Role, Version, version_said};
 use mqtt_hooks::Listener;
 use mqtt_net::{Identity, Transport};
 
@@ -78,7 +78,9 @@ pub(crate) enum First {
 pub(crate) enum Language {
     Tls,
     Http,
-    /// MQTT, or nothing that is known here.
+    /// MQTT 5, of which a CONNECT says that it is.
+    Mqtt5,
+    /// Another MQTT, or nothing that is known here.
     Other,
 }
 
@@ -89,6 +91,7 @@ impl Language {
             // A handshake record of any version of TLS.
             [0x16, 3, ..] => Self::Tls,
             _ if METHODS.iter().any(|method| start.starts_with(method)) => Self::Http,
+            _ if version_said(start) == Some(Version::V5) => Self::Mqtt5,
             _ => Self::Other,
         }
     }

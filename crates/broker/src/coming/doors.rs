@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use mqtt_codec::ReasonCode;
-use mqtt_hooks::{ConnectionInfo, Listener, OWN_CLIENTS};
+use mqtt_hooks::{ConnectionInfo, Listener, OWN_CLIENTS, network};
 use mqtt_net::{Address, Kind, Layers};
 use mqtt_operate::ListenerError;
 use parking_lot::Mutex;
@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use crate::coming::banned::Banned;
 use crate::coming::entrance::{Bounds, Entrance, Over};
 use crate::coming::flapping::Flapping;
-use crate::coming::guests::{Guests, Standing, network};
+use crate::coming::guests::{Guests, Standing};
 use crate::coming::lateness::Lateness;
 use crate::coming::line::Line;
 use crate::config::{Anonymous, ListenerLimits};

@@ -140,7 +140,7 @@ impl Broker {
 
     /// The connection that the client of this id has, to be [heard out](hear_out) before it is taken over.
     pub(crate) fn connection_of(&self, client_id: &str) -> Option<Arc<Connection>> {
-        self.clients.get(client_id)?.state.lock().connection.clone()
+        self.clients.get(client_id)?.state.lock().connection().cloned()
     }
 
     fn client_of(&self, admission: &Admission<'_>) -> ClientRef {
@@ -206,10 +206,10 @@ impl Broker {
         connection.agree(granted);
         {
             let mut state = client.state.lock();
+            state.be_back(batch);
             // From here on a takeover finds this connection. The session is attached later, when the fact has been told:
             // what is delivered meanwhile is queued, and can't leave before CONNACK.
-            state.reset_output();
-            state.connection = Some(Arc::clone(&connection));
+            state.come_by(&connection);
         }
         self.clients.note_online();
         batch.count(Metric::Connected, 1);

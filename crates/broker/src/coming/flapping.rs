@@ -11,12 +11,11 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use mqtt_hooks::ConnectionInfo;
+use mqtt_hooks::{ConnectionInfo, network};
 use mqtt_operate::{Ban, BanKind};
 use parking_lot::Mutex;
 
 use crate::coming::banned::Lists;
-use crate::coming::guests::network;
 use crate::coming::rates::Rates;
 use crate::config::{Flapping as Limits, FlappingBy};
 

@@ -5,7 +5,7 @@
 //! by other means, and what is behind a proxy on it comes from there. It is counted all the same: what an operator sets for each
 //! address, at any time, holds for this machine too.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
@@ -13,6 +13,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use dashmap::DashMap;
 use foldhash::fast::RandomState;
+use mqtt_hooks::network;
 
 use crate::coming::entrance::Over;
 use crate::coming::rates::Rates;
@@ -21,9 +22,6 @@ use crate::watch::metrics::Metric;
 
 /// One address may have so many times what is free.
 const TIMES: usize = 7;
-
-/// Of an address of version 6, what is left is for whoever has the network.
-const NETWORK: u128 = u128::MAX << 64;
 
 /// How many connections each address has, and may have.
 #[derive(Debug, Default)]
@@ -157,14 +155,6 @@ impl Guests {
             has.clients -= usize::from(standing == Standing::Client);
         }
         self.table.remove_if(&guest, |_, has| has.sockets == 0);
-    }
-}
-
-/// Whoever has one address of a network of version 6 has all of them.
-pub(crate) fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & NETWORK)),
-        address => address,
     }
 }
 

@@ -68,8 +68,10 @@ pub(crate) fn receive(broker: &Arc<Broker>, arrival: Box<Arrival>, first: First)
             let mut batch = Batch::begin(broker);
             batch.count(Metric::Connect, 1);
             broker.watched.traces.note_connect(&connect);
+            // Before its certificate says one.
+            let has_id = !connect.client_id.is_empty();
             let next = match welcome(&mut connect, &arrival, &mut batch) {
-                Ok(info) => Candidate::new(broker, arrival, connect, info).authenticate(&mut batch),
+                Ok(info) => Candidate::new(broker, arrival, connect, info, has_id).authenticate(&mut batch),
                 Err(refusal) => refuse(*arrival, &connect, refusal, &mut batch),
             };
             // CONNACK promises nothing that is not stored: the client's flush decides about it.
@@ -87,10 +89,13 @@ pub(crate) fn receive(broker: &Arc<Broker>, arrival: Box<Arrival>, first: First)
             let rule: &dyn std::fmt::Display = match language {
                 Language::Tls => &"TLS on a port without TLS",
                 Language::Http => &"HTTP on a port for MQTT",
-                Language::Other => &error,
+                Language::Mqtt5 | Language::Other => &error,
             };
             tell_no_connect(broker, &arrival, Kind::Socket, error.reason_code(), rule);
-            // [MQTT-3.1.4-1]: closed without an answer.
+            // [MQTT-3.1.4-1]: closed, and in version 5 it may be told why. Before, there is no return code for it.
+            if language == Language::Mqtt5 {
+                return answer_and_close(broker, *arrival, Version::V5, "", error.reason_code());
+            }
             Next::Wait(Box::pin(async move {
                 say_farewell(&arrival.transport).await;
                 None
@@ -122,6 +127,8 @@ struct Candidate {
     arrival: Box<Arrival>,
     connect: Box<Connect>,
     info: ConnectionInfo,
+    /// It has said a client id.
+    has_id: bool,
     /// What it is told with its success, by extended authentication.
     conclusion: Option<Bytes>,
     granted: Granted,
@@ -130,10 +137,16 @@ struct Candidate {
 }
 
 impl Candidate {
-    fn new(broker: &Arc<Broker>, arrival: Box<Arrival>, connect: Box<Connect>, info: ConnectionInfo) -> Self {
+    fn new(
+        broker: &Arc<Broker>,
+        arrival: Box<Arrival>,
+        connect: Box<Connect>,
+        info: ConnectionInfo,
+        has_id: bool,
+    ) -> Self {
         let method = connect.properties.authentication_method().map(|method| Arc::from(&*method));
         let granted = Granted { method, ..Granted::default() };
-        Self { broker: Arc::clone(broker), arrival, connect, info, conclusion: None, granted, was_asked: false }
+        Self { broker: Arc::clone(broker), arrival, connect, info, has_id, conclusion: None, granted, was_asked: false }
     }
 
     fn authenticate(self, batch: &mut Batch<'_>) -> Next {
@@ -368,8 +381,9 @@ impl Candidate {
 
     /// CONNACK, if the client takes one.
     fn connack(&self) -> Option<ConnAck> {
-        let Self { broker, connect, info, .. } = self;
-        let mut properties = told_limits(&broker.terms().mqtt, self.arrival.ticket.bounds(), connect, info);
+        let Self { broker, connect, info, has_id, .. } = self;
+        let assigned = (!has_id).then_some(&*info.client_id);
+        let mut properties = told_limits(&broker.terms().mqtt, self.arrival.ticket.bounds(), connect, info, assigned);
         if let Some(method) = &self.granted.method {
             properties = properties.iter().chain(properties_of(method, self.conclusion.clone())).collect();
         }
@@ -416,7 +430,13 @@ impl Candidate {
 }
 
 /// What CONNACK tells a version 5 client: only what differs from the specification's defaults.
-fn told_limits(mqtt: &Mqtt, bounds: &Bounds, connect: &Connect, info: &ConnectionInfo) -> Properties {
+fn told_limits(
+    mqtt: &Mqtt,
+    bounds: &Bounds,
+    connect: &Connect,
+    info: &ConnectionInfo,
+    assigned: Option<&str>,
+) -> Properties {
     if connect.version != Version::V5 {
         return Properties::EMPTY;
     }
@@ -425,10 +445,8 @@ fn told_limits(mqtt: &Mqtt, bounds: &Bounds, connect: &Connect, info: &Connectio
         Property::MaximumPacketSize(bounds.max_packet_size.min(MAX_TOLD_SIZE)),
         Property::TopicAliasMaximum(bounds.session.topic_alias_maximum),
     ];
-    if connect.client_id.is_empty() {
-        // [MQTT-3.2.2-16]
-        told.push(Property::AssignedClientId((*info.client_id).into()));
-    }
+    // [MQTT-3.2.2-16]: also where its certificate says it.
+    told.extend(assigned.map(|client_id| Property::AssignedClientId(client_id.into())));
     if connect.properties.session_expiry().is_some_and(|asked| asked != info.expiry_interval) {
         told.push(Property::SessionExpiry(info.expiry_interval));
     }

@@ -16,6 +16,7 @@ use crate::client::ending::Ending;
 use crate::client::transition::Transition;
 use crate::delivery::batch::Batch;
 use crate::delivery::replay;
+use crate::packets::access::{self, Refusal};
 use crate::packets::count;
 use crate::watch::metrics::Metric;
 use crate::watch::refusals::{Kind, Refused};
@@ -50,6 +51,7 @@ impl Broker {
             transition.expires_at = detached.expires_at.into();
             // One whose session ends now leaves all it has to whoever there is.
             if detached.expires_at.is_none_or(|at| at > now) {
+                client.state.lock().be_away(connection.info.peer.ip(), &batch);
                 self.routes.hand_on_while_away(client, self.doors.is_stopping(), now, &mut batch);
             }
             let next = detached.will_at.into_iter().chain(detached.expires_at).min();
@@ -120,6 +122,7 @@ impl Broker {
         batch: &mut Batch<'_>,
     ) -> Option<(Arc<Connection>, Detached)> {
         let Going { ending: Ending { reason, code }, properties, noticed } = going;
+        let has_forbidden_will = self.has_forbidden_will(client);
         let (connection, mut detached) = {
             let mut state = client.state.lock();
             // A task that ends after its client was taken over has nothing to tell: that was told when it happened, and
@@ -130,7 +133,7 @@ impl Broker {
             // [MQTT-3.14.0-1]: CONNACK is there before it. Whoever comes in has this client's transition until CONNACK
             // is in the outbox.
             if let Some(reason) = code
-                && state.connection.as_ref()?.info.version == Version::V5
+                && state.connection()?.info.version == Version::V5
             {
                 let farewell = Packet::Disconnect(Disconnect { reason, properties: Properties::EMPTY });
                 state.push(&farewell);
@@ -139,6 +142,9 @@ impl Broker {
             // With the farewell in it, the outbox goes to the old connection: from here on nothing that is delivered can
             // leave by it, and it can't be found from the table.
             let connection = state.take_connection()?;
+            if has_forbidden_will {
+                state.session.drop_will();
+            }
             // [MQTT-3.1.2-23]: it keeps the session for as long as was agreed on.
             let detached = state.session.detach(now);
             state.recount(batch);
@@ -175,7 +181,7 @@ impl Broker {
                     conn: connection.info.conn_id,
                     at,
                     // [MQTT-3.14.4-3]: not if the client says goodbye.
-                    with_will: reason != Reason::Client(ReasonCode::Success),
+                    with_will: reason != Reason::Client(ReasonCode::Success) && !has_forbidden_will,
                     reason: end.to_record().into(),
                 });
             }
@@ -199,6 +205,25 @@ impl Broker {
         self.hooks.observe(&fact, batch);
         tracing::debug!(client_id = %client.id, reason = reason.name(), "disconnected");
         Some((connection, detached))
+    }
+
+    /// The client may not publish its will any more, which is told: rules have changed since it came in, or its own have.
+    fn has_forbidden_will(&self, client: &ClientRef) -> bool {
+        // Copied: who authorizes is not asked under a session's lock. Only who has the transition changes either.
+        let (connection, topic) = {
+            let state = client.state.lock();
+            let (Some(connection), Some(topic)) = (state.connection(), state.session.will_topic()) else {
+                return false;
+            };
+            (Arc::clone(connection), topic.clone())
+        };
+        let (info, rules) = (&connection.info, connection.rules());
+        let Err(Refusal { code: reason, rule }) = access::may_have_will(&self.hooks, &rules, info, &topic) else {
+            return false;
+        };
+        let (peer, client_id) = (Some(info.peer), &*client.id);
+        self.tell_refused(&Refused { kind: Kind::Will, peer, client_id, reason, rule: &rule, about: topic.as_str() });
+        true
     }
 
     /// What a client asked for in DISCONNECT is held to the same limit as what it asked for in CONNECT.

@@ -77,7 +77,7 @@ impl Broker {
         let _bundle = self.durable.bundle();
         let mut transition = client.transition.lock();
         // Who is connected here has come back since, and has its session moved here.
-        if transition.dead || !transition.has_session || client.state.lock().connection.is_some() {
+        if transition.dead || !transition.has_session || client.state.lock().connection().is_some() {
             return;
         }
         let now = self.clock.now();
@@ -201,7 +201,7 @@ impl Broker {
         let will = {
             let mut state = client.state.lock();
             // It came back, or went, after the timer was taken out of the map: cancelling found nothing.
-            if transition.dead || state.connection.is_some() {
+            if transition.dead || state.connection().is_some() {
                 return;
             }
             state.session.take_will(now, false)
@@ -230,7 +230,7 @@ impl Broker {
         let now = self.clock.now();
         let is_left = {
             let state = client.state.lock();
-            state.connection.is_none() && state.number == 0
+            state.connection().is_none() && state.number == 0
         };
         // Of one that fell with an earlier process the next is to tell, if this one has not.
         if !transition.dead && is_left && !transition.is_fallen() {

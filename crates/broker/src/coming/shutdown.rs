@@ -53,13 +53,13 @@ pub(crate) async fn drain(broker: &Arc<Broker>) {
     for round in [Round::First, Round::Second, Round::Last] {
         let going: Vec<_> = online(&broker.clients).into_iter().filter(|client| round_of(client) <= round).collect();
         for client in &going {
-            let connection = client.state.lock().connection.clone();
+            let connection = client.state.lock().connection().cloned();
             if let Some(connection) = connection {
                 let code = Some(ReasonCode::ServerShuttingDown);
                 connection.end(Ending { reason: Reason::ServerShuttingDown, code });
             }
         }
-        wait(|| going.iter().all(|client| client.state.lock().connection.is_none()), soon()).await;
+        wait(|| going.iter().all(|client| client.state.lock().connection().is_none()), soon()).await;
         // Again after each round: those who went in it left sessions behind, with wills that wait.
         broker.end_unstored_sessions();
         wait(|| online(&broker.clients).iter().all(has_taken_all), soon()).await;
@@ -68,7 +68,7 @@ pub(crate) async fn drain(broker: &Arc<Broker>) {
 }
 
 fn online(clients: &Clients<ClientRef>) -> Vec<ClientRef> {
-    clients.all().into_iter().filter(|client| client.state.lock().connection.is_some()).collect()
+    clients.all().into_iter().filter(|client| client.state.lock().connection().is_some()).collect()
 }
 
 fn round_of(client: &ClientRef) -> Round {

@@ -13,6 +13,7 @@ use crate::config::Mqtt;
 use crate::delivery::batch::Batch;
 use crate::packets::access::Refusal;
 use crate::time::clock::wall_ms;
+use crate::watch::metrics::Metric;
 
 /// What is known of who may come in so far.
 pub(super) fn welcome(
@@ -68,6 +69,17 @@ fn describe(connect: &Connect, arrival: &Arrival, batch: &mut Batch<'_>) -> Resu
         return refused(ReasonCode::QuotaExceeded, "limits.memory leaves no room for its will");
     }
     let expiry_interval = session_expiry(&broker.terms().mqtt, connect);
+    if expiry_interval > 0
+        && !origin.is_own
+        && !broker.watched.memory.has_room_for_absentees(origin.peer.ip())
+        && broker.clients.get(&connect.client_id).is_none()
+    {
+        batch.count(Metric::RefusedAbsentees, 1);
+        return refused(
+            ReasonCode::QuotaExceeded,
+            "limits.memory: sessions of its address to which nobody is connected",
+        );
+    }
     if broker.durable.is_overfull(expiry_interval > 0 || connect.will.is_some()) {
         return refused(ReasonCode::QuotaExceeded, "the store can't be written to");
     }

@@ -1,10 +1,10 @@
 //! A message is published: shown to modules, retained, routed.
 
 use std::borrow::Cow;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use mqtt_codec::{Filter, Message, Qos, ReasonCode, Topic};
-use mqtt_hooks::Publisher;
+use mqtt_hooks::{Passage, Publisher};
 use mqtt_session::{Delivered, Publication, Timestamp};
 
 use crate::broker::Broker;
@@ -13,6 +13,14 @@ use crate::delivery::batch::Batch;
 use crate::delivery::routing::Receivers;
 use crate::delivery::shown;
 use crate::watch::refusals::{Kind, Refused};
+
+/// Who publishes, as far as that is known.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Sender<'a> {
+    pub(crate) client: Option<&'a ClientRef>,
+    /// Where it is, or was.
+    pub(crate) address: Option<IpAddr>,
+}
 
 /// Is told what became of a message for a client.
 type Seen<'a> = &'a mut dyn FnMut(&ClientRef, Delivered);
@@ -23,19 +31,19 @@ impl Broker {
     pub(crate) fn publish(
         &self,
         publication: &Publication,
-        publisher: Option<&ClientRef>,
+        sender: Sender<'_>,
         now: Timestamp,
         batch: &mut Batch<'_>,
         answer: impl FnOnce(&mut Batch<'_>),
     ) -> bool {
-        self.publish_seen(publication, publisher, now, batch, answer, &mut |_, _| {})
+        self.publish_seen(publication, sender, now, batch, answer, &mut |_, _| {})
     }
 
     /// [`Self::publish`]; `seen` is told what became of it for each client, members of groups apart.
     fn publish_seen(
         &self,
         publication: &Publication,
-        publisher: Option<&ClientRef>,
+        Sender { client: publisher, address }: Sender<'_>,
         now: Timestamp,
         batch: &mut Batch<'_>,
         answer: impl FnOnce(&mut Batch<'_>),
@@ -45,7 +53,7 @@ impl Broker {
         if publication.message.retain && self.hooks.retains() {
             // Retained and delivered in one bundle: after a crash it is not known by the one and lost for the other.
             _bundle = self.durable.bundle();
-            if let Err(rule) = self.retain(publication, now, batch) {
+            if let Err(rule) = self.retain(publication, address, now, batch) {
                 self.tell_not_retained(publication, publisher, rule);
             }
             if publication.message.payload.is_empty() && !self.hooks.publishes_removal(&publication.message) {
@@ -94,7 +102,7 @@ impl Broker {
     fn tell_not_retained(&self, publication: &Publication, publisher: Option<&ClientRef>, rule: &str) {
         self.tell_refused(&Refused {
             kind: Kind::Retain,
-            peer: publisher.and_then(|client| Some(client.state.lock().connection.as_ref()?.info.peer)),
+            peer: publisher.and_then(|client| Some(client.state.lock().connection()?.info.peer)),
             client_id: publisher.map_or("", |client| &client.id),
             reason: ReasonCode::QuotaExceeded,
             rule: &rule,
@@ -136,8 +144,8 @@ impl Broker {
     fn announce_seen(&self, publisher: Publisher<'_>, message: Message, batch: &mut Batch<'_>, seen: Seen<'_>) {
         let now = self.clock.now();
         let mut publication = Publication::new(message, now);
-        if shown::intercept(publisher, &mut publication, now, batch) {
-            self.publish_seen(&publication, None, now, batch, |_| {}, seen);
+        if shown::intercept(publisher, &mut publication, now, batch) == Passage::Pass {
+            self.publish_seen(&publication, Sender::default(), now, batch, |_| {}, seen);
         }
     }
 
@@ -181,11 +189,14 @@ impl Broker {
             return;
         }
         let mut will = Cow::Borrowed(will);
-        if self.hooks.has_interceptors() && !shown::intercept(Publisher::Will { client_id }, will.to_mut(), now, batch)
+        if self.hooks.has_interceptors()
+            && shown::intercept(Publisher::Will { client_id }, will.to_mut(), now, batch) != Passage::Pass
         {
             return;
         }
         // [MQTT-3.8.3-3]: a will is what its client publishes.
-        self.publish(&will, publisher, now, batch, |_| {});
+        let was_at = || publisher.and_then(|client| client.state.lock().was_at());
+        let sender = Sender { client: publisher, address: peer.map(|peer| peer.ip()).or_else(was_at) };
+        self.publish(&will, sender, now, batch, |_| {});
     }
 }

@@ -290,7 +290,7 @@ pub(crate) fn keep_for_later(client: &ClientRef, connection: &Connection, transi
     }
     let (current, stays) = {
         let state = client.state.lock();
-        (state.connection.clone(), state.session.session_expiry() > 0)
+        (state.connection().cloned(), state.session.session_expiry() > 0)
     };
     while let Some(replay) = connection.take_replay() {
         match &current {

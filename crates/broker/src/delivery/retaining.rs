@@ -1,5 +1,6 @@
 //! Retained messages, in memory and in the store.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -8,14 +9,31 @@ use mqtt_hooks::Retention;
 use mqtt_session::{Accepted, Publication, Timestamp};
 
 use crate::delivery::batch::Batch;
-use crate::delivery::retained::RetainedMessages;
+use crate::delivery::retained::{Kept, RetainedMessages};
 use crate::watch::memory::Memory;
 use crate::watch::metrics::Metric;
+
+/// Of all that may be retained one address may have so many times what is left.
+const TIMES: usize = 7;
+
+const FULL: &str = "limits.retained_messages or limits.memory";
+
+impl Kept {
+    /// Bytes.
+    fn cost(&self) -> usize {
+        Memory::cost_of_retained(self.message.size())
+    }
+}
 
 impl RetainedMessages {
     /// Keeps a message that is to be retained, or forgets what is by one without a payload. The error is the rule by which it
     /// is not kept.
-    pub(crate) fn retain(&self, publication: &Publication, batch: &mut Batch<'_>) -> Result<(), &'static str> {
+    pub(crate) fn retain(
+        &self,
+        publication: &Publication,
+        from: Option<IpAddr>,
+        batch: &mut Batch<'_>,
+    ) -> Result<(), &'static str> {
         let topic = &publication.message.topic;
         let _in_order = batch.durable().lock_retained(topic);
         // [MQTT-3.3.1-6]: an empty payload removes what is retained, and is not kept itself.
@@ -39,15 +57,34 @@ impl RetainedMessages {
             self.may_expire.store(true, Relaxed);
         }
         let more = Memory::cost_of_retained(publication.size());
-        let less = before.map_or(0, |old| Memory::cost_of_retained(old.size()));
+        let less = before.as_ref().map_or(0, Kept::cost);
         // A value that is replaced by one no larger always is: what everybody sees must not be the old one.
-        let has_room = more <= less || batch.watched().memory.has_room_to_retain(more - less);
+        let memory = &batch.watched().memory;
+        let has_room = more <= less || memory.has_room_to_retain(more - less);
+        if more > less
+            && let Some(address) = from
+            && !self.leaves_some(address, more, before.is_none(), memory)
+        {
+            return Err("all of its address retain as much as one address may: seven times what is left of \
+                        limits.retained_messages and limits.memory");
+        }
         // How long it takes to whom it is sent later says nothing about them.
         let accepted = Accepted::default();
         let kept = Arc::new(Publication { expires_at, accepted, ..publication.kept(&self.kept) });
-        let topic = &kept.message.topic;
-        if !has_room || self.messages.insert(topic, Arc::clone(&kept)).is_err() {
-            return Err("limits.retained_messages or limits.memory");
+        if !has_room {
+            return Err(FULL);
+        }
+        let by = from.map(|address| self.by_address.add(address));
+        if let Some(part) = &by {
+            part.note_held(more);
+        }
+        let message = Kept { message: Arc::clone(&kept), by };
+        match self.messages.insert(topic, message.clone()) {
+            Ok(before) => before.iter().for_each(|before| self.give_back(before)),
+            Err(_) => {
+                self.give_back(&message);
+                return Err(FULL);
+            }
         }
         batch.watched().memory.note_retained(more, less);
         // Under the topic's lock, so the store has the values of one topic in the order in which memory had them.
@@ -65,10 +102,29 @@ impl RetainedMessages {
         let removed = self.messages.remove(topic);
         let is_there = removed.is_some();
         if let Some(removed) = removed {
-            batch.watched().memory.note_retained(0, Memory::cost_of_retained(removed.size()));
+            self.give_back(&removed);
+            batch.watched().memory.note_retained(0, removed.cost());
             batch.stage(|stage| stage.forget_retained(topic));
         }
         is_there
+    }
+
+    /// Whether one more message of so many bytes of this address leaves something for others, or none more if it `is_new` not. Who
+    /// is on this machine is no stranger, and what is behind a proxy on it is all of one address.
+    fn leaves_some(&self, address: IpAddr, bytes: usize, is_new: bool, memory: &Memory) -> bool {
+        let Some(part) = self.by_address.of(address) else { return true };
+        let left = self.max.saturating_sub(self.messages.len());
+        address.to_canonical().is_loopback()
+            || (!is_new || part.things() < left.saturating_mul(TIMES))
+                && part.bytes().saturating_add(bytes) <= memory.free_to_retain().saturating_mul(TIMES)
+    }
+
+    /// It is retained no longer.
+    fn give_back(&self, kept: &Kept) {
+        if let Some(part) = &kept.by {
+            part.note_held(kept.cost().wrapping_neg());
+            self.by_address.remove(part);
+        }
     }
 
     /// Takes back what an earlier process retained.
@@ -79,7 +135,7 @@ impl RetainedMessages {
             let topic = publication.message.topic.clone();
             publication.weigh(&self.kept);
             let cost = Memory::cost_of_retained(publication.size());
-            if self.messages.insert(&topic, Arc::new(publication)).is_err() {
+            if self.messages.insert(&topic, Kept { message: Arc::new(publication), by: None }).is_err() {
                 left_out += 1;
             } else {
                 memory.note_retained(cost, 0);
@@ -97,11 +153,13 @@ impl RetainedMessages {
     pub(crate) fn drop_expired(&self, now: Timestamp, batch: &mut Batch<'_>) {
         if self.may_expire.swap(false, Relaxed) {
             let mut more = false;
-            self.messages.retain(|publication| {
+            self.messages.retain(|kept| {
+                let publication = &kept.message;
                 more |= publication.expires_at.is_some();
                 let is_expired = publication.is_expired(now);
                 if is_expired {
-                    batch.watched().memory.note_retained(0, Memory::cost_of_retained(publication.size()));
+                    self.give_back(kept);
+                    batch.watched().memory.note_retained(0, kept.cost());
                     batch.stage(|stage| stage.forget_retained(&publication.message.topic));
                 }
                 !is_expired
@@ -119,6 +177,7 @@ mod tests {
     use super::*;
     use crate::broker::Broker;
     use crate::config::Config;
+    use crate::delivery::publishing::Sender;
     use crate::store::durable::Durable;
     use crate::store::past::Past;
 
@@ -135,7 +194,7 @@ mod tests {
                 retain: true,
                 properties: expiry.map(Property::MessageExpiry).into_iter().collect::<Properties>(),
             };
-            broker.publish(&Publication::new(message, now), None, now, &mut batch, |_| {});
+            broker.publish(&Publication::new(message, now), Sender::default(), now, &mut batch, |_| {});
         }
         broker.retained.drop_expired(now, &mut batch);
         assert_eq!(broker.retained.len(), 2);

@@ -12,15 +12,15 @@ use crate::delivery::batch::Batch;
 use crate::delivery::lost::delivery;
 use crate::delivery::reasons;
 
-/// Shows a publication to the interceptors, which may change it; false: it is to go no further.
+/// Shows a publication to the interceptors, which may change it, and say whether it goes on.
 pub(crate) fn intercept(
     publisher: Publisher<'_>,
     publication: &mut Publication,
     now: Timestamp,
     batch: &mut Batch<'_>,
-) -> bool {
+) -> Passage {
     if !batch.hooks().has_interceptors() {
-        return true;
+        return Passage::Pass;
     }
     // What modules keep for one message gets into the store as a whole.
     let _bundle = batch.durable().bundle();
@@ -41,7 +41,7 @@ pub(crate) fn intercept(
         publication.message = message;
         publication.expires_at = expires_at.or(publication.expires_at);
     }
-    passage == Passage::Pass
+    passage
 }
 
 /// Tells modules what became of a delivery.

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use mqtt_codec::{Message, Qos, Topic};
-use mqtt_hooks::{Reached, StatesOf, Walk};
+use mqtt_hooks::{Passage, Reached, StatesOf, Walk};
 use mqtt_session::{Delivered, DeliveryOptions, DropReason, Fanout, Publication, Timestamp};
 
 use crate::broker::Broker;
@@ -47,7 +47,7 @@ impl Broker {
         if is_wanted {
             let now = self.clock.now();
             let mut publication = Publication::new(build(), now);
-            if shown::intercept(batch.publisher(), &mut publication, now, batch) {
+            if shown::intercept(batch.publisher(), &mut publication, now, batch) == Passage::Pass {
                 self.routes.deliver_all(
                     &publication,
                     None,
@@ -76,7 +76,7 @@ impl Broker {
         if state.is_over {
             return Reached::Nobody;
         }
-        if !takes_more || state.connection.is_none() {
+        if !takes_more || state.connection().is_none() {
             let mut filters = state.session.subscriptions();
             let wants = filters.any(|(filter, _, _)| filter.group().is_none() && filter.matches(&message.topic));
             return if wants { Reached::NotYet } else { Reached::Nobody };
@@ -90,7 +90,7 @@ impl Broker {
 /// [comes back](resume).
 pub(crate) fn catch_up(client: &ClientRef, since: u64, batch: &Batch<'_>) {
     let state = client.state.lock();
-    let Some(connection) = state.connection.clone() else { return };
+    let Some(connection) = state.connection().cloned() else { return };
     // One that waits for its turn sends what has changed by then.
     if !connection.awaits_states() {
         let replays = replays_of(&state, since, batch);

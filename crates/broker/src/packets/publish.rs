@@ -1,7 +1,7 @@
 //! PUBLISH: whether it may be, and what its publisher is told.
 
 use mqtt_codec::{Qos, ReasonCode, Version};
-use mqtt_hooks::Publisher;
+use mqtt_hooks::{Passage, Publisher};
 use mqtt_session::{Publication, Receipt, Timestamp};
 
 use crate::client::ending::Ending;
@@ -9,6 +9,7 @@ use crate::client::seat::Seat;
 use crate::cluster::peers::owed::Answer;
 use crate::config::DenyAction;
 use crate::delivery::batch::Batch;
+use crate::delivery::publishing::Sender;
 use crate::delivery::shown;
 use crate::packets::access;
 use crate::packets::answer::superseded;
@@ -55,8 +56,10 @@ pub(super) fn handle_publish(
     if let Some(code) = broker.hooks.ask(info, &publication.message, batch) {
         return acknowledge(seat, receipt, code, batch);
     }
-    if !shown::intercept(Publisher::Client(info), publication, now, batch) {
-        return acknowledge(seat, receipt, ReasonCode::Success, batch);
+    match shown::intercept(Publisher::Client(info), publication, now, batch) {
+        Passage::Pass => {}
+        Passage::Drop => return acknowledge(seat, receipt, ReasonCode::Success, batch),
+        Passage::Refuse(code) => return acknowledge(seat, receipt, code, batch),
     }
     if qos > Qos::AtMostOnce && !broker.durable.can_keep(&publication.message) {
         let topic = publication.message.topic.as_str();
@@ -65,7 +68,8 @@ pub(super) fn handle_publish(
     }
     let mut receipt = (qos > Qos::AtMostOnce).then_some(receipt);
     let mut answered = Ok(());
-    let is_matched = broker.publish(publication, Some(client), now, batch, |batch| {
+    let sender = Sender { client: Some(client), address: Some(info.peer.ip()) };
+    let is_matched = broker.publish(publication, sender, now, batch, |batch| {
         // Its own message comes after the answer. What that promises is being staged, so it may not leave yet.
         if let Some(receipt) = receipt.take() {
             answered = hold(seat).and_then(|()| acknowledge(seat, receipt, ReasonCode::Success, batch));

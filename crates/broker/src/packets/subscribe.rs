@@ -1,10 +1,11 @@
 //! SUBSCRIBE and UNSUBSCRIBE, also by an operator.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use mqtt_codec::{Filter, Message, Packet, ReasonCode, SubAck, Subscribe, SubscribeFilter, UnsubAck, Unsubscribe};
-use mqtt_hooks::{Fact, is_sys};
-use mqtt_session::{Publication, Session, Timestamp};
+use mqtt_codec::{Filter, Packet, ReasonCode, SubAck, Subscribe, SubscribeFilter, Topic, UnsubAck, Unsubscribe};
+use mqtt_hooks::Fact;
+use mqtt_session::{Session, Timestamp};
 use mqtt_storage::Stage;
 
 use crate::client::ClientRef;
@@ -20,6 +21,9 @@ use crate::packets::access;
 use crate::packets::answer::{push, superseded};
 use crate::watch::metrics::Metric;
 use crate::watch::refusals::{Kind, Refused};
+
+/// Filters that each message is held against.
+const FEW_FILTERS: usize = 16;
 
 #[inline(never)]
 pub(super) fn handle_subscribe(
@@ -287,9 +291,8 @@ pub(crate) fn remove_subscription(
 }
 
 /// Gives up what the client has subscribed with, and may not by the rules that hold for it now: it may have come from
-/// another machine before, or by another grant, or they have changed. Of what waited for it only `$SYS` and what is as closed is
-/// given up with that.
-/// Says how many they were.
+/// another machine before, or by another grant, or they have changed. Of what waits for it by these that goes too whose topic it
+/// may not subscribe to; all else was promised to who has published it. Says how many they were.
 pub(crate) fn give_up_forbidden(client: &ClientRef, connection: &Arc<Connection>, batch: &mut Batch<'_>) -> usize {
     let (broker, info, rules) = (connection.broker(), &connection.info, connection.rules());
     let (hooks, sys) = (&broker.hooks, &broker.config.sys);
@@ -314,16 +317,36 @@ pub(crate) fn give_up_forbidden(client: &ClientRef, connection: &Arc<Connection>
         // An error says that the client has another connection by now, which has rules of its own.
         let _ = remove_subscription(client, connection, filter, batch);
     }
-    let mut closed =
-        forbidden.iter().map(|(filter, _)| filter).filter(|filter| access::is_closed(hooks, filter)).peekable();
-    if closed.peek().is_some() {
-        let closed: Vec<_> = closed.collect();
+    let filters: Vec<_> = forbidden.iter().map(|(filter, _)| filter).collect();
+    drop_forbidden(&filters, client, connection, batch);
+    forbidden.len()
+}
+
+/// Of what waits for the client by filters that it has given up, drops what it may not subscribe to by its name.
+fn drop_forbidden(filters: &[&Filter], client: &ClientRef, connection: &Arc<Connection>, batch: &mut Batch<'_>) {
+    let (broker, info, rules) = (connection.broker(), &connection.info, connection.rules());
+    // So many messages may wait that to hold each against each of many filters would take too long; then all are asked about.
+    let is_meant = |topic: &Topic| filters.len() > FEW_FILTERS || filters.iter().any(|filter| filter.matches(topic));
+    // Copied, as above.
+    let mut topics: HashMap<Topic, bool> = {
+        let state = client.state.lock();
+        let waiting = state.session.waiting().map(|publication| &publication.message.topic);
+        waiting.filter(|topic| is_meant(topic)).map(|topic| (topic.clone(), false)).collect()
+    };
+    for (topic, is_forbidden) in &mut topics {
+        let Ok(filter) = Filter::new(topic.as_str().to_owned()) else { continue };
+        let asked = access::may_subscribe(&broker.hooks, &rules, &broker.config.sys, info, &filter);
+        if let Err(refusal) = asked {
+            let (kind, peer, reason, about) = (Kind::Delivery, Some(info.peer), refusal.code, topic.as_str());
+            broker.tell_refused(&Refused { kind, peer, client_id: &client.id, reason, rule: &refusal.rule, about });
+            *is_forbidden = true;
+        }
+    }
+    topics.retain(|_, is_forbidden| *is_forbidden);
+    if !topics.is_empty() {
         let mut state = client.state.lock();
-        state.session.drop_waiting(|Publication { message: Message { topic, .. }, .. }| {
-            is_sys(topic.as_str()) || closed.iter().any(|filter| filter.matches(topic))
-        });
+        state.session.drop_waiting(|publication| topics.contains_key(&publication.message.topic));
         state.stage(batch);
         state.recount(batch);
     }
-    forbidden.len()
 }

@@ -77,5 +77,6 @@ fn session_record<'a>(client: &'a Client, state: &State, transition: &Transition
         seq: transition.seq,
         last_fact_ms: transition.last_fact_ms,
         created_at: transition.created_at,
+        from: state.was_at(),
     }
 }

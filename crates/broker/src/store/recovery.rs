@@ -79,7 +79,9 @@ impl Broker {
             expires_at: record.expires_at.map(Timestamp).into(),
             ..Transition::default()
         };
+        let mut from = record.from;
         if let Some(Online { info, seq, will, .. }) = online {
+            from = Some(info.peer.ip());
             kept.session_expiry = info.expiry_interval;
             kept.version = info.version;
             kept.will = will;
@@ -103,7 +105,13 @@ impl Broker {
         let client = ClientRef::new(record.client_id.as_ref().into(), session);
         client.state.lock().number = number;
         transition.leave_replays(self.restore_subscriptions(&client, subscriptions));
-        client.state.lock().recount(batch);
+        {
+            let mut state = client.state.lock();
+            state.recount(batch);
+            if let Some(address) = from {
+                state.be_away(address, batch);
+            }
+        }
         self.routes.router.set_attendance(&client, Attendance::Absent);
         // Of one that fell the end is to be told first; `give_up_fallen` sets its timer behind that.
         if !transition.is_fallen() {

@@ -7,10 +7,15 @@
 //! burst fits; the scarcer it gets, the less each may hold, so the last byte is never anyone's. What stays free at the end
 //! is for those who come: a client takes some KiB.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use mqtt_session::{Gauge, Share};
+
+use self::by_address::ByAddress;
+
+pub(crate) mod by_address;
 
 /// One client may hold as much as this part of what is free: with n that take all they can get, 4 / (4 + n) stays free.
 const PART: usize = 4;
@@ -33,6 +38,9 @@ const MOST_ARRIVING: usize = 64 << 20;
 /// Bytes of traffic between two looks: by so much shares may be off.
 const LOOK_EVERY: usize = 1 << 20;
 
+/// All clients of one address that are away may hold so many times what is free.
+const TIMES_AWAY: usize = 3;
+
 /// The log tells that it is full no longer when this part of the limit is free, so that it is not told at every message.
 const CALM: usize = 32;
 
@@ -50,6 +58,8 @@ pub(crate) struct Memory {
     arriving: Pot,
     half_done: Pot,
     share: Arc<Share>,
+    /// Clients that are away: a session may outlive its connection for ever, and costs whoever leaves it behind nothing.
+    pub(crate) absentees: ByAddress,
     traffic: AtomicUsize,
     /// The log says that memory is full.
     told_full: AtomicBool,
@@ -83,6 +93,7 @@ impl Memory {
             arriving: Pot::new(for_arriving(limit)),
             half_done: Pot::new(limit),
             share,
+            absentees: ByAddress::default(),
             traffic: AtomicUsize::new(0),
             told_full: AtomicBool::new(false),
         };
@@ -116,7 +127,18 @@ impl Memory {
     /// Whether so many bytes may be retained in addition. All retained messages together are like one client that may hold
     /// half of what there is.
     pub(crate) fn has_room_to_retain(&self, bytes: usize) -> bool {
-        self.retained.load(Relaxed).saturating_add(bytes) <= self.free()
+        bytes <= self.free_to_retain()
+    }
+
+    /// Bytes that may be retained in addition.
+    pub(crate) fn free_to_retain(&self) -> usize {
+        self.free().saturating_sub(self.retained.load(Relaxed))
+    }
+
+    /// Whether what is held for the clients of this address that are away leaves room for one more of them.
+    pub(crate) fn has_room_for_absentees(&self, address: IpAddr) -> bool {
+        let held = self.absentees.of(address).map_or(0, |part| part.bytes());
+        held <= self.free().saturating_mul(TIMES_AWAY)
     }
 
     /// What a retained message of this size takes.

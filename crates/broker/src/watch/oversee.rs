@@ -40,7 +40,7 @@ impl Oversee for Operator {
         // While this is locked no write begins.
         let state = client.as_ref().map(|client| client.state.lock());
         // Of what leaves amid a packet nothing can be read.
-        let amid = state.as_ref().filter(|state| state.is_amid_a_packet()).and_then(|state| state.connection.as_ref());
+        let amid = state.as_ref().filter(|state| state.is_amid_a_packet()).and_then(|state| state.connection());
         self.broker().watched.traces.start(client_id, amid.map(|connection| connection.info.conn_id))
     }
 }

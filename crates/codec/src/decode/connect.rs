@@ -34,6 +34,11 @@ pub(super) fn connect(frame: Frame<'_>, header_flags: u8, max_properties: u32) -
     ))
 }
 
+/// The version that a CONNECT says of which this is the beginning, the fixed header left out.
+pub(super) fn version_said(input: &[u8]) -> Option<Version> {
+    version(input).ok().map(|(_, (version, _))| version)
+}
+
 /// The version, and whether it is a bridge that speaks it.
 fn version(input: &[u8]) -> Parsed<'_, (Version, bool)> {
     let (input, name) = binary(input)?;

@@ -80,7 +80,6 @@ impl Waiting {
         let mut shares = self.shares.lock();
         let waiting = Amount { messages: self.timers.len(), bytes: self.timers.payload_bytes() };
         if !shares.take(client_id, payload.len(), waiting, most) {
-            self.counts.full.fetch_add(1, Relaxed);
             return Err(Full);
         }
         let id = self.next.fetch_add(1, Relaxed);

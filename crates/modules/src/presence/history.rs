@@ -359,6 +359,7 @@ impl History {
         let client_id = &*client.client_id;
         let (hash, texts) =
             (self.known.hash(client_id), client_id.len() + client.username.as_ref().map_or(0, |name| name.len()));
+        let from = self.known.origin(client.peer.ip());
         self.unseen.forget(client_id);
         let mut state = self.state.lock();
         let number = state.number();
@@ -370,6 +371,7 @@ impl History {
         if self.has_room.load(Ordering::Relaxed) {
             let told = Told {
                 client_id,
+                from,
                 hash,
                 spot,
                 number,

@@ -40,7 +40,7 @@ impl Ears {
     /// Another node asks whether this client of ours has more to say.
     pub(super) fn hear_out(&self, name: &str, number: u64, conn: u64, client_id: &str) {
         let Some(peer) = self.0.membership.peers.peer(name) else { return };
-        let connection = self.0.clients.get(client_id).and_then(|client| client.state.lock().connection.clone());
+        let connection = self.0.clients.get(client_id).and_then(|client| client.state.lock().connection().cloned());
         let connection = connection.filter(|connection| connection.info.conn_id == conn);
         tokio::spawn(async move {
             let mut has_ended = true;

@@ -3,6 +3,7 @@
 //! Who joins asks those who were there before for all they have. What it brought along itself and none of them knows was removed
 //! while it was away.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytestring::ByteString;
@@ -23,22 +24,23 @@ use crate::time::clock::wall_ms;
 const SLICE: usize = 256;
 
 impl Broker {
-    /// Keeps a message that is to be retained, or forgets what is by one without a payload, here and at all other nodes. The error is
-    /// the rule by which it is not kept.
+    /// Keeps a message that is to be retained, or forgets what is by one without a payload, here and at all other nodes. `from` is where
+    /// its publisher is. The error is the rule by which it is not kept.
     pub(crate) fn retain(
         &self,
         publication: &Publication,
+        from: Option<IpAddr>,
         now: Timestamp,
         batch: &mut Batch<'_>,
     ) -> Result<(), &'static str> {
         let topic = &publication.message.topic;
         // What the log comes to is retained by each node by itself, in the log's order.
         if self.membership.roll().is_none() || is_sys(topic.as_str()) {
-            return self.retained.retain(publication, batch);
+            return self.retained.retain(publication, from, batch);
         }
         let peers = &self.membership.peers;
         let mut share = peers.stamps.lock(topic.as_str());
-        self.retained.retain(publication, batch)?;
+        self.retained.retain(publication, from, batch)?;
         let stamp = if batch.stays_here {
             share.after(topic.as_str())
         } else {
@@ -67,7 +69,7 @@ impl Broker {
         let nothing = Message { topic: topic.clone(), payload, qos: Qos::AtMostOnce, retain: true, properties };
         let now = self.clock.now();
         // To remove something is never refused.
-        let _ = self.retain(&Publication::new(nothing, now), now, batch);
+        let _ = self.retain(&Publication::new(nothing, now), None, now, batch);
         is_there
     }
 
@@ -76,7 +78,7 @@ impl Broker {
         let topic = publication.message.topic.as_str();
         let mut share = self.membership.peers.stamps.lock(topic);
         if share.is_later(topic, &stamp) {
-            if let Err(rule) = self.retained.retain(publication, batch) {
+            if let Err(rule) = self.retained.retain(publication, None, batch) {
                 tracing::error!(topic, rule, "what another node retains is not retained here");
             }
             share.set(topic, stamp, publication.message.payload.is_empty());

@@ -22,7 +22,7 @@ impl Operator {
             BanKind::Username | BanKind::PeerHost => self.broker.clients.all(),
         };
         for client in clients {
-            let connection = client.state.lock().connection.clone();
+            let connection = client.state.lock().connection().cloned();
             if let Some(connection) = connection.filter(|connection| self.broker.doors.banned.has(&connection.info)) {
                 connection.end(Ending::BANNED);
             }

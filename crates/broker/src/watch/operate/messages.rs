@@ -82,6 +82,6 @@ pub(crate) fn unsubscribe_for(
 /// `None`: it is not online.
 fn connected(clients: &Clients<ClientRef>, client_id: &str) -> Option<(ClientRef, Arc<Connection>)> {
     let client = clients.get(client_id)?;
-    let connection = client.state.lock().connection.clone()?;
+    let connection = client.state.lock().connection().cloned()?;
     Some((client, connection))
 }

@@ -16,6 +16,6 @@ pub(crate) fn look_up(clients: &Clients<ClientRef>, lookup: &Lookup<'_>) -> Onli
 /// `None`: it is away, or came before.
 fn connected(client: &ClientRef, since: u64) -> Option<ConnectionInfo> {
     let state = client.state.lock();
-    let info = &state.connection.as_ref()?.info;
+    let info = &state.connection()?.info;
     (info.connected_at >= since).then(|| info.clone())
 }

@@ -18,7 +18,7 @@ pub(super) fn listeners(doors: &Doors, clients: &Clients<ClientRef>) -> Vec<List
     let mut counts = vec![0; listeners.len()];
     for client in clients.all() {
         let state = client.state.lock();
-        let info = state.connection.as_ref().map(|connection| &connection.info);
+        let info = state.connection().map(|connection| &connection.info);
         let found =
             info.and_then(|info| listeners.iter().position(|known| info.listener.name == known.entrance.listener.name));
         if let Some(found) = found {
@@ -59,11 +59,10 @@ pub(super) fn client(client: &ClientRef, doors: &Doors, hooks: &Hooks) -> Option
         (transition.last_fact_ms, transition.created_at)
     };
     let state = client.state.lock();
-    let connection =
-        state.connection.as_ref().map(|connection| connected(&connection.info, connection.traffic.state()));
+    let connection = state.connection().map(|connection| connected(&connection.info, connection.traffic.state()));
     let last = if connection.is_none() { hooks.last_connection(&client.id) } else { None };
     // Of one that is away: those that hold wherever nothing else was said.
-    let current = state.connection.as_ref().map(|connection| doors.entrance_of(&connection.info));
+    let current = state.connection().map(|connection| doors.entrance_of(&connection.info));
     let (session, bounds) = (&state.session, current.as_ref().unwrap_or(doors.memory()).bounds());
     let own = session.config();
     Some(ClientState {

@@ -256,6 +256,7 @@ impl Made<'_> {
                 seq: 0,
                 last_fact_ms: 0,
                 created_at: now_ms(),
+                from: None,
             },
         );
         for (filter, options, id) in &self.subscriptions {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use mqtt_hooks::{Moment, Records};
 
 use super::Entry;
-use super::known::{Hash, Known, Last, Limits, Newest, Spot};
+use super::known::{Hash, Known, Last, Limits, Newest, Origin, Spot};
 use super::ring::{Arriving, Ring, weight};
 
 /// The events that there are.
@@ -36,6 +36,7 @@ impl Book {
                 let (record, hash) = (entry.to_record(), known.hash(entry.client_id()));
                 if let Some(spot) = known.spot(hash, entry.client_id()) {
                     let newest = Newest {
+                        from: known.origin(entry.ip),
                         number: entry.number,
                         at: entry.at,
                         first_seen: entry.first_seen,
@@ -93,8 +94,8 @@ impl Book {
                 self.ring.set_place(place);
             }
             if let Some(spot) = spot {
-                let Told { at, first_seen, is_connected, .. } = *event;
-                let newest = Newest { number, at, first_seen, is_connected, record, place };
+                let Told { from, at, first_seen, is_connected, .. } = *event;
+                let newest = Newest { from, number, at, first_seen, is_connected, record, place };
                 let mut forgotten = Vec::new();
                 gone.extend(known.put(spot, &newest, &mut forgotten));
                 self.forget(&forgotten, store);
@@ -140,6 +141,7 @@ const UNKEPT: u32 = u32::MAX;
 /// An event that was told, and what its record does not say at a glance.
 pub(super) struct Told<'a> {
     pub(super) client_id: &'a str,
+    pub(super) from: Origin,
     pub(super) hash: Hash,
     /// Where its client is among those that are known.
     pub(super) spot: Option<Spot>,

@@ -3,14 +3,19 @@
 //! A client is known by the record of its last event, in memory as it is in the store: who it is, when it came and went, and
 //! why. So the table costs no record of its own: while a client is known, the place of its last event is not given to another.
 //!
+//! Their room is shared by the addresses from which they came: who comes takes the place of one whose address has no less of it
+//! than its own. So whoever makes up ever new client ids is forgotten for them, and not those who are away from elsewhere.
+//!
 //! It is in shards, so that a look at all clients holds up nobody who comes and goes, and what grows by doubling grows in small
 //! pieces.
 
 use std::hash::BuildHasher;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use foldhash::fast::RandomState;
+use mqtt_hooks::network;
 use parking_lot::Mutex;
 
 use self::shard::Shard;
@@ -56,8 +61,13 @@ impl Hash {
     }
 }
 
+/// What the address is told apart by from which a client came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Origin(u32);
+
 /// What is put into the table: a client's newest event.
 pub(super) struct Newest<'a> {
+    pub(super) from: Origin,
     pub(super) number: u64,
     pub(super) at: u64,
     pub(super) first_seen: u64,
@@ -203,6 +213,11 @@ impl Known {
             shard.lock().forget_old(now_ms, &mut gone);
         }
         gone
+    }
+
+    /// Of a network of version 6 all addresses are one.
+    pub(super) fn origin(&self, address: IpAddr) -> Origin {
+        Origin(self.hasher.hash_one(network(address)) as u32)
     }
 
     pub(super) fn hash(&self, client_id: &str) -> Hash {

@@ -135,7 +135,7 @@ impl Broker {
 
     /// What its session is, if there is one.
     fn outline(self: &Arc<Self>, client: &ClientRef) -> Option<Outline> {
-        let connection = client.state.lock().connection.clone();
+        let connection = client.state.lock().connection().cloned();
         if let Some(connection) = connection {
             // All know that it is over, but its task may not have come to that.
             let ending = Ending { reason: Reason::TakenOver, code: Some(ReasonCode::SessionTakenOver) };
@@ -167,7 +167,7 @@ impl Broker {
     fn give(&self, client: &ClientRef) -> Option<Moved> {
         let transition = client.transition.lock();
         let state = client.state.lock();
-        if transition.dead || state.connection.is_some() {
+        if transition.dead || state.connection().is_some() {
             return None;
         }
         for (filter, ..) in state.session.subscriptions().filter(|(filter, ..)| filter.group().is_some()) {

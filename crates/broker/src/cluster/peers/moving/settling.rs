@@ -24,7 +24,7 @@ impl Ears {
         for clients in clients.chunks(AT_ONCE) {
             let mut last = None;
             for client in clients {
-                let is_away = client.state.lock().connection.is_none();
+                let is_away = client.state.lock().connection().is_none();
                 match roll.home(&client.id) {
                     None if is_away && broker.has_session(&client.id) => {
                         last = roll.take_home((*client.id).into()).or(last)

@@ -2,13 +2,19 @@
 
 use std::sync::Arc;
 
-use super::{Glance, Hash, Last, Limits, Newest, RECORD, is_of};
+use foldhash::HashMap;
+
+use super::{Glance, Hash, Last, Limits, Newest, Origin, RECORD, is_of};
 
 /// No slot.
 const NONE: u32 = u32::MAX;
 
 /// Clients that are online and are passed over before one of them goes.
 const PASSED_OVER: usize = 8;
+
+/// Clients of whose address there is less than of that of who comes, and that are passed over for it, for each [`RECORD`] that it
+/// brings: to find one of its own among them. Of those of others one in so many goes until it has that many.
+const SPARED: usize = 256;
 
 /// Clients that are looked at in one go, for being away for too long.
 const LOOKED_AT: usize = 1024;
@@ -23,6 +29,7 @@ struct Slot {
     went_s: u32,
     place: u32,
     hash: Hash,
+    from: Origin,
     /// In the bucket; of nobody's slots, the next of those.
     next: u32,
     /// In the list.
@@ -40,13 +47,15 @@ pub(super) struct Shard {
     oldest: u32,
     newest: u32,
     len: usize,
+    /// Of the records of those who came from there last.
+    origins: HashMap<Origin, usize>,
     /// Of all records.
     bytes: usize,
     pub(super) forgotten: u64,
 }
 
 impl Shard {
-    pub(super) const fn new(limits: Limits) -> Self {
+    pub(super) fn new(limits: Limits) -> Self {
         Self {
             limits,
             slots: Vec::new(),
@@ -55,6 +64,7 @@ impl Shard {
             oldest: NONE,
             newest: NONE,
             len: 0,
+            origins: HashMap::default(),
             bytes: 0,
             forgotten: 0,
         }
@@ -62,6 +72,11 @@ impl Shard {
 
     pub(super) const fn len(&self) -> usize {
         self.len
+    }
+
+    #[cfg(test)]
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
     }
 
     pub(super) fn set_limits(&mut self, limits: Limits, now_ms: u64, gone: &mut Vec<Last>) {
@@ -88,22 +103,24 @@ impl Shard {
         newest: &Newest<'_>,
         gone: &mut Vec<Last>,
     ) -> Option<Arc<[u8]>> {
-        let Newest { number, at, first_seen, is_connected, record, place } = *newest;
+        let Newest { from, number, at, first_seen, is_connected, record, place } = *newest;
         let went_s = if is_connected { 0 } else { (at / 1000).clamp(1, u64::from(u32::MAX)) as u32 };
         let slot = match slot {
             Some(slot) => {
                 self.unlink(slot);
+                self.uncount(slot);
                 slot
             }
-            None => self.take_free(hash),
+            None => self.take_free(hash, from),
         };
+        *self.origins.entry(from).or_default() += record.len();
         let of = self.slot_mut(slot);
         let before = of.record.replace(Arc::clone(record));
-        (of.number, of.first_seen, of.went_s, of.place) = (number, first_seen, went_s, place);
+        (of.from, of.number, of.first_seen, of.went_s, of.place) = (from, number, first_seen, went_s, place);
         self.bytes = self.bytes + record.len() - before.as_ref().map_or(0, |before| before.len());
         self.link_newest(slot);
         // Each event makes room for itself, so one costs no more than that. Its own client is the last to go.
-        let mut passed_over = 0;
+        let (mut passed_over, mut spared) = (0, SPARED * (1 + record.len() / RECORD));
         while self.is_over() {
             let oldest = self.oldest;
             if oldest == slot {
@@ -112,6 +129,9 @@ impl Shard {
             } else if self.slot(oldest).went_s == 0 && passed_over < PASSED_OVER {
                 // It is online: those who have gone go before it, if there are any among so many.
                 passed_over += 1;
+                self.pass_over(oldest);
+            } else if spared > 0 && self.of_origin(self.slot(oldest).from) < self.of_origin(from) {
+                spared -= 1;
                 self.pass_over(oldest);
             } else {
                 self.forget(oldest, gone);
@@ -183,7 +203,7 @@ impl Shard {
     }
 
     /// Into its bucket; the list comes later.
-    fn take_free(&mut self, hash: Hash) -> u32 {
+    fn take_free(&mut self, hash: Hash, from: Origin) -> u32 {
         if self.len == self.buckets.len() {
             self.grow();
         }
@@ -195,6 +215,7 @@ impl Shard {
             went_s: 0,
             place: 0,
             hash,
+            from,
             next: self.buckets[bucket],
             older: NONE,
             newer: NONE,
@@ -216,6 +237,7 @@ impl Shard {
     fn forget(&mut self, slot: u32, gone: &mut Vec<Last>) {
         gone.push(self.last_of(slot));
         self.unlink(slot);
+        self.uncount(slot);
         let (hash, next) = (self.slot(slot).hash, self.slot(slot).next);
         let bucket = self.bucket(hash);
         if self.buckets[bucket] == slot {
@@ -235,6 +257,22 @@ impl Shard {
         self.len -= 1;
         self.bytes -= record.map_or(0, |record| record.len());
         self.forgotten += 1;
+    }
+
+    /// Bytes of the records of those who came from there last.
+    pub(super) fn of_origin(&self, from: Origin) -> usize {
+        self.origins.get(&from).copied().unwrap_or(0)
+    }
+
+    fn uncount(&mut self, slot: u32) {
+        let Slot { from, record, .. } = self.slot(slot);
+        let (from, less) = (*from, record.as_ref().map_or(0, |record| record.len()));
+        if let Some(bytes) = self.origins.get_mut(&from) {
+            *bytes -= less;
+            if *bytes == 0 {
+                self.origins.remove(&from);
+            }
+        }
     }
 
     /// As many buckets as clients: those of a shard are few enough to be sorted anew at once.

@@ -16,11 +16,22 @@ fn last(shard: &Shard, client_id: &str) -> Option<u64> {
 
 /// Returns who is not known any more.
 fn put(shard: &mut Shard, client_id: &str, number: u64, at: u64, reason: Option<Reason>) -> Vec<u64> {
+    put_from(shard, Origin(1), client_id, number, at, reason)
+}
+
+fn put_from(
+    shard: &mut Shard,
+    from: Origin,
+    client_id: &str,
+    number: u64,
+    at: u64,
+    reason: Option<Reason>,
+) -> Vec<u64> {
     let client = ConnectionInfo { client_id: client_id.into(), ..foo() };
     let record = made_up(&client, number, at, reason);
     let (slot, mut gone) = (shard.find(HASH, client_id), Vec::new());
     let (before, is_connected, place) = (last(shard, client_id), reason.is_none(), number as u32);
-    let newest = Newest { number, at, first_seen: at, is_connected, record: &record, place };
+    let newest = Newest { from, number, at, first_seen: at, is_connected, record: &record, place };
     let put_over = shard.put(HASH, slot, &newest, &mut gone);
     assert_eq!(put_over.map(|record| Glance::at(&record).unwrap().number), before);
     gone.iter().map(|last| last.number).collect()
@@ -103,4 +114,35 @@ fn long_names_take_the_room_of_several() {
     let long = "x".repeat(90 * RECORD);
     put(&mut shard, &long, 100, 100, None);
     assert!(shard.len() < 60 && last(&shard, &long).is_some(), "{}", shard.len());
+}
+
+#[test]
+fn who_makes_up_client_ids_is_forgotten_for_them_and_not_who_is_away_from_elsewhere() {
+    let mut shard = Shard::new(Limits { clients: 100, forget_after_ms: u64::MAX });
+    // Each from its own address, and some behind one; all have gone.
+    let from = |n: u32| Origin(if n < 20 { n } else { 20 });
+    for n in 0..50 {
+        put_from(&mut shard, from(n), &format!("away{n}"), u64::from(n), 1_000, Some(Reason::Kicked));
+    }
+    for (number, n) in (1_000..).step_by(2).zip(0..1_000) {
+        let id = format!("new{n}");
+        put_from(&mut shard, Origin(99), &id, number, 2_000, None);
+        put_from(&mut shard, Origin(99), &id, number + 1, 2_000, Some(Reason::Kicked));
+    }
+    assert_eq!((0..50).filter(|n| last(&shard, &format!("away{n}")).is_some()).count(), 50);
+    assert_eq!((950..1_000).filter(|n| last(&shard, &format!("new{n}")).is_some()).count(), 50);
+    // Who comes from elsewhere has its place all the same, and where one moves to it counts.
+    put_from(&mut shard, Origin(98), "other", 5_000, 3_000, None);
+    put_from(&mut shard, Origin(97), "away3", 5_001, 3_000, None);
+    assert!(last(&shard, "other").is_some() && last(&shard, "away3") == Some(5_001));
+    assert_eq!((shard.len(), shard.of_origin(Origin(3))), (100, 0));
+    let records = (0..100).filter_map(|origin| Some(shard.of_origin(Origin(origin))).filter(|bytes| *bytes > 0));
+    assert_eq!(records.sum::<usize>(), shard.bytes());
+    // Whose records are large has as much of the room as others, and not as many places.
+    let long = "n".repeat(20_000);
+    for n in 0..100 {
+        put_from(&mut shard, Origin(96), &format!("{n}{long}"), 6_000 + n, 4_000, None);
+    }
+    let of_each = (0..20).filter(|n| last(&shard, &format!("away{n}")).is_some()).count();
+    assert!(of_each >= 18, "{of_each} of those who are alone at their address");
 }
