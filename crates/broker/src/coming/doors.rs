@@ -260,7 +260,7 @@ impl Doors {
     }
 
     /// Whether one more from this address may connect now, which is counted.
-    pub(crate) fn take_turn(&self, address: IpAddr, now: Duration) -> Result<(), Over> {
+    pub(crate) fn take_turn(&self, address: IpAddr, now: impl FnOnce() -> Duration) -> Result<(), Over> {
         self.guests.take_turn(address, now)
     }
 

@@ -122,9 +122,9 @@ impl Guests {
     }
 
     /// Whether one more of this address may connect now, which is counted.
-    pub(crate) fn take_turn(&self, address: IpAddr, now: Duration) -> Result<(), Over> {
+    pub(crate) fn take_turn(&self, address: IpAddr, now: impl FnOnce() -> Duration) -> Result<(), Over> {
         match &*self.rates.load() {
-            Some(rates) if !rates.take(network(address), now) => Err(Over::rate("limits.connect_rate_per_address")),
+            Some(rates) if !rates.take(network(address), now()) => Err(Over::rate("limits.connect_rate_per_address")),
             _ => Ok(()),
         }
     }
@@ -224,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_rate_that_is_said_anew_lets_in_as_if_nobody_had_come_and_the_same_one_does_not() {
-        let (guests, address, now) = (Guests::default(), IpAddr::from([192, 0, 2, 1]), Duration::from_secs(1000));
+        let (guests, address, now) = (Guests::default(), IpAddr::from([192, 0, 2, 1]), || Duration::from_secs(1000));
         let rate = |amount| Some(crate::config::Rate { amount, per: Duration::from_secs(60) });
         let renew = |amount| guests.renew(&Limits { connect_rate_per_address: rate(amount), ..Limits::default() });
         renew(1);
