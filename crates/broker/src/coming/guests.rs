@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use dashmap::DashMap;
+use dashmap::{DashMap, Entry};
 use foldhash::fast::RandomState;
 
 use crate::coming::entrance::Over;
@@ -150,13 +150,14 @@ impl Guests {
 
     /// One less.
     pub(crate) fn leave(&self, address: IpAddr, standing: Standing) {
-        let guest = network(address);
-        if let Some(mut has) = self.table.get_mut(&guest) {
-            has.sockets -= 1;
-            has.arriving -= usize::from(standing == Standing::Arriving);
-            has.clients -= usize::from(standing == Standing::Client);
+        let Entry::Occupied(mut guest) = self.table.entry(network(address)) else { return };
+        let has = guest.get_mut();
+        has.sockets -= 1;
+        has.arriving -= usize::from(standing == Standing::Arriving);
+        has.clients -= usize::from(standing == Standing::Client);
+        if has.sockets == 0 {
+            guest.remove();
         }
-        self.table.remove_if(&guest, |_, has| has.sockets == 0);
     }
 }
 
