@@ -54,6 +54,7 @@ mod chains;
 mod end;
 mod exchange;
 mod fact;
+mod fields;
 mod hook;
 mod host;
 mod listing;
@@ -91,6 +92,7 @@ pub use chains::{Hooks, StatesOf};
 pub use end::EndRecord;
 pub use exchange::{Challenge, Exchange};
 pub use fact::{ConnectionInfo, Fact, Initiator, Listener, Reason};
+pub use fields::Fields;
 pub use hook::{
     Access, Authenticate, Authorize, Delivery, DropReason, Grant, Incoming, Intercept, Login, Observe, ObserveAcks,
     ObserveDrops, ObserveMessages, Passage, Publisher, Remember, Retain, Retention, SubscribeOnEntry, Verdict,

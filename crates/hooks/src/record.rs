@@ -3,11 +3,10 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use minicbor::encode::{Error, Write};
-use minicbor::{Decode, Decoder, Encode, Encoder, decode};
+use minicbor::{Decode, Decoder, decode};
 use mqtt_codec::Version;
 
-use crate::{ConnectionInfo, Listener, Tags};
+use crate::{ConnectionInfo, Fields, Listener, Tags};
 
 /// A [`ConnectionInfo`] as it is stored: each field with a number of its own, so a record can be read by versions that
 /// know more fields and by those that know fewer. A number is never used for something else, and who finds a field missing
@@ -48,35 +47,35 @@ pub struct ConnectionRecord<'a> {
     pub node: Option<&'a str>,
 }
 
-impl<C> Encode<C> for ConnectionRecord<'_> {
-    fn encode<W: Write>(&self, out: &mut Encoder<W>, _: &mut C) -> Result<(), Error<W::Error>> {
+impl ConnectionRecord<'_> {
+    /// Appends it.
+    pub fn write(&self, out: &mut Vec<u8>) {
         let there = [self.username.is_some(), self.is_bridge, self.tags.is_some(), self.node.is_some()];
-        out.map(12 + there.into_iter().map(u64::from).sum::<u64>())?;
-        out.u8(0)?.str(self.client_id)?;
+        let mut fields = Fields::map(out, 12 + there.into_iter().map(u8::from).sum::<u8>());
+        fields.text(0, self.client_id);
         if let Some(username) = self.username {
-            out.u8(1)?.str(username)?;
+            fields.text(1, username);
         }
-        out.u8(2)?.u8(self.level)?;
-        out.u8(3)?.encode(self.peer)?;
-        out.u8(4)?.str(self.listener)?;
-        out.u8(5)?.u16(self.port)?;
-        out.u8(6)?.u16(self.keep_alive)?;
-        out.u8(7)?.bool(self.clean_start)?;
-        out.u8(8)?.u32(self.expiry_interval)?;
-        out.u8(9)?.u64(self.connected_at)?;
-        out.u8(10)?.bool(self.session_present)?;
-        out.u8(11)?.u64(self.epoch)?;
-        out.u8(12)?.u64(self.conn_id)?;
+        fields.number(2, self.level);
+        fields.address(3, self.peer);
+        fields.text(4, self.listener);
+        fields.number(5, self.port);
+        fields.number(6, self.keep_alive);
+        fields.bool(7, self.clean_start);
+        fields.number(8, self.expiry_interval);
+        fields.number(9, self.connected_at);
+        fields.bool(10, self.session_present);
+        fields.number(11, self.epoch);
+        fields.number(12, self.conn_id);
         if self.is_bridge {
-            out.u8(13)?.bool(true)?;
+            fields.bool(13, true);
         }
         if let Some(tags) = self.tags {
-            out.u8(14)?.str(tags)?;
+            fields.text(14, tags);
         }
         if let Some(node) = self.node {
-            out.u8(15)?.str(node)?;
+            fields.text(15, node);
         }
-        Ok(())
     }
 }
 
@@ -174,7 +173,7 @@ impl ConnectionInfo {
     /// The bytes of [`Self::as_record`].
     pub fn to_record(&self) -> Vec<u8> {
         let mut record = Vec::with_capacity(96 + self.client_id.len());
-        minicbor::encode(self.as_record(), &mut record).expect("a Vec takes all bytes");
+        self.as_record().write(&mut record);
         record
     }
 

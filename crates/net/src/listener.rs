@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -223,20 +223,28 @@ impl Listener {
         mut stop: watch::Receiver<bool>,
     ) {
         loop {
-            let accepted = tokio::select! {
-                accepted = poll_fn(|context| self.poll_accept(context)) => accepted,
+            let error = tokio::select! {
+                error = poll_fn(|context| self.poll_take(&take, context)) => error,
                 () = poll_fn(|context| self.poll_retired(context)) => return,
                 _ = stop.wait_for(|&stop| stop) => return,
             };
-            match accepted {
-                Ok((stream, peer)) => take(Accepted::new(stream, peer, &self.layers.load(), &self.pool), peer),
-                Err(error) if is_exhausted(&error) => {
-                    tracing::error!(listener = &*self.name, %error, "cannot accept connections; trying again");
-                    exhausted();
-                    tokio::time::sleep(EXHAUSTED_PAUSE).await;
-                }
+            if is_exhausted(&error) {
+                tracing::error!(listener = &*self.name, %error, "cannot accept connections; trying again");
+                exhausted();
+                tokio::time::sleep(EXHAUSTED_PAUSE).await;
+            } else {
                 // The peer was gone before it was accepted.
-                Err(error) => tracing::debug!(listener = &*self.name, %error, "accept"),
+                tracing::debug!(listener = &*self.name, %error, "accept");
+            }
+        }
+    }
+
+    /// Hands all to `take` who are there, or as many as the runtime lets a task do in one go; ready when the system refuses one.
+    fn poll_take(&self, take: &impl Fn(Accepted, SocketAddr), context: &mut Context<'_>) -> Poll<io::Error> {
+        loop {
+            match ready!(self.poll_accept(context)) {
+                Ok((stream, peer)) => take(Accepted::new(stream, peer, &self.layers.load(), &self.pool), peer),
+                Err(error) => return Poll::Ready(error),
             }
         }
     }

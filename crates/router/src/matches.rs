@@ -93,6 +93,24 @@ impl<K: Clone + Eq + Hash> Matches<K> {
         self.found.groups.is_empty() && self.iter().next().is_none()
     }
 
+    /// True if there is one receiver at the most: one client, or one of a group.
+    pub fn is_single(&self) -> bool {
+        let Found { lists, groups, .. } = &self.found;
+        match (&lists[..], &groups[..]) {
+            ([], [] | [_]) => true,
+            // Nearly always, and nothing has to be walked through for it.
+            ([list], []) if list.subscriptions().len() == 1 => true,
+            _ => self.iter().take(2).count() + groups.iter().take(2).count() <= 1,
+        }
+    }
+
+    /// True if this subscriber is among [`Self::iter`].
+    pub fn has(&self, key: &K) -> bool {
+        let Found { lists, publisher, .. } = &self.found;
+        let mut all = lists.iter().flat_map(Snapshot::subscriptions);
+        all.any(|subscription| subscription.key == *key && !subscription.is_hidden_from(publisher.as_ref()))
+    }
+
     /// True if no filter matched. One that brings nothing, because its subscriber does not want what it published
     /// itself, did match.
     pub fn is_unmatched(&self) -> bool {

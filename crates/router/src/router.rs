@@ -241,9 +241,10 @@ impl<K: Clone + Eq + Hash> Router<K> {
         self.dollar_named.load(Ordering::Acquire) > 0
     }
 
-    /// False if no such filter has this last level. It may be true by chance, of another level: one load is all it costs.
+    /// False if no such filter has this last level. It may be true by chance, of another level: two loads are all it costs.
     pub fn has_dollar_name(&self, level: &str) -> bool {
-        self.dollar_names[place_of(level)].load(Ordering::Acquire) > 0
+        // Mostly there are none at all, and then no level is hashed.
+        self.has_dollar_names() && self.dollar_names[place_of(level)].load(Ordering::Acquire) > 0
     }
 
     /// Calls `hit` with each leaf whose pattern matches, until it says false. The leaf's shard is locked meanwhile.

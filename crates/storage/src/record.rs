@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use mqtt_codec::{Decoder, Message, Packet, PacketId, PublishHead, Qos, Role, SubscribeOptions, Version, Will};
 use mqtt_session::{Delivery, Publication, SubscriptionIds, Timestamp};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::StoreError;
 
@@ -37,6 +37,7 @@ pub struct SessionRecord<'a> {
 /// A will.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WillRecord {
+    #[serde(serialize_with = "as_bytes")]
     message: Vec<u8>,
     /// Seconds.
     pub delay: u32,
@@ -50,6 +51,7 @@ pub struct OnlineRecord<'a> {
     /// Of the session, if that is stored.
     pub session: Option<u64>,
     /// Who it is, as its keeper likes to write it. It had better say what its parts are: this outlives versions.
+    #[serde(serialize_with = "as_bytes")]
     pub info: Cow<'a, [u8]>,
     /// Of the fact that it came.
     pub seq: u64,
@@ -69,6 +71,11 @@ impl WillRecord {
     pub fn will(&self) -> Result<Will, StoreError> {
         Ok(Will { message: read_message(&self.message)?, delay: self.delay })
     }
+}
+
+/// In one piece. A list of bytes, which serde takes them for otherwise, is written the same, but byte by byte.
+fn as_bytes<S: Serializer>(bytes: &[u8], out: S) -> Result<S::Ok, S::Error> {
+    out.serialize_bytes(bytes)
 }
 
 /// Appends any of the records that serde describes.

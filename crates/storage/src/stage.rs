@@ -141,14 +141,14 @@ impl Stage<'_> {
     /// One whose key is too long for the store is not kept; see [`Self::can_keep_record`].
     pub fn keep_record(&mut self, module: &str, key: &[u8], record: &[u8]) {
         if Self::can_keep_record(module, key) {
-            self.steps.put(Table::Records, &record_key(module, key), record);
+            self.steps.put_by_pieces(Table::Records, &record_pieces(&[module.len() as u8], module, key), record);
         }
     }
 
     /// A module's record is not kept any more.
     pub fn forget_record(&mut self, module: &str, key: &[u8]) {
         if Self::can_keep_record(module, key) {
-            self.steps.remove(Table::Records, &record_key(module, key));
+            self.steps.remove_by_pieces(Table::Records, &record_pieces(&[module.len() as u8], module, key));
         }
     }
 
@@ -207,7 +207,11 @@ fn filter_key(session: u64, filter: &Filter) -> Vec<u8> {
 
 /// Names of modules have at most 255 bytes, so a module's keys stand together and no other's among them.
 pub(crate) fn record_key(module: &str, key: &[u8]) -> Vec<u8> {
-    [&[module.len() as u8], module.as_bytes(), key].concat()
+    record_pieces(&[module.len() as u8], module, key).concat()
+}
+
+const fn record_pieces<'a>(len: &'a [u8; 1], module: &'a str, key: &'a [u8]) -> [&'a [u8]; 3] {
+    [len, module.as_bytes(), key]
 }
 
 fn received_key(session: u64, packet_id: PacketId) -> [u8; 10] {

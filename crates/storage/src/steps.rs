@@ -133,6 +133,18 @@ impl Steps {
         self.ops.push(Op { table, is_put: true, key_end, value_end: self.bytes.len() });
     }
 
+    /// Puts a record whose key is in pieces.
+    pub(crate) fn put_by_pieces(&mut self, table: Table, key: &[&[u8]], value: &[u8]) {
+        key.iter().for_each(|piece| self.bytes.extend_from_slice(piece));
+        self.put(table, &[], value);
+    }
+
+    /// Removes the record with such a key, if it is there.
+    pub(crate) fn remove_by_pieces(&mut self, table: Table, key: &[&[u8]]) {
+        key.iter().for_each(|piece| self.bytes.extend_from_slice(piece));
+        self.remove(table, &[]);
+    }
+
     /// Removes a record, if it is there.
     pub fn remove(&mut self, table: Table, key: &[u8]) {
         self.bytes.extend_from_slice(key);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use arc_swap::ArcSwap;
 use mqtt_hooks::ConnectionInfo;
@@ -24,6 +25,8 @@ const KINDS: [BanKind; 3] = [BanKind::ClientId, BanKind::Username, BanKind::Peer
 #[derive(Debug, Default)]
 pub(crate) struct Banned {
     lists: ArcSwap<Lists>,
+    /// There is somebody in them.
+    are_any: AtomicBool,
     /// Held while they change.
     changing: Mutex<()>,
 }
@@ -80,10 +83,14 @@ impl Banned {
             }
             Some(Err(error)) => tracing::error!(%error, "the stored bans can't be read; nobody is banned"),
         }
-        Self { lists: ArcSwap::from_pointee(lists), changing: Mutex::default() }
+        let are_any = AtomicBool::new(lists.len() > 0);
+        Self { lists: ArcSwap::from_pointee(lists), are_any, changing: Mutex::default() }
     }
 
     pub(crate) fn has(&self, client: &ConnectionInfo) -> bool {
+        if !self.are_any.load(Relaxed) {
+            return false;
+        }
         let lists = self.lists.load();
         let is_in = |list: &BTreeMap<String, Ban>, who: &str| list.get(who).is_some_and(is_valid);
         is_in(&lists.client_ids, &client.client_id)
@@ -113,7 +120,9 @@ impl Banned {
         }
         // Kept before it holds: a ban that is told of as made is there after a restart.
         keep(RECORD, &serde_json::to_vec(&bans)?)?;
+        let are_any = lists.len() > 0;
         self.lists.store(Arc::new(lists));
+        self.are_any.store(are_any, Relaxed);
         Ok(())
     }
 }

@@ -201,10 +201,15 @@ impl Doors {
 
     /// By which a client came in.
     pub(crate) fn entrance_of(&self, client: &ConnectionInfo) -> Arc<Entrance> {
+        self.with_entrance(client, Arc::clone)
+    }
+
+    /// The same for who needs it for a moment: its count of owners is one for all threads.
+    fn with_entrance<T>(&self, client: &ConnectionInfo, does: impl FnOnce(&Arc<Entrance>) -> T) -> T {
         let entrances = self.entrances.load();
         let found = entrances.iter().find(|entrance| client.is_by(&entrance.listener));
         let other = if client.client_id.starts_with(OWN_CLIENTS) { &self.own } else { &self.memory };
-        Arc::clone(found.unwrap_or(other))
+        does(found.unwrap_or(other))
     }
 
     /// Does something to the listener of this name. One at a time: who finds it stopped finds it so until it has started it.
@@ -260,7 +265,7 @@ impl Doors {
     }
 
     /// Whether one more from this address may connect now, which is counted.
-    pub(crate) fn take_turn(&self, address: IpAddr, now: Duration) -> Result<(), Over> {
+    pub(crate) fn take_turn(&self, address: IpAddr, now: impl FnOnce() -> Duration) -> Result<(), Over> {
         self.guests.take_turn(address, now)
     }
 
@@ -291,13 +296,13 @@ impl Doors {
     /// A client is gone. Its socket may be open for a while.
     pub(crate) fn note_gone(&self, client: &ConnectionInfo) {
         self.guests.leave_seat(client.peer.ip(), Standing::Gone);
-        self.entrance_of(client).leave_seat();
+        self.with_entrance(client, |entrance| entrance.leave_seat());
     }
 
     /// The socket of a client is closed; `is_gone`: that was [noted](Self::note_gone).
     pub(crate) fn note_closed(&self, client: &ConnectionInfo, is_gone: bool) {
         let standing = if is_gone { Standing::Gone } else { Standing::Client };
-        self.leave(&self.entrance_of(client), client.peer.ip(), standing);
+        self.with_entrance(client, |entrance| self.leave(entrance, client.peer.ip(), standing));
     }
 
     /// One more is to be told that it comes too often; false: it can't be, there are too many.

@@ -153,9 +153,9 @@ impl Entrance {
     }
 
     /// Whether one more may connect now, which is counted.
-    pub(crate) fn take_turn(&self, now: Duration) -> Result<(), Over> {
+    pub(crate) fn take_turn(&self, now: impl FnOnce() -> Duration) -> Result<(), Over> {
         let Some(rate) = self.own.connect_rate else { return Ok(()) };
-        if self.bucket.lock().take(1, rate, now) { Ok(()) } else { Err(Over::rate("connect_rate of the listener")) }
+        if self.bucket.lock().take(1, rate, now()) { Ok(()) } else { Err(Over::rate("connect_rate of the listener")) }
     }
 
     /// One of its sockets is to be a client's; `takes_over`: of one that has a connection here already.

@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -30,6 +30,8 @@ const MAX_BANS: usize = 10_000;
 #[derive(Debug)]
 pub(crate) struct Flapping {
     rules: ArcSwap<Rules>,
+    /// Somebody looks, by these.
+    is_on: AtomicBool,
     bans: Mutex<Lists>,
     /// How many there are, some of which may be over.
     banned: AtomicUsize,
@@ -61,7 +63,18 @@ impl Rules {
 impl Flapping {
     pub(crate) fn new(limits: &Limits) -> Self {
         let rules = ArcSwap::from_pointee(Rules::new(limits));
-        Self { rules, bans: Mutex::default(), banned: AtomicUsize::new(0) }
+        let is_on = AtomicBool::new(limits.rate.is_some());
+        Self { rules, is_on, bans: Mutex::default(), banned: AtomicUsize::new(0) }
+    }
+
+    /// Whether anybody looks at all.
+    pub(crate) fn is_on(&self) -> bool {
+        self.is_on.load(Relaxed)
+    }
+
+    /// Whether anybody may be banned.
+    pub(crate) fn has_bans(&self) -> bool {
+        self.banned.load(Relaxed) > 0
     }
 
     /// From now on these hold, as if nobody had come before. Who is banned stays so for as long as that was said, but where nobody looks
@@ -71,6 +84,7 @@ impl Flapping {
             return;
         }
         self.rules.store(Arc::new(Rules::new(limits)));
+        self.is_on.store(limits.rate.is_some(), Relaxed);
         let mut bans = self.bans.lock();
         bans.retain(|ban| limits.rate.is_some() && limits.by.iter().any(|by| kind(*by) == ban.kind));
         self.banned.store(bans.len(), Relaxed);
@@ -78,7 +92,7 @@ impl Flapping {
 
     /// Whether it may not come in now; `at` is the second since the Unix epoch.
     pub(crate) fn bans(&self, client: &ConnectionInfo, at: u64) -> bool {
-        if self.banned.load(Relaxed) == 0 {
+        if !self.has_bans() {
             return false;
         }
         let rules = self.rules.load();

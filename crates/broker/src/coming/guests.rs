@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use dashmap::DashMap;
+use dashmap::{DashMap, Entry};
 use foldhash::fast::RandomState;
 use mqtt_hooks::network;
 
@@ -120,9 +120,9 @@ impl Guests {
     }
 
     /// Whether one more of this address may connect now, which is counted.
-    pub(crate) fn take_turn(&self, address: IpAddr, now: Duration) -> Result<(), Over> {
+    pub(crate) fn take_turn(&self, address: IpAddr, now: impl FnOnce() -> Duration) -> Result<(), Over> {
         match &*self.rates.load() {
-            Some(rates) if !rates.take(network(address), now) => Err(Over::rate("limits.connect_rate_per_address")),
+            Some(rates) if !rates.take(network(address), now()) => Err(Over::rate("limits.connect_rate_per_address")),
             _ => Ok(()),
         }
     }
@@ -148,13 +148,14 @@ impl Guests {
 
     /// One less.
     pub(crate) fn leave(&self, address: IpAddr, standing: Standing) {
-        let guest = network(address);
-        if let Some(mut has) = self.table.get_mut(&guest) {
-            has.sockets -= 1;
-            has.arriving -= usize::from(standing == Standing::Arriving);
-            has.clients -= usize::from(standing == Standing::Client);
+        let Entry::Occupied(mut guest) = self.table.entry(network(address)) else { return };
+        let has = guest.get_mut();
+        has.sockets -= 1;
+        has.arriving -= usize::from(standing == Standing::Arriving);
+        has.clients -= usize::from(standing == Standing::Client);
+        if has.sockets == 0 {
+            guest.remove();
         }
-        self.table.remove_if(&guest, |_, has| has.sockets == 0);
     }
 }
 
@@ -214,7 +215,7 @@ mod tests {
 
     #[test]
     fn a_rate_that_is_said_anew_lets_in_as_if_nobody_had_come_and_the_same_one_does_not() {
-        let (guests, address, now) = (Guests::default(), IpAddr::from([192, 0, 2, 1]), Duration::from_secs(1000));
+        let (guests, address, now) = (Guests::default(), IpAddr::from([192, 0, 2, 1]), || Duration::from_secs(1000));
         let rate = |amount| Some(crate::config::Rate { amount, per: Duration::from_secs(60) });
         let renew = |amount| guests.renew(&Limits { connect_rate_per_address: rate(amount), ..Limits::default() });
         renew(1);

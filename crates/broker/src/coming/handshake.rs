@@ -150,7 +150,9 @@ impl Candidate {
     }
 
     fn authenticate(self, batch: &mut Batch<'_>) -> Next {
-        let delay = self.broker.doors.flapping.delay(&self.info, self.broker.clock.uptime());
+        let flapping = &self.broker.doors.flapping;
+        let delay =
+            if flapping.is_on() { flapping.delay(&self.info, self.broker.clock.uptime()) } else { Duration::ZERO };
         // Who has no socket is part of this process.
         let waits = self.broker.doors.lateness.is_closed() && self.arrival.transport.is_socket();
         if delay.is_zero() && !waits {
@@ -330,10 +332,11 @@ impl Candidate {
     /// What the authenticators say, and the rules about its will.
     fn weigh(&mut self, login: Login, batch: &mut Batch<'_>) -> Result<(), Refusal> {
         let denied = |code, rule| (Metric::AuthFailure, Err(Refusal::new(code, rule)));
-        let now = self.broker.clock.now();
         let mut claims = None;
         let (metric, result) = match login {
-            Login::Allow(grant) if is_over(&grant, now) => denied(ReasonCode::NotAuthorized, "its login has expired"),
+            Login::Allow(grant) if is_over(&grant, self.broker.clock.now()) => {
+                denied(ReasonCode::NotAuthorized, "its login has expired")
+            }
             Login::Allow(Grant { username, rules, expires_at, claims: known }) => {
                 self.info.username = username.or(self.info.username.take());
                 claims = known;
@@ -418,8 +421,8 @@ impl Candidate {
             // The ban came in between, and whoever made it may not have found the connection.
             connection.end(Ending::BANNED);
         }
-        let (now, at) = (broker.clock.uptime(), wall_ms() / 1000);
-        if broker.doors.flapping.note(&connection.info, now, at) {
+        let flapping = &broker.doors.flapping;
+        if flapping.is_on() && flapping.note(&connection.info, broker.clock.uptime(), wall_ms() / 1000) {
             batch.count(Metric::FlappingBanned, 1);
             let (peer, client_id, reason) = (Some(connection.info.peer), &*client.id, ReasonCode::Banned);
             let rule = &"limits.flapping: it has come too often, and is let in for the last time for a while";

@@ -41,7 +41,7 @@ impl Ticket {
         }
         // Behind that: who comes too often from one address takes no turn of the others.
         if ticket.over.is_none() {
-            let turn = ticket.entrance.take_turn(ticket.broker.clock.uptime());
+            let turn = ticket.entrance.take_turn(|| ticket.broker.clock.uptime());
             ticket.note(turn)?;
         }
         Ok(ticket)
@@ -62,7 +62,7 @@ impl Ticket {
     fn knock(&mut self) -> Result<(), Over> {
         let doors = &self.broker.doors;
         doors.may_knock(self.address)?;
-        let turn = doors.take_turn(self.address, self.broker.clock.uptime());
+        let turn = doors.take_turn(self.address, || self.broker.clock.uptime());
         self.note(turn)
     }
 

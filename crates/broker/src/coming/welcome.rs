@@ -54,21 +54,22 @@ fn identify(connect: &mut Connect, origin: &Origin) -> Result<(), Refusal> {
 /// What is known of the client by its CONNECT, or why that is not good enough.
 fn describe(connect: &Connect, arrival: &Arrival, batch: &mut Batch<'_>) -> Result<ConnectionInfo, Refusal> {
     let (broker, origin) = (batch.broker(), &arrival.origin);
+    let terms = broker.terms();
     let refused = |code, rule| Err(Refusal::new(code, rule));
     if broker.doors.is_stopping() {
         return refused(ReasonCode::ServerShuttingDown, "the broker stops");
     }
-    if broker.clients.online() >= broker.terms().mqtt.max_connections {
+    if broker.clients.online() >= terms.mqtt.max_connections {
         return refused(ReasonCode::ServerBusy, "mqtt.max_connections");
     }
     // Who has a session comes to drain it.
     if broker.watched.memory.is_full() && broker.clients.get(&connect.client_id).is_none() {
         return refused(ReasonCode::ServerBusy, "limits.memory");
     }
-    if connect.will.as_ref().is_some_and(|will| Session::cost_of_will(will) > broker.terms().session.share.bytes()) {
+    if connect.will.as_ref().is_some_and(|will| Session::cost_of_will(will) > terms.session.share.bytes()) {
         return refused(ReasonCode::QuotaExceeded, "limits.memory leaves no room for its will");
     }
-    let expiry_interval = session_expiry(&broker.terms().mqtt, connect);
+    let expiry_interval = session_expiry(&terms.mqtt, connect);
     if expiry_interval > 0
         && !origin.is_own
         && !broker.watched.memory.has_room_for_absentees(origin.peer.ip())
@@ -96,7 +97,7 @@ fn describe(connect: &Connect, arrival: &Arrival, batch: &mut Batch<'_>) -> Resu
             }
             Version::V3_1_1 | Version::V5 => assigned_id(),
         }
-    } else if connect.client_id.len() > broker.terms().limits.max_client_id {
+    } else if connect.client_id.len() > terms.limits.max_client_id {
         return refused(ReasonCode::ClientIdNotValid, "limits.max_client_id");
     } else if connect.client_id.starts_with(OWN_CLIENTS) && !origin.is_own {
         return refused(ReasonCode::ClientIdNotValid, "such ids are of clients of the broker's own");
@@ -131,7 +132,7 @@ pub(super) fn not_banned(doors: &Doors, info: &ConnectionInfo) -> Result<(), Ref
     if doors.banned.has(info) {
         return Err(Refusal::new(ReasonCode::Banned, "banned"));
     }
-    if doors.flapping.bans(info, wall_ms() / 1000) {
+    if doors.flapping.has_bans() && doors.flapping.bans(info, wall_ms() / 1000) {
         return Err(Refusal::new(ReasonCode::Banned, "limits.flapping"));
     }
     Ok(())

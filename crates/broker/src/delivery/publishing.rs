@@ -72,7 +72,7 @@ impl Broker {
             && publication.message.qos > Qos::AtMostOnce
             // Else the answer waits for them.
             && away.is_none()
-            && (matches.groups().next().is_some() || matches.iter().any(|found| found.key == publisher))
+            && (matches.groups().next().is_some() || matches.has(publisher))
         {
             answer(batch);
         }

@@ -74,7 +74,7 @@ impl Routes<ClientRef> {
         // What is stored of one message gets into the store as a whole.
         let mut _bundle = None;
         if batch.durable().is_there() && publication.message.qos > Qos::AtMostOnce {
-            if matches.iter().take(2).count() + matches.groups().take(2).count() <= 1 {
+            if matches.is_single() {
                 publication.place.set_single();
             } else {
                 _bundle = batch.durable().bundle();

@@ -1,7 +1,8 @@
 //! Numbers that are given once only, also over restarts.
 
 use std::hash::BuildHasher;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use foldhash::HashMap;
 use foldhash::fast::RandomState;
@@ -26,6 +27,15 @@ pub(crate) struct Serials {
     forgotten: Mutex<Forgotten>,
     /// What is reserved in the store.
     bounds: Mutex<Bounds>,
+    reserved: Reserved,
+}
+
+/// The same for who needs no more than that: most numbers are reserved already.
+#[derive(Default)]
+struct Reserved {
+    connection: AtomicU64,
+    session: AtomicU64,
+    seq: AtomicU64,
 }
 
 /// How many facts of coming and going there were of clients that left nothing behind.
@@ -66,38 +76,54 @@ impl Serials {
             session: AtomicU64::new(reserved.session),
             forgotten: Mutex::new(Forgotten { floor, ..Forgotten::default() }),
             bounds: Mutex::new(Bounds { epoch, ..reserved }),
+            reserved: Reserved::default(),
         }
     }
 
     /// The next connection's; `stage` is called under a lock when more numbers are to be reserved.
     pub(crate) fn next_connection(&self, stage: impl FnOnce(&Bounds)) -> u64 {
         let number = self.connection.fetch_add(1, Relaxed) + 1;
-        self.reserve(|bounds| (&mut bounds.connection, number), stage);
+        self.reserve(number, &self.reserved.connection, |bounds| &mut bounds.connection, stage);
         number
     }
 
     /// The next stored session's; as [`Self::next_connection`].
     pub(crate) fn next_session(&self, stage: impl FnOnce(&Bounds)) -> u64 {
         let number = self.session.fetch_add(1, Relaxed) + 1;
-        self.reserve(|bounds| (&mut bounds.session, number), stage);
+        self.reserve(number, &self.reserved.session, |bounds| &mut bounds.session, stage);
         number
     }
 
     /// A client leaves nothing behind but this; as [`Self::next_connection`].
     pub(crate) fn forget_client(&self, client_id: &str, trail: Trail, stage: impl FnOnce(&Bounds)) {
         self.forgotten.lock().note(client_id, trail);
-        self.reserve(|bounds| (&mut bounds.seq, trail.seq), stage);
+        self.reserve(trail.seq, &self.reserved.seq, |bounds| &mut bounds.seq, stage);
     }
 
     /// Reserves more, if `number` is not. Staged under the lock, or a lower bound could be stored after a higher one.
-    fn reserve(&self, what: impl FnOnce(&mut Bounds) -> (&mut u64, u64), stage: impl FnOnce(&Bounds)) {
+    fn reserve(
+        &self,
+        number: u64,
+        reserved: &AtomicU64,
+        what: impl FnOnce(&mut Bounds) -> &mut u64,
+        stage: impl FnOnce(&Bounds),
+    ) {
+        // Pairs with the release below: what is read here is staged.
+        if number <= reserved.load(Acquire) {
+            return;
+        }
         let mut bounds = self.bounds.lock();
-        let (bound, number) = what(&mut bounds);
+        let bound = what(&mut bounds);
         // Some are reserved ahead, so few of those who come write to the store for it.
-        if number > *bound {
+        let is_new = number > *bound;
+        if is_new {
             *bound = number + RESERVED;
+        }
+        let until = *bound;
+        if is_new {
             stage(&bounds);
         }
+        reserved.store(until, Release);
     }
 
     /// Stores the epoch, with which a process begins.

@@ -69,25 +69,33 @@ impl Metric {
 const METRICS: usize = Metric::RefusedLate as usize + 1;
 
 /// A thread's counts, until its batch ends.
-pub(crate) struct Tally([u64; METRICS]);
+pub(crate) struct Tally {
+    counts: [u64; METRICS],
+    /// A bit for each that was counted: a batch counts a few of them.
+    counted: u64,
+}
+
+const _: () = assert!(METRICS <= u64::BITS as usize);
 
 impl Tally {
     pub(crate) const fn count(&mut self, metric: Metric, n: u64) {
-        self.0[metric as usize] += n;
+        self.counts[metric as usize] += n;
+        self.counted |= 1 << metric as usize;
     }
 
     pub(crate) fn add_to(&mut self, metrics: &Metrics) {
-        for (count, total) in self.0.iter_mut().zip(&metrics.0) {
-            if *count > 0 {
-                total.fetch_add(std::mem::take(count), Relaxed);
-            }
+        let mut counted = std::mem::take(&mut self.counted);
+        while counted != 0 {
+            let metric = counted.trailing_zeros() as usize;
+            metrics.0[metric].fetch_add(std::mem::take(&mut self.counts[metric]), Relaxed);
+            counted &= counted - 1;
         }
     }
 }
 
 impl Default for Tally {
     fn default() -> Self {
-        Self([0; METRICS])
+        Self { counts: [0; METRICS], counted: 0 }
     }
 }
 

@@ -433,6 +433,8 @@ fn check_against_oracle(keys: u8, changes: Vec<Change>, topics: &[Topic]) {
                 assert_eq!(copies(&found), expected, "{topic}");
                 assert_eq!(groups, oracle.groups(topic), "{topic}");
                 assert_eq!(found.is_empty(), expected.is_empty() && groups.is_empty());
+                assert_eq!(found.is_single(), expected.len() + groups.len() <= 1, "{topic}");
+                (0..keys).for_each(|key| assert_eq!(found.has(&key), expected.contains_key(&key), "{topic} {key}"));
             }
             let wanted = oracle.0.keys().any(|(filter, _)| filter.matches(topic));
             assert_eq!(router.is_wanted(topic), wanted);

@@ -3,12 +3,11 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use minicbor::encode::{Error, Write};
-use minicbor::{Decode, Decoder, Encode, Encoder, decode};
+use minicbor::{Decode, Decoder, decode};
 use mqtt_codec::ReasonCode;
 #[cfg(test)]
 use mqtt_hooks::ConnectionInfo;
-use mqtt_hooks::ConnectionRecord;
+use mqtt_hooks::{ConnectionRecord, Fields};
 
 use super::Happened;
 
@@ -37,7 +36,7 @@ pub(super) fn write(kept: &Kept<'_>) -> Arc<[u8]> {
     let [username, tags] = [kept.client.username, kept.client.tags].map(|text| text.map_or(0, str::len));
     let texts = kept.client.client_id.len() + username + tags;
     let mut record = Vec::with_capacity(192 + texts);
-    minicbor::encode(kept, &mut record).expect("a Vec takes all bytes");
+    kept.write(&mut record);
     record.into()
 }
 
@@ -118,31 +117,31 @@ pub(super) struct Kept<'a> {
     pub(super) known: Option<u64>,
 }
 
-impl<C> Encode<C> for Kept<'_> {
-    fn encode<W: Write>(&self, out: &mut Encoder<W>, _: &mut C) -> Result<(), Error<W::Error>> {
+impl Kept<'_> {
+    fn write(&self, out: &mut Vec<u8>) {
         let there =
             [self.reason.is_some(), self.code.is_some(), self.initiator.is_some(), self.flaps > 0, self.silent > 0];
-        out.map(5 + there.into_iter().map(u64::from).sum::<u64>())?;
+        let mut fields = Fields::map(out, 5 + there.into_iter().map(u8::from).sum::<u8>());
         // First, so that the client id is where `is_of` looks for it.
-        out.u8(6)?.encode(self.client)?;
-        out.u8(1)?.u64(self.at)?;
-        out.u8(2)?.u64(self.seq)?;
+        fields.inner(6, |out| self.client.write(out));
+        fields.number(1, self.at);
+        fields.number(2, self.seq);
         if let Some(reason) = self.reason {
-            out.u8(3)?.str(reason)?;
+            fields.text(3, reason);
         }
         if let Some(code) = self.code {
-            out.u8(4)?.u8(code)?;
+            fields.number(4, code);
         }
         if let Some(initiator) = self.initiator {
-            out.u8(5)?.str(initiator)?;
+            fields.text(5, initiator);
         }
         if self.flaps > 0 {
-            out.u8(7)?.u32(self.flaps)?;
+            fields.number(7, self.flaps);
         }
         if self.silent > 0 {
-            out.u8(8)?.u64(self.silent)?;
+            fields.number(8, self.silent);
         }
-        out.writer_mut().write_all(&tail_of(self.number, self.known)).map_err(Error::write)
+        out.extend_from_slice(&tail_of(self.number, self.known));
     }
 }
 
