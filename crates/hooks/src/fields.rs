@@ -110,7 +110,9 @@ mod tests {
             fields.text(key, &text);
             fields.bool(key, number == 0);
             addresses.into_iter().for_each(|address| fields.address(key, address));
-            fields.inner(key, |out| drop(Fields::map(out, 0)));
+            fields.inner(key, |out| {
+                let _ = Fields::map(out, 0);
+            });
             expected.map(6).unwrap().u8(key).unwrap().u64(number).unwrap();
             expected.u8(key).unwrap().str(&text).unwrap().u8(key).unwrap().bool(number == 0).unwrap();
             for address in addresses {
