@@ -48,9 +48,18 @@ impl Pending {
         self.clients.contains_key(client_id)
     }
 
+    pub(super) fn get(&self, client_id: &str) -> Option<When> {
+        self.clients.get(client_id).copied()
+    }
+
     /// When the first is due.
     pub(super) fn first(&self) -> Option<u64> {
         self.order.first().map(|(due, _)| *due)
+    }
+
+    /// The same, by both clocks.
+    pub(super) fn first_when(&self) -> Option<When> {
+        self.order.first().and_then(|(_, client_id)| self.get(client_id))
     }
 
     /// Some of those who are due; they stay here.

@@ -229,12 +229,20 @@ impl Settled {
 
     /// Tells some of those who are due; false: there are no more.
     fn tell_due(&self, actor: &Actor) -> bool {
-        let due = self.pending.lock().due(self.host.clock_ms(), PIECE);
+        let (due, latest) = {
+            let pending = self.pending.lock();
+            let due = pending.due(self.host.clock_ms(), PIECE);
+            let latest = due.iter().filter_map(|client_id| pending.get(client_id)).map(|when| when.at).max();
+            (due, latest)
+        };
         if due.is_empty() {
             return false;
         }
         actor.act(|moment| {
             let now = self.host.now_ms();
+            // Both clocks tell whole milliseconds, which begin at different moments: who is due by the one may be due by the other only
+            // in the next, and would be told again after a crash.
+            let now = if latest == Some(now + 1) { now + 1 } else { now };
             // Before they are taken out: from then on this says that they are told.
             self.told_until.fetch_max(now, Relaxed);
             for client_id in &due {
@@ -247,10 +255,13 @@ impl Settled {
                     self.tell(&settled_state(&last, true), last.at + self.settle_ms, moment);
                 }
             }
-            // Where there are more, all is told until right before the first of them.
-            let clock = self.host.clock_ms();
-            let left = self.pending.lock().first().and_then(|first| clock.checked_sub(first));
-            self.keep_until(left.map_or(now, |late| now.saturating_sub(late + 1)), moment);
+            // All is told until right before the first of those that are left, which may be due by the system's clock and not by ours.
+            let first = self.pending.lock().first_when();
+            let until = first.map_or(now, |first| match self.host.clock_ms().checked_sub(first.due) {
+                Some(late) => now.saturating_sub(late + 1),
+                None => now.min(first.at.saturating_sub(1)),
+            });
+            self.keep_until(until, moment);
         });
         due.len() == PIECE
     }

@@ -159,6 +159,28 @@ async fn whoever_was_due_while_the_broker_was_down_is_told_of_once() {
     }
 }
 
+/// A millisecond of the one clock begins in the midst of one of the other.
+#[tokio::test]
+async fn who_is_due_by_one_clock_and_not_yet_by_the_other_is_told_of_once_over_a_crash() {
+    let rig = Rig::new().await;
+    rig.come("a").come("b").go("a").at(1).go("b");
+    let tick = |host: &Recorder, now: u64, clock: u64| {
+        host.now.store(NOW + now, Relaxed);
+        host.clock.store(NOW + clock, Relaxed);
+        host.run_tasks();
+    };
+    tick(&rig.host, 29_999, 30_000);
+    rig.check(&[("a", "offline")]);
+    let host = rig.host.clone();
+    drop(rig);
+    host.now.store(NOW + 30_001, Relaxed);
+    let rig = Rig::on(host.clone()).await;
+    // And b is not left out for it.
+    rig.at(90_000).check(&[("b", "offline")]);
+    drop(rig);
+    Rig::on(host).await.at(95_000).check(&[]);
+}
+
 #[tokio::test]
 async fn a_clock_that_is_set_back_changes_nothing() {
     let rig = Rig::new().await;
