@@ -53,7 +53,7 @@ pub(crate) struct Client {
 pub(crate) struct State {
     pub(crate) session: Session,
     pub(crate) outbox: Outbox,
-    whereabouts: Whereabouts,
+    whereabouts: Whereabouts<Connection>,
     /// The session's number in the store; 0: it is not there.
     pub(crate) number: u64,
     /// Of what is in the outbox: [`Needs`].
