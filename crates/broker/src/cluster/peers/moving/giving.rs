@@ -179,7 +179,7 @@ impl Broker {
     }
 
     /// It has not been taken: it is a member of its groups again.
-    fn take_back(&self, client: &ClientRef) {
+    pub(super) fn take_back(&self, client: &ClientRef) {
         let transition = client.transition.lock();
         let state = client.state.lock();
         if transition.dead || state.is_over {

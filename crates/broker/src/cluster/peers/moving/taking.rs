@@ -76,8 +76,15 @@ impl Broker {
     /// Sees to it that the session of this client is here, which all know to have come.
     pub(crate) async fn bring_home(self: &Arc<Self>, info: &ConnectionInfo) -> Brought {
         let Some(roll) = self.membership.roll() else { return Brought::Here };
-        if info.clean_start || matches!(roll.home(&info.client_id), None | Some(Home::Here)) {
-            return Brought::Here;
+        match roll.home(&info.client_id) {
+            _ if info.clean_start => return Brought::Here,
+            Some(Home::Here) => {
+                // It may have been given to a node that its client has left before all of it was there.
+                self.clients.get(&info.client_id).iter().for_each(|client| self.take_back(client));
+                return Brought::Here;
+            }
+            None => return Brought::Here,
+            Some(Home::At(_) | Home::Down(_)) => {}
         }
         let (broker, client_id) = (Arc::clone(self), Arc::clone(&info.client_id));
         // It goes on though its client may go: what has come half is nobody's.
