@@ -90,6 +90,17 @@ impl Cluster {
     }
 }
 
+/// Three nodes, without anybody who watches.
+pub(crate) async fn nodes() -> Option<[Node; 3]> {
+    if outside() {
+        return None;
+    }
+    let log = Memory::default();
+    let a = Node::start("a@1", &log).await;
+    let b = Node::start("b@2", &log).await;
+    Some([a, b, Node::start("c@3", &log).await])
+}
+
 /// What an event says, in short.
 pub(crate) fn short((topic, payload): &(String, String)) -> String {
     let payload: serde_json::Value = serde_json::from_str(payload).unwrap();

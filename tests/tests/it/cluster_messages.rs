@@ -2,25 +2,13 @@
 
 use std::time::Duration;
 
-use mqtt_cluster::memory::{Faults, Memory};
+use mqtt_cluster::memory::Faults;
 use mqtt_codec::{Connect, Qos, ReasonCode, Version};
 
 use crate::{
-    broker::outside,
     client::{Client, QOS, VERSIONS, connect, keeping, message, retained},
-    cluster::{Cluster, Node, short},
+    cluster::{Cluster, Node, nodes, short},
 };
-
-/// Of three nodes, without anybody who watches.
-async fn nodes() -> Option<[Node; 3]> {
-    if outside() {
-        return None;
-    }
-    let log = Memory::default();
-    let a = Node::start("a@1", &log).await;
-    let b = Node::start("b@2", &log).await;
-    Some([a, b, Node::start("c@3", &log).await])
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_has_its_suback_misses_nothing_wherever_it_is_published() {

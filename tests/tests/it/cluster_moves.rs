@@ -9,19 +9,8 @@ use mqtt_config::HomeDown;
 use crate::{
     broker::{Broker, outside},
     client::{Client, VERSIONS, connect, keeping, message, retained},
-    cluster::{Cluster, Node, short},
+    cluster::{Cluster, Node, nodes, short},
 };
-
-/// Of three nodes, without anybody who watches.
-async fn nodes() -> Option<[Node; 3]> {
-    if outside() {
-        return None;
-    }
-    let log = Memory::default();
-    let a = Node::start("a@1", &log).await;
-    let b = Node::start("b@2", &log).await;
-    Some([a, b, Node::start("c@3", &log).await])
-}
 
 /// Comes back for its session; whether that is there, which MQTT 3.1 has no way to say.
 async fn back(node: &Node, version: Version, client_id: &str) -> (Client, Option<bool>) {
