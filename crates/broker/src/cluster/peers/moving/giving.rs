@@ -1,5 +1,6 @@
 //! A session that moves from here.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,7 +31,7 @@ impl Ears {
         let broker = Arc::clone(&self.0);
         // Its connection may have much to tell before it is over.
         tokio::spawn(async move {
-            let outline = broker.client_at(&client_id, name_of(&peer)).and_then(|client| broker.outline(&client));
+            let outline = broker.client_at(&client_id, peer.name()).and_then(|client| broker.outline(&client));
             let written = outline.map_or_else(parcel::nothing, |outline| outline.write());
             Piece::Parcel { number, written: &written }.say(&*peer);
         });
@@ -53,7 +54,7 @@ impl Ears {
         let broker = Arc::clone(&self.0);
         tokio::spawn(async move {
             broker.membership.peers.underway.drain().await;
-            let client = broker.client_at(&client_id, name_of(&peer));
+            let client = broker.client_at(&client_id, peer.name());
             let Some((client, moved)) = client.and_then(|client| Some((client.clone(), broker.give(&client)?))) else {
                 Piece::Parcel { number, written: &parcel::nothing() }.say(&*peer);
                 return;
@@ -97,10 +98,6 @@ impl Peers {
             }
         }
     }
-}
-
-fn name_of(peer: &Arc<dyn Peer>) -> &str {
-    peer.name()
 }
 
 /// No faster than it takes them.
@@ -147,12 +144,14 @@ impl Broker {
         if transition.dead || !transition.has_session || is_over {
             return None;
         }
+        // Looked up: a client may have ten thousand filters, and be owed something for each.
+        let owing: HashSet<_> = transition.owing().collect();
         let state = client.state.lock();
         let subscriptions = state.session.subscriptions().map(|(filter, options, id)| LoadedSubscription {
             filter: filter.clone(),
             options,
             id,
-            owes_retained: transition.owing().any(|owing| owing == filter),
+            owes_retained: owing.contains(filter),
         });
         Some(Outline {
             version: state.session.version(),
