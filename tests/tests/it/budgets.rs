@@ -249,12 +249,21 @@ async fn whose_sessions_were_left_behind_is_known_after_a_crash() {
     }
     let home = Home::new(&["--set", "limits.memory=4MiB"]).await;
     let (greedy, other) = (Ipv4Addr::new(127, 0, 0, 2), Ipv4Addr::new(127, 0, 0, 3));
-    let mut left = 0;
-    while leave_session_behind(Client::open_from(home.addr(), Version::V5, greedy).await, &format!("{left}")).await {
-        left += 1;
-    }
+    let leave_all = async |home: &Home, name: &str| {
+        let mut left = 0;
+        while leave_session_behind(Client::open_from(home.addr(), Version::V5, greedy).await, &format!("{name}{left}"))
+            .await
+        {
+            left += 1;
+        }
+        left
+    };
+    let left = leave_all(&home, "before").await;
+    assert!((20..40).contains(&left), "{left} sessions of 90 KB were left behind");
     let home = home.crash().await;
-    assert!(!leave_session_behind(Client::open_from(home.addr(), Version::V5, greedy).await, "new").await);
+    // What the connection before the last refusal still held for a moment may have been in the way of one.
+    let more = leave_all(&home, "after").await;
+    assert!(more <= 2, "{more} more were left behind after {left}");
     assert!(leave_session_behind(Client::open_from(home.addr(), Version::V5, other).await, "new").await);
 }
 
