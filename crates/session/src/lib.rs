@@ -79,7 +79,7 @@ pub use incoming::Receipt;
 pub use inflight::Released;
 pub use moved::Moved;
 pub use outbox::{Outbox, Pushed};
-pub use publication::{Accepted, Place, Publication, Timestamp};
+pub use publication::{Accepted, Origin, Place, Publication, Timestamp};
 pub use queue::{Delivery, SubscriptionIds};
 pub use session::{Config, Detached, Event, Session};
 pub use violation::Violation;

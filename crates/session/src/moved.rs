@@ -39,8 +39,9 @@ impl Session {
         Moved { deliveries: self.owed().cloned().collect(), released: released.collect(), received: received.collect() }
     }
 
-    /// Takes over what it had elsewhere, while it has no connection. What a store has to do is told as ever.
-    pub fn take_over(&mut self, moved: Moved) {
+    /// Takes over what it had elsewhere, while it has no connection. What has come meanwhile is behind that, but what `came_with` it.
+    /// What a store has to do is told as ever.
+    pub fn take_over(&mut self, moved: Moved, mut came_with: impl FnMut(&Delivery) -> bool) {
         let mut behind = self.queue.take().map(|queue| *queue).unwrap_or_default();
         let Moved { deliveries, released, received } = moved;
         let (mut sent, mut queue, mut last) = (VecDeque::new(), Queue::default(), released.last().copied());
@@ -57,6 +58,10 @@ impl Session {
         // A store gives back by their numbers what it has, so these get later ones. The new record is there before the old one goes, or a
         // message of which it is the only one would be gone between them.
         while let Some(mut delivery) = behind.pop() {
+            if came_with(&delivery) {
+                self.note_finished(delivery);
+                continue;
+            }
             let before = delivery.clone();
             self.keep_again(&mut delivery);
             self.note_finished(before);

@@ -42,6 +42,8 @@ pub struct Publication {
     pub weight: Weight,
     /// When it came.
     pub accepted: Accepted,
+    /// Which one it is.
+    pub origin: Origin,
 }
 
 /// When a message was accepted, for who looks how long it takes. It makes no difference between two messages otherwise, and is in no
@@ -58,6 +60,35 @@ impl Accepted {
     /// `None`: that is not known, or does not matter.
     pub fn time(self) -> Option<Timestamp> {
         self.0.map(|ms| Timestamp(ms.get()))
+    }
+}
+
+/// Which message it is, of all that several processes have of each other, so that one that comes two ways is known again. It makes no
+/// difference between two messages otherwise, and is in no store.
+#[derive(Debug, Default)]
+pub struct Origin(AtomicU64);
+
+impl Origin {
+    /// 0: it is not known.
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+
+    /// It is this one, before others see it.
+    pub fn set(&self, origin: u64) {
+        self.0.store(origin, Relaxed);
+    }
+}
+
+impl Clone for Origin {
+    fn clone(&self) -> Self {
+        Self(AtomicU64::new(self.get()))
+    }
+}
+
+impl PartialEq for Origin {
+    fn eq(&self, _: &Self) -> bool {
+        true
     }
 }
 
@@ -135,7 +166,8 @@ impl Publication {
                     .retain(|property| !matches!(property, Property::MessageExpiry(_) | Property::TopicAlias(_)));
             }
         }
-        Self { message, expires_at, place: Place::default(), weight: Weight::default(), accepted: Accepted::at(now) }
+        let (place, weight, origin) = Default::default();
+        Self { message, expires_at, place, weight, accepted: Accepted::at(now), origin }
     }
 
     /// For a PUBLISH whose topic is spelled out; `None` if it has only an alias.
@@ -149,7 +181,8 @@ impl Publication {
     pub fn kept(&self, gauge: &Gauge) -> Self {
         let (message, place) = (detached(&self.message), self.place.of_copy());
         let weight = Weight::new(gauge, self.size());
-        Self { message, expires_at: self.expires_at, place, weight, accepted: self.accepted }
+        let Self { expires_at, accepted, .. } = *self;
+        Self { message, expires_at, place, weight, accepted, origin: self.origin.clone() }
     }
 
     /// From now on it is counted.

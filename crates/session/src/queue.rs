@@ -244,6 +244,7 @@ mod tests {
             place: Default::default(),
             weight: Default::default(),
             accepted: Default::default(),
+            origin: Default::default(),
         });
         Delivery {
             number: 0,

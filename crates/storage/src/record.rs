@@ -137,8 +137,8 @@ pub(crate) fn read_publication(mut bytes: &[u8]) -> Result<Publication, StoreErr
     let expires_at = bytes.try_get_u64_le().map_err(short)?;
     let message = read_message(bytes)?;
     let expires_at = (expires_at > 0).then_some(Timestamp(expires_at));
-    let (place, weight, accepted) = Default::default();
-    Ok(Publication { message, expires_at, place, weight, accepted })
+    let (place, weight, accepted, origin) = Default::default();
+    Ok(Publication { message, expires_at, place, weight, accepted, origin })
 }
 
 /// Bytes of the largest packet there can be.

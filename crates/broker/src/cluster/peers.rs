@@ -16,9 +16,9 @@ mod stamps;
 mod underway;
 
 use std::collections::{HashMap, HashSet};
-use std::hash::Hash;
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use bytestring::ByteString;
 use mqtt_codec::{Filter, Qos, Topic};
@@ -51,7 +51,11 @@ pub(crate) struct Peers {
     questions: Questions,
     moves: Moves,
     underway: Underway,
+    origins: Origins,
 }
+
+/// Numbers for what is sent to others, which no two messages have.
+struct Origins(AtomicU64);
 
 /// Who wants it: the place in a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -104,7 +108,19 @@ struct To {
     groups: Vec<ByteString>,
 }
 
+impl Default for Origins {
+    /// Each node, and each life of one, counts from somewhere else: that they meet is as unlikely as that two random numbers are one.
+    fn default() -> Self {
+        Self(AtomicU64::new(RandomState::default().hash_one(0)))
+    }
+}
+
 impl Peers {
+    /// For a message that other nodes get, too.
+    pub(crate) fn next_origin(&self) -> u64 {
+        self.origins.0.fetch_add(1, Ordering::Relaxed)
+    }
+
     /// False if there is no other node.
     pub(crate) fn is_used(&self) -> bool {
         // Acquire: who is not seen here finds by the router what has been subscribed to before.

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use bytestring::ByteString;
-use foldhash::fast::RandomState;
+use foldhash::fast::{FixedState, RandomState};
 use mqtt_codec::{Properties, ReasonCode};
 use mqtt_hooks::{ConnectionInfo, EndRecord, Fact, Reason};
 use mqtt_roll::{self as roll, Connected, Disconnected, Effect};
@@ -125,6 +125,7 @@ impl Teller {
                 continue;
             }
             self.told.effects += 1;
+            batch.telling = FixedState::with_seed(position).hash_one(self.told.effects).max(1);
             self.apply(effect, &mut batch);
             batch.relieve();
         }

@@ -112,6 +112,8 @@ pub(crate) struct Batch<'a> {
     pub(crate) acting: Acting,
     /// What is published by it is for this node's own subscribers: each other node does so, too.
     pub(crate) stays_here: bool,
+    /// What every node does by itself, by a number that all give it; 0: it does nothing of that kind.
+    pub(crate) telling: u64,
     _stays: PhantomData<*const ()>,
 }
 
@@ -123,6 +125,7 @@ impl<'a> Batch<'a> {
             place: Some(place.unwrap_or_default()),
             acting: Acting::BROKER,
             stays_here: false,
+            telling: 0,
             _stays: PhantomData,
         }
     }

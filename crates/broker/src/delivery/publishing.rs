@@ -68,6 +68,9 @@ impl Broker {
         // Nobody sends on what each node has.
         let is_shared = begun.is_some() && !batch.stays_here;
         let away = is_shared.then(|| peers.find(&publication.message.topic, &self.routes.router)).flatten();
+        if away.is_some() {
+            publication.origin.set(peers.next_origin());
+        }
         if let Some(publisher) = publisher
             && publication.message.qos > Qos::AtMostOnce
             // Else the answer waits for them.
@@ -91,12 +94,13 @@ impl Broker {
     pub(crate) fn publish_here(
         &self,
         message: &Message,
+        origin: u64,
         is_plain: bool,
         groups: &[Filter],
         now: Timestamp,
         batch: &mut Batch<'_>,
     ) {
-        self.routes.deliver_sent(message, is_plain, groups, now, batch);
+        self.routes.deliver_sent(message, origin, is_plain, groups, now, batch);
     }
 
     fn tell_not_retained(&self, publication: &Publication, publisher: Option<&ClientRef>, rule: &str) {

@@ -1,5 +1,8 @@
 //! How a message finds its receivers.
 
+use std::hash::BuildHasher;
+
+use foldhash::fast::FixedState;
 use mqtt_codec::{Filter, Message, Qos};
 use mqtt_router::{Group, Match, Matches, Member, Wish};
 use mqtt_session::{Delivered, DeliveryOptions, DropReason, Fanout, Publication, Timestamp};
@@ -54,6 +57,10 @@ impl Routes<ClientRef> {
         seen: impl FnMut(&ClientRef, Delivered, &mut Batch<'_>),
     ) {
         batch.hooks().published(&publication.message, from.map(|client| &*client.id));
+        if batch.telling != 0 {
+            // Other nodes publish it, too, and may write it in other words.
+            publication.origin.set(FixedState::with_seed(batch.telling).hash_one(publication.message.topic.as_str()));
+        }
         let receivers = self.deliver_found(publication, from, found, now, batch, seen);
         if receivers == 0 && found.away.is_none() {
             batch.count(Metric::NoSubscribers, 1);
@@ -101,6 +108,7 @@ impl Routes<ClientRef> {
     pub(super) fn deliver_sent(
         &self,
         message: &Message,
+        origin: u64,
         is_plain: bool,
         groups: &[Filter],
         now: Timestamp,
@@ -111,6 +119,7 @@ impl Routes<ClientRef> {
         // Each of its own: how one is stored says for how many it is.
         let mut deliver = |found: Receivers<'_>, batch: &mut Batch<'_>| {
             let publication = Publication::new(message.clone(), now);
+            publication.origin.set(origin);
             receivers += self.deliver_found(&publication, None, found, now, batch, |_, _, _| {});
         };
         if is_plain {

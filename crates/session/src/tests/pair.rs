@@ -237,7 +237,7 @@ impl Pair {
                 self.store = Store::default();
                 self.deliver(TOPICS[topic], qos);
                 self.store.take_changes(&mut self.driver.session);
-                self.driver.session.take_over(moved);
+                self.driver.session.take_over(moved, |_| false);
                 self.store.take_changes(&mut self.driver.session);
                 self.store.check(&self.driver.session);
                 self.take(Step::Cut);

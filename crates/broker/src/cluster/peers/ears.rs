@@ -76,14 +76,14 @@ impl Ears {
         batch.stays_here = true;
         for piece in pieces {
             match Heard::read(piece) {
-                Some(Heard::Message { is_plain, groups, written }) => match read_message(&written) {
+                Some(Heard::Message { origin, is_plain, groups, written }) => match read_message(&written) {
                     // Its disk has been full for long, and its publisher is not here to be refused.
                     Some(message) if message.qos > Qos::AtMostOnce && self.0.durable.is_overfull(true) => {
                         batch.count(Metric::DroppedQueueFull, 1);
                     }
                     Some(message) => {
                         let now = self.0.clock.now();
-                        self.0.publish_here(&message, is_plain, &groups, now, &mut batch);
+                        self.0.publish_here(&message, origin, is_plain, &groups, now, &mut batch);
                     }
                     None => tracing::error!(node = name, "a message of another node can't be read"),
                 },

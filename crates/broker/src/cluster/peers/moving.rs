@@ -2,12 +2,13 @@
 //!
 //! 1. The node where it comes, which all know by then, asks for the session's subscriptions and [installs](taking) them: what is
 //!    published from then on reaches it, too.
-//! 2. When all nodes know of them, and what they sent before has arrived where it was, it asks for [the rest](giving), and puts that in front of what has come meanwhile.
+//! 2. When all nodes know of them, and what they sent before has arrived where it was, it asks for [the rest](giving). When what of that was
+//!    sent here, too, has arrived, it puts it in front of what has come meanwhile.
 //! 3. When all of it is stored it tells the roll that the session's home is here, and the client gets its CONNACK.
 //! 4. Who had it gives it up when it reads that. Until then it has all of it, so whichever node dies, nothing is lost.
 //!
-//! What is published while it moves comes by both: at QoS 1 it may come twice, as MQTT allows. At QoS 2 what came last at the one node is
-//! left out if it has come to the other.
+//! What is published while it moves comes to both. Each message has a number of its own, so what has come to the new one and is among
+//! the rest, too, is left out there. By the rest, which is in its publishers' order, and what has come behind it, that order is kept.
 
 mod giving;
 mod parcel;

@@ -66,6 +66,8 @@ pub(super) enum Piece<'a> {
         written: &'a [u8],
     },
     Message {
+        /// Which one it is.
+        origin: u64,
         /// For all whose filters match, but members of shared subscriptions.
         is_plain: bool,
         /// And for one member of each of these.
@@ -89,7 +91,7 @@ pub(super) enum Heard {
     Settle { number: u64, node: ByteString },
     TakeRest { number: u64, client_id: ByteString },
     Parcel { number: u64, written: Bytes },
-    Message { is_plain: bool, groups: Vec<Filter>, written: Bytes },
+    Message { origin: u64, is_plain: bool, groups: Vec<Filter>, written: Bytes },
 }
 
 impl Piece<'_> {
@@ -120,9 +122,10 @@ impl Piece<'_> {
                 head.put_u8(node.len() as u8);
                 peer.say(&[&head, node.as_bytes(), written])
             }
-            Self::Message { is_plain, groups, written } => {
+            Self::Message { origin, is_plain, groups, written } => {
                 let mut head = BytesMut::new();
                 head.put_u8(MESSAGE);
+                head.put_u64(*origin);
                 head.put_u8((*is_plain).into());
                 // No filter is longer than a string of MQTT.
                 head.put_u32(groups.len() as u32);
@@ -173,6 +176,7 @@ impl Heard {
                 Some(Self::Retained((at, node), piece))
             }
             MESSAGE => {
+                let origin = piece.try_get_u64().ok()?;
                 let is_plain = piece.try_get_u8().ok()? != 0;
                 let mut groups = Vec::new();
                 for _ in 0..piece.try_get_u32().ok()? {
@@ -182,7 +186,7 @@ impl Heard {
                     }
                     groups.push(read_filter(piece.split_to(len))?);
                 }
-                Some(Self::Message { is_plain, groups, written: piece })
+                Some(Self::Message { origin, is_plain, groups, written: piece })
             }
             _ => None,
         }
@@ -256,8 +260,9 @@ mod tests {
             (Piece::Parcel { number: 1, written: &written }, Heard::Parcel { number: 1, written: written.clone() }),
             (Piece::Retained(&stamp, &written), Heard::Retained(stamp.clone(), written.clone())),
             (
-                Piece::Message { is_plain: true, groups: &groups, written: &written },
+                Piece::Message { origin: 1 << 63, is_plain: true, groups: &groups, written: &written },
                 Heard::Message {
+                    origin: 1 << 63,
                     is_plain: true,
                     groups: vec![filter("$share/g/a/+"), filter("$queue/b")],
                     written: written.clone(),
@@ -276,7 +281,10 @@ mod tests {
             assert_eq!(Heard::read(said), Some(wanted));
         }
         assert_eq!(Heard::read(Bytes::new()), None);
-        assert_eq!(Heard::read(Bytes::from_static(&[MESSAGE, 0, 0xff, 0xff, 0xff, 0xff, 0])), None);
+        assert_eq!(
+            Heard::read(Bytes::from_static(&[MESSAGE, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0])),
+            None
+        );
         assert_eq!(Heard::read(Bytes::from_static(&[99])), None);
         assert_eq!(Heard::read(Bytes::from_static(&[WANTED, 0xff])), None);
     }

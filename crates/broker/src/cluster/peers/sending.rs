@@ -32,7 +32,8 @@ impl<C> Away<C> {
                 batch.count(Metric::DroppedQos0, 1);
                 continue;
             }
-            let place = Piece::Message { is_plain: *is_plain, groups, written: &written }.say(&**peer);
+            let origin = publication.origin.get();
+            let place = Piece::Message { origin, is_plain: *is_plain, groups, written: &written }.say(&**peer);
             if message.qos > Qos::AtMostOnce {
                 batch.owe(peer, place);
             }

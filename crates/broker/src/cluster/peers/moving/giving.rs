@@ -80,7 +80,7 @@ impl Peers {
         }
     }
 
-    /// The same of all nodes, this one included.
+    /// The same of all nodes, this one included. That node may be this one, too.
     pub(super) async fn settle_all(&self, node: &str) {
         let others: Vec<_> = self.state.read().peers.iter().flatten().map(|known| Arc::clone(&known.peer)).collect();
         let asked = others.iter().filter(|peer| peer.name() != node).map(|peer| {

@@ -141,6 +141,7 @@ pub(super) fn put_delivery(delivery: &Delivery, now: Timestamp, out: &mut BytesM
             | flag(delivery.by_group, BY_GROUP),
     );
     out.put_u16(delivery.packet_id.map_or(0, PacketId::as_u16));
+    out.put_u64(delivery.publication.origin.get());
     // A session has fewer subscriptions than this can count.
     out.put_u32(ids.len() as u32);
     ids.iter().for_each(|id| out.put_u32(*id));
@@ -151,6 +152,7 @@ pub(super) fn put_delivery(delivery: &Delivery, now: Timestamp, out: &mut BytesM
 fn read_delivery(bytes: &mut Bytes, now: Timestamp) -> Option<Delivery> {
     let flags = bytes.try_get_u8().ok()?;
     let packet_id = PacketId::new(bytes.try_get_u16().ok()?);
+    let origin = bytes.try_get_u64().ok()?;
     let count = bytes.try_get_u32().ok()?;
     let ids: Vec<u32> = (0..count).map(|_| bytes.try_get_u32().ok()).collect::<Option<_>>()?;
     let len = bytes.try_get_u32().ok()?;
@@ -158,6 +160,7 @@ fn read_delivery(bytes: &mut Bytes, now: Timestamp) -> Option<Delivery> {
     let publication = Publication::new(message, now);
     // No other session has it from here.
     publication.place.set_single();
+    publication.origin.set(origin);
     Some(Delivery {
         number: 0,
         publication: Arc::new(publication),
@@ -186,9 +189,11 @@ mod tests {
         let properties = Properties::from([Property::MessageExpiry(9), Property::UserProperty("k".into(), "v".into())]);
         let message =
             Message { topic, payload: Bytes::from_static(b"text"), qos: Qos::ExactlyOnce, retain: true, properties };
+        let publication = Publication::new(message, Timestamp(0));
+        publication.origin.set(1 << 40);
         Delivery {
             number: 7,
-            publication: Arc::new(Publication::new(message, Timestamp(0))),
+            publication: Arc::new(publication),
             subscription_ids: SubscriptionIds::new(ids),
             qos,
             retain: true,
@@ -212,6 +217,7 @@ mod tests {
         assert_eq!(came.len(), sent.len());
         for (came, sent) in came.iter().zip(&sent) {
             assert_eq!(came.publication.message, sent.publication.message);
+            assert_eq!(came.publication.origin.get(), sent.publication.origin.get());
             assert_eq!(came.publication.expires_at, Some(Timestamp(1_005_000)));
             assert_eq!(came.subscription_ids.as_slice(), sent.subscription_ids.as_slice());
             let all = |delivery: &Delivery| {

@@ -5,7 +5,6 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mqtt_codec::Qos;
 use mqtt_hooks::{ConnectionInfo, is_sys};
 use mqtt_router::Attendance;
 use mqtt_session::{Delivery, Moved, Session};
@@ -166,6 +165,8 @@ impl Broker {
                 Parcel::Nothing | Parcel::Outline(_) => return Err(NotMoved::Nothing),
             }
         };
+        // Whatever of that was sent here, too, has come by then, and is known to be the same.
+        timeout(PATIENCE, peers.settle_all(&self.config.node)).await.map_err(|_| NotMoved::Unreachable)?;
         let position = in_batch(self, |batch| self.complete(&client, moved, owed, batch))?;
         // Not before: until the roll says that it is here, it is where it was.
         self.durable.commit(position).map_err(|_| NotMoved::NotStored)
@@ -218,7 +219,7 @@ impl Broker {
     fn complete(
         &self,
         client: &ClientRef,
-        mut moved: Moved,
+        moved: Moved,
         owed: usize,
         batch: &mut Batch<'_>,
     ) -> Result<Position, NotMoved> {
@@ -230,11 +231,11 @@ impl Broker {
         let now = self.clock.now();
         let expiry = {
             let mut state = client.state.lock();
-            leave_out_what_came_by_itself(&mut moved.deliveries, owed, &state.session);
+            let came_with = double_of(&moved.deliveries, owed);
             for delivery in &moved.deliveries {
                 delivery.publication.weigh(&self.terms().session.kept);
             }
-            state.session.take_over(moved);
+            state.session.take_over(moved, came_with);
             state.stage(batch);
             state.recount(batch);
             state.session.session_expiry()
@@ -253,21 +254,24 @@ impl Broker {
     }
 }
 
-/// Behind the first `owed` messages each is left out that has come here, too, if it is to come once: at QoS 2 [MQTT-4.3.3-2], and what
-/// each node tells by itself, for that is of one client's coming and going in turn.
-fn leave_out_what_came_by_itself(deliveries: &mut Vec<Delivery>, owed: usize, here: &Session) {
-    let text = |delivery: &Delivery| {
-        let message = &delivery.publication.message;
-        let is_once = delivery.qos == Qos::ExactlyOnce || is_sys(message.topic.as_str());
-        (is_once && delivery.packet_id.is_none()).then(|| (message.topic.clone(), message.payload.clone()))
+/// Knows what has come both ways: here, and there behind the first `owed` messages. Which one a message is, most say; of what a node
+/// tells by itself and not of a client's coming or going, only the text does.
+fn double_of(deliveries: &[Delivery], owed: usize) -> impl FnMut(&Delivery) -> bool + use<> {
+    let key = |delivery: &Delivery| {
+        let publication = &delivery.publication;
+        let message = &publication.message;
+        match publication.origin.get() {
+            0 if is_sys(message.topic.as_str()) => Some((0, Some((message.topic.clone(), message.payload.clone())))),
+            0 => None,
+            origin => Some((origin, None)),
+        }
     };
     let mut came: HashMap<_, usize> = HashMap::new();
-    for text in here.owed().filter_map(text) {
-        *came.entry(text).or_default() += 1;
+    for key in deliveries.iter().skip(owed).filter_map(key) {
+        *came.entry(key).or_default() += 1;
     }
-    let late = deliveries.split_off(owed.min(deliveries.len()));
-    deliveries.extend(late.into_iter().filter(|delivery| {
-        let count = text(delivery).and_then(|text| came.get_mut(&text)).filter(|count| **count > 0);
-        count.map(|count| *count -= 1).is_none()
-    }));
+    move |delivery| {
+        let count = key(delivery).and_then(|key| came.get_mut(&key)).filter(|count| **count > 0);
+        count.map(|count| *count -= 1).is_some()
+    }
 }
