@@ -46,15 +46,24 @@ impl Broker {
     /// Starts the process, ready or not.
     pub(crate) fn spawn(program: &Path, home: &Path, number: u32, settings: &[String]) -> Result<Self> {
         let mut command = Command::new(program);
-        command
-            .args(["--bind", "127.0.0.1:0", "--ws-bind", "off", "--admin", "off", "--data-dir"])
-            .arg(home.join("data"));
+        command.args(["--bind", "127.0.0.1:0", "--ws-bind", "off", "--data-dir"]).arg(home.join("data"));
         for setting in settings {
             command.args(["--set", setting]);
         }
         let log = File::create(home.join(format!("broker-{number}.log")))?;
         let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn()?;
         Ok(Self { child, addr: ([127, 0, 0, 1], 0).into(), opened: Duration::ZERO })
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until it has ended, as it was told to.
+    pub(crate) fn wait(mut self) -> Result<()> {
+        let status = self.child.wait()?;
+        anyhow::ensure!(status.success(), "the broker ended with {status}");
+        Ok(())
     }
 
     /// SIGKILL.

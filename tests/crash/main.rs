@@ -3,6 +3,7 @@
 
 mod broker;
 mod client;
+mod cluster;
 mod messages;
 mod publisher;
 mod random;
@@ -33,7 +34,8 @@ use crate::subscriber::{FENCE, Subscriber};
 use crate::watcher::Watcher;
 
 /// The broker may have to keep what several rounds have left.
-const SETTINGS: [&str; 4] = [
+const SETTINGS: [&str; 5] = [
+    "admin.bind=off",
     "modules.presence.extended=true",
     "modules.presence.recovery_grace=500ms",
     "session.max_queued=10000000",
@@ -46,6 +48,9 @@ struct Args {
     /// The broker
     #[arg(long, value_name = "FILE")]
     program: PathBuf,
+    /// Three of them as one cluster on three of these
+    #[arg(long, value_name = "FILE")]
+    nats_server: Option<PathBuf>,
     /// How often it is killed
     #[arg(long, default_value_t = 50)]
     rounds: u32,
@@ -74,6 +79,15 @@ fn run(args: &Args) -> Result<bool> {
     let seed = args.seed.unwrap_or(clock);
     println!("seed {seed}");
     let home = tempfile::tempdir().context("no temporary folder")?;
+    if let Some(server) = &args.nats_server {
+        let Args { program, rounds, settings, .. } = args;
+        let plan = cluster::Plan { program, server, rounds: *rounds, settings };
+        let outcome = cluster::run(&plan, home.path(), Random::new(seed));
+        if !matches!(outcome, Ok(true)) {
+            println!("folders and logs are kept in {}", home.keep().display());
+        }
+        return outcome;
+    }
     let report = Report::default();
     let settings = SETTINGS.iter().map(ToString::to_string).chain(args.settings.iter().cloned()).collect();
     let mut crew = Crew::new(Random::new(seed));

@@ -21,6 +21,9 @@ pub(crate) enum Count {
     NodeDown,
     /// Events that came again with DUP, which they may.
     Repeated,
+    Wills,
+    /// Acknowledged messages of which a node that was lost was part.
+    LostWithNode,
 }
 
 /// A broken promise.
@@ -47,6 +50,10 @@ pub(crate) enum Fault {
     EventNumber,
     /// The last event of a client does not tell where it is.
     EventState,
+    /// Nodes do not tell the same.
+    Different,
+    /// A will came not once, or not before the event that tells why.
+    Will,
 }
 
 /// Shared by all threads.

@@ -8,6 +8,6 @@ use crate::crash;
 const ROUNDS: u32 = 5;
 
 pub(super) fn run(_: &Args) -> Result<Outcome> {
-    crash::run(&crash::Args::new(ROUNDS))?;
+    crash::run(&crash::Args::new(ROUNDS, false))?;
     Ok(Outcome::Passed)
 }
