@@ -124,7 +124,7 @@ impl Crew {
                 let began = Instant::now();
                 let down = harm.inflict(nodes, servers, map, &mut random)?;
                 nodes.wait_until_whole()?;
-                map.heal();
+                map.heal()?;
                 std::thread::sleep(Duration::from_millis(500));
                 Ok((began, down))
             };

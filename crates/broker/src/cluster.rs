@@ -33,6 +33,10 @@ pub trait Roll: Send + Sync + 'static {
     /// never be. `None`: nobody can come in now.
     fn up(&self, up: Up) -> Option<Pin<Box<dyn Future<Output = bool> + Send>>>;
 
+    /// While this node has not got all that it missed when it was no part of the cluster, or others do not know what is wanted here:
+    /// what is returned is done when that is over. Who is let in before would miss what is published elsewhere.
+    fn catching_up(&self) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>>;
+
     /// A connection of this node has ended. Where the node is no part of the cluster any more, all know that already.
     fn down(&self, down: Down);
 

@@ -15,6 +15,7 @@ use mqtt_cluster::{Config, Ended, Links, Log, Node, Phase, Tell, Wire};
 use mqtt_config as said;
 use mqtt_operate::{ClusterNode, ClusterState};
 use mqtt_roll::{Down, Effect, Life, Record, Up};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 mod hearing;
@@ -39,6 +40,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 struct Member {
     node: Node,
     links: Links,
+    /// It has what it missed while it was no part of the cluster, and others know what is wanted here.
+    caught_up: watch::Sender<bool>,
 }
 
 struct Telling {
@@ -86,7 +89,8 @@ pub async fn join(opened: &Opened, node: &str, (log, wire): (impl Log, impl Wire
     let member = Arc::new(OnceLock::new());
     let telling =
         Telling { teller, member: Arc::clone(&member), has_news: true, was_cut_off: false, ears: ears.clone() };
-    let node = Arc::new(Member { node: Node::start(log, config, telling), links });
+    let node =
+        Arc::new(Member { node: Node::start(log, config, telling), links, caught_up: watch::Sender::new(false) });
     // It is set once.
     let _ = member.set(Arc::downgrade(&node));
     let member = node;
@@ -100,6 +104,7 @@ pub async fn join(opened: &Opened, node: &str, (log, wire): (impl Log, impl Wire
                         "other nodes do not tell what is subscribed to and retained there: it is gone on without"
                     );
                 }
+                member.caught_up.send_replace(true);
                 ears.settle_homes().await;
                 return Ok(());
             }
@@ -119,6 +124,7 @@ impl Tell for Telling {
             match &effect {
                 // What is retained here then may be older than what others have.
                 Effect::Gone { node, .. } if node == member.node.name() => {
+                    member.caught_up.send_replace(false);
                     self.ears.note_cut_off();
                     self.was_cut_off = true;
                 }
@@ -127,6 +133,7 @@ impl Tell for Telling {
                     tokio::spawn(async move {
                         // What could not be heard in that time is gone on without.
                         let _ = timeout(HEARING, member.catch_up(&ears)).await;
+                        member.caught_up.send_replace(true);
                         ears.settle_homes().await;
                     });
                 }
@@ -186,6 +193,15 @@ impl Roll for Member {
     fn up(&self, up: Up) -> Option<Pin<Box<dyn Future<Output = bool> + Send>>> {
         let ticket = self.node.up(up).ok()?;
         Some(Box::pin(async { ticket.applied().await.is_ok() }))
+    }
+
+    fn catching_up(&self) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
+        let mut caught_up = self.caught_up.subscribe();
+        if *caught_up.borrow() {
+            return None;
+        }
+        // Where it can't be told any more, the node is gone, and so is who waits.
+        Some(Box::pin(async move { drop(caught_up.wait_for(|caught_up| *caught_up).await) }))
     }
 
     fn down(&self, down: Down) {

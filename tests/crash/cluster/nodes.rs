@@ -11,8 +11,8 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::gate::{Cut, Gate};
-use super::servers::{SERVERS, Servers, signal};
-use crate::broker::Broker;
+use super::servers::{SERVERS, Servers};
+use crate::broker::{Broker, signal};
 use crate::report::Report;
 
 pub(super) const NODES: usize = 3;
@@ -42,6 +42,8 @@ pub(super) struct Map {
     pub(super) report: Report,
     nodes: Mutex<Vec<Place>>,
     is_ending: AtomicBool,
+    /// Whether the watcher of each is connected.
+    watched: [AtomicBool; NODES],
 }
 
 #[derive(Clone, Debug)]
@@ -141,7 +143,8 @@ impl Map {
     pub(super) fn new(nodes: &Nodes) -> Result<Self> {
         let place = |node| Ok(Place { addr: nodes.addr(node)?, harms: Vec::new() });
         let places = (0..NODES).map(place).collect::<Result<_>>()?;
-        Ok(Self { report: Report::default(), nodes: Mutex::new(places), is_ending: AtomicBool::new(false) })
+        let (nodes, is_ending) = (Mutex::new(places), AtomicBool::new(false));
+        Ok(Self { report: Report::default(), nodes, is_ending, watched: Default::default() })
     }
 
     pub(super) fn addr(&self, node: usize) -> SocketAddr {
@@ -158,11 +161,22 @@ impl Map {
         self.places()[node].harms.push((Instant::now(), None));
     }
 
-    /// All are as before.
-    pub(super) fn heal(&self) {
+    /// The watcher of a node has come there, or is gone.
+    pub(super) fn note_watched(&self, node: usize, is_watched: bool) {
+        self.watched[node].store(is_watched, SeqCst);
+    }
+
+    /// All are as before: from when somebody who was away from any of them is told that it has its session again.
+    pub(super) fn heal(&self) -> Result<()> {
+        let began = Instant::now();
+        while !self.watched.iter().all(|watched| watched.load(SeqCst)) {
+            ensure!(began.elapsed() < PATIENCE, "a watcher is not let in again");
+            std::thread::sleep(Duration::from_millis(10));
+        }
         for (_, until) in self.places().iter_mut().flat_map(|place| &mut place.harms) {
             until.get_or_insert_with(Instant::now);
         }
+        Ok(())
     }
 
     /// What was harmed is checked.

@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use super::gate::Gate;
+use crate::broker::signal;
 
 pub(super) const SERVERS: usize = 3;
 
@@ -124,15 +125,6 @@ impl Drop for Servers {
             let _ = child.wait();
         }
     }
-}
-
-/// Sends a signal to a process of this program.
-pub(super) fn signal(pid: u32, name: &str) -> Result<()> {
-    let status = Command::new("kill").arg(format!("-{name}")).arg(pid.to_string()).status()?;
-    if !status.success() {
-        bail!("{name} can't be sent to {pid}");
-    }
-    Ok(())
 }
 
 /// Ports that nobody has now.

@@ -84,6 +84,7 @@ impl Watcher {
                 Err(why) => Err(why),
             },
         };
+        map.note_watched(self.node, heard.is_ok());
         if heard.is_err() {
             self.line.take();
             std::thread::sleep(Duration::from_millis(50));

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::{
     broker::{Broker, outside},
-    client::{Client, VERSIONS, connect, keeping, will},
+    client::{Client, VERSIONS, connect, keeping, message, will},
     crash::Home,
     events::{Event, Watcher},
 };
@@ -347,6 +347,39 @@ async fn a_node_that_is_cut_off_is_told_down_once_and_comes_again() {
     elsewhere.leave().await;
     again.leave().await;
     cluster.hears(2).await;
+}
+
+/// Its session would miss what is published elsewhere.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_is_let_in_at_a_node_that_joined_again_before_others_know_what_is_wanted_there() {
+    let Some(mut cluster) = Cluster::start().await else { return };
+    let (mut client, _) = Client::connect_with(cluster.nodes[2].broker.addr, keeping(Version::V5, "it")).await;
+    client.subscribe("to/it", Qos::AtLeastOnce).await;
+    cluster.hears(1).await;
+    cluster.nodes[2].line.set(Faults { is_cut: true, ..Faults::default() });
+    cluster.watchers.pop();
+    cluster.hears(2).await;
+    cluster.nodes[2].line.set(Faults { is_mute: true, ..Faults::default() });
+    let mut back = loop {
+        let mut coming = std::pin::pin!(Client::try_connect(cluster.nodes[2].broker.addr, keeping(Version::V5, "it")));
+        let (client, connack) = match tokio::time::timeout(Duration::from_secs(1), &mut coming).await {
+            Ok(came) => came,
+            // It waits to be let in.
+            Err(_) => {
+                cluster.nodes[2].line.set(Faults::default());
+                coming.await
+            }
+        };
+        if connack.reason == ReasonCode::Success {
+            assert!(connack.session_present);
+            break client;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    let mut publisher = cluster.nodes[0].connect("publisher").await;
+    publisher.publish(message("to/it", "1", Qos::AtLeastOnce)).await;
+    cluster.nodes[2].line.set(Faults::default());
+    assert_eq!(back.take_text().await, "1");
 }
 
 /// The log is the queue: a node that was down tells what it missed to who keeps a session there.

@@ -50,6 +50,9 @@ impl Enrolment {
             // [MQTT-3.1.3-9]: not later than its session ends.
             Some(mqtt_roll::Will { delay: will.delay.min(info.expiry_interval), message })
         });
+        if let Some(caught_up) = roll.catching_up() {
+            timeout(PATIENCE, caught_up).await.map_err(|_| away())?;
+        }
         let (client, conn) = (ByteString::from(&*info.client_id), info.conn_id);
         let up = Up {
             client: client.clone(),
