@@ -8,6 +8,7 @@ mod messages;
 mod publisher;
 mod random;
 mod report;
+mod soak;
 mod socket;
 mod storm;
 mod subscriber;
@@ -54,6 +55,10 @@ struct Args {
     /// How often it is killed
     #[arg(long, default_value_t = 50)]
     rounds: u32,
+    /// How long it lives each time, in seconds, while its configuration is read again and again and its memory is watched; without it no
+    /// more than 1.5 s
+    #[arg(long, value_name = "SECONDS")]
+    life: Option<u64>,
     /// Repeats the choices of an earlier run, though not its timing
     #[arg(long)]
     seed: Option<u64>,
@@ -98,6 +103,14 @@ fn run(args: &Args) -> Result<bool> {
     let opened = outcome?;
     table::print(args.rounds, &opened, crew.clients().len(), &report);
     Ok(report.is_clean())
+}
+
+/// How long the broker lives until it is killed.
+#[derive(Clone, Copy)]
+enum Life {
+    Short(Duration),
+    /// Watched all the time.
+    Long(Duration),
 }
 
 /// All clients.
@@ -147,11 +160,12 @@ impl Crew {
         self.begin(&world).map_err(|why| anyhow::anyhow!("the first connections: {why}"))?;
         let mut opened = Vec::new();
         for round in 1..=args.rounds {
-            let after = Duration::from_micros(match self.random.below(3) {
+            let short = Duration::from_micros(match self.random.below(3) {
                 0 => 5_000 + self.random.below(100_000),
                 _ => 5_000 + self.random.below(1_495_000),
             });
-            self.load(&world, after, broker).with_context(|| format!("round {round}"))?;
+            let life = args.life.map_or(Life::Short(short), |seconds| Life::Long(Duration::from_secs(seconds)));
+            self.load(&world, life, broker).with_context(|| format!("round {round}"))?;
             if self.random.once_in(4) {
                 // Killed while it opens its store, or right after.
                 let early = Broker::spawn(&args.program, home, round, &settings)?;
@@ -176,14 +190,17 @@ impl Crew {
     }
 
     /// Everyone at once, until the broker is killed.
-    fn load(&mut self, world: &World<'_>, after: Duration, broker: Broker) -> Result<()> {
+    fn load(&mut self, world: &World<'_>, life: Life, broker: Broker) -> Result<()> {
         std::thread::scope(|scope| {
             scope.spawn(|| self.watcher.load(world));
             self.publishers.iter_mut().for_each(|one| drop(scope.spawn(|| one.load(world))));
             self.subscribers.iter_mut().for_each(|one| drop(scope.spawn(|| one.load(world))));
             self.storms.iter_mut().for_each(|one| drop(scope.spawn(|| one.load(world))));
             self.enders.iter_mut().for_each(|one| drop(scope.spawn(|| one.load(world))));
-            std::thread::sleep(after);
+            match life {
+                Life::Short(life) => std::thread::sleep(life),
+                Life::Long(life) => soak::watch(&broker, life, world.report)?,
+            }
             world.end();
             broker.kill()
         })

@@ -54,6 +54,8 @@ pub(crate) enum Fault {
     Different,
     /// A will came not once, or not before the event that tells why.
     Will,
+    /// It takes more and more.
+    Memory,
 }
 
 /// Shared by all threads.

@@ -30,6 +30,7 @@ pub(crate) fn print(rounds: u32, opened: &[Duration], clients: usize, report: &R
         ("events repeated with DUP", count(Count::Repeated), "swapped", fault(Fault::EventSwapped)),
         ("", 0, "wrong numbers", fault(Fault::EventNumber)),
         ("", 0, "wrong state", fault(Fault::EventState)),
+        ("", 0, "memory that grows", fault(Fault::Memory)),
     ];
     for (checked, number, broken, faults) in rows {
         let number = if checked.is_empty() { String::new() } else { number.to_string() };

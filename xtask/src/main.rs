@@ -30,6 +30,8 @@ enum Command {
     Bench(bench::Args),
     /// Kills the broker again and again, and looks what became of its promises
     Crash(crash::Args),
+    /// Keeps the broker under a load of all kinds for hours, and watches its memory too
+    Soak(crash::SoakArgs),
     /// Makes what is given to others: an archive, a Debian package, checksums, a bill of materials
     Dist(dist::Args),
     /// Starts three nodes and three nats-servers on loopback, and shows what each tells
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         Command::Ci(args) => ci::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Crash(args) => crash::run(&args),
+        Command::Soak(args) => crash::soak(&args),
         Command::Dist(args) => dist::run(&args),
         Command::Cluster(args) => cluster::run(&args),
         Command::Attack(args) => attack::run(&args),
