@@ -15,6 +15,7 @@ use mqtt_hooks::{ConnectionInfo, OWN_CLIENTS};
 use mqtt_operate::ClusterState;
 use mqtt_roll::{Down, Up};
 
+pub(crate) mod bans;
 pub(crate) mod due;
 pub(crate) mod ends;
 pub(crate) mod enrolment;
@@ -73,6 +74,15 @@ pub trait Roll: Send + Sync + 'static {
 
     /// The node leaves, with all its clients; done when all know, or that can't be waited for.
     fn leave(&self, reason: Bytes) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+
+    /// What holds at all nodes from now on, by its name; `None`: it holds no more.
+    ///
+    /// # Errors
+    /// They can't be told.
+    fn set(&self, key: ByteString, value: Option<Bytes>) -> Result<(), String>;
+
+    /// What holds at all nodes under names that begin so.
+    fn settings(&self, prefix: &str) -> Vec<(ByteString, Bytes)>;
 
     /// For operators.
     fn state(&self) -> ClusterState;

@@ -14,7 +14,7 @@ use mqtt_cluster::nats::{NatsConfig, NatsLog, NatsWire};
 use mqtt_cluster::{Config, Ended, Links, Log, Node, Phase, Tell, Wire};
 use mqtt_config as said;
 use mqtt_operate::{ClusterNode, ClusterState};
-use mqtt_roll::{Down, Effect, Life, Record, Up};
+use mqtt_roll::{Down, Effect, Life, MAX_SETTING, MAX_SETTINGS, Record, Up};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -105,6 +105,7 @@ pub async fn join(opened: &Opened, node: &str, (log, wire): (impl Log, impl Wire
                     );
                 }
                 member.caught_up.send_replace(true);
+                ears.settle_bans();
                 ears.settle_homes().await;
                 return Ok(());
             }
@@ -134,6 +135,7 @@ impl Tell for Telling {
                         // What could not be heard in that time is gone on without.
                         let _ = timeout(HEARING, member.catch_up(&ears)).await;
                         member.caught_up.send_replace(true);
+                        ears.settle_bans();
                         ears.settle_homes().await;
                     });
                 }
@@ -277,6 +279,23 @@ impl Roll for Member {
             }
             // They hold the broker, which holds them.
             end_links();
+        })
+    }
+
+    fn set(&self, key: ByteString, value: Option<Bytes>) -> Result<(), String> {
+        let size = key.len() + value.as_ref().map_or(0, Bytes::len);
+        let held = || self.node.look(|fold| fold.settings().map(|(key, value)| key.len() + value.len()).sum::<usize>());
+        // What does not fit is ignored by all, without a word.
+        if value.is_some() && (size > MAX_SETTING || held() + size > MAX_SETTINGS) {
+            return Err("what holds in all the cluster is too long".to_owned());
+        }
+        self.node.stage(&Record::Setting { key, value }).map(drop).map_err(|why| why.to_string())
+    }
+
+    fn settings(&self, prefix: &str) -> Vec<(ByteString, Bytes)> {
+        self.node.look(|fold| {
+            let all = fold.settings().filter(|(key, _)| key.starts_with(prefix));
+            all.map(|(key, value)| (key.into(), value.clone())).collect()
         })
     }
 

@@ -33,6 +33,7 @@ mod bridging_crash;
 mod budgets;
 mod cli;
 mod cluster;
+mod cluster_bans;
 mod cluster_messages;
 mod cluster_moves;
 mod commands;

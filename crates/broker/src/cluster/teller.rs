@@ -13,6 +13,7 @@ use mqtt_hooks::{ConnectionInfo, EndRecord, Fact, Reason};
 use mqtt_roll::{self as roll, Connected, Disconnected, Effect};
 use mqtt_session::Publication;
 
+use super::bans::BanChange;
 use super::ends::SessionEnd;
 use super::letter::{KICK, read_info, read_kick, read_message};
 use crate::broker::Broker;
@@ -44,6 +45,8 @@ pub struct Teller {
     hasher: RandomState,
     /// Whom the last end that was told is of, if its session has ended with it.
     over: Option<ByteString>,
+    /// Bans that were made and lifted, and are not held to yet.
+    bans: Vec<BanChange>,
 }
 
 /// How far all was told.
@@ -80,6 +83,7 @@ impl Teller {
             flaps: HashMap::new(),
             hasher: RandomState::default(),
             over: None,
+            bans: Vec::new(),
         }
     }
 
@@ -131,6 +135,11 @@ impl Teller {
         }
         // Each client's flush has decided what could leave.
         let _ = batch.finish();
+        // Not in the bundle of the note above, for they are stored at once. Should this process die in between, they are found when it
+        // joins again.
+        if let Err(error) = broker.hold_to(std::mem::take(&mut self.bans)) {
+            tracing::error!(%error, "bans of the cluster are not kept here");
+        }
     }
 
     fn apply(&mut self, effect: Effect, batch: &mut Batch<'_>) {
@@ -157,6 +166,9 @@ impl Teller {
             Effect::Setting { key, value: Some(who) } if key == KICK => {
                 self.kick(&who, batch);
                 return;
+            }
+            Effect::Setting { key, value } => {
+                self.bans.extend(BanChange::of_setting(&key, value.as_deref()));
             }
             Effect::Home { client, node: Some(node) } if !self.is_here(&node) => {
                 self.broker.give_away(&client, true, batch);

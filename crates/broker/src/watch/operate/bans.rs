@@ -5,29 +5,13 @@ use std::io;
 use mqtt_operate::{Ban, BanKind};
 
 use super::Operator;
-use crate::client::ending::Ending;
-use crate::coming::banned::Lists;
+use crate::cluster::bans::BanChange;
 use crate::time::clock::wall_ms;
 
 impl Operator {
     /// Its connections end; a session that outlives them stays, as the ban may be over before it.
     pub(super) fn add_ban(&self, ban: Ban) -> io::Result<()> {
-        let kind = ban.kind;
-        let who = ban.who.clone();
-        self.change_bans(|lists| {
-            lists.list(kind).insert(who.clone(), ban);
-        })?;
-        let clients = match kind {
-            BanKind::ClientId => self.broker.clients.get(&who).into_iter().collect(),
-            BanKind::Username | BanKind::PeerHost => self.broker.clients.all(),
-        };
-        for client in clients {
-            let connection = client.state.lock().connection().cloned();
-            if let Some(connection) = connection.filter(|connection| self.broker.doors.banned.has(&connection.info)) {
-                connection.end(Ending::BANNED);
-            }
-        }
-        Ok(())
+        self.change_bans(|| BanChange::made(ban.clone()))
     }
 
     /// Those that were made by the broker itself too.
@@ -40,12 +24,12 @@ impl Operator {
 
     pub(super) fn remove_ban(&self, kind: BanKind, who: &str) -> io::Result<()> {
         self.broker.doors.flapping.forgive(kind, who);
-        self.change_bans(|lists| {
-            lists.list(kind).remove(who);
-        })
+        self.change_bans(|| BanChange::lifted(kind, who))
     }
 
-    fn change_bans(&self, change: impl FnOnce(&mut Lists)) -> io::Result<()> {
-        self.broker.doors.banned.change(change, |name, record| self.broker.durable.keep_note(name, record))
+    /// Here at once, and at other nodes soon.
+    fn change_bans(&self, change: impl Fn() -> BanChange) -> io::Result<()> {
+        self.broker.hold_to(vec![change()])?;
+        self.broker.tell_ban(&change()).map_err(|why| io::Error::other(format!("it holds at this node alone: {why}")))
     }
 }
