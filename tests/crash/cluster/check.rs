@@ -113,6 +113,8 @@ fn alternate(id: &str, told: &[Told], report: &Report) {
 fn wills(line: &Line, told: &[Told], report: &Report) {
     let mut seen = HashSet::new();
     let mut online: Option<(usize, &Visit)> = None;
+    // Ports come again, so of two visits it is the later one.
+    let mut last = None;
     for one in told {
         match one {
             Told::Will(number) => {
@@ -123,7 +125,9 @@ fn wills(line: &Line, told: &[Told], report: &Report) {
             }
             Told::Event(event) if event.is_connected => {
                 let is_it = |(_, visit): &(usize, &Visit)| event.is_at(visit.node) && event.peerport == visit.port;
-                online = line.visits.iter().enumerate().find(is_it);
+                let mut visits = line.visits.iter().enumerate().filter(is_it);
+                online = visits.clone().find(|(at, _)| Some(*at) > last).or_else(|| visits.next());
+                last = online.map(|(at, _)| at).max(last);
             }
             Told::Event(event) => {
                 let Some((at, visit)) = online.take().filter(|(_, visit)| visit.has_will) else { continue };
