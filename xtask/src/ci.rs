@@ -9,6 +9,7 @@ mod edges;
 mod folders;
 mod fuzz;
 mod package;
+mod publish;
 mod words;
 
 use std::time::{Duration, Instant};
@@ -66,6 +67,12 @@ const STEPS: &[Step] = &[
         about: "mosquitto, paho, MQTT.js, requests and schemathesis against the release binary",
         is_quick: false,
         run: clients::run,
+    },
+    Step {
+        name: "publish",
+        about: "the crates that are of use alone are packed as a registry would get them",
+        is_quick: false,
+        run: publish::run,
     },
     Step {
         name: "package",

@@ -5,7 +5,7 @@ use std::mem;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use mqtt_codec::{Packet, ReasonCode};
+use mqtt_codec::{Packet, Qos, ReasonCode};
 use mqtt_session::{Delivered, DeliveryOptions, DropReason, Fanout, Lost, Outbox, Publication, Session, Timestamp};
 use mqtt_storage::Position;
 use parking_lot::Mutex;
@@ -60,8 +60,7 @@ pub(crate) struct State {
     owes: bool,
     /// An answer is in the outbox, and what it needs is not known yet: nothing leaves.
     pub(crate) held: bool,
-    /// The client is out of the table and its session has ended; the router may find it for a while.
-    pub(crate) is_over: bool,
+    pub(crate) standing: Standing,
     output: Output,
     /// Bytes held, as they are in the sum of all.
     counted: u32,
@@ -87,7 +86,22 @@ impl Output {
     }
 }
 
+/// What a client is to those who find it by the router.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It is to have what its subscriptions say.
+    Wanted,
+    /// It is away, and the router passes over it for what nobody keeps for such a one.
+    PassedOver,
+    /// It is out of the table and its session has ended; the router may find it for a while.
+    Over,
+}
+
 impl State {
+    pub(crate) fn is_over(&self) -> bool {
+        self.standing == Standing::Over
+    }
+
     /// True if `connection` is the current one: not taken over since.
     pub(crate) fn is_current(&self, connection: &Arc<Connection>) -> bool {
         self.connection().is_some_and(|current| Arc::ptr_eq(current, connection))
@@ -266,7 +280,7 @@ impl ClientRef {
             number: 0,
             owes: false,
             held: false,
-            is_over: false,
+            standing: Standing::Wanted,
             output: Output::Idle,
             counted: 0,
         };
@@ -282,6 +296,12 @@ impl ClientRef {
         now: Timestamp,
         batch: &mut Batch<'_>,
     ) -> Delivered {
+        let is_kept = options.qos.min(fanout.publication().message.qos) > Qos::AtMostOnce;
+        if is_kept && state.is_crowded_out(batch) {
+            let delivered = state.session.refuse();
+            self.warn_of_full_queue(state, fanout.publication(), batch);
+            return delivered;
+        }
         let State { session, outbox, .. } = state;
         // Memory only for as long as bytes wait: of a million clients few are sent something at one time.
         if !outbox.has_buffer() {
@@ -326,7 +346,7 @@ impl ClientRef {
             reason: ReasonCode::QuotaExceeded,
             rule: &format_args!(
                 "{dropped} dropped, {waiting} waiting: session.max_queued, session.max_queued_bytes or what limits.memory \
-                 leaves for one client is reached",
+                 leaves for one client, or for all of an address who are away, is reached",
             ),
             about: publication.message.topic.as_str(),
         });

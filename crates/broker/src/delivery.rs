@@ -1,5 +1,6 @@
 //! What is published, on its way to whoever wants it.
 
+mod absent;
 pub(crate) mod batch;
 mod expiry;
 mod handing_on;

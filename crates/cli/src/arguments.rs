@@ -9,6 +9,7 @@ use clap_complete::Shell;
 use mqtt_config::{Error, Layers};
 
 use crate::commands::{Noun, import, init};
+use crate::complete;
 use crate::reach::Reach;
 
 /// What the command line asks for.
@@ -105,7 +106,7 @@ enum Verb {
     Import(import::Verb),
     #[command(flatten)]
     Ask(Box<Noun>),
-    /// Print what a shell needs to complete commands and flags
+    /// Print what a shell needs to complete commands, flags and the names that a running broker knows
     Completions {
         /// Which shell
         shell: Shell,
@@ -125,6 +126,12 @@ impl Cli {
         args: impl IntoIterator<Item = OsString>,
         env: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Self, UsageError> {
+        let mut env: Vec<_> = env.into_iter().collect();
+        if let Some(shell) = complete::asking(&mut env) {
+            let args: Vec<_> = args.into_iter().collect();
+            let command = Command::Print(complete::offered(&shell, layers, &args, env));
+            return Ok(Self { command, layers: Layers::new(Vec::new()) });
+        }
         let args = match Args::try_parse_from(args) {
             Ok(args) => args,
             Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
@@ -132,7 +139,6 @@ impl Cli {
             }
             Err(error) => return Err(UsageError::Grammar(one_line(&error.to_string()))),
         };
-        let env: Vec<_> = env.into_iter().collect();
         let no_color = env.iter().any(|(name, value)| name == "NO_COLOR" && !value.is_empty());
         let layers = args.over(layers, env)?;
         let reach = Reach { colours: !no_color, ..args.reach };
@@ -143,7 +149,9 @@ impl Cli {
             Some(Verb::CheckConfig) => Command::CheckConfig,
             Some(Verb::PrintConfig) => Command::PrintConfig,
             Some(Verb::Init(args)) => Command::Init(args),
-            Some(Verb::Completions { shell }) => Command::Print(completions(shell)),
+            Some(Verb::Completions { shell }) => {
+                Command::Print(complete::script(&shell.to_string()).unwrap_or_default())
+            }
             Some(Verb::Man { out: None }) => Command::Print(manual()),
             Some(Verb::Man { out: Some(folder) }) => Command::WriteManual(folder),
         };
@@ -180,10 +188,9 @@ impl Args {
     }
 }
 
-fn completions(shell: Shell) -> String {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Args::command(), "rollcall", &mut script);
-    String::from_utf8_lossy(&script).into_owned()
+/// What may be said.
+pub(crate) fn grammar() -> clap::Command {
+    Args::command()
 }
 
 fn manual() -> String {

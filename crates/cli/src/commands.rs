@@ -18,7 +18,7 @@ mod cluster;
 pub(crate) mod import;
 pub(crate) mod init;
 mod listeners;
-mod modules;
+pub(crate) mod modules;
 mod operator;
 mod password;
 mod presence;

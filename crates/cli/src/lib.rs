@@ -28,6 +28,7 @@ mod arguments;
 mod carry_out;
 mod columns;
 mod commands;
+mod complete;
 mod failure;
 mod find;
 mod mqtt;

@@ -214,7 +214,8 @@ pub enum DropReason {
 }
 
 /// Sees deliveries that are dropped: where they are made, or later, while they wait in a session or had been sent and were not
-/// acknowledged. QoS 0 that waits and goes with its connection is not told.
+/// acknowledged. QoS 0 that waits and goes with its connection is not told; of QoS 0 for a client that is away the first is, until it is
+/// back.
 ///
 /// It is called on the way of messages, with nothing to publish by: a message about each message dropped might be the next. What
 /// had waited is told after what brought it about.

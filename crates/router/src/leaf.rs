@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::mem;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use foldhash::fast::RandomState;
 use mqtt_codec::Qos;
 
-use crate::Options;
 use crate::group::Shared;
+use crate::{Attendance, Options};
 
 /// A list longer than this is indexed by key, so that leaving it costs the same however long it is.
 const INDEXED_ABOVE: usize = 32;
@@ -17,7 +18,7 @@ const INDEXED_ABOVE: usize = 32;
 const PLAIN_BELOW: usize = 16;
 
 /// One subscription.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Subscription<K> {
     pub(crate) key: K,
     /// 0: none. Kept as a number so that a list of one id can be lent from here.
@@ -25,12 +26,30 @@ pub(crate) struct Subscription<K> {
     pub(crate) qos: Qos,
     pub(crate) no_local: bool,
     pub(crate) retain_as_published: bool,
+    /// Its subscriber is not there. Set in place, so that lists that are lent need not be copied for it: who looks at one sees it
+    /// or not, and either is right while it changes.
+    is_absent: AtomicBool,
+}
+
+impl<K: Clone> Clone for Subscription<K> {
+    fn clone(&self) -> Self {
+        Self { key: self.key.clone(), is_absent: self.is_absent.load(Relaxed).into(), ..*self }
+    }
 }
 
 impl<K> Subscription<K> {
     pub(crate) fn new(key: K, options: Options) -> Self {
         let Options { qos, no_local, retain_as_published, subscription_id } = options;
-        Self { key, id: subscription_id.map_or(0, u32::from), qos, no_local, retain_as_published }
+        let id = subscription_id.map_or(0, u32::from);
+        Self { key, id, qos, no_local, retain_as_published, is_absent: AtomicBool::new(false) }
+    }
+
+    pub(crate) fn set_attendance(&self, attendance: Attendance) {
+        self.is_absent.store(attendance == Attendance::Absent, Relaxed);
+    }
+
+    pub(crate) fn is_absent(&self) -> bool {
+        self.is_absent.load(Relaxed)
     }
 
     /// The subscription id, as a list of none or one.

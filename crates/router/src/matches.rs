@@ -30,6 +30,8 @@ pub(crate) struct Found<K> {
     has_no_local: bool,
     /// Set only then.
     publisher: Option<K>,
+    /// Of a message that goes out with this, at the most, those who are absent may be passed over; `None`: nobody is.
+    highest: Option<Qos>,
     /// What was looked up, and how many changes the router had seen before; 0: nothing that could be used again.
     topic: Vec<u8>,
     changes: u64,
@@ -77,6 +79,7 @@ impl<K> Default for Matches<K> {
             groups: Vec::new(),
             has_no_local: false,
             publisher: None,
+            highest: None,
             topic: Vec::new(),
             changes: 0,
             before: 0,
@@ -100,7 +103,8 @@ impl<K: Clone + Eq + Hash> Matches<K> {
             ([], [] | [_]) => true,
             // Nearly always, and nothing has to be walked through for it.
             ([list], []) if list.subscriptions().len() == 1 => true,
-            _ => self.iter().take(2).count() + groups.iter().take(2).count() <= 1,
+            // Whoever is passed over counts, too: they may be back by the time the message is handed out.
+            _ => self.walk(None).take(2).count() + groups.iter().take(2).count() <= 1,
         }
     }
 
@@ -119,6 +123,24 @@ impl<K: Clone + Eq + Hash> Matches<K> {
 
     /// Everyone but members of shared subscriptions, each once.
     pub fn iter(&self) -> impl Iterator<Item = Match<'_, K>> {
+        self.walk(self.found.highest).flatten()
+    }
+
+    /// Calls `visit` with everyone of [`Self::iter`] who may keep something of a message of this QoS, or is there. Says how many
+    /// subscriptions were passed over.
+    pub fn visit(&self, qos: Qos, mut visit: impl FnMut(&Match<'_, K>)) -> usize {
+        let mut passed_over = self.found.merge.passed_over();
+        for found in self.walk(self.found.highest.map(|highest| highest.min(qos))) {
+            match found {
+                Some(found) => visit(&found),
+                None => passed_over += 1,
+            }
+        }
+        passed_over
+    }
+
+    /// `None`: one who is passed over.
+    fn walk(&self, highest: Option<Qos>) -> impl Iterator<Item = Option<Match<'_, K>>> {
         let Found { lists, publisher, direct, merge, .. } = &self.found;
         let subscriptions = lists.get(*direct).map_or(&[][..], Snapshot::subscriptions);
         let mut covered = merge.covered().iter().copied().peekable();
@@ -127,9 +149,13 @@ impl<K: Clone + Eq + Hash> Matches<K> {
             if covered.next_if_eq(&at).is_some() || subscription.is_hidden_from(publisher.as_ref()) {
                 return None;
             }
-            Some(Match::from(subscription))
+            Some((subscription.is_absent(), Match::from(subscription)))
         });
-        merge.iter(lists).chain(rest)
+        merge.iter(lists).chain(rest).map(move |(is_absent, found)| {
+            // [MQTT-3.8.4-8]: it goes out with the lower of the two, and at QoS 0 nobody keeps it.
+            let is_kept = highest.is_none_or(|highest| highest.min(found.qos) > Qos::AtMostOnce);
+            (is_kept || !is_absent).then_some(found)
+        })
     }
 
     /// The shared subscriptions found.
@@ -166,21 +192,24 @@ impl<K: Clone + Eq + Hash> Found<K> {
         self.groups.clear();
         self.has_no_local = false;
         self.publisher = None;
+        self.highest = None;
         self.changes = 0;
         self.direct = 0;
         self.merge.clear();
     }
 
     /// True if looking this up would give what is here.
-    pub(crate) fn holds(&self, topic: &Topic, publisher: Option<&K>, changes: u64) -> bool {
+    pub(crate) fn holds(&self, topic: &Topic, publisher: Option<&K>, highest: Option<Qos>, changes: u64) -> bool {
         self.changes == changes
+            && self.highest == highest
             && self.topic == topic.as_str().as_bytes()
             && (!self.has_no_local || self.publisher.as_ref() == publisher)
     }
 
     /// A look-up begins.
-    pub(crate) fn begin(&mut self, changes: u64) {
+    pub(crate) fn begin(&mut self, highest: Option<Qos>, changes: u64) {
         self.clear();
+        self.highest = highest;
         self.before = changes;
     }
 
@@ -224,6 +253,8 @@ impl<K: Clone + Eq + Hash> Found<K> {
         // costs less than the other way round.
         let longest = self.lists.iter().enumerate().max_by_key(|(_, list)| list.subscriptions().len());
         self.direct = longest.map_or(0, |(at, _)| at);
-        self.merge.run(&self.lists, self.direct, self.publisher.as_ref());
+        // Who is to be passed over anyway is not worth a hash.
+        let passes_over = self.highest == Some(Qos::AtMostOnce);
+        self.merge.run(&self.lists, self.direct, self.publisher.as_ref(), passes_over);
     }
 }

@@ -26,6 +26,8 @@ pub(crate) struct Merge {
     met: Vec<MetId>,
     /// A hash table of `merged`; empty while there are few.
     slots: Vec<Slot>,
+    /// Subscriptions of those who are absent that were not looked at.
+    passed_over: usize,
     hasher: RandomState,
 }
 
@@ -67,23 +69,39 @@ impl Merge {
         self.ids.clear();
         self.met.clear();
         self.slots.clear();
+        self.passed_over = 0;
     }
 
     pub(crate) fn covered(&self) -> &[u32] {
         &self.covered
     }
 
-    pub(crate) fn iter<'a, K>(&'a self, lists: &'a [Snapshot<K>]) -> impl Iterator<Item = Match<'a, K>> {
-        self.merged.iter().map(|merged| Match {
-            key: &lists[merged.list].subscriptions()[merged.subscription].key,
-            qos: merged.qos,
-            retain_as_published: merged.retain_as_published,
-            subscription_ids: &self.ids[merged.ids.start as usize..merged.ids.end as usize],
+    pub(crate) const fn passed_over(&self) -> usize {
+        self.passed_over
+    }
+
+    /// With each whether it is absent.
+    pub(crate) fn iter<'a, K>(&'a self, lists: &'a [Snapshot<K>]) -> impl Iterator<Item = (bool, Match<'a, K>)> {
+        self.merged.iter().map(|merged| {
+            let subscription = &lists[merged.list].subscriptions()[merged.subscription];
+            let found = Match {
+                key: &subscription.key,
+                qos: merged.qos,
+                retain_as_published: merged.retain_as_published,
+                subscription_ids: &self.ids[merged.ids.start as usize..merged.ids.end as usize],
+            };
+            (subscription.is_absent(), found)
         })
     }
 
-    /// Merges all `lists`, leaving in the one at `direct` what is nowhere else.
-    pub(crate) fn run<K: Eq + Hash>(&mut self, lists: &[Snapshot<K>], direct: usize, publisher: Option<&K>) {
+    /// Merges all `lists`, leaving in the one at `direct` what is nowhere else; `passes_over`: without those who are absent.
+    pub(crate) fn run<K: Eq + Hash>(
+        &mut self,
+        lists: &[Snapshot<K>],
+        direct: usize,
+        publisher: Option<&K>,
+        passes_over: bool,
+    ) {
         let others = || lists.iter().enumerate().filter(|&(at, _)| at != direct);
         let most = others().map(|(_, list)| list.subscriptions().len()).sum::<usize>();
         if most > COMPARED {
@@ -96,6 +114,10 @@ impl Merge {
                 if subscription.is_hidden_from(publisher) {
                     continue;
                 }
+                if passes_over && subscription.is_absent() {
+                    self.passed_over += 1;
+                    continue;
+                }
                 let merged = match self.find(lists, &subscription.key) {
                     Ok(merged) => merged,
                     Err(vacancy) => self.add(list, at, vacancy),
@@ -104,7 +126,7 @@ impl Merge {
             }
         }
         for (at, subscription) in (0..).zip(lists[direct].subscriptions()) {
-            if subscription.is_hidden_from(publisher) {
+            if subscription.is_hidden_from(publisher) || (passes_over && subscription.is_absent()) {
                 continue;
             }
             if let Ok(merged) = self.find(lists, &subscription.key) {

@@ -148,19 +148,44 @@ impl<K: Clone + Eq + Hash> Router<K> {
         }
     }
 
+    /// Says the same for one subscription, which is not shared: [`Self::receivers`] passes over one that is not there, at the
+    /// cost of a look at its place in a list. It is taken to be there when it subscribes.
+    pub fn set_attendance_at(&self, filter: &Filter, key: &K, attendance: Attendance) {
+        if filter.group().is_none()
+            && let Some(leaf) = self.leaves.get(filter.pattern().as_bytes())
+            && let Some(subscription) = leaf.plain().find(key)
+        {
+            subscription.set_attendance(attendance);
+            // Who goes may be found for a while. Who is back is not to be passed over by a look-up from before.
+            if attendance == Attendance::Present {
+                self.changes.fetch_add(1, Ordering::Release);
+            }
+        }
+    }
+
     /// Puts into `found` (emptied first) everyone whose filter matches; `publisher` does not get what its no-local
     /// subscriptions would bring. Asked for the same topic again, `found` is left as it is unless a subscription has
     /// changed since.
     ///
     /// No lock is held once this returns.
     pub fn matches(&self, topic: &Topic, publisher: Option<&K>, found: &mut Matches<K>) {
+        self.look_for(topic, publisher, None, found);
+    }
+
+    /// [`Self::matches`] for a message of this QoS, or a lower one: those who are [absent](Self::set_attendance_at) and for whom
+    /// it would be at QoS 0 are passed over.
+    pub fn receivers(&self, topic: &Topic, publisher: Option<&K>, highest: Qos, found: &mut Matches<K>) {
+        self.look_for(topic, publisher, Some(highest), found);
+    }
+
+    fn look_for(&self, topic: &Topic, publisher: Option<&K>, highest: Option<Qos>, found: &mut Matches<K>) {
         let Matches { scratch, found } = found;
         // Before the look-up: what changes meanwhile makes the next one ask again.
         let changes = self.changes();
-        if found.holds(topic, publisher, changes) {
+        if found.holds(topic, publisher, highest, changes) {
             return;
         }
-        found.begin(changes);
+        found.begin(highest, changes);
         self.look_up(topic, Reach::All, scratch, |leaf| {
             found.add(leaf, publisher);
             true
@@ -174,8 +199,17 @@ impl<K: Clone + Eq + Hash> Router<K> {
     ///
     /// No lock is held once this returns.
     pub fn matches_named(&self, topic: &Topic, found: &mut Matches<K>) {
+        self.look_for_named(topic, None, found);
+    }
+
+    /// Of those the [`Self::receivers`] of a message of this QoS, or a lower one.
+    pub fn receivers_named(&self, topic: &Topic, highest: Qos, found: &mut Matches<K>) {
+        self.look_for_named(topic, Some(highest), found);
+    }
+
+    fn look_for_named(&self, topic: &Topic, highest: Option<Qos>, found: &mut Matches<K>) {
         let Matches { scratch, found } = found;
-        found.begin(self.changes());
+        found.begin(highest, self.changes());
         self.look_up(topic, Reach::Named, scratch, |leaf| {
             found.add(leaf, None);
             true
@@ -187,7 +221,7 @@ impl<K: Clone + Eq + Hash> Router<K> {
     ///
     /// No lock is held once this returns.
     pub fn members(&self, filter: &Filter, found: &mut Matches<K>) {
-        found.found.begin(self.changes());
+        found.found.begin(None, self.changes());
         if let Some(name) = filter.group()
             && let Some(leaf) = self.leaves.get(filter.pattern().as_bytes())
         {

@@ -105,6 +105,11 @@ impl Session {
         self.dropped.as_mut().map_or_else(Vec::new, |dropped| std::mem::take(&mut dropped.lost))
     }
 
+    /// Drops what would wait, for it finds no room elsewhere: what many sessions hold together is for the driver to bound.
+    pub fn refuse(&mut self) -> Delivered {
+        self.drop_one(DropReason::QueueFull)
+    }
+
     pub(crate) fn drop_one(&mut self, reason: DropReason) -> Delivered {
         self.dropped.get_or_insert_default().so_far.add(reason);
         Delivered::Dropped(reason)

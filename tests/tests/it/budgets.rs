@@ -242,6 +242,34 @@ async fn sessions_that_one_address_leaves_behind_leave_room_for_others() {
     assert!(leave_session_behind(from(greedy, Version::V5), "new").await, "two are over");
 }
 
+/// However many sessions it has left behind, and whatever waits for them.
+#[tokio::test]
+async fn what_waits_for_those_of_one_address_leaves_room_for_others() {
+    let Some(broker) = Broker::with(memory(32)).await else { return };
+    let leave = async |address: [u8; 4], id: String, filter: &str| {
+        let mut client = Client::over(broker.server().connect_in_memory((address, 4711).into()), Version::V5);
+        client.send(Packet::Connect(Box::new(keeping(Version::V5, &id)))).await;
+        assert!(matches!(client.receive().await, Packet::ConnAck(_)));
+        client.subscribe(filter, Qos::AtLeastOnce).await;
+        client.leave().await;
+    };
+    for n in 0..300 {
+        leave([192, 0, 2, 1], format!("greedy{n}"), "#").await;
+    }
+    leave([192, 0, 2, 2], "other".to_owned(), "other").await;
+    let mut publisher = Client::connect(broker.addr, Version::V5, "publisher").await;
+    for _ in 0..700 {
+        publisher.publish(message("all", vec![b'x'; 100], Qos::AtLeastOnce)).await;
+    }
+    for n in 0..1000 {
+        publisher.publish(message("other", n.to_string(), Qos::AtLeastOnce)).await;
+    }
+    let mut client = Client::connect_with(broker.addr, keeping(Version::V5, "other")).await.0;
+    for n in 0..1000 {
+        assert_eq!(client.take_text().await, n.to_string());
+    }
+}
+
 #[tokio::test]
 async fn whose_sessions_were_left_behind_is_known_after_a_crash() {
     if outside() {

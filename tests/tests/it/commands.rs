@@ -409,11 +409,61 @@ async fn shells_are_told_what_can_be_completed() {
     if outside() {
         return;
     }
-    for shell in ["bash", "zsh", "fish"] {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = Answer::of(&mut command(&["completions", shell])).await.done();
-        assert!(script.contains("kick") && script.contains("data-dir"), "{shell}");
+        assert!(script.contains("rollcall"), "{shell}");
     }
     Answer::of(&mut command(&["completions", "cmd"])).await.failed(2, &["cmd", "bash"]);
+}
+
+/// What bash offers for the last of these words, by the script that it is given.
+async fn offered(folder: &Path, words: &[&str]) -> Vec<String> {
+    let program = command(&[]).as_std().get_program().to_owned();
+    let script = "PATH=\"$(dirname \"$1\"):$PATH\"; shift; eval \"$(rollcall completions bash)\"; \
+                  COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); \
+                  _clap_complete_rollcall rollcall \"${!#}\"; printf '%s\\n' \"${COMPREPLY[@]}\"";
+    let mut bash = Command::new("bash");
+    bash.arg("-c").arg(script).arg("bash").arg(program);
+    bash.args(["rollcall", "--data-dir"]).arg(folder).args(words).current_dir(folder);
+    let offered = Answer::of(&mut bash).await.done();
+    // Flags are offered beside whatever has not begun.
+    offered
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with("--"))
+        .map(|line| line.trim().to_owned())
+        .collect()
+}
+
+#[tokio::test]
+async fn shells_offer_what_the_broker_knows() {
+    if outside() {
+        return;
+    }
+    let site = Site::start().await;
+    let addr = site.running.addr();
+    let mut clients = Vec::new();
+    for client_id in ["meter/1", "meter/2", "other", "meter $(touch here)", "meter;x", "meter*"] {
+        clients.push(Client::connect(addr, Version::V5, client_id).await);
+    }
+    let folder = site.folder.path();
+    assert_eq!(offered(folder, &["clients", "k"]).await, ["kick"]);
+    assert_eq!(
+        offered(folder, &["clients", "show", "me"]).await,
+        ["meter/1", "meter/2"],
+        "and nothing that a shell acts on"
+    );
+    assert_eq!(offered(folder, &["clients", "show", ""]).await, ["meter/1", "meter/2", "other"]);
+    assert_eq!(offered(folder, &["trace", "oth"]).await, ["other"]);
+    assert_eq!(offered(folder, &["modules", "unload", "pres"]).await, ["presence"]);
+    assert_eq!(offered(folder, &["listeners", "stop", ""]).await, ["mqtt"]);
+    for number in 0..120 {
+        clients.push(Client::connect(addr, Version::V5, &format!("many{number:03}")).await);
+    }
+    let many = offered(folder, &["clients", "kick", "many"]).await;
+    assert_eq!((many.len(), many.first().map(|first| &**first)), (100, Some("many000")));
+    site.running.stop().await;
+    assert_eq!(offered(folder, &["clients", "show", "me"]).await, [""; 0]);
+    assert!(!folder.join("here").exists());
 }
 
 #[tokio::test]

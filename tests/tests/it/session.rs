@@ -62,6 +62,47 @@ async fn messages_wait_in_order_while_the_client_is_away() {
     }
 }
 
+/// Who publishes at QoS 0 passes over those who are away; nobody else does, nor anyone once they are back.
+#[tokio::test]
+async fn who_is_back_is_sent_what_it_was_passed_over_for_while_it_was_away() {
+    let broker = Broker::start().await;
+    let mut publisher = Client::connect(broker.addr, Version::V5, "publisher").await;
+    for version in VERSIONS {
+        let (mut client, _) = Client::connect_with(broker.addr, keeping(version, "away")).await;
+        for (filter, qos) in [("a/#", Qos::AtMostOnce), ("a/+", Qos::AtMostOnce), ("+/b", Qos::AtLeastOnce)] {
+            client.subscribe(filter, qos).await;
+        }
+        for round in 0..3 {
+            client.cut().await;
+            let text = |topic: &str, qos: Qos| format!("{round} {topic} {}", qos as u8);
+            for qos in [Qos::AtMostOnce, Qos::AtLeastOnce, Qos::AtMostOnce] {
+                for topic in ["a/a", "a/b"] {
+                    publisher.publish(message(topic, text(topic, qos), qos)).await;
+                }
+            }
+            // Behind all of them.
+            publisher.ping().await;
+            client = Client::connect_with(broker.addr, keeping(version, "away")).await.0;
+            for qos in [Qos::AtMostOnce, Qos::AtLeastOnce] {
+                for topic in ["a/a", "a/b"] {
+                    publisher.publish(message(topic, text(topic, qos), qos)).await;
+                }
+            }
+            assert_eq!(client.take_text().await, text("a/b", Qos::AtLeastOnce), "the one that waited");
+            for (topic, qos) in [
+                ("a/a", Qos::AtMostOnce),
+                ("a/b", Qos::AtMostOnce),
+                ("a/a", Qos::AtLeastOnce),
+                ("a/b", Qos::AtLeastOnce),
+            ] {
+                assert_eq!(client.take_text().await, text(topic, qos));
+            }
+        }
+        client.leave().await;
+        Client::connect(broker.addr, version, "away").await.leave().await;
+    }
+}
+
 /// [MQTT-4.4.0-1] [MQTT-4.6.0-1]
 #[tokio::test]
 async fn unacknowledged_messages_come_again_with_their_ids_in_order_and_dup() {

@@ -48,6 +48,11 @@ impl State {
         self.whereabouts = Whereabouts::Away(Some(absent));
     }
 
+    /// It is away, and so much is held for those of its address that nothing more may wait for it.
+    pub(crate) fn is_crowded_out(&self, batch: &Batch<'_>) -> bool {
+        self.whereabouts.absent().is_some_and(|absent| !batch.watched().memory.has_room_at(absent))
+    }
+
     /// Where it was, if it is away and that is known.
     pub(crate) fn was_at(&self) -> Option<IpAddr> {
         self.whereabouts.absent().map(|absent| absent.address())

@@ -207,6 +207,7 @@ impl Broker {
         {
             let mut state = client.state.lock();
             state.be_back(batch);
+            self.routes.look_at_again(client, &mut state);
             // From here on a takeover finds this connection. The session is attached later, when the fact has been told:
             // what is delivered meanwhile is queued, and can't leave before CONNACK.
             state.come_by(&connection);

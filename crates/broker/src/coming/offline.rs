@@ -8,7 +8,7 @@ use mqtt_session::{Orphan, Publication, Session, Timestamp};
 
 use crate::broker::Broker;
 use crate::client::transition::Transition;
-use crate::client::{Client, ClientRef};
+use crate::client::{Client, ClientRef, Standing};
 use crate::delivery::batch::Batch;
 use crate::delivery::routes::GivenUp;
 use crate::store::records;
@@ -137,7 +137,7 @@ impl Broker {
         let is_told = end != End::Moved;
         let (old, number, will, orphans) = {
             let mut state = client.state.lock();
-            state.is_over = is_last;
+            state.standing = if is_last { Standing::Over } else { Standing::Wanted };
             // [MQTT-3.1.2-8]: a delayed will is published when the session ends, if not before.
             let will = state.session.take_will(now, true);
             // Under the lock under which subscriptions are added, so the router has none that the session does not.

@@ -40,7 +40,7 @@ impl Routes<ClientRef> {
                 continue;
             }
             self.router.members(&filter, &mut matches);
-            let is_there = |member: Member<ClientRef>| !member.key().state.lock().is_over;
+            let is_there = |member: Member<ClientRef>| !member.key().state.lock().is_over();
             if !matches.groups().any(|group| group.present().chain(group.absent()).any(is_there)) {
                 batch.lose(from, Arc::clone(&publication), qos, DropReason::SessionEnded);
             }

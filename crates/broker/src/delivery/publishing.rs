@@ -64,7 +64,7 @@ impl Broker {
         let peers = &self.membership.peers;
         let begun = peers.begin_publishing();
         let mut matches = batch.lend_matches();
-        self.routes.router.matches(&publication.message.topic, publisher, &mut matches);
+        self.routes.router.receivers(&publication.message.topic, publisher, publication.message.qos, &mut matches);
         // Nobody sends on what each node has.
         let is_shared = begun.is_some() && !batch.stays_here;
         let away = is_shared.then(|| peers.find(&publication.message.topic, &self.routes.router)).flatten();
@@ -129,7 +129,8 @@ impl Broker {
         }
         let _begun = self.membership.peers.begin_publishing();
         let mut matches = batch.lend_matches();
-        self.routes.router.matches(topic, None, &mut matches);
+        // Of which QoS it is, is known when it is made.
+        self.routes.router.receivers(topic, None, Qos::ExactlyOnce, &mut matches);
         let is_wanted = !matches.is_empty();
         if is_wanted {
             let now = self.clock.now();

@@ -41,7 +41,7 @@ impl Default for Changed {
 }
 
 /// A session that is over, and whose messages and filters are given up a slice at a time: it may have had a million, and a
-/// hundred thousand. Nothing is delivered by them meanwhile, for its client is [over](crate::client::State::is_over).
+/// hundred thousand. Nothing is delivered by them meanwhile, for its client is [over](crate::client::Standing::Over).
 pub(crate) struct Leaving<C> {
     pub(crate) client: C,
     /// The session's number in the store; 0: it is not there.

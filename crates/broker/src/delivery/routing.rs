@@ -61,14 +61,14 @@ impl Routes<ClientRef> {
             // Other nodes publish it, too, and may write it in other words.
             publication.origin.set(FixedState::with_seed(batch.telling).hash_one(publication.message.topic.as_str()));
         }
-        let receivers = self.deliver_found(publication, from, found, now, batch, seen);
-        if receivers == 0 && found.away.is_none() {
+        let reached = self.deliver_found(publication, from, found, now, batch, seen);
+        if !reached && found.away.is_none() {
             batch.count(Metric::NoSubscribers, 1);
             batch.hooks().unwanted(&publication.message);
         }
     }
 
-    /// [`Self::deliver_all`], and no more than that; says to how many.
+    /// [`Self::deliver_all`], and no more than that; false if there is nobody to deliver to.
     fn deliver_found(
         &self,
         publication: &Publication,
@@ -77,7 +77,7 @@ impl Routes<ClientRef> {
         now: Timestamp,
         batch: &mut Batch<'_>,
         mut seen: impl FnMut(&ClientRef, Delivered, &mut Batch<'_>),
-    ) -> usize {
+    ) -> bool {
         // What is stored of one message gets into the store as a whole.
         let mut _bundle = None;
         if batch.durable().is_there() && publication.message.qos > Qos::AtMostOnce {
@@ -89,10 +89,13 @@ impl Routes<ClientRef> {
         }
         let mut routed = Routed { fanout: Fanout::new(publication), from, changes: matches.seen_changes(), now };
         let mut receivers = 0;
-        for found in matches.iter() {
-            let delivered = self.deliver(&found, None, &mut routed, batch);
+        let passed_over = matches.visit(publication.message.qos, |found| {
+            let delivered = self.deliver(found, None, &mut routed, batch);
             seen(found.key, delivered, batch);
             receivers += 1;
+        });
+        if passed_over > 0 {
+            batch.count(Metric::DroppedQos0, passed_over as u64);
         }
         // Beside those above: who is a member and subscribes by itself, too, has two subscriptions and gets it by each.
         let is_for = |group: &Group<'_, ClientRef>| !is_plain && away.is_none_or(|away| away.is_for(group));
@@ -100,7 +103,7 @@ impl Routes<ClientRef> {
             receivers += usize::from(self.deliver_to_one(&group, |_| true, &mut routed, batch));
         }
         batch.note_deliveries(receivers, publication.size());
-        receivers
+        receivers + passed_over > 0
     }
 
     /// Hands on what another node has sent: to all who want it but members of groups, if it `is_plain`, and to one member of each of
@@ -115,15 +118,15 @@ impl Routes<ClientRef> {
         batch: &mut Batch<'_>,
     ) {
         let mut matches = batch.lend_matches();
-        let mut receivers = 0;
+        let mut reached = false;
         // Each of its own: how one is stored says for how many it is.
         let mut deliver = |found: Receivers<'_>, batch: &mut Batch<'_>| {
             let publication = Publication::new(message.clone(), now);
             publication.origin.set(origin);
-            receivers += self.deliver_found(&publication, None, found, now, batch, |_, _, _| {});
+            reached |= self.deliver_found(&publication, None, found, now, batch, |_, _, _| {});
         };
         if is_plain {
-            self.router.matches(&message.topic, None, &mut matches);
+            self.router.receivers(&message.topic, None, message.qos, &mut matches);
             deliver(Receivers { is_plain, ..Receivers::of(&matches) }, batch);
         }
         for group in groups {
@@ -132,7 +135,7 @@ impl Routes<ClientRef> {
         }
         batch.return_matches(matches);
         // They have gone since, all of them.
-        batch.count(Metric::NoSubscribers, (receivers == 0).into());
+        batch.count(Metric::NoSubscribers, (!reached).into());
     }
 
     /// `group`: it was found as a member of that.
@@ -147,7 +150,7 @@ impl Routes<ClientRef> {
         let Routed { fanout, from, changes, now } = routed;
         let (client, message) = (found.key, &fanout.publication().message);
         let mut state = client.state.lock();
-        if state.is_over {
+        if state.is_over() {
             return GONE;
         }
         // No lock was held since it was found. [MQTT-3.10.4-2]: who has unsubscribed since, and may have been told so, gets
@@ -184,6 +187,9 @@ impl Routes<ClientRef> {
         // [MQTT-3.8.4-8]
         let qos = found.qos.min(message.qos);
         let delivered = client.deliver_locked(&mut state, fanout, options, *now, batch);
+        if delivered == Delivered::Dropped(DropReason::Offline) && group.is_none() {
+            self.pass_over(client, &mut state);
+        }
         drop(state);
         if delivered == Delivered::Queued && fanout.publication().expires_at.is_some() {
             self.note_expiring();

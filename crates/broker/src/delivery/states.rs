@@ -40,8 +40,8 @@ impl Broker {
     ) -> bool {
         let mut matches = batch.lend_matches();
         match told {
-            Told::Named => self.routes.router.matches_named(topic, &mut matches),
-            Told::All => self.routes.router.matches(topic, None, &mut matches),
+            Told::Named => self.routes.router.receivers_named(topic, Qos::ExactlyOnce, &mut matches),
+            Told::All => self.routes.router.receivers(topic, None, Qos::ExactlyOnce, &mut matches),
         }
         let is_wanted = !matches.is_empty();
         if is_wanted {
@@ -73,7 +73,7 @@ impl Broker {
         let Some(client) = self.clients.get(client_id) else { return Reached::Nobody };
         let takes_more = client.takes_more();
         let mut state = client.state.lock();
-        if state.is_over {
+        if state.is_over() {
             return Reached::Nobody;
         }
         if !takes_more || state.connection().is_none() {

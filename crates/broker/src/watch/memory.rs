@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use mqtt_session::{Gauge, Share};
 
-use self::by_address::ByAddress;
+use self::by_address::{ByAddress, Part};
 
 pub(crate) mod by_address;
 
@@ -60,6 +60,8 @@ pub(crate) struct Memory {
     share: Arc<Share>,
     /// Clients that are away: a session may outlive its connection for ever, and costs whoever leaves it behind nothing.
     pub(crate) absentees: ByAddress,
+    /// What those of one address may hold, as it was when that was last looked at.
+    away: AtomicUsize,
     traffic: AtomicUsize,
     /// The log says that memory is full.
     told_full: AtomicBool,
@@ -94,6 +96,7 @@ impl Memory {
             half_done: Pot::new(limit),
             share,
             absentees: ByAddress::default(),
+            away: AtomicUsize::new(0),
             traffic: AtomicUsize::new(0),
             told_full: AtomicBool::new(false),
         };
@@ -141,6 +144,11 @@ impl Memory {
         held <= self.free().saturating_mul(TIMES_AWAY)
     }
 
+    /// Whether those who are away, and what is held for them here, leave room for something more to wait for one of them.
+    pub(crate) fn has_room_at(&self, absent: &Part) -> bool {
+        absent.bytes() <= self.away.load(Relaxed)
+    }
+
     /// What a retained message of this size takes.
     pub(crate) const fn cost_of_retained(size: usize) -> usize {
         PER_RETAINED + size
@@ -182,6 +190,7 @@ impl Memory {
     pub(crate) fn look(&self) {
         let used = self.used();
         let is_full = used >= self.limit();
+        self.away.store(self.free().saturating_mul(TIMES_AWAY), Relaxed);
         self.share.set(if is_full { SHARE_WHEN_FULL } else { (self.free() / PART).max(LEAST_SHARE) });
         match self.changes_to(used) {
             Some(true) => tracing::warn!(used, limit = self.limit(), "limits.memory is reached: nobody new comes in"),

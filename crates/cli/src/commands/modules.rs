@@ -69,7 +69,7 @@ fn path(name: &str, change: &str) -> String {
 }
 
 /// The name without what EMQ X puts before it.
-pub(super) fn short(name: &str) -> &str {
+pub(crate) fn short(name: &str) -> &str {
     name.strip_prefix("emqx_mod_").unwrap_or(name)
 }
 

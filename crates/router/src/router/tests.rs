@@ -29,7 +29,7 @@ fn id(id: u32) -> Options {
 }
 
 /// What one subscriber gets.
-#[derive(Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
 struct Copy {
     qos: Qos,
     retain_as_published: bool,
@@ -403,6 +403,33 @@ impl Oracle {
     }
 }
 
+/// While `absent` is, it is passed over by what would be at QoS 0 for it, and found by all else.
+fn check_receivers(router: &Router<u8>, oracle: &Oracle, absent: u8, topic: &Topic, found: &mut Matches<u8>) {
+    let place = |attendance| {
+        let of = oracle.0.keys().filter(|(_, key)| *key == absent);
+        of.for_each(|(filter, key)| router.set_attendance_at(filter, key, attendance));
+    };
+    place(Attendance::Absent);
+    let all = oracle.copies(topic, None);
+    for highest in [Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce] {
+        router.receivers(topic, None, highest, found);
+        let mut expected = all.clone();
+        expected.retain(|key, copy| *key != absent || highest.min(copy.qos) > Qos::AtMostOnce);
+        assert_eq!(copies(found), expected, "{topic} {highest:?}");
+        let mut present = expected.clone();
+        present.remove(&absent);
+        let mut visited = BTreeSet::new();
+        let passed_over = found.visit(Qos::AtMostOnce, |found| assert!(visited.insert(*found.key)));
+        assert_eq!(visited, present.into_keys().collect());
+        assert_eq!(passed_over > 0, all.contains_key(&absent));
+    }
+    router.matches(topic, None, found);
+    assert_eq!(copies(found), all, "{topic}");
+    place(Attendance::Present);
+    router.receivers(topic, None, Qos::AtMostOnce, found);
+    assert_eq!(copies(found), all, "{topic}");
+}
+
 fn check_against_oracle(keys: u8, changes: Vec<Change>, topics: &[Topic]) {
     let (router, mut oracle, mut found) = (Router::new(), Oracle::default(), Matches::default());
     let last = changes.len() - 1;
@@ -438,6 +465,7 @@ fn check_against_oracle(keys: u8, changes: Vec<Change>, topics: &[Topic]) {
             }
             let wanted = oracle.0.keys().any(|(filter, _)| filter.matches(topic));
             assert_eq!(router.is_wanted(topic), wanted);
+            check_receivers(&router, &oracle, key, topic, &mut found);
         }
     }
     let has_dollar = oracle.0.keys().any(|(filter, _)| filter.pattern().starts_with('$'));

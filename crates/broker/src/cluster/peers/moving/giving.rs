@@ -181,7 +181,7 @@ impl Broker {
     pub(super) fn take_back(&self, client: &ClientRef) {
         let transition = client.transition.lock();
         let state = client.state.lock();
-        if transition.dead || state.is_over {
+        if transition.dead || state.is_over() {
             return;
         }
         let limit = self.terms().limits.shape_levels;
