@@ -17,6 +17,7 @@ mod catalogue;
 mod clients;
 mod cluster;
 mod data;
+mod drain;
 mod enterprise;
 mod listeners;
 mod modules;
@@ -63,6 +64,8 @@ pub(crate) fn router() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(overview::history))
         .routes(routes!(retained::list))
         .routes(routes!(retained::one, retained::forget))
+        .routes(routes!(cluster::show))
+        .routes(routes!(drain::draining, drain::drain, drain::end_drain))
         .routes(routes!(settings::list))
         .routes(routes!(settings::reload))
         .routes(routes!(accounts::keys, accounts::add_key))
@@ -110,7 +113,6 @@ fn emqx() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(banned::list, banned::add))
         .routes(routes!(banned::remove))
         .routes(routes!(nodes::list))
-        .routes(routes!(cluster::show))
         .routes(routes!(nodes::one))
         .routes(routes!(nodes::brokers))
         .routes(routes!(nodes::broker))

@@ -42,6 +42,9 @@ pub trait Roll: Send + Sync + 'static {
     /// At which other node the client is, and by which connection there, by what has been read.
     fn elsewhere(&self, client: &str) -> Option<(ByteString, u64)>;
 
+    /// The other nodes that live and say where clients find them, each with that.
+    fn references(&self) -> Vec<(ByteString, ByteString)>;
+
     /// Has another node end the connection that this client has there, and its session; false if it has none.
     fn kick(&self, client: &str) -> bool;
 

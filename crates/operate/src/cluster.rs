@@ -40,4 +40,8 @@ pub struct ClusterNode {
     pub heard: u64,
     /// Clients that are connected there.
     pub clients: u64,
+    /// Where clients find it; empty: it does not say.
+    pub reference: String,
+    /// It sends its clients elsewhere.
+    pub is_draining: bool,
 }

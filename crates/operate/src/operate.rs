@@ -5,8 +5,9 @@ use std::io;
 use mqtt_codec::{Filter, Message, SubscribeFilter, Topic};
 
 use crate::{
-    Ban, BanKind, ClientQuery, ClientState, ClusterState, HostState, ListenerError, ListenerState, NodeState, Oversee,
-    Reloaded, RetainedQuery, RetainedState, Rows, Setting, SubscribeError, SubscriptionQuery, SubscriptionState,
+    Ban, BanKind, ClientQuery, ClientState, ClusterState, Drain, DrainState, HostState, ListenerError, ListenerState,
+    NodeState, Oversee, Reloaded, RetainedQuery, RetainedState, Rows, Setting, SubscribeError, SubscriptionQuery,
+    SubscriptionState,
 };
 
 /// What an operator can see of a broker, and do to it.
@@ -21,6 +22,16 @@ pub trait Operate: Oversee {
 
     /// The cluster it is a node of, if it is.
     fn cluster(&self) -> Option<ClusterState>;
+
+    /// Takes no new clients from now on, and sends those elsewhere who are there: before a restart, which ends this too. Who does it
+    /// again begins anew with those who are left.
+    fn drain(&self, drain: Drain);
+
+    /// Takes clients again; false if it does.
+    fn end_drain(&self) -> bool;
+
+    /// How far that has come; `None`: it takes clients.
+    fn draining(&self) -> Option<DrainState>;
 
     /// The machine and the process it runs in.
     fn host(&self) -> HostState;

@@ -78,7 +78,7 @@ pub enum Record {
 pub struct Join {
     /// By which it knows this record for its own.
     pub nonce: u64,
-    /// Where other nodes find it.
+    /// Where clients find it, if it says so.
     pub addr: ByteString,
     /// The lowest and the highest version of records that it reads.
     pub versions: Versions,

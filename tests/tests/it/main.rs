@@ -42,6 +42,7 @@ mod crash;
 mod crash_presence;
 mod delayed;
 mod doors;
+mod drain;
 mod emqx_dashboard;
 mod export;
 mod full_disk;

@@ -46,6 +46,11 @@ pub(super) struct Member {
     /// "live", "left", or "dead".
     #[schema(example = "live")]
     state: &'static str,
+    /// It sends its clients elsewhere.
+    draining: bool,
+    /// Where clients find it; empty: it does not say (`node.reference`).
+    #[schema(example = "mqtt2.example.org:1883")]
+    reference: String,
     /// Clients that are connected there.
     clients: u64,
     /// When it joined, by its own clock: milliseconds since the Unix epoch.
@@ -61,8 +66,8 @@ impl Member {
             ClusterNode { has_left: true, .. } => "left",
             ClusterNode { .. } => "dead",
         };
-        let ClusterNode { name, clients, since, heard, .. } = node;
-        Self { node: name, state, clients, since, heard }
+        let ClusterNode { name, clients, since, heard, reference, is_draining, .. } = node;
+        Self { node: name, state, draining: is_draining, reference, clients, since, heard }
     }
 }
 

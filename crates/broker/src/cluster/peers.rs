@@ -64,6 +64,8 @@ enum Interest {
 struct State {
     /// The filters of our own that all peers were told of.
     told: HashSet<ByteString>,
+    /// They were told that clients are sent elsewhere from here.
+    is_draining: bool,
     /// By place; one that is gone leaves it free.
     peers: Vec<Option<Known>>,
     /// Places that are not free yet: what was wanted there is still being given up.
@@ -81,6 +83,8 @@ struct Known {
     has_told: bool,
     /// Where it was told of a filter last.
     told_at: u64,
+    /// It sends its clients elsewhere.
+    is_draining: bool,
 }
 
 /// A shared subscription that has members at other nodes.
@@ -120,6 +124,22 @@ impl Peers {
     fn peer(&self, name: &str) -> Option<Arc<dyn Peer>> {
         let state = self.state.read();
         state.peers.iter().flatten().find(|known| known.peer.name() == name).map(|known| Arc::clone(&known.peer))
+    }
+
+    /// Others are told whether clients are sent elsewhere from here; as in [`Self::note`] it is what is so.
+    pub(crate) fn tell_draining(&self, is_so: impl FnOnce() -> bool) {
+        let mut state = self.state.write();
+        let is_so = is_so();
+        state.is_draining = is_so;
+        for known in state.peers.iter().flatten() {
+            Piece::Draining(is_so).say(&*known.peer);
+        }
+    }
+
+    /// Whether clients are sent elsewhere from the node of this name.
+    pub(crate) fn is_draining(&self, name: &str) -> bool {
+        let state = self.state.read();
+        state.peers.iter().flatten().any(|known| known.is_draining && known.peer.name() == name)
     }
 
     /// Somebody has subscribed with this filter, or does not any more: the others are told if that makes a difference.

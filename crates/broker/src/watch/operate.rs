@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use mqtt_codec::{Filter, Message, SubscribeFilter, Topic};
 use mqtt_operate::{
-    Ban, BanKind, ClientQuery, ClientState, ClusterState, Configured, HostState, ListenerError, ListenerState,
-    NodeState, Operate, Reloaded, RetainedQuery, RetainedState, Rows, Setting, SubscribeError, SubscriptionQuery,
-    SubscriptionState,
+    Ban, BanKind, ClientQuery, ClientState, ClusterState, Configured, Drain, DrainState, HostState, ListenerError,
+    ListenerState, NodeState, Operate, Reloaded, RetainedQuery, RetainedState, Rows, Setting, SubscribeError,
+    SubscriptionQuery, SubscriptionState,
 };
 
 use crate::broker::Broker;
@@ -59,7 +59,25 @@ impl Operate for Operator {
     }
 
     fn cluster(&self) -> Option<ClusterState> {
-        self.broker.membership.roll().map(|roll| roll.state())
+        let mut state = self.broker.membership.roll()?.state();
+        for node in &mut state.nodes {
+            let is_own = node.name == self.broker.config.node;
+            let other = || node.is_live && self.broker.membership.peers.is_draining(&node.name);
+            node.is_draining = if is_own { self.broker.doors.draining.is_on() } else { other() };
+        }
+        Some(state)
+    }
+
+    fn drain(&self, drain: Drain) {
+        self.broker.drain(drain);
+    }
+
+    fn end_drain(&self) -> bool {
+        self.broker.end_drain()
+    }
+
+    fn draining(&self) -> Option<DrainState> {
+        self.broker.drain_state()
     }
 
     fn host(&self) -> HostState {

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::drain;
 use crate::columns::{Cell, Columns};
 use crate::failure::Failure;
 use crate::output::{Output, field, time};
@@ -28,12 +29,16 @@ pub(crate) async fn run(verb: &Verb, remote: &Remote, out: &mut Output) -> Resul
             let mut shown: Map<String, Value> = cluster.as_object().cloned().unwrap_or_default();
             let live = nodes.as_array().into_iter().flatten().filter(|node| node["state"] == "live").count();
             shown.insert("nodes".to_owned(), json!(live));
+            let draining = remote.get("/drain").await?["data"].take();
+            let draining = if out.is_json { draining } else { json!(drain::in_words(&draining)) };
+            shown.insert("draining".to_owned(), draining);
             Ok(out.object(&shown.into())?)
         }
     }
 }
 
 fn row(node: &Value) -> Vec<Cell> {
-    let [name, state, clients] = ["node", "state", "clients"].map(|key| field(node, key).into());
-    vec![name, state, clients, time(node, "since").into(), time(node, "heard").into()]
+    let [name, clients] = ["node", "clients"].map(|key| field(node, key).into());
+    let state = if node["draining"] == true { "draining".to_owned() } else { field(node, "state") };
+    vec![name, state.into(), clients, time(node, "since").into(), time(node, "heard").into()]
 }

@@ -99,7 +99,7 @@ pub struct NodeStatus {
     pub life: Life,
     /// Of its life.
     pub epoch: u64,
-    /// Where other nodes find it.
+    /// Where clients find it, if it says so.
     pub addr: ByteString,
     /// When this life began, by its own clock: milliseconds since the Unix epoch.
     pub since: u64,

@@ -20,6 +20,7 @@ const TAKE: u8 = 10;
 const TAKE_REST: u8 = 11;
 const PARCEL: u8 = 12;
 const SETTLE: u8 = 13;
+const DRAINING: u8 = 14;
 
 /// To be said.
 pub(super) enum Piece<'a> {
@@ -29,6 +30,8 @@ pub(super) enum Piece<'a> {
     Unwanted(&'a str),
     /// That was all that is wanted so far.
     All,
+    /// Clients are sent elsewhere from here, or are not any more.
+    Draining(bool),
     /// This is retained, or nothing is any more.
     Retained(&'a Stamp, &'a [u8]),
     /// Tell me all that is retained.
@@ -80,6 +83,7 @@ pub(super) enum Heard {
     Wanted(Filter),
     Unwanted(Filter),
     All,
+    Draining(bool),
     Retained(Stamp, Bytes),
     Asked,
     RetainedAll,
@@ -98,6 +102,7 @@ impl Piece<'_> {
             Self::Wanted(filter) => peer.say(&[&[WANTED], filter.as_bytes()]),
             Self::Unwanted(filter) => peer.say(&[&[UNWANTED], filter.as_bytes()]),
             Self::All => peer.say(&[&[ALL]]),
+            Self::Draining(is_so) => peer.say(&[&[DRAINING, (*is_so).into()]]),
             Self::Asked => peer.say(&[&[ASKED]]),
             Self::RetainedAll => peer.say(&[&[RETAINED_ALL]]),
             Self::HearOut { number, conn, client_id } => {
@@ -143,6 +148,7 @@ impl Heard {
             WANTED => read_filter(piece).map(Self::Wanted),
             UNWANTED => read_filter(piece).map(Self::Unwanted),
             ALL => Some(Self::All),
+            DRAINING => Some(Self::Draining(piece.try_get_u8().ok()? != 0)),
             ASKED => Some(Self::Asked),
             RETAINED_ALL => Some(Self::RetainedAll),
             HEAR_OUT => {
@@ -243,6 +249,7 @@ mod tests {
             (Piece::Wanted("a/#"), Heard::Wanted(filter("a/#"))),
             (Piece::Unwanted("+"), Heard::Unwanted(filter("+"))),
             (Piece::All, Heard::All),
+            (Piece::Draining(true), Heard::Draining(true)),
             (Piece::Asked, Heard::Asked),
             (Piece::RetainedAll, Heard::RetainedAll),
             (
