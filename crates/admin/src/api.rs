@@ -65,6 +65,7 @@ pub(crate) fn router() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(retained::list))
         .routes(routes!(retained::one, retained::forget))
         .routes(routes!(cluster::show))
+        .routes(routes!(cluster::show_of_node))
         .routes(routes!(drain::draining, drain::drain, drain::end_drain))
         .routes(routes!(settings::list))
         .routes(routes!(settings::reload))
@@ -149,10 +150,12 @@ pub(crate) fn open_router() -> OpenApiRouter<Arc<Shared>> {
     OpenApiRouter::new().routes(routes!(accounts::log_in))
 }
 
-/// EMQ X asks another node; here there is none.
+/// What can be looked at of another node [has been asked of it](crate::other_nodes) before.
 fn check_node(shared: &Shared, node: &str) -> Result<(), Refusal> {
     if shared.broker.node_name() == node {
         return Ok(());
     }
-    Err(Refusal::not_found(format!("there is no node {node:?} here")))
+    Err(Refusal::not_found(format!(
+        "this is not the node {node:?}; another one of a cluster can only be looked at from here"
+    )))
 }

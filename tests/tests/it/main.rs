@@ -35,6 +35,7 @@ mod cli;
 mod cluster;
 mod cluster_messages;
 mod cluster_moves;
+mod cluster_rest;
 mod commands;
 mod commands_mqtt;
 mod connect;

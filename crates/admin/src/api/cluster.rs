@@ -5,8 +5,10 @@ use mqtt_operate::{ClusterNode, ClusterState};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::check_node;
 use crate::Admission;
 use crate::asking::with_broker;
+use crate::extract::Path;
 use crate::reply::{Data, Explanation, Refusal};
 
 /// How this node is in its cluster, and who else is.
@@ -69,6 +71,15 @@ impl Member {
         let ClusterNode { name, clients, since, heard, reference, is_draining, .. } = node;
         Self { node: name, state, draining: is_draining, reference, clients, since, heard }
     }
+}
+
+/// How a node is in its cluster, and who else is, by what it has read.
+#[utoipa::path(get, path = "/nodes/{node}/cluster", tag = "nodes", params(("node", description = "its name")),
+    responses((status = OK, body = Data<Cluster>),
+        (status = NOT_FOUND, body = Explanation, description = "no such node, or it is no node of a cluster")))]
+pub(super) async fn show_of_node(state: Admission, Path(node): Path<String>) -> Result<Data<Cluster>, Refusal> {
+    check_node(&state, &node)?;
+    show(state).await
 }
 
 /// How this node is in its cluster, and who else is.

@@ -5,6 +5,7 @@
 
 mod ears;
 mod hearing_out;
+mod inquiries;
 pub(crate) mod moving;
 pub(crate) mod owed;
 pub(crate) mod peer;
@@ -27,6 +28,7 @@ use mqtt_router::{Group, Matches, Options, Router};
 use parking_lot::{Mutex, RwLock};
 
 pub use ears::Ears;
+use inquiries::{Inquiries, Places};
 use moving::Moves;
 pub use peer::Peer;
 use piece::Piece;
@@ -48,7 +50,9 @@ pub(crate) struct Peers {
     stamps: Stamps,
     /// Who was asked for all that is retained, and has not told it yet.
     asked: Mutex<Asked>,
-    questions: Questions,
+    /// Whether connections have ended, that were to be heard out.
+    questions: Questions<bool>,
+    inquiries: Inquiries,
     moves: Moves,
     underway: Underway,
 }
@@ -85,6 +89,7 @@ struct Known {
     told_at: u64,
     /// It sends its clients elsewhere.
     is_draining: bool,
+    places: Places,
 }
 
 /// A shared subscription that has members at other nodes.

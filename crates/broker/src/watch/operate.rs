@@ -1,13 +1,14 @@
 //! What the admin port can see of the broker, and do to it.
 
 use std::io;
-use std::sync::Arc;
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
 
 use mqtt_codec::{Filter, Message, SubscribeFilter, Topic};
 use mqtt_operate::{
-    Ban, BanKind, ClientQuery, ClientState, ClusterState, Configured, Drain, DrainState, HostState, ListenerError,
-    ListenerState, NodeState, Operate, Reloaded, RetainedQuery, RetainedState, Rows, Setting, SubscribeError,
-    SubscriptionQuery, SubscriptionState,
+    Answering, Ban, BanKind, ClientQuery, ClientState, ClusterState, Configured, Drain, DrainState, HostState,
+    ListenerError, ListenerState, NoReply, NodeState, Operate, Reloaded, Reply, RetainedQuery, RetainedState, Rows,
+    Setting, SubscribeError, SubscriptionQuery, SubscriptionState,
 };
 
 use crate::broker::Broker;
@@ -66,6 +67,18 @@ impl Operate for Operator {
             node.is_draining = if is_own { self.broker.doors.draining.is_on() } else { other() };
         }
         Some(state)
+    }
+
+    fn node_of(&self, client_id: &str) -> Option<String> {
+        self.broker.node_of(client_id)
+    }
+
+    fn ask_node(&self, node: &str, path: &str) -> Pin<Box<dyn Future<Output = Result<Reply, NoReply>> + Send>> {
+        Box::pin(Arc::clone(&self.broker).ask_node(node.to_owned(), path.to_owned()))
+    }
+
+    fn answer_nodes(&self, answering: Weak<dyn Answering>) {
+        self.broker.membership.peers.answer_with(answering);
     }
 
     fn drain(&self, drain: Drain) {

@@ -21,6 +21,8 @@ const TAKE_REST: u8 = 11;
 const PARCEL: u8 = 12;
 const SETTLE: u8 = 13;
 const DRAINING: u8 = 14;
+const INQUIRY: u8 = 15;
+const REPLY: u8 = 16;
 
 /// To be said.
 pub(super) enum Piece<'a> {
@@ -68,6 +70,16 @@ pub(super) enum Piece<'a> {
         number: u64,
         written: &'a [u8],
     },
+    /// Show me this of yours, in an operator's name.
+    Inquiry {
+        number: u64,
+        path: &'a str,
+    },
+    Reply {
+        number: u64,
+        status: u16,
+        body: &'a [u8],
+    },
     Message {
         /// For all whose filters match, but members of shared subscriptions.
         is_plain: bool,
@@ -93,6 +105,8 @@ pub(super) enum Heard {
     Settle { number: u64, node: ByteString },
     TakeRest { number: u64, client_id: ByteString },
     Parcel { number: u64, written: Bytes },
+    Inquiry { number: u64, path: ByteString },
+    Reply { number: u64, status: u16, body: Bytes },
     Message { is_plain: bool, groups: Vec<Filter>, written: Bytes },
 }
 
@@ -117,6 +131,10 @@ impl Piece<'_> {
                 peer.say(&[&[TAKE_REST], &number.to_be_bytes(), client_id.as_bytes()])
             }
             Self::Parcel { number, written } => peer.say(&[&[PARCEL], &number.to_be_bytes(), written]),
+            Self::Inquiry { number, path } => peer.say(&[&[INQUIRY], &number.to_be_bytes(), path.as_bytes()]),
+            Self::Reply { number, status, body } => {
+                peer.say(&[&[REPLY], &number.to_be_bytes(), &status.to_be_bytes(), body])
+            }
             Self::Retained((at, node), written) => {
                 let mut head = BytesMut::new();
                 head.put_u8(RETAINED);
@@ -167,6 +185,14 @@ impl Heard {
             SETTLE => {
                 let number = piece.try_get_u64().ok()?;
                 Some(Self::Settle { number, node: ByteString::try_from(piece).ok()? })
+            }
+            INQUIRY => {
+                let number = piece.try_get_u64().ok()?;
+                Some(Self::Inquiry { number, path: ByteString::try_from(piece).ok()? })
+            }
+            REPLY => {
+                let (number, status) = (piece.try_get_u64().ok()?, piece.try_get_u16().ok()?);
+                Some(Self::Reply { number, status, body: piece })
             }
             PARCEL => Some(Self::Parcel { number: piece.try_get_u64().ok()?, written: piece }),
             RETAINED => {
@@ -261,6 +287,11 @@ mod tests {
             (Piece::Settle { number: 1, node: "a@1" }, Heard::Settle { number: 1, node: "a@1".into() }),
             (Piece::TakeRest { number: 1, client_id: "it" }, Heard::TakeRest { number: 1, client_id: "it".into() }),
             (Piece::Parcel { number: 1, written: &written }, Heard::Parcel { number: 1, written: written.clone() }),
+            (Piece::Inquiry { number: 1, path: "/a" }, Heard::Inquiry { number: 1, path: "/a".into() }),
+            (
+                Piece::Reply { number: 1, status: 200, body: &written },
+                Heard::Reply { number: 1, status: 200, body: written.clone() },
+            ),
             (Piece::Retained(&stamp, &written), Heard::Retained(stamp.clone(), written.clone())),
             (
                 Piece::Message { is_plain: true, groups: &groups, written: &written },
