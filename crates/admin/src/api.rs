@@ -66,6 +66,7 @@ pub(crate) fn router() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(retained::one, retained::forget))
         .routes(routes!(cluster::show))
         .routes(routes!(cluster::show_of_node))
+        .routes(routes!(cluster::forget))
         .routes(routes!(drain::draining, drain::drain, drain::end_drain))
         .routes(routes!(settings::list))
         .routes(routes!(settings::reload))

@@ -112,6 +112,7 @@ mod tests {
             "POST /api/v4/admin/keys",
             "PUT /api/v4/admin/password",
             "POST /api/v4/reload",
+            "DELETE /api/v4/cluster/a",
             "POST /api/v4/not/known",
             "POST /api/v4//clients",
             "POST /api/v4/%63lients/a",

@@ -18,6 +18,7 @@ use mqtt_roll::{Down, Up};
 pub(crate) mod due;
 pub(crate) mod ends;
 pub(crate) mod enrolment;
+mod forgetting;
 pub(crate) mod letter;
 pub(crate) mod peers;
 mod teller;
@@ -57,6 +58,10 @@ pub trait Roll: Send + Sync + 'static {
 
     /// The client's session has ended. Nothing, if it is known to be kept elsewhere.
     fn give_up_home(&self, client: &str);
+
+    /// This node, which does not live, will not come back. What is returned is done when this node has read of it; false: that will
+    /// never be. `None`: nobody can be told now.
+    fn forget(&self, node: &str) -> Option<Pin<Box<dyn Future<Output = bool> + Send>>>;
 
     /// Whose sessions are kept here, by what has been read.
     fn homes_here(&self) -> Vec<ByteString>;

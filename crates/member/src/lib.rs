@@ -249,6 +249,11 @@ impl Roll for Member {
         }
     }
 
+    fn forget(&self, node: &str) -> Option<Pin<Box<dyn Future<Output = bool> + Send>>> {
+        let ticket = self.node.stage(&Record::Forget { node: node.into() }).ok()?;
+        Some(Box::pin(async { ticket.applied().await.is_ok() }))
+    }
+
     fn homes_here(&self) -> Vec<ByteString> {
         self.node.look(|fold| fold.homes_at(self.node.name()).map(ByteString::from).collect())
     }
@@ -302,6 +307,7 @@ impl Roll for Member {
                     since: node.since,
                     heard: node.heard,
                     clients: node.clients,
+                    sessions: node.sessions,
                     reference: node.addr.to_string(),
                     is_draining: false,
                 })

@@ -37,7 +37,7 @@ pub use access::{Anonymous, DenyAction, HomeDown, Sys, SysSubscribe};
 pub use alarm::{Alarm, Until};
 pub use ban::{Ban, BanKind};
 pub use client::{ClientQuery, ClientState, ConnectionState, Traffic};
-pub use cluster::{ClusterNode, ClusterState};
+pub use cluster::{ClusterNode, ClusterState, ForgetError};
 pub use drain::{Drain, DrainState};
 pub use inquiry::{Answering, Inquiry, MAX_REPLY, NoReply, Reply};
 pub use limits::{Flapping, FlappingBy, Limits, ListenerLimits, Mqtt, Rate, SessionLimits};

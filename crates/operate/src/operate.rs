@@ -7,9 +7,9 @@ use std::sync::Weak;
 use mqtt_codec::{Filter, Message, SubscribeFilter, Topic};
 
 use crate::{
-    Answering, Ban, BanKind, ClientQuery, ClientState, ClusterState, Drain, DrainState, HostState, ListenerError,
-    ListenerState, NoReply, NodeState, Oversee, Reloaded, Reply, RetainedQuery, RetainedState, Rows, Setting,
-    SubscribeError, SubscriptionQuery, SubscriptionState,
+    Answering, Ban, BanKind, ClientQuery, ClientState, ClusterState, Drain, DrainState, ForgetError, HostState,
+    ListenerError, ListenerState, NoReply, NodeState, Oversee, Reloaded, Reply, RetainedQuery, RetainedState, Rows,
+    Setting, SubscribeError, SubscriptionQuery, SubscriptionState,
 };
 
 /// What an operator can see of a broker, and do to it.
@@ -24,6 +24,10 @@ pub trait Operate: Oversee {
 
     /// The cluster it is a node of, if it is.
     fn cluster(&self) -> Option<ClusterState>;
+
+    /// Has all nodes know that one, which does not live, will not come back: nobody waits for the sessions that it keeps. It may take
+    /// seconds.
+    fn forget_node(&self, node: &str) -> Pin<Box<dyn Future<Output = Result<(), ForgetError>> + Send>>;
 
     /// At which other node of the cluster a client is, or the session that is kept of it; `None`: here, or nowhere that lives.
     fn node_of(&self, client_id: &str) -> Option<String>;

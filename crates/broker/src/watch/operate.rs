@@ -6,9 +6,9 @@ use std::sync::{Arc, Weak};
 
 use mqtt_codec::{Filter, Message, SubscribeFilter, Topic};
 use mqtt_operate::{
-    Answering, Ban, BanKind, ClientQuery, ClientState, ClusterState, Configured, Drain, DrainState, HostState,
-    ListenerError, ListenerState, NoReply, NodeState, Operate, Reloaded, Reply, RetainedQuery, RetainedState, Rows,
-    Setting, SubscribeError, SubscriptionQuery, SubscriptionState,
+    Answering, Ban, BanKind, ClientQuery, ClientState, ClusterState, Configured, Drain, DrainState, ForgetError,
+    HostState, ListenerError, ListenerState, NoReply, NodeState, Operate, Reloaded, Reply, RetainedQuery,
+    RetainedState, Rows, Setting, SubscribeError, SubscriptionQuery, SubscriptionState,
 };
 
 use crate::broker::Broker;
@@ -67,6 +67,10 @@ impl Operate for Operator {
             node.is_draining = if is_own { self.broker.doors.draining.is_on() } else { other() };
         }
         Some(state)
+    }
+
+    fn forget_node(&self, node: &str) -> Pin<Box<dyn Future<Output = Result<(), ForgetError>> + Send>> {
+        Box::pin(Arc::clone(&self.broker).forget_node(node.to_owned()))
     }
 
     fn node_of(&self, client_id: &str) -> Option<String> {

@@ -107,6 +107,8 @@ pub struct NodeStatus {
     pub heard: u64,
     /// Clients that are online there.
     pub clients: u64,
+    /// Sessions that are kept there.
+    pub sessions: u64,
 }
 
 pub(super) fn nodes(fold: &Fold) -> Vec<NodeStatus> {
@@ -118,6 +120,7 @@ pub(super) fn nodes(fold: &Fold) -> Vec<NodeStatus> {
         since: node.joined_at,
         heard: node.last_at,
         clients: node.clients,
+        sessions: node.homes,
     };
     let mut nodes: Vec<_> = fold.nodes().map(one).collect();
     nodes.sort_by(|one, other| one.name.cmp(&other.name));

@@ -47,7 +47,17 @@ mod tests {
 
     fn node(name: &str, is_live: bool, has_left: bool, heard: u64) -> ClusterNode {
         let (reference, is_draining) = (String::new(), false);
-        ClusterNode { name: name.to_owned(), is_live, has_left, since: 0, heard, clients: 0, reference, is_draining }
+        ClusterNode {
+            name: name.to_owned(),
+            is_live,
+            has_left,
+            since: 0,
+            heard,
+            clients: 0,
+            sessions: 0,
+            reference,
+            is_draining,
+        }
     }
 
     #[track_caller]
