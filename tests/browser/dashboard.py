@@ -16,7 +16,7 @@ CROWD = 20_000
 EVIL = "<img src=x onerror=alert(1)>\"'&/+#"
 LONG = "long-" + "0123456789abcdef" * 12
 PAGES = (
-    "/", "/alarms", "/clients", f"/client?id={LONG}", "/presence", "/roster", "/modules", "/subscriptions", "/retained", "/bans", "/listeners", "/operators", "/settings",
+    "/", "/alarms", "/clients", f"/client?id={LONG}", "/presence", "/roster", "/modules", "/subscriptions", "/retained", "/bans", "/listeners", "/nodes", "/operators", "/settings",
     "/console", "/api", "/users", "/rules", "/topic_metrics", "/slow_subscriptions", "/log_traces",
     f"/trace?id={LONG}",
 )
@@ -95,6 +95,28 @@ def a_listener_is_stopped_and_started_and_who_is_connected_stays(broker, browser
     browser.until_text("running", row)
     Client(broker, "new").leave()
     client.leave()
+
+
+def clients_are_sent_elsewhere_and_taken_again(broker, browser):
+    client = Client(broker, "inside")
+    browser.open("/nodes")
+    browser.until_text("live, this one", "[data-node]")
+    browser.press("Send clients elsewhere…")
+    browser.until_text("Sessions are kept", "dialog")
+    browser.press("Cancel", "dialog")
+    client.publish("plant", "on")
+    browser.press("Send clients elsewhere…")
+    browser.type("dialog [name=over]", "0s")
+    browser.type("dialog [name=to]", "other.example:1883")
+    browser.press("Send elsewhere", "dialog")
+    browser.until_text("sends clients elsewhere", "[data-node]")
+    browser.until_text("told to go to other.example:1883", "#draining")
+    until("the end of its connection", lambda: not client.client.is_connected())
+    browser.press("Take clients again")
+    browser.press("Take them", "dialog")
+    browser.until_text("live, this one", "[data-node]")
+    client.leave()
+    Client(broker, "new").leave()
 
 
 def events_arrive_as_they_happen(broker, browser):
@@ -709,6 +731,7 @@ CHECKS = (
     stopping_presence_is_asked_first_and_then_nobody_is_told,
     a_module_is_removed_and_added,
     a_listener_is_stopped_and_started_and_who_is_connected_stays,
+    clients_are_sent_elsewhere_and_taken_again,
     events_arrive_as_they_happen,
     the_roster_is_imported_maintained_and_exported,
     a_client_is_kicked,

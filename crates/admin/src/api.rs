@@ -17,6 +17,7 @@ mod catalogue;
 mod clients;
 mod cluster;
 mod data;
+mod drain;
 mod enterprise;
 mod listeners;
 mod modules;
@@ -63,6 +64,10 @@ pub(crate) fn router() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(overview::history))
         .routes(routes!(retained::list))
         .routes(routes!(retained::one, retained::forget))
+        .routes(routes!(cluster::show))
+        .routes(routes!(cluster::show_of_node))
+        .routes(routes!(cluster::forget))
+        .routes(routes!(drain::draining, drain::drain, drain::end_drain))
         .routes(routes!(settings::list))
         .routes(routes!(settings::reload))
         .routes(routes!(accounts::keys, accounts::add_key))
@@ -110,7 +115,6 @@ fn emqx() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(banned::list, banned::add))
         .routes(routes!(banned::remove))
         .routes(routes!(nodes::list))
-        .routes(routes!(cluster::show))
         .routes(routes!(nodes::one))
         .routes(routes!(nodes::brokers))
         .routes(routes!(nodes::broker))
@@ -147,10 +151,12 @@ pub(crate) fn open_router() -> OpenApiRouter<Arc<Shared>> {
     OpenApiRouter::new().routes(routes!(accounts::log_in))
 }
 
-/// EMQ X asks another node; here there is none.
+/// What can be looked at of another node [has been asked of it](crate::other_nodes) before.
 fn check_node(shared: &Shared, node: &str) -> Result<(), Refusal> {
     if shared.broker.node_name() == node {
         return Ok(());
     }
-    Err(Refusal::not_found(format!("there is no node {node:?} here")))
+    Err(Refusal::not_found(format!(
+        "this is not the node {node:?}; another one of a cluster can only be looked at from here"
+    )))
 }

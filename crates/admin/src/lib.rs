@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use mqtt_hooks::run::Modules;
-use mqtt_operate::Operate;
+use mqtt_operate::{Answering, Operate};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
@@ -27,6 +27,7 @@ mod local;
 mod logins;
 mod offers;
 mod openapi;
+mod other_nodes;
 mod pages;
 mod probes;
 mod prometheus;
@@ -58,6 +59,8 @@ pub struct Admin {
     shared: Arc<Shared>,
     /// Made when the port is served first: modules are asked for their routes and pages once.
     routers: OnceLock<serve::Routers>,
+    /// For other nodes, which ask it as long as it is here.
+    for_nodes: OnceLock<Arc<dyn Answering>>,
 }
 
 /// What all requests share.
@@ -72,6 +75,8 @@ pub(crate) struct Shared {
     pub(crate) samples: samples::Samples,
     /// Held while exports change.
     pub(crate) exports: parking_lot::Mutex<()>,
+    /// What is asked of other nodes, by whom.
+    pub(crate) asked: Arc<shares::Shares<String>>,
     /// Whose turn it is to have `/metrics`.
     pub(crate) scrapes: Arc<Semaphore>,
     pub(crate) streams: Arc<streams::Streams>,
@@ -105,12 +110,13 @@ impl Admin {
             lists: Arc::default(),
             samples,
             exports: parking_lot::Mutex::default(),
+            asked: shares::Shares::new(other_nodes::MAX_ASKED),
             scrapes: Arc::new(Semaphore::new(1)),
             streams: Arc::default(),
             door,
             sign_on,
         };
-        Self { shared: Arc::new(shared), routers: OnceLock::new() }
+        Self { shared: Arc::new(shared), routers: OnceLock::new(), for_nodes: OnceLock::new() }
     }
 
     /// Answers requests until `stop` is ready. When this returns nobody is answered any more, streams of events included.
@@ -150,6 +156,13 @@ impl Admin {
         }
     }
 
+    /// What is answered here is answered to other nodes, too.
+    fn answer_nodes(&self, api: Router<Arc<Shared>>) {
+        let router = Router::new().nest("/api/v4", api).with_state(Arc::clone(&self.shared));
+        let desk = self.for_nodes.get_or_init(|| Arc::new(other_nodes::Desk { router }));
+        self.shared.broker.answer_nodes(Arc::downgrade(desk));
+    }
+
     /// All that looks at who asks.
     fn asked(&self) -> Router<Arc<Shared>> {
         let shared = &self.shared;
@@ -161,7 +174,9 @@ impl Admin {
         let api = offers::serve(api, offers, &self.desk())
             .route("/", axum::routing::get(move || async move { listed.endpoints() }))
             .route("/openapi.json", axum::routing::get(move || async move { description }));
-        let guarded = Router::new().nest("/api/v4", api).merge(pages::guarded(&modules));
+        self.answer_nodes(api.clone());
+        let handed_on = axum::middleware::from_fn_with_state(Arc::clone(shared), other_nodes::hand_on);
+        let guarded = Router::new().nest("/api/v4", api.route_layer(handed_on)).merge(pages::guarded(&modules));
         let guarded = guarded.layer(axum::middleware::from_fn_with_state(Arc::clone(shared), guard::check));
         let open = pages::open(modules).nest("/api/v4", open_api);
         let open = open.layer(axum::middleware::from_fn_with_state(Arc::clone(shared), guard::check_open));

@@ -28,6 +28,8 @@ async fn ready(State(shared): Admission) -> (StatusCode, &'static str) {
     let health = shared.broker.health();
     if health.stopping {
         (StatusCode::SERVICE_UNAVAILABLE, "not ready: the broker is stopping")
+    } else if health.draining {
+        (StatusCode::SERVICE_UNAVAILABLE, "not ready: clients are sent elsewhere")
     } else if health.store_failing {
         (StatusCode::SERVICE_UNAVAILABLE, "not ready: the store can't be written to")
     } else {

@@ -4,7 +4,7 @@
 //! | role | may |
 //! | --- | --- |
 //! | `viewer` | look at everything, follow what happens, trace clients, change the own password |
-//! | `operator` | and do what a shift has to: kick and ban clients, publish, subscribe for clients, delete retained messages, clear alarms, start and stop listeners |
+//! | `operator` | and do what a shift has to: kick and ban clients, publish, subscribe for clients, delete retained messages, clear alarms, start and stop listeners, send clients elsewhere before a restart |
 //! | `admin` | and change what the broker is: modules and their settings, users and rules, operators and keys, the configuration read anew |
 //!
 //! Modules are an admin's, for some of them say who may come in.
@@ -19,7 +19,7 @@ use utoipa::ToSchema;
 pub enum Role {
     /// Look.
     Viewer,
-    /// Look, and do what is done every day: to clients, messages, bans, alarms and listeners.
+    /// Look, and do what is done every day: to clients, messages, bans, alarms and listeners, and before a restart.
     Operator,
     /// Change everything.
     Admin,
@@ -38,7 +38,7 @@ impl Role {
 
 /// Paths below `/api/v4` under which an operator may change something, with `/nodes/{node}` before them too. What is not here is
 /// an admin's, so a route that is added is nobody else's until it is written here.
-const OPERATORS: &[&str] = &["alarms", "banned", "clients", "listeners", "mqtt", "retained"];
+const OPERATORS: &[&str] = &["alarms", "banned", "clients", "drain", "listeners", "mqtt", "retained"];
 
 /// Under which everybody may. Handlers see to it that it is their own password.
 const EVERYBODYS: &[&str] = &["change_pwd"];
@@ -92,6 +92,8 @@ mod tests {
             "DELETE /api/v4/retained/message",
             "PUT /api/v4/listeners/mqtt/stop",
             "PUT /api/v4/nodes/n/listeners/mqtt/restart",
+            "POST /api/v4/drain",
+            "DELETE /api/v4/drain",
             "POST /api/v4/alarms/deactivated",
             "DELETE /api/v4/nodes/n/alarms/deactivated",
         ] {
@@ -110,6 +112,7 @@ mod tests {
             "POST /api/v4/admin/keys",
             "PUT /api/v4/admin/password",
             "POST /api/v4/reload",
+            "DELETE /api/v4/cluster/a",
             "POST /api/v4/not/known",
             "POST /api/v4//clients",
             "POST /api/v4/%63lients/a",

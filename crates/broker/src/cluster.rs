@@ -19,6 +19,7 @@ pub(crate) mod bans;
 pub(crate) mod due;
 pub(crate) mod ends;
 pub(crate) mod enrolment;
+mod forgetting;
 pub(crate) mod letter;
 pub(crate) mod peers;
 mod teller;
@@ -47,6 +48,9 @@ pub trait Roll: Send + Sync + 'static {
     /// At which other node the client is, and by which connection there, by what has been read.
     fn elsewhere(&self, client: &str) -> Option<(ByteString, u64)>;
 
+    /// The other nodes that live and say where clients find them, each with that.
+    fn references(&self) -> Vec<(ByteString, ByteString)>;
+
     /// Has another node end the connection that this client has there, and its session; false if it has none.
     fn kick(&self, client: &str) -> bool;
 
@@ -59,6 +63,10 @@ pub trait Roll: Send + Sync + 'static {
 
     /// The client's session has ended. Nothing, if it is known to be kept elsewhere.
     fn give_up_home(&self, client: &str);
+
+    /// This node, which does not live, will not come back. What is returned is done when this node has read of it; false: that will
+    /// never be. `None`: nobody can be told now.
+    fn forget(&self, node: &str) -> Option<Pin<Box<dyn Future<Output = bool> + Send>>>;
 
     /// Whose sessions are kept here, by what has been read.
     fn homes_here(&self) -> Vec<ByteString>;

@@ -17,6 +17,7 @@ use crate::broker::Broker;
 use crate::client::ClientRef;
 use crate::cluster::{self, Ears, Roll, Teller};
 use crate::coming::door::{self, Door};
+use crate::coming::sending_away;
 use crate::coming::shutdown;
 use crate::config::{Anonymous, Config, ListenerLimits};
 use crate::hosting::Hosting;
@@ -158,6 +159,7 @@ impl Opened {
         tasks.run("store", of(&broker, store::keep_alive));
         let (fallen, grace): (Arc<[_]>, _) = (fallen.into(), broker.config.recovery_grace);
         tasks.run("recovery", of(&broker, move |broker| recovery::tell(broker, Arc::clone(&fallen), grace)));
+        tasks.run("drain", of(&broker, sending_away::run));
         if broker.membership.roll().is_some() {
             tasks.run("wills", of(&broker, cluster::due::run));
         }

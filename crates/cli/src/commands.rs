@@ -15,6 +15,7 @@ mod backup;
 mod banned;
 mod clients;
 mod cluster;
+mod drain;
 pub(crate) mod import;
 pub(crate) mod init;
 mod listeners;
@@ -59,6 +60,8 @@ pub enum Noun {
     /// The cluster that the broker is a node of
     #[command(subcommand, arg_required_else_help = false)]
     Cluster(cluster::Verb),
+    /// Before a restart: take no new clients, and send those elsewhere who are there, evenly over a time
+    Drain(drain::Args),
     /// Bans: who may not come in for a while
     #[command(subcommand, arg_required_else_help = false)]
     Banned(banned::Verb),
@@ -118,6 +121,7 @@ pub(crate) async fn run(noun: &Noun, reach: &Reach, config: &Config) -> Result<(
         Noun::Reload => reload::run(&remote()?, &mut out).await,
         Noun::Clients(verb) => clients::run(verb, &remote()?, &mut out).await,
         Noun::Cluster(verb) => cluster::run(verb, &remote()?, &mut out).await,
+        Noun::Drain(args) => drain::run(args, &remote()?, &mut out).await,
         Noun::Banned(verb) => banned::run(verb, &remote()?, &mut out).await,
         Noun::Presence(verb) => presence::run(verb, &remote()?, &mut out).await,
         Noun::Roster(verb) => roster::run(verb, &remote()?, &mut out).await,

@@ -11,7 +11,7 @@ use mqtt_roll::{READS, Versions};
 pub struct Config {
     /// Its name, which no other may have.
     pub name: ByteString,
-    /// Where other nodes find it.
+    /// Where clients find it, if other nodes are to know that.
     pub addr: ByteString,
     /// Which records it reads.
     pub versions: Versions,

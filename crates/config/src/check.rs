@@ -120,14 +120,21 @@ impl file::Node {
             let why = format!("{name:?}: wants 1 to 255 bytes without '/', '+', '#' and spaces");
             return Err(Wrong::new("node.name", why));
         }
-        Ok(Node { name: name.clone() })
+        let reference = &self.reference;
+        let is_fit =
+            |text: &String| (1..=255).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+        if let Some(text) = reference.as_ref().filter(|text| !is_fit(text)) {
+            let why = format!("{text:?}: wants 1 to 255 letters, digits and signs without spaces");
+            return Err(Wrong::new("node.reference", why));
+        }
+        Ok(Node { name: name.clone(), reference: reference.clone() })
     }
 }
 
 impl file::Cluster {
     fn check(&self, node: &file::Node) -> Result<Option<Cluster>, Wrong> {
         // Two of one name would throw each other out.
-        if !self.nats.0.is_empty() && *node == file::Node::default() {
+        if !self.nats.0.is_empty() && node.name == file::Node::default().name {
             let why = format!("{:?} is what each has: wants another name for each node of a cluster", node.name);
             return Err(Wrong::new("node.name", why));
         }

@@ -95,6 +95,8 @@ impl PartialEq for Sources {
 pub struct Node {
     /// A topic level: not empty, without `/`, `+` and `#`.
     pub name: String,
+    /// Where clients find it, as other nodes of its cluster tell them.
+    pub reference: Option<String>,
 }
 
 /// A cluster that the broker is a node of.

@@ -119,6 +119,9 @@ section! {
     Node = "node" {
         /// Stands in the topics below $SYS/brokers: one topic level, no spaces, at most 255 bytes.
         name: String = "rollcall@127.0.0.1".to_owned(),
+        /// Where clients find it, like "mqtt1.example.org:1883": in a cluster, other nodes tell theirs of MQTT 5 so when they
+        /// are drained (Server Reference). When not set they do not.
+        reference: Option<String> = None,
     }
 }
 

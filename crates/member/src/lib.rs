@@ -82,9 +82,11 @@ pub async fn connect(said: &said::Cluster) -> Result<(NatsLog, NatsWire), NoNode
 ///
 /// # Errors
 /// It never will be.
-pub async fn join(opened: &Opened, node: &str, (log, wire): (impl Log, impl Wire)) -> Result<(), NoNode> {
+pub async fn join(opened: &Opened, said: &said::Node, (log, wire): (impl Log, impl Wire)) -> Result<(), NoNode> {
+    let node = &*said.name;
     let (teller, ears) = (opened.teller(), opened.ears());
-    let config = Config { told: teller.told(), ..Config::new(node) };
+    let addr = said.reference.as_deref().unwrap_or_default().into();
+    let config = Config { told: teller.told(), addr, ..Config::new(node) };
     let links = Links::start(wire, node.into(), Hearing(ears.clone()));
     let member = Arc::new(OnceLock::new());
     let telling =
@@ -221,6 +223,14 @@ impl Roll for Member {
         })
     }
 
+    fn references(&self) -> Vec<(ByteString, ByteString)> {
+        self.node.look(|fold| {
+            let others = fold.nodes().filter(|node| node.is_live() && node.name != *self.node.name());
+            let others = others.filter(|node| !node.addr.is_empty());
+            others.map(|node| (node.name.clone(), node.addr.clone())).collect()
+        })
+    }
+
     fn kick(&self, client: &str) -> bool {
         let Some((_, conn)) = self.elsewhere(client) else { return false };
         // Told by the one, and taken back by the other, so that nothing of it stays.
@@ -255,6 +265,11 @@ impl Roll for Member {
         if self.home(client) == Some(Home::Here) {
             drop(self.node.stage(&Record::Home { client: client.into(), is_here: false }));
         }
+    }
+
+    fn forget(&self, node: &str) -> Option<Pin<Box<dyn Future<Output = bool> + Send>>> {
+        let ticket = self.node.stage(&Record::Forget { node: node.into() }).ok()?;
+        Some(Box::pin(async { ticket.applied().await.is_ok() }))
     }
 
     fn homes_here(&self) -> Vec<ByteString> {
@@ -327,6 +342,9 @@ impl Roll for Member {
                     since: node.since,
                     heard: node.heard,
                     clients: node.clients,
+                    sessions: node.sessions,
+                    reference: node.addr.to_string(),
+                    is_draining: false,
                 })
                 .collect(),
         }

@@ -40,4 +40,24 @@ pub struct ClusterNode {
     pub heard: u64,
     /// Clients that are connected there.
     pub clients: u64,
+    /// Sessions that are kept there.
+    pub sessions: u64,
+    /// Where clients find it; empty: it does not say.
+    pub reference: String,
+    /// It sends its clients elsewhere.
+    pub is_draining: bool,
+}
+
+/// Why a node is not forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ForgetError {
+    /// The broker is no node of a cluster, or none of this name is known.
+    #[error("there is no such node")]
+    Unknown,
+    /// It lives.
+    #[error("the node lives")]
+    Lives,
+    /// The other nodes can't be told now.
+    #[error("the cluster can't be reached")]
+    Away,
 }

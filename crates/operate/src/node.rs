@@ -83,6 +83,8 @@ pub enum ListenerError {
 pub struct Health {
     /// It ends.
     pub stopping: bool,
+    /// It sends its clients elsewhere.
+    pub draining: bool,
     /// Nothing can be written to the store, so QoS 1 and 2 are refused.
     pub store_failing: bool,
     /// Bytes of the store's files; `None`: there is no store.

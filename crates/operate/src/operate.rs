@@ -1,12 +1,15 @@
 //! What an operator sees and does.
 
 use std::io;
+use std::pin::Pin;
+use std::sync::Weak;
 
 use mqtt_codec::{Filter, Message, SubscribeFilter, Topic};
 
 use crate::{
-    Ban, BanKind, ClientQuery, ClientState, ClusterState, HostState, ListenerError, ListenerState, NodeState, Oversee,
-    Reloaded, RetainedQuery, RetainedState, Rows, Setting, SubscribeError, SubscriptionQuery, SubscriptionState,
+    Answering, Ban, BanKind, ClientQuery, ClientState, ClusterState, Drain, DrainState, ForgetError, HostState,
+    ListenerError, ListenerState, NoReply, NodeState, Oversee, Reloaded, Reply, RetainedQuery, RetainedState, Rows,
+    Setting, SubscribeError, SubscriptionQuery, SubscriptionState,
 };
 
 /// What an operator can see of a broker, and do to it.
@@ -21,6 +24,29 @@ pub trait Operate: Oversee {
 
     /// The cluster it is a node of, if it is.
     fn cluster(&self) -> Option<ClusterState>;
+
+    /// Has all nodes know that one, which does not live, will not come back: nobody waits for the sessions that it keeps. It may take
+    /// seconds.
+    fn forget_node(&self, node: &str) -> Pin<Box<dyn Future<Output = Result<(), ForgetError>> + Send>>;
+
+    /// At which other node of the cluster a client is, or the session that is kept of it; `None`: here, or nowhere that lives.
+    fn node_of(&self, client_id: &str) -> Option<String>;
+
+    /// Asks another node of the cluster for a path of the REST API with its query. What it says may take seconds.
+    fn ask_node(&self, node: &str, path: &str) -> Pin<Box<dyn Future<Output = Result<Reply, NoReply>> + Send>>;
+
+    /// Who answers what other nodes ask, as long as it is there.
+    fn answer_nodes(&self, answering: Weak<dyn Answering>);
+
+    /// Takes no new clients from now on, and sends those elsewhere who are there: before a restart, which ends this too. Who does it
+    /// again begins anew with those who are left.
+    fn drain(&self, drain: Drain);
+
+    /// Takes clients again; false if it does.
+    fn end_drain(&self) -> bool;
+
+    /// How far that has come; `None`: it takes clients.
+    fn draining(&self) -> Option<DrainState>;
 
     /// The machine and the process it runs in.
     fn host(&self) -> HostState;

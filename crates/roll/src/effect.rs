@@ -73,6 +73,13 @@ pub enum Effect {
         /// `None`: it was taken back.
         value: Option<Bytes>,
     },
+    /// The sessions that a node kept are kept nowhere from now on.
+    Forgotten {
+        /// Which.
+        node: ByteString,
+        /// How many they were.
+        sessions: u64,
+    },
     /// Records of this version are written from now on.
     Gate(u16),
     /// Another node has read something else than this one: one of both is wrong.

@@ -71,6 +71,11 @@ pub enum Record {
     },
     /// From here on records of this version may be written.
     Gate(u16),
+    /// A node that does not live will not come back: nobody waits for the sessions that it keeps.
+    Forget {
+        /// Which.
+        node: ByteString,
+    },
 }
 
 /// A node comes.
@@ -78,7 +83,7 @@ pub enum Record {
 pub struct Join {
     /// By which it knows this record for its own.
     pub nonce: u64,
-    /// Where other nodes find it.
+    /// Where clients find it, if it says so.
     pub addr: ByteString,
     /// The lowest and the highest version of records that it reads.
     pub versions: Versions,
@@ -167,6 +172,7 @@ impl Record {
             Self::Setting { .. } => 8,
             Self::Check { .. } => 9,
             Self::Gate(_) => 10,
+            Self::Forget { .. } => 11,
         }
     }
 
@@ -228,6 +234,7 @@ impl Record {
                 out.put_u64_le(digest.as_u64());
             }
             Self::Gate(version) => put_number((*version).into(), out),
+            Self::Forget { node } => put_bytes(node.as_bytes(), out),
         }
     }
 
@@ -291,6 +298,7 @@ impl Record {
                 digest: Digest::new(u64::from_le_bytes(take_array(body, "a digest")?)),
             },
             10 => Self::Gate(take_u16(body, "a version")?),
+            11 => Self::Forget { node: take_text(body, MAX_NAME, "a node's name")? },
             _ => return Err(Error::Kind(kind)),
         })
     }

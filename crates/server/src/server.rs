@@ -183,7 +183,7 @@ async fn start_in(
     let mut addresses = Addresses { listeners: listening.collect(), admin: None, admin_tls: admin_tls.is_some() };
     if let Some(ways) = ways {
         // Modules are there: they see all that has happened since this node was there last.
-        mqtt_member::join(&opened, &config.node.name, ways).await?;
+        mqtt_member::join(&opened, &config.node, ways).await?;
     }
     let mut running = opened.run(modules_seen(&registry, &certificates));
     let watched = Arc::clone(&certificates);

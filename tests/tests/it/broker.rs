@@ -75,6 +75,7 @@ impl Broker {
         config.admin.bind = Some(([127, 0, 0, 1], 0).into());
         config.admin.password = Some("open sesame".to_owned());
         name.clone_into(&mut config.node.name);
+        config.node.reference = Some(format!("{name}:1883"));
         let unused = mqtt_config::Cluster {
             name: "rollcall".to_owned(),
             nats: Vec::new(),

@@ -10,6 +10,7 @@ use mqtt_codec::{Ack, Connect, Packet, Properties, Property, Qos, ReasonCode, Ve
 use mqtt_config::HomeDown;
 
 use crate::{
+    admin::ask,
     broker::{Broker, outside},
     client::{Client, VERSIONS, connect, keeping, message, retained},
     cluster::{Cluster, Node, nodes, short},
@@ -315,6 +316,37 @@ async fn who_is_to_wait_for_the_node_of_its_session_is_refused_until_that_is_bac
     let (mut client, is_present) = back(&a, Version::V5, "it").await;
     assert_ne!(is_present, Some(false));
     assert_eq!(client.take_text().await, "waits");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_waits_for_a_node_that_will_not_come_back() {
+    if outside() {
+        return;
+    }
+    let log = Memory::default();
+    let (line, folder) = (log.line(), tempfile::tempdir().unwrap());
+    let a = Node { broker: Broker::node_that("a@1", folder.path(), line.clone(), HomeDown::Wait).await, line, folder };
+    let b = Node::start("b@2", &log).await;
+    for client in ["it", "other"] {
+        back(&b, Version::V5, client).await.0.leave().await;
+    }
+    let admin = a.broker.server().addresses().admin.expect("it is on");
+    for (node, status) in [("b@2", 409), ("a@1", 409), ("c@3", 404)] {
+        assert_eq!(ask(admin, &format!("DELETE /api/v4/cluster/{node}")).await.status, status);
+    }
+    let Node { broker, folder, line } = b;
+    broker.shutdown().await;
+    let (_, connack) = Client::try_connect(a.broker.addr, keeping(Version::V5, "it")).await;
+    assert_eq!(connack.reason, ReasonCode::ServerUnavailable);
+    let forgotten = ask(admin, "DELETE /api/v4/cluster/b%402").await;
+    assert_eq!(forgotten.json(), serde_json::json!({"code": 0}));
+    let (client, connack) = Client::connect_with(a.broker.addr, keeping(Version::V5, "it")).await;
+    assert!(!connack.session_present);
+    client.leave().await;
+    // It comes back all the same: one session is at another node by now, and the other is here.
+    let _b = Node { broker: Broker::node("b@2", folder.path(), line.clone()).await, line, folder };
+    let (_, is_present) = back(&a, Version::V5, "other").await;
+    assert_ne!(is_present, Some(false));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,7 +2,7 @@
 
 use axum::Extension;
 use axum::extract::State;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use mqtt_codec::Version;
 use mqtt_operate::{ClientQuery, ClientState, Operate};
 use serde::Serialize;
@@ -14,7 +14,7 @@ use crate::extract::{Path, Query};
 use crate::guard::Caller;
 use crate::reply::{DONE, Data, Done, Listed, Paging, Refusal};
 use crate::time::local_time;
-use crate::{Admission, lists};
+use crate::{Admission, lists, other_nodes};
 
 mod criteria;
 pub(super) mod limits;
@@ -211,11 +211,18 @@ fn find(broker: &dyn Operate, client_id: &str) -> Data<Vec<Client>> {
     Data::new(broker.client(client_id).map(|state| Client::new(node, state)).into_iter().collect())
 }
 
-/// A client, in a list; the list is empty if there is none of this id.
+/// A client, in a list, at whichever node it is; the list is empty if there is none of this id.
 #[utoipa::path(get, path = "/clients/{clientid}", tag = "clients", params(("clientid", description = "its id")),
     responses((status = OK, body = Data<Vec<Client>>)))]
-pub(super) async fn one(State(shared): Admission, Path(client_id): Path<String>) -> Found {
-    with_broker(&shared, move |broker| find(broker, &client_id)).await
+pub(super) async fn one(
+    State(shared): Admission,
+    Extension(caller): Extension<Caller>,
+    Path(client_id): Path<String>,
+) -> Result<Response, Refusal> {
+    if let Some(node) = shared.broker.node_of(&client_id) {
+        return Ok(other_nodes::ask_of_client(&shared, &caller, &node, "clients", &client_id).await);
+    }
+    with_broker(&shared, move |broker| find(broker, &client_id).into_response()).await
 }
 
 /// A client of a node, in a list.
@@ -275,6 +282,9 @@ pub(super) async fn kick_on_node(
     State(shared): Admission,
     Path((node, client_id)): Path<(String, String)>,
 ) -> Result<Done, Refusal> {
-    check_node(&shared, &node)?;
+    // Whoever is asked has it ended there.
+    if shared.broker.node_of(&client_id).as_ref() != Some(&node) {
+        check_node(&shared, &node)?;
+    }
     kick(State(shared), Path(client_id)).await
 }

@@ -1,13 +1,16 @@
 //! The cluster, as this node sees it.
 
 use axum::extract::State;
-use mqtt_operate::{ClusterNode, ClusterState};
+use axum::http::StatusCode;
+use mqtt_operate::{ClusterNode, ClusterState, ForgetError};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::check_node;
 use crate::Admission;
 use crate::asking::with_broker;
-use crate::reply::{Data, Explanation, Refusal};
+use crate::extract::Path;
+use crate::reply::{DONE, Data, Done, Explanation, Refusal};
 
 /// How this node is in its cluster, and who else is.
 #[derive(Serialize, ToSchema)]
@@ -46,8 +49,15 @@ pub(super) struct Member {
     /// "live", "left", or "dead".
     #[schema(example = "live")]
     state: &'static str,
+    /// It sends its clients elsewhere.
+    draining: bool,
+    /// Where clients find it; empty: it does not say (`node.reference`).
+    #[schema(example = "mqtt2.example.org:1883")]
+    reference: String,
     /// Clients that are connected there.
     clients: u64,
+    /// Sessions that are kept there.
+    sessions: u64,
     /// When it joined, by its own clock: milliseconds since the Unix epoch.
     since: u64,
     /// When it was heard last, by its own clock: milliseconds since the Unix epoch.
@@ -61,9 +71,18 @@ impl Member {
             ClusterNode { has_left: true, .. } => "left",
             ClusterNode { .. } => "dead",
         };
-        let ClusterNode { name, clients, since, heard, .. } = node;
-        Self { node: name, state, clients, since, heard }
+        let ClusterNode { name, clients, sessions, since, heard, reference, is_draining, .. } = node;
+        Self { node: name, state, draining: is_draining, reference, clients, sessions, since, heard }
     }
+}
+
+/// How a node is in its cluster, and who else is, by what it has read.
+#[utoipa::path(get, path = "/nodes/{node}/cluster", tag = "nodes", params(("node", description = "its name")),
+    responses((status = OK, body = Data<Cluster>),
+        (status = NOT_FOUND, body = Explanation, description = "no such node, or it is no node of a cluster")))]
+pub(super) async fn show_of_node(state: Admission, Path(node): Path<String>) -> Result<Data<Cluster>, Refusal> {
+    check_node(&state, &node)?;
+    show(state).await
 }
 
 /// How this node is in its cluster, and who else is.
@@ -91,4 +110,20 @@ pub(super) async fn show(State(shared): Admission) -> Result<Data<Cluster>, Refu
         online,
         nodes,
     }))
+}
+
+/// Has all nodes know that one, which is down, will not come back: its sessions are forgotten, and nobody waits for it. Should it come
+/// all the same, it has those sessions again that nobody has begun anew.
+#[utoipa::path(delete, path = "/cluster/{node}", tag = "nodes", params(("node", description = "its name")),
+    responses((status = OK, body = Done), (status = NOT_FOUND, body = Explanation, description = "no such node"),
+        (status = CONFLICT, body = Explanation, description = "it lives"),
+        (status = SERVICE_UNAVAILABLE, body = Explanation, description = "the cluster can't be reached")))]
+pub(super) async fn forget(State(shared): Admission, Path(node): Path<String>) -> Result<Done, Refusal> {
+    let Err(error) = shared.broker.forget_node(&node).await else { return Ok(DONE) };
+    let status = match error {
+        ForgetError::Unknown => StatusCode::NOT_FOUND,
+        ForgetError::Lives => StatusCode::CONFLICT,
+        ForgetError::Away => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    Err(Refusal::Status(status, format!("{node}: {error}")))
 }

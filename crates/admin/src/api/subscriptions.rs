@@ -13,7 +13,7 @@ use crate::asking::with_broker;
 use crate::extract::{Path, Query};
 use crate::guard::Caller;
 use crate::reply::{Data, Listed, Paging, Refusal};
-use crate::{Admission, lists};
+use crate::{Admission, lists, other_nodes};
 
 /// A client's subscription.
 #[derive(Serialize, ToSchema)]
@@ -154,7 +154,7 @@ fn all_of(broker: &dyn Operate, client_id: &str) -> Data<Vec<Subscription>> {
     Data::new(page.rows.into_iter().map(|state| Subscription::new(node, state)).collect())
 }
 
-/// A client's subscriptions, 10,000 at most.
+/// A client's subscriptions, 10,000 at most, at whichever node it is.
 #[utoipa::path(get, path = "/subscriptions/{clientid}", tag = "subscriptions", params(("clientid", description = "its id")),
     responses((status = OK, body = Data<Vec<Subscription>>)))]
 pub(super) async fn of_client(
@@ -162,6 +162,9 @@ pub(super) async fn of_client(
     Extension(caller): Extension<Caller>,
     Path(client_id): Path<String>,
 ) -> Result<Response, Refusal> {
+    if let Some(node) = shared.broker.node_of(&client_id) {
+        return Ok(other_nodes::ask_of_client(&shared, &caller, &node, "subscriptions", &client_id).await);
+    }
     lists::list(&shared, &caller, move |broker| all_of(broker, &client_id)).await
 }
 

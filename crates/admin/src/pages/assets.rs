@@ -17,7 +17,7 @@ macro_rules! scripts {
 }
 
 const SCRIPTS: &[Asset] = &scripts!(
-    "alarms.js" "api.js" "bans.js" "chart.js" "client.js" "clients.js" "console.js" "dom.js" "doors.js" "feed.js" "form.js" "frame.js" "listeners.js" "live.js" "modules.js" "mqtt.js"
+    "alarms.js" "api.js" "bans.js" "chart.js" "client.js" "clients.js" "console.js" "dom.js" "doors.js" "feed.js" "form.js" "frame.js" "listeners.js" "live.js" "modules.js" "mqtt.js" "nodes.js"
     "operators.js" "overview.js" "packets.js" "pager.js" "payload.js" "rest.js" "retained.js" "schema.js" "settings.js" "subscriptions.js" "text.js"
     "trace.js"
 );

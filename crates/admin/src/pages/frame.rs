@@ -62,6 +62,7 @@ const OWN: &[Own] = &[
     page!("/retained", "Retained", "retained", Listed::Yes),
     page!("/bans", "Bans", "bans", Listed::Yes),
     page!("/listeners", "Listeners", "listeners", Listed::Yes),
+    page!("/nodes", "Nodes", "nodes", Listed::Yes),
     page!("/operators", "Operators", "operators", Listed::Yes),
     page!("/settings", "Settings", "settings", Listed::Yes),
     page!(CONSOLE, "Console", "console", Listed::Yes),

@@ -15,6 +15,10 @@ impl Ending {
     /// By an operator.
     pub(crate) const KICKED: Self = Self { reason: Reason::Kicked, code: Some(ReasonCode::AdministrativeAction) };
 
+    /// The broker is to be restarted, and there are others, or it comes again later.
+    pub(crate) const SENT_AWAY: Self =
+        Self { reason: Reason::ServerShuttingDown, code: Some(ReasonCode::UseAnotherServer) };
+
     /// DISCONNECT has no code for it. [MQTT-3.14.2-1]
     pub(crate) const BANNED: Self =
         Self { reason: Reason::Refused(ReasonCode::Banned), code: Some(ReasonCode::AdministrativeAction) };

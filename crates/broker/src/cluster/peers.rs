@@ -5,6 +5,7 @@
 
 mod ears;
 mod hearing_out;
+mod inquiries;
 pub(crate) mod moving;
 pub(crate) mod owed;
 pub(crate) mod peer;
@@ -27,6 +28,7 @@ use mqtt_router::{Group, Matches, Options, Router};
 use parking_lot::{Mutex, RwLock};
 
 pub use ears::Ears;
+use inquiries::{Inquiries, Places};
 use moving::Moves;
 pub use peer::Peer;
 use piece::Piece;
@@ -48,7 +50,9 @@ pub(crate) struct Peers {
     stamps: Stamps,
     /// Who was asked for all that is retained, and has not told it yet.
     asked: Mutex<Asked>,
-    questions: Questions,
+    /// Whether connections have ended, that were to be heard out.
+    questions: Questions<bool>,
+    inquiries: Inquiries,
     moves: Moves,
     underway: Underway,
     origins: Origins,
@@ -68,6 +72,8 @@ enum Interest {
 struct State {
     /// The filters of our own that all peers were told of.
     told: HashSet<ByteString>,
+    /// They were told that clients are sent elsewhere from here.
+    is_draining: bool,
     /// By place; one that is gone leaves it free.
     peers: Vec<Option<Known>>,
     /// Places that are not free yet: what was wanted there is still being given up.
@@ -85,6 +91,9 @@ struct Known {
     has_told: bool,
     /// Where it was told of a filter last.
     told_at: u64,
+    /// It sends its clients elsewhere.
+    is_draining: bool,
+    places: Places,
 }
 
 /// A shared subscription that has members at other nodes.
@@ -136,6 +145,22 @@ impl Peers {
     fn peer(&self, name: &str) -> Option<Arc<dyn Peer>> {
         let state = self.state.read();
         state.peers.iter().flatten().find(|known| known.peer.name() == name).map(|known| Arc::clone(&known.peer))
+    }
+
+    /// Others are told whether clients are sent elsewhere from here; as in [`Self::note`] it is what is so.
+    pub(crate) fn tell_draining(&self, is_so: impl FnOnce() -> bool) {
+        let mut state = self.state.write();
+        let is_so = is_so();
+        state.is_draining = is_so;
+        for known in state.peers.iter().flatten() {
+            Piece::Draining(is_so).say(&*known.peer);
+        }
+    }
+
+    /// Whether clients are sent elsewhere from the node of this name.
+    pub(crate) fn is_draining(&self, name: &str) -> bool {
+        let state = self.state.read();
+        state.peers.iter().flatten().any(|known| known.is_draining && known.peer.name() == name)
     }
 
     /// Somebody has subscribed with this filter, or does not any more: the others are told if that makes a difference.

@@ -181,6 +181,10 @@ impl Teller {
                 }
                 return;
             }
+            Effect::Forgotten { node, sessions } => {
+                tracing::warn!(%node, sessions, "a node will not come back, and its sessions are forgotten");
+                return;
+            }
             Effect::Joined { node, epoch, .. } => {
                 tracing::info!(%node, epoch, "a node has joined the cluster");
                 return;

@@ -13,6 +13,7 @@ use mqtt_operate::ListenerError;
 use parking_lot::Mutex;
 
 use crate::coming::banned::Banned;
+use crate::coming::draining::Draining;
 use crate::coming::entrance::{Bounds, Entrance, Over};
 use crate::coming::flapping::Flapping;
 use crate::coming::guests::{Guests, Standing};
@@ -31,6 +32,7 @@ pub(crate) struct Doors {
     pub(crate) banned: Banned,
     pub(crate) flapping: Flapping,
     pub(crate) lateness: Lateness,
+    pub(crate) draining: Draining,
     /// For those who have more to be handled than fits a turn.
     pub(crate) line: Line,
     listeners: Mutex<Vec<Known>>,
@@ -82,6 +84,7 @@ impl Doors {
             banned,
             flapping: Flapping::new(&terms.limits.flapping),
             lateness: Lateness::new(terms.limits.lateness),
+            draining: Draining::default(),
             line: Line::default(),
             listeners: Mutex::default(),
             entrances: ArcSwap::default(),

@@ -133,6 +133,11 @@ impl Entrance {
         self.sockets.load(Relaxed) > 0
     }
 
+    /// Clients that are there and came in by it, or by another of its name.
+    pub(crate) fn clients(&self) -> usize {
+        self.crowd.clients.load(Relaxed)
+    }
+
     /// One socket more, if there may be. Those that have not sent CONNECT yet may be as many as clients.
     pub(crate) fn enter(&self) -> Result<(), Over> {
         let limit = self.own.max_connections.map_or(usize::MAX, |max| max.saturating_mul(2));

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use mqtt_codec::{ConnAck, Connect, DecodeError, Packet, Properties, Property, ReasonCode, Version};
-use mqtt_hooks::{Action, Attribute, ConnectionInfo, Grant, Login, Reach, Reason, Rule, Rules, Said, Tags};
+use mqtt_hooks::{
+    Action, Attribute, ConnectionInfo, Grant, Login, OWN_CLIENTS, Reach, Reason, Rule, Rules, Said, Tags,
+};
 use mqtt_net::subject_of;
 use mqtt_session::Timestamp;
 
@@ -26,7 +28,7 @@ use crate::coming::entrance::Bounds;
 use crate::coming::farewell::say_farewell;
 use crate::coming::pace::Pace;
 use crate::coming::reader::Reader;
-use crate::coming::refusing::{answer_and_close, answer_taken_over, refuse};
+use crate::coming::refusing::{answer_and_close, answer_taken_over, refuse, saying};
 use crate::coming::welcome::{not_banned, welcome};
 use crate::config::Mqtt;
 use crate::delivery::batch::{Batch, in_batch};
@@ -83,7 +85,7 @@ pub(crate) fn receive(broker: &Arc<Broker>, arrival: Box<Arrival>, first: First)
             tell_no_connect(broker, &arrival, Kind::Connect, code, &error);
             // 3.1.1 [MQTT-3.1.2-2]: the form in which 3.1 and 3.1.1 want it is the one that clients of all versions know,
             // and bridges try again in another version only if they get it.
-            answer_and_close(broker, *arrival, Version::V3_1_1, "", code)
+            answer_and_close(broker, *arrival, Version::V3_1_1, "", saying(code))
         }
         First::Malformed(error, language) => {
             let rule: &dyn std::fmt::Display = match language {
@@ -94,7 +96,7 @@ pub(crate) fn receive(broker: &Arc<Broker>, arrival: Box<Arrival>, first: First)
             tell_no_connect(broker, &arrival, Kind::Socket, error.reason_code(), rule);
             // [MQTT-3.1.4-1]: closed, and in version 5 it may be told why. Before, there is no return code for it.
             if language == Language::Mqtt5 {
-                return answer_and_close(broker, *arrival, Version::V5, "", error.reason_code());
+                return answer_and_close(broker, *arrival, Version::V5, "", saying(error.reason_code()));
             }
             Next::Wait(Box::pin(async move {
                 say_farewell(&arrival.transport).await;
@@ -420,6 +422,10 @@ impl Candidate {
         if broker.doors.banned.has(&connection.info) {
             // The ban came in between, and whoever made it may not have found the connection.
             connection.end(Ending::BANNED);
+        }
+        if broker.doors.draining.is_on() && !connection.info.client_id.starts_with(OWN_CLIENTS) {
+            // It came in between.
+            connection.end(Ending::SENT_AWAY);
         }
         let flapping = &broker.doors.flapping;
         if flapping.is_on() && flapping.note(&connection.info, broker.clock.uptime(), wall_ms() / 1000) {

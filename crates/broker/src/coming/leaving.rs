@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use mqtt_codec::{Disconnect, Packet, Properties, ReasonCode, Version};
+use mqtt_codec::{Disconnect, Packet, Properties, Property, ReasonCode, Version};
 use mqtt_hooks::{EndRecord, Fact, Reason};
 use mqtt_roll::Down;
 use mqtt_router::Attendance;
@@ -123,6 +123,7 @@ impl Broker {
     ) -> Option<(Arc<Connection>, Detached)> {
         let Going { ending: Ending { reason, code }, properties, noticed } = going;
         let has_forbidden_will = self.has_forbidden_will(client);
+        let to = if code == Some(ReasonCode::UseAnotherServer) { self.reference() } else { None };
         let (connection, mut detached) = {
             let mut state = client.state.lock();
             // A task that ends after its client was taken over has nothing to tell: that was told when it happened, and
@@ -135,7 +136,12 @@ impl Broker {
             if let Some(reason) = code
                 && state.connection()?.info.version == Version::V5
             {
-                let farewell = Packet::Disconnect(Disconnect { reason, properties: Properties::EMPTY });
+                let properties = to.into_iter().map(Property::ServerReference).collect();
+                let mut farewell = Packet::Disconnect(Disconnect { reason, properties });
+                // [MQTT-3.1.2-24]
+                if farewell.encoded_len(Version::V5) > state.session.max_packet_size() as usize {
+                    farewell = Packet::Disconnect(Disconnect { reason, properties: Properties::EMPTY });
+                }
                 state.push(&farewell);
                 count::sent(&farewell, batch);
             }

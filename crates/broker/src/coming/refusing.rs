@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use mqtt_codec::{ConnAck, Connect, Disconnect, Packet, Properties, ReasonCode, Version};
+use mqtt_codec::{ConnAck, Connect, Disconnect, Packet, Properties, Property, ReasonCode, Version};
 use mqtt_hooks::Fact;
 use mqtt_operate::Direction;
 
@@ -39,7 +39,22 @@ pub(super) fn refuse(arrival: Arrival, connect: &Connect, refusal: Refusal, batc
         at: wall_ms(),
     };
     broker.hooks.observe(&fact, batch);
-    answer_and_close(broker, arrival, connect.version, &connect.client_id, reason)
+    let mut answer = saying(reason);
+    if reason == ReasonCode::UseAnotherServer && connect.version == Version::V5 {
+        let to = broker.reference().map(Property::ServerReference);
+        let told = ConnAck { properties: to.into_iter().collect(), ..saying(reason) };
+        // [MQTT-3.2.2-19] names other properties, but no packet is longer than a client takes: [MQTT-3.1.2-24].
+        let limit = connect.properties.maximum_packet_size().map_or(usize::MAX, |limit| limit as usize);
+        if Packet::ConnAck(told.clone()).encoded_len(connect.version) <= limit {
+            answer = told;
+        }
+    }
+    answer_and_close(broker, arrival, connect.version, &connect.client_id, answer)
+}
+
+/// A CONNACK that says this and nothing else. [MQTT-3.2.2-6]
+pub(super) const fn saying(reason: ReasonCode) -> ConnAck {
+    ConnAck { session_present: false, reason, properties: Properties::EMPTY }
 }
 
 /// Answers with CONNACK and closes. [MQTT-3.2.2-7]
@@ -48,14 +63,15 @@ pub(super) fn answer_and_close(
     arrival: Arrival,
     version: Version,
     client_id: &str,
-    reason: ReasonCode,
+    answer: ConnAck,
 ) -> Next {
     let (broker, client_id) = (Arc::clone(broker), client_id.to_owned());
     // The ticket too: the place is taken until the socket is closed.
     let Arrival { transport, ticket, .. } = arrival;
     Next::Wait(Box::pin(async move {
-        // [MQTT-3.2.2-6]. [MQTT-3.1.4-6]: what came behind CONNECT is not looked at.
-        let answer = Packet::ConnAck(ConnAck { session_present: false, reason, properties: Properties::EMPTY });
+        // [MQTT-3.1.4-6]: what came behind CONNECT is not looked at.
+        let reason = answer.reason;
+        let answer = Packet::ConnAck(answer);
         let mut output = BytesMut::new();
         if answer.encode(version, &mut output).is_ok() && transport.write_all(&output).await.is_ok() {
             broker.watched.traces.note_before_entry(&client_id, Direction::Out, &answer);

@@ -27,7 +27,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// Who goes when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Round {
+pub(super) enum Round {
     /// Those with a will, which others may be waiting for, and those who wait for nothing.
     First,
     /// Those with subscriptions.
@@ -67,11 +67,11 @@ pub(crate) async fn drain(broker: &Arc<Broker>) {
     wait(|| !broker.doors.are_serving(), limit).await;
 }
 
-fn online(clients: &Clients<ClientRef>) -> Vec<ClientRef> {
+pub(super) fn online(clients: &Clients<ClientRef>) -> Vec<ClientRef> {
     clients.all().into_iter().filter(|client| client.state.lock().connection().is_some()).collect()
 }
 
-fn round_of(client: &ClientRef) -> Round {
+pub(super) fn round_of(client: &ClientRef) -> Round {
     let state = client.state.lock();
     let session = &state.session;
     if session.subscriptions().any(|(filter, _, _)| filter.pattern().starts_with("$SYS")) {

@@ -59,6 +59,9 @@ fn describe(connect: &Connect, arrival: &Arrival, batch: &mut Batch<'_>) -> Resu
     if broker.doors.is_stopping() {
         return refused(ReasonCode::ServerShuttingDown, "the broker stops");
     }
+    if broker.doors.draining.is_on() && !origin.is_own {
+        return refused(ReasonCode::UseAnotherServer, "the broker is drained");
+    }
     if broker.clients.online() >= terms.mqtt.max_connections {
         return refused(ReasonCode::ServerBusy, "mqtt.max_connections");
     }

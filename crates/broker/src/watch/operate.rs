@@ -1,13 +1,14 @@
 //! What the admin port can see of the broker, and do to it.
 
 use std::io;
-use std::sync::Arc;
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
 
 use mqtt_codec::{Filter, Message, SubscribeFilter, Topic};
 use mqtt_operate::{
-    Ban, BanKind, ClientQuery, ClientState, ClusterState, Configured, HostState, ListenerError, ListenerState,
-    NodeState, Operate, Reloaded, RetainedQuery, RetainedState, Rows, Setting, SubscribeError, SubscriptionQuery,
-    SubscriptionState,
+    Answering, Ban, BanKind, ClientQuery, ClientState, ClusterState, Configured, Drain, DrainState, ForgetError,
+    HostState, ListenerError, ListenerState, NoReply, NodeState, Operate, Reloaded, Reply, RetainedQuery,
+    RetainedState, Rows, Setting, SubscribeError, SubscriptionQuery, SubscriptionState,
 };
 
 use crate::broker::Broker;
@@ -59,7 +60,41 @@ impl Operate for Operator {
     }
 
     fn cluster(&self) -> Option<ClusterState> {
-        self.broker.membership.roll().map(|roll| roll.state())
+        let mut state = self.broker.membership.roll()?.state();
+        for node in &mut state.nodes {
+            let is_own = node.name == self.broker.config.node;
+            let other = || node.is_live && self.broker.membership.peers.is_draining(&node.name);
+            node.is_draining = if is_own { self.broker.doors.draining.is_on() } else { other() };
+        }
+        Some(state)
+    }
+
+    fn forget_node(&self, node: &str) -> Pin<Box<dyn Future<Output = Result<(), ForgetError>> + Send>> {
+        Box::pin(Arc::clone(&self.broker).forget_node(node.to_owned()))
+    }
+
+    fn node_of(&self, client_id: &str) -> Option<String> {
+        self.broker.node_of(client_id)
+    }
+
+    fn ask_node(&self, node: &str, path: &str) -> Pin<Box<dyn Future<Output = Result<Reply, NoReply>> + Send>> {
+        Box::pin(Arc::clone(&self.broker).ask_node(node.to_owned(), path.to_owned()))
+    }
+
+    fn answer_nodes(&self, answering: Weak<dyn Answering>) {
+        self.broker.membership.peers.answer_with(answering);
+    }
+
+    fn drain(&self, drain: Drain) {
+        self.broker.drain(drain);
+    }
+
+    fn end_drain(&self) -> bool {
+        self.broker.end_drain()
+    }
+
+    fn draining(&self) -> Option<DrainState> {
+        self.broker.drain_state()
     }
 
     fn host(&self) -> HostState {

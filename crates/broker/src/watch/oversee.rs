@@ -12,6 +12,7 @@ impl Oversee for Operator {
     fn health(&self) -> Health {
         Health {
             stopping: self.broker().doors.is_stopping(),
+            draining: self.broker().doors.draining.is_on(),
             store_failing: self.broker().durable.is_failing(),
             store_bytes: self.broker().durable.journal().and_then(|journal| journal.store().size()),
             memory_held: self.broker().watched.memory.used(),

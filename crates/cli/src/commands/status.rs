@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{alarms, modules};
+use super::{alarms, drain, modules};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::remote::Remote;
@@ -10,6 +10,7 @@ use crate::remote::Remote;
 pub(crate) async fn run(remote: &Remote, out: &mut Output) -> Result<(), Failure> {
     let (nodes, stats) = (remote.get("/nodes").await?, remote.get("/stats").await?);
     let (listeners, running) = (remote.get("/listeners").await?, remote.get("/modules").await?);
+    let draining = remote.get("/drain").await?["data"].take();
     let alarms = alarms::of_all(remote, "/alarms/activated").await?;
     let (node, numbers) = (&nodes["data"][0], &stats["data"][0]["stats"]);
     let rows = |answer: &Value, key: &str| {
@@ -27,7 +28,7 @@ pub(crate) async fn run(remote: &Remote, out: &mut Output) -> Result<(), Failure
         named(rows(&running, "modules"), &|row| row["active"] == true),
     );
     let names: Vec<_> = alarms.iter().filter_map(|alarm| alarm["name"].as_str()).collect();
-    let status = json!({
+    let mut status = json!({
         "node": node["node"],
         "status": node["node_status"],
         "version": node["version"],
@@ -39,11 +40,13 @@ pub(crate) async fn run(remote: &Remote, out: &mut Output) -> Result<(), Failure
         "memory": node["memory_used"],
         "modules": running.iter().map(|name| modules::short(name)).collect::<Vec<_>>(),
         "listeners_stopped": stopped,
+        "draining": draining,
         "alarms": names,
     });
     if out.is_json {
         return Ok(out.json(&status)?);
     }
+    status["draining"] = json!(drain::in_words(&draining));
     let text = |value: &Value| match value {
         Value::Array(list) => {
             let words: Vec<_> = list.iter().filter_map(Value::as_str).collect();

@@ -99,7 +99,7 @@ pub struct NodeStatus {
     pub life: Life,
     /// Of its life.
     pub epoch: u64,
-    /// Where other nodes find it.
+    /// Where clients find it, if it says so.
     pub addr: ByteString,
     /// When this life began, by its own clock: milliseconds since the Unix epoch.
     pub since: u64,
@@ -107,6 +107,8 @@ pub struct NodeStatus {
     pub heard: u64,
     /// Clients that are online there.
     pub clients: u64,
+    /// Sessions that are kept there.
+    pub sessions: u64,
 }
 
 pub(super) fn nodes(fold: &Fold) -> Vec<NodeStatus> {
@@ -118,6 +120,7 @@ pub(super) fn nodes(fold: &Fold) -> Vec<NodeStatus> {
         since: node.joined_at,
         heard: node.last_at,
         clients: node.clients,
+        sessions: node.homes,
     };
     let mut nodes: Vec<_> = fold.nodes().map(one).collect();
     nodes.sort_by(|one, other| one.name.cmp(&other.name));

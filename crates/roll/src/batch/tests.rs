@@ -40,6 +40,7 @@ fn record() -> impl Strategy<Value = Record> {
         (any::<u64>(), any::<u64>())
             .prop_map(|(position, digest)| Record::Check { position, digest: Digest::new(digest) }),
         any::<u16>().prop_map(Record::Gate),
+        text().prop_map(|node| Record::Forget { node }),
     ]
 }
 

@@ -114,6 +114,14 @@ impl Clients {
         found
     }
 
+    /// Those whose session is kept at a node, by their ids, so that what is forgotten for them is the same for all readers.
+    pub(super) fn kept_at(&self, node: Slot) -> Vec<Box<str>> {
+        let mut ids: Vec<Box<str>> =
+            self.iter().filter(|row| row.home == Some(node)).map(|row| row.id.into()).collect();
+        ids.sort_unstable();
+        ids
+    }
+
     /// Packed rows by their ids, so that all readers write the same.
     pub(super) fn in_order(&self) -> Vec<&[u8]> {
         let mut rows: Vec<&[u8]> = self.rows.iter().map(|row| &**row).collect();

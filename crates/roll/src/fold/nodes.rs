@@ -20,7 +20,7 @@ pub struct Node {
     pub epoch: u64,
     /// As it came with [`Join`].
     pub nonce: u64,
-    /// Where other nodes find it.
+    /// Where clients find it, if it says so.
     pub addr: ByteString,
     /// Which records it reads.
     pub versions: Versions,

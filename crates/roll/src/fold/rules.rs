@@ -72,6 +72,7 @@ impl Fold {
             Record::Setting { key, value } => self.set(key, value, work),
             Record::Check { position, digest } => self.compare(position, digest, work),
             Record::Gate(version) => self.open_gate(version, work),
+            Record::Forget { node } => self.forget(&node, work),
         }
     }
 
@@ -264,6 +265,20 @@ impl Fold {
         self.set_home(&mut row, None);
         work.effects.push_back(Effect::Home { client: own(client), node: None });
         self.clients.put(&row);
+    }
+
+    /// Who lives is not forgotten: it may have come back just before. Should it come later, it has what nobody has begun anew.
+    fn forget(&mut self, name: &ByteString, work: &mut Work) {
+        let Some(slot) = self.nodes.slot(name).filter(|slot| !self.nodes.at(*slot).is_live()) else { return };
+        self.nodes.at_mut(slot).life = Life::Left;
+        let sessions = self.nodes.at(slot).homes;
+        for client in self.clients.kept_at(slot) {
+            let packed = self.clients.take(&client).expect("it was there just now");
+            let mut row = Row::of(&packed);
+            self.set_home(&mut row, None);
+            self.clients.put(&row);
+        }
+        work.effects.push_back(Effect::Forgotten { node: own(name), sessions });
     }
 
     fn set_home(&mut self, row: &mut Row<'_>, home: Option<Slot>) {

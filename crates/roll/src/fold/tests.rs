@@ -302,6 +302,31 @@ fn whose_session_was_there_before_the_cluster_has_its_home_where_that_is_said_fi
 }
 
 #[test]
+fn who_will_not_come_back_keeps_nobodys_session() {
+    let mut log = Log::of_two();
+    let kept = |client| Record::Up(Up { is_kept: true, ..plain_up(client, 1) });
+    log.say("a", &[kept("anna"), kept("berta"), Record::Home { client: "carl".into(), is_here: true }]);
+    let forget = || [Record::Forget { node: "a".into() }];
+    check(&log.say("b", &forget()), &[]);
+    assert_eq!(log.fold.home("anna").map(|home| &*home.name), Some("a"), "it lives");
+    let dead = log.dead("a");
+    log.say("b", &[dead]);
+    let effects = log.say("b", &forget());
+    assert_eq!(effects, [Effect::Forgotten { node: "a".into(), sessions: 3 }]);
+    for client in ["anna", "berta", "carl"] {
+        assert_eq!(log.fold.home(client), None);
+    }
+    let node = log.fold.node("a").unwrap();
+    assert_eq!((node.life, node.homes), (Life::Left, 0));
+    // It has come all the same, and with what it had.
+    log.join("a");
+    log.say("a", &[Record::Home { client: "anna".into(), is_here: true }]);
+    assert_eq!(log.fold.home("anna").map(|home| &*home.name), Some("a"));
+    let effects = log.say("b", &[Record::Forget { node: "nobody".into() }]);
+    check(&effects, &[]);
+}
+
+#[test]
 fn settings_hold_for_all_and_are_bounded() {
     let mut log = Log::of_two();
     let set = |key: &str, value: Option<Vec<u8>>| Record::Setting { key: key.into(), value: value.map(Into::into) };

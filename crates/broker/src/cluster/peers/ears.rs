@@ -12,7 +12,7 @@ use mqtt_session::Publication;
 
 use super::moving::Parcel;
 use super::piece::{Heard, Piece};
-use super::{Interest, Known, Peer, Peers, State, is_ours};
+use super::{Interest, Known, Peer, Peers, Places, State, is_ours};
 use crate::broker::Broker;
 use crate::client::ClientRef;
 use crate::cluster::letter::read_message;
@@ -111,6 +111,13 @@ impl Ears {
                     Some(parcel) => self.0.membership.peers.moves.note_answer(number, parcel),
                     None => tracing::error!(node = name, "a session of another node can't be read"),
                 },
+                Some(Heard::Draining(is_so)) => self.0.membership.peers.hear(name, |state, place, _| {
+                    if let Some(Some(known)) = state.peers.get_mut(place) {
+                        known.is_draining = is_so;
+                    }
+                }),
+                Some(Heard::Inquiry { number, path }) => self.answer_inquiry(name, number, &path),
+                Some(Heard::Reply { number, status, body }) => self.note_reply(number, status, &body),
                 Some(Heard::Asked) => self.tell_retained(name),
                 Some(Heard::RetainedAll) => self.note_retained(name, true),
                 Some(Heard::All) => self.0.membership.peers.hear(name, |state, place, _| state.note_all(place)),
@@ -145,7 +152,18 @@ impl Peers {
             Piece::Wanted(filter).say(&*peer);
         }
         let told_at = Piece::All.say(&*peer);
-        let known = Known { peer, filters: HashSet::new(), has_told: false, told_at };
+        // Nodes of earlier versions do not know it.
+        if state.is_draining {
+            Piece::Draining(true).say(&*peer);
+        }
+        let known = Known {
+            peer,
+            filters: HashSet::new(),
+            has_told: false,
+            told_at,
+            is_draining: false,
+            places: Places::default(),
+        };
         let is_free = |at: usize| state.peers[at].is_none() && !state.leaving.contains(&at);
         match (0..state.peers.len()).find(|at| is_free(*at)) {
             Some(at) => state.peers[at] = Some(known),

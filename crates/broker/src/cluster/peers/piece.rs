@@ -20,6 +20,9 @@ const TAKE: u8 = 10;
 const TAKE_REST: u8 = 11;
 const PARCEL: u8 = 12;
 const SETTLE: u8 = 13;
+const DRAINING: u8 = 14;
+const INQUIRY: u8 = 15;
+const REPLY: u8 = 16;
 
 /// To be said.
 pub(super) enum Piece<'a> {
@@ -29,6 +32,8 @@ pub(super) enum Piece<'a> {
     Unwanted(&'a str),
     /// That was all that is wanted so far.
     All,
+    /// Clients are sent elsewhere from here, or are not any more.
+    Draining(bool),
     /// This is retained, or nothing is any more.
     Retained(&'a Stamp, &'a [u8]),
     /// Tell me all that is retained.
@@ -65,6 +70,16 @@ pub(super) enum Piece<'a> {
         number: u64,
         written: &'a [u8],
     },
+    /// Show me this of yours, in an operator's name.
+    Inquiry {
+        number: u64,
+        path: &'a str,
+    },
+    Reply {
+        number: u64,
+        status: u16,
+        body: &'a [u8],
+    },
     Message {
         /// Which one it is.
         origin: u64,
@@ -82,6 +97,7 @@ pub(super) enum Heard {
     Wanted(Filter),
     Unwanted(Filter),
     All,
+    Draining(bool),
     Retained(Stamp, Bytes),
     Asked,
     RetainedAll,
@@ -91,6 +107,8 @@ pub(super) enum Heard {
     Settle { number: u64, node: ByteString },
     TakeRest { number: u64, client_id: ByteString },
     Parcel { number: u64, written: Bytes },
+    Inquiry { number: u64, path: ByteString },
+    Reply { number: u64, status: u16, body: Bytes },
     Message { origin: u64, is_plain: bool, groups: Vec<Filter>, written: Bytes },
 }
 
@@ -100,6 +118,7 @@ impl Piece<'_> {
             Self::Wanted(filter) => peer.say(&[&[WANTED], filter.as_bytes()]),
             Self::Unwanted(filter) => peer.say(&[&[UNWANTED], filter.as_bytes()]),
             Self::All => peer.say(&[&[ALL]]),
+            Self::Draining(is_so) => peer.say(&[&[DRAINING, (*is_so).into()]]),
             Self::Asked => peer.say(&[&[ASKED]]),
             Self::RetainedAll => peer.say(&[&[RETAINED_ALL]]),
             Self::HearOut { number, conn, client_id } => {
@@ -114,6 +133,10 @@ impl Piece<'_> {
                 peer.say(&[&[TAKE_REST], &number.to_be_bytes(), client_id.as_bytes()])
             }
             Self::Parcel { number, written } => peer.say(&[&[PARCEL], &number.to_be_bytes(), written]),
+            Self::Inquiry { number, path } => peer.say(&[&[INQUIRY], &number.to_be_bytes(), path.as_bytes()]),
+            Self::Reply { number, status, body } => {
+                peer.say(&[&[REPLY], &number.to_be_bytes(), &status.to_be_bytes(), body])
+            }
             Self::Retained((at, node), written) => {
                 let mut head = BytesMut::new();
                 head.put_u8(RETAINED);
@@ -146,6 +169,7 @@ impl Heard {
             WANTED => read_filter(piece).map(Self::Wanted),
             UNWANTED => read_filter(piece).map(Self::Unwanted),
             ALL => Some(Self::All),
+            DRAINING => Some(Self::Draining(piece.try_get_u8().ok()? != 0)),
             ASKED => Some(Self::Asked),
             RETAINED_ALL => Some(Self::RetainedAll),
             HEAR_OUT => {
@@ -164,6 +188,14 @@ impl Heard {
             SETTLE => {
                 let number = piece.try_get_u64().ok()?;
                 Some(Self::Settle { number, node: ByteString::try_from(piece).ok()? })
+            }
+            INQUIRY => {
+                let number = piece.try_get_u64().ok()?;
+                Some(Self::Inquiry { number, path: ByteString::try_from(piece).ok()? })
+            }
+            REPLY => {
+                let (number, status) = (piece.try_get_u64().ok()?, piece.try_get_u16().ok()?);
+                Some(Self::Reply { number, status, body: piece })
             }
             PARCEL => Some(Self::Parcel { number: piece.try_get_u64().ok()?, written: piece }),
             RETAINED => {
@@ -247,6 +279,7 @@ mod tests {
             (Piece::Wanted("a/#"), Heard::Wanted(filter("a/#"))),
             (Piece::Unwanted("+"), Heard::Unwanted(filter("+"))),
             (Piece::All, Heard::All),
+            (Piece::Draining(true), Heard::Draining(true)),
             (Piece::Asked, Heard::Asked),
             (Piece::RetainedAll, Heard::RetainedAll),
             (
@@ -258,6 +291,11 @@ mod tests {
             (Piece::Settle { number: 1, node: "a@1" }, Heard::Settle { number: 1, node: "a@1".into() }),
             (Piece::TakeRest { number: 1, client_id: "it" }, Heard::TakeRest { number: 1, client_id: "it".into() }),
             (Piece::Parcel { number: 1, written: &written }, Heard::Parcel { number: 1, written: written.clone() }),
+            (Piece::Inquiry { number: 1, path: "/a" }, Heard::Inquiry { number: 1, path: "/a".into() }),
+            (
+                Piece::Reply { number: 1, status: 200, body: &written },
+                Heard::Reply { number: 1, status: 200, body: written.clone() },
+            ),
             (Piece::Retained(&stamp, &written), Heard::Retained(stamp.clone(), written.clone())),
             (
                 Piece::Message { origin: 1 << 63, is_plain: true, groups: &groups, written: &written },

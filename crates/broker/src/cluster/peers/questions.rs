@@ -21,19 +21,24 @@ pub(super) struct Asked {
     pub(super) waiting: Vec<Arc<dyn Peer>>,
 }
 
-/// Whether connections have ended, that were to be heard out.
-#[derive(Default)]
-pub(super) struct Questions(Mutex<(u64, HashMap<u64, oneshot::Sender<bool>>)>);
+/// Of one kind, by their numbers, with who waits for the answer.
+pub(super) struct Questions<T>(Mutex<(u64, HashMap<u64, oneshot::Sender<T>>)>);
 
 /// One of them. Dropped, it is not waited for any more.
-pub(super) struct Question<'a> {
-    questions: &'a Questions,
+pub(super) struct Question<'a, T> {
+    questions: &'a Questions<T>,
     pub(super) number: u64,
-    pub(super) answer: oneshot::Receiver<bool>,
+    pub(super) answer: oneshot::Receiver<T>,
 }
 
-impl Questions {
-    pub(super) fn ask(&self) -> Question<'_> {
+impl<T> Default for Questions<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T> Questions<T> {
+    pub(super) fn ask(&self) -> Question<'_, T> {
         let (sender, answer) = oneshot::channel();
         let (last, waiting) = &mut *self.0.lock();
         *last += 1;
@@ -42,14 +47,14 @@ impl Questions {
     }
 
     /// Who asked may have given up.
-    pub(super) fn answer(&self, number: u64, has_ended: bool) {
+    pub(super) fn answer(&self, number: u64, answer: T) {
         if let Some(sender) = self.0.lock().1.remove(&number) {
-            let _ = sender.send(has_ended);
+            let _ = sender.send(answer);
         }
     }
 }
 
-impl Drop for Question<'_> {
+impl<T> Drop for Question<'_, T> {
     fn drop(&mut self) {
         self.questions.0.lock().1.remove(&self.number);
     }

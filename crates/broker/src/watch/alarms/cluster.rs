@@ -46,7 +46,18 @@ mod tests {
     const NOW: u64 = 1_800_000_000_000;
 
     fn node(name: &str, is_live: bool, has_left: bool, heard: u64) -> ClusterNode {
-        ClusterNode { name: name.to_owned(), is_live, has_left, since: 0, heard, clients: 0 }
+        let (reference, is_draining) = (String::new(), false);
+        ClusterNode {
+            name: name.to_owned(),
+            is_live,
+            has_left,
+            since: 0,
+            heard,
+            clients: 0,
+            sessions: 0,
+            reference,
+            is_draining,
+        }
     }
 
     #[track_caller]

@@ -142,6 +142,19 @@ impl Oracle {
             Record::Setting { key, value } => {
                 self.effects.push(Effect::Setting { key: key.clone(), value: value.clone() });
             }
+            Record::Forget { node: name } => {
+                if self.nodes.get(name).is_none_or(|life| life.is_live) {
+                    return;
+                }
+                let mut sessions = 0;
+                for client in self.clients.values_mut().filter(|client| client.home.as_ref() == Some(name)) {
+                    client.home = None;
+                    sessions += 1;
+                }
+                // Nothing else was known of them.
+                self.clients.retain(|_, client| client.event > 0 || client.home.is_some());
+                self.effects.push(Effect::Forgotten { node: name.clone(), sessions });
+            }
             Record::Join(_) | Record::Check { .. } | Record::Gate(_) => {}
         }
     }

@@ -135,6 +135,10 @@ impl World {
                 let client = dice.one_of(&CLIENTS).unwrap_or_default();
                 process.staged.push(Record::WillDue { client: client.into(), event });
             }
+            28 if dice.one_in(4) => {
+                let node = dice.one_of(&NAMES).unwrap_or_default();
+                process.staged.push(Record::Forget { node: node.into() });
+            }
             28 => {
                 let client = dice.one_of(&CLIENTS).unwrap_or_default();
                 process.staged.push(Record::Home { client: client.into(), is_here: !dice.one_in(3) });
