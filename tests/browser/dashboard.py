@@ -410,7 +410,7 @@ def operators_see_what_they_may_and_no_more(broker, browser):
     browser.until_text("set by the configuration", "[data-operator=admin]")
     client = Client(broker, "watched")
     client.publish("plant/seen", "1", retain=True)
-    for name, seen in (("looks", {}), ("works", {"/alarms": ["Forget"], "/retained": ["Delete"], "/bans": ["Ban"], "/listeners": ["Stop"], "/client?id=watched": ["Kick"]})):
+    for name, seen in (("looks", {}), ("works", {"/alarms": ["Forget"], "/retained": ["Delete"], "/bans": ["Ban"], "/listeners": ["Stop"], "/nodes": ["Send clients elsewhere"], "/client?id=watched": ["Kick"]})):
         browser.press("Log out")
         browser.log_in("long enough", name)
         browser.until_text("Clients online")
