@@ -6,12 +6,10 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use mqtt_operate::{Answering, Inquiry, MAX_REPLY, NoReply, Reply};
-use parking_lot::Mutex;
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::piece::Piece;
-use super::questions::Questions;
+use super::places::Places;
 use super::{Ears, MAX_WAITING, Peer, Peers};
 use crate::broker::Broker;
 use crate::cluster::Home;
@@ -19,34 +17,8 @@ use crate::cluster::Home;
 /// How long an answer is waited for, and how long one may be made.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Of one node, as many are asked for at once.
-const MAX_ASKED: usize = 8;
-
-/// For one node, as many are made, or are on their way, at once.
-const MAX_ANSWERED: usize = 4;
-
 /// What HTTP has for "not now".
 const UNAVAILABLE: u16 = 503;
-
-/// What was asked of other nodes, and who answers them.
-#[derive(Default)]
-pub(super) struct Inquiries {
-    pub(super) asked: Questions<Reply>,
-    answering: Mutex<Option<Weak<dyn Answering>>>,
-}
-
-/// How many there may be with one node.
-#[derive(Clone)]
-pub(super) struct Places {
-    asked: Arc<Semaphore>,
-    answered: Arc<Semaphore>,
-}
-
-impl Default for Places {
-    fn default() -> Self {
-        Self { asked: Arc::new(Semaphore::new(MAX_ASKED)), answered: Arc::new(Semaphore::new(MAX_ANSWERED)) }
-    }
-}
 
 impl Peers {
     fn with_places(&self, name: &str) -> Option<(Arc<dyn Peer>, Places)> {
