@@ -271,8 +271,8 @@ async fn everything_crosses_to_mosquitto_and_back_once() {
             let mut client = Client::connect(addr, Version::V3_1_1, "publisher").await;
             for qos in QOS {
                 client.publish(retained("a/b", format!("{at} {qos:?}"), qos)).await;
-                for side in &mut sides {
-                    assert_eq!(side.take_text().await, format!("{at} {qos:?}"));
+                for (number, side) in sides.iter_mut().enumerate() {
+                    assert_eq!(side.take_text().await, format!("{at} {qos:?}"), "side {number} by {protocol}");
                 }
             }
             client.leave().await;

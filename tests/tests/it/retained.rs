@@ -166,3 +166,25 @@ async fn several_filters_bring_each_its_own() {
     assert_eq!(got, [(topic("a"), Qos::AtMostOnce), (topic("b"), Qos::AtLeastOnce)]);
     late.ping().await;
 }
+
+/// Whoever was first: it comes as retained, or it comes because it is published.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_subscribes_while_a_message_is_retained_gets_it_once() {
+    const TIMES: usize = 2000;
+    let broker = Broker::start().await;
+    let mut publisher = Client::connect(broker.addr, Version::V3_1_1, "publisher").await;
+    let mut subscriber = Client::connect(broker.addr, Version::V3_1_1, "subscriber").await;
+    for number in 0..TIMES {
+        let name = format!("r/{number}");
+        tokio::join!(
+            publisher.publish(retained(&name, "kept", Qos::AtLeastOnce)),
+            subscriber.subscribe(&name, Qos::AtLeastOnce)
+        );
+        assert_eq!(subscriber.take_text().await, "kept");
+        publisher.publish(message(&name, "end", Qos::AtLeastOnce)).await;
+        assert_eq!(subscriber.take_text().await, "end", "{number}");
+        publisher.publish(retained(&name, "", Qos::AtLeastOnce)).await;
+        assert_eq!(subscriber.take_text().await, "");
+        subscriber.unsubscribe(&[&name]).await;
+    }
+}

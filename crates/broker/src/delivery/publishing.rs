@@ -49,13 +49,12 @@ impl Broker {
         answer: impl FnOnce(&mut Batch<'_>),
         seen: Seen<'_>,
     ) -> bool {
-        let mut _bundle = None;
+        let (mut _bundle, mut retained, mut turn) = (None, Ok(()), None);
         if publication.message.retain && self.hooks.retains() {
             // Retained and delivered in one bundle: after a crash it is not known by the one and lost for the other.
             _bundle = self.durable.bundle();
-            if let Err(rule) = self.retain(publication, address, now, batch) {
-                self.tell_not_retained(publication, publisher, rule);
-            }
+            turn = Some(self.retained.hold_subscribers());
+            retained = self.retain(publication, address, now, batch);
             if publication.message.payload.is_empty() && !self.hooks.publishes_removal(&publication.message) {
                 // Nobody is told, which is no reason to say that nobody subscribes.
                 return true;
@@ -65,6 +64,10 @@ impl Broker {
         let begun = peers.begin_publishing();
         let mut matches = batch.lend_matches();
         self.routes.router.receivers(&publication.message.topic, publisher, publication.message.qos, &mut matches);
+        drop(turn);
+        if let Err(rule) = retained {
+            self.tell_not_retained(publication, publisher, rule);
+        }
         // Nobody sends on what each node has.
         let is_shared = begun.is_some() && !batch.stays_here;
         let away = is_shared.then(|| peers.find(&publication.message.topic, &self.routes.router)).flatten();

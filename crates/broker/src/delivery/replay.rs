@@ -106,7 +106,7 @@ impl Replay {
                 };
                 // Those before it, and perhaps this one, are found again where the slice began: the client has another
                 // connection, by which all comes again that was not acknowledged.
-                if !send_one(topic, options, client, connection, now, batch) {
+                if !send_one(topic, wish.last, options, client, connection, now, batch) {
                     self.cursor = began;
                     return Slice::More;
                 }
@@ -202,9 +202,10 @@ fn missed_since(since: u64) -> Walk {
     Walk { since, is_missed: true, ..Walk::default() }
 }
 
-/// Sends what is retained on a topic by now; false: the client has another connection.
+/// Sends what is retained on a topic by now, and was among so many; false: the client has another connection.
 fn send_one(
     topic: &Topic,
+    last: u64,
     options: DeliveryOptions<'_>,
     client: &ClientRef,
     connection: &Arc<Connection>,
@@ -217,7 +218,7 @@ fn send_one(
     }
     // Under the lock under which live messages are delivered: whoever replaces this value afterwards delivers the new one
     // after it, so that the last one that the client sees is the newest.
-    let Some(publication) = batch.broker().retained.get(topic) else { return true };
+    let Some(publication) = batch.broker().retained.get_until(topic, last) else { return true };
     // A module tells of that topic by now, and what a client once said there would come beside it.
     if publication.is_expired(now) || batch.hooks().is_reserved(topic) {
         return true;
@@ -255,6 +256,7 @@ pub(crate) fn begin(
     let mut replay = Replay::new(wishes, id, &batch.watched().memory);
     // One after the other: what was asked for later comes later.
     if connection.is_replaying() || replay.send(SLICE, client, connection, now, batch) == Slice::More {
+        replay.wishes.iter_mut().for_each(Wish::put_off);
         replay.note_owing(client, connection, batch);
         connection.add_replay(replay);
         keep_if_superseded(client, connection);

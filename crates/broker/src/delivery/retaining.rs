@@ -78,7 +78,8 @@ impl RetainedMessages {
         if let Some(part) = &by {
             part.note_held(more);
         }
-        let message = Kept { message: Arc::clone(&kept), by };
+        let number = self.count.fetch_add(1, Relaxed) + 1;
+        let message = Kept { message: Arc::clone(&kept), by, number };
         match self.messages.insert(topic, message.clone()) {
             Ok(before) => before.iter().for_each(|before| self.give_back(before)),
             Err(_) => {
@@ -135,7 +136,7 @@ impl RetainedMessages {
             let topic = publication.message.topic.clone();
             publication.weigh(&self.kept);
             let cost = Memory::cost_of_retained(publication.size());
-            if self.messages.insert(&topic, Kept { message: Arc::new(publication), by: None }).is_err() {
+            if self.messages.insert(&topic, Kept { message: Arc::new(publication), by: None, number: 0 }).is_err() {
                 left_out += 1;
             } else {
                 memory.note_retained(cost, 0);

@@ -32,11 +32,22 @@ pub(crate) struct Replay {
 pub(crate) struct Wish {
     pub(super) filter: Filter,
     pub(super) qos: Qos,
+    /// What has been [retained](crate::delivery::retained::RetainedMessages::in_turn) since comes anyway, as it is published.
+    pub(super) last: u64,
+}
+
+/// That a client has subscribed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Added {
+    /// It had subscribed with this filter before.
+    pub(crate) existed: bool,
+    /// See [`Wish`].
+    pub(crate) last: u64,
 }
 
 impl Wish {
     /// `None`: the subscriber is to get none.
-    pub(crate) fn new(wish: &SubscribeFilter, existed: bool) -> Option<Self> {
+    pub(crate) fn new(wish: &SubscribeFilter, Added { existed, last }: Added) -> Option<Self> {
         use mqtt_codec::RetainHandling::{DoNotSend, Send, SendIfNew};
         // [MQTT-3.3.1-9] to [MQTT-3.3.1-11]; a shared subscription gets none.
         let is_wanted = match wish.options.retain_handling {
@@ -44,15 +55,24 @@ impl Wish {
             SendIfNew => !existed,
             DoNotSend => false,
         };
-        (is_wanted && wish.filter.group().is_none())
-            .then(|| Self { filter: wish.filter.detached(), qos: wish.options.qos })
+        (is_wanted && wish.filter.group().is_none()).then(|| Self {
+            filter: wish.filter.detached(),
+            qos: wish.options.qos,
+            last,
+        })
+    }
+
+    /// Time passes before it is fulfilled. What comes meanwhile may be dropped where the client does not read, and then this is how it
+    /// learns of it.
+    pub(crate) const fn put_off(&mut self) {
+        self.last = u64::MAX;
     }
 }
 
 impl Wish {
     /// For what a client has subscribed with.
     pub(super) fn of(filter: &Filter, qos: Qos) -> Self {
-        Self { filter: filter.detached(), qos }
+        Self { filter: filter.detached(), qos, last: u64::MAX }
     }
 }
 
@@ -79,7 +99,7 @@ impl Replay {
     pub(crate) fn restored(mut owing: Vec<LoadedSubscription>, memory: &Memory) -> Vec<Self> {
         owing.sort_by_key(|subscription| subscription.id);
         let replays = owing.chunk_by(|one, next| one.id == next.id).map(|of_one_id| {
-            let wishes = of_one_id.iter().map(|of| Wish { filter: of.filter.clone(), qos: of.options.qos }).collect();
+            let wishes = of_one_id.iter().map(|of| Wish::of(&of.filter, of.options.qos)).collect();
             Self { is_noted: true, ..Self::new(wishes, of_one_id[0].id, memory) }
         });
         replays.collect()

@@ -16,7 +16,7 @@ use crate::cluster::peers::owed::Answer;
 use crate::config::DenyAction;
 use crate::delivery::batch::Batch;
 use crate::delivery::replay;
-use crate::delivery::wanted::Wish;
+use crate::delivery::wanted::{Added, Wish};
 use crate::packets::access;
 use crate::packets::answer::{push, superseded};
 use crate::watch::metrics::Metric;
@@ -41,9 +41,9 @@ pub(super) fn handle_subscribe(
     let mut is_denied = false;
     for mut wish in subscribe.filters {
         let reason = match subscribe_one(seat, &mut wish, id, batch)? {
-            Ok(existed) => {
+            Ok(added) => {
                 let reason = ReasonCode::granted(wish.options.qos);
-                granted.push((wish, existed));
+                granted.push((wish, added));
                 reason
             }
             Err(code) => {
@@ -56,7 +56,7 @@ pub(super) fn handle_subscribe(
     }
     let answer =
         Packet::SubAck(SubAck { packet_id: subscribe.packet_id, reasons, properties: mqtt_codec::Properties::EMPTY });
-    let wishes = granted.iter().filter_map(|(wish, existed)| Wish::new(wish, *existed)).collect();
+    let mut wishes: Vec<_> = granted.iter().filter_map(|(wish, added)| Wish::new(wish, *added)).collect();
     if !granted.is_empty() {
         seat.broker().membership.peers.owe_filters(batch);
     }
@@ -71,6 +71,7 @@ pub(super) fn handle_subscribe(
         return Err(Ending::refused(ReasonCode::NotAuthorized));
     }
     if let Some(answers) = batch.answers() {
+        wishes.iter_mut().for_each(Wish::put_off);
         answers.push(Answer::Subscribed(answer, wishes, id));
         return Ok(());
     }
@@ -101,10 +102,10 @@ pub(crate) fn subscribe_on_entry(client: &ClientRef, connection: &Arc<Connection
     let mut wishes = Vec::new();
     for wish in &subscriptions {
         match add_subscription(client, connection, wish, None, batch) {
-            Ok(Ok(existed)) => {
+            Ok(Ok(added)) => {
                 let fact = Fact::Subscribed { client: &connection.info, filter: &wish.filter, options: wish.options };
                 batch.hooks().observe(&fact, batch);
-                wishes.extend(Wish::new(wish, existed));
+                wishes.extend(Wish::new(wish, added));
             }
             // It is told where it is refused.
             Ok(Err(_)) => {}
@@ -116,13 +117,13 @@ pub(crate) fn subscribe_on_entry(client: &ClientRef, connection: &Arc<Connection
     replay::begin(wishes, None, client, connection, connection.now(), batch);
 }
 
-/// Subscribes with one filter; says whether it had been subscribed with before, or why not.
+/// Subscribes with one filter, or says why not.
 fn subscribe_one(
     seat: &Seat,
     wish: &mut SubscribeFilter,
     id: Option<u32>,
     batch: &mut Batch<'_>,
-) -> Result<Result<bool, ReasonCode>, Ending> {
+) -> Result<Result<Added, ReasonCode>, Ending> {
     let (Seat { client, connection, .. }, broker) = (seat, seat.broker());
     let info = &connection.info;
     if wish.filter.is_bad_share() {
@@ -165,7 +166,7 @@ pub(crate) fn add_subscription(
     wish: &SubscribeFilter,
     id: Option<u32>,
     batch: &mut Batch<'_>,
-) -> Result<Result<bool, ReasonCode>, Ending> {
+) -> Result<Result<Added, ReasonCode>, Ending> {
     let broker = connection.broker();
     if let Err(code) = check_levels(client, connection, &wish.filter) {
         return Ok(Err(code));
@@ -195,7 +196,9 @@ pub(crate) fn add_subscription(
         return refused("limits.subscriptions_per_client");
     }
     let limit = broker.terms().limits.shape_levels;
-    if broker.routes.add(&wish.filter, client, &state.session, wish.options, id, limit).is_err() {
+    let add = || broker.routes.add(&wish.filter, client, &state.session, wish.options, id, limit);
+    let (added, last) = broker.retained.in_turn(add);
+    if added.is_err() {
         return refused("limits.shape_levels");
     }
     broker.membership.peers.note(&wish.filter, &broker.routes.router);
@@ -208,7 +211,8 @@ pub(crate) fn add_subscription(
         broker.routes.note_change(client);
     }
     state.recount(batch);
-    Ok(Ok(existed))
+    // By the subscription that is replaced, what is published goes on to come; this is beside it.
+    Ok(Ok(Added { existed, last: if existed { u64::MAX } else { last } }))
 }
 
 fn check_levels(client: &ClientRef, connection: &Connection, filter: &Filter) -> Result<(), ReasonCode> {
