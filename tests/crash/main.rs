@@ -156,7 +156,7 @@ impl Crew {
     /// Returns how long the broker took to start each time.
     fn run(&mut self, args: &Args, home: &Path, settings: Vec<String>, report: &Report) -> Result<Vec<Duration>> {
         let mut broker = Broker::start(&args.program, home, 0, &settings)?;
-        let mut world = World::new(broker.addr, 0, report);
+        let mut world = World::new(broker.addr, 0, report, args.life.is_some());
         self.begin(&world).map_err(|why| anyhow::anyhow!("the first connections: {why}"))?;
         let mut opened = Vec::new();
         for round in 1..=args.rounds {
@@ -174,7 +174,7 @@ impl Crew {
             }
             broker = Broker::start(&args.program, home, round, &settings).with_context(|| format!("round {round}"))?;
             opened.push(broker.opened);
-            world = World::new(broker.addr, round, report);
+            world = World::new(broker.addr, round, report, args.life.is_some());
             publisher::check_retained(&mut self.visitor, &self.publishers, &world);
             if round == args.rounds || self.random.once_in(2) {
                 self.settle(&world);

@@ -92,7 +92,8 @@ impl Publisher {
                     self.publish();
                 }
             }
-            let wait = Duration::from_millis(1 + self.random.below(4));
+            let slower = if world.lives_long { 8 } else { 1 };
+            let wait = Duration::from_millis(slower * (1 + self.random.below(4)));
             self.hear(world, wait)?;
         }
     }

@@ -108,12 +108,14 @@ pub(crate) struct World<'a> {
     /// The number of this start.
     pub(crate) start: u32,
     pub(crate) report: &'a Report,
+    /// It lives for so long that who gets messages has to keep up with who sends them: what waits is not to be what its memory shows.
+    pub(crate) lives_long: bool,
     is_ending: AtomicBool,
 }
 
 impl<'a> World<'a> {
-    pub(crate) const fn new(addr: std::net::SocketAddr, start: u32, report: &'a Report) -> Self {
-        Self { addr, start, report, is_ending: AtomicBool::new(false) }
+    pub(crate) const fn new(addr: std::net::SocketAddr, start: u32, report: &'a Report, lives_long: bool) -> Self {
+        Self { addr, start, report, lives_long, is_ending: AtomicBool::new(false) }
     }
 
     /// Called before the broker is killed: from now on a broken connection is no fault.

@@ -35,7 +35,7 @@ impl Storm {
             if retired[at] {
                 continue;
             }
-            if self.random.once_in(60) {
+            if !world.lives_long && self.random.once_in(60) {
                 retired[at] = true;
                 self.clients[at].leave(End::Disconnect);
                 // It fails when the broker has just died.

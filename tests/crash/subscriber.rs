@@ -14,6 +14,9 @@ use crate::socket::{Gone, PATIENCE};
 /// Answers that a slow subscriber keeps back before it stops reading.
 const SLOW: usize = 30;
 
+/// Turns for which a subscriber of a broker that lives long receives in one way.
+const WHILE: u64 = 500;
+
 /// Where it is said that everything before has been sent.
 pub(crate) const FENCE: &str = "fence";
 
@@ -95,14 +98,30 @@ impl Subscriber {
 
     /// Receives in a way of its own until the broker is gone.
     pub(crate) fn load(&mut self, world: &World<'_>) {
-        let (answers, turns) = match self.random.below(3) {
-            0 => (usize::MAX, 0),
-            1 => (1 + self.random.below(4) as usize, 0),
-            _ => (usize::MAX, 1 + self.random.below(15)),
-        };
-        if let Err(why) = self.receive(world, answers, turns) {
+        let outcome = if world.lives_long { self.receive_for_long(world) } else { self.receive_somehow(world, 0) };
+        if let Err(why) = outcome {
             self.client.broke(world, &why);
         }
+    }
+
+    /// In one way after the other; between two it takes all that has come to wait.
+    fn receive_for_long(&mut self, world: &World<'_>) -> Result<(), Gone> {
+        while !world.is_ending() {
+            self.receive_somehow(world, WHILE)?;
+            std::thread::sleep(Duration::from_millis(self.random.below(2_000)));
+            self.receive(world, usize::MAX, WHILE)?;
+        }
+        Ok(())
+    }
+
+    /// Goes after so many turns, or before; 0: never, or before.
+    fn receive_somehow(&mut self, world: &World<'_>, most: u64) -> Result<(), Gone> {
+        let (answers, turns) = match self.random.below(3) {
+            0 => (usize::MAX, most),
+            1 => (1 + self.random.below(4) as usize, most),
+            _ => (usize::MAX, 1 + self.random.below(15)),
+        };
+        self.receive(world, answers, turns)
     }
 
     /// Acknowledges at most `answers` at a time; goes after `turns`, if that is not 0.
