@@ -37,7 +37,6 @@ impl Book {
                 if let Some(spot) = known.spot(hash, entry.client_id()) {
                     let newest = Newest {
                         from: known.origin(entry.ip),
-                        number: entry.number,
                         at: entry.at,
                         first_seen: entry.first_seen,
                         is_connected: entry.is_connected(),
@@ -95,7 +94,7 @@ impl Book {
             }
             if let Some(spot) = spot {
                 let Told { from, at, first_seen, is_connected, .. } = *event;
-                let newest = Newest { from, number, at, first_seen, is_connected, record, place };
+                let newest = Newest { from, at, first_seen, is_connected, record, place };
                 let mut forgotten = Vec::new();
                 gone.extend(known.put(spot, &newest, &mut forgotten));
                 self.forget(&forgotten, store);

@@ -19,7 +19,7 @@ use mqtt_hooks::network;
 use parking_lot::Mutex;
 
 use self::shard::Shard;
-use super::record::{Glance, is_of};
+use super::record::{Glance, is_of, number_of};
 
 mod shard;
 
@@ -68,7 +68,6 @@ pub(super) struct Origin(u32);
 /// What is put into the table: a client's newest event.
 pub(super) struct Newest<'a> {
     pub(super) from: Origin,
-    pub(super) number: u64,
     pub(super) at: u64,
     pub(super) first_seen: u64,
     pub(super) is_connected: bool,

@@ -79,6 +79,12 @@ pub(super) fn is_of(record: &[u8], client_id: &str) -> bool {
     text.starts_with(client_id.as_bytes())
 }
 
+/// The number of the event that a record of this version is about, where [`complete`] has put it. Nothing else is read.
+pub(super) fn number_of(record: &[u8]) -> Option<u64> {
+    let tail = record.last_chunk::<TAIL>()?;
+    Some(u64::from_be_bytes(*tail[2..].first_chunk()?))
+}
+
 /// A look at an event as it is kept, without making it one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Glance<'a> {
@@ -196,6 +202,7 @@ mod tests {
                 for other in &ids {
                     assert_eq!(is_of(&record, other), id == other, "{} {}", id.len(), other.len());
                 }
+                assert_eq!(number_of(&record), Some(3));
                 assert!(id.is_empty() || !is_of(&record, &id.replacen('x', "y", 1)));
                 assert!((0..4).all(|len| !is_of(&record[..len], id)));
             }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use foldhash::HashMap;
 
-use super::{Glance, Hash, Last, Limits, Newest, Origin, RECORD, is_of};
+use super::{Glance, Hash, Last, Limits, Newest, Origin, RECORD, is_of, number_of};
 
 /// No slot.
 const NONE: u32 = u32::MAX;
@@ -23,7 +23,6 @@ const LOOKED_AT: usize = 1024;
 struct Slot {
     /// Shared with the ring while the event is in there. `None`: nobody's.
     record: Option<Arc<[u8]>>,
-    number: u64,
     first_seen: u64,
     /// When it went, in seconds since the Unix epoch; 0: it has not gone.
     went_s: u32,
@@ -35,6 +34,13 @@ struct Slot {
     /// In the list.
     older: u32,
     newer: u32,
+}
+
+impl Slot {
+    /// The number of its last event.
+    fn number(&self) -> Option<u64> {
+        self.record.as_deref().and_then(number_of)
+    }
 }
 
 pub(super) struct Shard {
@@ -103,7 +109,7 @@ impl Shard {
         newest: &Newest<'_>,
         gone: &mut Vec<Last>,
     ) -> Option<Arc<[u8]>> {
-        let Newest { from, number, at, first_seen, is_connected, record, place } = *newest;
+        let Newest { from, at, first_seen, is_connected, record, place } = *newest;
         let went_s = if is_connected { 0 } else { (at / 1000).clamp(1, u64::from(u32::MAX)) as u32 };
         let slot = match slot {
             Some(slot) => {
@@ -116,7 +122,7 @@ impl Shard {
         *self.origins.entry(from).or_default() += record.len();
         let of = self.slot_mut(slot);
         let before = of.record.replace(Arc::clone(record));
-        (of.from, of.number, of.first_seen, of.went_s, of.place) = (from, number, first_seen, went_s, place);
+        (of.from, of.first_seen, of.went_s, of.place) = (from, first_seen, went_s, place);
         self.bytes = self.bytes + record.len() - before.as_ref().map_or(0, |before| before.len());
         self.link_newest(slot);
         // Each event makes room for itself, so one costs no more than that. Its own client is the last to go.
@@ -187,7 +193,7 @@ impl Shard {
     }
 
     pub(super) fn is_last(&self, hash: Hash, number: u64) -> bool {
-        self.in_bucket(hash, &|slot| slot.number == number).is_some()
+        self.in_bucket(hash, &|slot| slot.number() == Some(number)).is_some()
     }
 
     fn in_bucket(&self, hash: Hash, is_wanted: &dyn Fn(&Slot) -> bool) -> Option<u32> {
@@ -210,7 +216,6 @@ impl Shard {
         let bucket = self.bucket(hash);
         let new = Slot {
             record: None,
-            number: 0,
             first_seen: 0,
             went_s: 0,
             place: 0,
@@ -221,6 +226,10 @@ impl Shard {
             newer: NONE,
         };
         let slot = if self.free == NONE {
+            if self.slots.len() == self.slots.capacity() {
+                // Twice as many would leave most of a million slots' room to nobody; a shard's are few enough to be moved.
+                self.slots.reserve_exact(self.slots.len() / 8 + 8);
+            }
             self.slots.push(new);
             (self.slots.len() - 1) as u32
         } else {
@@ -320,8 +329,8 @@ impl Shard {
     }
 
     pub(super) fn last_of(&self, slot: u32) -> Last {
-        let Slot { number, place, first_seen, .. } = *self.slot(slot);
-        Last { number, place, first_seen }
+        let of = self.slot(slot);
+        Last { number: of.number().unwrap_or_default(), place: of.place, first_seen: of.first_seen }
     }
 
     fn slot(&self, slot: u32) -> &Slot {

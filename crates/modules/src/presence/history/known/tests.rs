@@ -31,7 +31,7 @@ fn put_from(
     let record = made_up(&client, number, at, reason);
     let (slot, mut gone) = (shard.find(HASH, client_id), Vec::new());
     let (before, is_connected, place) = (last(shard, client_id), reason.is_none(), number as u32);
-    let newest = Newest { from, number, at, first_seen: at, is_connected, record: &record, place };
+    let newest = Newest { from, at, first_seen: at, is_connected, record: &record, place };
     let put_over = shard.put(HASH, slot, &newest, &mut gone);
     assert_eq!(put_over.map(|record| Glance::at(&record).unwrap().number), before);
     gone.iter().map(|last| last.number).collect()
