@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 mod accounts;
+mod all_nodes;
 mod api;
 mod asking;
 mod attempts;
@@ -77,6 +78,8 @@ pub(crate) struct Shared {
     pub(crate) exports: parking_lot::Mutex<()>,
     /// What is asked of other nodes, by whom.
     pub(crate) asked: Arc<shares::Shares<String>>,
+    /// What is made of the answers of all nodes, by whom.
+    pub(crate) gathered: Arc<shares::Shares<String>>,
     /// Whose turn it is to have `/metrics`.
     pub(crate) scrapes: Arc<Semaphore>,
     pub(crate) streams: Arc<streams::Streams>,
@@ -111,6 +114,7 @@ impl Admin {
             samples,
             exports: parking_lot::Mutex::default(),
             asked: shares::Shares::new(other_nodes::MAX_ASKED),
+            gathered: shares::Shares::new(all_nodes::MAX_GATHERED),
             scrapes: Arc::new(Semaphore::new(1)),
             streams: Arc::default(),
             door,
@@ -157,10 +161,11 @@ impl Admin {
     }
 
     /// What is answered here is answered to other nodes, too.
-    fn answer_nodes(&self, api: Router<Arc<Shared>>) {
+    fn answer_nodes(&self, api: Router<Arc<Shared>>) -> Arc<dyn Answering> {
         let router = Router::new().nest("/api/v4", api).with_state(Arc::clone(&self.shared));
         let desk = self.for_nodes.get_or_init(|| Arc::new(other_nodes::Desk { router }));
         self.shared.broker.answer_nodes(Arc::downgrade(desk));
+        Arc::clone(desk)
     }
 
     /// All that looks at who asks.
@@ -174,9 +179,12 @@ impl Admin {
         let api = offers::serve(api, offers, &self.desk())
             .route("/", axum::routing::get(move || async move { listed.endpoints() }))
             .route("/openapi.json", axum::routing::get(move || async move { description }));
-        self.answer_nodes(api.clone());
+        let own = self.answer_nodes(api.clone());
         let handed_on = axum::middleware::from_fn_with_state(Arc::clone(shared), other_nodes::hand_on);
-        let guarded = Router::new().nest("/api/v4", api.route_layer(handed_on)).merge(pages::guarded(&modules));
+        let nodes = all_nodes::Nodes { shared: Arc::clone(shared), own };
+        let gathered = axum::middleware::from_fn_with_state(nodes, all_nodes::gather);
+        let api = api.route_layer(handed_on).route_layer(gathered);
+        let guarded = Router::new().nest("/api/v4", api).merge(pages::guarded(&modules));
         let guarded = guarded.layer(axum::middleware::from_fn_with_state(Arc::clone(shared), guard::check));
         let open = pages::open(modules).nest("/api/v4", open_api);
         let open = open.layer(axum::middleware::from_fn_with_state(Arc::clone(shared), guard::check_open));

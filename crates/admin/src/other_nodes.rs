@@ -19,6 +19,7 @@ use tower::Service;
 use crate::guard::Caller;
 use crate::reply::Refusal;
 use crate::role::Role;
+use crate::shares::Share;
 use crate::{Admission, Shared};
 
 /// What varies in the paths that are about a node.
@@ -30,8 +31,11 @@ pub(crate) const MAX_ASKED: usize = 32;
 /// Of this, by one login.
 const SHARE: usize = 4;
 
+/// An answer that is longer than [`MAX_REPLY`].
+pub(crate) const TOO_LONG: StatusCode = StatusCode::PAYLOAD_TOO_LARGE;
+
 /// What is around the routes that are looked at here.
-const BASE: &str = "/api/v4";
+pub(crate) const BASE: &str = "/api/v4";
 
 /// Below these a node is asked about itself.
 const PREFIXES: [&str; 2] = ["/api/v4/nodes/", "/api/v4/brokers/"];
@@ -65,10 +69,18 @@ pub(crate) async fn ask_of_client(
     ask(shared, caller, node, &path).await
 }
 
-async fn ask(shared: &Shared, caller: &Caller, node: &str, path: &str) -> Response {
-    let Ok(_place) = shared.asked.take(&caller.name, SHARE) else {
+/// A place among those who ask other nodes.
+pub(crate) fn place(shared: &Shared, caller: &Caller) -> Result<Share<String>, Refusal> {
+    shared.asked.take(&caller.name, SHARE).map_err(|_| {
         let why = "as much is asked of other nodes as may be at once; try again".to_owned();
-        return Refusal::Later(StatusCode::TOO_MANY_REQUESTS, why, 1).into_response();
+        Refusal::Later(StatusCode::TOO_MANY_REQUESTS, why, 1)
+    })
+}
+
+async fn ask(shared: &Shared, caller: &Caller, node: &str, path: &str) -> Response {
+    let _place = match place(shared, caller) {
+        Ok(place) => place,
+        Err(refusal) => return refusal.into_response(),
     };
     match shared.broker.ask_node(node, path).await {
         Ok(Reply { status, body }) => {
@@ -81,7 +93,7 @@ async fn ask(shared: &Shared, caller: &Caller, node: &str, path: &str) -> Respon
 }
 
 /// A text as a part of a path.
-fn encoded(text: &str) -> String {
+pub(crate) fn encoded(text: &str) -> String {
     let encoded = text.bytes().map(|byte| match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => char::from(byte).to_string(),
         byte => format!("%{byte:02X}"),
@@ -119,9 +131,9 @@ async fn read(response: Response) -> Reply {
         Ok(body) => Reply { status, body: body.to_vec() },
         Err(_) => {
             let why = "the answer is too long for another node to show; ask for a smaller page with _limit";
-            let refusal = Refusal::Status(StatusCode::BAD_REQUEST, why.to_owned()).into_response();
+            let refusal = Refusal::Status(TOO_LONG, why.to_owned()).into_response();
             let body = to_bytes(refusal.into_body(), MAX_REPLY).await.map(|body| body.to_vec()).unwrap_or_default();
-            Reply { status: StatusCode::BAD_REQUEST.as_u16(), body }
+            Reply { status: TOO_LONG.as_u16(), body }
         }
     }
 }
@@ -143,7 +155,7 @@ mod tests {
         let desk = Desk { router };
         for (path, status, body) in [
             ("/api/v4/nodes/a/clients?_limit=1", 200, "node b viewer"),
-            ("/api/v4/nodes/a/all", 400, "_limit"),
+            ("/api/v4/nodes/a/all", 413, "_limit"),
             ("/api/v4/nodes/a/none", 404, ""),
             ("/api/v4/settings", 404, "not told"),
             ("no path", 404, "not told"),

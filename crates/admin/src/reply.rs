@@ -32,11 +32,20 @@ pub(crate) struct Data<T> {
     code: u16,
     /// What was asked for.
     data: T,
+    /// Nodes whose part is not there.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    missing: Vec<Missing>,
 }
 
 impl<T> Data<T> {
     pub(crate) const fn new(data: T) -> Self {
-        Self { code: 0, data }
+        Self { code: 0, data, missing: Vec::new() }
+    }
+
+    pub(crate) fn without(mut self, missing: Vec<Missing>) -> Self {
+        self.missing = missing;
+        self
     }
 }
 
@@ -56,6 +65,9 @@ pub(crate) struct Paging {
     /// Rows of a page: 10000 if not given, and at most.
     #[serde(rename = "_limit")]
     limit: Option<u32>,
+    /// Rows before the page, instead of pages.
+    #[serde(rename = "_skip")]
+    skip: Option<u32>,
 }
 
 impl Paging {
@@ -72,7 +84,7 @@ impl Paging {
 
     /// Rows before the page.
     pub(crate) fn skip(self) -> usize {
-        (self.page() - 1).saturating_mul(self.limit())
+        self.skip.map_or_else(|| (self.page() - 1).saturating_mul(self.limit()), |skip| skip as usize)
     }
 }
 
@@ -93,6 +105,19 @@ struct Meta {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     next: Option<String>,
+    /// How many of `_skip` there were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    skipped: Option<usize>,
+}
+
+/// A node of a cluster that lives, and of which nothing is told here.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Missing {
+    pub(crate) node: String,
+    /// Why.
+    pub(crate) message: String,
 }
 
 /// `{"code":0,"data":[...],"meta":{...}}`
@@ -105,17 +130,32 @@ pub(crate) struct Listed<T> {
     /// A page.
     data: Vec<T>,
     meta: Meta,
+    /// Nodes whose part is not there.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    missing: Vec<Missing>,
 }
 
 impl<T> Listed<T> {
     /// `count`: rows of all pages, or -1.
     pub(crate) fn new(data: Vec<T>, paging: Paging, count: i64, hasnext: bool) -> Self {
-        let meta = Meta { page: paging.page(), limit: paging.limit(), count, hasnext, next: None };
-        Self { code: 0, data, meta }
+        let meta = Meta { page: paging.page(), limit: paging.limit(), count, hasnext, next: None, skipped: None };
+        Self { code: 0, data, meta, missing: Vec::new() }
+    }
+
+    /// So many rows were left out before it, of those that were to be.
+    pub(crate) fn behind(mut self, skipped: usize, paging: Paging) -> Self {
+        self.meta.skipped = paging.skip.map(|_| skipped);
+        self
     }
 
     pub(crate) fn with_next(mut self, next: Option<String>) -> Self {
         self.meta.next = next;
+        self
+    }
+
+    pub(crate) fn without(mut self, missing: Vec<Missing>) -> Self {
+        self.missing = missing;
         self
     }
 }

@@ -7,4 +7,6 @@ pub struct Rows<T> {
     pub rows: Vec<T>,
     /// There are more after it.
     pub has_more: bool,
+    /// How many were left out before it, of those that were to be.
+    pub skipped: usize,
 }

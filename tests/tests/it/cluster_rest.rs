@@ -84,3 +84,84 @@ async fn what_a_node_says_of_itself_it_says_at_each_other_one() {
     assert_eq!(gone.status, 503, "{gone:?}");
     assert_eq!(gone.json()["message"], "c@3: the node does not live");
 }
+
+fn texts<'a>(page: &'a Value, key: &str) -> Vec<&'a str> {
+    page["data"].as_array().unwrap().iter().map(|row| row[key].as_str().unwrap()).collect()
+}
+
+/// Node by node, and the same whichever is asked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lists_hold_what_all_nodes_have() {
+    let Some([a, b, c]) = nodes().await else { return };
+    let mut clients = Vec::new();
+    for (node, ids) in [(&a, ["a/1", "a 2", "a3"].as_slice()), (&c, &["c1", "c2", "c3", "c4"]), (&b, &["b1"])] {
+        for id in ids {
+            let mut client = node.connect(id).await;
+            client.subscribe(&format!("of/{id}"), Qos::AtLeastOnce).await;
+            clients.push(client);
+        }
+    }
+    let all = ["a 2", "a/1", "a3", "b1", "c1", "c2", "c3", "c4"];
+    for admin in [&a, &b, &c].map(admin_of) {
+        let page = until(admin, "/clients", |page| page["meta"]["count"] == 8).await;
+        assert_eq!((texts(&page, "clientid"), &page["meta"]["hasnext"]), (all.to_vec(), &json!(false)));
+        assert_eq!(texts(&page, "node"), ["a@1", "a@1", "a@1", "b@2", "c@3", "c@3", "c@3", "c@3"]);
+        assert_eq!(page.get("missing"), None);
+        for (path, key) in [("clients", "clientid"), ("subscriptions", "clientid")] {
+            for limit in 1..=9 {
+                let mut found = Vec::new();
+                for number in 1..=8_usize.div_ceil(limit) {
+                    let page = until(admin, &format!("/{path}?_page={number}&_limit={limit}"), |_| true).await;
+                    assert_eq!((&page["meta"]["count"], &page["meta"]["page"]), (&json!(8), &json!(number)));
+                    assert_eq!(page["meta"]["hasnext"], number * limit < 8, "{path} {limit} {page}");
+                    found.extend(texts(&page, key).into_iter().map(str::to_owned));
+                }
+                assert_eq!(found, all, "{path} {limit}");
+                let beyond = until(admin, &format!("/{path}?_page=9&_limit={limit}"), |_| true).await;
+                assert_eq!((texts(&beyond, key), &beyond["meta"]["hasnext"]), (Vec::new(), &json!(false)));
+            }
+        }
+        for limit in 1..=9 {
+            let (mut found, mut after) = (Vec::new(), String::new());
+            loop {
+                let page = until(admin, &format!("/clients?_limit={limit}{after}"), |_| true).await;
+                assert_eq!(page["meta"]["count"], 8);
+                found.extend(texts(&page, "clientid").into_iter().map(str::to_owned));
+                let Some(next) = page["meta"]["next"].as_str() else { break };
+                after = format!("&_after={}", next.replace('/', "%2F").replace(' ', "%20").replace('@', "%40"));
+            }
+            assert_eq!(found, all, "{limit}");
+        }
+        let some = until(admin, "/clients?_like_clientid=2&_limit=1&_page=2", |_| true).await;
+        assert_eq!((texts(&some, "clientid"), &some["meta"]["hasnext"]), (vec!["c2"], &json!(false)));
+        let one = until(admin, "/clients?clientid=b1", |_| true).await;
+        assert_eq!(texts(&one, "node"), ["b@2"]);
+        let shared = until(admin, "/subscriptions?topic=of/c1", |_| true).await;
+        assert_eq!(texts(&shared, "clientid"), ["c1"]);
+        assert_eq!(texts(&until(admin, "/clients/username/nobody", |_| true).await, "node"), [""; 0]);
+        for (path, key) in
+            [("stats", "stats"), ("metrics", "metrics"), ("listeners", "listeners"), ("alarms", "alarms")]
+        {
+            let told = until(admin, &format!("/{path}"), |_| true).await;
+            assert_eq!(texts(&told, "node"), ["a@1", "b@2", "c@3"], "{path}");
+            assert!(told["data"].as_array().unwrap().iter().all(|of| !of[key].is_null()), "{told}");
+        }
+        for path in ["nodes", "brokers"] {
+            let told = until(admin, &format!("/{path}"), |_| true).await;
+            assert_eq!(texts(&told, "node"), ["a@1", "b@2", "c@3"], "{path}");
+            assert_eq!(texts(&told, "version"), [env!("CARGO_PKG_VERSION"); 3], "{path}");
+        }
+        let refused = ask(admin, "GET /api/v4/clients?_limit=x").await;
+        assert_eq!(refused.json()["code"], 108, "{refused:?}");
+        let refused = ask(admin, "GET /api/v4/subscriptions?_match_topic=a%23").await;
+        assert_eq!((refused.status, &refused.json()["code"]), (400, &json!(108)), "{refused:?}");
+        let refused = ask(admin, "GET /api/v4/clients?_after=x").await;
+        assert_eq!(refused.json()["code"], 108, "{refused:?}");
+    }
+    c.broker.shutdown().await;
+    let admin = admin_of(&a);
+    let page = until(admin, "/clients", |page| page["meta"]["count"] == 4).await;
+    assert_eq!(texts(&page, "clientid"), all[..4]);
+    let told = until(admin, "/nodes", |told| told["data"][2]["node_status"] == "Stopped").await;
+    assert_eq!(texts(&told, "node"), ["a@1", "b@2", "c@3"]);
+}

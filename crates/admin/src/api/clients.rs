@@ -186,24 +186,25 @@ fn page(broker: &dyn Operate, paging: Paging, cursor: &Cursor, criteria: &Criter
     let wanted = |state: &ClientState| criteria.wants(state);
     let wanted: Option<&dyn Fn(&ClientState) -> bool> = if criteria.is_empty() { None } else { Some(&wanted) };
     let skip = if cursor.after.is_some() { 0 } else { paging.skip() };
-    let (rows, has_more) = match &criteria.clientid {
+    let (rows, has_more, skipped) = match &criteria.clientid {
         // There is one, if it is there.
         Some(id) => {
-            let found = broker.client(id).filter(|state| skip == 0 && criteria.wants(state));
-            let found = found.filter(|_| id.starts_with(&cursor.prefix));
-            (found.filter(|_| cursor.after.as_ref().is_none_or(|after| id > after)).into_iter().collect(), false)
+            let is_meant = id.starts_with(&cursor.prefix) && cursor.after.as_ref().is_none_or(|after| id > after);
+            let found = broker.client(id).filter(|state| is_meant && criteria.wants(state));
+            let skipped = skip.min(found.is_some().into());
+            (found.filter(|_| skip == 0).into_iter().collect(), false, skipped)
         }
         None => {
             let after = cursor.after.as_deref();
             let page =
                 broker.clients(&ClientQuery { after, prefix: &cursor.prefix, skip, limit: paging.limit(), wanted });
-            (page.rows, page.has_more)
+            (page.rows, page.has_more, page.skipped)
         }
     };
     let count = if criteria.is_empty() && cursor.prefix.is_empty() { broker.clients_len() as i64 } else { -1 };
     let next = rows.last().filter(|_| has_more).map(|last| last.client_id.clone());
     let rows = rows.into_iter().map(|state| Client::new(node, state)).collect();
-    Listed::new(rows, paging, count, has_more).with_next(next)
+    Listed::new(rows, paging, count, has_more).with_next(next).behind(skipped, paging)
 }
 
 fn find(broker: &dyn Operate, client_id: &str) -> Data<Vec<Client>> {

@@ -144,7 +144,7 @@ fn page(broker: &dyn Operate, paging: Paging, which: &Which) -> Listed<Subscript
     let page = broker.subscriptions(&query);
     let count = if which.is_empty() && client_id.is_none() { broker.subscriptions_len() as i64 } else { -1 };
     let rows = page.rows.into_iter().map(|state| Subscription::new(node, state)).collect();
-    Listed::new(rows, paging, count, page.has_more)
+    Listed::new(rows, paging, count, page.has_more).behind(page.skipped, paging)
 }
 
 fn all_of(broker: &dyn Operate, client_id: &str) -> Data<Vec<Subscription>> {

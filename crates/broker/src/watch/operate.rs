@@ -134,10 +134,15 @@ impl Operate for Operator {
         let mut clients = InOrder::new(self.broker.clients.select(is_meant), query.limit);
         let mut skip = query.skip;
         if query.wanted.is_none() {
-            clients.pass(std::mem::take(&mut skip));
+            skip -= clients.pass(skip);
         }
         let states = clients.filter_map(|client| states::client(&client, &self.broker.doors, &self.broker.hooks));
-        rows_of(states.filter(|state| query.wanted.is_none_or(|wanted| wanted(state))).skip(skip), query.limit)
+        let mut wanted = states.filter(|state| query.wanted.is_none_or(|wanted| wanted(state)));
+        while skip > 0 && wanted.next().is_some() {
+            skip -= 1;
+        }
+        let (rows, has_more) = first_of(wanted, query.limit);
+        Rows { rows, has_more, skipped: query.skip - skip }
     }
 
     fn client(&self, client_id: &str) -> Option<ClientState> {
@@ -174,7 +179,8 @@ impl Operate for Operator {
             rows.drain(..passed);
             rows
         });
-        rows_of(all, query.limit)
+        let (rows, has_more) = first_of(all, query.limit);
+        Rows { rows, has_more, skipped: query.skip - skip }
     }
 
     fn subscriptions_len(&self) -> usize {
@@ -185,7 +191,7 @@ impl Operate for Operator {
         let mut filters = Vec::new();
         self.broker.routes.router.for_each_pattern(|filter| filters.push(filter.to_owned()));
         if skip >= filters.len() {
-            return Rows { rows: Vec::new(), has_more: false };
+            return Rows { rows: Vec::new(), has_more: false, skipped: filters.len() };
         }
         let (_, first, rest) = filters.select_nth_unstable(skip);
         let mut rows = vec![std::mem::take(first)];
@@ -195,7 +201,7 @@ impl Operate for Operator {
         }
         rows.extend(rest.iter_mut().take(limit - 1).map(std::mem::take));
         rows.sort_unstable();
-        Rows { rows, has_more }
+        Rows { rows, has_more, skipped: skip }
     }
 
     fn routes_len(&self) -> usize {
@@ -239,12 +245,12 @@ impl Operate for Operator {
                     continue;
                 }
                 if rows.len() == query.limit {
-                    return Rows { rows, has_more: true };
+                    return Rows { rows, has_more: true, skipped: 0 };
                 }
                 rows.push(states::retained(&publication, &self.broker.clock));
             }
             if after.is_none() {
-                return Rows { rows, has_more: false };
+                return Rows { rows, has_more: false, skipped: 0 };
             }
         }
     }
@@ -276,10 +282,10 @@ impl Operate for Operator {
     }
 }
 
-/// The first of them.
-fn rows_of<T>(rows: impl Iterator<Item = T>, limit: usize) -> Rows<T> {
+/// The first of them, and whether there are more.
+fn first_of<T>(rows: impl Iterator<Item = T>, limit: usize) -> (Vec<T>, bool) {
     let mut rows: Vec<T> = rows.take(limit + 1).collect();
     let has_more = rows.len() > limit;
     rows.truncate(limit);
-    Rows { rows, has_more }
+    (rows, has_more)
 }

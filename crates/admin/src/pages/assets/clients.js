@@ -32,9 +32,10 @@ pager({
   row,
   empty: "No client has come yet.",
   async load(query, after, limit) {
-    const { data, meta } = await get("clients", { _limit: limit, _after: after, ...asked(query) });
+    const { data, meta, missing = [] } = await get("clients", { _limit: limit, _after: after, ...asked(query) });
+    for (const { node, message } of missing) toast(`Clients of ${node} are not shown: ${message}`, true);
     const isAll = Object.values(query).every((value) => value === "");
-    return { rows: data, next: meta.hasnext ? (meta.next ?? data.at(-1).clientid) : null, count: isAll ? meta.count : undefined };
+    return { rows: data, next: meta.next ?? null, count: isAll ? meta.count : undefined };
   },
 });
 
@@ -52,10 +53,12 @@ async function csv() {
   const query = asked(Object.fromEntries(new FormData(byId("filters"))));
   const lines = [COLUMNS.join(",")];
   for (let after; ;) {
-    const { data, meta } = await get("clients", { _limit: MOST, _after: after, ...query });
+    const { data, meta, missing = [] } = await get("clients", { _limit: MOST, _after: after, ...query });
+    // A file does not say what is not in it.
+    for (const { node, message } of missing) throw new Error(`Clients of ${node} are not told: ${message}`);
     lines.push(...data.map((client) => COLUMNS.map((name) => cell(name === "tags" ? (client.tags ?? []).join(";") : client[name] === "undefined" ? "" : client[name])).join(",")));
     if (!meta.hasnext) break;
-    after = meta.next ?? data.at(-1).clientid;
+    after = meta.next;
   }
   const link = h("a", { href: URL.createObjectURL(new Blob([`${lines.join("\r\n")}\r\n`], { type: "text/csv" })), download: "clients.csv" });
   link.click();

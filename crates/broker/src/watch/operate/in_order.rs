@@ -24,13 +24,15 @@ impl InOrder {
         Self { clients, next: 0, sorted: 0, together: FIRST_SORTED.max(few.saturating_add(1)) }
     }
 
-    /// Leaves out the first `n`, which costs less than looking at them. For the beginning.
-    pub(super) fn pass(&mut self, n: usize) {
+    /// Leaves out the first `n`, which costs less than looking at them. For the beginning. Returns how many they were.
+    pub(super) fn pass(&mut self, n: usize) -> usize {
+        let n = n.min(self.clients.len());
         if n < self.clients.len() && n > 0 {
             self.clients.select_nth_unstable_by(n, by_id);
         }
         self.next = n;
         self.sorted = n;
+        n
     }
 }
 
@@ -78,7 +80,7 @@ mod tests {
         let clients: Vec<_> = mixed.map(|n| ClientRef::new(id(n).into(), Session::new(Arc::clone(&config)))).collect();
         for (few, passed) in [(0, 0), (1, 1), (3000, 10), (5, 6999), (5, 7000), (5, 9000)] {
             let mut order = InOrder::new(clients.clone(), few);
-            order.pass(passed);
+            assert_eq!(order.pass(passed), passed.min(7000));
             let expected = (passed..7000).map(id);
             assert!(order.map(|client| client.id.to_string()).eq(expected), "{few} {passed}");
         }

@@ -2,15 +2,15 @@
 
 use mqtt_hooks::{ConnectionInfo, Lookup, Online};
 
-use super::{InOrder, rows_of};
+use super::{InOrder, first_of};
 use crate::client::ClientRef;
 use crate::client::clients::Clients;
 
 pub(crate) fn look_up(clients: &Clients<ClientRef>, lookup: &Lookup<'_>) -> Online {
     let is_meant = |id: &str| id.starts_with(lookup.prefix) && lookup.after.is_none_or(|after| id > after);
     let clients = InOrder::new(clients.select(is_meant), lookup.limit);
-    let found = rows_of(clients.filter_map(|client| connected(&client, lookup.since)), lookup.limit);
-    Online { clients: found.rows, has_more: found.has_more }
+    let (clients, has_more) = first_of(clients.filter_map(|client| connected(&client, lookup.since)), lookup.limit);
+    Online { clients, has_more }
 }
 
 /// `None`: it is away, or came before.
