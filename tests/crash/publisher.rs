@@ -14,6 +14,9 @@ use crate::socket::{Gone, PATIENCE};
 /// Unacknowledged at a time.
 const WINDOW: usize = 20;
 
+/// Between a publisher's messages to a broker that lives long.
+const PAUSE: Duration = Duration::from_millis(20);
+
 /// Topics of each publisher; the odd ones are QoS 2.
 const TOPICS: u64 = 4;
 /// Retained topics of each publisher; the odd ones are QoS 2.
@@ -92,8 +95,10 @@ impl Publisher {
                     self.publish();
                 }
             }
-            let slower = if world.lives_long { 8 } else { 1 };
-            let wait = Duration::from_millis(slower * (1 + self.random.below(4)));
+            if world.lives_long {
+                std::thread::sleep(PAUSE);
+            }
+            let wait = Duration::from_millis(1 + self.random.below(4));
             self.hear(world, wait)?;
         }
     }

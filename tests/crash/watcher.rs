@@ -57,7 +57,7 @@ impl Watcher {
     }
 
     fn watch(&mut self, world: &World<'_>) -> Result<(), Gone> {
-        let turns = if self.random.once_in(2) { u64::MAX } else { self.random.below(20) };
+        let turns = if world.lives_long || self.random.once_in(2) { u64::MAX } else { self.random.below(20) };
         for turn in 0..turns {
             if turn == 0 || self.random.once_in(100) {
                 self.client.leave(End::any(&mut self.random));
