@@ -62,7 +62,7 @@ impl Log {
             folder,
             durability,
             tuning,
-            tables: Default::default(),
+            tables: Table::ALL.map(Index::of),
             segments: VecDeque::new(),
             file,
             salt,

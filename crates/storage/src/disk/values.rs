@@ -25,14 +25,14 @@ const READ: u64 = 256 << 10;
 
 impl Log {
     pub(super) fn read(&self, table: Table, visit: &mut Visit<'_>) -> Result<(), StoreError> {
-        let mut entries: Vec<&Indexed> = self.table(table).iter().collect();
+        let mut entries: Vec<Indexed<'_>> = self.table(table).iter().collect();
         // Stable, because that is faster where parts are in order already.
         entries.sort_by(|one, other| one.key().cmp(other.key()));
         let mut values = Values::default();
         let mut rest = &entries[..];
         while !rest.is_empty() {
             let mut bytes = 0;
-            let fits = |entry: &&&Indexed| {
+            let fits = |entry: &&Indexed<'_>| {
                 bytes += entry.place.len as usize;
                 bytes <= WINDOW
             };
@@ -60,7 +60,7 @@ struct Values {
 }
 
 impl Values {
-    fn fetch(&mut self, log: &Log, entries: &[&Indexed]) -> Result<(), StoreError> {
+    fn fetch(&mut self, log: &Log, entries: &[Indexed<'_>]) -> Result<(), StoreError> {
         self.starts.clear();
         let mut end = 0;
         for entry in entries {

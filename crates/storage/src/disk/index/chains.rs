@@ -1,36 +1,22 @@
-//! Where the records of one table are.
-//!
-//! Entries without gaps, in chains from buckets whose number follows that of the entries one by one: nothing is ever
-//! rebuilt as a whole, so no write waits for that, and a table that has become small is small. A record costs some
-//! 45 bytes; a map of the standard library takes 47 to 94.
+//! What belongs to keys: entries without gaps, in chains from buckets whose number follows that of the entries one by one. Nothing
+//! is ever rebuilt as a whole, so no write waits for that, and a table that has become small is small. A place costs some 45 bytes;
+//! a map of the standard library takes 47 to 94.
 
-use std::fmt;
 use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
 
-/// Where a record's value is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
-    /// Number of the segment.
-    pub(super) segment: u32,
-    /// Of the value, in the segment's file.
-    pub(super) offset: u32,
-    /// Bytes of the value.
-    pub(super) len: u32,
-}
-
 #[derive(Debug)]
-pub(super) struct Indexed {
+pub(super) struct Entry<V> {
     key: Key,
-    pub(super) place: Place,
+    pub(super) value: V,
     /// The next one in the bucket, or `NONE`.
     next: u32,
 }
 
-const _: () = assert!(size_of::<Indexed>() == 40);
+const _: () = assert!(size_of::<Entry<super::Place>>() == 40);
 
-impl Indexed {
+impl<V> Entry<V> {
     pub(super) fn key(&self) -> &[u8] {
         match &self.key {
             Key::Short { len, bytes } => bytes.get(..usize::from(*len)).unwrap_or_default(),
@@ -63,16 +49,21 @@ const NONE: u32 = u32::MAX;
 /// Entries that are allocated at once.
 const CHUNK: usize = 1 << 12;
 
-#[derive(Default)]
-pub(super) struct Index {
+pub(super) struct Chains<V> {
     hasher: RandomState,
     /// The first entry of each bucket, or `NONE`.
     heads: Vec<u32>,
     /// All but the last are full. The first grows as it likes, so that a small table costs little.
-    chunks: Vec<Vec<Indexed>>,
+    chunks: Vec<Vec<Entry<V>>>,
 }
 
-impl Index {
+impl<V> Default for Chains<V> {
+    fn default() -> Self {
+        Self { hasher: RandomState::default(), heads: Vec::new(), chunks: Vec::new() }
+    }
+}
+
+impl<V> Chains<V> {
     pub(super) fn len(&self) -> usize {
         match &self.chunks[..] {
             [] => 0,
@@ -80,18 +71,22 @@ impl Index {
         }
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Indexed> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Entry<V>> {
         self.chunks.iter().flatten()
     }
 
-    pub(super) fn get(&self, key: &[u8]) -> Option<Place> {
-        self.find(key).map(|entry| self.entry(entry).place)
+    pub(super) fn get(&self, key: &[u8]) -> Option<&V> {
+        self.find(key).map(|entry| &self.entry(entry).value)
     }
 
-    /// Returns where the record was.
-    pub(super) fn insert(&mut self, key: &[u8], place: Place) -> Option<Place> {
-        if let Some(entry) = self.find(key) {
-            return Some(std::mem::replace(&mut self.entry_mut(entry).place, place));
+    pub(super) fn get_mut(&mut self, key: &[u8]) -> Option<&mut V> {
+        self.find(key).map(|entry| &mut self.entry_mut(entry).value)
+    }
+
+    /// Returns what was there before.
+    pub(super) fn insert(&mut self, key: &[u8], value: V) -> Option<V> {
+        if let Some(before) = self.get_mut(key) {
+            return Some(std::mem::replace(before, value));
         }
         self.grow();
         let entry = self.len() as u32;
@@ -101,13 +96,13 @@ impl Index {
             self.chunks.push(Vec::with_capacity(if self.chunks.is_empty() { 4 } else { CHUNK }));
         }
         if let Some(last) = self.chunks.last_mut() {
-            last.push(Indexed { key: Key::new(key), place, next });
+            last.push(Entry { key: Key::new(key), value, next });
         }
         None
     }
 
-    /// Returns where the record was.
-    pub(super) fn remove(&mut self, key: &[u8]) -> Option<Place> {
+    /// Returns what was there.
+    pub(super) fn remove(&mut self, key: &[u8]) -> Option<V> {
         let entry = self.find(key)?;
         let next = self.entry(entry).next;
         // First out of its chain, while its key still tells which that is.
@@ -124,14 +119,14 @@ impl Index {
             self.chunks.pop();
         }
         self.shrink();
-        Some(removed.place)
+        Some(removed.value)
     }
 
-    fn entry(&self, entry: u32) -> &Indexed {
+    fn entry(&self, entry: u32) -> &Entry<V> {
         &self.chunks[entry as usize / CHUNK][entry as usize % CHUNK]
     }
 
-    fn entry_mut(&mut self, entry: u32) -> &mut Indexed {
+    fn entry_mut(&mut self, entry: u32) -> &mut Entry<V> {
         &mut self.chunks[entry as usize / CHUNK][entry as usize % CHUNK]
     }
 
@@ -206,11 +201,5 @@ impl Index {
         if self.heads.len() < self.heads.capacity() / 4 {
             self.heads.shrink_to(self.heads.len() * 2);
         }
-    }
-}
-
-impl fmt::Debug for Index {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Index").field("len", &self.len()).finish_non_exhaustive()
     }
 }
