@@ -30,7 +30,7 @@
 //! A thread appends what is alive in the oldest segment again and removes it while there are more bytes than twice
 //! those of the live records (with their keys) and 32 MiB, and whenever nothing in it is alive. While it works,
 //! writers go on; so the folder stays within three times the live bytes and 64 MiB. In memory a record takes some
-//! 45 bytes, and its key if that has more than 22.
+//! 45 bytes, and its key if that has more than 22; what waits for a session takes some 13 where there is much of it.
 
 mod compact;
 mod copying;
