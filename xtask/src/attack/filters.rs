@@ -59,6 +59,15 @@ fn over_retained(stage: &mut Stage<'_>, retained: usize, filters: usize) -> Resu
 
 /// A shared group of so many sessions whose clients are away, which matches what others publish.
 pub(super) fn absent_members(stage: &mut Stage<'_>, members: usize) -> Result<()> {
+    absent(stage, members, "$share/group/#")
+}
+
+/// So many sessions whose clients are away, and for each of which all is kept that others publish at QoS 1.
+pub(super) fn absent_to_all(stage: &mut Stage<'_>, sessions: usize) -> Result<()> {
+    absent(stage, sessions, "#")
+}
+
+fn absent(stage: &mut Stage<'_>, sessions: usize, filter: &str) -> Result<()> {
     stage.quiet()?;
     let addr = stage.addr();
     let joined = thread::scope(|scope| {
@@ -66,9 +75,9 @@ pub(super) fn absent_members(stage: &mut Stage<'_>, members: usize) -> Result<()
             .map(|lane| {
                 scope.spawn(move || -> Result<usize> {
                     let mut joined = 0;
-                    for number in (lane..members).step_by(LANES) {
-                        let mut member = Client::connect(addr, &Connect::kept(&format!("member-{number}")))?;
-                        let codes = member.subscribe(["$share/group/#"], 1)?;
+                    for number in (lane..sessions).step_by(LANES) {
+                        let mut absent = Client::connect(addr, &Connect::kept(&format!("absent-{number}")))?;
+                        let codes = absent.subscribe([filter], 1)?;
                         joined += codes.into_iter().filter(|&code| code < REFUSED).count();
                     }
                     Ok(joined)
@@ -78,7 +87,7 @@ pub(super) fn absent_members(stage: &mut Stage<'_>, members: usize) -> Result<()
         let joined = lanes.into_iter().map(|lane| lane.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
         joined.sum::<Result<usize>>()
     })?;
-    stage.note(format!("{joined} members"));
+    stage.note(format!("{joined} subscribed"));
     stage.under(|_| Ok(()))
 }
 

@@ -80,6 +80,13 @@ pub(super) const ATTACKS: &[Attack] = &[
         run: Run::Plain(filters::absent_members),
     },
     Attack {
+        name: "absent-to-all",
+        about: "so many sessions with # that are away, and for which QoS 1 is kept",
+        counts: &[2_000],
+        quick: 1_000,
+        run: Run::Plain(filters::absent_to_all),
+    },
+    Attack {
         name: "wildcards",
         about: "so many filters of twelve levels that never match",
         counts: &[4_095],
