@@ -5,8 +5,11 @@ use std::sync::Arc;
 
 use mqtt_codec::{PacketId, Qos};
 
+use self::pieces::Pieces;
 use crate::held::Bytes;
 use crate::{Config, Publication, Timestamp};
+
+mod pieces;
 
 /// Capacity that an emptied list may keep.
 const KEEP: usize = 64;
@@ -76,7 +79,7 @@ impl SubscriptionIds {
 /// Waiting deliveries in the order in which they came.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
-    deliveries: VecDeque<Delivery>,
+    deliveries: Pieces<Delivery>,
     /// Of those that are not stored ones.
     bytes: Bytes,
     /// Retained messages that answer a SUBSCRIBE; the broker keeps these anyway.
@@ -148,7 +151,7 @@ impl Queue {
         // The first to expire may be gone long since; only when none is left that is known without a walk.
         if self.deliveries.is_empty() {
             self.first_expiry = None;
-            shrink(&mut self.deliveries);
+            self.deliveries.shrink();
         }
         Some(delivery)
     }
