@@ -344,6 +344,9 @@ async fn who_is_banned_goes_and_does_not_come_back() {
         (json!({"who": "x"}), 107),
         (json!({"who": "x", "as": "y"}), 108),
         (json!({"who": "x", "as": "peerhost"}), 108),
+        // There would be no path to lift it by.
+        (json!({"who": "", "as": "clientid"}), 108),
+        (json!({"who": "", "as": "username"}), 108),
         (json!({"who": "127.0.0.9", "as": "peerhost"}), 0),
         // It is over already.
         (json!({"who": "one", "as": "clientid", "until": 1}), 0),
