@@ -151,8 +151,11 @@ impl Broker {
             if has_forbidden_will {
                 state.session.drop_will();
             }
-            // What a client asked for in DISCONNECT is held to the same limit as what it asked for in CONNECT.
-            state.session.cap_session_expiry(self.terms().mqtt.max_session_expiry);
+            // What a client asked for in DISCONNECT is held to the same limit as what it asked for in CONNECT. Before MQTT 5 none
+            // asks, and how long its session is kept is another setting.
+            if connection.info.version == Version::V5 {
+                state.session.cap_session_expiry(self.terms().mqtt.max_session_expiry);
+            }
             // [MQTT-3.1.2-23]: it keeps the session for as long as was agreed on.
             let detached = state.session.detach(now);
             state.recount(batch);
