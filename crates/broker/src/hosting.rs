@@ -89,6 +89,10 @@ impl Host for Hosting {
         access::may_publish(&self.0.hooks, &self.rules(client), client, topic).map_err(|refusal| refusal.code)
     }
 
+    fn is_reserved(&self, topic: &Topic) -> bool {
+        self.0.hooks.why_reserved(topic).is_some()
+    }
+
     fn may_subscribe(&self, client: &ConnectionInfo, filter: &Filter) -> Result<(), ReasonCode> {
         let (rules, sys) = (self.rules(client), &self.0.config.sys);
         access::may_subscribe(&self.0.hooks, &rules, sys, client, filter).map_err(|refusal| refusal.code)

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use mqtt_codec::{Filter, Message, ReasonCode, SubscribeFilter, Topic};
 
-use crate::{Acting, Client, ConnectionInfo, Lookup, Online, RecordTable, Stop, Task, Waiting, Wire};
+use crate::{Acting, Client, ConnectionInfo, Lookup, Online, RecordTable, Stop, Task, Waiting, Wire, is_sys};
 
 /// The broker as modules see it.
 #[async_trait::async_trait]
@@ -66,6 +66,11 @@ pub trait Host: Send + Sync + 'static {
     /// Says whether a client may publish to a topic, as it is said of what it publishes itself: by the broker's rules and all
     /// authorizers.
     fn may_publish(&self, client: &ConnectionInfo, topic: &Topic) -> Result<(), ReasonCode>;
+
+    /// Whether no client publishes to a topic, for it is the broker's or a module's own.
+    fn is_reserved(&self, topic: &Topic) -> bool {
+        is_sys(topic.as_str())
+    }
 
     /// Says whether a client may subscribe with a filter, in the same way.
     fn may_subscribe(&self, client: &ConnectionInfo, filter: &Filter) -> Result<(), ReasonCode> {

@@ -7,11 +7,11 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use mqtt_codec::{Message, ReasonCode};
+use mqtt_codec::{Message, ReasonCode, Topic};
 use mqtt_hooks::route::Route;
 use mqtt_hooks::{
     Access, Actor, Authorize, ConnectionInfo, Ctx, Host, Incoming, Info, Intercept, Listing, Module, Moment, Number,
-    Passage, Settings as _, StartError, Verdict, read_settings,
+    Passage, Publisher, Settings as _, StartError, Verdict, read_settings,
 };
 use serde_json::Value;
 
@@ -28,6 +28,8 @@ use waiting::{Counts, Full, Waiting};
 
 /// [`Settings::max_delayed_messages`] where it is 0.
 const MAX_MESSAGES: usize = 100_000;
+
+const NAME: &str = "delayed_publish";
 
 mqtt_hooks::settings! {
     /// Settings of [`DelayedPublish`].
@@ -91,7 +93,7 @@ impl DelayedPublish {
 impl Module for DelayedPublish {
     fn info(&self) -> Info {
         Info {
-            name: "delayed_publish",
+            name: NAME,
             title: "Delayed Publish",
             description: "Publishes what is sent to $delayed/SECONDS/TOPIC to TOPIC when so many seconds have passed.",
             default_on: false,
@@ -132,6 +134,11 @@ impl Module for DelayedPublish {
     fn routes(&self, _host: &Arc<dyn Host>) -> Vec<Route> {
         api::routes(&self.waiting)
     }
+}
+
+/// Whether a message that was delayed would be delayed again, and never be anywhere, if it went to this topic.
+pub(crate) fn delays_again(publisher: Publisher<'_>, topic: &Topic) -> bool {
+    matches!(publisher, Publisher::Module(NAME)) && topic.as_str().starts_with(topic::PREFIX)
 }
 
 /// Its hooks.
@@ -179,6 +186,10 @@ enum Unkept {
 impl Delay {
     fn delay(&self, asked: Asked, incoming: &Incoming<'_>, moment: &mut dyn Moment) -> Result<(), Unkept> {
         let host = self.actor.host();
+        // Its publisher may have asked for another topic, of which a rule has made this one.
+        if host.is_reserved(&asked.topic) {
+            return Err(Unkept::Wrong(Wrong::Reserved));
+        }
         let at = host.clock_ms() + u64::from(asked.seconds) * 1000;
         let expires_at = *incoming.expires_at;
         if expires_at.is_some_and(|expires_at| expires_at <= at) {

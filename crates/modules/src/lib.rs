@@ -53,13 +53,14 @@ pub fn shipped() -> Vec<Arc<dyn Module>> {
         Arc::new(presence::Presence::new(history.clone())),
         // Behind it: what it has taken back is where the sinks go on.
         Arc::new(presence::sinks::Sinks::new(history)),
+        // Before who delays: a rule may make a delayed message of one.
+        Arc::new(topic_rewrite::TopicRewrite::default()),
         // Before whoever says which topics a client may use: it asks them about the topic behind `$delayed/...`.
         Arc::new(delayed_publish::DelayedPublish::default()),
         Arc::new(retainer::Retainer::default()),
         Arc::new(slow_subscriptions::SlowSubscriptions::default()),
         Arc::new(subscription::Subscription::default()),
         Arc::new(topic_metrics::TopicMetrics::default()),
-        Arc::new(topic_rewrite::TopicRewrite::default()),
         Arc::new(trace::Trace::default()),
     ]
 }

@@ -7,6 +7,8 @@
 //!
 //! Rules of authorization are about the topic of a message as it was sent, as with EMQ X, and about a filter as it has become: so it
 //! is kept, and looked at again when they change.
+//!
+//! A rule may make a delayed message of one; when its time has come, rules look at it again, and it is not delayed once more.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -21,6 +23,7 @@ use serde_json::Value;
 mod destination;
 mod rule;
 
+use crate::delayed_publish;
 use rule::{Rewritten, Rule};
 
 mqtt_hooks::choice! {
@@ -152,6 +155,11 @@ impl Intercept for Rewrite {
         let topic = &mut incoming.message.topic;
         let rules = self.rules.iter().filter(|rule| rule.is_for(Action::Pub));
         let rewritten = rule::rewrite_topic(rules, topic, || self.host.max_topic_levels());
+        if let Rewritten::To(other) = &rewritten
+            && delayed_publish::delays_again(incoming.publisher, other)
+        {
+            return Passage::Pass;
+        }
         self.count(&rewritten, topic.as_str(), &self.counts.messages);
         if let Rewritten::To(other) = rewritten {
             *topic = other;

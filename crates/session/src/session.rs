@@ -310,6 +310,11 @@ impl Session {
         self.connection.session_expiry
     }
 
+    /// The session outlives its connection by no more than this, whatever the client has asked for.
+    pub fn cap_session_expiry(&mut self, seconds: u32) {
+        self.connection.session_expiry = self.connection.session_expiry.min(seconds);
+    }
+
     /// Messages sent and not yet acknowledged.
     pub fn inflight_len(&self) -> usize {
         self.inflight.as_ref().map_or(0, |inflight| inflight.len())

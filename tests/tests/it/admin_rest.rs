@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 
 use bytestring::ByteString;
-use mqtt_codec::{Packet, Property, Qos, ReasonCode, Version};
+use mqtt_codec::{Connect, Packet, Property, Qos, ReasonCode, Version};
 use serde_json::{Value, json};
 
-use crate::admin::{ask, send, start};
+use crate::admin::{ask, send, start, start_with};
 use crate::client::{Client, connect, keeping, message};
 use crate::events::Watcher;
 use crate::http::request;
@@ -76,6 +76,22 @@ async fn of_who_is_away_it_is_known_who_it_was() {
         assert_eq!(column(&found, "clientid").0, ["one"], "{query}");
     }
     assert_eq!(get(addr, "/clients/username/anna").await["data"], away["data"]);
+}
+
+/// What it asks for in DISCONNECT is held to the limit, as what it asks for in CONNECT is.
+#[tokio::test]
+async fn a_session_expiry_is_shown_as_it_counts() {
+    let Some((broker, addr)) = start_with(|config| config.mqtt.max_session_expiry = 50).await else { return };
+    let asking = [Property::SessionExpiry(20)];
+    for (id, asked, counts) in [("less", 10, 10), ("more", 1000, 50), ("forever", u32::MAX, 50)] {
+        let connect = Connect { properties: asking.clone().into(), ..connect(Version::V5, id) };
+        let (client, _) = Client::connect_with(broker.addr, connect).await;
+        let path = format!("/clients/{id}");
+        assert_eq!(get(addr, &path).await["data"][0]["expiry_interval"], 20);
+        client.leave_with(ReasonCode::Success, [Property::SessionExpiry(asked)].into()).await;
+        while get(addr, &path).await["data"][0]["connected"] == true {}
+        assert_eq!(get(addr, &path).await["data"][0]["expiry_interval"], counts, "{id}");
+    }
 }
 
 #[tokio::test]
@@ -344,6 +360,9 @@ async fn who_is_banned_goes_and_does_not_come_back() {
         (json!({"who": "x"}), 107),
         (json!({"who": "x", "as": "y"}), 108),
         (json!({"who": "x", "as": "peerhost"}), 108),
+        // There would be no path to lift it by.
+        (json!({"who": "", "as": "clientid"}), 108),
+        (json!({"who": "", "as": "username"}), 108),
         (json!({"who": "127.0.0.9", "as": "peerhost"}), 0),
         // It is over already.
         (json!({"who": "one", "as": "clientid", "until": 1}), 0),

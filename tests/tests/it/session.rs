@@ -253,6 +253,25 @@ async fn disconnect_may_change_the_expiry() {
     client.leave_with(ReasonCode::Success, [Property::SessionExpiry(0)].into()).await;
 }
 
+/// `max_session_expiry` is about what clients ask for, and before MQTT 5 none does.
+#[tokio::test]
+async fn the_longest_expiry_of_mqtt_5_ends_no_older_session() {
+    let Some(broker) = Broker::with(|config| config.mqtt.max_session_expiry = 0).await else { return };
+    let mut publisher = Client::connect(broker.addr, Version::V5, "publisher").await;
+    for version in VERSIONS {
+        let (mut client, _) = Client::connect_with(broker.addr, keeping(version, "kept")).await;
+        client.subscribe("a", Qos::AtLeastOnce).await;
+        client.leave().await;
+        let reason = publisher.publish(message("a", "x", Qos::AtLeastOnce)).await;
+        let is_kept = version != Version::V5;
+        assert_eq!(reason == ReasonCode::Success, is_kept, "{version:?}: {reason:?}");
+        let (client, connack) = Client::connect_with(broker.addr, keeping(version, "kept")).await;
+        assert_eq!(connack.session_present, version == Version::V3_1_1, "{version:?}");
+        client.leave().await;
+        Client::connect(broker.addr, version, "kept").await.leave().await;
+    }
+}
+
 #[tokio::test]
 async fn disconnect_may_not_bring_an_expiry_where_there_was_none() {
     let broker = Broker::start().await;

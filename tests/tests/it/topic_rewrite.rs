@@ -122,7 +122,9 @@ async fn nobody_gets_below_sys_or_past_the_limits_by_a_rule() {
 
 #[tokio::test]
 async fn nobody_gets_to_topics_of_modules_by_a_rule() {
-    let Some(broker) = start(&[["pub", "in/#", "^in/(.+)$", "$1"]]).await else { return };
+    let rules = [["pub", "in/#", "^in/(.+)$", "$1"], ["pub", "late/#", "^late/(.+)$", "$delayed/0/$1"]];
+    let Some(broker) = start(&rules).await else { return };
+    broker.server().registry().start("delayed_publish").await.unwrap();
     let availability = json!({"availability": [{"topic": "dev/${clientid}/availability"}]});
     broker.server().registry().configure("presence", availability).await.unwrap();
     let mut watcher = Client::connect(broker.addr, Version::V5, "watcher").await;
@@ -134,6 +136,37 @@ async fn nobody_gets_to_topics_of_modules_by_a_rule() {
     client.publish(retained("in/dev/c/availability", "offline", Qos::AtLeastOnce)).await;
     let got = watcher.take().await;
     assert_eq!((got.topic.unwrap().as_str(), &*got.payload), ("in/dev/c/availability", &b"offline"[..]));
+    let late = retained("late/dev/c/availability", "offline", Qos::AtLeastOnce);
+    assert_eq!(client.publish(late).await, ReasonCode::TopicNameInvalid);
+    watcher.ping().await;
+}
+
+#[tokio::test]
+async fn a_rule_makes_a_delayed_message_of_one() {
+    let rules = [
+        ["pub", "later/#", "^later/(.+)$", "$delayed/0/$1"],
+        ["pub", "x/#", "^x/(.+)$", "z/$1"],
+        ["pub", "again/#", "^(.+)$", "$delayed/0/$1"],
+        ["pub", "never/#", "^never/(.+)$", "$delayed/never/$1"],
+    ];
+    let Some(broker) = start(&rules).await else { return };
+    broker.server().registry().start("delayed_publish").await.unwrap();
+    let mut watcher = Client::connect(broker.addr, Version::V5, "watcher").await;
+    watcher.subscribe("#", Qos::AtLeastOnce).await;
+    watcher.subscribe("$delayed/#", Qos::AtLeastOnce).await;
+    let mut client = Client::connect(broker.addr, Version::V5, "c").await;
+    for (topic, becomes) in [
+        ("later/a", "a"),
+        // What has waited is looked at as what its client publishes at once.
+        ("$delayed/0/x/a", "z/a"),
+        ("later/x/a", "z/a"),
+        // It waits once.
+        ("again/a", "again/a"),
+    ] {
+        client.publish(message(topic, "x", Qos::AtLeastOnce)).await;
+        assert_eq!(watcher.take().await.topic.unwrap().as_str(), becomes, "{topic}");
+    }
+    assert_eq!(client.publish(message("never/a", "x", Qos::AtLeastOnce)).await, ReasonCode::TopicNameInvalid);
     watcher.ping().await;
 }
 

@@ -114,6 +114,9 @@ impl NewBan {
             at: self.at.unwrap_or(now),
             until: self.until.unwrap_or(now + DEFAULT_DURATION),
         };
+        if ban.who.is_empty() {
+            return Err(Refusal::bad_param("value of 'who' is empty"));
+        }
         let is_long = |text: &String| text.len() > MAX_TEXT;
         // A client id and a user name may be as long as MQTT lets them.
         if ban.who.len() > usize::from(u16::MAX) || is_long(&ban.reason) || is_long(&ban.by) {

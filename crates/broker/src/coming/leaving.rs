@@ -124,7 +124,7 @@ impl Broker {
         let Going { ending: Ending { reason, code }, properties, noticed } = going;
         let has_forbidden_will = self.has_forbidden_will(client);
         let to = if code == Some(ReasonCode::UseAnotherServer) { self.reference() } else { None };
-        let (connection, mut detached) = {
+        let (connection, detached) = {
             let mut state = client.state.lock();
             // A task that ends after its client was taken over has nothing to tell: that was told when it happened, and
             // the connection that is here now is another's.
@@ -151,6 +151,11 @@ impl Broker {
             if has_forbidden_will {
                 state.session.drop_will();
             }
+            // What a client asked for in DISCONNECT is held to the same limit as what it asked for in CONNECT. Before MQTT 5 none
+            // asks, and how long its session is kept is another setting.
+            if connection.info.version == Version::V5 {
+                state.session.cap_session_expiry(self.terms().mqtt.max_session_expiry);
+            }
             // [MQTT-3.1.2-23]: it keeps the session for as long as was agreed on.
             let detached = state.session.detach(now);
             state.recount(batch);
@@ -160,7 +165,6 @@ impl Broker {
         replay::keep_for_later(client, &connection, transition);
         // The transition lock keeps it in step with the session; the state's would keep publishers waiting.
         self.routes.router.set_attendance(client, Attendance::Absent);
-        detached.expires_at = self.cap_expiry(detached.expires_at, now);
         self.clients.note_offline();
         // In one bundle with the event: after a crash either both are known, or the client is found to have fallen and is
         // told of by the next process.
@@ -230,14 +234,5 @@ impl Broker {
         let (peer, client_id) = (Some(info.peer), &*client.id);
         self.tell_refused(&Refused { kind: Kind::Will, peer, client_id, reason, rule: &rule, about: topic.as_str() });
         true
-    }
-
-    /// What a client asked for in DISCONNECT is held to the same limit as what it asked for in CONNECT.
-    fn cap_expiry(&self, expires_at: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
-        match self.terms().mqtt.max_session_expiry {
-            // There is no cap, and a session may never end.
-            u32::MAX => expires_at,
-            cap => Some(expires_at.map_or(now.plus_seconds(cap), |at| at.min(now.plus_seconds(cap)))),
-        }
     }
 }

@@ -5,7 +5,7 @@ use mqtt_codec::Topic;
 /// What EMQ X takes at the most: some 49 days.
 const MAX_SECONDS: u32 = 4_294_967;
 
-const PREFIX: &str = "$delayed/";
+pub(super) const PREFIX: &str = "$delayed/";
 
 /// What a topic asks for.
 #[derive(Debug, PartialEq)]
@@ -27,6 +27,8 @@ pub(super) enum Wrong {
     Twice,
     #[error("$SYS is the broker's own")]
     Sys,
+    #[error("the topic is a module's own")]
+    Reserved,
 }
 
 impl Asked {

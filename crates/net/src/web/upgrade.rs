@@ -155,8 +155,7 @@ fn answer(input: &[u8], wanted: &Upgrade, peer: IpAddr) -> Result<Option<(usize,
         Ok(Status::Partial) => return Ok(None),
         Err(_) => return Err(refusal(BAD, "this is no HTTP request")),
     };
-    let path = request.path.and_then(|path| path.split('?').next());
-    if path != Some(&*wanted.path) {
+    if request.path.map(path) != Some(&*wanted.path) {
         return Err(refusal("404 Not Found", "there is no WebSocket at this path"));
     }
     let headers = &*request.headers;
@@ -191,6 +190,18 @@ fn answer(input: &[u8], wanted: &Upgrade, peer: IpAddr) -> Result<Option<(usize,
          Sec-WebSocket-Accept: {accept}\r\nSec-WebSocket-Protocol: {protocol}\r\n\r\n"
     );
     Ok(Some((length, Answer { text, forwarded: forwarded(headers, &wanted.forwarded_from, peer) })))
+}
+
+/// Of what is asked for: a path, or a whole address (RFC 9112, section 3.2.2), with a query or without.
+fn path(target: &str) -> &str {
+    let scheme = ["http://", "https://"]
+        .into_iter()
+        .find(|scheme| target.get(..scheme.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(scheme)));
+    let path = match scheme {
+        None => target,
+        Some(scheme) => target[scheme.len()..].find(['/', '?']).map_or("/", |at| &target[scheme.len() + at..]),
+    };
+    path.split('?').next().unwrap_or(path)
 }
 
 /// Whom a chain of trusted proxies speaks for: of those in the header the last who is not one of them.
@@ -253,6 +264,25 @@ mod tests {
         let answer = ask(&request("GET /mqtt?x=1 HTTP/1.1", ""), Origins::Any, "127.0.0.1").unwrap();
         assert!(answer.text.contains("Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"));
         assert!(answer.text.contains("Sec-WebSocket-Protocol: mqtt\r\n"));
+    }
+
+    #[test]
+    fn a_path_may_be_asked_for_with_its_host() {
+        for (target, is_there) in [
+            ("http://x/mqtt", true),
+            ("HTTP://x:8083/mqtt?x=http://y/", true),
+            ("https://[::1]/mqtt", true),
+            ("http://x/other", false),
+            ("http://x/other?/mqtt", false),
+            ("http://x?/mqtt", false),
+            ("http:///mqtt", true),
+            ("http://mqtt", false),
+            ("http://", false),
+            ("ws://x/mqtt", false),
+        ] {
+            let answer = ask(&request(&format!("GET {target} HTTP/1.1"), ""), Origins::Any, "127.0.0.1");
+            assert_eq!(answer.map(drop), if is_there { Ok(()) } else { Err("404 Not Found") }, "{target}");
+        }
     }
 
     #[test]
