@@ -152,7 +152,7 @@ impl Connection {
         answer
             .map_err(|error| match error.kind() {
                 RequestErrorKind::NoResponders => Unpublished::NotNow(format!(
-                    "no stream of JetStream takes {subject}: make one with subjects that match it"
+                    "no stream of JetStream takes {subject} now: one is wanted whose subjects match it"
                 )),
                 RequestErrorKind::MaxPayloadExceeded | RequestErrorKind::InvalidSubject => {
                     Unpublished::Refused(format!("{subject}: {error}"))
