@@ -75,7 +75,7 @@ fn has_come(events: &[Value], client_id: &str) -> bool {
 }
 
 /// What is there once something is.
-async fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) async fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
     let found = async {
         loop {
             if let Some(found) = look() {
@@ -122,7 +122,7 @@ async fn serve(mut stream: TcpStream, state: &Mutex<(Mood, Vec<Value>)>) {
 }
 
 /// Nothing is missing, nothing is out of order, and what there is twice is the same twice. `came` says how often each client came.
-fn check(events: &[Value], came: &BTreeMap<String, u64>) {
+pub(crate) fn check(events: &[Value], came: &BTreeMap<String, u64>) {
     let mut by_id = BTreeMap::new();
     let mut clients = BTreeMap::<&str, Vec<&Value>>::new();
     for event in events {
@@ -153,19 +153,19 @@ fn lines(path: &Path) -> Vec<Value> {
 
 /// Clients that come and go, and how often each came.
 #[derive(Default)]
-struct Crowd {
-    came: BTreeMap<String, u64>,
+pub(crate) struct Crowd {
+    pub(crate) came: BTreeMap<String, u64>,
     online: Vec<Client>,
 }
 
 impl Crowd {
-    async fn come(&mut self, addr: SocketAddr, client_id: &str, version: Version) -> Client {
+    pub(crate) async fn come(&mut self, addr: SocketAddr, client_id: &str, version: Version) -> Client {
         *self.came.entry(client_id.to_owned()).or_default() += 1;
         Client::connect(addr, version, client_id).await
     }
 
     /// Some leave, some are cut off, some are there when the next come by the same ids, and some stay.
-    async fn come_and_go(&mut self, addr: SocketAddr) {
+    pub(crate) async fn come_and_go(&mut self, addr: SocketAddr) {
         for round in 0..3 {
             for (n, version) in VERSIONS.into_iter().cycle().take(12).enumerate() {
                 let client = self.come(addr, &format!("c{n}"), version).await;

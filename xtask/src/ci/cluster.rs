@@ -17,7 +17,13 @@ pub(super) fn run(_: &Args) -> Result<Outcome> {
     run_command(
         cargo()
             .args(["test", "--package", "mqtt-cluster", "--test", "nats", "--", "--nocapture"])
-            .env("ROLLCALL_NATS_SERVER", server),
+            .env("ROLLCALL_NATS_SERVER", &server),
+    )?;
+    // Events for a stream that is not the cluster's.
+    run_command(
+        cargo()
+            .args(["test", "--package", "tests", "--test", "it", "--", "sinks_nats::"])
+            .env("ROLLCALL_NATS_SERVER", &server),
     )?;
     // Brokers that agree so, as users start them.
     cluster::run(&cluster::Args { nodes: 3, release: false, check: true })?;

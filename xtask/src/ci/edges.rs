@@ -18,7 +18,9 @@ const EDGES: &[(&str, &[&str])] = &[
     ("mqtt-cluster", &["mqtt-roll"]),
     ("mqtt-hooks", &["mqtt-codec"]),
     ("mqtt-fetch", &[]),
-    ("mqtt-modules", &["mqtt-codec", "mqtt-fetch", "mqtt-hooks"]),
+    ("mqtt-jetstream", &[]),
+    // Of the last one only what is said to it, unless who builds it wants the client of NATS: that brings 50 crates along.
+    ("mqtt-modules", &["mqtt-codec", "mqtt-fetch", "mqtt-hooks", "mqtt-jetstream"]),
     ("mqtt-auth", &["mqtt-codec", "mqtt-fetch", "mqtt-hooks"]),
     ("mqtt-bridge", &["mqtt-codec", "mqtt-fetch", "mqtt-hooks"]),
     ("mqtt-operate", &["mqtt-codec"]),

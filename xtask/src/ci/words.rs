@@ -9,8 +9,23 @@ use crate::shell::root;
 
 /// Where modules are told apart by nothing but what they say of themselves.
 const CRATES: &[&str] = &[
-    "admin", "auth", "broker", "cluster", "codec", "config", "fetch", "member", "net", "operate", "process", "roll",
-    "router", "server", "session", "storage",
+    "admin",
+    "auth",
+    "broker",
+    "cluster",
+    "codec",
+    "config",
+    "fetch",
+    "jetstream",
+    "member",
+    "net",
+    "operate",
+    "process",
+    "roll",
+    "router",
+    "server",
+    "session",
+    "storage",
 ];
 
 /// What is looked at there.

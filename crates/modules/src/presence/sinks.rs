@@ -1,4 +1,4 @@
-//! The module `sinks`: takes the events of presence to where they are kept for good, a service or a file.
+//! The module `sinks`: takes the events of presence to where they are kept for good: a service, a file, or a stream of NATS JetStream.
 //!
 //! Each sink has a cursor in the history that is kept in the store, so what happens while where it goes is away, or the broker
 //! is down, is told later: each client's events in order, each at least once and always by the same `id`. Who comes or goes never waits for it: a
@@ -24,11 +24,15 @@ mod course;
 mod cursor;
 mod file;
 mod lines;
+mod nats;
 mod progress;
+mod secret;
+mod subject;
 mod target;
 mod webhook;
 
 pub use file::FileSink;
+pub use nats::NatsSink;
 pub use webhook::Webhook;
 
 /// Bytes of a name.
@@ -37,7 +41,7 @@ const NAME: usize = 64;
 /// How long a stop waits for what is being written to files.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Lines that are written to a file at once.
+/// Lines that are written to a file at once, or to a stream behind one another.
 const LINES: usize = 1000;
 
 /// The longest rest of who writes to a file.
@@ -54,6 +58,10 @@ mqtt_hooks::settings! {
         ///
         /// Files to which events are written, each a line of JSON.
         pub file: Vec<FileSink> = [] in 0..=16,
+        /// NATS
+        ///
+        /// Streams of NATS JetStream to which events are published, each a message.
+        pub nats: Vec<NatsSink> = [] in 0..=16,
     }
 }
 
@@ -80,7 +88,16 @@ impl Settings {
                 return Err(wrong("file", at, format!("path: another sink has {:?}", file.path)));
             }
         }
+        for (at, nats) in self.nats.iter().enumerate() {
+            let fit = check_name(&nats.name).and_then(|()| nats.stream().map(drop));
+            fit.map_err(|why| wrong("nats", at, why))?;
+        }
         Ok(())
+    }
+
+    fn names(&self) -> BTreeSet<&str> {
+        let (webhooks, files) = (self.webhook.iter().map(|sink| &*sink.name), self.file.iter().map(|sink| &*sink.name));
+        webhooks.chain(files).chain(self.nats.iter().map(|sink| &*sink.name)).collect()
     }
 }
 
@@ -145,7 +162,7 @@ impl Module for Sinks {
         Info {
             name: "sinks",
             title: "Sinks",
-            description: "Takes presence events to services and files, each at least once and in order.",
+            description: "Takes presence events to services, files and NATS, each at least once and in order.",
             default_on: true,
             settings: Settings::FORM,
         }
@@ -158,10 +175,8 @@ impl Module for Sinks {
     async fn start(&self, ctx: &Ctx) -> Result<(), StartError> {
         let settings = ctx.settings::<Settings>()?;
         settings.check_all()?;
-        let files = settings.file.iter().map(|file| &*file.name);
-        let names: BTreeSet<_> = settings.webhook.iter().map(|webhook| &*webhook.name).chain(files).collect();
         let records = ctx.records().part("cursors");
-        self.restore(&names, ctx, &records)?;
+        self.restore(&settings.names(), ctx, &records)?;
         let (host, behind) = (ctx.host(), Arc::new(Behind::new(ctx.alarm("behind"))));
         let course = |name: &str, target, dead_letters, most, retry_max| Course {
             name: name.to_owned(),
@@ -175,15 +190,21 @@ impl Module for Sinks {
             most,
             retry_max,
         };
+        let dead_letters = |name: &str| dead_letters(name, &*host).map(|file| self.writer(file)).transpose();
         for webhook in &settings.webhook {
             let target = webhook.hook().map_err(StartError::Config)?.into_target(host.clone());
-            let dead = dead_letters(&webhook.name, &*host).map(|file| self.writer(file)).transpose()?;
+            let dead = dead_letters(&webhook.name)?;
             let (most, retry_max) = (webhook.batch.into(), webhook.retry_max.0);
             ctx.spawn(course(&webhook.name, Box::new(target), dead, most, retry_max).run());
         }
         for file in &settings.file {
             let target = self.writer(file.lines(&*host).map_err(StartError::Config)?)?;
             ctx.spawn(course(&file.name, target, None, LINES, FILE_RETRY).run());
+        }
+        for nats in &settings.nats {
+            let target = nats.stream().map_err(StartError::Config)?.into_target(host.clone());
+            let dead = dead_letters(&nats.name)?;
+            ctx.spawn(course(&nats.name, Box::new(target), dead, LINES, nats.retry_max.0).run());
         }
         Ok(())
     }
@@ -205,13 +226,13 @@ impl Module for Sinks {
     fn listing(&self) -> Listing {
         Listing {
             title_zh: "事件输出",
-            description_zh: "把上下线事件按顺序、至少一次地送到 HTTP 服务或文件。",
+            description_zh: "把上下线事件按顺序、至少一次地送到 HTTP 服务、文件或 NATS JetStream。",
             ..Listing::default()
         }
     }
 
     fn stop_warning(&self) -> &'static str {
-        "From then on no events reach the services and files that are set; what happens meanwhile is told later, as far as the \
+        "From then on no events reach the services, files and streams that are set; what happens meanwhile is told later, as far as the \
          history still keeps it then."
     }
 }

@@ -1,4 +1,4 @@
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::Ordering::Relaxed;
 
 use mqtt_hooks::testing::{NOW, Recorder, foo};
@@ -7,7 +7,8 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use super::batch::Batch;
+use super::batch::{Batch, Line, Tells};
+use super::cursor::Span;
 use super::target::Outcome;
 use super::*;
 use crate::presence::history::{Happened, Limits};
@@ -46,7 +47,7 @@ struct Told(Arc<Fake>);
 #[async_trait::async_trait]
 impl Target for Told {
     async fn tell(&self, batch: &Batch) -> Outcome {
-        let lines = batch.lines.iter().map(|line| serde_json::from_str(line).unwrap());
+        let lines = batch.lines.iter().map(|line| serde_json::from_str(&line.json).unwrap());
         self.0.heard.lock().push(lines.collect());
         self.0.says.lock().pop_front().unwrap_or(Outcome::Taken)
     }
@@ -291,7 +292,8 @@ async fn a_request_is_signed_and_says_whose_events_it_has() {
     let webhook =
         Webhook { name: "w".to_owned(), url, secret: mqtt_hooks::Secret("key".to_owned()), ..Webhook::default() };
     let target = webhook.hook().unwrap().into_target(Recorder::new());
-    let batch = Batch { lines: vec!["1".to_owned(), "2".to_owned()], ..Batch::default() };
+    let line = |json: &str| Line { json: json.to_owned(), tells: Tells::Gap(Span { from: 1, to: 2 }) };
+    let batch = Batch { lines: vec![line("1"), line("2")], ..Batch::default() };
     let (outcome, heard) = tokio::join!(target.tell(&batch), serve);
     let why = "it answers with status 429".to_owned();
     assert_eq!(outcome, Outcome::NotNow { why, after: Some(Duration::from_secs(5)) });
@@ -309,12 +311,46 @@ async fn a_request_is_signed_and_says_whose_events_it_has() {
 }
 
 #[test]
+fn a_client_s_events_are_published_one_behind_the_other_and_those_of_others_at_once() {
+    let host = Recorder::new();
+    let history = history(&host, 1, 100);
+    let cursor = Cursor::new(history.numbers());
+    for (client_id, seq) in [("a", 1), ("b/1", 1), ("a", 2), ("c", 1), ("b/1", 2), ("a", 3)] {
+        happen(&host, &history, client_id, seq);
+    }
+    let sink = NatsSink { name: "n".to_owned(), urls: vec!["nats://127.0.0.1".to_owned()], ..NatsSink::default() };
+    let stream = sink.stream().unwrap();
+    let batch = Batch::read(&history, &cursor, 100).unwrap();
+    let lanes = |taken: &[u64]| {
+        let taken = taken.iter().map(|number| format!("n@1/n/{number}")).collect();
+        let lanes = stream.lanes("n@1", &batch.lines, &taken);
+        let short = |message: &mqtt_jetstream::Message| {
+            let body: Value = serde_json::from_slice(&message.body).unwrap();
+            assert_eq!(message.id, format!("n@1/n/{}", body["id"]));
+            (message.subject.strip_prefix("rollcall.presence.n@1.").unwrap().to_owned(), body["id"].as_i64().unwrap())
+        };
+        lanes.iter().map(|lane| lane.iter().map(short).collect::<Vec<_>>()).collect::<Vec<_>>()
+    };
+    let of = |token: &str, numbers: &[i64]| numbers.iter().map(|n| (token.to_owned(), *n)).collect::<Vec<_>>();
+    assert_eq!(lanes(&[]), [of("a", &[1, 3, 6]), of("b%2F1", &[2, 5]), of("c", &[4])]);
+    assert_eq!(lanes(&[1, 4, 2, 5]), [of("a", &[3, 6])]);
+    let gap = Line { json: "{}".to_owned(), tells: Tells::Gap(Span { from: 2, to: 9 }) };
+    let lanes = stream.lanes("n@1", &[gap], &HashSet::new());
+    assert_eq!((&*lanes[0][0].subject, &*lanes[0][0].id), ("rollcall.presence.n@1.~gap", "n@1/n/gap/2-9"));
+}
+
+#[test]
 fn what_can_t_be_used_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let empty = folder.path().join("empty");
     std::fs::write(&empty, "\n").unwrap();
     let sinks = Sinks::new(History::new());
     let hook = |name: &str, url: &str| json!({"name": name, "url": url});
+    let nats = |more: Value| {
+        let mut nats = json!({"name": "n", "urls": ["nats://127.0.0.1:4222"]});
+        nats.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({"nats": [nats]})
+    };
     let (url, file) = ("http://127.0.0.1/", |path: &str| json!({"file": [{"name": "a", "path": path}]}));
     for (config, start) in [
         (json!({"webhook": [hook("", url)]}), "webhook, entry 1: name: \"\": wants"),
@@ -328,6 +364,25 @@ fn what_can_t_be_used_is_named() {
         (json!({"webhook": [{"name": "a", "url": url, "secret": "s", "secret_file": "s"}]}), "webhook, entry 1: wants"),
         (json!({"webhook": [{"name": "a", "url": url, "secret": "********"}]}), "webhook, entry 1: secret: wants"),
         (json!({"webhook": [{"name": "a", "url": url, "secret_file": empty}]}), "webhook, entry 1: /"),
+        (json!({"webhook": [hook("n", url)], "nats": [{"name": "n"}]}), "nats, entry 1: name: another"),
+        (nats(json!({"urls": []})), "nats, entry 1: urls: wants an address"),
+        (nats(json!({"urls": ["127.0.0.1"]})), "nats, entry 1: urls: wants addresses like"),
+        (nats(json!({"urls": ["nats://u:p@127.0.0.1"]})), "nats, entry 1: urls: wants addresses like"),
+        (nats(json!({"urls": ["nats://a:b:c"]})), "nats, entry 1: urls: \"nats://a:b:c\""),
+        (nats(json!({"subject": "a.*"})), "nats, entry 1: subject: \"a.*\": wants"),
+        (nats(json!({"stream": "a.b"})), "nats, entry 1: stream: \"a.b\": wants"),
+        (nats(json!({"user": "u"})), "nats, entry 1: user: wants password"),
+        (nats(json!({"password": "p"})), "nats, entry 1: password: wants user"),
+        (nats(json!({"user": "u", "password": "p", "token": "t"})), "nats, entry 1: wants user or token"),
+        (nats(json!({"token": "********"})), "nats, entry 1: token: wants the token itself"),
+        (nats(json!({"token": "t", "token_file": "t"})), "nats, entry 1: wants token or token_file"),
+        (nats(json!({"token_file": empty})), "nats, entry 1: /"),
+        (nats(json!({"ca": empty})), "nats, entry 1: /"),
+        (nats(json!({"cert": "c.pem"})), "nats, entry 1: cert: wants key"),
+        (nats(json!({"key": "k.pem"})), "nats, entry 1: key: wants cert"),
+        (nats(json!({"max_inflight": 0})), "nats, entry 1: max_inflight: 0"),
+        (nats(json!({"timeout": "0s"})), "nats, entry 1: timeout: wants"),
+        (nats(json!({"retry_max": "0s"})), "nats, entry 1: retry_max: wants"),
         (file("a.txt"), "file, entry 1: path: \"a.txt\": wants"),
         (file(".jsonl"), "file, entry 1: path: \".jsonl\": wants"),
         (file("../a.jsonl"), "file, entry 1: path: \"../a.jsonl\": wants"),
@@ -336,7 +391,8 @@ fn what_can_t_be_used_is_named() {
         let why = sinks.check(&config).unwrap_err().to_string();
         assert!(why.starts_with(start), "{why}");
     }
-    for config in [Value::Null, json!({}), file("a.jsonl"), json!({"webhook": [hook("a.b-c_1", url)]})] {
+    for config in [Value::Null, json!({}), file("a.jsonl"), json!({"webhook": [hook("a.b-c_1", url)]}), nats(json!({}))]
+    {
         sinks.check(&config).unwrap();
     }
 }

@@ -7,9 +7,10 @@ use std::time::Duration;
 use aws_lc_rs::hmac;
 use mqtt_fetch::header::{CONTENT_TYPE, HeaderName};
 use mqtt_fetch::{Answer, Fetcher, HeaderMap, HeaderValue, Question, Url};
-use mqtt_hooks::{HIDDEN, Host, Secret, Span};
+use mqtt_hooks::{Host, Secret, Span};
 
 use super::batch::Batch;
+use super::secret;
 use super::target::{Outcome, Target};
 
 /// Bytes of an answer, which nobody reads.
@@ -78,22 +79,8 @@ impl Webhook {
             return Err("retry_max: wants 100ms or more".to_owned());
         }
         let named = |file: &str| if file.is_empty() { None } else { Some(Path::new(file).to_owned()) };
-        let secret = match named(&self.secret_file) {
-            None if self.secret.0 == HIDDEN => {
-                return Err("secret: wants the secret itself, which is not shown".to_owned());
-            }
-            None => self.secret.0.clone(),
-            Some(_) if !self.secret.0.is_empty() => return Err("wants secret or secret_file, not both".to_owned()),
-            Some(file) => {
-                let text = std::fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
-                let secret = text.trim().to_owned();
-                if secret.is_empty() {
-                    return Err(format!("{}: no secret is in it", file.display()));
-                }
-                secret
-            }
-        };
-        let key = (!secret.is_empty()).then(|| hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()));
+        let secret = secret::read("secret", &self.secret, &self.secret_file)?;
+        let key = secret.map(|secret| hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()));
         let tls = if url.is_tls() { Some(mqtt_fetch::tls(named(&self.ca).as_deref(), "ca")?) } else { None };
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
