@@ -7,6 +7,26 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{ChangeError, MemoryStates, Modules, Registry};
 
+/// Milliseconds, some more than there are pieces of who is known.
+const LOOKING: u64 = 100;
+
+/// Starts presence, and returns when it has looked for what happened before, which it does a piece each millisecond. A recorder knows of no
+/// connection, so whoever came before that is over would be found gone, or not, as its hash is.
+pub(super) async fn start(registry: &Registry, host: &Recorder) {
+    let times = [&host.now, &host.clock];
+    for time in times {
+        time.fetch_sub(LOOKING, Ordering::Relaxed);
+    }
+    registry.start("presence").await.unwrap();
+    for _ in 0..LOOKING {
+        host.run_tasks();
+        for time in times {
+            time.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    host.run_tasks();
+}
+
 /// Presence, started, with a host that remembers.
 struct Rig {
     host: Arc<Recorder>,

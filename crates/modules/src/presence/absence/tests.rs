@@ -8,15 +8,13 @@ use serde_json::{Value, json};
 use super::*;
 use crate::presence::Presence;
 use crate::presence::roster::Member;
+use crate::presence::tests::start;
 use crate::{MemoryStates, Modules, Registry};
 
 const MINUTE: u64 = 60_000;
 const HOUR: u64 = 60 * MINUTE;
 
 /// Presence with a rule about `m*`.
-/// Milliseconds, some more than there are pieces of who is known.
-const LOOKING: u64 = 100;
-
 struct Rig {
     host: Arc<Recorder>,
     hooks: Arc<Hooks>,
@@ -35,20 +33,7 @@ impl Rig {
         let presence = Arc::new(Presence::new(History::new()));
         registry.register(presence.clone(), config);
         registry.restore().unwrap();
-        // What happened while it was stopped is looked for a piece each millisecond, and the recorder knows of no connection: who comes
-        // before that is over would be found gone.
-        let times = [&host.now, &host.clock];
-        for time in times {
-            time.fetch_sub(LOOKING, Relaxed);
-        }
-        registry.start("presence").await.unwrap();
-        for _ in 0..LOOKING {
-            host.run_tasks();
-            for time in times {
-                time.fetch_add(1, Relaxed);
-            }
-        }
-        host.run_tasks();
+        start(&registry, &host).await;
         Self { host, hooks, registry, presence }
     }
 

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::presence::Presence;
 use crate::presence::roster::Member;
+use crate::presence::tests::start;
 use crate::{MemoryStates, Modules, Registry};
 
 const PREFIX: &str = "$SYS/brokers/rollcall@127.0.0.1/presence/groups/";
@@ -26,10 +27,8 @@ impl Rig {
         let registry = Registry::new(host.clone(), hooks.clone(), Arc::new(MemoryStates::default()));
         let presence = Arc::new(Presence::new(History::new()));
         registry.register(presence.clone(), json!({"absence": [{"name": "m", "match": "m*", "after": ["10m"]}]}));
-        registry.start("presence").await.unwrap();
-        let rig = Self { host, hooks, registry, presence };
-        rig.host.run_tasks();
-        rig
+        start(&registry, &host).await;
+        Self { host, hooks, registry, presence }
     }
 
     /// Later than the start.

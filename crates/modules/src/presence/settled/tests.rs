@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::presence::Presence;
-use crate::{MemoryStates, Modules, Registry};
+use crate::presence::tests::start;
+use crate::{MemoryStates, Registry};
 
 /// Presence with `settle` of 30 s.
 struct Rig {
@@ -20,10 +21,8 @@ impl Rig {
         let registry = Registry::new(host.clone(), hooks.clone(), Arc::new(MemoryStates::default()));
         registry.register(Arc::new(Presence::new(History::new())), json!({"known": 1000}));
         registry.restore().unwrap();
-        registry.start("presence").await.unwrap();
-        let rig = Self { host, hooks, _registry: registry, seq: AtomicU64::new(0) };
-        rig.host.run_tasks();
-        rig
+        start(&registry, &host).await;
+        Self { host, hooks, _registry: registry, seq: AtomicU64::new(0) }
     }
 
     async fn new() -> Self {
