@@ -271,12 +271,11 @@ mod tests {
                 prop_assert_eq!(&page["meta"]["hasnext"], (number + 1) * limit < all.len());
                 prop_assert_eq!(&page["meta"]["count"], count);
             }
-            let (mut found, mut after) = (Vec::new(), String::new());
-            while has_cursor {
-                let page = page(&cluster, &format!("_limit={limit}{after}"), true);
+            let (mut found, mut after) = (Vec::new(), Some(String::new()));
+            while let (true, Some(more)) = (has_cursor, after.take()) {
+                let page = page(&cluster, &format!("_limit={limit}{more}"), true);
                 found.extend(rows(&page));
-                let Some(next) = page["meta"]["next"].as_str() else { break };
-                after = format!("&_after={}", encoded(next));
+                after = page["meta"]["next"].as_str().map(|next| format!("&_after={}", encoded(next)));
             }
             prop_assert!(!has_cursor || found == all);
         }
