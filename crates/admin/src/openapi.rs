@@ -115,7 +115,9 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
     {
         let done = schema.take();
         let mut one_of = vec![done, reference("Fault")];
-        if path.contains("/modules") || path.contains("/alarms") {
+        // Where EMQ X says what is wrong with status 200 and no code.
+        let is_restart = path.contains("/listeners/") && path.ends_with("/restart");
+        if path.contains("/modules") || path.contains("/alarms") || is_restart {
             one_of.push(reference("Explanation"));
         }
         *schema = json!({ "oneOf": one_of });
