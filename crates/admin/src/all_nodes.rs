@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
@@ -14,7 +14,8 @@ use axum::response::{IntoResponse, Response};
 use futures_util::future::join_all;
 use mqtt_operate::{Answering, Inquiry, Reply};
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
+use serde_json::value::RawValue;
 use tokio::time::timeout;
 
 use crate::Shared;
@@ -46,12 +47,8 @@ pub(crate) struct Nodes {
 enum Whole<'a> {
     /// Rows, page by page, below the node.
     Pages(&'static str),
-    /// Under the name of its node each, with this key, below the node.
-    Each(&'static str, &'static str),
     /// What there is of it, one behind the other, below the node.
     Joined(&'a str),
-    /// Each node's own account of itself, below this.
-    Accounts(&'static str),
 }
 
 impl<'a> Whole<'a> {
@@ -59,14 +56,6 @@ impl<'a> Whole<'a> {
         Some(match path {
             "/clients" => Self::Pages("clients"),
             "/subscriptions" => Self::Pages("subscriptions"),
-            "/stats" => Self::Each("stats", "stats"),
-            "/metrics" => Self::Each("metrics", "metrics"),
-            "/listeners" => Self::Each("listeners", "listeners"),
-            "/alarms" => Self::Each("alarms", "alarms"),
-            "/alarms/activated" | "/alarms/present" => Self::Each("alarms/activated", "alarms"),
-            "/alarms/deactivated" | "/alarms/history" => Self::Each("alarms/deactivated", "alarms"),
-            "/nodes" => Self::Accounts("nodes"),
-            "/brokers" => Self::Accounts("brokers"),
             path if path.starts_with("/clients/username/") => Self::Joined(&path[1..]),
             _ => return None,
         })
@@ -124,56 +113,16 @@ impl Nodes {
                     None => next.run(request).await,
                 };
             }
-            Whole::Accounts("nodes") => return self.nodes(&live, next.run(request).await).await,
-            Whole::Accounts(base) => return self.accounts(base, &live).await,
-            Whole::Each(below, _) | Whole::Joined(below) => below,
+            Whole::Joined(below) => below,
         };
         let parts = self.ask_all(&live, |node| format!("{BASE}/nodes/{}/{below}", encoded(node))).await;
         let (mut all, mut missing) = (Vec::new(), Vec::new());
         for (node, part) in live.into_iter().zip(parts) {
-            match part.and_then(|body| read::<Value>(&body)) {
+            match part.and_then(|body| read(&body)) {
+                Ok(rows) => all.extend(rows),
                 Err(reply) => missing.push(missing_of(node, &reply)),
-                Ok(data) => match (whole, data) {
-                    (Whole::Each(_, key), data) => {
-                        let entry = [("node".to_owned(), Value::String(node)), (key.to_owned(), data)];
-                        all.push(Value::Object(Map::from_iter(entry)));
-                    }
-                    (_, Value::Array(rows)) => all.extend(rows),
-                    (_, row) => all.push(row),
-                },
             }
         }
-        Data::new(all).without(missing).into_response()
-    }
-
-    async fn accounts(&self, base: &str, live: &[String]) -> Response {
-        let parts = self.ask_all(live, |node| format!("{BASE}/{base}/{}", encoded(node))).await;
-        let (mut all, mut missing) = (Vec::new(), Vec::new());
-        for (node, part) in live.iter().zip(parts) {
-            match part.and_then(|body| read::<Value>(&body)) {
-                Ok(account) => all.push(account),
-                Err(reply) => missing.push(missing_of(node.clone(), &reply)),
-            }
-        }
-        Data::new(all).without(missing).into_response()
-    }
-
-    /// `known`: what this node knows of all, also of those that do not live.
-    async fn nodes(&self, live: &[String], known: Response) -> Response {
-        let parts = self.ask_all(live, |node| format!("{BASE}/nodes/{}", encoded(node))).await;
-        let body = to_bytes(known.into_body(), usize::MAX).await.unwrap_or_default();
-        let Ok(mut all) = read::<Vec<Value>>(&body) else { return Refusal::internal().into_response() };
-        let mut missing = Vec::new();
-        for (node, part) in live.iter().zip(parts) {
-            match part.and_then(|body| read::<Value>(&body)) {
-                Ok(account) => {
-                    all.retain(|known| known["node"] != **node);
-                    all.push(account);
-                }
-                Err(reply) => missing.push(missing_of(node.clone(), &reply)),
-            }
-        }
-        all.sort_by(|one, other| one["node"].as_str().cmp(&other["node"].as_str()));
         Data::new(all).without(missing).into_response()
     }
 
@@ -218,13 +167,13 @@ impl Nodes {
 
 /// An answer of a node.
 #[derive(Deserialize)]
-struct Envelope<T> {
-    data: T,
+struct Rows {
+    data: Vec<Box<RawValue>>,
 }
 
-fn read<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, Reply> {
+fn read(body: &[u8]) -> Result<Vec<Box<RawValue>>, Reply> {
     // EMQ X's faults have no data.
-    serde_json::from_slice(body).map(|Envelope { data }| data).map_err(|_| fault(body))
+    serde_json::from_slice(body).map(|Rows { data }| data).map_err(|_| fault(body))
 }
 
 fn read_page(body: &[u8]) -> Result<pages::Part, Reply> {
